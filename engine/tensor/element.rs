@@ -1,0 +1,111 @@
+use std::fmt;
+
+use super::Dtype;
+
+/// A Rust type that stands for the elements of a tensor in a typed view.
+///
+/// Sealed in effect: implemented here for every type whose bit pattern is that of a [`Dtype`].
+pub trait Element: bytemuck::Pod {
+    /// Whether tensors of `dtype` may be viewed as slices of this type.
+    fn matches(dtype: &Dtype) -> bool;
+}
+
+macro_rules! elements {
+    ($($rust:ty => $dtype:pat,)*) => {
+        $(impl Element for $rust {
+            fn matches(dtype: &Dtype) -> bool {
+                matches!(dtype, $dtype)
+            }
+        })*
+    };
+}
+
+elements! {
+    f32 => Dtype::F32,
+    f64 => Dtype::F64,
+    half::f16 => Dtype::F16,
+    half::bf16 => Dtype::Bf16,
+    [f32; 2] => Dtype::C64,
+    i8 => Dtype::I8,
+    i16 => Dtype::I16,
+    i32 => Dtype::I32,
+    i64 => Dtype::I64,
+    u16 => Dtype::U16,
+    u32 => Dtype::U32,
+    u64 => Dtype::U64,
+}
+
+/// Raw bytes: any tensor may be seen so.
+impl Element for u8 {
+    fn matches(_: &Dtype) -> bool {
+        true
+    }
+}
+
+/// Why bytes cannot be seen as elements of a type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// The tensor's elements are of another type.
+    WrongType {
+        /// The tensor's element type.
+        dtype: Dtype,
+        /// The Rust type asked for.
+        asked: &'static str,
+    },
+    /// The bytes do not start at, or do not fill, whole elements.
+    Misaligned {
+        /// The address modulo the element's alignment.
+        remainder: usize,
+    },
+}
+
+impl fmt::Display for ViewError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ViewError::WrongType { dtype, asked } => {
+                write!(f, "a tensor of type {dtype} cannot be viewed as a slice of {asked}")
+            }
+            ViewError::Misaligned { remainder } => {
+                write!(f, "the bytes are {remainder} past the alignment of the element type")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ViewError {}
+
+/// `bytes` of a tensor of `dtype` as a slice of `T`, without a copy.
+///
+/// # Errors
+///
+/// [`ViewError::WrongType`] when `T` does not stand for `dtype`, [`ViewError::Misaligned`] when
+/// the address or the length does not fit `T`.
+pub fn cast_slice<'a, T: Element>(dtype: &Dtype, bytes: &'a [u8]) -> Result<&'a [T], ViewError> {
+    if !T::matches(dtype) {
+        return Err(ViewError::WrongType {
+            dtype: dtype.clone(),
+            asked: std::any::type_name::<T>(),
+        });
+    }
+    bytemuck::try_cast_slice(bytes)
+        .map_err(|_| ViewError::Misaligned { remainder: bytes.as_ptr() as usize % align_of::<T>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_keep_type_and_alignment() {
+        let values = [1.0f32, -2.5];
+        let bytes: &[u8] = bytemuck::cast_slice(&values);
+        assert_eq!(cast_slice::<f32>(&Dtype::F32, bytes).unwrap(), &values);
+        assert!(matches!(cast_slice::<f32>(&Dtype::I32, bytes), Err(ViewError::WrongType { .. })));
+        assert!(matches!(
+            cast_slice::<f32>(&Dtype::F32, &bytes[1..5]),
+            Err(ViewError::Misaligned { remainder: 1 })
+        ));
+        assert_eq!(cast_slice::<u8>(&Dtype::I32, bytes).unwrap().len(), 8);
+    }
+}

@@ -1,0 +1,19 @@
+//! What a tensor is, before any file: element type, shape, content identity, typed views.
+//!
+//! Invariants of this room:
+//!
+//! - A [`Shape`] has at most [`RANK_MAX`] dimensions and its element count fits in `u64`.
+//! - [`Dtype::byte_len`] is the only place that turns a shape into a number of bytes.
+//! - A typed view never reinterprets bytes of another element type.
+
+mod buffer;
+mod content_id;
+mod dtype;
+mod element;
+mod shape;
+
+pub use buffer::AlignedBuffer;
+pub use content_id::ContentId;
+pub use dtype::Dtype;
+pub use element::{Element, ViewError, cast_slice};
+pub use shape::{RANK_MAX, Shape, ShapeError};

@@ -1,0 +1,2 @@
+//! The command-line tool over mgit stores.
+fn main() {}
