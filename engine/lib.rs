@@ -3,4 +3,7 @@
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
 
+pub mod codec;
+pub mod container;
+pub mod format;
 pub mod tensor;

@@ -1,0 +1,122 @@
+//! XOR with the base, split into byte planes, each plane stored the shortest way.
+//!
+//! Layout: one u32 a plane with the length of its stored bytes, then the planes' stored bytes one
+//! after the other. A stored length of 0 is a plane of zeros, one equal to the plane's length is
+//! the plane itself, a shorter one is an LZ4 block.
+
+use super::{lz4, planes};
+
+/// Bytes before the planes for a lane of this width.
+fn head_len(lane: usize) -> usize {
+    4 * lane
+}
+
+/// Lanes that do not fill the chunk are coded as bytes.
+fn effective_lane(lane: usize, len: usize) -> usize {
+    if matches!(lane, 2 | 4 | 8) && len.is_multiple_of(lane) { lane } else { 1 }
+}
+
+/// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length.
+pub(super) fn encode(lane: usize, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    let lane = effective_lane(lane, chunk.len());
+    let mut scratch = vec![0; chunk.len()];
+    planes::xor_split(lane, chunk, base, &mut scratch);
+    let head = out.len();
+    out.resize(head + head_len(lane), 0);
+    for (k, plane) in scratch.chunks((chunk.len() / lane).max(1)).enumerate() {
+        let start = out.len();
+        if plane.iter().any(|byte| *byte != 0) {
+            lz4::encode(plane, out);
+            if out.len() - start >= plane.len() {
+                out.truncate(start);
+                out.extend_from_slice(plane);
+            }
+        }
+        let stored = (out.len() - start) as u32;
+        if let Some(field) = out.get_mut(head + 4 * k..head + 4 * k + 4) {
+            field.copy_from_slice(&stored.to_le_bytes());
+        }
+    }
+}
+
+/// Turns the base's bytes in `out` into the chunk's.
+pub(super) fn decode(lane: usize, stored: &[u8], out: &mut [u8]) -> Result<(), String> {
+    let lane = effective_lane(lane, out.len());
+    let plane_len = out.len() / lane;
+    let (head, mut rest) = stored
+        .split_at_checked(head_len(lane))
+        .ok_or_else(|| format!("{} bytes, shorter than the plane lengths", stored.len()))?;
+    let mut scratch = vec![0; out.len()];
+    let lengths = head.chunks_exact(4).map(|field| field.try_into().map(u32::from_le_bytes));
+    for (plane, length) in scratch.chunks_mut(plane_len.max(1)).zip(lengths) {
+        let length = length.map_err(|_| "a cut plane length".to_owned())? as usize;
+        let (bytes, behind) = rest
+            .split_at_checked(length)
+            .ok_or_else(|| format!("a plane of {length} bytes where {} are left", rest.len()))?;
+        rest = behind;
+        match length {
+            0 => {}
+            length if length == plane.len() => plane.copy_from_slice(bytes),
+            _ => lz4::decode(bytes, plane)?,
+        }
+    }
+    if !rest.is_empty() {
+        return Err(format!("{} bytes behind the last plane", rest.len()));
+    }
+    planes::xor_join(lane, &scratch, out);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use crate::codec::{Encoding, decode, encode_delta, encode_plain};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_chunk_comes_back(
+            lane in proptest::sample::select(vec![1usize, 2, 4, 8]),
+            base in proptest::collection::vec(0u8.., 0..600),
+            flips in proptest::collection::vec((0usize..600, 0u8..), 0..40),
+        ) {
+            let mut chunk = base.clone();
+            for (at, bits) in flips {
+                if let Some(byte) = chunk.get_mut(at) { *byte ^= bits; }
+            }
+            let mut stored = Vec::new();
+            let encoding = encode_delta(lane, &chunk, &base, &mut stored);
+            prop_assert!(stored.len() <= chunk.len());
+            let mut out = base.clone();
+            decode(encoding, lane, &stored, &mut out).unwrap();
+            prop_assert_eq!(&out, &chunk);
+            let mut stored = Vec::new();
+            let encoding = encode_plain(&chunk, &mut stored);
+            let mut out = vec![0; chunk.len()];
+            decode(encoding, lane, &stored, &mut out).unwrap();
+            prop_assert_eq!(out, chunk);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            lane in 0usize..10,
+            stored in proptest::collection::vec(0u8.., 0..200),
+            len in 0usize..300,
+        ) {
+            for encoding in Encoding::ALL {
+                let mut out = vec![0; len];
+                let _ = decode(encoding, lane, &stored, &mut out);
+            }
+        }
+    }
+
+    #[test]
+    fn a_zero_plane_costs_its_length_field() {
+        let base = vec![0u8; 4096];
+        let mut chunk = base.clone();
+        chunk[0] = 1;
+        let mut stored = Vec::new();
+        assert_eq!(encode_delta(4, &chunk, &base, &mut stored), Encoding::XorPlanesLz4);
+        assert!(stored.len() < 64, "{}", stored.len());
+    }
+}

@@ -1,0 +1,156 @@
+use std::{fmt, io};
+
+use crate::format::FormatError;
+
+/// Who holds the lock that was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LockHolder {
+    /// Another writer has the store open.
+    Writer,
+    /// A reader views a store that was not closed cleanly, and must not be disturbed.
+    RecoveryView,
+}
+
+/// What can go wrong with the file itself.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ContainerError {
+    /// The operating system refused an operation on the file.
+    Io {
+        /// What was tried, such as `write`.
+        operation: &'static str,
+        /// Where in the file.
+        offset: u64,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// The file does not begin as a store does.
+    NotAStore {
+        /// What was found instead.
+        found: String,
+    },
+    /// The file ends before what it must hold.
+    Truncated {
+        /// Bytes that must be there.
+        expected: u64,
+        /// Length of the file.
+        found: u64,
+    },
+    /// The file is of a format version that this code does not know.
+    NewerVersion {
+        /// The file's version.
+        found: u64,
+        /// The newest version known here.
+        supported: u16,
+    },
+    /// The file uses features that this code does not know.
+    UnknownFeatures {
+        /// The unknown flags.
+        flags: u64,
+        /// Whether they concern writing only; then the store can be opened for reading.
+        writing_only: bool,
+    },
+    /// Bytes that are not what the format says.
+    Format {
+        /// Where the structure starts in the file.
+        offset: u64,
+        /// What is wrong in it.
+        source: FormatError,
+    },
+    /// The lock that keeps writers apart is held.
+    Locked {
+        /// By whom.
+        holder: LockHolder,
+    },
+    /// The file system has no byte-range locks, so that two writers could not be kept apart.
+    NoLocks,
+    /// An earlier write or sync failed: this handle writes no more.
+    Poisoned,
+    /// The store has been replaced by another file.
+    Retired,
+    /// The catalogue would need more extents than a superblock has room for.
+    TooManyExtents,
+}
+
+impl ContainerError {
+    /// Wraps an error of the operating system.
+    pub fn io(operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> Self {
+        move |source| ContainerError::Io { operation, offset, source }
+    }
+}
+
+impl fmt::Display for ContainerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ContainerError::Io { operation, offset, source }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                write!(f, "disk full ({operation} at byte {offset}): free some room and try again")
+            }
+            ContainerError::Io { operation, offset, source } => {
+                write!(f, "{operation} at byte {offset} failed: {source}")
+            }
+            ContainerError::NotAStore { found } => {
+                write!(f, "not an mgit store: the file begins with {found}")
+            }
+            ContainerError::Truncated { expected, found } => write!(
+                f,
+                "the store is cut off: {expected} bytes are needed, the file has {found}; \
+                 restore the file from a copy"
+            ),
+            ContainerError::NewerVersion { found, supported } => write!(
+                f,
+                "the store has format version {found}, this program knows versions up to \
+                 {supported}: use a newer mgit"
+            ),
+            ContainerError::UnknownFeatures { flags, writing_only: true } => write!(
+                f,
+                "the store uses features ({flags:#x}) that this program cannot write: \
+                 open it read-only or use a newer mgit"
+            ),
+            ContainerError::UnknownFeatures { flags, .. } => write!(
+                f,
+                "the store uses features ({flags:#x}) that this program does not know: \
+                 use a newer mgit"
+            ),
+            ContainerError::Format { offset, source } => {
+                write!(f, "damaged store, in the structure at byte {offset}: {source}")
+            }
+            ContainerError::Locked { holder: LockHolder::Writer } => write!(
+                f,
+                "another process has the store open for writing: wait until it is done, \
+                 or open the store read-only"
+            ),
+            ContainerError::Locked { holder: LockHolder::RecoveryView } => write!(
+                f,
+                "a reader is looking at the store, which was not closed cleanly: \
+                 wait until it is done"
+            ),
+            ContainerError::NoLocks => {
+                write!(f, "the file system has no byte-range locks: copy the store to one that has")
+            }
+            ContainerError::Poisoned => write!(
+                f,
+                "an earlier write to the store failed, this handle writes no more: \
+                 open the store again"
+            ),
+            ContainerError::Retired => {
+                write!(f, "the store has been replaced by another file: open it again")
+            }
+            ContainerError::TooManyExtents => {
+                write!(f, "the catalogue is too scattered to grow: vacuum the store")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ContainerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ContainerError::Io { source, .. } => Some(source),
+            ContainerError::Format { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

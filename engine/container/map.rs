@@ -1,0 +1,110 @@
+//! The read-only map of the file: the one place with `unsafe` for maps.
+
+use std::fmt::Debug;
+use std::fs::File;
+use std::io;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+/// Address space reserved for the map, so that appends show through it without a new map.
+const RESERVE_BYTES: u64 = 1 << 40;
+
+/// A view of the whole file that shows later appends too.
+pub trait Mapping: Debug + Send + Sync {
+    /// The bytes of `offset..offset + len`, or `None` when they are not all inside the file.
+    ///
+    /// The caller names only ranges of committed records, or of records it has written itself and
+    /// not given back: those bytes do not change while the caller may read them.
+    fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]>;
+}
+
+/// The map of a real file. Address: the same for a range for the life of the mapping.
+#[derive(Debug)]
+pub(super) struct FileMapping {
+    file: File,
+    /// File length that was last seen.
+    file_len: AtomicU64,
+    /// The maps made so far. Normally one with a large reserve; where that is refused, one more
+    /// whenever the file has outgrown the last. None is unmapped while `self` lives.
+    maps: RwLock<Vec<MmapRaw>>,
+}
+
+impl FileMapping {
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let file_len = file.metadata()?.len();
+        let first = Self::map(&file, RESERVE_BYTES.max(file_len)).or_else(|_| {
+            // Address space is limited here: map what there is.
+            Self::map(&file, file_len)
+        })?;
+        let maps = RwLock::new(vec![first]);
+        Ok(FileMapping { file, file_len: AtomicU64::new(file_len), maps })
+    }
+
+    fn map(file: &File, len: u64) -> io::Result<MmapRaw> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        MmapOptions::new().len(len).no_reserve_swap().map_raw_read_only(file)
+    }
+
+    /// The start of a map that covers `end` bytes.
+    fn start(&self, end: u64) -> Option<*const u8> {
+        let covers = |map: &MmapRaw| map.len() as u64 >= end;
+        {
+            let maps = self.maps.read().ok()?;
+            // The first that covers it, so that a range keeps its address.
+            if let Some(map) = maps.iter().find(|map| covers(map)) {
+                return Some(map.as_ptr());
+            }
+        }
+        let mut maps = self.maps.write().ok()?;
+        if !maps.last().is_some_and(covers) {
+            maps.push(Self::map(&self.file, self.file_len.load(Ordering::Acquire)).ok()?);
+        }
+        maps.last().filter(|map| covers(map)).map(MmapRaw::as_ptr)
+    }
+}
+
+impl Mapping for FileMapping {
+    fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
+        let end = offset.checked_add(len)?;
+        if end > self.file_len.load(Ordering::Acquire) {
+            let file_len = self.file.metadata().ok()?.len();
+            self.file_len.store(file_len, Ordering::Release);
+            if end > file_len {
+                return None;
+            }
+        }
+        let start = self.start(end)?;
+        let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
+        // SAFETY: `start..start + end` lies in one map, which is not unmapped before `self` is
+        // dropped, and inside the file, so that it is backed by pages. The store never shortens
+        // the file, and never writes a range that a caller may name (see `Mapping::bytes`): those
+        // are record ranges, which are written before they are named and are reused only after
+        // every snapshot that could name them is gone. Another program that shortens or writes
+        // the file while it is open breaks this; `docs/architecture.md` says so, as every memory
+        // map does.
+        Some(unsafe { std::slice::from_raw_parts(start.add(offset), len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn appends_show_and_the_end_is_kept() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"hello").unwrap();
+        let mapping = FileMapping::new(file.try_clone().unwrap()).unwrap();
+        assert_eq!(mapping.bytes(0, 5), Some(&b"hello"[..]));
+        assert_eq!(mapping.bytes(0, 6), None);
+        assert_eq!(mapping.bytes(u64::MAX, 2), None);
+        let before = mapping.bytes(0, 5).unwrap().as_ptr();
+        file.write_all(&[7; 10_000]).unwrap();
+        assert_eq!(mapping.bytes(5, 10_000), Some(&[7; 10_000][..]));
+        assert_eq!(mapping.bytes(0, 5).unwrap().as_ptr(), before);
+    }
+}

@@ -1,0 +1,33 @@
+//! The one file: catalogue extents and tensor records side by side.
+//!
+//! Invariants of this room (the numbers are those of `docs/architecture.md`):
+//!
+//! - Bytes of a committed record never change, and its range is not reused while a snapshot in
+//!   any process may read it (rule 5).
+//! - The superblock is written only inside a sync, into the slot that is not the current one, and
+//!   each slot is judged by its own checksum (rules 3 and 4).
+//! - Catalogue extents are only ever added: a reader's older extent list is short, never wrong.
+//! - After a failed write or sync the container is poisoned; nothing is written any more.
+//! - The only `unsafe` for maps is in `map`.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod backend;
+mod disk;
+mod error;
+mod extents;
+mod locks;
+mod map;
+mod open;
+mod overlay;
+mod pins;
+mod space;
+
+pub use backend::CatalogBackend;
+pub use disk::{Disk, FileDisk};
+pub use error::{ContainerError, LockHolder};
+pub use locks::{LockSpace, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
+pub use map::Mapping;
+pub use open::{Container, RecordPlace};
+pub use overlay::OverlayBackend;
+pub use pins::{Pin, Pins};

@@ -1,0 +1,542 @@
+//! The open file: superblock, space, records, syncs.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::format::{
+    DATA_START, Extent, FORMAT_VERSION, FormatError, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN,
+    READER_FLAGS_KNOWN, RECORD_ALIGN, SUPERBLOCK_LEN, StoreState, Superblock, WRITER_FLAGS_KNOWN,
+    superblock_field,
+};
+
+use super::disk::{Disk, FileDisk};
+use super::error::{ContainerError, LockHolder};
+use super::extents::ExtentMap;
+use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
+use super::map::Mapping;
+use super::pins::{Pins, lock_error};
+use super::space::Space;
+
+/// How long a writer waits for readers that look at the catalogue while they open the store.
+const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
+
+/// What a container is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Reading and writing; keeps other writers out.
+    Write,
+    /// Reading what a writer, if there is one, commits.
+    Follow,
+    /// Reading while no writer is let in.
+    View,
+}
+
+/// Where a record was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Offset of the record in the file.
+    pub offset: u64,
+    /// Offset of the payload from the record's start.
+    pub payload_offset: u32,
+    /// Bytes reserved, from the record's start.
+    pub len: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    superblock: Superblock,
+    extents: ExtentMap,
+    /// The superblock in memory says more than the one in the file.
+    superblock_dirty: bool,
+    space: Space,
+    /// Whether `space` knows what the records leave free.
+    space_known: bool,
+}
+
+/// The one file, open.
+#[derive(Debug)]
+pub struct Container {
+    disk: Arc<dyn Disk>,
+    mapping: Arc<dyn Mapping>,
+    pins: Arc<Pins>,
+    /// Holds the writer's byte in the modes that lock it.
+    writer_lock: Box<dyn LockSpace>,
+    access: Access,
+    state: Mutex<State>,
+    poisoned: AtomicBool,
+}
+
+impl Container {
+    /// Makes a new store of an empty disk. The caller creates the catalogue, and makes the file
+    /// visible under its name only when that is synced (rule 1).
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn create(disk: Arc<dyn Disk>, store_id: [u8; 16]) -> Result<Self, ContainerError> {
+        let superblock = Superblock {
+            format_version: FORMAT_VERSION,
+            state: StoreState::Live,
+            store_id,
+            generation: 0,
+            reader_flags: 0,
+            writer_flags: 0,
+            catalog_len: 0,
+            extents: Vec::new(),
+        };
+        disk.set_len(DATA_START).map_err(ContainerError::io("set length", 0))?;
+        let container = Self::assemble(disk, Access::Write, || Ok(superblock))?;
+        container.state().superblock_dirty = true;
+        Ok(container)
+    }
+
+    /// Opens a store to read and write it.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Locked`] while another writer has it open; what is wrong with the file.
+    pub fn open_writer(disk: Arc<dyn Disk>) -> Result<Self, ContainerError> {
+        let reading = Arc::clone(&disk);
+        let container = Self::assemble(disk, Access::Write, || read_superblock(&*reading))?;
+        let superblock = container.superblock();
+        if superblock.state == StoreState::Retired {
+            return Err(ContainerError::Retired);
+        }
+        let unknown = superblock.writer_flags & !WRITER_FLAGS_KNOWN;
+        if unknown != 0 {
+            return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: true });
+        }
+        // A superblock that outlived a power cut may name extents that the file's length did not
+        // outlive. Nothing was committed there: they are new and zero (rule 6).
+        let extents_end = superblock.extents.iter().map(Extent::end).max().unwrap_or(DATA_START);
+        let len = container.disk_len()?;
+        if len < extents_end {
+            container.disk.set_len(extents_end).map_err(ContainerError::io("set length", len))?;
+        }
+        Ok(container)
+    }
+
+    /// Opens a store to read what a writer, if there is one, commits.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn open_follower(disk: Arc<dyn Disk>) -> Result<Self, ContainerError> {
+        let reading = Arc::clone(&disk);
+        Self::assemble(disk, Access::Follow, || read_superblock(&*reading))
+    }
+
+    /// Opens a store to read it while no writer is let in; `None` while there is one.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file.
+    pub fn open_view(disk: Arc<dyn Disk>) -> Result<Option<Self>, ContainerError> {
+        let reading = Arc::clone(&disk);
+        match Self::assemble(disk, Access::View, || read_superblock(&*reading)) {
+            Err(ContainerError::Locked { .. }) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    fn assemble(
+        disk: Arc<dyn Disk>,
+        access: Access,
+        superblock: impl FnOnce() -> Result<Superblock, ContainerError>,
+    ) -> Result<Self, ContainerError> {
+        let lock_space = || disk.locks().map_err(ContainerError::io("lock", 0));
+        let writer_lock = lock_space()?;
+        match access {
+            Access::Write => lock_for_writing(&*writer_lock)?,
+            Access::View => {
+                if !writer_lock.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
+                    return Err(ContainerError::Locked { holder: LockHolder::Writer });
+                }
+            }
+            Access::Follow => {}
+        }
+        let superblock = superblock()?;
+        let extents = ExtentMap::new(superblock.extents.clone());
+        let pins = Pins::new(lock_space()?);
+        let mapping = disk.map().map_err(ContainerError::io("map", 0))?;
+        let state = State {
+            superblock,
+            extents,
+            superblock_dirty: false,
+            space: Space::default(),
+            space_known: false,
+        };
+        let poisoned = AtomicBool::new(false);
+        let state = Mutex::new(state);
+        Ok(Container { disk, mapping, pins, writer_lock, access, state, poisoned })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the state was held is a bug of ours; the state itself is only plain data.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    pub(super) fn is_writer(&self) -> bool {
+        self.access == Access::Write
+    }
+
+    /// Length of the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn disk_len(&self) -> Result<u64, ContainerError> {
+        self.disk.len().map_err(ContainerError::io("read length", 0))
+    }
+
+    /// The superblock as this handle sees it now.
+    pub fn superblock(&self) -> Superblock {
+        let state = self.state();
+        let mut superblock = state.superblock.clone();
+        superblock.extents = state.extents.as_slice().to_vec();
+        superblock
+    }
+
+    /// The snapshots of this store.
+    pub fn pins(&self) -> &Arc<Pins> {
+        &self.pins
+    }
+
+    /// The map of the file.
+    pub fn mapping(&self) -> &Arc<dyn Mapping> {
+        &self.mapping
+    }
+
+    /// The bytes `offset..offset + len` of a record, through the map.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Truncated`] when the file ends before.
+    pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], ContainerError> {
+        self.mapping.bytes(offset, len).ok_or_else(|| ContainerError::Truncated {
+            expected: offset.saturating_add(len),
+            found: self.disk.len().unwrap_or(0),
+        })
+    }
+
+    /// Reads the superblock again: a writer may have added extents.
+    pub(super) fn reload(&self) -> Result<(), ContainerError> {
+        let superblock = read_superblock(&*self.disk)?;
+        let mut state = self.state();
+        if superblock.generation > state.superblock.generation {
+            state.extents = ExtentMap::new(superblock.extents.clone());
+            state.superblock = superblock;
+        }
+        Ok(())
+    }
+
+    /// Length of the catalogue's address space.
+    pub(super) fn catalog_len(&self) -> u64 {
+        self.state().superblock.catalog_len
+    }
+
+    /// The pieces of the file that carry this range of the catalogue.
+    pub(super) fn catalog_pieces(&self, offset: u64, len: u64) -> Vec<Extent> {
+        self.state().extents.pieces(offset, len).collect()
+    }
+
+    /// Makes the catalogue's address space `len` bytes long; new bytes are zero.
+    pub(super) fn set_catalog_len(&self, len: u64) -> Result<(), ContainerError> {
+        self.check_writable()?;
+        let result = self.try_set_catalog_len(len);
+        self.poison_on_error(result)
+    }
+
+    fn try_set_catalog_len(&self, len: u64) -> Result<(), ContainerError> {
+        let mut state = self.state();
+        let (old, capacity) = (state.superblock.catalog_len, state.extents.capacity());
+        if len > capacity {
+            let extent_len = (len - capacity).next_multiple_of(PAGE_ALIGN);
+            if !state.space_known {
+                state.space = Space::new(Vec::new(), self.disk_len()?, 0);
+            }
+            let offset = state.space.take_fresh(extent_len, PAGE_ALIGN);
+            let end = offset + extent_len;
+            if self.disk_len()? < end {
+                self.disk.set_len(end).map_err(ContainerError::io("set length", end))?;
+            }
+            state.extents.push(Extent { offset, len: extent_len })?;
+        }
+        // What was given up earlier keeps its extents and must read as zero when it comes back.
+        if len > old {
+            for piece in state.extents.pieces(old, capacity.min(len).saturating_sub(old)) {
+                self.write_zeros(piece)?;
+            }
+        }
+        state.superblock.catalog_len = len;
+        state.superblock_dirty = true;
+        Ok(())
+    }
+
+    fn write_zeros(&self, extent: Extent) -> Result<(), ContainerError> {
+        let zeros = [0; 1 << 16];
+        let mut at = extent.offset;
+        while at < extent.end() {
+            let len = (extent.end() - at).min(zeros.len() as u64);
+            let part = zeros.get(..len as usize).unwrap_or_default();
+            self.disk.write_at(at, part).map_err(ContainerError::io("write", at))?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Tells the container which ranges the records of the committed state cover, at the commit
+    /// of this number; the rest may be reused when no snapshot is older.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
+        let file_len = self.disk_len()?;
+        let mut state = self.state();
+        records.extend_from_slice(state.extents.as_slice());
+        state.space = Space::new(records, file_len, sequence);
+        state.space_known = true;
+        Ok(())
+    }
+
+    /// Whether [`set_used`](Self::set_used) has been called.
+    pub fn knows_used(&self) -> bool {
+        self.state().space_known
+    }
+
+    /// Makes free what no snapshot in any process can still read.
+    ///
+    /// # Errors
+    ///
+    /// Lock calls that fail.
+    pub fn release_space(&self) -> Result<(), ContainerError> {
+        let sequences = self.state().space.pending_sequences();
+        if sequences.is_empty() {
+            return Ok(());
+        }
+        let needed = self.pins.first_needed(&sequences)?;
+        self.state().space.release_before(needed);
+        Ok(())
+    }
+
+    /// Reserves room for a record whose header and index take `head_len` bytes and whose payload
+    /// takes up to `stored_len`. A raw payload of some size is page-aligned.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Poisoned`]; a record of more than 2^63 bytes.
+    pub fn reserve(
+        &self,
+        head_len: u64,
+        stored_len: u64,
+        raw: bool,
+    ) -> Result<RecordPlace, ContainerError> {
+        self.check_writable()?;
+        let payload_offset = head_len.next_multiple_of(RECORD_ALIGN);
+        let align = if raw && stored_len >= PAGE_ALIGN_FROM { PAGE_ALIGN } else { PAYLOAD_ALIGN };
+        let too_long = |_| ContainerError::Io {
+            operation: "reserve",
+            offset: 0,
+            source: std::io::ErrorKind::FileTooLarge.into(),
+        };
+        let short_offset = u32::try_from(payload_offset).map_err(too_long)?;
+        let len = payload_offset.saturating_add(stored_len);
+        i64::try_from(len).map_err(too_long)?;
+        let offset = self.state().space.take(len, payload_offset, align);
+        Ok(RecordPlace { offset, payload_offset: short_offset, len })
+    }
+
+    /// Writes `bytes` at `offset` of a reserved place. Durable only after the next commit.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk; the container is then poisoned, except when the disk is full, which
+    /// loses nothing that was committed.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
+        self.check_writable()?;
+        self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
+    }
+
+    /// Gives back a reserved place that was never committed.
+    pub fn give_back(&self, place: Extent) {
+        let end = place.end().next_multiple_of(RECORD_ALIGN);
+        self.state().space.give_back(Extent { len: end - place.offset, ..place });
+    }
+
+    /// Notes that the commit of this number freed these ranges. Call it when that commit is
+    /// durable (rule 5).
+    pub fn free_after(&self, sequence: u64, extents: Vec<Extent>) {
+        self.state().space.free_after(sequence, extents);
+    }
+
+    /// Bytes free now, and bytes that wait for a snapshot.
+    pub fn free_bytes(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.space.free_bytes(), state.space.pending_bytes())
+    }
+
+    /// Sets flags of features that readers and writers of this store must know. They are written
+    /// with the first sync of the next commit.
+    pub fn require_features(&self, reader_flags: u64, writer_flags: u64) {
+        let mut state = self.state();
+        let superblock = &mut state.superblock;
+        let before = (superblock.reader_flags, superblock.writer_flags);
+        superblock.reader_flags |= reader_flags;
+        superblock.writer_flags |= writer_flags;
+        if (superblock.reader_flags, superblock.writer_flags) != before {
+            state.superblock_dirty = true;
+        }
+    }
+
+    /// Brings everything written to the medium, with the superblock when it has changed.
+    pub(super) fn sync(&self) -> Result<(), ContainerError> {
+        self.check_writable()?;
+        let result = self.try_sync();
+        self.poison_on_error(result)
+    }
+
+    fn try_sync(&self) -> Result<(), ContainerError> {
+        let mut state = self.state();
+        if state.superblock_dirty {
+            let mut next = state.superblock.clone();
+            next.generation += 1;
+            next.extents = state.extents.as_slice().to_vec();
+            let bytes = next.encode().map_err(|_| ContainerError::TooManyExtents)?;
+            let slot = (next.generation % 2) * SUPERBLOCK_LEN as u64;
+            self.disk.write_at(slot, &bytes).map_err(ContainerError::io("write", slot))?;
+            state.superblock = next;
+            state.superblock_dirty = false;
+        }
+        // Under the lock on the state, so that no second superblock is written before this sync.
+        self.disk.sync().map_err(ContainerError::io("sync", 0))
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), ContainerError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(ContainerError::Poisoned);
+        }
+        Ok(())
+    }
+
+    pub(super) fn poison_on_error<T>(
+        &self,
+        result: Result<T, ContainerError>,
+    ) -> Result<T, ContainerError> {
+        if result.is_err() {
+            self.poison();
+        }
+        result
+    }
+
+    /// Refuses all further writes through this handle.
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+    }
+
+    /// Opens the file at `path` as a disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of the operating system; a folder is an error.
+    pub fn open_file(path: &Path, write: bool) -> std::io::Result<Arc<dyn Disk>> {
+        let file = File::options().read(true).write(write).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::IsADirectory,
+                "not a regular file",
+            ));
+        }
+        Ok(Arc::new(FileDisk::new(file)))
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // The descriptor closes anyway; an error here leaves the lock to that.
+        let _ = self.writer_lock.unlock_all();
+    }
+}
+
+/// Takes the writer's byte. Waits for readers, which hold it only while they open; not for another
+/// writer.
+fn lock_for_writing(locks: &dyn LockSpace) -> Result<(), ContainerError> {
+    let start = Instant::now();
+    loop {
+        if locks.try_lock(byte(WRITER_LOCK_BYTE), false).map_err(lock_error)? {
+            return Ok(());
+        }
+        // Shared with others: they are readers.
+        if !locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
+            return Err(ContainerError::Locked { holder: LockHolder::Writer });
+        }
+        locks.unlock(byte(WRITER_LOCK_BYTE)).map_err(lock_error)?;
+        if start.elapsed() > READER_CHECK_WAIT {
+            return Err(ContainerError::Locked { holder: LockHolder::RecoveryView });
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The valid superblock with the higher generation.
+///
+/// # Errors
+///
+/// No valid slot: says whether the file is not a store, is cut off, is newer, or is damaged.
+fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerError> {
+    let len = disk.len().map_err(ContainerError::io("read length", 0))?;
+    let head_len = len.min(DATA_START) as usize;
+    let mut head = vec![0; head_len];
+    disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
+    let (first, second) = head.split_at(head_len.min(SUPERBLOCK_LEN));
+    if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
+        let start = head.get(..8).unwrap_or(&head);
+        let found = match len {
+            0 => "nothing (it is empty)".to_owned(),
+            _ => format!("{:?}", String::from_utf8_lossy(start)),
+        };
+        return Err(ContainerError::NotAStore { found });
+    }
+    if len < DATA_START {
+        return Err(ContainerError::Truncated { expected: DATA_START, found: len });
+    }
+    let slots = [Superblock::decode(first), Superblock::decode(second)];
+    // A newer version counts only when its slot's checksum is right, which decode asks first.
+    for error in slots.iter().filter_map(|slot| slot.as_ref().err()) {
+        if error.offset == superblock_field::FORMAT_VERSION as u64
+            && let Ok(found) = error.found.parse()
+        {
+            return Err(ContainerError::NewerVersion { found, supported: FORMAT_VERSION });
+        }
+    }
+    let [first, second] = slots;
+    let superblock = match (first, second) {
+        (Ok(a), Ok(b)) => {
+            if a.generation >= b.generation {
+                a
+            } else {
+                b
+            }
+        }
+        (Ok(only), Err(_)) | (Err(_), Ok(only)) => only,
+        (Err(source), Err(_)) => return Err(ContainerError::Format { offset: 0, source }),
+    };
+    let unknown = superblock.reader_flags & !READER_FLAGS_KNOWN;
+    if unknown != 0 {
+        return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: false });
+    }
+    Ok(superblock)
+}
+
+impl From<FormatError> for ContainerError {
+    fn from(source: FormatError) -> Self {
+        ContainerError::Format { offset: 0, source }
+    }
+}

@@ -1,0 +1,136 @@
+//! The change record: what one commit did to the graph, so that a scan can rebuild it.
+
+use serde::{Deserialize, Serialize};
+
+use super::FormatError;
+
+/// A provenance edge as a change record keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProvenanceEdge {
+    /// Node id of the parent, 32 hex digits.
+    pub parent: String,
+    /// How the child was derived, such as `finetune`.
+    pub how: String,
+}
+
+/// One thing that a commit did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Operation {
+    /// A node was added.
+    AddNode {
+        /// Node id, 32 hex digits.
+        id: String,
+        /// Its name.
+        name: String,
+        /// Its version of that name.
+        version: u32,
+        /// The model kind; empty when none was given.
+        kind: String,
+        /// Creation time, milliseconds since 1970.
+        created_ms: u64,
+        /// Content id of its manifest, 64 hex digits.
+        manifest: String,
+        /// Sum of the imported files' lengths.
+        logical_bytes: u64,
+        /// Node id of the version before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<String>,
+        /// Provenance parents, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        parents: Vec<ProvenanceEdge>,
+        /// User metadata.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        metadata: serde_json::Map<String, serde_json::Value>,
+    },
+    /// A node was removed, with its edges and metadata.
+    RemoveNode {
+        /// Node id, 32 hex digits.
+        id: String,
+    },
+    /// The provenance parents of a node were replaced.
+    SetParents {
+        /// Node id of the child, 32 hex digits.
+        id: String,
+        /// Its provenance parents from now on, in order.
+        parents: Vec<ProvenanceEdge>,
+    },
+    /// The version before a node was replaced.
+    SetPrevious {
+        /// Node id of the newer node, 32 hex digits.
+        id: String,
+        /// Node id of the older one; none when it became the first.
+        previous: Option<String>,
+    },
+}
+
+/// What one commit changed, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRecord {
+    /// Sequence number of the commit, from 1.
+    pub sequence: u64,
+    /// Time of the commit, milliseconds since 1970.
+    pub time_ms: u64,
+    /// Content id of the change record before it, 64 hex digits; empty for the first.
+    pub previous: String,
+    /// What was done.
+    pub operations: Vec<Operation>,
+}
+
+impl ChangeRecord {
+    /// The record's bytes: one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// None in practice; JSON values that cannot be written would be one.
+    pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        serde_json::to_vec(self)
+            .map_err(|error| FormatError::new("change record", 0, "JSON values", error))
+    }
+
+    /// Reads a change record.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are not the JSON of a change record of this format version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| FormatError::new("change record", error.column(), "JSON", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let change = ChangeRecord {
+            sequence: 3,
+            time_ms: 5,
+            previous: String::new(),
+            operations: vec![
+                Operation::AddNode {
+                    id: "00".into(),
+                    name: "base".into(),
+                    version: 1,
+                    kind: String::new(),
+                    created_ms: 5,
+                    manifest: "11".into(),
+                    logical_bytes: 9,
+                    previous: None,
+                    parents: vec![ProvenanceEdge { parent: "22".into(), how: "cast".into() }],
+                    metadata: serde_json::Map::from_iter([("k".to_owned(), 1.into())]),
+                },
+                Operation::RemoveNode { id: "00".into() },
+            ],
+        };
+        let bytes = change.encode().unwrap();
+        assert_eq!(ChangeRecord::decode(&bytes), Ok(change));
+        assert!(ChangeRecord::decode(b"{}").is_err());
+    }
+}

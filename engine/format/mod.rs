@@ -1,0 +1,43 @@
+//! The bytes of the file to structs and back, byte for byte as in `format-spec.md`. No I/O.
+//!
+//! Invariants of this room:
+//!
+//! - Everything is little-endian and of fixed width; offsets are chained constants.
+//! - Decoding never panics, never allocates more than the bytes it was given can justify, and
+//!   says what was expected and what was found.
+//! - Reserved bytes are written as zero and checked to be zero.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod bytes;
+mod change;
+mod error;
+mod manifest;
+mod record;
+mod superblock;
+
+pub use bytes::{ByteReader, ByteWriter};
+pub use change::{ChangeRecord, Operation, ProvenanceEdge};
+pub use error::FormatError;
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, ManifestTensor};
+pub use record::{
+    CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, PAGE_ALIGN,
+    PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader,
+    RecordKind, record_field,
+};
+pub use superblock::{
+    Extent, FORMAT_VERSION, SUPERBLOCK_EXTENTS_MAX, SUPERBLOCK_LEN, SUPERBLOCK_MAGIC, StoreState,
+    Superblock, superblock_field,
+};
+
+/// Where extents and records begin: after the two superblock slots.
+pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;
+
+/// The longest chain of deltas a file may hold; a reader refuses a longer one.
+pub const CHAIN_DEPTH_LIMIT: u8 = 64;
+
+/// Feature flags of the superblock that a reader must know, all of format version 1.
+pub const READER_FLAGS_KNOWN: u64 = 0;
+
+/// Feature flags of the superblock that a writer must know, all of format version 1.
+pub const WRITER_FLAGS_KNOWN: u64 = 0;
