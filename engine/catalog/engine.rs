@@ -1,0 +1,334 @@
+//! The database behind the tables: redb, in the three ways a store is opened.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::{
+    Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
+    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
+
+use super::{CatalogError, ReadTables, Table, Visitor, WriteTables, meta};
+use crate::container::{CatalogBackend, Container, ContainerError, OverlayBackend};
+
+/// Memory the database may use for its own cache, in bytes.
+const CACHE_BYTES: usize = 4 << 20;
+
+const fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+    TableDefinition::new(name)
+}
+
+#[derive(Debug)]
+enum Engine {
+    /// Writes, and reads its own commits. Also a view of the file through an overlay.
+    Own(Box<Database>),
+    /// Reads what a writer in any process commits.
+    Follower(ReadOnlyDatabaseDebug),
+}
+
+/// `ReadOnlyDatabase` has no `Debug` of its own.
+struct ReadOnlyDatabaseDebug(ReadOnlyDatabase);
+
+impl std::fmt::Debug for ReadOnlyDatabaseDebug {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadOnlyDatabase")
+    }
+}
+
+/// Set when the database has panicked: its state is then unknown, and it is not asked again.
+type Broken = Arc<AtomicBool>;
+
+/// Runs `work` on the database. A panic becomes an error, for ever.
+fn guard<T>(
+    broken: &AtomicBool,
+    work: impl FnOnce() -> Result<T, CatalogError>,
+) -> Result<T, CatalogError> {
+    let damaged = |message: String| Err(CatalogError::Damaged { message });
+    if broken.load(Ordering::Acquire) {
+        return damaged("found earlier by this handle".to_owned());
+    }
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        broken.store(true, Ordering::Release);
+        let message = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        damaged(message.unwrap_or_else(|| "the database gave up".to_owned()))
+    })
+}
+
+fn builder(mode: ConcurrencyMode, check: bool) -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_concurrency_mode(mode);
+    builder.set_check_integrity_on_open(check);
+    builder
+}
+
+/// The catalogue of an open store.
+#[derive(Debug)]
+pub struct Catalog {
+    engine: Engine,
+    broken: Broken,
+}
+
+impl Catalog {
+    fn own(make: impl FnOnce() -> Result<Database, CatalogError>) -> Result<Self, CatalogError> {
+        let broken = Broken::default();
+        let database = guard(&broken, make)?;
+        Ok(Catalog { engine: Engine::Own(Box::new(database)), broken })
+    }
+
+    /// Makes the catalogue of a new store, with every table.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn create(container: &Arc<Container>, now_ms: u64) -> Result<Self, CatalogError> {
+        let backend = CatalogBackend::new(Arc::clone(container))?;
+        let catalog = Self::own(|| {
+            builder(ConcurrencyMode::SingleWriter, false)
+                .create_with_backend(backend)
+                .map_err(CatalogError::from_redb)
+        })?;
+        let mut write = catalog.begin_write()?;
+        write.create_tables()?;
+        write.put(Table::Meta, meta::COMMIT.as_bytes(), &0u64.to_le_bytes())?;
+        write.put(Table::Meta, meta::LAST_CHANGE.as_bytes(), &[0; 32])?;
+        write.put(Table::Meta, meta::CREATED_MS.as_bytes(), &now_ms.to_le_bytes())?;
+        write.commit()?;
+        Ok(catalog)
+    }
+
+    /// Opens the catalogue to write it: repairs it after a crash, and checks every page. Cost:
+    /// reads the catalogue once.
+    ///
+    /// # Errors
+    ///
+    /// Damage that cannot be repaired; those of the disk.
+    pub fn open_writer(container: &Arc<Container>) -> Result<Self, CatalogError> {
+        refuse_empty(container)?;
+        let backend = CatalogBackend::new(Arc::clone(container))?;
+        Self::own(|| {
+            builder(ConcurrencyMode::SingleWriter, true)
+                .create_with_backend(backend)
+                .map_err(CatalogError::from_redb)
+        })
+    }
+
+    /// Opens the catalogue to read what a writer, if there is one, commits.
+    ///
+    /// # Errors
+    ///
+    /// [`CatalogError::NeedsRepair`] after a crash.
+    pub fn open_follower(container: &Arc<Container>) -> Result<Self, CatalogError> {
+        refuse_empty(container)?;
+        let backend = CatalogBackend::new(Arc::clone(container))?;
+        let broken = Broken::default();
+        let database = guard(&broken, || {
+            builder(ConcurrencyMode::SingleWriter, false)
+                .open_read_only_with_backend(backend)
+                .map_err(CatalogError::from_redb)
+        })?;
+        Ok(Catalog { engine: Engine::Follower(ReadOnlyDatabaseDebug(database)), broken })
+    }
+
+    /// Opens the catalogue of a container that no writer can open, checks every page and repairs
+    /// it, all in memory. Cost: reads the catalogue once.
+    ///
+    /// # Errors
+    ///
+    /// Damage that cannot be repaired.
+    pub fn open_view(container: &Arc<Container>) -> Result<Self, CatalogError> {
+        let backend = OverlayBackend::new(Arc::clone(container))?;
+        Self::own(|| {
+            builder(ConcurrencyMode::ExclusiveWriter, true)
+                .create_with_backend(backend)
+                .map_err(CatalogError::from_redb)
+        })
+    }
+
+    /// Begins to read the last commit.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub fn begin_read(&self) -> Result<CatalogRead, CatalogError> {
+        let transaction = guard(&self.broken, || {
+            match &self.engine {
+                Engine::Own(database) => database.begin_read(),
+                Engine::Follower(ReadOnlyDatabaseDebug(database)) => database.begin_read(),
+            }
+            .map_err(CatalogError::from_redb)
+        })?;
+        Ok(CatalogRead { transaction, broken: Arc::clone(&self.broken) })
+    }
+
+    /// Begins to write. Waits for the transaction before it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub fn begin_write(&self) -> Result<CatalogWrite, CatalogError> {
+        let Engine::Own(database) = &self.engine else {
+            return Err(CatalogError::Database(redb::Error::DatabaseAlreadyOpen));
+        };
+        let transaction = guard(&self.broken, || {
+            let mut transaction = database.begin_write().map_err(CatalogError::from_redb)?;
+            transaction
+                .set_durability(Durability::Immediate)
+                .map_err(|error| CatalogError::Damaged { message: error.to_string() })?;
+            // Two phases: the first sync brings the tensors to the medium before the commit can
+            // be seen (rule 2).
+            transaction.set_two_phase_commit(true);
+            Ok(transaction)
+        })?;
+        Ok(CatalogWrite { transaction, broken: Arc::clone(&self.broken) })
+    }
+}
+
+/// redb would silently make an empty database of nothing (rule 1).
+fn refuse_empty(container: &Container) -> Result<(), CatalogError> {
+    match container.superblock().catalog_len {
+        0 => Err(ContainerError::Truncated { expected: 1, found: 0 }.into()),
+        _ => Ok(()),
+    }
+}
+
+fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
+    table: &T,
+    prefix: &[u8],
+    visit: &mut Visitor<'_>,
+) -> Result<(), CatalogError> {
+    for row in table.range(prefix..).map_err(CatalogError::from_redb)? {
+        let (key, value) = row.map_err(CatalogError::from_redb)?;
+        if !key.value().starts_with(prefix) || visit(key.value(), value.value())?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The tables as of one commit.
+pub struct CatalogRead {
+    transaction: ReadTransaction,
+    broken: Broken,
+}
+
+impl std::fmt::Debug for CatalogRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CatalogRead")
+    }
+}
+
+impl CatalogRead {
+    fn with<T>(
+        &self,
+        table: Table,
+        work: impl FnOnce(redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        guard(&self.broken, || {
+            let table = self.transaction.open_table(definition(table.name()));
+            work(table.map_err(CatalogError::from_redb)?)
+        })
+    }
+}
+
+impl ReadTables for CatalogRead {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.with(table, |table| {
+            let value = table.get(key).map_err(CatalogError::from_redb)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), CatalogError> {
+        self.with(table, |table| visit_range(&table, prefix, visit))
+    }
+
+    fn count(&self, table: Table) -> Result<u64, CatalogError> {
+        self.with(table, |table| table.len().map_err(CatalogError::from_redb))
+    }
+}
+
+/// A transaction over the tables. Dropped without [`commit`](CatalogWrite::commit), it changes
+/// nothing.
+pub struct CatalogWrite {
+    transaction: WriteTransaction,
+    broken: Broken,
+}
+
+impl std::fmt::Debug for CatalogWrite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CatalogWrite")
+    }
+}
+
+impl CatalogWrite {
+    fn create_tables(&self) -> Result<(), CatalogError> {
+        Table::ALL.into_iter().try_for_each(|table| self.with(table, |_| Ok(())))
+    }
+
+    fn with<T>(
+        &self,
+        table: Table,
+        work: impl FnOnce(&mut redb::Table<'_, &'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        guard(&self.broken, || {
+            let table = self.transaction.open_table(definition(table.name()));
+            work(&mut table.map_err(CatalogError::from_redb)?)
+        })
+    }
+
+    /// Makes all changes durable, together. The first of its two syncs covers the records written
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database. Whether the commit happened is then unknown until the store is
+    /// opened again.
+    pub fn commit(self) -> Result<(), CatalogError> {
+        let CatalogWrite { transaction, broken } = self;
+        guard(&broken, || transaction.commit().map_err(CatalogError::from_redb))
+    }
+}
+
+impl ReadTables for CatalogWrite {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.with(table, |table| {
+            let value = table.get(key).map_err(CatalogError::from_redb)?;
+            Ok(value.map(|value| value.value().to_vec()))
+        })
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), CatalogError> {
+        self.with(table, |table| visit_range(table, prefix, visit))
+    }
+
+    fn count(&self, table: Table) -> Result<u64, CatalogError> {
+        self.with(table, |table| table.len().map_err(CatalogError::from_redb))
+    }
+}
+
+impl WriteTables for CatalogWrite {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
+        self.with(table, |table| {
+            table.insert(key, value).map_err(CatalogError::from_redb)?;
+            Ok(())
+        })
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError> {
+        self.with(table, |table| Ok(table.remove(key).map_err(CatalogError::from_redb)?.is_some()))
+    }
+}

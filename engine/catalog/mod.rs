@@ -1,0 +1,150 @@
+//! Every table of the catalogue: names, keys, values, and the database that keeps them.
+//!
+//! Invariants of this room:
+//!
+//! - All keys and values are bytes in the layouts of `format-spec.md`; nothing depends on how the
+//!   database encodes typed keys.
+//! - Numbers in keys are big-endian, so that they sort.
+//! - A panic of the database on a damaged file is caught here and becomes an error; the handle
+//!   then refuses further work.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod engine;
+mod error;
+mod rows;
+
+use std::ops::ControlFlow;
+
+pub use engine::{Catalog, CatalogRead, CatalogWrite};
+pub use error::CatalogError;
+pub use rows::{EdgeKind, NodeRow, ParentRow, RecordRow, keys};
+
+/// A table of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Table {
+    /// Facts of the whole store, by name.
+    Meta,
+    /// Nodes, by node id.
+    Nodes,
+    /// Node ids, by name and version.
+    Versions,
+    /// The highest version ever given, by name.
+    Names,
+    /// Edges towards parents and older versions, by child.
+    Parents,
+    /// The same edges, by parent; values are empty.
+    Children,
+    /// User metadata as JSON text, by node id and key.
+    Metadata,
+    /// Tensor records, by content id.
+    Tensors,
+    /// Manifest records, by content id.
+    Manifests,
+    /// Change records, by commit sequence number.
+    Changes,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Table; 10] = [
+        Table::Meta,
+        Table::Nodes,
+        Table::Versions,
+        Table::Names,
+        Table::Parents,
+        Table::Children,
+        Table::Metadata,
+        Table::Tensors,
+        Table::Manifests,
+        Table::Changes,
+    ];
+
+    /// The table's name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Meta => "meta",
+            Table::Nodes => "nodes",
+            Table::Versions => "versions",
+            Table::Names => "names",
+            Table::Parents => "parents",
+            Table::Children => "children",
+            Table::Metadata => "metadata",
+            Table::Tensors => "tensors",
+            Table::Manifests => "manifests",
+            Table::Changes => "changes",
+        }
+    }
+}
+
+/// Keys of the [`Table::Meta`] table.
+pub mod meta {
+    /// Sequence number of the last commit, u64; 0 in a new store.
+    pub const COMMIT: &str = "commit";
+    /// Content id of the last change record, 32 bytes; zero in a new store.
+    pub const LAST_CHANGE: &str = "last-change";
+    /// Time the store was made, milliseconds since 1970, u64.
+    pub const CREATED_MS: &str = "created-ms";
+}
+
+/// What a visitor of rows says: go on, or stop.
+pub type Visit = ControlFlow<()>;
+
+/// A visitor of rows: key, value.
+pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Visit, CatalogError> + 'v;
+
+/// Reading rows, in a snapshot or in a transaction.
+pub trait ReadTables {
+    /// The value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError>;
+
+    /// Shows every row whose key begins with `prefix` to `visit`, in the order of keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database and of `visit`.
+    fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), CatalogError>;
+
+    /// The number of rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn count(&self, table: Table) -> Result<u64, CatalogError>;
+
+    /// A number of the [`Table::Meta`] table; 0 when it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database; a value that is not 8 bytes.
+    fn meta_u64(&self, key: &str) -> Result<u64, CatalogError> {
+        let Some(value) = self.get(Table::Meta, key.as_bytes())? else { return Ok(0) };
+        Ok(rows::decode_u64("meta value", &value)?)
+    }
+}
+
+/// Changing rows, in a transaction.
+pub trait WriteTables: ReadTables {
+    /// Sets the value of `key`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CatalogError>;
+
+    /// Removes `key`; says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError>;
+}

@@ -1,0 +1,272 @@
+//! Keys and values of every table, to bytes and back.
+
+use crate::format::{ByteReader, ByteWriter, Extent, FormatError};
+use crate::tensor::ContentId;
+
+/// Keys of the tables.
+pub mod keys {
+    use super::EdgeKind;
+
+    /// `versions`: the name, a zero byte, the version (big-endian).
+    pub fn version(name: &str, version: u32) -> Vec<u8> {
+        [name.as_bytes(), &[0], &version.to_be_bytes()].concat()
+    }
+
+    /// `versions`: what every version of a name begins with.
+    pub fn versions_of(name: &str) -> Vec<u8> {
+        [name.as_bytes(), &[0]].concat()
+    }
+
+    /// `parents`: child, kind of edge, place among the child's edges of that kind (big-endian).
+    pub fn parent(child: &[u8; 16], kind: EdgeKind, place: u16) -> Vec<u8> {
+        [&child[..], &[kind as u8], &place.to_be_bytes()].concat()
+    }
+
+    /// `children`: parent, kind of edge, child.
+    pub fn child(parent: &[u8; 16], kind: EdgeKind, child: &[u8; 16]) -> Vec<u8> {
+        [&parent[..], &[kind as u8], child].concat()
+    }
+
+    /// `parents` and `children`: what every edge of one kind of a node begins with.
+    pub fn edges(node: &[u8; 16], kind: EdgeKind) -> Vec<u8> {
+        [&node[..], &[kind as u8]].concat()
+    }
+
+    /// `metadata`: node and key.
+    pub fn metadata(node: &[u8; 16], key: &str) -> Vec<u8> {
+        [node, key.as_bytes()].concat()
+    }
+}
+
+/// The two kinds of edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum EdgeKind {
+    /// The child was derived from the parent.
+    Provenance = 0,
+    /// The child is the next version of the parent.
+    Version = 1,
+}
+
+pub(super) fn decode_u64(what: &'static str, bytes: &[u8]) -> Result<u64, FormatError> {
+    let mut input = ByteReader::new(what, bytes);
+    let value = input.u64()?;
+    input.finish()?;
+    Ok(value)
+}
+
+/// Where a record lies and who needs it: the value of `tensors`, `manifests` and `changes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRow {
+    /// Offset of the record in the file.
+    pub offset: u64,
+    /// Bytes of the record, from its start to the end of its payload.
+    pub len: u64,
+    /// Decoded length of the content.
+    pub raw_len: u64,
+    /// Payload length.
+    pub stored_len: u64,
+    /// Content id of the base, or [`ContentId::NONE`].
+    pub base_id: ContentId,
+    /// Depth of the delta chain.
+    pub depth: u8,
+    /// Bit `n` is set when a chunk has the encoding of code `n`.
+    pub encodings: u16,
+    /// How often models name the content.
+    pub holders: u32,
+    /// How many deltas have it as their base.
+    pub dependents: u32,
+}
+
+impl RecordRow {
+    /// Length of the value in bytes.
+    pub const LEN: usize = 80;
+
+    /// The value's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = ByteWriter::with_capacity(Self::LEN);
+        out.u64(self.offset).u64(self.len).u64(self.raw_len).u64(self.stored_len);
+        out.put(self.base_id.as_bytes()).u8(self.depth).u8(0).u16(self.encodings).u32(0);
+        out.u32(self.holders).u32(self.dependents);
+        out.into_bytes()
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut input = ByteReader::new("record row", bytes);
+        let (offset, len) = (input.u64()?, input.u64()?);
+        let (raw_len, stored_len) = (input.u64()?, input.u64()?);
+        let base_id = ContentId::from_bytes(input.array()?);
+        let depth = input.u8()?;
+        input.reserved(1)?;
+        let encodings = input.u16()?;
+        input.reserved(4)?;
+        let (holders, dependents) = (input.u32()?, input.u32()?);
+        input.finish()?;
+        Ok(RecordRow {
+            offset,
+            len,
+            raw_len,
+            stored_len,
+            base_id,
+            depth,
+            encodings,
+            holders,
+            dependents,
+        })
+    }
+
+    /// The range of the file that the record covers.
+    pub fn extent(&self) -> Extent {
+        Extent { offset: self.offset, len: self.len }
+    }
+
+    /// Whether anything still needs the record.
+    pub fn is_needed(&self) -> bool {
+        self.holders > 0 || self.dependents > 0
+    }
+}
+
+/// A node: the value of `nodes`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Name, without the version.
+    pub name: String,
+    /// Version of that name.
+    pub version: u32,
+    /// Model kind; empty when none was given.
+    pub kind: String,
+    /// Creation time, milliseconds since 1970.
+    pub created_ms: u64,
+    /// Content id of the manifest.
+    pub manifest: ContentId,
+    /// Sum of the imported files' lengths.
+    pub logical_bytes: u64,
+    /// Number of tensors.
+    pub tensor_count: u32,
+    /// Commit that last changed the node, its edges or its metadata.
+    pub revision: u64,
+}
+
+impl NodeRow {
+    /// The value's bytes.
+    ///
+    /// # Errors
+    ///
+    /// A name or kind longer than 65,535 bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let mut out = ByteWriter::with_capacity(80 + self.name.len() + self.kind.len());
+        out.u32(self.version).u32(self.tensor_count).u64(self.created_ms);
+        out.u64(self.logical_bytes).u64(self.revision).u64(0);
+        out.put(self.manifest.as_bytes());
+        out.text("node name", &self.name)?.text("node kind", &self.kind)?;
+        Ok(out.into_bytes())
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut input = ByteReader::new("node row", bytes);
+        let (version, tensor_count) = (input.u32()?, input.u32()?);
+        let (created_ms, logical_bytes, revision) = (input.u64()?, input.u64()?, input.u64()?);
+        input.reserved(8)?;
+        let manifest = ContentId::from_bytes(input.array()?);
+        let (name, kind) = (input.text()?.to_owned(), input.text()?.to_owned());
+        input.finish()?;
+        Ok(NodeRow {
+            name,
+            version,
+            kind,
+            created_ms,
+            manifest,
+            logical_bytes,
+            tensor_count,
+            revision,
+        })
+    }
+}
+
+/// An edge towards a parent: the value of `parents`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentRow {
+    /// Node id of the parent or older version.
+    pub parent: [u8; 16],
+    /// How the child was derived; empty for a version edge.
+    pub how: String,
+}
+
+impl ParentRow {
+    /// The value's bytes.
+    ///
+    /// # Errors
+    ///
+    /// A text longer than 65,535 bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
+        let mut out = ByteWriter::with_capacity(18 + self.how.len());
+        out.put(&self.parent).text("edge", &self.how)?;
+        Ok(out.into_bytes())
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut input = ByteReader::new("edge row", bytes);
+        let row = ParentRow { parent: input.array()?, how: input.text()?.to_owned() };
+        input.finish()?;
+        Ok(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn rows_round_trip() {
+        let record = RecordRow {
+            offset: 1,
+            len: 2,
+            raw_len: 3,
+            stored_len: 4,
+            base_id: ContentId::of(b"base"),
+            depth: 5,
+            encodings: 6,
+            holders: 7,
+            dependents: 8,
+        };
+        assert_eq!(record.encode().len(), RecordRow::LEN);
+        assert_eq!(RecordRow::decode(&record.encode()), Ok(record.clone()));
+        assert!(RecordRow::decode(&record.encode()[1..]).is_err());
+        let node = NodeRow {
+            name: "base".into(),
+            version: 2,
+            kind: "bert".into(),
+            created_ms: 3,
+            manifest: ContentId::of(b"m"),
+            logical_bytes: 4,
+            tensor_count: 5,
+            revision: 6,
+        };
+        assert_eq!(NodeRow::decode(&node.encode().unwrap()), Ok(node));
+        let parent = ParentRow { parent: [9; 16], how: "prune".into() };
+        assert_eq!(ParentRow::decode(&parent.encode().unwrap()), Ok(parent));
+    }
+
+    #[test]
+    fn versions_sort_by_number() {
+        assert!(keys::version("a", 2) < keys::version("a", 256));
+        assert!(keys::version("a", 256).starts_with(&keys::versions_of("a")));
+        assert!(!keys::version("ab", 1).starts_with(&keys::versions_of("a")));
+    }
+}

@@ -1,0 +1,239 @@
+//! Names, references, ids and kinds of derivation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::LineageError;
+
+/// The longest name, in bytes.
+const NAME_LEN_MAX: usize = 512;
+
+/// The identity of a node: 128 random bits, shown as 32 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub [u8; 16]);
+
+impl NodeId {
+    /// A new random id.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no random bits.
+    pub fn random() -> Result<Self, LineageError> {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).map_err(|_| LineageError::NoRandomness)?;
+        Ok(NodeId(id))
+    }
+
+    /// Reads 32 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        Some(NodeId(u128::from_str_radix(text, 16).ok()?.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeId({self})")
+    }
+}
+
+/// A model's name: parts of `[A-Za-z0-9._-]` joined by `/`, such as `bert/sst2`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelName(String);
+
+impl ModelName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = LineageError;
+
+    fn from_str(name: &str) -> Result<Self, LineageError> {
+        let refuse = |reason| Err(LineageError::InvalidName { name: name.to_owned(), reason });
+        if name.is_empty() || name.len() > NAME_LEN_MAX {
+            return refuse("a name has 1 to 512 bytes");
+        }
+        if name.contains('@') {
+            return refuse("the version after @ is given by the store");
+        }
+        if name.contains(':') {
+            return refuse("a name with : belongs to another store");
+        }
+        if matches!(name, "auto" | "none") {
+            return refuse("auto and none are reserved");
+        }
+        for part in name.split('/') {
+            if matches!(part, "" | "." | "..") {
+                return refuse("the parts between / are not empty, . or ..");
+            }
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            if !part.bytes().all(legal) {
+                return refuse("only letters, digits, '.', '_', '-' and '/' are allowed");
+            }
+        }
+        Ok(ModelName(name.to_owned()))
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a user names a model: `name` (its highest version), `name@version`, or a node id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelRef {
+    /// The highest version of a name, or, should there be no such name, the node of this id.
+    Latest(ModelName),
+    /// One version of a name.
+    Version(ModelName, u32),
+    /// A node.
+    Id(NodeId),
+}
+
+impl FromStr for ModelRef {
+    type Err = LineageError;
+
+    fn from_str(text: &str) -> Result<Self, LineageError> {
+        let Some((name, version)) = text.split_once('@') else {
+            return Ok(ModelRef::Latest(text.parse()?));
+        };
+        let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+        match version.parse() {
+            Ok(version) if digits && version > 0 => Ok(ModelRef::Version(name.parse()?, version)),
+            _ => Err(LineageError::InvalidName {
+                name: text.to_owned(),
+                reason: "the version after @ is a number from 1",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ModelRef::Latest(name) => name.fmt(f),
+            ModelRef::Version(name, version) => write!(f, "{name}@{version}"),
+            ModelRef::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+/// How a model was derived from a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[non_exhaustive]
+pub enum How {
+    /// Trained further.
+    #[default]
+    FineTune,
+    /// Some weights set to zero or removed.
+    Prune,
+    /// Weights in fewer bits, with scales.
+    Quantise,
+    /// Another element type.
+    Cast,
+    /// Trained to imitate.
+    Distil,
+    /// Made of several models.
+    Merge,
+    /// A low-rank adapter added.
+    LoraMerge,
+    /// The mean of several models.
+    Average,
+    /// Anything else.
+    Other,
+}
+
+impl How {
+    /// Every way, in the order of the documentation.
+    pub const ALL: [How; 9] = [
+        How::FineTune,
+        How::Prune,
+        How::Quantise,
+        How::Cast,
+        How::Distil,
+        How::Merge,
+        How::LoraMerge,
+        How::Average,
+        How::Other,
+    ];
+
+    /// The word in the file and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            How::FineTune => "finetune",
+            How::Prune => "prune",
+            How::Quantise => "quantise",
+            How::Cast => "cast",
+            How::Distil => "distil",
+            How::Merge => "merge",
+            How::LoraMerge => "lora-merge",
+            How::Average => "average",
+            How::Other => "other",
+        }
+    }
+}
+
+impl FromStr for How {
+    type Err = LineageError;
+
+    fn from_str(text: &str) -> Result<Self, LineageError> {
+        How::ALL
+            .into_iter()
+            .find(|how| how.name() == text)
+            .ok_or_else(|| LineageError::InvalidHow { how: text.to_owned() })
+    }
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        for good in ["base", "bert/sst2", "a.b-c_d", "7"] {
+            assert!(good.parse::<ModelName>().is_ok(), "{good}");
+        }
+        let long = "a".repeat(513);
+        for bad in [
+            "", "auto", "none", "a@1", "r:a", "a//b", "/a", "a/", "..", "a/../b", "ä", "a b", &long,
+        ] {
+            assert!(bad.parse::<ModelName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn references_name_a_version_or_the_highest() {
+        assert!(matches!("a".parse(), Ok(ModelRef::Latest(_))));
+        assert!(matches!("a@12".parse(), Ok(ModelRef::Version(_, 12))));
+        for bad in ["a@", "a@0", "a@+1", "a@x", "@1", "a@1@2", "a@99999999999"] {
+            assert!(bad.parse::<ModelRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ids_are_hex() {
+        let id = NodeId([0xab; 16]);
+        assert_eq!(NodeId::from_hex(&id.to_string()), Some(id));
+        assert_eq!(NodeId::from_hex("ab"), None);
+        assert_eq!(NodeId::from_hex(&"+".repeat(32)), None);
+    }
+}

@@ -1,0 +1,14 @@
+//! Which stored tensor a new one is coded against.
+//!
+//! Invariant: a plan names only bases of the same element type and length as the new tensor.
+
+mod pairing;
+
+pub use pairing::{TensorKey, pair_tensors};
+
+/// The longest chain of deltas that this code writes. A chain that would pass it starts again at
+/// its root. `docs/measurements.md` has the curve this is chosen from.
+pub const CHAIN_DEPTH_MAX: u8 = 4;
+
+/// The most bases that are tried for one tensor.
+pub const BASES_TRIED_MAX: usize = 4;

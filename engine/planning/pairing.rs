@@ -1,0 +1,156 @@
+//! Which tensor of a parent a tensor of the child probably came from.
+
+use std::collections::HashMap;
+
+use crate::tensor::{Dtype, Shape};
+
+/// What pairing looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TensorKey<'a> {
+    /// The tensor's name.
+    pub name: &'a str,
+    /// Element type.
+    pub dtype: &'a Dtype,
+    /// Dimensions.
+    pub shape: &'a Shape,
+    /// Length in bytes.
+    pub byte_len: u64,
+}
+
+/// The most cells of the table that finds the longest common subsequence; beyond it, left-over
+/// tensors are paired in order, one by one.
+const LCS_CELLS_MAX: usize = 1 << 24;
+
+/// For every tensor of `child`, in order, the place of its pair in `parent`: the tensor of the
+/// same name when type and length agree; for those left over, the longest common subsequence of
+/// (type, shape) over both manifests. No parent tensor is paired twice.
+///
+/// Cost: linear, plus at most 2^24 steps for what is left over.
+pub fn pair_tensors(child: &[TensorKey<'_>], parent: &[TensorKey<'_>]) -> Vec<Option<usize>> {
+    let by_name: HashMap<&str, usize> =
+        parent.iter().enumerate().map(|(at, key)| (key.name, at)).collect();
+    let mut taken = vec![false; parent.len()];
+    let mut pairs = vec![None; child.len()];
+    for (pair, key) in pairs.iter_mut().zip(child) {
+        if let Some(&at) = by_name.get(key.name)
+            && parent[at].dtype == key.dtype
+            && parent[at].byte_len == key.byte_len
+        {
+            *pair = Some(at);
+            taken[at] = true;
+        }
+    }
+    let left: Vec<usize> = (0..child.len()).filter(|at| pairs[*at].is_none()).collect();
+    let right: Vec<usize> = (0..parent.len()).filter(|at| !taken[*at]).collect();
+    let same = |l: usize, r: usize| {
+        let (l, r) = (&child[left[l]], &parent[right[r]]);
+        l.dtype == r.dtype && l.shape == r.shape && l.byte_len == r.byte_len
+    };
+    for (l, r) in common_subsequence(left.len(), right.len(), same) {
+        pairs[left[l]] = Some(right[r]);
+    }
+    pairs
+}
+
+/// The longest common subsequence of two sequences, as pairs of places.
+fn common_subsequence(
+    left: usize,
+    right: usize,
+    same: impl Fn(usize, usize) -> bool,
+) -> Vec<(usize, usize)> {
+    if left.saturating_mul(right) > LCS_CELLS_MAX {
+        return greedy(left, right, same);
+    }
+    let width = right + 1;
+    // best[l * width + r]: the length of the longest for left[l..] and right[r..].
+    let mut best = vec![0u32; (left + 1) * width];
+    for l in (0..left).rev() {
+        for r in (0..right).rev() {
+            best[l * width + r] = if same(l, r) {
+                best[(l + 1) * width + r + 1] + 1
+            } else {
+                best[(l + 1) * width + r].max(best[l * width + r + 1])
+            };
+        }
+    }
+    let (mut l, mut r) = (0, 0);
+    let mut pairs = Vec::new();
+    while l < left && r < right {
+        if same(l, r) {
+            pairs.push((l, r));
+            (l, r) = (l + 1, r + 1);
+        } else if best[(l + 1) * width + r] >= best[l * width + r + 1] {
+            l += 1;
+        } else {
+            r += 1;
+        }
+    }
+    pairs
+}
+
+/// Pairs in order, each with the next that fits.
+fn greedy(left: usize, right: usize, same: impl Fn(usize, usize) -> bool) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    let mut next = 0;
+    for l in 0..left {
+        // A bounded look ahead keeps this linear.
+        if let Some(r) = (next..right.min(next + 64)).find(|r| same(l, *r)) {
+            pairs.push((l, r));
+            next = r + 1;
+        }
+    }
+    pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys<'a>(tensors: &'a [(&'a str, Shape)], dtype: &'a Dtype) -> Vec<TensorKey<'a>> {
+        tensors
+            .iter()
+            .map(|(name, shape)| TensorKey { name, dtype, shape, byte_len: shape.elements() * 4 })
+            .collect()
+    }
+
+    #[test]
+    fn names_first_then_shapes_in_order() {
+        let shape = |dims: &[u64]| Shape::new(dims).unwrap();
+        let dtype = Dtype::F32;
+        let parent = [
+            ("emb", shape(&[4, 2])),
+            ("l0.w", shape(&[2, 2])),
+            ("l1.w", shape(&[2, 2])),
+            ("norm", shape(&[2])),
+        ];
+        let child = [
+            ("emb", shape(&[4, 2])),
+            ("head", shape(&[9])),
+            ("block0.w", shape(&[2, 2])),
+            ("norm", shape(&[3])),
+            ("block1.w", shape(&[2, 2])),
+        ];
+        let pairs = pair_tensors(&keys(&child, &dtype), &keys(&parent, &dtype));
+        assert_eq!(pairs, [Some(0), None, Some(1), None, Some(2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_subsequence_is_common_and_longest(
+            a in proptest::collection::vec(0u8..4, 0..9),
+            b in proptest::collection::vec(0u8..4, 0..9),
+        ) {
+            let pairs = common_subsequence(a.len(), b.len(), |l, r| a[l] == b[r]);
+            prop_assert!(pairs.iter().all(|(l, r)| a[*l] == b[*r]));
+            prop_assert!(pairs.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 < w[1].1));
+            let longest = (0u32..1 << a.len()).filter_map(|mask| {
+                let picked: Vec<u8> =
+                    (0..a.len()).filter(|i| mask >> i & 1 == 1).map(|i| a[i]).collect();
+                let mut rest = b.iter();
+                picked.iter().all(|x| rest.any(|y| y == x)).then_some(picked.len())
+            }).max().unwrap();
+            prop_assert_eq!(pairs.len(), longest);
+        }
+    }
+}
