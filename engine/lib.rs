@@ -9,4 +9,11 @@ pub mod container;
 pub mod format;
 pub mod lineage;
 pub mod planning;
+pub mod store;
 pub mod tensor;
+
+pub use bytemuck;
+pub use half;
+pub use lineage::{How, OnChildren};
+pub use store::{Error, Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
+pub use tensor::{ContentId, Dtype, Element, Shape};

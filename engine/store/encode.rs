@@ -1,0 +1,81 @@
+//! A tensor's bytes to the chunks of a record.
+
+use rayon::prelude::*;
+
+use super::Result;
+use super::record::{Chain, Checks};
+use crate::codec::{self, Encoding};
+use crate::format::{CHUNK_LOG2, ChunkEntry};
+
+/// Decoded length of a chunk that is written.
+pub(super) const CHUNK_LEN: usize = 1 << CHUNK_LOG2;
+
+/// Chunks ready to be written.
+#[derive(Debug, Default)]
+pub(super) struct EncodedChunks {
+    pub(super) entries: Vec<ChunkEntry>,
+    /// The stored bytes of each chunk; empty where they are the chunk's own.
+    pub(super) stored: Vec<Vec<u8>>,
+}
+
+impl EncodedChunks {
+    /// Bytes that the chunks take.
+    pub(super) fn stored_len(&self) -> u64 {
+        self.entries.iter().map(|entry| u64::from(entry.stored_len)).sum()
+    }
+
+    /// Whether any chunk stands on a base.
+    pub(super) fn needs_base(&self) -> bool {
+        self.entries
+            .iter()
+            .filter_map(|entry| Encoding::from_code(entry.encoding))
+            .any(Encoding::needs_base)
+    }
+}
+
+fn entry(encoding: Encoding, stored: &[u8]) -> ChunkEntry {
+    ChunkEntry {
+        stored_len: stored.len() as u32,
+        crc: crc32fast::hash(stored),
+        encoding: encoding.code(),
+    }
+}
+
+/// The index of `bytes` stored raw, on all cores.
+pub(super) fn raw_entries(bytes: &[u8]) -> Vec<ChunkEntry> {
+    bytes.par_chunks(CHUNK_LEN).map(|chunk| entry(Encoding::Raw, chunk)).collect()
+}
+
+/// `bytes`, which begin at `start` of their tensor (a multiple of the chunk length), as
+/// differences from the content of `base`, on all cores.
+pub(super) fn delta_chunks(
+    lane: usize,
+    bytes: &[u8],
+    start: u64,
+    base: &Chain<'_>,
+) -> Result<EncodedChunks> {
+    let encode = |(at, chunk): (usize, &[u8])| -> Result<(ChunkEntry, Vec<u8>)> {
+        let mut base_chunk = vec![0; chunk.len()];
+        let chunk_start = start + (at * CHUNK_LEN) as u64;
+        base.read(chunk_start, &mut base_chunk, Checks::First)?;
+        let mut stored = Vec::new();
+        let encoding = codec::encode_delta(lane, chunk, &base_chunk, &mut stored);
+        Ok((entry(encoding, &stored), stored))
+    };
+    let chunks: Vec<_> =
+        bytes.par_chunks(CHUNK_LEN).enumerate().map(encode).collect::<Result<_>>()?;
+    let (entries, stored) = chunks.into_iter().unzip();
+    Ok(EncodedChunks { entries, stored })
+}
+
+/// Text-like `bytes`, compressed where that helps.
+pub(super) fn plain_chunks(bytes: &[u8]) -> EncodedChunks {
+    let mut chunks = EncodedChunks::default();
+    for chunk in bytes.chunks(CHUNK_LEN) {
+        let mut stored = Vec::new();
+        let encoding = codec::encode_plain(chunk, &mut stored);
+        chunks.entries.push(entry(encoding, &stored));
+        chunks.stored.push(stored);
+    }
+    chunks
+}

@@ -1,0 +1,284 @@
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+use crate::catalog::CatalogError;
+use crate::container::ContainerError;
+use crate::format::FormatError;
+use crate::lineage::LineageError;
+use crate::tensor::{ContentId, ViewError};
+
+/// The result of a store operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with a store.
+///
+/// [`Error::code`] gives each kind a stable name.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no file at this path.
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is already something at this path.
+    AlreadyExists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The operating system refused to open, create or name the file.
+    OpenFile {
+        /// The path.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+    /// The file of the store: not a store, cut off, newer, locked, full, damaged.
+    Container(ContainerError),
+    /// The catalogue of the store.
+    Catalog(CatalogError),
+    /// The lineage graph: names, versions, edges.
+    Lineage(LineageError),
+    /// The store was opened read-only.
+    ReadOnly,
+    /// A commit failed at a point where it may or may not be on the medium. Open the store again
+    /// to see; this handle writes no more.
+    OutcomeUnknown {
+        /// What failed.
+        source: CatalogError,
+    },
+    /// A record in the file is damaged, or is not the one the catalogue promises.
+    DamagedRecord {
+        /// The content that is lost.
+        content_id: ContentId,
+        /// Offset of the record in the file.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model has no tensor of this name.
+    NoSuchTensor {
+        /// The model.
+        model: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// Rows that the tensor does not have.
+    RowsOutOfRange {
+        /// The tensor.
+        tensor: String,
+        /// The first row asked for.
+        start: u64,
+        /// The row after the last asked for.
+        end: u64,
+        /// How many rows there are.
+        rows: u64,
+    },
+    /// A buffer of another length than the tensor.
+    BufferLength {
+        /// Length of the tensor in bytes.
+        expected: u64,
+        /// Length of the buffer in bytes.
+        found: u64,
+    },
+    /// A tensor that cannot be seen as elements of the type asked for.
+    View(ViewError),
+    /// A tensor of a new model whose bytes, type and shape contradict each other, or whose name
+    /// is empty, too long or used twice.
+    BadTensor {
+        /// The tensor.
+        tensor: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The source of a tensor could not be read, or gave other bytes the second time.
+    Source {
+        /// The tensor.
+        tensor: String,
+        /// What failed.
+        source: io::Error,
+    },
+    /// More memory than can be had.
+    OutOfMemory {
+        /// Bytes asked for.
+        bytes: u64,
+    },
+    /// A bound of the file format.
+    Format(FormatError),
+}
+
+impl Error {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotFound { .. } => "store-not-found",
+            Error::AlreadyExists { .. } => "already-exists",
+            Error::OpenFile { .. } => "open-failed",
+            Error::Container(error) => container_code(error),
+            Error::Catalog(error) | Error::Lineage(LineageError::Catalog(error)) => {
+                catalog_code(error)
+            }
+            Error::Lineage(error) => match error {
+                LineageError::NoSuchModel { .. } => "no-such-model",
+                LineageError::HasChildren { .. } => "has-children",
+                LineageError::Cycle { .. } => "cycle",
+                LineageError::InvalidName { .. } => "invalid-name",
+                _ => "lineage",
+            },
+            Error::ReadOnly => "read-only",
+            Error::OutcomeUnknown { .. } => "outcome-unknown",
+            Error::DamagedRecord { .. } => "damaged",
+            Error::NoSuchTensor { .. } => "no-such-tensor",
+            Error::RowsOutOfRange { .. } => "rows-out-of-range",
+            Error::BufferLength { .. } => "buffer-length",
+            Error::View(_) => "view",
+            Error::BadTensor { .. } => "bad-tensor",
+            Error::Source { .. } => "source",
+            Error::OutOfMemory { .. } => "out-of-memory",
+            Error::Format(_) => "format-limit",
+        }
+    }
+
+    /// Whether the disk is full.
+    pub fn is_disk_full(&self) -> bool {
+        self.code() == "disk-full"
+    }
+
+    /// What opening a file answered.
+    pub(super) fn open_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            io::ErrorKind::NotFound => Error::NotFound { path },
+            io::ErrorKind::AlreadyExists => Error::AlreadyExists { path },
+            _ => Error::OpenFile { path, source },
+        }
+    }
+}
+
+fn container_code(error: &ContainerError) -> &'static str {
+    match error {
+        ContainerError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            "disk-full"
+        }
+        ContainerError::Io { .. } => "io",
+        ContainerError::NotAStore { .. } => "not-a-store",
+        ContainerError::Truncated { .. } => "truncated",
+        ContainerError::NewerVersion { .. } => "newer-version",
+        ContainerError::UnknownFeatures { .. } => "unknown-features",
+        ContainerError::Format { .. } => "damaged",
+        ContainerError::Locked { .. } => "locked",
+        ContainerError::NoLocks => "no-locks",
+        ContainerError::Poisoned => "poisoned",
+        ContainerError::Retired => "retired",
+        ContainerError::TooManyExtents => "too-many-extents",
+    }
+}
+
+fn catalog_code(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::Container(error) => container_code(error),
+        CatalogError::Row(_) | CatalogError::Damaged { .. } => "damaged",
+        CatalogError::NeedsRepair => "needs-repair",
+        CatalogError::Database(_) => "catalog",
+    }
+}
+
+impl From<ContainerError> for Error {
+    fn from(error: ContainerError) -> Self {
+        Error::Container(error)
+    }
+}
+
+impl From<CatalogError> for Error {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Container(error) => Error::Container(error),
+            error => Error::Catalog(error),
+        }
+    }
+}
+
+impl From<LineageError> for Error {
+    fn from(error: LineageError) -> Self {
+        match error {
+            LineageError::Catalog(error) => error.into(),
+            error => Error::Lineage(error),
+        }
+    }
+}
+
+impl From<ViewError> for Error {
+    fn from(error: ViewError) -> Self {
+        Error::View(error)
+    }
+}
+
+impl From<FormatError> for Error {
+    fn from(error: FormatError) -> Self {
+        Error::Format(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotFound { path } => {
+                write!(f, "no store at {}: make one with init", path.display())
+            }
+            Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
+            Error::OpenFile { path, source } => {
+                write!(f, "cannot open {}: {source}", path.display())
+            }
+            Error::Container(source) => source.fmt(f),
+            Error::Catalog(source) => source.fmt(f),
+            Error::Lineage(source) => source.fmt(f),
+            Error::ReadOnly => write!(f, "the store was opened read-only"),
+            Error::OutcomeUnknown { source } => write!(
+                f,
+                "the commit failed, and may or may not be in the store ({source}): \
+                 open the store again to see"
+            ),
+            Error::DamagedRecord { content_id, offset, reason } => write!(
+                f,
+                "damaged record of content {} at byte {offset}: {reason}; \
+                 verify lists the models it hurts",
+                content_id.short()
+            ),
+            Error::NoSuchTensor { model, tensor } => {
+                write!(f, "{model} has no tensor {tensor:?}: show lists its tensors")
+            }
+            Error::RowsOutOfRange { tensor, start, end, rows } => {
+                write!(f, "rows {start}..{end} of {tensor:?}, which has {rows}")
+            }
+            Error::BufferLength { expected, found } => {
+                write!(f, "a buffer of {found} bytes for a tensor of {expected}")
+            }
+            Error::View(source) => source.fmt(f),
+            Error::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
+            Error::Source { tensor, source } => {
+                write!(f, "reading tensor {tensor:?} failed: {source}")
+            }
+            Error::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
+            Error::Format(source) => write!(f, "beyond the file format: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::OpenFile { source, .. } | Error::Source { source, .. } => Some(source),
+            Error::Container(source) => Some(source),
+            Error::Catalog(source) | Error::OutcomeUnknown { source } => Some(source),
+            Error::Lineage(source) => Some(source),
+            Error::View(source) => Some(source),
+            Error::Format(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// An error about one record, from the error of its parts.
+pub(super) fn damaged(content_id: ContentId, offset: u64) -> impl Fn(&dyn fmt::Display) -> Error {
+    move |reason| Error::DamagedRecord { content_id, offset, reason: reason.to_string() }
+}

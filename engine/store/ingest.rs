@@ -1,0 +1,472 @@
+//! Tensors into records: hash, find what is there, choose a base, encode, write.
+//!
+//! Short tensors go in batches, each read once into memory; a long tensor goes slab by slab, read
+//! once for its hash and once more when it is new. Memory is bounded by the batch, whatever the
+//! model.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+
+use super::encode::{CHUNK_LEN, EncodedChunks, delta_chunks, raw_entries};
+use super::new_model::{ImportReport, NewTensor, Source};
+use super::record::{Chain, StoredRecord, record_row};
+use super::transaction::{RecordDraft, Transaction};
+use super::{Error, Result};
+use crate::catalog::{RecordRow, Table};
+use crate::format::{ChunkEntry, RecordKind};
+use crate::planning::{BASES_TRIED_MAX, CHAIN_DEPTH_MAX};
+use crate::tensor::ContentId;
+
+/// A longer tensor goes slab by slab. A multiple of the chunk length.
+const SLAB_LEN: usize = 16 << 20;
+/// Short tensors are taken together up to this many bytes.
+const BATCH_LEN: u64 = 32 << 20;
+/// Pieces in which bytes are read and hashed while they are in the cache.
+const PIECE_LEN: usize = 1 << 18;
+
+/// A tensor on its way in.
+#[derive(Debug)]
+pub(super) struct Incoming<'m, 'a> {
+    pub(super) tensor: &'m NewTensor<'a>,
+    /// Contents it may be coded against, the most promising first.
+    pub(super) bases: Vec<ContentId>,
+}
+
+/// Reads the streams of a model's tensors, which can be read only once, to memory or to a
+/// temporary file in `folder`.
+pub(super) fn settle_readers(
+    tensors: &mut [&mut NewTensor<'_>],
+    folder: &std::path::Path,
+) -> Result<()> {
+    for tensor in tensors {
+        let Source::Reader(reader) = &mut tensor.source else { continue };
+        let len = tensor.byte_len;
+        let reader = reader.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let settled = settle(reader, len, folder)
+            .map_err(|source| Error::Source { tensor: tensor.name.clone(), source })?;
+        tensor.source = Source::ReadAt(settled);
+    }
+    Ok(())
+}
+
+struct InMemory(Vec<u8>);
+struct InFile(File);
+
+impl super::TensorSource for InMemory {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let part = start.checked_add(out.len()).and_then(|end| self.0.get(start..end));
+        out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+impl super::TensorSource for InFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+}
+
+fn settle(
+    reader: &mut dyn Read,
+    len: u64,
+    folder: &std::path::Path,
+) -> io::Result<Box<dyn super::TensorSource>> {
+    // One byte more than there must be, to notice that there are more.
+    let mut reader = reader.take(len.saturating_add(1));
+    let wrong = |found: u64| {
+        let message = format!("the stream has {found} bytes or more, {len} were announced");
+        Err(io::Error::new(io::ErrorKind::InvalidData, message))
+    };
+    if len <= SLAB_LEN as u64 {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes)?;
+        return match bytes.len() as u64 {
+            found if found == len => Ok(Box::new(InMemory(bytes))),
+            found => wrong(found),
+        };
+    }
+    let mut file = tempfile::tempfile_in(folder)?;
+    let found = io::copy(&mut reader, &mut file)?;
+    file.flush()?;
+    if found == len { Ok(Box::new(InFile(file))) } else { wrong(found) }
+}
+
+/// Fills `out` with the bytes of `tensor` from `offset` on.
+fn read_source(tensor: &NewTensor<'_>, offset: u64, out: &mut [u8]) -> Result<()> {
+    let failed = |source| Error::Source { tensor: tensor.name.clone(), source };
+    match &tensor.source {
+        Source::ReadAt(source) => source.read_at(offset, out).map_err(failed),
+        // Bytes are borrowed, readers are settled: neither comes here.
+        Source::Bytes(_) | Source::Reader(_) => Err(failed(io::ErrorKind::Unsupported.into())),
+    }
+}
+
+/// The id of a tensor whose bytes are read into `out` meanwhile.
+fn read_and_hash(tensor: &NewTensor<'_>, out: &mut [u8]) -> Result<ContentId> {
+    let mut hasher = blake3::Hasher::new();
+    for (at, piece) in out.chunks_mut(PIECE_LEN).enumerate() {
+        read_source(tensor, (at * PIECE_LEN) as u64, piece)?;
+        hasher.update(piece);
+    }
+    Ok(hasher.finalize().into())
+}
+
+impl Transaction {
+    /// Brings every tensor into the store and gives their ids back, in order.
+    pub(super) fn ingest(
+        &mut self,
+        incoming: &[Incoming<'_, '_>],
+        report: &mut ImportReport,
+        progress: &dyn Fn(u64),
+    ) -> Result<Vec<ContentId>> {
+        let mut ids = Vec::with_capacity(incoming.len());
+        let mut rest = incoming;
+        while let Some(first) = rest.first() {
+            if first.tensor.byte_len > SLAB_LEN as u64 {
+                ids.push(self.ingest_long(first, report, progress)?);
+                rest = &rest[1..];
+                continue;
+            }
+            let mut total = 0;
+            let fits = |incoming: &&Incoming<'_, '_>| {
+                total += incoming.tensor.byte_len;
+                incoming.tensor.byte_len <= SLAB_LEN as u64 && total <= BATCH_LEN
+            };
+            let (batch, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            ids.extend(self.ingest_batch(batch, report)?);
+            progress(batch.iter().map(|incoming| incoming.tensor.byte_len).sum());
+            rest = behind;
+        }
+        Ok(ids)
+    }
+
+    fn ingest_batch(
+        &mut self,
+        batch: &[Incoming<'_, '_>],
+        report: &mut ImportReport,
+    ) -> Result<Vec<ContentId>> {
+        let mut arena = std::mem::take(&mut self.arena);
+        let in_arena =
+            |incoming: &&Incoming<'_, '_>| !matches!(incoming.tensor.source, Source::Bytes(_));
+        let needed: u64 =
+            batch.iter().filter(in_arena).map(|incoming| incoming.tensor.byte_len).sum();
+        if arena.len() < needed as usize {
+            arena.resize(needed as usize, 0);
+        }
+        let mut room = arena.as_mut_slice();
+        let mut slots: Vec<(&Incoming<'_, '_>, &mut [u8])> = Vec::new();
+        for incoming in batch {
+            let len = if in_arena(&incoming) { incoming.tensor.byte_len as usize } else { 0 };
+            let (slot, behind) = room.split_at_mut(len);
+            room = behind;
+            slots.push((incoming, slot));
+        }
+        let loaded: Vec<(ContentId, &[u8])> = slots
+            .into_par_iter()
+            .map(|(incoming, slot)| match incoming.tensor.source {
+                Source::Bytes(bytes) => Ok((ContentId::of(bytes), bytes)),
+                _ => Ok((read_and_hash(incoming.tensor, slot)?, &*slot)),
+            })
+            .collect::<Result<_>>()?;
+        let ids = self.store_loaded(batch, &loaded, report)?;
+        self.arena = arena;
+        Ok(ids)
+    }
+
+    /// Stores what is new among tensors that are in memory.
+    fn store_loaded(
+        &mut self,
+        batch: &[Incoming<'_, '_>],
+        loaded: &[(ContentId, &[u8])],
+        report: &mut ImportReport,
+    ) -> Result<Vec<ContentId>> {
+        let shared = self.shared_arc();
+        let mut fresh = Vec::new();
+        let mut fresh_ids = HashSet::new();
+        let mut known = Vec::new();
+        for (incoming, (id, bytes)) in batch.iter().zip(loaded) {
+            if !fresh_ids.contains(id) {
+                match self.known_record(&shared, *id, bytes.len() as u64)? {
+                    Some(record) => known.push(record),
+                    None => {
+                        fresh_ids.insert(*id);
+                        let chains = self.base_chains(&shared, *id, &incoming.bases)?;
+                        fresh.push((incoming.tensor, *id, *bytes, chains));
+                        continue;
+                    }
+                }
+            }
+            report.deduplicated += 1;
+            report.deduplicated_bytes += bytes.len() as u64;
+        }
+        known.par_iter().try_for_each(StoredRecord::check)?;
+        let encoded: Vec<(EncodedChunks, Option<usize>)> = fresh
+            .par_iter()
+            .map(|(tensor, _, bytes, chains)| encode_best(tensor.dtype.lane_bytes(), bytes, chains))
+            .collect::<Result<_>>()?;
+        for ((tensor, id, bytes, chains), (chunks, best)) in fresh.iter().zip(encoded) {
+            let base = best.and_then(|at| chains.get(at));
+            let draft = RecordDraft::tensor(*id, &tensor.dtype, bytes.len() as u64, base);
+            let stored_len = chunks.stored_len();
+            let row = self.write_record(&draft, &chunks, bytes)?;
+            self.note_stored(report, &row, stored_len)?;
+            self.insert_tensor(*id, row)?;
+        }
+        Ok(loaded.iter().map(|(id, _)| *id).collect())
+    }
+
+    /// The record of a content that is in the store; its length agrees.
+    fn known_record<'c>(
+        &self,
+        shared: &'c super::open::Shared,
+        id: ContentId,
+        len: u64,
+    ) -> Result<Option<StoredRecord<'c>>> {
+        let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+            return Ok(None);
+        };
+        if row.raw_len != len {
+            let reason = format!("{} bytes stored of a content of {len}", row.raw_len);
+            return Err(super::error::damaged(id, row.offset)(&reason));
+        }
+        StoredRecord::open(shared, RecordKind::Tensor, id, &row).map(Some)
+    }
+
+    /// The chains of the bases to try, each short enough to be stood on.
+    fn base_chains<'c>(
+        &self,
+        shared: &'c super::open::Shared,
+        id: ContentId,
+        bases: &[ContentId],
+    ) -> Result<Vec<Chain<'c>>> {
+        let mut chains: Vec<Chain<'c>> = Vec::new();
+        for base in bases {
+            let Some(mut row) = record_row(self.tables()?, Table::Tensors, base.as_bytes())? else {
+                continue;
+            };
+            let mut base = *base;
+            // A chain that is as long as it may be starts again at its root.
+            if row.depth >= CHAIN_DEPTH_MAX {
+                let chain = Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row)?;
+                let Some(root) = chain.records().last() else { continue };
+                base = root.header().content_id;
+                let root = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
+                let Some(root) = root else { continue };
+                row = root;
+            }
+            let tried = |chain: &Chain<'_>| chain.record().header().content_id == base;
+            if base != id && !chains.iter().any(tried) {
+                chains.push(Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row)?);
+            }
+            if chains.len() == BASES_TRIED_MAX {
+                break;
+            }
+        }
+        Ok(chains)
+    }
+
+    fn note_stored(
+        &mut self,
+        report: &mut ImportReport,
+        row: &RecordRow,
+        stored_len: u64,
+    ) -> Result<()> {
+        if row.base_id.is_none() {
+            report.raw += 1;
+            report.raw_bytes += row.raw_len;
+        } else {
+            report.delta += 1;
+            report.delta_bytes += row.raw_len;
+            report.delta_stored_bytes += stored_len;
+        }
+        report.added_bytes += row.len;
+        Ok(())
+    }
+
+    fn insert_tensor(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
+        if !row.base_id.is_none() {
+            self.change_row(Table::Tensors, row.base_id, |base| base.dependents += 1)?;
+        }
+        self.put_row(Table::Tensors, id, &row)
+    }
+
+    /// Stores a tensor that is not taken into memory at once.
+    fn ingest_long(
+        &mut self,
+        incoming: &Incoming<'_, '_>,
+        report: &mut ImportReport,
+        progress: &dyn Fn(u64),
+    ) -> Result<ContentId> {
+        let tensor = incoming.tensor;
+        let shared = self.shared_arc();
+        let mut arena = std::mem::take(&mut self.arena);
+        let mut hasher = blake3::Hasher::new();
+        // The checksums tell, in the second pass, whether the source is still the same.
+        let mut sums: Vec<ChunkEntry> = Vec::new();
+        for_slabs(tensor, &mut arena, &mut |_, slab| {
+            let (_, entries) = rayon::join(|| hasher.update_rayon(slab), || raw_entries(slab));
+            sums.extend(entries);
+            progress(slab.len() as u64);
+            Ok(())
+        })?;
+        let id: ContentId = hasher.finalize().into();
+        if let Some(record) = self.known_record(&shared, id, tensor.byte_len)? {
+            record.check()?;
+            report.deduplicated += 1;
+            report.deduplicated_bytes += tensor.byte_len;
+            self.arena = arena;
+            return Ok(id);
+        }
+        let chains = self.base_chains(&shared, id, &incoming.bases)?;
+        let best = best_by_sample(tensor, &chains, &mut arena)?;
+        let base = best.and_then(|at| chains.get(at));
+        let mut row = None;
+        if let Some(base) = base {
+            row = self.stream_record(tensor, id, Some(base), &sums, &mut arena)?;
+        }
+        if row.is_none() {
+            row = self.stream_record(tensor, id, None, &sums, &mut arena)?;
+        }
+        self.arena = arena;
+        let row = row.ok_or(Error::OutOfMemory { bytes: tensor.byte_len })?;
+        let stored_len = row.stored_len;
+        self.note_stored(report, &row, stored_len)?;
+        self.insert_tensor(id, row)?;
+        Ok(id)
+    }
+
+    /// Writes a record slab by slab: as a difference from `base`, or raw. `None` when the
+    /// difference turns out no shorter than the tensor.
+    fn stream_record(
+        &mut self,
+        tensor: &NewTensor<'_>,
+        id: ContentId,
+        base: Option<&Chain<'_>>,
+        sums: &[ChunkEntry],
+        arena: &mut Vec<u8>,
+    ) -> Result<Option<RecordRow>> {
+        let draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, base);
+        let place = self.reserve(&draft, tensor.byte_len)?;
+        let payload_at = place.offset + u64::from(place.payload_offset);
+        let mut entries: Vec<ChunkEntry> = Vec::new();
+        let mut stored_len = 0u64;
+        let mut needs_base = false;
+        let lane = tensor.dtype.lane_bytes();
+        let container = std::sync::Arc::clone(&self.shared_arc().container);
+        for_slabs(tensor, arena, &mut |start, slab| {
+            let now = raw_entries(slab);
+            let first = start as usize / CHUNK_LEN;
+            if sums.get(first..first + now.len()) != Some(now.as_slice()) {
+                let changed = io::Error::other("the source has changed while it was read");
+                return Err(Error::Source { tensor: tensor.name.clone(), source: changed });
+            }
+            let Some(base) = base else {
+                container.write(payload_at + start, slab)?;
+                stored_len += slab.len() as u64;
+                entries.extend(now);
+                return Ok(());
+            };
+            let chunks = delta_chunks(lane, slab, start, base)?;
+            needs_base |= chunks.needs_base();
+            let bytes = chunks.stored.concat();
+            container.write(payload_at + stored_len, &bytes)?;
+            stored_len += bytes.len() as u64;
+            entries.extend(chunks.entries);
+            Ok(())
+        })?;
+        if base.is_some() && (!needs_base || stored_len >= tensor.byte_len) {
+            self.give_back_last();
+            return Ok(None);
+        }
+        self.finish_record(&draft, place, &entries, stored_len).map(Some)
+    }
+}
+
+/// Calls `work` with every slab of a tensor and its offset.
+fn for_slabs(
+    tensor: &NewTensor<'_>,
+    arena: &mut Vec<u8>,
+    work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    if let Source::Bytes(bytes) = tensor.source {
+        let mut slabs = bytes.chunks(SLAB_LEN).enumerate();
+        return slabs.try_for_each(|(at, slab)| work((at * SLAB_LEN) as u64, slab));
+    }
+    if arena.len() < SLAB_LEN {
+        arena.resize(SLAB_LEN, 0);
+    }
+    let mut start = 0;
+    while start < tensor.byte_len {
+        let len = (tensor.byte_len - start).min(SLAB_LEN as u64);
+        let slab = &mut arena[..len as usize];
+        // On all cores: copying out of the page cache takes as long as hashing does.
+        slab.par_chunks_mut(SLAB_LEN / 8).enumerate().try_for_each(|(at, piece)| {
+            read_source(tensor, start + (at * (SLAB_LEN / 8)) as u64, piece)
+        })?;
+        work(start, slab)?;
+        start += len;
+    }
+    Ok(())
+}
+
+/// The shortest way to store `bytes`: raw, or against one of the chains (then with its place).
+fn encode_best(
+    lane: usize,
+    bytes: &[u8],
+    chains: &[Chain<'_>],
+) -> Result<(EncodedChunks, Option<usize>)> {
+    let mut best: Option<(EncodedChunks, usize)> = None;
+    for (at, chain) in chains.iter().enumerate() {
+        // Nothing is built on a damaged base.
+        chain.check()?;
+        let chunks = delta_chunks(lane, bytes, 0, chain)?;
+        let limit = best.as_ref().map_or(bytes.len() as u64, |(best, _)| best.stored_len());
+        if chunks.needs_base() && chunks.stored_len() < limit {
+            best = Some((chunks, at));
+        }
+    }
+    Ok(match best {
+        Some((chunks, at)) => (chunks, Some(at)),
+        None => (EncodedChunks { entries: raw_entries(bytes), stored: Vec::new() }, None),
+    })
+}
+
+/// The chain against which three chunks of a long tensor are shortest, if any is worth it.
+fn best_by_sample(
+    tensor: &NewTensor<'_>,
+    chains: &[Chain<'_>],
+    arena: &mut Vec<u8>,
+) -> Result<Option<usize>> {
+    if chains.is_empty() {
+        return Ok(None);
+    }
+    let chunks = tensor.byte_len / CHUNK_LEN as u64;
+    let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
+    let mut stored = vec![0u64; chains.len()];
+    if arena.len() < CHUNK_LEN {
+        arena.resize(CHUNK_LEN, 0);
+    }
+    for start in places {
+        let sample = match tensor.source {
+            Source::Bytes(bytes) => &bytes[start as usize..start as usize + CHUNK_LEN],
+            _ => {
+                read_source(tensor, start, &mut arena[..CHUNK_LEN])?;
+                &arena[..CHUNK_LEN]
+            }
+        };
+        for (sum, chain) in stored.iter_mut().zip(chains) {
+            chain.check()?;
+            let lane = tensor.dtype.lane_bytes();
+            *sum += delta_chunks(lane, sample, start, chain)?.stored_len();
+        }
+    }
+    let best = stored.iter().enumerate().min_by_key(|(_, sum)| **sum);
+    let worth = places.len() as u64 * CHUNK_LEN as u64;
+    Ok(best.filter(|(_, sum)| **sum < worth).map(|(at, _)| at))
+}

@@ -1,0 +1,31 @@
+//! Open, read, write: the heart of the engine.
+//!
+//! Invariants of this room:
+//!
+//! - A [`Snapshot`] sees one commit, for as long as it or anything taken from it lives.
+//! - A [`Transaction`] is visible to nobody before it is committed, and leaves nothing behind when
+//!   it is dropped.
+//! - A content id is stored once; its record is needed while a manifest names it or a delta has it
+//!   as base, and is freed by the commit that takes the last need away.
+//! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, and
+//!   are read chunk by chunk.
+
+mod encode;
+mod error;
+mod ingest;
+mod model;
+mod new_model;
+mod open;
+mod record;
+mod snapshot;
+mod tensor;
+mod transaction;
+
+pub use error::{Error, Result};
+pub use model::Model;
+pub use new_model::{ImportReport, NewModel, NewPart, NewTensor, TensorSource};
+pub use open::{Access, Store};
+pub use record::{Chain, StoredRecord};
+pub use snapshot::Snapshot;
+pub use tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};
+pub use transaction::{RemoveReport, Transaction};

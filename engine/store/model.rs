@@ -1,0 +1,98 @@
+//! A model of a snapshot.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use serde_json::{Map, Value};
+
+use super::error::damaged;
+use super::open::Shared;
+use super::record::{read_plain, record_row};
+use super::{Error, Result, Snapshot, Tensor};
+use crate::catalog::{ReadTables, Table};
+use crate::format::{Manifest, RecordKind};
+use crate::lineage::Node;
+use crate::tensor::ContentId;
+
+/// A model: one node of the lineage graph, with its tensors.
+#[derive(Clone, Debug)]
+pub struct Model {
+    snapshot: Snapshot,
+    node: Node,
+    manifest: Arc<Manifest>,
+    by_name: Arc<OnceLock<HashMap<String, usize>>>,
+}
+
+/// Reads a manifest.
+pub(super) fn read_manifest(
+    shared: &Shared,
+    tables: &dyn ReadTables,
+    id: ContentId,
+) -> Result<Manifest> {
+    let missing = || damaged(id, 0)(&"the manifest is missing from the catalogue");
+    let row = record_row(tables, Table::Manifests, id.as_bytes())?.ok_or_else(missing)?;
+    let offset = row.offset;
+    let bytes = read_plain(shared, tables, RecordKind::Manifest, id, row)?;
+    Manifest::decode(&bytes).map_err(|error| damaged(id, offset)(&error))
+}
+
+impl Model {
+    pub(super) fn open(snapshot: Snapshot, node: Node) -> Result<Self> {
+        let manifest = read_manifest(snapshot.shared(), snapshot.tables(), node.row.manifest)?;
+        Ok(Model { snapshot, node, manifest: Arc::new(manifest), by_name: Arc::default() })
+    }
+
+    /// The node of the lineage graph.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// `name@version`.
+    pub fn full_name(&self) -> String {
+        self.node.full_name()
+    }
+
+    /// The snapshot it was taken from.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// What the model is made of: its files' headers and its tensors.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The user metadata.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn metadata(&self) -> Result<Map<String, Value>> {
+        Ok(self.snapshot.graph().metadata(self.node.id)?)
+    }
+
+    fn tensor_at(&self, at: usize) -> Tensor {
+        Tensor::new(self.snapshot.clone(), Arc::clone(&self.manifest), at)
+    }
+
+    /// The tensors in the order of the model's files.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
+        (0..self.manifest.tensors.len()).map(|at| self.tensor_at(at))
+    }
+
+    /// The tensor of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchTensor`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let by_name = self.by_name.get_or_init(|| {
+            let names = self.manifest.tensors.iter().enumerate();
+            names.map(|(at, tensor)| (tensor.name.clone(), at)).collect()
+        });
+        match by_name.get(name) {
+            Some(at) => Ok(self.tensor_at(*at)),
+            None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
+        }
+    }
+}

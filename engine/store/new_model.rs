@@ -1,0 +1,204 @@
+//! A model to be added.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Mutex;
+
+use serde_json::{Map, Value};
+
+use crate::lineage::{How, Node};
+use crate::tensor::{Dtype, Shape};
+
+/// Bytes of a tensor that can be read more than once, from several threads.
+pub trait TensorSource: Send + Sync {
+    /// Fills `out` with the tensor's bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the medium; fewer bytes than the tensor has.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
+/// Where a new tensor's bytes come from.
+pub(super) enum Source<'a> {
+    /// They are in memory.
+    Bytes(&'a [u8]),
+    /// They can be read again and again.
+    ReadAt(Box<dyn TensorSource + 'a>),
+    /// They can be read once.
+    Reader(Mutex<Box<dyn Read + Send + 'a>>),
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Source::ReadAt(_) => f.write_str("source"),
+            Source::Reader(_) => f.write_str("reader"),
+        }
+    }
+}
+
+/// A tensor of a model to be added.
+#[derive(Debug)]
+pub struct NewTensor<'a> {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Shape,
+    pub(super) byte_len: u64,
+    pub(super) source: Source<'a>,
+}
+
+impl<'a> NewTensor<'a> {
+    /// A tensor whose bytes are in memory.
+    pub fn from_bytes(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        bytes: &'a [u8],
+    ) -> Self {
+        let source = Source::Bytes(bytes);
+        NewTensor { name: name.into(), dtype, shape, byte_len: bytes.len() as u64, source }
+    }
+
+    /// A tensor of `byte_len` bytes that are read when the model is added: twice when there are
+    /// many, never all into memory at once.
+    pub fn from_source(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: impl TensorSource + 'a,
+    ) -> Self {
+        let source = Source::ReadAt(Box::new(source));
+        NewTensor { name: name.into(), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor of `byte_len` bytes from a stream that can be read once. A long one is put into a
+    /// temporary file beside the store first.
+    pub fn from_reader(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        reader: impl Read + Send + 'a,
+    ) -> Self {
+        let source = Source::Reader(Mutex::new(Box::new(reader)));
+        NewTensor { name: name.into(), dtype, shape, byte_len, source }
+    }
+}
+
+/// One file of a model to be added: a whole model, or a shard.
+#[derive(Debug, Default)]
+pub struct NewPart<'a> {
+    /// The shard's file name; empty for a model of one file.
+    pub name: String,
+    /// The file's own safetensors header, so that export gives the same file back; empty when
+    /// there is no file.
+    pub header: Vec<u8>,
+    /// The tensors, in the order of their bytes.
+    pub tensors: Vec<NewTensor<'a>>,
+}
+
+/// A model to be added.
+#[derive(Default)]
+pub struct NewModel<'a> {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) parents: Vec<(String, How)>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) index: (String, Vec<u8>),
+    pub(super) parts: Vec<NewPart<'a>>,
+    pub(super) logical_bytes: Option<u64>,
+    pub(super) progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+impl fmt::Debug for NewModel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewModel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> NewModel<'a> {
+    /// A model of this name: the next version, when the name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        NewModel { name: name.into(), ..NewModel::default() }
+    }
+
+    /// Says what kind of model it is, such as `bert`.
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = kind.into();
+        self
+    }
+
+    /// Adds a provenance parent: `name`, `name@version` or a node id. Its tensors are tried as
+    /// bases of deltas, in the order of the parents.
+    pub fn parent(mut self, model: impl Into<String>, how: How) -> Self {
+        self.parents.push((model.into(), how));
+        self
+    }
+
+    /// Sets a piece of user metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds a tensor.
+    pub fn tensor(mut self, tensor: NewTensor<'a>) -> Self {
+        if self.parts.is_empty() {
+            self.parts.push(NewPart::default());
+        }
+        if let Some(part) = self.parts.last_mut() {
+            part.tensors.push(tensor);
+        }
+        self
+    }
+
+    /// Adds a file with its tensors.
+    pub fn part(mut self, part: NewPart<'a>) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Says that the parts are shards, listed by an index file of this name and these bytes.
+    pub fn index(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.index = (name.into(), bytes);
+        self
+    }
+
+    /// Says how many bytes the model's files have; otherwise the sum of its tensors counts.
+    pub fn logical_bytes(mut self, bytes: u64) -> Self {
+        self.logical_bytes = Some(bytes);
+        self
+    }
+
+    /// Calls `progress` with the number of tensor bytes done since the last call.
+    pub fn progress(mut self, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+/// What adding a model did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The new node.
+    pub node: Node,
+    /// Tensors whose content was in the store already.
+    pub deduplicated: u64,
+    /// Their bytes.
+    pub deduplicated_bytes: u64,
+    /// Tensors kept as differences from a base.
+    pub delta: u64,
+    /// Their bytes.
+    pub delta_bytes: u64,
+    /// Bytes the differences take.
+    pub delta_stored_bytes: u64,
+    /// Tensors kept as they are.
+    pub raw: u64,
+    /// Their bytes.
+    pub raw_bytes: u64,
+    /// Bytes of all records added to the file, the manifest's among them.
+    pub added_bytes: u64,
+}

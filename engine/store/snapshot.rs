@@ -1,0 +1,80 @@
+//! A consistent view of one commit.
+
+use std::sync::Arc;
+
+use super::open::Shared;
+use super::{Model, Result};
+use crate::catalog::CatalogRead;
+use crate::container::Pin;
+use crate::lineage::{Graph, ModelRef, Node};
+
+/// The store as of one commit. Cheap to clone; everything taken from it keeps it alive.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    inner: Arc<Inner>,
+}
+
+/// Dropped in this order: the reading ends, then the commit's space may be used again.
+#[derive(Debug)]
+struct Inner {
+    tables: CatalogRead,
+    pin: Pin,
+    shared: Arc<Shared>,
+}
+
+impl Snapshot {
+    pub(super) fn new(shared: Arc<Shared>, tables: CatalogRead, pin: Pin) -> Self {
+        Snapshot { inner: Arc::new(Inner { tables, pin, shared }) }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// The number of the commit it sees; 0 in a new store.
+    pub fn sequence(&self) -> u64 {
+        self.inner.pin.sequence()
+    }
+
+    /// The rows of the catalogue, for tools that look at the format itself.
+    pub fn tables(&self) -> &CatalogRead {
+        &self.inner.tables
+    }
+
+    /// The lineage graph.
+    pub fn graph(&self) -> Graph<'_, CatalogRead> {
+        Graph(&self.inner.tables)
+    }
+
+    /// The model of this reference: `name` (its highest version), `name@version`, or a node id of
+    /// 32 hex digits. Cost: reads its manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it;
+    /// a damaged manifest.
+    pub fn model(&self, model: &str) -> Result<Model> {
+        let reference: ModelRef = model.parse()?;
+        self.model_of(self.graph().find(&reference)?)
+    }
+
+    /// The model of a node of this snapshot.
+    ///
+    /// # Errors
+    ///
+    /// A damaged manifest.
+    pub fn model_of(&self, node: Node) -> Result<Model> {
+        Model::open(self.clone(), node)
+    }
+
+    /// Every node: by name, then by version. Cost: all of them; reads no manifest.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        let mut nodes = self.graph().nodes()?;
+        nodes.sort_by(|a, b| (&a.row.name, a.row.version).cmp(&(&b.row.name, b.row.version)));
+        Ok(nodes)
+    }
+}

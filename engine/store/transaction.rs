@@ -1,0 +1,621 @@
+//! A transaction: models added and removed, visible together or not at all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::encode::{CHUNK_LEN, EncodedChunks, plain_chunks};
+use super::error::damaged;
+use super::ingest::{Incoming, settle_readers};
+use super::model::read_manifest;
+use super::open::{Shared, now_ms};
+use super::record::{Chain, encodings_used, record_row};
+use super::{Error, ImportReport, NewModel, Result, Store};
+use crate::catalog::{
+    CatalogWrite, EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta,
+};
+use crate::container::RecordPlace;
+use crate::format::{
+    CHUNK_LOG2, ChangeRecord, ChunkEntry, Extent, Manifest, ManifestPart, ManifestTensor,
+    Operation, ProvenanceEdge, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+};
+use crate::lineage::{Edge, Graph, GraphMut, How, ModelRef, NewNode, Node, NodeId, OnChildren};
+use crate::planning::{TensorKey, pair_tensors};
+use crate::tensor::{ContentId, Dtype};
+
+/// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
+/// without it, nothing has happened.
+#[derive(Debug)]
+pub struct Transaction {
+    /// `None` only while it ends.
+    tables: Option<CatalogWrite>,
+    shared: Arc<Shared>,
+    sequence: u64,
+    operations: Vec<Operation>,
+    /// Places written in this transaction: free again if it is dropped.
+    reserved: Vec<(Extent, ContentId)>,
+    /// Places freed by this transaction: free when it is durable and no snapshot is older.
+    freed: Vec<(Extent, ContentId)>,
+    /// Memory for reading sources into, kept from batch to batch.
+    pub(super) arena: Vec<u8>,
+}
+
+/// What removing a model did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveReport {
+    /// The node that is gone.
+    pub node: Node,
+    /// Models whose parents changed by that.
+    pub changed_children: Vec<NodeId>,
+    /// Bytes of the file that the removal frees, once no snapshot needs them.
+    pub freed_bytes: u64,
+    /// Tensors that stay, hidden, because deltas stand on them.
+    pub hidden_bases: u64,
+}
+
+/// What the header of a record to be written will say.
+#[derive(Debug)]
+pub(super) struct RecordDraft {
+    kind: RecordKind,
+    id: ContentId,
+    dtype_code: u8,
+    raw_len: u64,
+    base_id: ContentId,
+    depth: u8,
+}
+
+impl RecordDraft {
+    pub(super) fn tensor(
+        id: ContentId,
+        dtype: &Dtype,
+        raw_len: u64,
+        base: Option<&Chain<'_>>,
+    ) -> Self {
+        let header = base.map(|chain| chain.record().header());
+        RecordDraft {
+            kind: RecordKind::Tensor,
+            id,
+            dtype_code: dtype.code(),
+            raw_len,
+            base_id: header.map_or(ContentId::NONE, |header| header.content_id),
+            depth: header.map_or(0, |header| header.depth + 1),
+        }
+    }
+
+    fn plain(kind: RecordKind, id: ContentId, raw_len: u64) -> Self {
+        let dtype_code = Dtype::UNKNOWN_CODE;
+        RecordDraft { kind, id, dtype_code, raw_len, base_id: ContentId::NONE, depth: 0 }
+    }
+
+    /// Bytes of header and chunk index.
+    fn head_len(&self) -> u64 {
+        let chunks = self.raw_len.div_ceil(CHUNK_LEN as u64);
+        RECORD_HEADER_LEN as u64 + chunks * crate::format::CHUNK_ENTRY_LEN as u64
+    }
+}
+
+fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
+    let edge =
+        |edge: &Edge| ProvenanceEdge { parent: edge.parent.to_string(), how: edge.how.to_string() };
+    edges.iter().map(edge).collect()
+}
+
+impl Transaction {
+    pub(super) fn begin(shared: Arc<Shared>) -> Result<Self> {
+        let tables = shared.catalog.begin_write()?;
+        let last = tables.meta_u64(meta::COMMIT)?;
+        if !shared.container.knows_used() {
+            shared.container.set_used(Shared::used_extents(&tables)?, last)?;
+        }
+        shared.container.release_space()?;
+        Ok(Transaction {
+            tables: Some(tables),
+            shared,
+            sequence: last + 1,
+            operations: Vec::new(),
+            reserved: Vec::new(),
+            freed: Vec::new(),
+            arena: Vec::new(),
+        })
+    }
+
+    pub(super) fn shared_arc(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(super) fn tables(&self) -> Result<&CatalogWrite> {
+        self.tables.as_ref().ok_or(Error::ReadOnly)
+    }
+
+    fn tables_mut(&mut self) -> Result<&mut CatalogWrite> {
+        self.tables.as_mut().ok_or(Error::ReadOnly)
+    }
+
+    /// The number the commit will have.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The lineage graph, with the changes of this transaction.
+    ///
+    /// # Errors
+    ///
+    /// None while the transaction lives.
+    pub fn graph(&self) -> Result<Graph<'_, CatalogWrite>> {
+        Ok(Graph(self.tables()?))
+    }
+
+    /// The model of this reference.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel).
+    pub fn find(&self, model: &str) -> Result<Node> {
+        let reference: ModelRef = model.parse()?;
+        Ok(self.graph()?.find(&reference)?)
+    }
+
+    pub(super) fn put_row(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
+        Ok(self.tables_mut()?.put(table, id.as_bytes(), &row.encode())?)
+    }
+
+    /// Changes the row of a record that must be there.
+    pub(super) fn change_row(
+        &mut self,
+        table: Table,
+        id: ContentId,
+        change: impl FnOnce(&mut RecordRow),
+    ) -> Result<RecordRow> {
+        let mut row = record_row(self.tables()?, table, id.as_bytes())?
+            .ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
+        change(&mut row);
+        self.put_row(table, id, &row)?;
+        Ok(row)
+    }
+
+    pub(super) fn reserve(&mut self, draft: &RecordDraft, stored_len: u64) -> Result<RecordPlace> {
+        let raw = draft.kind == RecordKind::Tensor && draft.base_id.is_none();
+        let place = self.shared.container.reserve(draft.head_len(), stored_len, raw)?;
+        self.reserved.push((Extent { offset: place.offset, len: place.len }, draft.id));
+        Ok(place)
+    }
+
+    /// Gives back the place that was reserved last.
+    pub(super) fn give_back_last(&mut self) {
+        if let Some((extent, id)) = self.reserved.pop() {
+            self.shared.forget(extent.offset, id);
+            self.shared.container.give_back(extent);
+        }
+    }
+
+    /// Writes header and index of a record whose payload is written, and gives back what was
+    /// reserved behind it.
+    pub(super) fn finish_record(
+        &mut self,
+        draft: &RecordDraft,
+        place: RecordPlace,
+        entries: &[ChunkEntry],
+        stored_len: u64,
+    ) -> Result<RecordRow> {
+        let head = self.record_head(draft, place, entries, stored_len);
+        self.shared.container.write(place.offset, &head)?;
+        let len = u64::from(place.payload_offset) + stored_len;
+        let used = len.next_multiple_of(crate::format::RECORD_ALIGN);
+        if let Some((extent, _)) = self.reserved.last_mut()
+            && extent.len > used
+        {
+            let tail = Extent { offset: extent.offset + used, len: extent.len - used };
+            extent.len = len;
+            self.shared.container.give_back(tail);
+        }
+        Ok(RecordRow {
+            offset: place.offset,
+            len,
+            raw_len: draft.raw_len,
+            stored_len,
+            base_id: draft.base_id,
+            depth: draft.depth,
+            encodings: encodings_used(entries),
+            holders: 0,
+            dependents: 0,
+        })
+    }
+
+    /// Header and chunk index, up to where the payload begins.
+    fn record_head(
+        &self,
+        draft: &RecordDraft,
+        place: RecordPlace,
+        entries: &[ChunkEntry],
+        stored_len: u64,
+    ) -> Vec<u8> {
+        let index = ChunkEntry::encode_all(entries);
+        let [a, b, c, d, ..] = self.shared.container.superblock().store_id;
+        let header = RecordHeader {
+            kind: draft.kind,
+            dtype_code: draft.dtype_code,
+            chunk_log2: CHUNK_LOG2,
+            depth: draft.depth,
+            payload_offset: place.payload_offset,
+            raw_len: draft.raw_len,
+            stored_len,
+            content_id: draft.id,
+            base_id: draft.base_id,
+            sequence: self.sequence,
+            store_tag: [a, b, c, d],
+            index_crc: crc32fast::hash(&index),
+        };
+        let mut head = header.encode();
+        head.extend_from_slice(&index);
+        head.resize(place.payload_offset as usize, 0);
+        head
+    }
+
+    /// Writes a whole record. `content` stands for chunks that are stored as they are.
+    pub(super) fn write_record(
+        &mut self,
+        draft: &RecordDraft,
+        chunks: &EncodedChunks,
+        content: &[u8],
+    ) -> Result<RecordRow> {
+        let stored_len = chunks.stored_len();
+        let place = self.reserve(draft, stored_len)?;
+        let joined;
+        let payload = if chunks.stored.is_empty() {
+            content
+        } else {
+            joined = chunks.stored.concat();
+            &joined
+        };
+        let container = &self.shared.container;
+        container.write(place.offset + u64::from(place.payload_offset), payload)?;
+        self.finish_record(draft, place, &chunks.entries, stored_len)
+    }
+
+    /// Adds a model: the next version of its name.
+    ///
+    /// Bytes that are in the store already are not stored again. What is new is kept as the
+    /// difference from a tensor of a parent, or of the version before, where that is shorter.
+    /// Memory is bounded, whatever the size of the model.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadTensor`] when bytes, type and shape contradict each other or a name is used
+    /// twice; a parent that is not there; [`Error::Source`] when a source cannot be read; a
+    /// damaged base; those of the disk. After an error the transaction must be dropped.
+    pub fn add_model(&mut self, mut model: NewModel<'_>) -> Result<ImportReport> {
+        check_tensors(&model)?;
+        let name: crate::lineage::ModelName = model.name.parse()?;
+        let mut parents = Vec::new();
+        for (parent, how) in &model.parents {
+            parents.push(Edge { parent: self.find(parent)?.id, how: *how });
+        }
+        let previous = self.graph()?.versions(&name)?.pop();
+        let mut candidates: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
+        candidates.extend(previous);
+        let mut readers: Vec<_> =
+            model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
+        let folder = std::env::temp_dir();
+        settle_readers(&mut readers, self.shared.folder().unwrap_or(&folder))?;
+
+        let bases = self.candidate_bases(&model, &candidates)?;
+        let tensors = model.parts.iter().flat_map(|part| &part.tensors);
+        let incoming: Vec<Incoming<'_, '_>> =
+            tensors.zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
+        let byte_sum: u64 = incoming.iter().map(|incoming| incoming.tensor.byte_len).sum();
+        let row = NodeRow {
+            name: name.as_str().to_owned(),
+            version: 0,
+            kind: model.kind.clone(),
+            created_ms: now_ms(),
+            manifest: ContentId::NONE,
+            logical_bytes: model.logical_bytes.unwrap_or(byte_sum),
+            tensor_count: incoming.len() as u32,
+            revision: self.sequence,
+        };
+        let mut report = ImportReport {
+            node: Node { id: NodeId([0; 16]), row: row.clone() },
+            deduplicated: 0,
+            deduplicated_bytes: 0,
+            delta: 0,
+            delta_bytes: 0,
+            delta_stored_bytes: 0,
+            raw: 0,
+            raw_bytes: 0,
+            added_bytes: 0,
+        };
+        let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
+        let ids = self.ingest(&incoming, &mut report, &progress)?;
+        let manifest = self.hold_manifest(&model, &ids, &mut report)?;
+        let new = NewNode {
+            row: NodeRow { manifest, ..row },
+            parents: parents.clone(),
+            metadata: model.metadata.clone(),
+        };
+        let revision = self.sequence;
+        report.node = GraphMut(self.tables_mut()?).add(new, revision)?;
+        let row = &report.node.row;
+        self.operations.push(Operation::AddNode {
+            id: report.node.id.to_string(),
+            name: row.name.clone(),
+            version: row.version,
+            kind: row.kind.clone(),
+            created_ms: row.created_ms,
+            manifest: manifest.to_string(),
+            logical_bytes: row.logical_bytes,
+            previous: previous.map(|id| id.to_string()),
+            parents: provenance(&parents),
+            metadata: model.metadata,
+        });
+        Ok(report)
+    }
+
+    /// For every tensor of `model`, the contents of `candidates` that it may be coded against.
+    fn candidate_bases(
+        &self,
+        model: &NewModel<'_>,
+        candidates: &[NodeId],
+    ) -> Result<Vec<Vec<ContentId>>> {
+        let tensors: Vec<TensorKey<'_>> = model
+            .parts
+            .iter()
+            .flat_map(|part| &part.tensors)
+            .map(|tensor| TensorKey {
+                name: &tensor.name,
+                dtype: &tensor.dtype,
+                shape: &tensor.shape,
+                byte_len: tensor.byte_len,
+            })
+            .collect();
+        let mut bases = vec![Vec::new(); tensors.len()];
+        for candidate in candidates {
+            let node = self.graph()?.expect(*candidate)?;
+            let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
+            let keys: Vec<TensorKey<'_>> = manifest
+                .tensors
+                .iter()
+                .map(|tensor| TensorKey {
+                    name: &tensor.name,
+                    dtype: &tensor.dtype,
+                    shape: &tensor.shape,
+                    byte_len: tensor.byte_len,
+                })
+                .collect();
+            for (bases, pair) in bases.iter_mut().zip(pair_tensors(&tensors, &keys)) {
+                let id = pair.and_then(|at| manifest.tensors.get(at)).map(|base| base.content_id);
+                bases.extend(id.filter(|id| !bases.contains(id)));
+            }
+        }
+        Ok(bases)
+    }
+
+    /// Makes the model's manifest, or finds an equal one; it then holds its tensors.
+    fn hold_manifest(
+        &mut self,
+        model: &NewModel<'_>,
+        ids: &[ContentId],
+        report: &mut ImportReport,
+    ) -> Result<ContentId> {
+        let mut manifest = Manifest {
+            index_name: model.index.0.clone(),
+            index: model.index.1.clone(),
+            ..Manifest::default()
+        };
+        let mut ids = ids.iter();
+        for part in &model.parts {
+            manifest.parts.push(ManifestPart {
+                name: part.name.clone(),
+                header: part.header.clone(),
+                tensor_count: part.tensors.len() as u32,
+            });
+            for (tensor, id) in part.tensors.iter().zip(&mut ids) {
+                manifest.tensors.push(ManifestTensor {
+                    name: tensor.name.clone(),
+                    dtype: tensor.dtype.clone(),
+                    shape: tensor.shape.clone(),
+                    byte_len: tensor.byte_len,
+                    content_id: *id,
+                });
+            }
+        }
+        let bytes = manifest.encode()?;
+        let id = ContentId::of(&bytes);
+        if record_row(self.tables()?, Table::Manifests, id.as_bytes())?.is_some() {
+            self.change_row(Table::Manifests, id, |row| row.holders += 1)?;
+            return Ok(id);
+        }
+        let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
+        let mut row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
+        row.holders = 1;
+        report.added_bytes += row.len;
+        self.put_row(Table::Manifests, id, &row)?;
+        for (id, count) in count_ids(&manifest) {
+            self.change_row(Table::Tensors, id, |row| row.holders += count)?;
+        }
+        Ok(id)
+    }
+
+    /// Removes a model. Its tensors' bytes become free when no model, no delta and no snapshot,
+    /// in any process, needs them; a base that deltas need stays, hidden.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel);
+    /// [`HasChildren`](crate::lineage::LineageError::HasChildren) as `on_children` says. After
+    /// another error the transaction must be dropped.
+    pub fn remove_model(&mut self, model: &str, on_children: OnChildren) -> Result<RemoveReport> {
+        let node = self.find(model)?;
+        let before: u64 = self.freed.iter().map(|(extent, _)| extent.len).sum();
+        let (children, newer) = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
+        for child in &children {
+            let parents = provenance(&self.graph()?.parents(*child)?);
+            self.operations.push(Operation::SetParents { id: child.to_string(), parents });
+        }
+        for next in newer {
+            let previous = self.graph()?.previous(next)?.map(|id| id.to_string());
+            self.operations.push(Operation::SetPrevious { id: next.to_string(), previous });
+        }
+        self.operations.push(Operation::RemoveNode { id: node.id.to_string() });
+
+        let mut hidden_bases = 0;
+        let manifest_id = node.row.manifest;
+        let manifest = read_manifest(&self.shared, self.tables()?, manifest_id)?;
+        let row = self.change_row(Table::Manifests, manifest_id, |row| {
+            row.holders = row.holders.saturating_sub(1);
+        })?;
+        if !row.is_needed() {
+            self.free_record(Table::Manifests, manifest_id, &row)?;
+            for (id, count) in count_ids(&manifest) {
+                let row = self.change_row(Table::Tensors, id, |row| {
+                    row.holders = row.holders.saturating_sub(count);
+                })?;
+                hidden_bases += u64::from(row.holders == 0 && row.dependents > 0);
+                self.free_if_unneeded(id, row)?;
+            }
+        }
+        let after: u64 = self.freed.iter().map(|(extent, _)| extent.len).sum();
+        Ok(RemoveReport {
+            node,
+            changed_children: children,
+            freed_bytes: after - before,
+            hidden_bases,
+        })
+    }
+
+    /// Adds a provenance edge.
+    ///
+    /// # Errors
+    ///
+    /// [`Cycle`](crate::lineage::LineageError::Cycle) when `child` is an ancestor of `parent`, or
+    /// is `parent`; [`DuplicateParent`](crate::lineage::LineageError::DuplicateParent). After an
+    /// error the transaction must be dropped.
+    pub fn add_parent(&mut self, child: &str, parent: &str, how: How) -> Result<()> {
+        let (child, parent) = (self.find(child)?.id, self.find(parent)?.id);
+        let mut parents = self.graph()?.parents(child)?;
+        parents.push(Edge { parent, how });
+        GraphMut(self.tables_mut()?).set_parents(child, &parents)?;
+        let (id, parents) = (child.to_string(), provenance(&parents));
+        self.operations.push(Operation::SetParents { id, parents });
+        Ok(())
+    }
+
+    fn free_record(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
+        self.tables_mut()?.delete(table, id.as_bytes())?;
+        self.freed.push((row.extent(), id));
+        Ok(())
+    }
+
+    /// Frees a tensor that nothing needs, and the bases that only it needed.
+    fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
+        let (mut id, mut row) = (id, row);
+        while !row.is_needed() {
+            self.free_record(Table::Tensors, id, &row)?;
+            if row.base_id.is_none() {
+                break;
+            }
+            id = row.base_id;
+            row = self.change_row(Table::Tensors, id, |base| {
+                base.dependents = base.dependents.saturating_sub(1);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes the changes durable and visible: two syncs. Without changes this does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk before anything is decided; then nothing has happened.
+    /// [`Error::OutcomeUnknown`] after that: this handle then writes no more.
+    pub fn commit(mut self) -> Result<()> {
+        if self.operations.is_empty() {
+            return Ok(());
+        }
+        self.write_change_record()?;
+        let Some(tables) = self.tables.take() else { return Err(Error::ReadOnly) };
+        // From here on the places may be committed: they are not given back.
+        self.reserved.clear();
+        tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
+        let freed = std::mem::take(&mut self.freed);
+        for (extent, id) in &freed {
+            self.shared.forget(extent.offset, *id);
+        }
+        let extents = freed.into_iter().map(|(extent, _)| extent).collect();
+        self.shared.container.free_after(self.sequence, extents);
+        Ok(())
+    }
+
+    fn write_change_record(&mut self) -> Result<()> {
+        let previous = self.tables()?.get(Table::Meta, meta::LAST_CHANGE.as_bytes())?;
+        let previous: [u8; 32] = previous.and_then(|id| id.try_into().ok()).unwrap_or_default();
+        let previous = ContentId::from_bytes(previous);
+        let change = ChangeRecord {
+            sequence: self.sequence,
+            time_ms: now_ms(),
+            previous: if previous.is_none() { String::new() } else { previous.to_string() },
+            operations: std::mem::take(&mut self.operations),
+        };
+        let bytes = change.encode()?;
+        let id = ContentId::of(&bytes);
+        let draft = RecordDraft::plain(RecordKind::Change, id, bytes.len() as u64);
+        let row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
+        let sequence = self.sequence;
+        let tables = self.tables_mut()?;
+        tables.put(Table::Changes, &sequence.to_be_bytes(), &row.encode())?;
+        tables.put(Table::Meta, meta::LAST_CHANGE.as_bytes(), id.as_bytes())?;
+        tables.put(Table::Meta, meta::COMMIT.as_bytes(), &sequence.to_le_bytes())?;
+        Ok(())
+    }
+
+    /// The newer versions of a node, for callers that build on the graph.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn newer_versions(&self, node: NodeId) -> Result<Vec<NodeId>> {
+        Ok(self.graph()?.children(node, EdgeKind::Version)?)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Before the tables are dropped, so that no other transaction has begun.
+        for (extent, id) in self.reserved.drain(..) {
+            self.shared.forget(extent.offset, id);
+            self.shared.container.give_back(extent);
+        }
+    }
+}
+
+/// How often a manifest names each content.
+fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
+    let mut counts: HashMap<ContentId, u32> = HashMap::new();
+    for tensor in &manifest.tensors {
+        *counts.entry(tensor.content_id).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_unstable();
+    counts
+}
+
+/// Names are unique and fit their field; bytes agree with type and shape.
+fn check_tensors(model: &NewModel<'_>) -> Result<()> {
+    let mut names = std::collections::HashSet::new();
+    for tensor in model.parts.iter().flat_map(|part| &part.tensors) {
+        let bad = |reason: String| Err(Error::BadTensor { tensor: tensor.name.clone(), reason });
+        if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {
+            return bad("a name has 1 to 65535 bytes".to_owned());
+        }
+        if !names.insert(tensor.name.as_str()) {
+            return bad("the name is used twice".to_owned());
+        }
+        match tensor.dtype.byte_len(&tensor.shape) {
+            Err(error) => return bad(error.to_string()),
+            Ok(Some(expected)) if expected != tensor.byte_len => {
+                let (dtype, shape, found) = (&tensor.dtype, &tensor.shape, tensor.byte_len);
+                return bad(format!("{dtype} {shape} takes {expected} bytes, {found} are given"));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}
