@@ -24,6 +24,7 @@
 mod error;
 mod header;
 mod header_json;
+mod header_writer;
 mod index;
 mod json;
 mod layout;
@@ -36,6 +37,7 @@ pub use error::InterchangeError;
 pub use header::{
     DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX, SafetensorsHeader, TensorEntry,
 };
+pub use header_writer::write_header;
 pub use index::{INDEX_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
 pub use safetensors::SafetensorsFile;
