@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod codec;
 pub mod container;
 pub mod format;
+pub mod interchange;
 pub mod lineage;
 pub mod planning;
 pub mod store;

@@ -599,11 +599,18 @@ fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
 
 /// Names are unique and fit their field; bytes agree with type and shape.
 fn check_tensors(model: &NewModel<'_>) -> Result<()> {
+    if model.parts.len() > 1 && model.index.0.is_empty() {
+        let reason = "several files without an index that lists them".to_owned();
+        return Err(Error::BadTensor { tensor: String::new(), reason });
+    }
     let mut names = std::collections::HashSet::new();
     for tensor in model.parts.iter().flat_map(|part| &part.tensors) {
         let bad = |reason: String| Err(Error::BadTensor { tensor: tensor.name.clone(), reason });
         if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {
             return bad("a name has 1 to 65535 bytes".to_owned());
+        }
+        if tensor.name == "__metadata__" {
+            return bad("safetensors files keep this name for their metadata".to_owned());
         }
         if !names.insert(tensor.name.as_str()) {
             return bad("the name is used twice".to_owned());

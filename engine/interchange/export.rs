@@ -1,0 +1,229 @@
+//! Models of the store to files.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use super::index::is_plain_file_name;
+use super::write_header;
+use crate::format::ManifestPart;
+use crate::store::{Error, Model, Tensor};
+
+/// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
+const PIECE_LEN: usize = 8 << 20;
+
+/// The failure to write what is exported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The store cannot give the model.
+    Store(Error),
+    /// The target cannot be written.
+    Target {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// A sharded model goes to a folder, not to a stream or over a file.
+    NeedsFolder {
+        /// The model.
+        model: String,
+    },
+    /// The folder is there and holds something.
+    FolderNotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A shard's name in the store is not a plain file name.
+    BadShardName {
+        /// The name.
+        name: String,
+    },
+}
+
+impl std::fmt::Display for ExportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ExportError::Store(source) => source.fmt(f),
+            ExportError::Target { path, source } => {
+                write!(f, "cannot write {}: {source}", path.display())
+            }
+            ExportError::NeedsFolder { model } => {
+                write!(f, "{model} is sharded: name a folder that is not there yet or is empty")
+            }
+            ExportError::FolderNotEmpty { path } => {
+                write!(f, "{} is not empty: name another folder", path.display())
+            }
+            ExportError::BadShardName { name } => {
+                write!(f, "the store names a shard {name:?}, which is not a plain file name")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ExportError::Store(source) => Some(source),
+            ExportError::Target { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<Error> for ExportError {
+    fn from(error: Error) -> Self {
+        ExportError::Store(error)
+    }
+}
+
+impl ExportError {
+    fn target(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| ExportError::Target { path: path.to_owned(), source }
+    }
+}
+
+/// A model's parts with their tensors.
+fn parts(model: &Model) -> Vec<(&ManifestPart, Vec<Tensor>)> {
+    let mut tensors = model.tensors();
+    let mut of = |part: &ManifestPart| tensors.by_ref().take(part.tensor_count as usize).collect();
+    model.manifest().parts.iter().map(|part| (part, of(part))).collect()
+}
+
+/// Writes one file of a model to `out`: as it was imported, or, for a model that never was a
+/// file, a canonical safetensors file. Memory: a few mebibytes.
+fn write_part(
+    part: &ManifestPart,
+    tensors: &[Tensor],
+    out: &mut dyn Write,
+    path: &Path,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    let canonical;
+    let header = if part.header.is_empty() {
+        let entries = tensors
+            .iter()
+            .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
+        canonical = write_header(entries, None);
+        &canonical
+    } else {
+        &part.header
+    };
+    let failed = ExportError::target(path);
+    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
+    out.write_all(header).map_err(&failed)?;
+    let mut piece = Vec::new();
+    for tensor in tensors {
+        let mut offset = 0;
+        while offset < tensor.byte_len() {
+            let len = (tensor.byte_len() - offset).min(PIECE_LEN as u64);
+            if piece.len() < len as usize {
+                piece.resize(len as usize, 0);
+            }
+            tensor.read_range_into(offset, &mut piece[..len as usize])?;
+            out.write_all(&piece[..len as usize]).map_err(&failed)?;
+            offset += len;
+            progress(len);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file under a temporary name beside `path`, syncs it, and gives it its name.
+fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
+) -> Result<(), ExportError> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let failed = ExportError::target(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    // The umask still takes its bits from the mode.
+    let temporary = tempfile::Builder::new()
+        .prefix(".mgit-export-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(&failed)?;
+    let mut out = BufWriter::new(temporary.as_file());
+    write(&mut out)?;
+    out.flush().map_err(&failed)?;
+    drop(out);
+    temporary.as_file().sync_all().map_err(&failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(&failed)
+}
+
+/// Writes a model as it was imported: to the file `path`, replacing what is there, or, when it is
+/// sharded, into the folder `path`, which must be empty or missing. Files get their names when
+/// they are complete and synced. `progress` is told the tensor bytes done. Memory is bounded.
+///
+/// # Errors
+///
+/// [`ExportError`]; `path` is then as it was, except for shards already complete.
+pub fn export_to_path(
+    model: &Model,
+    path: &Path,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    let manifest = model.manifest();
+    if manifest.index_name.is_empty() {
+        if path.is_dir() {
+            let taken = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder");
+            return Err(ExportError::target(path)(taken));
+        }
+        return write_file(path, |out| export_to_stream_as(model, out, path, progress));
+    }
+    let failed = ExportError::target(path);
+    let names = manifest.parts.iter().map(|part| &part.name).chain([&manifest.index_name]);
+    for name in names {
+        if !is_plain_file_name(name) {
+            return Err(ExportError::BadShardName { name: name.clone() });
+        }
+    }
+    if path.is_file() {
+        return Err(ExportError::NeedsFolder { model: model.full_name() });
+    }
+    fs::create_dir_all(path).map_err(&failed)?;
+    if fs::read_dir(path).map_err(&failed)?.next().is_some() {
+        return Err(ExportError::FolderNotEmpty { path: path.to_owned() });
+    }
+    for (part, tensors) in parts(model) {
+        let file = path.join(&part.name);
+        write_file(&file, |out| write_part(part, &tensors, out, &file, progress))?;
+    }
+    // The index last: a folder with it is complete.
+    let file = path.join(&manifest.index_name);
+    write_file(&file, |out| out.write_all(&manifest.index).map_err(ExportError::target(&file)))
+}
+
+/// Writes a model of one file to a stream.
+///
+/// # Errors
+///
+/// [`ExportError::NeedsFolder`] when the model is sharded; otherwise as [`export_to_path`].
+pub fn export_to_stream(
+    model: &Model,
+    out: &mut dyn Write,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    export_to_stream_as(model, out, Path::new("-"), progress)
+}
+
+fn export_to_stream_as(
+    model: &Model,
+    out: &mut dyn Write,
+    path: &Path,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    if !model.manifest().index_name.is_empty() {
+        return Err(ExportError::NeedsFolder { model: model.full_name() });
+    }
+    let parts = parts(model);
+    // A model without tensors still is a file.
+    let empty = ManifestPart::default();
+    let none = (&empty, Vec::new());
+    let (part, tensors) = parts.first().unwrap_or(&none);
+    write_part(part, tensors, out, path, progress)
+}

@@ -1,0 +1,113 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use super::InterchangeError;
+use super::header_json;
+use super::layout::Layout;
+use crate::tensor::{Dtype, Shape};
+
+/// Bytes of the little-endian header length that a file starts with.
+pub(super) const LENGTH_PREFIX_BYTES: u64 = 8;
+/// The most bytes a header may have, as in the reference implementation.
+pub const HEADER_LEN_MAX: u64 = 100_000_000;
+/// The most bytes a tensor's name may have.
+pub const NAME_LEN_MAX: usize = 65_535;
+/// The most bytes the name of an element type may have.
+pub const DTYPE_NAME_LEN_MAX: usize = 64;
+/// The header key that holds the model's own strings, so the one name no tensor can have.
+pub const METADATA_KEY: &str = "__metadata__";
+
+/// One tensor as a header lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorEntry {
+    /// The name, never empty. It is data, never a path.
+    pub name: String,
+    /// The element type.
+    pub dtype: Dtype,
+    /// The dimensions.
+    pub shape: Shape,
+    /// Where the tensor begins in the data buffer, in bytes.
+    pub begin: u64,
+    /// Where it ends, exclusive.
+    pub end: u64,
+}
+
+impl TensorEntry {
+    /// The number of bytes, the one that type and shape need where the type is known.
+    pub fn byte_len(&self) -> u64 {
+        self.end.saturating_sub(self.begin)
+    }
+}
+
+/// A safetensors header that has passed every check of the format.
+///
+/// The tensors cover the data buffer from its first byte to its last, without hole or overlap.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SafetensorsHeader {
+    bytes: Box<[u8]>,
+    tensors: Vec<TensorEntry>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl SafetensorsHeader {
+    /// Parses `header`, the bytes between the 8-byte length and the data buffer, of a file
+    /// whose data buffer has `buffer_len` bytes. `file` is for messages only.
+    ///
+    /// Cost: one pass over the header and two sorts of its entries; memory in proportion to
+    /// the header's length, whatever it claims.
+    ///
+    /// # Errors
+    ///
+    /// The [`InterchangeError`] of the first rule found broken; always a malformed file.
+    pub fn parse(
+        file: &Path,
+        header: impl Into<Box<[u8]>>,
+        buffer_len: u64,
+    ) -> Result<Self, InterchangeError> {
+        let bytes: Box<[u8]> = header.into();
+        let found = bytes.len() as u64;
+        if found > HEADER_LEN_MAX {
+            return Err(InterchangeError::HeaderTooLarge { file: file.into(), found });
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let offset = LENGTH_PREFIX_BYTES + error.valid_up_to() as u64;
+            InterchangeError::HeaderNotUtf8 { file: file.into(), offset }
+        })?;
+        // The format asks for it, so that a file's kind can be told by its ninth byte.
+        if !text.starts_with('{') {
+            let found = bytes.first().copied();
+            return Err(InterchangeError::HeaderNotObject { file: file.into(), found });
+        }
+        let mut layout = Layout::new(file, buffer_len);
+        let metadata = header_json::read(file, text, &mut layout)?;
+        Ok(SafetensorsHeader { tensors: layout.finish()?, metadata, bytes })
+    }
+
+    /// The header's own bytes, padding included, the 8-byte length left out.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The tensors by `(begin, end)`; those of one empty range in the header's order.
+    pub fn tensors(&self) -> &[TensorEntry] {
+        &self.tensors
+    }
+
+    /// The strings of `__metadata__`; none when it is missing or null. Of two values for one
+    /// key the last is kept, as the reference implementation does.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+}
+
+impl fmt::Debug for SafetensorsHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SafetensorsHeader")
+            .field("bytes", &self.bytes.len())
+            .field("tensors", &self.tensors)
+            .field("metadata", &self.metadata)
+            .finish()
+    }
+}

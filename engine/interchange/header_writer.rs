@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::header::{LENGTH_PREFIX_BYTES, METADATA_KEY};
+use crate::tensor::{Dtype, Shape};
+
+/// The header of a file whose data buffer holds `tensors`, name, type, shape and length in
+/// bytes, one after the other in the order given.
+///
+/// Gives the JSON without the 8-byte length before it, padded with spaces so that the data
+/// buffer starts at a multiple of 8 bytes. One header for one input: equal tensors and
+/// metadata give equal bytes. Names must be distinct and not empty and lengths must agree with
+/// type and shape, else the file is one that [`SafetensorsHeader::parse`] refuses; it refuses
+/// as well what is longer than [`HEADER_LEN_MAX`].
+///
+/// [`SafetensorsHeader::parse`]: super::SafetensorsHeader::parse
+/// [`HEADER_LEN_MAX`]: super::HEADER_LEN_MAX
+///
+/// # Panics
+///
+/// When a tensor is named [`METADATA_KEY`], which would turn it into metadata, and when the
+/// lengths add up to more than 2^64.
+pub fn write_header<'a>(
+    tensors: impl Iterator<Item = (&'a str, &'a Dtype, &'a Shape, u64)>,
+    metadata: Option<&BTreeMap<String, String>>,
+) -> Vec<u8> {
+    let mut json = String::from("{");
+    if let Some(metadata) = metadata {
+        push_string(&mut json, METADATA_KEY);
+        json.push_str(":{");
+        for (key, value) in metadata {
+            separate(&mut json);
+            push_string(&mut json, key);
+            json.push(':');
+            push_string(&mut json, value);
+        }
+        json.push('}');
+    }
+    let mut begin = 0u64;
+    for (name, dtype, shape, byte_len) in tensors {
+        assert_ne!(name, METADATA_KEY, "a tensor cannot have the name of the metadata");
+        let Some(end) = begin.checked_add(byte_len) else {
+            panic!("tensor {name:?} ends past 2^64 bytes");
+        };
+        separate(&mut json);
+        push_string(&mut json, name);
+        json.push_str(":{\"dtype\":");
+        push_string(&mut json, dtype.name());
+        json.push_str(",\"shape\":[");
+        for dim in shape.dims() {
+            separate(&mut json);
+            push_number(&mut json, *dim);
+        }
+        json.push_str("],\"data_offsets\":[");
+        push_number(&mut json, begin);
+        json.push(',');
+        push_number(&mut json, end);
+        json.push_str("]}");
+        begin = end;
+    }
+    json.push('}');
+    let mut header = json.into_bytes();
+    header.resize(header.len().next_multiple_of(LENGTH_PREFIX_BYTES as usize), b' ');
+    header
+}
+
+/// A comma, unless this is the first item of its object or array.
+fn separate(json: &mut String) {
+    if !json.ends_with(['{', '[']) {
+        json.push(',');
+    }
+}
+
+fn push_string(json: &mut String, text: &str) {
+    json.push_str(&serde_json::Value::from(text).to_string());
+}
+
+fn push_number(json: &mut String, number: u64) {
+    // Writing to a string does not fail.
+    let _ = write!(json, "{number}");
+}

@@ -1,0 +1,45 @@
+//! Model files into the store.
+
+use std::io;
+
+use super::{ModelFile, SafetensorsFile, TensorEntry};
+use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
+
+/// A tensor of an open file, as a source for the store.
+struct FileTensor<'a> {
+    file: &'a SafetensorsFile,
+    entry: usize,
+}
+
+impl TensorSource for FileTensor<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_tensor_at(self.entry, offset, out)
+    }
+}
+
+impl<'a> NewModel<'a> {
+    /// Takes the tensors, headers and index of a model file. Nothing is read before the model is
+    /// added; the file stays open until then.
+    pub fn file(mut self, file: &'a ModelFile) -> Self {
+        if let ModelFile::Sharded(sharded) = file {
+            self = self.index(sharded.index_name(), sharded.index_bytes().to_vec());
+        }
+        for (name, file) in file.files() {
+            let tensor = |(entry, tensor): (usize, &TensorEntry)| {
+                NewTensor::from_source(
+                    &tensor.name,
+                    tensor.dtype.clone(),
+                    tensor.shape.clone(),
+                    tensor.byte_len(),
+                    FileTensor { file, entry },
+                )
+            };
+            self = self.part(NewPart {
+                name: name.unwrap_or_default().to_owned(),
+                header: file.header().bytes().to_vec(),
+                tensors: file.header().tensors().iter().enumerate().map(tensor).collect(),
+            });
+        }
+        self.logical_bytes(file.logical_bytes())
+    }
+}

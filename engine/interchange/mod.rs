@@ -1,0 +1,47 @@
+//! Model files of others: safetensors files, single or sharded, read without trust.
+//!
+//! Invariants of this room:
+//!
+//! - A file that opens keeps every rule of the format: its tensors cover its data buffer with
+//!   no hole and no overlap, and their lengths agree with type and shape.
+//! - What a file claims is checked before memory is spent on it: a header costs memory in
+//!   proportion to its own length, whatever the numbers in it.
+//! - A header's and an index's own bytes are kept, so that a file can be given back byte for
+//!   byte, whatever its order, spacing and padding.
+//! - No path is ever made from a tensor's name, and from a shard's name only when it is the
+//!   plain name of a file.
+//! - Nothing is read through a memory map: a file that shrinks gives an error, not a signal.
+//!
+//! What is accepted is what the reference implementation (the `safetensors` crate) accepts,
+//! with these differences. Refused here alone: a tensor's name that is empty, stands twice
+//! however it is spelled, or is longer than [`NAME_LEN_MAX`]; a shape of more than
+//! [`RANK_MAX`](crate::tensor::RANK_MAX) dimensions, or one that overflows once its zeros are
+//! left out; white space before the header's `{`. Accepted here alone: a type that is not
+//! known, kept as opaque bytes.
+//!
+//! The format: <https://github.com/huggingface/safetensors#format>.
+
+mod error;
+mod export;
+mod header;
+mod header_json;
+mod header_writer;
+mod import;
+mod index;
+mod json;
+mod layout;
+mod model_file;
+mod regular_file;
+mod safetensors;
+mod sharded;
+
+pub use error::InterchangeError;
+pub use export::{ExportError, export_to_path, export_to_stream};
+pub use header::{
+    DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX, SafetensorsHeader, TensorEntry,
+};
+pub use header_writer::write_header;
+pub use index::{INDEX_LEN_MAX, SHARDS_MAX};
+pub use model_file::ModelFile;
+pub use safetensors::SafetensorsFile;
+pub use sharded::{Shard, ShardedModel};
