@@ -57,6 +57,9 @@ pub(super) fn decode(lane: usize, stored: &[u8], out: &mut [u8]) -> Result<(), S
         match length {
             0 => {}
             length if length == plane.len() => plane.copy_from_slice(bytes),
+            length if length > plane.len() => {
+                return Err(format!("a plane of {} bytes in {length}", plane.len()));
+            }
             _ => lz4::decode(bytes, plane)?,
         }
     }

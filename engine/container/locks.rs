@@ -14,7 +14,7 @@ use redb::{BackendError, StorageBackend};
 /// Held exclusively by the writer, shared by a view of a store that was not closed cleanly.
 pub const WRITER_LOCK_BYTE: u64 = 1 << 61;
 /// Held shared while a reader registers a snapshot, exclusively while the writer looks for them.
-pub(super) const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
+pub const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
 /// A snapshot of commit `n` holds byte `SNAPSHOT_LOCK_BASE + n` shared, for as long as it lives.
 pub const SNAPSHOT_LOCK_BASE: u64 = WRITER_LOCK_BYTE + 1024;
 

@@ -26,7 +26,7 @@ mod space;
 pub use backend::CatalogBackend;
 pub use disk::{Disk, FileDisk};
 pub use error::{ContainerError, LockHolder};
-pub use locks::{LockSpace, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
+pub use locks::{LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
 pub use map::Mapping;
 pub use open::{Container, RecordPlace};
 pub use overlay::OverlayBackend;

@@ -1,7 +1,7 @@
 //! A record: header, chunk index, payload. Tensors, manifests and change records share it.
 
 use super::{ByteReader, ByteWriter, CHAIN_DEPTH_LIMIT, FormatError};
-use crate::tensor::ContentId;
+use crate::tensor::{ContentId, Dtype};
 
 /// The first eight bytes of every record.
 pub const RECORD_MAGIC: [u8; 8] = *b"MGITREC1";
@@ -246,6 +246,14 @@ impl RecordHeader {
             let found = format!("depth {depth} with base {}", base_id.short());
             return wrong("record depth", field::DEPTH, "0 without a base, 1 to 64 with", found);
         }
+        if kind != RecordKind::Tensor && depth > 0 {
+            return wrong("record depth", field::DEPTH, "0 unless a tensor", depth.to_string());
+        }
+        // The type decides how a delta's planes are cut: with the wrong one it decodes to other
+        // bytes.
+        if dtype_code != Dtype::UNKNOWN_CODE && Dtype::from_code(dtype_code).is_none() {
+            return wrong("record dtype", field::DTYPE, "a known code", dtype_code.to_string());
+        }
         let header = RecordHeader {
             kind,
             dtype_code,
@@ -261,9 +269,11 @@ impl RecordHeader {
             index_crc,
         };
         let index_end = (RECORD_HEADER_LEN as u64).saturating_add(header.index_len());
-        if u64::from(payload_offset) < index_end || raw_len > i64::MAX as u64 {
+        let aligned = u64::from(payload_offset).is_multiple_of(PAYLOAD_ALIGN);
+        if u64::from(payload_offset) < index_end || !aligned || raw_len > i64::MAX as u64 {
             let found = format!("{payload_offset} for a content of {raw_len} bytes");
-            return wrong("payload offset", field::PAYLOAD_OFFSET, "behind the chunk index", found);
+            let expected = "a multiple of 64 behind the chunk index";
+            return wrong("payload offset", field::PAYLOAD_OFFSET, expected, found);
         }
         if stored_len > raw_len {
             let found = format!("{stored_len} stored for {raw_len} raw");
@@ -313,8 +323,13 @@ mod tests {
             |h: &mut RecordHeader| h.depth = 1,
             |h: &mut RecordHeader| h.chunk_log2 = 40,
             |h: &mut RecordHeader| h.payload_offset = 128,
+            |h: &mut RecordHeader| h.payload_offset = 200,
+            |h: &mut RecordHeader| h.dtype_code = 23,
             |h: &mut RecordHeader| h.stored_len = h.raw_len + 1,
             |h: &mut RecordHeader| h.raw_len = u64::MAX,
+            |h: &mut RecordHeader| {
+                (h.kind, h.depth, h.base_id) = (RecordKind::Change, 1, ContentId::of(b"y"));
+            },
         ] {
             let mut header = sample();
             spoil(&mut header);

@@ -12,4 +12,4 @@ mod name;
 
 pub use error::LineageError;
 pub use graph::{Edge, Graph, GraphMut, NewNode, Node, OnChildren};
-pub use name::{How, ModelName, ModelRef, NodeId};
+pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX, NodeId};

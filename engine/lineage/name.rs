@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::LineageError;
 
 /// The longest name, in bytes.
-const NAME_LEN_MAX: usize = 512;
+pub const NAME_LEN_MAX: usize = 512;
 
 /// The identity of a node: 128 random bits, shown as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,504 @@
+//! Promise: `format-spec.md` and the code say the same. The page's tables are read and held
+//! against the constants, the layouts that encoding produces, and the worked example.
+
+use std::collections::BTreeSet;
+
+use mgit::catalog::{EdgeKind, NodeRow, ParentRow, RecordRow, Table, keys, meta};
+use mgit::codec::Encoding;
+use mgit::container::{REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
+use mgit::format::{self, *};
+use mgit::lineage::{How, NAME_LEN_MAX};
+use mgit::tensor::{ContentId, Dtype, RANK_MAX, Shape};
+use mgit::{NewModel, NewTensor, Store};
+use serde_json::{Value, json};
+
+#[path = "spec/example.rs"]
+mod example;
+#[path = "spec/page.rs"]
+mod page;
+
+use example::*;
+use page::*;
+
+#[test]
+fn constants() {
+    let code = [
+        ("superblock length", SUPERBLOCK_LEN as u64),
+        ("data start", DATA_START),
+        ("record header length", RECORD_HEADER_LEN as u64),
+        ("chunk entry length", CHUNK_ENTRY_LEN as u64),
+        ("record row length", RecordRow::LEN as u64),
+        ("record alignment", RECORD_ALIGN),
+        ("payload alignment", PAYLOAD_ALIGN),
+        ("page alignment", PAGE_ALIGN),
+        ("page alignment from", PAGE_ALIGN_FROM),
+        ("chunk length written (log2)", CHUNK_LOG2.into()),
+        ("format version", FORMAT_VERSION.into()),
+        ("manifest version", MANIFEST_VERSION.into()),
+    ];
+    assert_numbers("Constants", 0, 1, &code);
+    let limits = [
+        ("extents", SUPERBLOCK_EXTENTS_MAX as u64),
+        ("chain depth", CHAIN_DEPTH_LIMIT.into()),
+        ("chunk length, smallest (log2)", CHUNK_LOG2_MIN.into()),
+        ("chunk length, largest (log2)", CHUNK_LOG2_MAX.into()),
+        ("dimensions", RANK_MAX as u64),
+        ("model name", NAME_LEN_MAX as u64),
+        ("text", u16::MAX.into()),
+        ("metadata and headers", u32::MAX.into()),
+        ("offsets and lengths", i64::MAX as u64),
+        ("commits", (1 << 62) - SNAPSHOT_LOCK_BASE),
+    ];
+    assert_numbers("Limits", 0, 1, &limits);
+    let written = format!("this code writes at most {}", mgit::planning::CHAIN_DEPTH_MAX);
+    assert!(table("Limits").iter().any(|row| row[2].contains(&written)));
+    assert_eq!(READER_FLAGS_KNOWN | WRITER_FLAGS_KNOWN, 0);
+    assert!(table("Feature flags").iter().all(|row| row[0] == "-"));
+}
+
+#[test]
+fn superblock_fields() {
+    use format::superblock_field as field;
+    let code = [
+        ("MAGIC", field::MAGIC),
+        ("FORMAT_VERSION", field::FORMAT_VERSION),
+        ("RESERVED_A", field::RESERVED_A),
+        ("STATE", field::STATE),
+        ("STORE_ID", field::STORE_ID),
+        ("GENERATION", field::GENERATION),
+        ("READER_FLAGS", field::READER_FLAGS),
+        ("WRITER_FLAGS", field::WRITER_FLAGS),
+        ("CATALOG_LEN", field::CATALOG_LEN),
+        ("EXTENT_COUNT", field::EXTENT_COUNT),
+        ("RESERVED_B", field::RESERVED_B),
+        ("EXTENTS", field::EXTENTS),
+        ("CHECKSUM", field::CHECKSUM),
+    ];
+    assert_numbers("Superblock fields", 2, 0, &code.map(|(name, at)| (name, at as u64)));
+    assert!(table("Superblock fields")[0][3].starts_with(&hex(&SUPERBLOCK_MAGIC)));
+
+    let bytes = example_superblock().encode().unwrap();
+    let covered = blake3_prefix(&bytes[..field::CHECKSUM]);
+    let (generation, len) = (1u64.to_le_bytes(), 73_728u64.to_le_bytes());
+    let reserved = |len| vec![0; len];
+    for (offset, size, name) in fields("Superblock fields", SUPERBLOCK_LEN) {
+        let expected = match name.as_str() {
+            "MAGIC" => SUPERBLOCK_MAGIC.to_vec(),
+            "FORMAT_VERSION" => FORMAT_VERSION.to_le_bytes().to_vec(),
+            "STORE_ID" => (0..16).collect(),
+            "GENERATION" => generation.to_vec(),
+            "CATALOG_LEN" => len.to_vec(),
+            "EXTENT_COUNT" => 1u32.to_le_bytes().to_vec(),
+            "EXTENTS" => {
+                let mut bytes = [DATA_START.to_le_bytes(), len].concat();
+                bytes.resize(size, 0);
+                bytes
+            }
+            "CHECKSUM" => covered.clone(),
+            _ => reserved(size),
+        };
+        assert_eq!(bytes[offset..offset + size], expected, "{name}");
+    }
+    let extent = fields("Extent fields", 16);
+    assert_eq!(extent.iter().map(|field| field.2.as_str()).collect::<Vec<_>>(), ["offset", "len"]);
+
+    for row in table("States") {
+        let state = match row[1].as_str() {
+            "Live" => StoreState::Live,
+            "Retired" => StoreState::Retired,
+            other => panic!("{other}"),
+        };
+        let bytes = Superblock { state, ..example_superblock() }.encode().unwrap();
+        assert_eq!(u64::from(bytes[field::STATE]), number(&row[0]));
+    }
+    assert_eq!(table("States").len(), 2);
+}
+
+fn blake3_prefix(bytes: &[u8]) -> Vec<u8> {
+    ContentId::of(bytes).as_bytes()[..16].to_vec()
+}
+
+#[test]
+fn record_fields() {
+    use format::record_field as field;
+    let code = [
+        ("MAGIC", field::MAGIC),
+        ("KIND", field::KIND),
+        ("DTYPE", field::DTYPE),
+        ("CHUNK_LOG2", field::CHUNK_LOG2),
+        ("DEPTH", field::DEPTH),
+        ("PAYLOAD_OFFSET", field::PAYLOAD_OFFSET),
+        ("RAW_LEN", field::RAW_LEN),
+        ("STORED_LEN", field::STORED_LEN),
+        ("CONTENT_ID", field::CONTENT_ID),
+        ("BASE_ID", field::BASE_ID),
+        ("SEQUENCE", field::SEQUENCE),
+        ("FLAGS", field::FLAGS),
+        ("STORE_TAG", field::STORE_TAG),
+        ("INDEX_CRC", field::INDEX_CRC),
+        ("RESERVED", field::RESERVED),
+        ("HEADER_CRC", field::HEADER_CRC),
+    ];
+    assert_numbers("Record fields", 2, 0, &code.map(|(name, at)| (name, at as u64)));
+    assert!(table("Record fields")[0][3].starts_with(&hex(&RECORD_MAGIC)));
+
+    let header = RecordHeader {
+        depth: 3,
+        base_id: ContentId::of(b"base"),
+        sequence: 0x0102,
+        raw_len: 0x0a0b,
+        stored_len: 0x0304,
+        ..example_header()
+    };
+    let bytes = header.encode();
+    for (offset, size, name) in fields("Record fields", RECORD_HEADER_LEN) {
+        let expected = match name.as_str() {
+            "MAGIC" => RECORD_MAGIC.to_vec(),
+            "KIND" => vec![1],
+            "DTYPE" => vec![18],
+            "CHUNK_LOG2" => vec![20],
+            "DEPTH" => vec![3],
+            "PAYLOAD_OFFSET" => 192u32.to_le_bytes().to_vec(),
+            "RAW_LEN" => 0x0a0bu64.to_le_bytes().to_vec(),
+            "STORED_LEN" => 0x0304u64.to_le_bytes().to_vec(),
+            "CONTENT_ID" => header.content_id.as_bytes().to_vec(),
+            "BASE_ID" => header.base_id.as_bytes().to_vec(),
+            "SEQUENCE" => 0x0102u64.to_le_bytes().to_vec(),
+            "STORE_TAG" => vec![0, 1, 2, 3],
+            "INDEX_CRC" => header.index_crc.to_le_bytes().to_vec(),
+            "HEADER_CRC" => bytes[field::HEADER_CRC..].to_vec(),
+            _ => vec![0; size],
+        };
+        assert_eq!(bytes[offset..offset + size], expected, "{name}");
+    }
+
+    let kinds = [RecordKind::Tensor, RecordKind::Manifest, RecordKind::Change];
+    let kinds: Vec<_> =
+        kinds.iter().map(|kind| (format!("{kind:?}"), u64::from(kind.code()))).collect();
+    let kinds: Vec<_> = kinds.iter().map(|(name, code)| (name.as_str(), *code)).collect();
+    assert_numbers("Record kinds", 1, 0, &kinds);
+
+    let entry = ChunkEntry { stored_len: 0x01020304, crc: 0x05060708, encoding: 0x090a };
+    let bytes = ChunkEntry::encode_all(&[entry]);
+    for (offset, size, name) in fields("Chunk index entry", CHUNK_ENTRY_LEN) {
+        let expected: &[u8] = match name.as_str() {
+            "stored_len" => &[4, 3, 2, 1],
+            "crc" => &[8, 7, 6, 5],
+            "encoding" => &[0x0a, 9],
+            "reserved" => &[0, 0],
+            other => panic!("{other}"),
+        };
+        assert_eq!(&bytes[offset..offset + size], expected, "{name}");
+    }
+}
+
+#[test]
+fn element_types_and_encodings() {
+    let types: Rows = Dtype::all_known()
+        .map(|(dtype, code)| {
+            let (bits, lane) = (dtype.bits().unwrap(), dtype.lane_bytes());
+            vec![code.to_string(), dtype.name().to_owned(), bits.to_string(), lane.to_string()]
+        })
+        .collect();
+    assert_eq!(table("Element types"), types);
+    let encodings: Rows = Encoding::ALL
+        .iter()
+        .map(|encoding| {
+            let needs = if encoding.needs_base() { "yes" } else { "no" };
+            vec![encoding.code().to_string(), encoding.name().to_owned(), needs.to_owned()]
+        })
+        .collect();
+    assert_eq!(table("Encodings"), encodings);
+}
+
+/// The xor-lz4 procedure of the page, word by word.
+#[test]
+fn a_delta_decodes_as_the_page_says() {
+    for (lane, len) in [(1, 999), (2, 1000), (4, 4096), (8, 4096), (4, 1002)] {
+        let base: Vec<u8> = (0..len).map(|at| (at * 7 % 251) as u8).collect();
+        let mut chunk = base.clone();
+        (0..len).step_by(9).for_each(|at| chunk[at] ^= 1 + (at % 5) as u8);
+        (0..len).step_by(4).for_each(|at| chunk[at] ^= (at * at % 256) as u8);
+        let mut stored = Vec::new();
+        let encoding = mgit::codec::encode_delta(lane, &chunk, &base, &mut stored);
+        assert_eq!(encoding.code(), 3, "lane {lane}");
+        let w = if len % lane == 0 { lane } else { 1 };
+        let plane_len = len / w;
+        let mut at = 4 * w;
+        let mut decoded = base.clone();
+        for k in 0..w {
+            let length: [u8; 4] = stored[4 * k..4 * k + 4].try_into().unwrap();
+            let bytes = &stored[at..at + u32::from_le_bytes(length) as usize];
+            at += bytes.len();
+            let plane = match bytes.len() {
+                0 => vec![0; plane_len],
+                len if len == plane_len => bytes.to_vec(),
+                _ => lz4_block(bytes),
+            };
+            assert_eq!(plane.len(), plane_len);
+            (0..plane_len).for_each(|i| decoded[i * w + k] ^= plane[i]);
+        }
+        assert_eq!((at, decoded), (stored.len(), chunk));
+    }
+}
+
+fn tensor(name: &str, dtype: Dtype, dims: &[u64], byte_len: u64) -> ManifestTensor {
+    let content_id = ContentId::of(name.as_bytes());
+    ManifestTensor {
+        name: name.into(),
+        dtype,
+        shape: Shape::new(dims).unwrap(),
+        byte_len,
+        content_id,
+    }
+}
+
+#[test]
+fn manifests() {
+    let part = |name: &str, header: &[u8], tensor_count| ManifestPart {
+        name: name.into(),
+        header: header.to_vec(),
+        tensor_count,
+    };
+    let manifest = Manifest {
+        index_name: "index.json".into(),
+        index: b"{}".to_vec(),
+        parts: vec![part("a", b"{header}", 2), part("b", b"", 1)],
+        tensors: vec![
+            tensor("w", Dtype::F32, &[2, 3], 24),
+            tensor("odd", Dtype::from_name("F128"), &[], 16),
+            tensor("v", Dtype::U8, &[5], 5),
+        ],
+    };
+    let bytes = manifest.encode().unwrap();
+    let mut walk = Walk { bytes: &bytes, at: 0 };
+    let head = walk.fields("Manifest header");
+    assert_eq!(
+        json!(head),
+        json!({"version": 1, "reserved": 0, "part_count": 2, "tensor_count": 3,
+        "index_name": "index.json", "index": b"{}"})
+    );
+    for part in &manifest.parts {
+        assert_eq!(
+            json!(walk.fields("Manifest part")),
+            json!({"name": part.name,
+            "header": part.header, "tensor_count": part.tensor_count})
+        );
+    }
+    for tensor in &manifest.tensors {
+        let mut expected = json!({"name": tensor.name, "dtype": tensor.dtype.code(),
+            "rank": tensor.shape.rank(), "dims": tensor.shape.dims(),
+            "byte_len": tensor.byte_len, "content_id": tensor.content_id.as_bytes()});
+        if tensor.dtype.code() == 0 {
+            expected["dtype_name"] = json!(tensor.dtype.name());
+        }
+        assert_eq!(json!(walk.fields("Manifest tensor")), expected);
+    }
+    assert_eq!(walk.at, bytes.len());
+}
+
+/// The field names of a JSON object against a table; and those that may be absent.
+fn assert_object(heading: &str, full: &Value, sparse: &Value) {
+    let names = |value: &Value| -> BTreeSet<String> {
+        let keys = value.as_object().unwrap().keys();
+        keys.filter(|key| *key != "op").cloned().collect()
+    };
+    let rows = table(heading);
+    let said = |absent: bool| -> BTreeSet<String> {
+        let kept = rows.iter().filter(|row| absent || row[2] != "may be absent");
+        kept.map(|row| row[0].clone()).collect()
+    };
+    assert_eq!(names(full), said(true), "{heading}");
+    for row in &rows {
+        let kind = match &full[&row[0]] {
+            Value::Number(_) => "number",
+            Value::String(_) => "text",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+            other => panic!("{heading}: {other}"),
+        };
+        let word = row[1].split(|c: char| !c.is_alphabetic()).next();
+        assert_eq!(word, Some(kind), "{heading}: {}", row[0]);
+    }
+    assert_eq!(names(sparse), said(false), "{heading}");
+}
+
+#[test]
+fn change_records() {
+    let edge = ProvenanceEdge { parent: "22".into(), how: "cast".into() };
+    let add = |full: bool| Operation::AddNode {
+        id: "00".into(),
+        name: "base".into(),
+        version: 1,
+        kind: String::new(),
+        created_ms: 5,
+        manifest: "11".into(),
+        logical_bytes: 9,
+        previous: full.then(|| "33".into()),
+        parents: if full { vec![edge.clone()] } else { vec![] },
+        metadata: serde_json::Map::from_iter(full.then(|| ("k".to_owned(), json!(1)))),
+    };
+    let remove = Operation::RemoveNode { id: "00".into() };
+    let parents = |parents| Operation::SetParents { id: "00".into(), parents };
+    let previous = |previous| Operation::SetPrevious { id: "00".into(), previous };
+    let pairs = [
+        (add(true), add(false)),
+        (remove.clone(), remove),
+        (parents(vec![edge.clone()]), parents(vec![])),
+        (previous(Some("44".into())), previous(None)),
+    ];
+    let mut named = BTreeSet::new();
+    for (full, sparse) in &pairs {
+        let [full, sparse] = [full, sparse].map(|op| serde_json::to_value(op).unwrap());
+        let heading = format!("Operation {}", full["op"].as_str().unwrap());
+        assert_object(&heading, &full, &sparse);
+        named.insert(heading);
+    }
+    let headings = SPEC.lines().filter_map(|line| line.strip_prefix("### "));
+    let said: BTreeSet<String> =
+        headings.filter(|h| h.starts_with("Operation ")).map(str::to_owned).collect();
+    assert_eq!(said, named);
+    let edge = serde_json::to_value(edge).unwrap();
+    assert_object("Change record edge", &edge, &edge);
+    let operations = pairs.into_iter().map(|(full, _)| full).collect();
+    let change = ChangeRecord { sequence: 1, time_ms: 2, previous: String::new(), operations };
+    let value: Value = serde_json::from_slice(&change.encode().unwrap()).unwrap();
+    assert_object("Change record fields", &value, &value);
+}
+
+#[test]
+fn catalogue_tables() {
+    let column = |heading: &str, at: usize| -> Vec<String> {
+        table(heading).iter().map(|row| row[at].clone()).collect()
+    };
+    assert_eq!(column("Tables", 0), Table::ALL.map(Table::name));
+    assert_eq!(column("Meta keys", 0), [meta::COMMIT, meta::LAST_CHANGE, meta::CREATED_MS]);
+    assert_eq!(column("Ways of derivation", 0), How::ALL.map(How::name));
+    let kinds = [EdgeKind::Provenance, EdgeKind::Version];
+    assert_eq!(column("Edge kinds", 1), kinds.map(|kind| format!("{kind:?}")));
+    assert_eq!(column("Edge kinds", 0), kinds.map(|kind| (kind as u8).to_string()));
+
+    let (a, b) = ([1; 16], [2; 16]);
+    assert_eq!(keys::version("ab", 3), b"ab\0\0\0\0\x03");
+    assert_eq!(keys::parent(&a, EdgeKind::Version, 0x0102), [&a[..], &[1, 1, 2]].concat());
+    assert_eq!(keys::child(&a, EdgeKind::Provenance, &b), [&a[..], &[0], &b].concat());
+    assert_eq!(keys::metadata(&a, "k"), [&a[..], b"k"].concat());
+}
+
+#[test]
+fn catalogue_rows() {
+    let row = RecordRow {
+        offset: 0x1101,
+        len: 0x1102,
+        raw_len: 0x1103,
+        stored_len: 0x1104,
+        base_id: ContentId::of(b"base"),
+        depth: 5,
+        encodings: 0x0906,
+        holders: 0x1107,
+        dependents: 0x1108,
+    };
+    let bytes = row.encode();
+    for (offset, size, name) in fields("Record row", RecordRow::LEN) {
+        let mut expected = match name.as_str() {
+            "offset" => row.offset.to_le_bytes().to_vec(),
+            "len" => row.len.to_le_bytes().to_vec(),
+            "raw_len" => row.raw_len.to_le_bytes().to_vec(),
+            "stored_len" => row.stored_len.to_le_bytes().to_vec(),
+            "base_id" => row.base_id.as_bytes().to_vec(),
+            "depth" => vec![row.depth],
+            "encodings" => row.encodings.to_le_bytes().to_vec(),
+            "holders" => row.holders.to_le_bytes().to_vec(),
+            "dependents" => row.dependents.to_le_bytes().to_vec(),
+            "reserved" => vec![],
+            other => panic!("{other}"),
+        };
+        expected.resize(expected.len().max(size), 0);
+        assert_eq!(bytes[offset..offset + size], expected, "{name}");
+    }
+
+    let node = NodeRow {
+        name: "base".into(),
+        version: 0x21,
+        kind: "bert".into(),
+        created_ms: 0x22,
+        manifest: ContentId::of(b"manifest"),
+        logical_bytes: 0x23,
+        tensor_count: 0x24,
+        revision: 0x25,
+    };
+    let bytes = node.encode().unwrap();
+    let mut end = 0;
+    for row in table("Node row") {
+        let offset = if row[0].is_empty() { end } else { number(&row[0]) as usize };
+        assert_eq!(offset, end, "{}", row[2]);
+        let expected = match row[2].as_str() {
+            "version" => node.version.to_le_bytes().to_vec(),
+            "tensor_count" => node.tensor_count.to_le_bytes().to_vec(),
+            "created_ms" => node.created_ms.to_le_bytes().to_vec(),
+            "logical_bytes" => node.logical_bytes.to_le_bytes().to_vec(),
+            "revision" => node.revision.to_le_bytes().to_vec(),
+            "reserved" => vec![0; number(&row[1]) as usize],
+            "manifest" => node.manifest.as_bytes().to_vec(),
+            "name" => b"\x04\0base".to_vec(),
+            "kind" => b"\x04\0bert".to_vec(),
+            other => panic!("{other}"),
+        };
+        assert!(row[1].is_empty() || number(&row[1]) as usize == expected.len(), "{}", row[2]);
+        end += expected.len();
+        assert_eq!(bytes[offset..end], expected, "{}", row[2]);
+    }
+    assert_eq!(end, bytes.len());
+
+    let parent = ParentRow { parent: [3; 16], how: "cast".into() };
+    let rows: Vec<_> = table("Parent row").iter().map(|row| row[..3].join(" ")).collect();
+    assert_eq!(rows, ["0 16 parent", "16  how"]);
+    assert_eq!(parent.encode().unwrap(), [&[3; 16][..], b"\x04\0cast"].concat());
+}
+
+#[test]
+fn lock_bytes() {
+    let code = [
+        ("writer", WRITER_LOCK_BYTE),
+        ("register", REGISTER_LOCK_BYTE),
+        ("snapshot", SNAPSHOT_LOCK_BASE),
+        ("redb", 1 << 62),
+    ];
+    assert_numbers("Lock bytes", 0, 1, &code);
+}
+
+#[test]
+fn the_worked_example() {
+    assert_hexdump("Superblock bytes", &example_superblock().encode().unwrap());
+    assert_hexdump("Record bytes", &example_record());
+    assert_hexdump("Record row bytes", &example_row().encode());
+}
+
+/// The example is what a store really writes, its random id apart.
+#[test]
+fn the_worked_example_is_a_store() {
+    use mgit::catalog::ReadTables;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tiny.mgit");
+    let store = Store::create(&path).unwrap();
+    let mut transaction = store.begin_write().unwrap();
+    let (shape, bytes) = (Shape::new(&[3]).unwrap(), mgit::bytemuck::cast_slice(&VALUES));
+    let model = NewModel::new("m").tensor(NewTensor::from_bytes("w", Dtype::F32, shape, bytes));
+    transaction.add_model(model).unwrap();
+    transaction.commit().unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let row = snapshot.tables().get(Table::Tensors, example_header().content_id.as_bytes());
+    assert_eq!(row.unwrap().unwrap(), example_row().encode());
+    let file = std::fs::read(&path).unwrap();
+    assert!(file[..SUPERBLOCK_LEN].iter().all(|byte| *byte == 0));
+    let superblock = Superblock::decode(&file[SUPERBLOCK_LEN..2 * SUPERBLOCK_LEN]).unwrap();
+    let store_id = superblock.store_id;
+    assert_eq!(superblock, Superblock { store_id, ..example_superblock() });
+    let record = &file[81_920..81_920 + 204];
+    let header = RecordHeader::decode(record).unwrap();
+    let store_tag = header.store_tag;
+    assert_eq!(header, RecordHeader { store_tag, ..example_header() });
+    assert!(store_id.starts_with(&store_tag));
+    assert_eq!(record[RECORD_HEADER_LEN..], example_record()[RECORD_HEADER_LEN..]);
+}
