@@ -18,7 +18,7 @@ use super::extents::ExtentMap;
 use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
-use super::space::Space;
+use super::space::{Space, whole};
 
 /// How long a writer waits for readers that look at the catalogue while they open the store.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
@@ -260,7 +260,7 @@ impl Container {
         if len > capacity {
             let extent_len = (len - capacity).next_multiple_of(PAGE_ALIGN);
             if !state.space_known {
-                state.space = Space::new(Vec::new(), self.disk_len()?, 0);
+                state.space = Space::new(Vec::new(), self.disk_len()?, 0)?;
             }
             let offset = state.space.take_fresh(extent_len, PAGE_ALIGN);
             let end = offset + extent_len;
@@ -297,12 +297,13 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the disk.
+    /// [`ContainerError::Truncated`] when the file ends before a range, [`ContainerError::Format`]
+    /// when ranges overlap; those of the disk.
     pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
         let file_len = self.disk_len()?;
         let mut state = self.state();
         records.extend_from_slice(state.extents.as_slice());
-        state.space = Space::new(records, file_len, sequence);
+        state.space = Space::new(records, file_len, sequence)?;
         state.space_known = true;
         Ok(())
     }
@@ -358,8 +359,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the disk; the container is then poisoned, except when the disk is full, which
-    /// loses nothing that was committed.
+    /// Those of the disk. The transaction must be dropped; the next one may write again.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
         self.check_writable()?;
         self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
@@ -367,8 +367,7 @@ impl Container {
 
     /// Gives back a reserved place that was never committed.
     pub fn give_back(&self, place: Extent) {
-        let end = place.end().next_multiple_of(RECORD_ALIGN);
-        self.state().space.give_back(Extent { len: end - place.offset, ..place });
+        self.state().space.give_back(whole(place));
     }
 
     /// Notes that the commit of this number freed these ranges. Call it when that commit is
@@ -419,7 +418,12 @@ impl Container {
         self.disk.sync().map_err(ContainerError::io("sync", 0))
     }
 
-    pub(super) fn check_writable(&self) -> Result<(), ContainerError> {
+    /// Refuses when an earlier write or sync has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Poisoned`].
+    pub fn check_writable(&self) -> Result<(), ContainerError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(ContainerError::Poisoned);
         }
@@ -445,16 +449,22 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the operating system; a folder is an error.
+    /// Those of the operating system; one that holds a [`ContainerError::NotAStore`] for a folder,
+    /// a pipe or a device.
     pub fn open_file(path: &Path, write: bool) -> std::io::Result<Arc<dyn Disk>> {
-        let file = File::options().read(true).write(write).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::IsADirectory,
-                "not a regular file",
-            ));
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // Without waiting: a pipe that nobody writes to would be waited for for ever.
+        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).write(write).custom_flags(no_wait).open(path);
+        // What cannot be opened, such as a folder for writing, is still to be called what it is.
+        let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
+        match found {
+            Ok(found) if !found.is_file() => {
+                Err(std::io::Error::other(ContainerError::not_a_file(found.file_type())))
+            }
+            _ => Ok(Arc::new(FileDisk::new(file?))),
         }
-        Ok(Arc::new(FileDisk::new(file)))
     }
 }
 
@@ -499,8 +509,8 @@ fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerError> {
     if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
         let start = head.get(..8).unwrap_or(&head);
         let found = match len {
-            0 => "nothing (it is empty)".to_owned(),
-            _ => format!("{:?}", String::from_utf8_lossy(start)),
+            0 => "the file is empty".to_owned(),
+            _ => format!("the file begins with {:?}", String::from_utf8_lossy(start)),
         };
         return Err(ContainerError::NotAStore { found });
     }
