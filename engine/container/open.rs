@@ -367,7 +367,13 @@ impl Container {
 
     /// Gives back a reserved place that was never committed.
     pub fn give_back(&self, place: Extent) {
-        self.state().space.give_back(whole(place));
+        let file_len = self.disk.len();
+        let mut state = self.state();
+        state.space.give_back(whole(place));
+        // Without the length the end stays where it is: the file may then become longer.
+        if let Ok(file_len) = file_len {
+            state.space.trim_unwritten(file_len);
+        }
     }
 
     /// Notes that the commit of this number freed these ranges. Call it when that commit is

@@ -107,6 +107,20 @@ impl Space {
         self.insert(offset, end - offset);
     }
 
+    /// Moves the end back over free bytes that a file of `file_len` bytes does not have yet, so
+    /// that what was reserved too long does not make the file longer.
+    pub(super) fn trim_unwritten(&mut self, file_len: u64) {
+        let last = self.free.last_key_value().map(|(offset, len)| (*offset, *len));
+        if let Some((offset, len)) = last
+            && offset + len == self.end
+        {
+            let end = file_len.next_multiple_of(RECORD_ALIGN).clamp(offset, self.end);
+            self.remove(offset, len);
+            self.give_back_part(offset, end);
+            self.end = end;
+        }
+    }
+
     fn insert(&mut self, offset: u64, len: u64) {
         self.free.insert(offset, len);
         self.by_len.insert((len, offset));
@@ -200,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn the_end_moves_back_over_what_was_never_written() {
+        let used = vec![Extent { offset: DATA_START, len: 64 }];
+        let mut space = Space::new(used, DATA_START + 64, 1).unwrap();
+        let start = space.take(1000, 0, 64);
+        space.give_back(Extent { offset: start + 128, len: 896 });
+        space.trim_unwritten(start + 100);
+        assert_eq!((space.free_bytes(), space.end), (0, start + 128));
+        // What was written stays free, and is not fresh.
+        space.give_back(Extent { offset: start, len: 128 });
+        space.trim_unwritten(start + 100);
+        assert_eq!((space.free_bytes(), space.end), (128, start + 128));
+        assert_eq!(space.take_fresh(4096, 4096), (start + 128).next_multiple_of(4096));
+    }
+
+    #[test]
     fn ranges_that_a_file_cannot_have_are_refused() {
         let new = |used: &[(u64, u64)]| {
             let extent = |&(offset, len): &(u64, u64)| Extent { offset, len };
@@ -208,7 +237,8 @@ mod tests {
         for used in [[(DATA_START, 641)], [(u64::MAX - 63, 200)], [(DATA_START + 64, u64::MAX)]] {
             assert!(matches!(new(&used), Err(ContainerError::Truncated { .. })), "{used:?}");
         }
-        for used in [&[(64, 64)][..], &[(DATA_START + 8, 8)], &[(DATA_START, 65), (DATA_START + 64, 1)]]
+        for used in
+            [&[(64, 64)][..], &[(DATA_START + 8, 8)], &[(DATA_START, 65), (DATA_START + 64, 1)]]
         {
             assert!(matches!(new(used), Err(ContainerError::Format { .. })), "{used:?}");
         }

@@ -421,7 +421,9 @@ impl Transaction {
         let bytes = manifest.encode()?;
         let id = ContentId::of(&bytes);
         if record_row(self.tables()?, Table::Manifests, id.as_bytes())?.is_some() {
-            self.change_row(Table::Manifests, id, |row| row.holders = row.holders.saturating_add(1))?;
+            self.change_row(Table::Manifests, id, |row| {
+                row.holders = row.holders.saturating_add(1)
+            })?;
             return Ok(id);
         }
         let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
@@ -430,7 +432,9 @@ impl Transaction {
         report.added_bytes += row.len;
         self.put_row(Table::Manifests, id, &row)?;
         for (id, count) in count_ids(&manifest) {
-            self.change_row(Table::Tensors, id, |row| row.holders = row.holders.saturating_add(count))?;
+            self.change_row(Table::Tensors, id, |row| {
+                row.holders = row.holders.saturating_add(count)
+            })?;
         }
         Ok(id)
     }
