@@ -57,6 +57,12 @@ impl FaultyDisk {
         self.failed.load(Ordering::SeqCst)
     }
 
+    /// Counts from here on, and fails as planned.
+    pub fn arm(&self) {
+        self.count.store(0, Ordering::SeqCst);
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
     /// Fails no more.
     pub fn heal(&self) {
         self.armed.store(false, Ordering::SeqCst);
