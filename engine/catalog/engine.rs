@@ -155,11 +155,14 @@ impl Catalog {
     pub fn open_writer(container: &Arc<Container>) -> Result<Self, CatalogError> {
         refuse_empty(container)?;
         let backend = CatalogBackend::new(Arc::clone(container))?;
-        Self::own(container, || {
+        let catalog = Self::own(container, || {
             builder(ConcurrencyMode::SingleWriter, true)
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
-        })
+        });
+        let catalog = catalog.map_err(|error| or_truncated(container, error))?;
+        container.cover_extents()?;
+        Ok(catalog)
     }
 
     /// Opens the catalogue to read what a writer, if there is one, commits.
@@ -175,7 +178,8 @@ impl Catalog {
             builder(ConcurrencyMode::SingleWriter, false)
                 .open_read_only_with_backend(backend)
                 .map_err(CatalogError::from_redb)
-        })?;
+        });
+        let database = database.map_err(|error| or_truncated(container, error))?;
         let database = Guarded::new(ReadOnlyDatabaseDebug(database), &health);
         Ok(Catalog { engine: Engine::Follower(database), health })
     }
@@ -193,6 +197,7 @@ impl Catalog {
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
         })
+        .map_err(|error| or_truncated(container, error))
     }
 
     /// Begins to read the last commit.
@@ -239,6 +244,16 @@ fn refuse_empty(container: &Container) -> Result<(), CatalogError> {
     match container.superblock().catalog_len {
         0 => Err(ContainerError::Truncated { expected: 1, found: 0 }.into()),
         _ => Ok(()),
+    }
+}
+
+/// A damaged catalogue in a file that is too short is damaged because it was cut off.
+fn or_truncated(container: &Container, error: CatalogError) -> CatalogError {
+    match (&error, container.check_extents()) {
+        (CatalogError::Damaged { .. } | CatalogError::Database(_), Err(truncated)) => {
+            truncated.into()
+        }
+        _ => error,
     }
 }
 

@@ -109,14 +109,30 @@ impl Container {
         if unknown != 0 {
             return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: true });
         }
-        // A superblock that outlived a power cut may name extents that the file's length did not
-        // outlive. Nothing was committed there: they are new and zero (rule 6).
-        let extents_end = superblock.extents.iter().map(Extent::end).max().unwrap_or(DATA_START);
-        let len = container.disk_len()?;
-        if len < extents_end {
-            container.disk.set_len(extents_end).map_err(ContainerError::io("set length", len))?;
-        }
         Ok(container)
+    }
+
+    /// [`ContainerError::Truncated`] when the file ends before the end of the catalogue's extents.
+    /// That alone is no damage: see [`cover_extents`](Self::cover_extents).
+    pub(crate) fn check_extents(&self) -> Result<(), ContainerError> {
+        let expected = self.state().extents.end();
+        match self.disk_len()? {
+            found if found < expected => Err(ContainerError::Truncated { expected, found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the file as long as the catalogue's extents. A superblock that outlived a power cut
+    /// may name extents that the file's length did not outlive. Nothing was committed there: they
+    /// are new and zero (rule 6). The catalogue has been found sound before.
+    pub(crate) fn cover_extents(&self) -> Result<(), ContainerError> {
+        if self.check_extents().is_ok() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        let end = self.state().extents.end();
+        let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
+        self.poison_on_error(result)
     }
 
     /// Opens a store to read what a writer, if there is one, commits.

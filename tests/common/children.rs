@@ -35,7 +35,29 @@ pub struct RoleChild {
 impl RoleChild {
     /// Starts `role` on `store`: the test `child_role` of this program plays it.
     pub fn start(role: &str, store: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
+        Self::start_with(Command::new(std::env::current_exe().expect("this program")), role, store)
+    }
+
+    /// Starts `role` on `store` in mounts of its own, behind `mount`, a shell command to which the
+    /// store's folder is `$0`. `None` where that is not allowed.
+    pub fn start_mounted(mount: &str, role: &str, store: &Path) -> Option<Self> {
+        let folder = store.parent().expect("a folder");
+        let mounted = |script: &str| {
+            let mut command = Command::new("unshare");
+            command.args(["-m", "sh", "-c", &format!("{mount} && {script}")]).arg(folder);
+            command
+        };
+        let quiet = mounted("true").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !quiet.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = mounted("exec \"$@\"");
+        command.arg(std::env::current_exe().expect("this program"));
+        Some(Self::start_with(command, role, store))
+    }
+
+    fn start_with(mut command: Command, role: &str, store: &Path) -> Self {
+        let mut child = command
             .args(["child_role", "--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .env(STORE, store)
