@@ -22,9 +22,9 @@ const fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [
 #[derive(Debug)]
 enum Engine {
     /// Writes, and reads its own commits. Also a view of the file through an overlay.
-    Own(Box<Database>),
+    Own(Box<Guarded<Database>>),
     /// Reads what a writer in any process commits.
-    Follower(ReadOnlyDatabaseDebug),
+    Follower(Guarded<ReadOnlyDatabaseDebug>),
 }
 
 /// `ReadOnlyDatabase` has no `Debug` of its own.
@@ -36,20 +36,63 @@ impl std::fmt::Debug for ReadOnlyDatabaseDebug {
     }
 }
 
-/// Set when the database has panicked: its state is then unknown, and it is not asked again.
-type Broken = Arc<AtomicBool>;
+/// Whether the database has panicked: its state is then unknown, and it is not asked again.
+#[derive(Debug)]
+struct Health {
+    container: Arc<Container>,
+    broken: AtomicBool,
+}
+
+impl Health {
+    fn new(container: &Arc<Container>) -> Arc<Self> {
+        Arc::new(Health { container: Arc::clone(container), broken: AtomicBool::new(false) })
+    }
+
+    /// Nothing is asked of the database any more, and nothing it does in closing is written.
+    fn set_broken(&self) {
+        self.broken.store(true, Ordering::Release);
+        self.container.poison();
+    }
+}
+
+/// A part of the database. A panic while it is dropped ends there.
+#[derive(Debug)]
+struct Guarded<T> {
+    /// `None` only while it is dropped.
+    value: Option<T>,
+    health: Arc<Health>,
+}
+
+impl<T> Guarded<T> {
+    fn new(value: T, health: &Arc<Health>) -> Self {
+        Guarded { value: Some(value), health: Arc::clone(health) }
+    }
+
+    fn get(&self) -> Result<&T, CatalogError> {
+        self.value.as_ref().ok_or(ContainerError::Poisoned.into())
+    }
+}
+
+impl<T> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        let value = self.value.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+            self.health.set_broken();
+        }
+    }
+}
 
 /// Runs `work` on the database. A panic becomes an error, for ever.
 fn guard<T>(
-    broken: &AtomicBool,
+    health: &Health,
     work: impl FnOnce() -> Result<T, CatalogError>,
 ) -> Result<T, CatalogError> {
     let damaged = |message: String| Err(CatalogError::Damaged { message });
-    if broken.load(Ordering::Acquire) {
+    if health.broken.load(Ordering::Acquire) {
         return damaged("found earlier by this handle".to_owned());
     }
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        broken.store(true, Ordering::Release);
+        health.set_broken();
         let message = panic
             .downcast_ref::<String>()
             .cloned()
@@ -69,14 +112,17 @@ fn builder(mode: ConcurrencyMode, check: bool) -> Builder {
 #[derive(Debug)]
 pub struct Catalog {
     engine: Engine,
-    broken: Broken,
+    health: Arc<Health>,
 }
 
 impl Catalog {
-    fn own(make: impl FnOnce() -> Result<Database, CatalogError>) -> Result<Self, CatalogError> {
-        let broken = Broken::default();
-        let database = guard(&broken, make)?;
-        Ok(Catalog { engine: Engine::Own(Box::new(database)), broken })
+    fn own(
+        container: &Arc<Container>,
+        make: impl FnOnce() -> Result<Database, CatalogError>,
+    ) -> Result<Self, CatalogError> {
+        let health = Health::new(container);
+        let database = Guarded::new(guard(&health, make)?, &health);
+        Ok(Catalog { engine: Engine::Own(Box::new(database)), health })
     }
 
     /// Makes the catalogue of a new store, with every table.
@@ -86,7 +132,7 @@ impl Catalog {
     /// Those of the disk.
     pub fn create(container: &Arc<Container>, now_ms: u64) -> Result<Self, CatalogError> {
         let backend = CatalogBackend::new(Arc::clone(container))?;
-        let catalog = Self::own(|| {
+        let catalog = Self::own(container, || {
             builder(ConcurrencyMode::SingleWriter, false)
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
@@ -109,11 +155,14 @@ impl Catalog {
     pub fn open_writer(container: &Arc<Container>) -> Result<Self, CatalogError> {
         refuse_empty(container)?;
         let backend = CatalogBackend::new(Arc::clone(container))?;
-        Self::own(|| {
+        let catalog = Self::own(container, || {
             builder(ConcurrencyMode::SingleWriter, true)
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
-        })
+        });
+        let catalog = catalog.map_err(|error| or_truncated(container, error))?;
+        container.cover_extents()?;
+        Ok(catalog)
     }
 
     /// Opens the catalogue to read what a writer, if there is one, commits.
@@ -124,13 +173,15 @@ impl Catalog {
     pub fn open_follower(container: &Arc<Container>) -> Result<Self, CatalogError> {
         refuse_empty(container)?;
         let backend = CatalogBackend::new(Arc::clone(container))?;
-        let broken = Broken::default();
-        let database = guard(&broken, || {
+        let health = Health::new(container);
+        let database = guard(&health, || {
             builder(ConcurrencyMode::SingleWriter, false)
                 .open_read_only_with_backend(backend)
                 .map_err(CatalogError::from_redb)
-        })?;
-        Ok(Catalog { engine: Engine::Follower(ReadOnlyDatabaseDebug(database)), broken })
+        });
+        let database = database.map_err(|error| or_truncated(container, error))?;
+        let database = Guarded::new(ReadOnlyDatabaseDebug(database), &health);
+        Ok(Catalog { engine: Engine::Follower(database), health })
     }
 
     /// Opens the catalogue of a container that no writer can open, checks every page and repairs
@@ -141,11 +192,12 @@ impl Catalog {
     /// Damage that cannot be repaired.
     pub fn open_view(container: &Arc<Container>) -> Result<Self, CatalogError> {
         let backend = OverlayBackend::new(Arc::clone(container))?;
-        Self::own(|| {
+        Self::own(container, || {
             builder(ConcurrencyMode::ExclusiveWriter, true)
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
         })
+        .map_err(|error| or_truncated(container, error))
     }
 
     /// Begins to read the last commit.
@@ -154,14 +206,14 @@ impl Catalog {
     ///
     /// Those of the database.
     pub fn begin_read(&self) -> Result<CatalogRead, CatalogError> {
-        let transaction = guard(&self.broken, || {
+        let transaction = guard(&self.health, || {
             match &self.engine {
-                Engine::Own(database) => database.begin_read(),
-                Engine::Follower(ReadOnlyDatabaseDebug(database)) => database.begin_read(),
+                Engine::Own(database) => database.get()?.begin_read(),
+                Engine::Follower(database) => database.get()?.0.begin_read(),
             }
             .map_err(CatalogError::from_redb)
         })?;
-        Ok(CatalogRead { transaction, broken: Arc::clone(&self.broken) })
+        Ok(CatalogRead { transaction: Guarded::new(transaction, &self.health) })
     }
 
     /// Begins to write. Waits for the transaction before it.
@@ -173,8 +225,8 @@ impl Catalog {
         let Engine::Own(database) = &self.engine else {
             return Err(CatalogError::Database(redb::Error::DatabaseAlreadyOpen));
         };
-        let transaction = guard(&self.broken, || {
-            let mut transaction = database.begin_write().map_err(CatalogError::from_redb)?;
+        let transaction = guard(&self.health, || {
+            let mut transaction = database.get()?.begin_write().map_err(CatalogError::from_redb)?;
             transaction
                 .set_durability(Durability::Immediate)
                 .map_err(|error| CatalogError::Damaged { message: error.to_string() })?;
@@ -183,7 +235,7 @@ impl Catalog {
             transaction.set_two_phase_commit(true);
             Ok(transaction)
         })?;
-        Ok(CatalogWrite { transaction, broken: Arc::clone(&self.broken) })
+        Ok(CatalogWrite { transaction: Guarded::new(transaction, &self.health) })
     }
 }
 
@@ -192,6 +244,16 @@ fn refuse_empty(container: &Container) -> Result<(), CatalogError> {
     match container.superblock().catalog_len {
         0 => Err(ContainerError::Truncated { expected: 1, found: 0 }.into()),
         _ => Ok(()),
+    }
+}
+
+/// A damaged catalogue in a file that is too short is damaged because it was cut off.
+fn or_truncated(container: &Container, error: CatalogError) -> CatalogError {
+    match (&error, container.check_extents()) {
+        (CatalogError::Damaged { .. } | CatalogError::Database(_), Err(truncated)) => {
+            truncated.into()
+        }
+        _ => error,
     }
 }
 
@@ -211,8 +273,7 @@ fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
 
 /// The tables as of one commit.
 pub struct CatalogRead {
-    transaction: ReadTransaction,
-    broken: Broken,
+    transaction: Guarded<ReadTransaction>,
 }
 
 impl std::fmt::Debug for CatalogRead {
@@ -227,8 +288,8 @@ impl CatalogRead {
         table: Table,
         work: impl FnOnce(redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        guard(&self.broken, || {
-            let table = self.transaction.open_table(definition(table.name()));
+        guard(&self.transaction.health, || {
+            let table = self.transaction.get()?.open_table(definition(table.name()));
             work(table.map_err(CatalogError::from_redb)?)
         })
     }
@@ -259,8 +320,7 @@ impl ReadTables for CatalogRead {
 /// A transaction over the tables. Dropped without [`commit`](CatalogWrite::commit), it changes
 /// nothing.
 pub struct CatalogWrite {
-    transaction: WriteTransaction,
-    broken: Broken,
+    transaction: Guarded<WriteTransaction>,
 }
 
 impl std::fmt::Debug for CatalogWrite {
@@ -279,8 +339,8 @@ impl CatalogWrite {
         table: Table,
         work: impl FnOnce(&mut redb::Table<'_, &'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        guard(&self.broken, || {
-            let table = self.transaction.open_table(definition(table.name()));
+        guard(&self.transaction.health, || {
+            let table = self.transaction.get()?.open_table(definition(table.name()));
             work(&mut table.map_err(CatalogError::from_redb)?)
         })
     }
@@ -293,8 +353,11 @@ impl CatalogWrite {
     /// Those of the database. Whether the commit happened is then unknown until the store is
     /// opened again.
     pub fn commit(self) -> Result<(), CatalogError> {
-        let CatalogWrite { transaction, broken } = self;
-        guard(&broken, || transaction.commit().map_err(CatalogError::from_redb))
+        let mut guarded = self.transaction;
+        let Some(transaction) = guarded.value.take() else {
+            return Err(ContainerError::Poisoned.into());
+        };
+        guard(&guarded.health, || transaction.commit().map_err(CatalogError::from_redb))
     }
 }
 

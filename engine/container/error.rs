@@ -25,9 +25,9 @@ pub enum ContainerError {
         /// Its answer.
         source: io::Error,
     },
-    /// The file does not begin as a store does.
+    /// What is there does not begin as a store does, or is not a file.
     NotAStore {
-        /// What was found instead.
+        /// What was found instead, as a clause.
         found: String,
     },
     /// The file ends before what it must hold.
@@ -74,6 +74,19 @@ pub enum ContainerError {
 }
 
 impl ContainerError {
+    /// For something at the path of a store that is not a regular file.
+    pub(super) fn not_a_file(kind: std::fs::FileType) -> Self {
+        use std::os::unix::fs::FileTypeExt;
+
+        let found = match kind {
+            kind if kind.is_dir() => "it is a folder",
+            kind if kind.is_fifo() => "it is a pipe",
+            kind if kind.is_socket() => "it is a socket",
+            _ => "it is a device",
+        };
+        ContainerError::NotAStore { found: found.to_owned() }
+    }
+
     /// Wraps an error of the operating system.
     pub fn io(operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> Self {
         move |source| ContainerError::Io { operation, offset, source }
@@ -92,7 +105,7 @@ impl fmt::Display for ContainerError {
                 write!(f, "{operation} at byte {offset} failed: {source}")
             }
             ContainerError::NotAStore { found } => {
-                write!(f, "not an mgit store: the file begins with {found}")
+                write!(f, "not an mgit store: {found}")
             }
             ContainerError::Truncated { expected, found } => write!(
                 f,

@@ -1,6 +1,6 @@
 //! The catalogue's address space laid over extents of the file.
 
-use crate::format::{Extent, SUPERBLOCK_EXTENTS_MAX};
+use crate::format::{DATA_START, Extent, SUPERBLOCK_EXTENTS_MAX};
 
 use super::error::ContainerError;
 
@@ -22,6 +22,11 @@ impl ExtentMap {
     /// How many bytes of address space the extents carry.
     pub(super) fn capacity(&self) -> u64 {
         self.extents.iter().map(|extent| extent.len).sum()
+    }
+
+    /// Where in the file the last of them ends.
+    pub(super) fn end(&self) -> u64 {
+        self.extents.iter().map(Extent::end).max().unwrap_or(DATA_START)
     }
 
     /// Adds an extent at the end of the address space; a neighbour of the last one merges with it.

@@ -17,6 +17,8 @@ pub const WRITER_LOCK_BYTE: u64 = 1 << 61;
 pub const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
 /// A snapshot of commit `n` holds byte `SNAPSHOT_LOCK_BASE + n` shared, for as long as it lives.
 pub const SNAPSHOT_LOCK_BASE: u64 = WRITER_LOCK_BYTE + 1024;
+/// The catalogue's own lock bytes begin here.
+pub(super) const SNAPSHOT_LOCK_END: u64 = 1 << 62;
 
 /// A set of locks on byte ranges of the file, for one owner.
 pub trait LockSpace: Debug + Send + Sync {

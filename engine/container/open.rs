@@ -18,7 +18,7 @@ use super::extents::ExtentMap;
 use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
-use super::space::Space;
+use super::space::{Space, whole};
 
 /// How long a writer waits for readers that look at the catalogue while they open the store.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
@@ -109,14 +109,30 @@ impl Container {
         if unknown != 0 {
             return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: true });
         }
-        // A superblock that outlived a power cut may name extents that the file's length did not
-        // outlive. Nothing was committed there: they are new and zero (rule 6).
-        let extents_end = superblock.extents.iter().map(Extent::end).max().unwrap_or(DATA_START);
-        let len = container.disk_len()?;
-        if len < extents_end {
-            container.disk.set_len(extents_end).map_err(ContainerError::io("set length", len))?;
-        }
         Ok(container)
+    }
+
+    /// [`ContainerError::Truncated`] when the file ends before the end of the catalogue's extents.
+    /// That alone is no damage: see [`cover_extents`](Self::cover_extents).
+    pub(crate) fn check_extents(&self) -> Result<(), ContainerError> {
+        let expected = self.state().extents.end();
+        match self.disk_len()? {
+            found if found < expected => Err(ContainerError::Truncated { expected, found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the file as long as the catalogue's extents. A superblock that outlived a power cut
+    /// may name extents that the file's length did not outlive. Nothing was committed there: they
+    /// are new and zero (rule 6). The catalogue has been found sound before.
+    pub(crate) fn cover_extents(&self) -> Result<(), ContainerError> {
+        if self.check_extents().is_ok() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        let end = self.state().extents.end();
+        let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
+        self.poison_on_error(result)
     }
 
     /// Opens a store to read what a writer, if there is one, commits.
@@ -281,7 +297,7 @@ impl Container {
         if len > capacity {
             let extent_len = (len - capacity).next_multiple_of(PAGE_ALIGN);
             if !state.space_known {
-                state.space = Space::new(Vec::new(), self.disk_len()?, 0);
+                state.space = Space::new(Vec::new(), self.disk_len()?, 0)?;
             }
             let offset = state.space.take_fresh(extent_len, PAGE_ALIGN);
             let end = offset + extent_len;
@@ -318,12 +334,13 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the disk.
+    /// [`ContainerError::Truncated`] when the file ends before a range, [`ContainerError::Format`]
+    /// when ranges overlap; those of the disk.
     pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
         let file_len = self.disk_len()?;
         let mut state = self.state();
         records.extend_from_slice(state.extents.as_slice());
-        state.space = Space::new(records, file_len, sequence);
+        state.space = Space::new(records, file_len, sequence)?;
         state.space_known = true;
         Ok(())
     }
@@ -379,8 +396,7 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the disk; the container is then poisoned, except when the disk is full, which
-    /// loses nothing that was committed.
+    /// Those of the disk. The transaction must be dropped; the next one may write again.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
         self.check_writable()?;
         self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
@@ -388,8 +404,13 @@ impl Container {
 
     /// Gives back a reserved place that was never committed.
     pub fn give_back(&self, place: Extent) {
-        let end = place.end().next_multiple_of(RECORD_ALIGN);
-        self.state().space.give_back(Extent { len: end - place.offset, ..place });
+        let file_len = self.disk.len();
+        let mut state = self.state();
+        state.space.give_back(whole(place));
+        // Without the length the end stays where it is: the file may then become longer.
+        if let Ok(file_len) = file_len {
+            state.space.trim_unwritten(file_len);
+        }
     }
 
     /// Notes that the commit of this number freed these ranges. Call it when that commit is
@@ -440,7 +461,12 @@ impl Container {
         self.disk.sync().map_err(ContainerError::io("sync", 0))
     }
 
-    pub(super) fn check_writable(&self) -> Result<(), ContainerError> {
+    /// Refuses when an earlier write or sync has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Poisoned`].
+    pub fn check_writable(&self) -> Result<(), ContainerError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(ContainerError::Poisoned);
         }
@@ -466,16 +492,22 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// Those of the operating system; a folder is an error.
+    /// Those of the operating system; one that holds a [`ContainerError::NotAStore`] for a folder,
+    /// a pipe or a device.
     pub fn open_file(path: &Path, write: bool) -> std::io::Result<Arc<dyn Disk>> {
-        let file = File::options().read(true).write(write).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::new(
-                std::io::ErrorKind::IsADirectory,
-                "not a regular file",
-            ));
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // Without waiting: a pipe that nobody writes to would be waited for for ever.
+        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).write(write).custom_flags(no_wait).open(path);
+        // What cannot be opened, such as a folder for writing, is still to be called what it is.
+        let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
+        match found {
+            Ok(found) if !found.is_file() => {
+                Err(std::io::Error::other(ContainerError::not_a_file(found.file_type())))
+            }
+            _ => Ok(Arc::new(FileDisk::new(file?))),
         }
-        Ok(Arc::new(FileDisk::new(file)))
     }
 }
 
@@ -520,8 +552,8 @@ fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerError> {
     if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
         let start = head.get(..8).unwrap_or(&head);
         let found = match len {
-            0 => "nothing (it is empty)".to_owned(),
-            _ => format!("{:?}", String::from_utf8_lossy(start)),
+            0 => "the file is empty".to_owned(),
+            _ => format!("the file begins with {:?}", String::from_utf8_lossy(start)),
         };
         return Err(ContainerError::NotAStore { found });
     }

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex};
 use redb::BackendError;
 
 use super::error::ContainerError;
-use super::locks::{LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, byte, bytes};
+use super::locks::{
+    LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, SNAPSHOT_LOCK_END, byte, bytes,
+};
+use crate::format::FormatError;
 
 /// The snapshots of one open store, announced to other processes by lock bytes.
 #[derive(Debug)]
@@ -32,6 +35,16 @@ pub(super) fn lock_error(error: BackendError) -> ContainerError {
     }
 }
 
+/// The lock byte of a snapshot of commit `sequence`.
+fn snapshot_byte(sequence: u64) -> Result<u64, ContainerError> {
+    // The catalogue's own locks begin at 2^62.
+    let at = SNAPSHOT_LOCK_BASE.checked_add(sequence).filter(|at| *at < SNAPSHOT_LOCK_END);
+    at.ok_or_else(|| {
+        let expected = format!("below {}", SNAPSHOT_LOCK_END - SNAPSHOT_LOCK_BASE);
+        FormatError::new("commit number", 0, expected, sequence).into()
+    })
+}
+
 impl Pins {
     pub(super) fn new(locks: Box<dyn LockSpace>) -> Arc<Self> {
         Arc::new(Pins { locks, counts: Mutex::default() })
@@ -50,12 +63,11 @@ impl Pins {
         let mut counts = self.counts.lock().map_err(|_| ContainerError::Poisoned)?;
         self.locks.lock(byte(REGISTER_LOCK_BYTE), true).map_err(lock_error)?;
         let result = begin().and_then(|(sequence, value)| {
-            let count = counts.entry(sequence).or_default();
-            if *count == 0 {
-                let at = byte(SNAPSHOT_LOCK_BASE + sequence);
-                self.locks.lock(at, true).map_err(lock_error)?;
+            if !counts.contains_key(&sequence) {
+                let at = snapshot_byte(sequence)?;
+                self.locks.lock(byte(at), true).map_err(lock_error)?;
             }
-            *count += 1;
+            *counts.entry(sequence).or_default() += 1;
             Ok((Pin { pins: Arc::clone(self), sequence }, value))
         });
         let released = self.locks.unlock(byte(REGISTER_LOCK_BYTE)).map_err(lock_error);
@@ -93,6 +105,7 @@ impl Pins {
         counts: &BTreeMap<u64, usize>,
         bound: u64,
     ) -> Result<Option<u64>, ContainerError> {
+        snapshot_byte(bound)?;
         let held = |low: u64, high: u64| {
             let range = bytes(SNAPSHOT_LOCK_BASE + low..SNAPSHOT_LOCK_BASE + high);
             self.locks.is_locked(range).map_err(lock_error)

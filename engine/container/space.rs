@@ -2,7 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::{DATA_START, Extent, RECORD_ALIGN};
+use crate::format::{DATA_START, Extent, FormatError, RECORD_ALIGN};
+
+use super::error::ContainerError;
+
+/// A record's range with its tail: the next record begins at a multiple of its alignment anyway,
+/// so that neighbours that are freed become one range.
+pub(super) fn whole(extent: Extent) -> Extent {
+    let end = extent.end().next_multiple_of(RECORD_ALIGN);
+    Extent { offset: extent.offset, len: end - extent.offset }
+}
 
 /// Which bytes of the file may be written.
 #[derive(Debug, Default)]
@@ -20,28 +29,47 @@ pub(super) struct Space {
 impl Space {
     /// Computes what `used` leaves uncovered in a file of `file_len` bytes. It may still be read
     /// by a snapshot of a commit before `sequence`, so it is pending at that commit.
-    pub(super) fn new(mut used: Vec<Extent>, file_len: u64, sequence: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Ranges that the file does not have, or that overlap: the file is damaged, and nothing may
+    /// be written to it.
+    pub(super) fn new(
+        mut used: Vec<Extent>,
+        file_len: u64,
+        sequence: u64,
+    ) -> Result<Self, ContainerError> {
         used.sort_unstable();
         let mut space = Space::default();
         let mut gaps = Vec::new();
         let mut covered = DATA_START;
         for extent in used {
+            if extent.end() > file_len {
+                return Err(ContainerError::Truncated { expected: extent.end(), found: file_len });
+            }
+            if extent.offset < covered || !extent.offset.is_multiple_of(RECORD_ALIGN) {
+                let expected = format!("a multiple of {RECORD_ALIGN} from {covered} on");
+                let source = FormatError::new("used ranges", 0, expected, extent.offset);
+                return Err(ContainerError::Format { offset: extent.offset, source });
+            }
             if extent.offset > covered {
                 gaps.push(Extent { offset: covered, len: extent.offset - covered });
             }
-            covered = covered.max(extent.end());
+            covered = whole(extent).end();
         }
+        let file_len = file_len.next_multiple_of(RECORD_ALIGN);
         if file_len > covered {
             gaps.push(Extent { offset: covered, len: file_len - covered });
         }
         space.end = covered.max(file_len);
         space.free_after(sequence, gaps);
-        space
+        Ok(space)
     }
 
     /// Marks ranges as free once no snapshot is older than commit `sequence`.
     pub(super) fn free_after(&mut self, sequence: u64, extents: Vec<Extent>) {
         if !extents.is_empty() {
+            let extents = extents.into_iter().map(whole);
             self.pending.entry(sequence).or_default().extend(extents);
         }
     }
@@ -79,6 +107,20 @@ impl Space {
         self.insert(offset, end - offset);
     }
 
+    /// Moves the end back over free bytes that a file of `file_len` bytes does not have yet, so
+    /// that what was reserved too long does not make the file longer.
+    pub(super) fn trim_unwritten(&mut self, file_len: u64) {
+        let last = self.free.last_key_value().map(|(offset, len)| (*offset, *len));
+        if let Some((offset, len)) = last
+            && offset + len == self.end
+        {
+            let end = file_len.next_multiple_of(RECORD_ALIGN).clamp(offset, self.end);
+            self.remove(offset, len);
+            self.give_back_part(offset, end);
+            self.end = end;
+        }
+    }
+
     fn insert(&mut self, offset: u64, len: u64) {
         self.free.insert(offset, len);
         self.by_len.insert((len, offset));
@@ -107,8 +149,7 @@ impl Space {
             }
             None => (self.take_end(len, place), self.end),
         };
-        // The next record may only begin at a multiple of its alignment anyway.
-        let end = (start + len).next_multiple_of(RECORD_ALIGN).min(range_end);
+        let end = whole(Extent { offset: start, len }).end().min(range_end);
         self.give_back_part(end, range_end);
         start
     }
@@ -150,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_freed_waits_for_its_snapshots() {
         let used = vec![Extent { offset: DATA_START, len: 640 }];
-        let mut space = Space::new(used, DATA_START + 640, 3);
+        let mut space = Space::new(used, DATA_START + 640, 3).unwrap();
         let a = space.take(128, 0, 64);
         assert_eq!(a, DATA_START + 640);
         space.free_after(5, vec![Extent { offset: a, len: 128 }]);
@@ -161,23 +202,61 @@ mod tests {
         assert_eq!(space.take(128, 0, 64), a);
     }
 
+    #[test]
+    fn neighbours_of_odd_lengths_become_one_range() {
+        let record = |offset, len| Extent { offset: DATA_START + offset, len };
+        let used = vec![record(0, 130), record(192, 70), record(320, 1)];
+        let mut space = Space::new(used.clone(), DATA_START + 321, 1).unwrap();
+        space.free_after(2, used);
+        space.release_before(None);
+        assert_eq!(space.take(384, 0, 64), DATA_START);
+        assert_eq!((space.free_bytes(), space.end), (0, DATA_START + 384));
+    }
+
+    #[test]
+    fn the_end_moves_back_over_what_was_never_written() {
+        let used = vec![Extent { offset: DATA_START, len: 64 }];
+        let mut space = Space::new(used, DATA_START + 64, 1).unwrap();
+        let start = space.take(1000, 0, 64);
+        space.give_back(Extent { offset: start + 128, len: 896 });
+        space.trim_unwritten(start + 100);
+        assert_eq!((space.free_bytes(), space.end), (0, start + 128));
+        // What was written stays free, and is not fresh.
+        space.give_back(Extent { offset: start, len: 128 });
+        space.trim_unwritten(start + 100);
+        assert_eq!((space.free_bytes(), space.end), (128, start + 128));
+        assert_eq!(space.take_fresh(4096, 4096), (start + 128).next_multiple_of(4096));
+    }
+
+    #[test]
+    fn ranges_that_a_file_cannot_have_are_refused() {
+        let new = |used: &[(u64, u64)]| {
+            let extent = |&(offset, len): &(u64, u64)| Extent { offset, len };
+            Space::new(used.iter().map(extent).collect(), DATA_START + 640, 1)
+        };
+        for used in [[(DATA_START, 641)], [(u64::MAX - 63, 200)], [(DATA_START + 64, u64::MAX)]] {
+            assert!(matches!(new(&used), Err(ContainerError::Truncated { .. })), "{used:?}");
+        }
+        for used in
+            [&[(64, 64)][..], &[(DATA_START + 8, 8)], &[(DATA_START, 65), (DATA_START + 64, 1)]]
+        {
+            assert!(matches!(new(used), Err(ContainerError::Format { .. })), "{used:?}");
+        }
+    }
+
     proptest! {
         /// Ranges handed out are aligned, disjoint from each other and from what is used, and
         /// the bytes given back are found again.
         #[test]
         fn ranges_never_overlap(steps in proptest::collection::vec((1u64..9000, 0u64..4, 0u8..4), 1..60)) {
             let used = Extent { offset: DATA_START + 128, len: 1000 };
-            let mut space = Space::new(vec![used], DATA_START + 5000, 1);
+            let mut space = Space::new(vec![used], DATA_START + 5000, 1).unwrap();
             space.release_before(None);
             let mut live: Vec<Extent> = vec![used];
             for (len, inner, kind) in steps {
                 if kind == 0 && live.len() > 1 {
                     let gone = live.remove(1 + len as usize % (live.len() - 1));
-                    // A record's tail up to the next boundary is its own.
-                    space.give_back(Extent {
-                        offset: gone.offset,
-                        len: gone.len.next_multiple_of(RECORD_ALIGN),
-                    });
+                    space.give_back(whole(gone));
                     continue;
                 }
                 let align = if kind == 1 { 4096 } else { 64 };

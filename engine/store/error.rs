@@ -133,15 +133,22 @@ impl Error {
             Error::BufferLength { .. } => "buffer-length",
             Error::View(_) => "view",
             Error::BadTensor { .. } => "bad-tensor",
+            // Reading does not fill a disk: a stream's temporary file does.
+            Error::Source { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "disk-full"
+            }
             Error::Source { .. } => "source",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
         }
     }
 
-    /// Whether the disk is full.
+    /// Whether the disk is full, also when that left the outcome of a commit unknown.
     pub fn is_disk_full(&self) -> bool {
-        self.code() == "disk-full"
+        match self {
+            Error::OutcomeUnknown { source } => source.is_disk_full(),
+            error => error.code() == "disk-full",
+        }
     }
 
     /// What opening a file answered.
@@ -150,7 +157,10 @@ impl Error {
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Error::NotFound { path },
             io::ErrorKind::AlreadyExists => Error::AlreadyExists { path },
-            _ => Error::OpenFile { path, source },
+            _ => match source.downcast::<ContainerError>() {
+                Ok(error) => Error::Container(error),
+                Err(source) => Error::OpenFile { path, source },
+            },
         }
     }
 }

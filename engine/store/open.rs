@@ -58,6 +58,10 @@ pub struct Store {
     pub(super) shared: Arc<Shared>,
 }
 
+/// A record that was checked: offset, content, commit that wrote it. A follower is not told when
+/// a writer uses a place again, so the offset alone would not do.
+pub(super) type CheckedPlace = (u64, ContentId, u64);
+
 /// What a store, its snapshots and its views share. The catalogue is closed before the file.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -65,8 +69,8 @@ pub(super) struct Shared {
     pub(super) container: Arc<Container>,
     pub(super) access: Access,
     path: PathBuf,
-    /// Records whose every chunk checksum this handle has found right, by offset and content.
-    checked: Mutex<HashSet<(u64, ContentId)>>,
+    /// Records whose every chunk checksum this handle has found right.
+    checked: Mutex<HashSet<CheckedPlace>>,
     /// Reconstructed tensors that somebody still looks at.
     buffers: Mutex<HashMap<ContentId, Weak<AlignedBuffer>>>,
 }
@@ -81,17 +85,20 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn is_checked(&self, offset: u64, id: ContentId) -> bool {
-        locked(&self.checked).contains(&(offset, id))
+    pub(super) fn is_checked(&self, place: CheckedPlace) -> bool {
+        locked(&self.checked).contains(&place)
     }
 
-    pub(super) fn set_checked(&self, offset: u64, id: ContentId) {
-        locked(&self.checked).insert((offset, id));
+    pub(super) fn set_checked(&self, place: CheckedPlace) {
+        locked(&self.checked).insert(place);
     }
 
-    /// Forgets what was known of a record whose place may be used again.
-    pub(super) fn forget(&self, offset: u64, id: ContentId) {
-        locked(&self.checked).remove(&(offset, id));
+    /// Forgets what was known of records whose places may be used again.
+    pub(super) fn forget(&self, offsets: impl IntoIterator<Item = u64>) {
+        let offsets: HashSet<u64> = offsets.into_iter().collect();
+        if !offsets.is_empty() {
+            locked(&self.checked).retain(|(offset, ..)| !offsets.contains(offset));
+        }
     }
 
     /// The folder of the store, for temporary files.

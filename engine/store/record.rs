@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::error::damaged;
-use super::open::Shared;
+use super::open::{CheckedPlace, Shared};
 use super::{Error, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::{self, Encoding};
@@ -62,8 +62,15 @@ impl<'c> StoredRecord<'c> {
             return Err(wrong(&reason));
         }
         let (mut entries, mut starts, mut at) = (Vec::new(), Vec::new(), 0u64);
+        let mut rest = header.raw_len;
         for entry in index.chunks(CHUNK_ENTRY_LEN) {
             let entry = ChunkEntry::decode(entry).map_err(|error| wrong(&error))?;
+            let chunk_len = rest.min(header.chunk_len());
+            rest -= chunk_len;
+            let stored_len = u64::from(entry.stored_len);
+            if entry.encoding == Encoding::Raw.code() && stored_len != chunk_len {
+                return Err(wrong(&format!("a raw chunk of {chunk_len} bytes in {stored_len}")));
+            }
             starts.push(at);
             at += u64::from(entry.stored_len);
             entries.push(entry);
@@ -92,6 +99,11 @@ impl<'c> StoredRecord<'c> {
         self.entries.iter().all(raw).then_some(self.payload)
     }
 
+    /// What tells the record from any other that may come to lie in its place.
+    fn place(&self) -> CheckedPlace {
+        (self.offset, self.header.content_id, self.header.sequence)
+    }
+
     /// Offset of the payload in the file.
     pub(super) fn payload_at(&self) -> u64 {
         self.offset + u64::from(self.header.payload_offset)
@@ -117,7 +129,7 @@ impl<'c> StoredRecord<'c> {
 
     /// Checks the checksums of the chunks that `start..start + len` lies in.
     pub(super) fn check_range(&self, start: u64, len: u64) -> Result<()> {
-        if len == 0 || self.shared.is_checked(self.offset, self.header.content_id) {
+        if len == 0 || self.shared.is_checked(self.place()) {
             return Ok(());
         }
         let chunk_len = self.header.chunk_len();
@@ -127,11 +139,11 @@ impl<'c> StoredRecord<'c> {
 
     /// Checks the checksum of every chunk; once a handle, whatever this is asked.
     pub(super) fn check(&self) -> Result<()> {
-        if self.shared.is_checked(self.offset, self.header.content_id) {
+        if self.shared.is_checked(self.place()) {
             return Ok(());
         }
         (0..self.entries.len()).into_par_iter().try_for_each(|at| self.check_chunk(at))?;
-        self.shared.set_checked(self.offset, self.header.content_id);
+        self.shared.set_checked(self.place());
         Ok(())
     }
 }
@@ -195,6 +207,11 @@ impl<'c> Chain<'c> {
             if let Some(above) = records.last() {
                 // Depth falls by one a step, so every chain ends.
                 let depths = (above.header.depth, record.header.depth);
+                // A longer chunk of a base would be decoded again for every part of it.
+                let chunks = (above.header.chunk_log2, record.header.chunk_log2);
+                if chunks.1 > chunks.0 {
+                    return Err(wrong(&format!("chunks longer than its delta's: {chunks:?}")));
+                }
                 if depths.1 + 1 != depths.0 || above.header.raw_len != record.header.raw_len {
                     return Err(wrong(&format!("not a base of its delta: depths {depths:?}")));
                 }
@@ -292,7 +309,7 @@ impl<'c> Chain<'c> {
         let record = &self.records[level];
         let wrong = damaged(record.header.content_id, record.offset);
         let (entry, stored) = record.chunk(index).ok_or_else(|| wrong(&"a missing chunk"))?;
-        let unchecked = || !record.shared.is_checked(record.offset, record.header.content_id);
+        let unchecked = || !record.shared.is_checked(record.place());
         if checks == Checks::First && unchecked() {
             record.check_chunk(index)?;
         }

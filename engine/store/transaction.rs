@@ -32,9 +32,9 @@ pub struct Transaction {
     sequence: u64,
     operations: Vec<Operation>,
     /// Places written in this transaction: free again if it is dropped.
-    reserved: Vec<(Extent, ContentId)>,
+    reserved: Vec<Extent>,
     /// Places freed by this transaction: free when it is durable and no snapshot is older.
-    freed: Vec<(Extent, ContentId)>,
+    freed: Vec<Extent>,
     /// Memory for reading sources into, kept from batch to batch.
     pub(super) arena: Vec<u8>,
 }
@@ -101,6 +101,7 @@ fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
 
 impl Transaction {
     pub(super) fn begin(shared: Arc<Shared>) -> Result<Self> {
+        shared.container.check_writable()?;
         let tables = shared.catalog.begin_write()?;
         let last = tables.meta_u64(meta::COMMIT)?;
         if !shared.container.knows_used() {
@@ -175,14 +176,14 @@ impl Transaction {
     pub(super) fn reserve(&mut self, draft: &RecordDraft, stored_len: u64) -> Result<RecordPlace> {
         let raw = draft.kind == RecordKind::Tensor && draft.base_id.is_none();
         let place = self.shared.container.reserve(draft.head_len(), stored_len, raw)?;
-        self.reserved.push((Extent { offset: place.offset, len: place.len }, draft.id));
+        self.reserved.push(Extent { offset: place.offset, len: place.len });
         Ok(place)
     }
 
     /// Gives back the place that was reserved last.
     pub(super) fn give_back_last(&mut self) {
-        if let Some((extent, id)) = self.reserved.pop() {
-            self.shared.forget(extent.offset, id);
+        if let Some(extent) = self.reserved.pop() {
+            self.shared.forget([extent.offset]);
             self.shared.container.give_back(extent);
         }
     }
@@ -200,7 +201,7 @@ impl Transaction {
         self.shared.container.write(place.offset, &head)?;
         let len = u64::from(place.payload_offset) + stored_len;
         let used = len.next_multiple_of(crate::format::RECORD_ALIGN);
-        if let Some((extent, _)) = self.reserved.last_mut()
+        if let Some(extent) = self.reserved.last_mut()
             && extent.len > used
         {
             let tail = Extent { offset: extent.offset + used, len: extent.len - used };
@@ -420,7 +421,9 @@ impl Transaction {
         let bytes = manifest.encode()?;
         let id = ContentId::of(&bytes);
         if record_row(self.tables()?, Table::Manifests, id.as_bytes())?.is_some() {
-            self.change_row(Table::Manifests, id, |row| row.holders += 1)?;
+            self.change_row(Table::Manifests, id, |row| {
+                row.holders = row.holders.saturating_add(1)
+            })?;
             return Ok(id);
         }
         let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
@@ -429,7 +432,9 @@ impl Transaction {
         report.added_bytes += row.len;
         self.put_row(Table::Manifests, id, &row)?;
         for (id, count) in count_ids(&manifest) {
-            self.change_row(Table::Tensors, id, |row| row.holders += count)?;
+            self.change_row(Table::Tensors, id, |row| {
+                row.holders = row.holders.saturating_add(count)
+            })?;
         }
         Ok(id)
     }
@@ -444,8 +449,11 @@ impl Transaction {
     /// another error the transaction must be dropped.
     pub fn remove_model(&mut self, model: &str, on_children: OnChildren) -> Result<RemoveReport> {
         let node = self.find(model)?;
-        let before: u64 = self.freed.iter().map(|(extent, _)| extent.len).sum();
+        let before: u64 = self.freed.iter().map(|extent| extent.len).sum();
         let (children, newer) = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
+        for changed in children.iter().chain(&newer) {
+            self.note_changed(*changed)?;
+        }
         for child in &children {
             let parents = provenance(&self.graph()?.parents(*child)?);
             self.operations.push(Operation::SetParents { id: child.to_string(), parents });
@@ -472,7 +480,7 @@ impl Transaction {
                 self.free_if_unneeded(id, row)?;
             }
         }
-        let after: u64 = self.freed.iter().map(|(extent, _)| extent.len).sum();
+        let after: u64 = self.freed.iter().map(|extent| extent.len).sum();
         Ok(RemoveReport {
             node,
             changed_children: children,
@@ -493,14 +501,23 @@ impl Transaction {
         let mut parents = self.graph()?.parents(child)?;
         parents.push(Edge { parent, how });
         GraphMut(self.tables_mut()?).set_parents(child, &parents)?;
+        self.note_changed(child)?;
         let (id, parents) = (child.to_string(), provenance(&parents));
         self.operations.push(Operation::SetParents { id, parents });
         Ok(())
     }
 
+    /// Notes in a node's row that this commit changed its edges.
+    fn note_changed(&mut self, id: NodeId) -> Result<()> {
+        let mut node = self.graph()?.expect(id)?;
+        node.row.revision = self.sequence;
+        let row = node.row.encode()?;
+        Ok(self.tables_mut()?.put(Table::Nodes, &id.0, &row)?)
+    }
+
     fn free_record(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
         self.tables_mut()?.delete(table, id.as_bytes())?;
-        self.freed.push((row.extent(), id));
+        self.freed.push(row.extent());
         Ok(())
     }
 
@@ -536,11 +553,8 @@ impl Transaction {
         self.reserved.clear();
         tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
         let freed = std::mem::take(&mut self.freed);
-        for (extent, id) in &freed {
-            self.shared.forget(extent.offset, *id);
-        }
-        let extents = freed.into_iter().map(|(extent, _)| extent).collect();
-        self.shared.container.free_after(self.sequence, extents);
+        self.shared.forget(freed.iter().map(|extent| extent.offset));
+        self.shared.container.free_after(self.sequence, freed);
         Ok(())
     }
 
@@ -579,8 +593,8 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         // Before the tables are dropped, so that no other transaction has begun.
-        for (extent, id) in self.reserved.drain(..) {
-            self.shared.forget(extent.offset, id);
+        self.shared.forget(self.reserved.iter().map(|extent| extent.offset));
+        for extent in self.reserved.drain(..) {
             self.shared.container.give_back(extent);
         }
     }

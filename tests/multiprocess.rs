@@ -1,0 +1,300 @@
+//! Promise: one writer and any number of reading processes share a store: a second writer is told
+//! so, readers follow the writer's commits and see right bytes while it deletes and reclaims, a
+//! reader may outlive its writer, and a killed writer leaves a file that can be looked at as it is
+//! and written again with everything that was committed.
+
+mod common;
+
+use std::path::Path;
+
+use common::children::{RoleChild, hear, role, say};
+use common::{assert_rows_add_up, contents, model, new_store, nudged, one, weights, write};
+use mgit::container::{ContainerError, LockHolder};
+use mgit::store::Access;
+use mgit::{Error, OnChildren, Snapshot, Store};
+
+/// How many models there are at a time.
+const ALIVE: u64 = 4;
+
+/// The tensor of model `m<at>`: six in a row are of one family.
+fn bytes_of(at: u64) -> Vec<u8> {
+    nudged(&weights(at / 6, 30_000 + at as usize % 5 * 1111), at, 30)
+}
+
+fn commit(store: &Store, at: u64) {
+    let tensors = one(bytes_of(at));
+    write(store, |t| {
+        let parent = at.checked_sub(1).map(|parent| format!("m{parent}"));
+        let parents: Vec<&str> = parent.iter().map(String::as_str).collect();
+        t.add_model(model(&format!("m{at}"), &parents, &tensors))?;
+        if let Some(gone) = at.checked_sub(ALIVE) {
+            t.remove_model(&format!("m{gone}"), OnChildren::Reparent)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Asserts that a snapshot shows one commit, whole and right; gives its number.
+fn check(snapshot: &Snapshot) -> u64 {
+    let found = contents(snapshot).unwrap();
+    let sequence = snapshot.sequence();
+    let expected: Vec<u64> = (sequence.saturating_sub(ALIVE)..sequence).collect();
+    assert_eq!(found.len(), expected.len(), "models at commit {sequence}");
+    for at in expected {
+        assert!(found[&format!("m{at}@1")][0].1 == bytes_of(at), "m{at} at commit {sequence}");
+    }
+    sequence
+}
+
+/// Plays a role in a child process; does nothing in the test run itself.
+#[test]
+fn child_role() {
+    let Some((role, path)) = role() else { return };
+    match role.as_str() {
+        "second-writer" => second_writer(&path),
+        "follower" => follower(&path),
+        "holder" => holder(&path),
+        "endless-writer" => endless_writer(&path),
+        "steady-writer" => steady_writer(&path),
+        other => panic!("no role {other}"),
+    }
+}
+
+fn second_writer(path: &Path) {
+    let error = Store::open(path).unwrap_err();
+    let holder = LockHolder::Writer;
+    let is_typed =
+        matches!(error, Error::Container(ContainerError::Locked { holder: h }) if h == holder);
+    assert!(is_typed && error.code() == "locked", "{error:?}");
+    say(&error.to_string());
+    let reader = Store::open_read_only(path).unwrap();
+    say(&format!("sees {}", check(&reader.snapshot().unwrap())));
+}
+
+#[test]
+fn a_second_writer_is_told_so_and_may_read() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    let mut child = RoleChild::start("second-writer", &path);
+    let text = "another process has the store open for writing: wait until it is done, or open \
+                the store read-only";
+    child.expect(text);
+    child.expect("sees 1");
+    child.finish();
+    commit(&store, 1);
+    drop(store);
+    assert_eq!(check(&Store::open(&path).unwrap().snapshot().unwrap()), 2);
+}
+
+/// Looks at the newest commit again and again, holding some snapshots back.
+fn follower(path: &Path) {
+    let store = Store::open_read_only(path).unwrap();
+    assert_eq!(store.access(), Access::Read);
+    let mut held: Vec<Snapshot> = Vec::new();
+    let (mut last, mut looks, mut commits) = (0, 0, 0);
+    say("ready");
+    let target: u64 = hear().unwrap().parse().unwrap();
+    while last < target {
+        let snapshot = store.snapshot().unwrap();
+        let sequence = check(&snapshot);
+        assert!(sequence >= last, "commit {sequence} after {last}");
+        commits += u64::from(sequence > last);
+        last = sequence;
+        looks += 1;
+        held.push(snapshot);
+        if held.len() > 4 {
+            check(&held.remove(looks % 4));
+        }
+        if looks % 8 == 0 {
+            say("alive");
+        }
+    }
+    for snapshot in &held {
+        check(snapshot);
+    }
+    say(&format!("saw {commits}"));
+}
+
+#[test]
+fn a_reading_process_follows_a_writer_that_deletes_and_reclaims() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    let commits = 250;
+    let mut child = RoleChild::start("follower", &path);
+    child.expect("ready");
+    child.say(&commits.to_string());
+    let mut lens = Vec::new();
+    for at in 1..commits {
+        commit(&store, at);
+        lens.push(std::fs::metadata(&path).unwrap().len());
+    }
+    let saw = loop {
+        let word = child.hear();
+        if word != "alive" {
+            break word;
+        }
+    };
+    let saw: u64 = saw.strip_prefix("saw ").unwrap().parse().unwrap();
+    assert!(saw > 1, "it followed {saw} commits");
+    child.finish();
+    // Each commit frees as much as it takes; what readers held back has a bound.
+    assert!(lens.last().unwrap() < &20_000_000, "{:?}", lens.last());
+    assert_rows_add_up(&store.snapshot().unwrap(), "followed");
+}
+
+/// Holds a snapshot and a view until told to look again.
+fn holder(path: &Path) {
+    let store = Store::open_read_only(path).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let sequence = check(&snapshot);
+    let name = format!("m{}", sequence - 1);
+    let raw = snapshot.model(&name).unwrap().tensor("w").unwrap().view_unchecked().unwrap();
+    say(&format!("holds {sequence}"));
+    while let Some(word) = hear() {
+        if word == "end" {
+            return;
+        }
+        assert_eq!(check(&snapshot), sequence);
+        assert!(*raw == bytes_of(sequence - 1)[..]);
+        match store.snapshot() {
+            Ok(newer) => say(&format!("sees {}", check(&newer))),
+            Err(error) => say(error.code()),
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_outlives_its_writer_keeps_what_it_holds() {
+    let (_folder, path, store) = new_store();
+    (0..7).for_each(|at| commit(&store, at));
+    let mut holder = RoleChild::start("holder", &path);
+    holder.expect("holds 7");
+    (7..20).for_each(|at| commit(&store, at));
+    drop(store);
+    holder.say("look");
+    holder.expect("sees 20");
+    for writer in 0..3 {
+        let store = Store::open(&path).unwrap();
+        let from = 20 + writer * 20;
+        (from..from + 20).for_each(|at| commit(&store, at));
+        holder.say("look");
+        holder.expect(&format!("sees {}", from + 20));
+    }
+    let held_back = std::fs::metadata(&path).unwrap().len();
+    holder.finish();
+    let store = Store::open(&path).unwrap();
+    (80..120).for_each(|at| commit(&store, at));
+    assert!(std::fs::metadata(&path).unwrap().len() <= held_back, "nothing is held any more");
+    assert_eq!(check(&store.snapshot().unwrap()), 120);
+    assert_rows_add_up(&store.snapshot().unwrap(), "outlived");
+}
+
+/// Commits for ever, saying so after each.
+fn endless_writer(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let from = store.snapshot().unwrap().sequence();
+    for at in from.. {
+        commit(&store, at);
+        say(&format!("committed {}", at + 1));
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_everything_committed() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    drop(store);
+    let mut repaired = 0;
+    for round in 0..6 {
+        let mut writer = RoleChild::start("endless-writer", &path);
+        let mut told = 0;
+        for _ in 0..5 + round * 3 {
+            told = writer.hear().strip_prefix("committed ").unwrap().parse().unwrap();
+        }
+        // A moment more or less, so that it is hit at different places.
+        (0..round * 20_000).for_each(|_| std::hint::spin_loop());
+        writer.kill();
+
+        let file = std::fs::read(&path).unwrap();
+        let look = Store::open_read_only(&path).unwrap();
+        assert!(matches!(look.access(), Access::Read | Access::ReadRepaired));
+        repaired += u32::from(look.access() == Access::ReadRepaired);
+        let seen = check(&look.snapshot().unwrap());
+        assert!(seen >= told, "{seen} seen, {told} told");
+        let twice = Store::open_read_only(&path).unwrap();
+        assert_eq!(check(&twice.snapshot().unwrap()), seen);
+        drop((look, twice));
+        assert!(std::fs::read(&path).unwrap() == file, "a look changed the file");
+
+        let store = Store::open(&path).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        assert_eq!(check(&snapshot), seen);
+        assert_rows_add_up(&snapshot, "after a kill");
+        commit(&store, seen);
+        assert_eq!(check(&store.snapshot().unwrap()), seen + 1);
+    }
+    assert!(repaired > 0, "no look needed a repair");
+}
+
+#[test]
+fn a_look_at_a_crashed_store_keeps_writers_out() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    drop(store);
+    let mut writer = RoleChild::start("endless-writer", &path);
+    (0..4).for_each(|_| drop(writer.hear()));
+    writer.kill();
+    let look = Store::open_read_only(&path).unwrap();
+    if look.access() == Access::ReadRepaired {
+        let error = Store::open(&path).unwrap_err();
+        assert_eq!(error.code(), "locked");
+        let text = "a reader is looking at the store, which was not closed cleanly: wait until it \
+                    is done";
+        assert_eq!(error.to_string(), text);
+    }
+    drop(look);
+    Store::open(&path).unwrap();
+}
+
+/// Commits when told to.
+fn steady_writer(path: &Path) {
+    let store = Store::open(path).unwrap();
+    say("ready");
+    while let Some(word) = hear() {
+        let Ok(count) = word.parse::<u64>() else { return };
+        let from = store.snapshot().unwrap().sequence();
+        (from..from + count).for_each(|at| commit(&store, at));
+        say("done");
+    }
+}
+
+#[test]
+fn a_follower_survives_its_writers_crash_and_follows_the_next() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    drop(store);
+    let mut writer = RoleChild::start("steady-writer", &path);
+    writer.expect("ready");
+    writer.say("6");
+    writer.expect("done");
+    let follower = Store::open_read_only(&path).unwrap();
+    let held = follower.snapshot().unwrap();
+    assert_eq!(check(&held), 7);
+    writer.say("10");
+    writer.expect("done");
+    writer.kill();
+    // Until somebody repairs the store there is no newer snapshot, or the last one.
+    match follower.snapshot() {
+        Ok(snapshot) => assert_eq!(check(&snapshot), 17),
+        Err(error) => assert_eq!(error.code(), "needs-repair", "{error}"),
+    }
+    assert_eq!(check(&held), 7);
+    let store = Store::open(&path).unwrap();
+    (17..40).for_each(|at| commit(&store, at));
+    assert_eq!(check(&held), 7, "the repair left it alone");
+    assert_eq!(check(&follower.snapshot().unwrap()), 40);
+    drop(held);
+    (40..60).for_each(|at| commit(&store, at));
+    assert_eq!(check(&follower.snapshot().unwrap()), 60);
+}
