@@ -1,8 +1,8 @@
 //! The database behind the tables: redb, in the three ways a store is opened.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use redb::{
     Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
@@ -161,7 +161,8 @@ impl Catalog {
             }
             .map_err(CatalogError::from_redb)
         })?;
-        Ok(CatalogRead { transaction, broken: Arc::clone(&self.broken) })
+        let tables = std::array::from_fn(|_| OnceLock::new());
+        Ok(CatalogRead { transaction, tables, broken: Arc::clone(&self.broken) })
     }
 
     /// Begins to write. Waits for the transaction before it.
@@ -209,9 +210,14 @@ fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     Ok(())
 }
 
+type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The tables as of one commit.
 pub struct CatalogRead {
     transaction: ReadTransaction,
+    /// Tables opened so far, in the order of [`Table::ALL`]: opening one costs as much as finding
+    /// a row in it.
+    tables: [OnceLock<OpenTable>; Table::ALL.len()],
     broken: Broken,
 }
 
@@ -225,11 +231,23 @@ impl CatalogRead {
     fn with<T>(
         &self,
         table: Table,
-        work: impl FnOnce(redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
+        work: impl FnOnce(&OpenTable) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
         guard(&self.broken, || {
-            let table = self.transaction.open_table(definition(table.name()));
-            work(table.map_err(CatalogError::from_redb)?)
+            let open = || {
+                let table = self.transaction.open_table(definition(table.name()));
+                table.map_err(CatalogError::from_redb)
+            };
+            match self.tables.get(table as usize) {
+                Some(kept) => match kept.get() {
+                    Some(table) => work(table),
+                    None => {
+                        let table = open()?;
+                        work(kept.get_or_init(|| table))
+                    }
+                },
+                None => work(&open()?),
+            }
         })
     }
 }
@@ -248,7 +266,7 @@ impl ReadTables for CatalogRead {
         prefix: &[u8],
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.with(table, |table| visit_range(&table, prefix, visit))
+        self.with(table, |table| visit_range(table, prefix, visit))
     }
 
     fn count(&self, table: Table) -> Result<u64, CatalogError> {
