@@ -164,7 +164,7 @@ fn store() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("seed.mgit");
     let store = Store::create(&path).expect("a store");
-    put("open_store", "empty.mgit", &std::fs::read(&path).expect("the store"));
+    put("open_store", "empty", &std::fs::read(&path).expect("the store"));
     let mut transaction = store.begin_write().expect("a transaction");
     let versions: Vec<Vec<u8>> = (0..3).map(|step| weights(1024, step)).collect();
     for (at, bytes) in versions.iter().enumerate() {
@@ -178,5 +178,5 @@ fn store() {
     }
     transaction.commit().expect("the commit");
     drop(store);
-    put("open_store", "three-versions.mgit", &std::fs::read(&path).expect("the store"));
+    put("open_store", "three-versions", &std::fs::read(&path).expect("the store"));
 }
