@@ -1,8 +1,8 @@
 //! The database behind the tables: redb, in the three ways a store is opened.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use redb::{
     Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
@@ -213,7 +213,8 @@ impl Catalog {
             }
             .map_err(CatalogError::from_redb)
         })?;
-        Ok(CatalogRead { transaction: Guarded::new(transaction, &self.health) })
+        let tables = std::array::from_fn(|_| OnceLock::new());
+        Ok(CatalogRead { tables, transaction: Guarded::new(transaction, &self.health) })
     }
 
     /// Begins to write. Waits for the transaction before it.
@@ -271,8 +272,13 @@ fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     Ok(())
 }
 
+type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+
 /// The tables as of one commit.
 pub struct CatalogRead {
+    /// Tables opened so far, in the order of [`Table::ALL`]: opening one costs as much as finding
+    /// a row in it. Dropped before the transaction.
+    tables: [OnceLock<OpenTable>; Table::ALL.len()],
     transaction: Guarded<ReadTransaction>,
 }
 
@@ -286,11 +292,23 @@ impl CatalogRead {
     fn with<T>(
         &self,
         table: Table,
-        work: impl FnOnce(redb::ReadOnlyTable<&'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
+        work: impl FnOnce(&OpenTable) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
         guard(&self.transaction.health, || {
-            let table = self.transaction.get()?.open_table(definition(table.name()));
-            work(table.map_err(CatalogError::from_redb)?)
+            let open = || {
+                let table = self.transaction.get()?.open_table(definition(table.name()));
+                table.map_err(CatalogError::from_redb)
+            };
+            match self.tables.get(table as usize) {
+                Some(kept) => match kept.get() {
+                    Some(table) => work(table),
+                    None => {
+                        let table = open()?;
+                        work(kept.get_or_init(|| table))
+                    }
+                },
+                None => work(&open()?),
+            }
         })
     }
 }
@@ -309,7 +327,7 @@ impl ReadTables for CatalogRead {
         prefix: &[u8],
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.with(table, |table| visit_range(&table, prefix, visit))
+        self.with(table, |table| visit_range(table, prefix, visit))
     }
 
     fn count(&self, table: Table) -> Result<u64, CatalogError> {

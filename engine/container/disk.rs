@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::locks::{FileLocks, LockSpace};
 use super::map::{FileMapping, Mapping};
+use super::writeback::{WRITEBACK_FROM, start_writeback};
 
 /// The file as the container uses it. Every access goes through here, so that a test can put a
 /// faulty disk in its place.
@@ -74,7 +75,11 @@ impl Disk for FileDisk {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(data, offset)
+        self.file.write_all_at(data, offset)?;
+        if data.len() >= WRITEBACK_FROM {
+            start_writeback(&self.file, offset, data.len() as u64);
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -8,7 +8,7 @@
 //!   each slot is judged by its own checksum (rules 3 and 4).
 //! - Catalogue extents are only ever added: a reader's older extent list is short, never wrong.
 //! - After a failed write or sync the container is poisoned; nothing is written any more.
-//! - The only `unsafe` for maps is in `map`.
+//! - The only `unsafe` for maps is in `map`; one system call without memory is in `writeback`.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -22,6 +22,7 @@ mod open;
 mod overlay;
 mod pins;
 mod space;
+mod writeback;
 
 pub use backend::CatalogBackend;
 pub use disk::{Disk, FileDisk};
@@ -31,3 +32,4 @@ pub use map::Mapping;
 pub use open::{Container, RecordPlace};
 pub use overlay::OverlayBackend;
 pub use pins::{Pin, Pins};
+pub use writeback::{WRITEBACK_FROM, start_writeback};

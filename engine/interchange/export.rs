@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::index::is_plain_file_name;
 use super::write_header;
+use crate::container::{WRITEBACK_FROM, start_writeback};
 use crate::format::ManifestPart;
 use crate::store::{Error, Model, Tensor};
 
 /// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
 const PIECE_LEN: usize = 8 << 20;
+/// Bytes of a raw tensor that are checked and written at a time, while they are in the cache:
+/// whole chunks too.
+const RAW_PIECE_LEN: usize = 1 << 20;
 
 /// The failure to write what is exported.
 #[derive(Debug)]
@@ -117,6 +121,14 @@ fn write_part(
     for tensor in tensors {
         let mut offset = 0;
         while offset < tensor.byte_len() {
+            // What lies raw in the file is written from there, without a copy.
+            let len = (tensor.byte_len() - offset).min(RAW_PIECE_LEN as u64);
+            if let Some(view) = tensor.raw_range(offset, len as usize)? {
+                out.write_all(&view).map_err(&failed)?;
+                offset += len;
+                progress(len);
+                continue;
+            }
             let len = (tensor.byte_len() - offset).min(PIECE_LEN as u64);
             if piece.len() < len as usize {
                 piece.resize(len as usize, 0);
@@ -128,6 +140,27 @@ fn write_part(
         }
     }
     Ok(())
+}
+
+/// A file that is written from its start and whose bytes go to the medium meanwhile.
+struct Target<'a> {
+    file: &'a File,
+    written: u64,
+}
+
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.file.write(bytes)?;
+        if len >= WRITEBACK_FROM {
+            start_writeback(self.file, self.written, len as u64);
+        }
+        self.written += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes a file under a temporary name beside `path`, syncs it, and gives it its name.
@@ -146,7 +179,7 @@ fn write_file(
         .permissions(fs::Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(&failed)?;
-    let mut out = BufWriter::new(temporary.as_file());
+    let mut out = BufWriter::new(Target { file: temporary.as_file(), written: 0 });
     write(&mut out)?;
     out.flush().map_err(&failed)?;
     drop(out);

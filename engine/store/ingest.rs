@@ -22,10 +22,27 @@ use crate::format::{ChunkEntry, RecordKind};
 use crate::planning::{BASES_TRIED_MAX, CHAIN_DEPTH_MAX};
 use crate::tensor::ContentId;
 
-/// A longer tensor goes slab by slab. A multiple of the chunk length.
-const SLAB_LEN: usize = 16 << 20;
+/// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
+/// stay in the cache between reading, hashing and writing, and to be had without many page faults.
+fn slab_len() -> usize {
+    (rayon::current_num_threads() * 2 * CHUNK_LEN).clamp(4 << 20, 16 << 20) / CHUNK_LEN * CHUNK_LEN
+}
+
 /// Short tensors are taken together up to this many bytes.
-const BATCH_LEN: u64 = 32 << 20;
+fn batch_len() -> usize {
+    2 * slab_len()
+}
+
+/// Memory for [`batch_len`] bytes. It is zero without being touched, so that its pages are made
+/// by the threads that fill it, and only as far as it is filled.
+fn fit_arena(arena: &mut Vec<u8>) {
+    if arena.len() < batch_len() {
+        *arena = vec![0; batch_len()];
+    }
+}
+
+/// A longer stream is put into a temporary file.
+const SETTLED_IN_MEMORY_MAX: u64 = 16 << 20;
 /// Pieces in which bytes are read and hashed while they are in the cache.
 const PIECE_LEN: usize = 1 << 18;
 
@@ -83,7 +100,7 @@ fn settle(
         let message = format!("the stream has {found} bytes or more, {len} were announced");
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     };
-    if len <= SLAB_LEN as u64 {
+    if len <= SETTLED_IN_MEMORY_MAX {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes)?;
         return match bytes.len() as u64 {
@@ -128,7 +145,7 @@ impl Transaction {
         let mut ids = Vec::with_capacity(incoming.len());
         let mut rest = incoming;
         while let Some(first) = rest.first() {
-            if first.tensor.byte_len > SLAB_LEN as u64 {
+            if first.tensor.byte_len > slab_len() as u64 {
                 ids.push(self.ingest_long(first, report, progress)?);
                 rest = &rest[1..];
                 continue;
@@ -136,7 +153,7 @@ impl Transaction {
             let mut total = 0;
             let fits = |incoming: &&Incoming<'_, '_>| {
                 total += incoming.tensor.byte_len;
-                incoming.tensor.byte_len <= SLAB_LEN as u64 && total <= BATCH_LEN
+                incoming.tensor.byte_len <= slab_len() as u64 && total <= batch_len() as u64
             };
             let (batch, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
             ids.extend(self.ingest_batch(batch, report)?);
@@ -154,11 +171,7 @@ impl Transaction {
         let mut arena = std::mem::take(&mut self.arena);
         let in_arena =
             |incoming: &&Incoming<'_, '_>| !matches!(incoming.tensor.source, Source::Bytes(_));
-        let needed: u64 =
-            batch.iter().filter(in_arena).map(|incoming| incoming.tensor.byte_len).sum();
-        if arena.len() < needed as usize {
-            arena.resize(needed as usize, 0);
-        }
+        fit_arena(&mut arena);
         let mut room = arena.as_mut_slice();
         let mut slots: Vec<(&Incoming<'_, '_>, &mut [u8])> = Vec::new();
         for incoming in batch {
@@ -395,19 +408,17 @@ fn for_slabs(
     work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
     if let Source::Bytes(bytes) = tensor.source {
-        let mut slabs = bytes.chunks(SLAB_LEN).enumerate();
-        return slabs.try_for_each(|(at, slab)| work((at * SLAB_LEN) as u64, slab));
+        let mut slabs = bytes.chunks(slab_len()).enumerate();
+        return slabs.try_for_each(|(at, slab)| work((at * slab_len()) as u64, slab));
     }
-    if arena.len() < SLAB_LEN {
-        arena.resize(SLAB_LEN, 0);
-    }
+    fit_arena(arena);
     let mut start = 0;
     while start < tensor.byte_len {
-        let len = (tensor.byte_len - start).min(SLAB_LEN as u64);
+        let len = (tensor.byte_len - start).min(slab_len() as u64);
         let slab = &mut arena[..len as usize];
         // On all cores: copying out of the page cache takes as long as hashing does.
-        slab.par_chunks_mut(SLAB_LEN / 8).enumerate().try_for_each(|(at, piece)| {
-            read_source(tensor, start + (at * (SLAB_LEN / 8)) as u64, piece)
+        slab.par_chunks_mut(CHUNK_LEN).enumerate().try_for_each(|(at, piece)| {
+            read_source(tensor, start + (at * CHUNK_LEN) as u64, piece)
         })?;
         work(start, slab)?;
         start += len;
@@ -449,9 +460,7 @@ fn best_by_sample(
     let chunks = tensor.byte_len / CHUNK_LEN as u64;
     let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
     let mut stored = vec![0u64; chains.len()];
-    if arena.len() < CHUNK_LEN {
-        arena.resize(CHUNK_LEN, 0);
-    }
+    fit_arena(arena);
     for start in places {
         let sample = match tensor.source {
             Source::Bytes(bytes) => &bytes[start as usize..start as usize + CHUNK_LEN],

@@ -197,6 +197,19 @@ impl Tensor {
         Ok(self.reconstructed(Arc::new(buffer)))
     }
 
+    /// A part of the tensor through the map, its chunks checked, when it lies raw in the file.
+    pub(crate) fn raw_range(&self, offset: u64, len: usize) -> Result<Option<TensorView>> {
+        let chain = self.chain()?;
+        let Some(raw) = chain.record().raw() else { return Ok(None) };
+        let end = offset.checked_add(len as u64).filter(|end| *end <= raw.len() as u64);
+        let Some(end) = end else {
+            let found = offset.saturating_add(len as u64);
+            return Err(Error::BufferLength { expected: raw.len() as u64, found });
+        };
+        chain.record().check_range(offset, end - offset)?;
+        Ok(Some(self.mapped(&chain, offset, len)))
+    }
+
     /// Writes the tensor's bytes into `out`, on all cores, without another buffer of its size.
     ///
     /// # Errors

@@ -1,0 +1,182 @@
+//! Writes the seeds anew: one of each kind that the targets should start from. The store's id and
+//! times differ from run to run; all else is the same.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use mgit::codec::{encode_delta, encode_plain};
+use mgit::format::{
+    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Manifest, ManifestPart, ManifestTensor,
+    Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState, Superblock,
+};
+use mgit::interchange::write_header;
+use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
+
+fn put(target: &str, name: &str, bytes: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(name), bytes).expect("room for a seed");
+}
+
+fn shape(dims: &[u64]) -> Shape {
+    Shape::new(dims).expect("a shape")
+}
+
+/// Numbers as weights are: close together, with noisy low bits.
+fn weights(count: u32, step: u32) -> Vec<u8> {
+    let number = |at: u32| (0.01 + ((at.wrapping_mul(2_654_435_761) >> 9) as f32) * 1e-9).to_bits();
+    (0..count).flat_map(|at| (number(at) + step * (at % 7)).to_le_bytes()).collect()
+}
+
+fn main() {
+    safetensors_files();
+    structures();
+    chunks();
+    store();
+}
+
+fn safetensors_files() {
+    let file = |header: &[u8], data: usize| {
+        let data = vec![7; data];
+        [&(header.len() as u64).to_le_bytes()[..], header, &data].concat()
+    };
+    let (vector, scalar, none) = (shape(&[2]), shape(&[]), shape(&[0, 3]));
+    let tensors = [
+        ("a", &Dtype::U8, &vector, 2),
+        ("layer.0.weight", &Dtype::F32, &scalar, 4),
+        ("empty", &Dtype::Bf16, &none, 0),
+    ];
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    let header = write_header(tensors.into_iter(), Some(&metadata));
+    put("safetensors_header", "three", &file(&header, 6));
+    put("safetensors_header", "none", &file(b"{}", 0));
+    let unknown = br#"{"x":{"dtype":"Q9","shape":[3],"data_offsets":[0,5]}}"#;
+    put("safetensors_header", "unknown-dtype", &file(unknown, 5));
+    let bits = br#"{"x":{"dtype":"F4","shape":[2,2],"data_offsets":[0,2]},"__metadata__":null}"#;
+    put("safetensors_header", "sub-byte", &file(bits, 2));
+}
+
+fn structures() {
+    let superblock = Superblock {
+        format_version: FORMAT_VERSION,
+        state: StoreState::Live,
+        store_id: [9; 16],
+        generation: 5,
+        reader_flags: 0,
+        writer_flags: 0,
+        catalog_len: 147_456,
+        extents: vec![
+            Extent { offset: 8192, len: 73_728 },
+            Extent { offset: 131_072, len: 73_728 },
+        ],
+    };
+    put("superblock", "two-extents", &superblock.encode().expect("it fits"));
+    let header = RecordHeader {
+        kind: RecordKind::Tensor,
+        dtype_code: Dtype::F32.code(),
+        chunk_log2: 20,
+        depth: 1,
+        payload_offset: 192,
+        raw_len: 3_000_000,
+        stored_len: 1_000_000,
+        content_id: ContentId::of(b"content"),
+        base_id: ContentId::of(b"base"),
+        sequence: 4,
+        store_tag: [1, 2, 3, 4],
+        index_crc: 5,
+    };
+    put("record_header", "delta", &header.encode());
+    let entries = [
+        ChunkEntry { stored_len: 9, crc: 8, encoding: 3 },
+        ChunkEntry { stored_len: 0, crc: 0, encoding: 1 },
+    ];
+    put("record_header", "index", &ChunkEntry::encode_all(&entries));
+    let tensor = |name: &str| ManifestTensor {
+        name: name.to_owned(),
+        dtype: Dtype::F32,
+        shape: shape(&[2, 3]),
+        byte_len: 24,
+        content_id: ContentId::of(name.as_bytes()),
+    };
+    let part = |name: &str, tensor_count| ManifestPart {
+        name: name.to_owned(),
+        header: b"{}".to_vec(),
+        tensor_count,
+    };
+    let single = Manifest {
+        parts: vec![part("", 2)],
+        tensors: vec![tensor("a"), tensor("b")],
+        ..Manifest::default()
+    };
+    put("manifest", "single", &single.encode().expect("it fits"));
+    let sharded = Manifest {
+        index_name: "model.safetensors.index.json".to_owned(),
+        index: br#"{"weight_map":{}}"#.to_vec(),
+        parts: vec![part("a.safetensors", 1), part("b.safetensors", 0)],
+        tensors: vec![ManifestTensor { dtype: Dtype::Unknown("Q9".into()), ..tensor("c") }],
+    };
+    put("manifest", "sharded", &sharded.encode().expect("it fits"));
+    let change = ChangeRecord {
+        sequence: 3,
+        time_ms: 5,
+        previous: String::new(),
+        operations: vec![
+            Operation::AddNode {
+                id: "00".into(),
+                name: "base".into(),
+                version: 1,
+                kind: String::new(),
+                created_ms: 5,
+                manifest: "11".into(),
+                logical_bytes: 9,
+                previous: None,
+                parents: vec![ProvenanceEdge { parent: "22".into(), how: "cast".into() }],
+                metadata: serde_json::Map::from_iter([("k".to_owned(), 1.into())]),
+            },
+            Operation::SetPrevious { id: "33".into(), previous: Some("44".into()) },
+            Operation::RemoveNode { id: "00".into() },
+        ],
+    };
+    put("change_record", "three-operations", &change.encode().expect("it can be written"));
+}
+
+fn chunks() {
+    let (base, chunk) = (weights(128, 0), weights(128, 3));
+    for lane in [1u8, 2, 4, 8] {
+        let mut stored = Vec::new();
+        encode_delta(lane.into(), &chunk, &base, &mut stored);
+        let [low, high] = (chunk.len() as u16).to_le_bytes();
+        put("codec_decode", &format!("xor-{lane}"), &[&[lane, low, high, 0][..], &stored].concat());
+    }
+    let text = "tensor.weight ".repeat(30);
+    let mut stored = Vec::new();
+    encode_plain(text.as_bytes(), &mut stored);
+    let [low, high] = (text.len() as u16).to_le_bytes();
+    put("codec_decode", "text", &[&[1, low, high, 0][..], &stored].concat());
+
+    let change: Vec<u8> = base.iter().zip(&chunk).map(|(base, chunk)| base ^ chunk).collect();
+    put("codec_roundtrip", "weights", &[&[2][..], &base, &change].concat());
+    put("codec_roundtrip", "unchanged", &[&[1][..], &base, &vec![0; base.len()]].concat());
+    put("codec_roundtrip", "odd", &[&[3][..], &base[..77], &change[..77]].concat());
+}
+
+fn store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("seed.mgit");
+    let store = Store::create(&path).expect("a store");
+    put("open_store", "empty", &std::fs::read(&path).expect("the store"));
+    let mut transaction = store.begin_write().expect("a transaction");
+    let versions: Vec<Vec<u8>> = (0..3).map(|step| weights(1024, step)).collect();
+    for (at, bytes) in versions.iter().enumerate() {
+        let mut model = NewModel::new("model")
+            .metadata("step", at as u64)
+            .tensor(NewTensor::from_bytes("w", Dtype::F32, shape(&[32, 32]), bytes));
+        if at > 0 {
+            model = model.parent(format!("model@{at}"), How::FineTune);
+        }
+        transaction.add_model(model).expect("the model goes in");
+    }
+    transaction.commit().expect("the commit");
+    drop(store);
+    put("open_store", "three-versions", &std::fs::read(&path).expect("the store"));
+}

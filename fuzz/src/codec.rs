@@ -1,0 +1,51 @@
+//! Chunks.
+
+use mgit::codec::{Encoding, decode, encode_delta, encode_plain};
+
+/// The input's first bytes choose lane, length and base; the rest is the stored chunk.
+///
+/// Invariants checked, for every encoding:
+///
+/// - Decoding arbitrary bytes gives an error or a chunk of the length asked for, and never panics.
+/// - It gives the same twice: nothing is read but the stored bytes and the base.
+pub fn codec_decode(data: &[u8]) {
+    let Some((&[lane, low, high, fill], stored)) = data.split_first_chunk() else { return };
+    let len = usize::from(u16::from_le_bytes([low, high]));
+    for encoding in Encoding::ALL {
+        let mut first = vec![fill; len];
+        let mut second = first.clone();
+        let outcome = decode(encoding, usize::from(lane % 10), stored, &mut first);
+        assert_eq!(outcome, decode(encoding, usize::from(lane % 10), stored, &mut second));
+        assert!(outcome.is_err() || first == second, "{encoding:?} decodes to two chunks");
+    }
+}
+
+/// The first byte chooses the lane; one half of the rest is the base, the other half is XORed to
+/// it and is the chunk.
+///
+/// Invariants checked:
+///
+/// - `decode(encode(chunk)) == chunk`, as a delta and alone.
+/// - What is stored is never longer than the chunk.
+/// - Bytes that stand in the output before are left alone.
+pub fn codec_roundtrip(data: &[u8]) {
+    let Some((lane, rest)) = data.split_first() else { return };
+    let lane = [1, 2, 4, 8][usize::from(lane % 4)];
+    let (base, change) = rest.split_at(rest.len() / 2);
+    let chunk: Vec<u8> = base.iter().zip(change).map(|(base, change)| base ^ change).collect();
+
+    let mut out = b"before".to_vec();
+    let encoding = encode_delta(lane, &chunk, base, &mut out);
+    let stored = out.strip_prefix(b"before").expect("what stood there");
+    assert!(stored.len() <= chunk.len());
+    let mut decoded = base.to_vec();
+    decode(encoding, lane, stored, &mut decoded).expect("what was encoded");
+    assert_eq!(decoded, chunk);
+
+    let mut stored = Vec::new();
+    let encoding = encode_plain(&chunk, &mut stored);
+    assert!(stored.len() <= chunk.len() && !encoding.needs_base());
+    let mut decoded = vec![0xaa; chunk.len()];
+    decode(encoding, lane, &stored, &mut decoded).expect("what was encoded");
+    assert_eq!(decoded, chunk);
+}

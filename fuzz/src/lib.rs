@@ -1,0 +1,42 @@
+//! The bodies of the fuzz targets, as plain functions: a finding is a panic. They run under
+//! cargo-fuzz and, on a stable compiler, in the smoke run.
+
+mod codec;
+mod differential;
+mod format;
+mod repair;
+mod store;
+
+pub mod mutate;
+
+pub use codec::{codec_decode, codec_roundtrip};
+pub use differential::safetensors_header;
+pub use format::{change_record, manifest, record_header, superblock};
+pub use store::open_store;
+
+/// A target: its name, its body, and what makes checksums and lengths right again behind a
+/// mutation, so that it is not turned away at the door.
+pub struct Target {
+    /// The name, also of the folder of its seeds.
+    pub name: &'static str,
+    /// What is fuzzed.
+    pub run: fn(&[u8]),
+    /// What repairs a mutated input.
+    pub repair: fn(&mut [u8]),
+}
+
+/// Every target.
+pub const TARGETS: [Target; 8] = [
+    Target {
+        name: "safetensors_header",
+        run: safetensors_header,
+        repair: repair::safetensors_length,
+    },
+    Target { name: "superblock", run: superblock, repair: repair::superblock },
+    Target { name: "record_header", run: record_header, repair: repair::record_header },
+    Target { name: "manifest", run: manifest, repair: repair::nothing },
+    Target { name: "change_record", run: change_record, repair: repair::nothing },
+    Target { name: "codec_decode", run: codec_decode, repair: repair::nothing },
+    Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
+    Target { name: "open_store", run: open_store, repair: repair::store },
+];

@@ -1,0 +1,137 @@
+//! Promise: memory is bounded by chunks and cores, not by models: a model larger than the memory
+//! a process may have goes in, goes in once more as a difference, and comes out byte for byte.
+//!
+//! The test at full size (2 GiB under a limit of 256 MiB, as the project promises) takes some
+//! minutes and 7 GiB of disk in `TMPDIR`:
+//!
+//! ```text
+//! cargo test --release --test memory -- --ignored --nocapture
+//! ```
+//!
+//! The limit is the shell's `ulimit -d`, which counts private memory; pages of the store's map do
+//! not count. Where the system knows no such limit the test only shows that the bytes come back.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+use std::process::Command;
+
+use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::{Dtype, How, NewModel, Shape, Store};
+
+/// What tells a child process that it is one: the folder, and the model's size in MiB.
+const FOLDER: &str = "MGIT_MEMORY_FOLDER";
+const MEBIBYTES: &str = "MGIT_MEMORY_MEBIBYTES";
+
+/// Runs the test [`limited`] in a process of its own that may have `limit_kib` of memory.
+fn run_limited(mebibytes: u64, limit_kib: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = std::env::current_exe().expect("this program");
+    let script = format!(r#"ulimit -d {limit_kib}; exec "$0" --exact limited --nocapture"#);
+    let status = Command::new("sh")
+        .args(["-c", &script])
+        .arg(program)
+        .env(FOLDER, folder.path())
+        .env(MEBIBYTES, mebibytes.to_string())
+        // So that the limit means the same on every machine.
+        .env("RAYON_NUM_THREADS", "2")
+        .status()
+        .expect("a shell");
+    assert!(status.success(), "{mebibytes} MiB under ulimit -d {limit_kib}: {status}");
+}
+
+#[test]
+fn a_model_of_64_mib_passes_through_48_mib_of_memory() {
+    run_limited(64, 48 << 10);
+}
+
+#[test]
+#[ignore = "takes minutes and 7 GiB of disk"]
+fn a_model_of_2_gib_passes_through_256_mib_of_memory() {
+    run_limited(2048, 262_144);
+}
+
+/// The body: does nothing unless [`run_limited`] has started it.
+#[test]
+fn limited() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let mebibytes = std::env::var(MEBIBYTES).ok().and_then(|text| text.parse().ok());
+    let mebibytes: u64 = mebibytes.expect("a size");
+    // The limit is there: what is as large as the model cannot be had.
+    if cfg!(target_os = "linux") {
+        let mut whole = Vec::<u8>::new();
+        assert!(whole.try_reserve_exact((mebibytes << 20) as usize).is_err(), "no limit is set");
+    }
+
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    for (name, parent) in [("one", None), ("two", Some("one"))] {
+        let path = folder.join(name);
+        write_model(&path, mebibytes, parent.is_some());
+        let file = ModelFile::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).file(&file);
+        if let Some(parent) = parent {
+            model = model.parent(parent, How::FineTune);
+        }
+        let mut transaction = store.begin_write().expect("a transaction");
+        let report = transaction.add_model(model).expect("the model goes in");
+        transaction.commit().expect("the commit");
+        // The first is raw; of the second every tensor is a difference, of half its length.
+        assert_eq!(parent.is_some(), report.raw == 0, "{report:?}");
+        assert_eq!(parent.is_some(), report.delta > 0, "{report:?}");
+
+        let out = folder.join("out");
+        let model = store.snapshot().and_then(|snapshot| snapshot.model(name)).expect("the model");
+        export_to_path(&model, &out, &|_| ()).expect("the model comes out");
+        assert_same(&path, &out);
+        fs::remove_file(&out).expect("the export is there");
+        fs::remove_file(&path).expect("the model is there");
+        println!("{name}: {mebibytes} MiB in {} MiB more", report.added_bytes >> 20);
+    }
+}
+
+/// Writes a model of this size: one tensor of half of it, two of an eighth, and many small ones.
+/// The numbers cannot be compressed; the changed version differs in the lower half of each.
+fn write_model(path: &Path, mebibytes: u64, changed: bool) {
+    let rows_of_kib = |kib: u64| Shape::new(&[kib, 256]).expect("a shape");
+    let mut tensors: Vec<(String, Shape)> = vec![
+        ("half".to_owned(), rows_of_kib(mebibytes << 9)),
+        ("eighth.0".to_owned(), rows_of_kib(mebibytes << 7)),
+        ("eighth.1".to_owned(), rows_of_kib(mebibytes << 7)),
+    ];
+    tensors.extend((0..64).map(|at| (format!("small.{at}"), rows_of_kib(mebibytes << 2))));
+    let entries = tensors
+        .iter()
+        .map(|(name, shape)| (name.as_str(), &Dtype::F32, shape, shape.elements() * 4));
+    let header = write_header(entries, None);
+    let mut out = BufWriter::with_capacity(1 << 16, File::create(path).expect("a new file"));
+    out.write_all(&(header.len() as u64).to_le_bytes()).expect("room");
+    out.write_all(&header).expect("room");
+    let total: u64 = tensors.iter().map(|(_, shape)| shape.elements() * 4).sum();
+    let mut state = 7u64;
+    for _ in 0..total / 8 {
+        // SplitMix64.
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let number = z ^ (z >> 31) ^ if changed { z >> 7 & 0x0000_ffff_0000_ffff } else { 0 };
+        out.write_all(&number.to_le_bytes()).expect("room");
+    }
+    out.flush().expect("room");
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    let (mut a, mut b) = (File::open(a).expect("a file"), File::open(b).expect("a file"));
+    let len = a.metadata().expect("a length").len();
+    assert_eq!(len, b.metadata().expect("a length").len());
+    let (mut from_a, mut from_b) = (vec![0; 1 << 18], vec![0; 1 << 18]);
+    let mut at = 0;
+    while at < len {
+        let part = (len - at).min(1 << 18) as usize;
+        a.read_exact(&mut from_a[..part]).expect("the bytes");
+        b.read_exact(&mut from_b[..part]).expect("the bytes");
+        assert!(from_a[..part] == from_b[..part], "they differ behind byte {at}");
+        at += part as u64;
+    }
+}
