@@ -59,7 +59,7 @@ impl Home {
     }
 
     /// Asserts that the store holds what it held, and takes a model.
-    fn is_unharmed(self) {
+    fn is_unharmed(&self) {
         let snapshot = self.store.snapshot().unwrap();
         assert_eq!(contents(&snapshot).unwrap(), self.before);
         assert_rows_add_up(&snapshot, "after hostile files");

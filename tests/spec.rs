@@ -340,12 +340,14 @@ fn change_records() {
     };
     let remove = Operation::RemoveNode { id: "00".into() };
     let parents = |parents| Operation::SetParents { id: "00".into(), parents };
+    let metadata = Operation::SetMetadata { id: "00".into(), metadata: serde_json::Map::new() };
     let previous = |previous| Operation::SetPrevious { id: "00".into(), previous };
     let pairs = [
         (add(true), add(false)),
         (remove.clone(), remove),
         (parents(vec![edge.clone()]), parents(vec![])),
         (previous(Some("44".into())), previous(None)),
+        (metadata.clone(), metadata),
     ];
     let mut named = BTreeSet::new();
     for (full, sparse) in &pairs {

@@ -112,7 +112,8 @@ impl Weights {
         for (name, shape, values) in &mut self.tensors {
             let row = shape.last().copied().unwrap_or(1) as usize;
             for row in values.chunks_mut(row) {
-                let touched = !name.starts_with("embeddings") || self.random.next().is_multiple_of(5);
+                let touched =
+                    !name.starts_with("embeddings") || self.random.next().is_multiple_of(5);
                 for value in row {
                     let moved = if touched { self.random.normal() * step } else { 0.0 };
                     *value = *value * (1.0 - 2e-6) + moved;

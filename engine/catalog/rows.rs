@@ -71,7 +71,7 @@ pub struct RecordRow {
     /// Depth of the delta chain.
     pub depth: u8,
     /// Bit `n` is set when a chunk has the encoding of code `n`.
-    pub encodings: u16,
+    pub encodings: u32,
     /// How often models name the content.
     pub holders: u32,
     /// How many deltas have it as their base.
@@ -86,7 +86,7 @@ impl RecordRow {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = ByteWriter::with_capacity(Self::LEN);
         out.u64(self.offset).u64(self.len).u64(self.raw_len).u64(self.stored_len);
-        out.put(self.base_id.as_bytes()).u8(self.depth).u8(0).u16(self.encodings).u32(0);
+        out.put(self.base_id.as_bytes()).u8(self.depth).u8(0).u16(0).u32(self.encodings);
         out.u32(self.holders).u32(self.dependents);
         out.into_bytes()
     }
@@ -102,9 +102,8 @@ impl RecordRow {
         let (raw_len, stored_len) = (input.u64()?, input.u64()?);
         let base_id = ContentId::from_bytes(input.array()?);
         let depth = input.u8()?;
-        input.reserved(1)?;
-        let encodings = input.u16()?;
-        input.reserved(4)?;
+        input.reserved(3)?;
+        let encodings = input.u32()?;
         let (holders, dependents) = (input.u32()?, input.u32()?);
         input.finish()?;
         Ok(RecordRow {

@@ -22,6 +22,7 @@ mod open;
 mod overlay;
 mod pins;
 mod space;
+mod superblock_slots;
 mod writeback;
 
 pub use backend::CatalogBackend;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::format::{
     DATA_START, Extent, FORMAT_VERSION, FormatError, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN,
-    READER_FLAGS_KNOWN, RECORD_ALIGN, SUPERBLOCK_LEN, StoreState, Superblock, WRITER_FLAGS_KNOWN,
-    superblock_field,
+    RECORD_ALIGN, SUPERBLOCK_LEN, StoreState, Superblock, WRITER_FLAGS_KNOWN,
 };
 
 use super::disk::{Disk, FileDisk};
@@ -19,6 +18,7 @@ use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
 use super::space::{Space, whole};
+use super::superblock_slots::read_superblock;
 
 /// How long a writer waits for readers that look at the catalogue while they open the store.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
@@ -51,6 +51,8 @@ struct State {
     extents: ExtentMap,
     /// The superblock in memory says more than the one in the file.
     superblock_dirty: bool,
+    /// The other slot says less than the current one.
+    superblock_lonely: bool,
     space: Space,
     /// Whether `space` knows what the records leave free.
     space_known: bool,
@@ -182,6 +184,7 @@ impl Container {
             superblock,
             extents,
             superblock_dirty: false,
+            superblock_lonely: false,
             space: Space::default(),
             space_known: false,
         };
@@ -447,7 +450,9 @@ impl Container {
 
     fn try_sync(&self) -> Result<(), ContainerError> {
         let mut state = self.state();
-        if state.superblock_dirty {
+        // Once more in the next sync, into the other slot: then either slot alone will do.
+        if state.superblock_dirty || state.superblock_lonely {
+            state.superblock_lonely = state.superblock_dirty;
             let mut next = state.superblock.clone();
             next.generation += 1;
             next.extents = state.extents.as_slice().to_vec();
@@ -536,56 +541,6 @@ fn lock_for_writing(locks: &dyn LockSpace) -> Result<(), ContainerError> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// The valid superblock with the higher generation.
-///
-/// # Errors
-///
-/// No valid slot: says whether the file is not a store, is cut off, is newer, or is damaged.
-fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerError> {
-    let len = disk.len().map_err(ContainerError::io("read length", 0))?;
-    let head_len = len.min(DATA_START) as usize;
-    let mut head = vec![0; head_len];
-    disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
-    let (first, second) = head.split_at(head_len.min(SUPERBLOCK_LEN));
-    if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
-        let start = head.get(..8).unwrap_or(&head);
-        let found = match len {
-            0 => "the file is empty".to_owned(),
-            _ => format!("the file begins with {:?}", String::from_utf8_lossy(start)),
-        };
-        return Err(ContainerError::NotAStore { found });
-    }
-    if len < DATA_START {
-        return Err(ContainerError::Truncated { expected: DATA_START, found: len });
-    }
-    let slots = [Superblock::decode(first), Superblock::decode(second)];
-    // A newer version counts only when its slot's checksum is right, which decode asks first.
-    for error in slots.iter().filter_map(|slot| slot.as_ref().err()) {
-        if error.offset == superblock_field::FORMAT_VERSION as u64
-            && let Ok(found) = error.found.parse()
-        {
-            return Err(ContainerError::NewerVersion { found, supported: FORMAT_VERSION });
-        }
-    }
-    let [first, second] = slots;
-    let superblock = match (first, second) {
-        (Ok(a), Ok(b)) => {
-            if a.generation >= b.generation {
-                a
-            } else {
-                b
-            }
-        }
-        (Ok(only), Err(_)) | (Err(_), Ok(only)) => only,
-        (Err(source), Err(_)) => return Err(ContainerError::Format { offset: 0, source }),
-    };
-    let unknown = superblock.reader_flags & !READER_FLAGS_KNOWN;
-    if unknown != 0 {
-        return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: false });
-    }
-    Ok(superblock)
 }
 
 impl From<FormatError> for ContainerError {

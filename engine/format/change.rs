@@ -6,7 +6,6 @@ use super::FormatError;
 
 /// A provenance edge as a change record keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ProvenanceEdge {
     /// Node id of the parent, 32 hex digits.
     pub parent: String,
@@ -16,7 +15,7 @@ pub struct ProvenanceEdge {
 
 /// One thing that a commit did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "op", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Operation {
     /// A node was added.
@@ -64,11 +63,20 @@ pub enum Operation {
         /// Node id of the older one; none when it became the first.
         previous: Option<String>,
     },
+    /// The user metadata of a node was replaced.
+    SetMetadata {
+        /// Node id, 32 hex digits.
+        id: String,
+        /// Its metadata from now on.
+        metadata: serde_json::Map<String, serde_json::Value>,
+    },
+    /// Something that this version does not know. It is passed over.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What one commit changed, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ChangeRecord {
     /// Sequence number of the commit, from 1.
     pub sequence: u64,
@@ -132,5 +140,9 @@ mod tests {
         let bytes = change.encode().unwrap();
         assert_eq!(ChangeRecord::decode(&bytes), Ok(change));
         assert!(ChangeRecord::decode(b"{}").is_err());
+        let newer = br#"{"sequence":1,"time_ms":2,"previous":"","operations":[
+            {"op":"paint","id":"00","colour":"blue"}],"mood":"good"}"#;
+        let newer = ChangeRecord::decode(newer).unwrap();
+        assert_eq!(newer.operations, [Operation::Unknown]);
     }
 }

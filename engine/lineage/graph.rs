@@ -264,7 +264,14 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
         let NewNode { mut row, parents, metadata } = new;
         let name: ModelName = row.name.parse()?;
         let highest = self.0.get(Table::Names, row.name.as_bytes())?;
-        let highest = highest.and_then(|value| value.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let highest = match highest.as_deref().map(<[u8; 4]>::try_from) {
+            None => 0,
+            Some(Ok(bytes)) => u32::from_le_bytes(bytes),
+            // Taken as 0, it would give versions a second time.
+            Some(Err(_)) => {
+                return Err(FormatError::new("names value", 0, "4 bytes", "another length").into());
+            }
+        };
         row.version =
             highest.checked_add(1).ok_or(LineageError::TooMany { what: "versions of a name" })?;
         row.revision = revision;

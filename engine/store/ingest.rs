@@ -14,8 +14,9 @@ use rayon::prelude::*;
 
 use super::encode::{CHUNK_LEN, EncodedChunks, delta_chunks, raw_entries};
 use super::new_model::{ImportReport, NewTensor, Source};
-use super::record::{Chain, StoredRecord, record_row};
-use super::transaction::{RecordDraft, Transaction};
+use super::record::{Chain, record_row};
+use super::record_writer::RecordDraft;
+use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
 use crate::format::{ChunkEntry, RecordKind};
@@ -205,8 +206,8 @@ impl Transaction {
         let mut known = Vec::new();
         for (incoming, (id, bytes)) in batch.iter().zip(loaded) {
             if !fresh_ids.contains(id) {
-                match self.known_record(&shared, *id, bytes.len() as u64)? {
-                    Some(record) => known.push(record),
+                match self.known_content(&shared, *id, bytes.len() as u64)? {
+                    Some(chain) => known.push(chain),
                     None => {
                         fresh_ids.insert(*id);
                         let chains = self.base_chains(&shared, *id, &incoming.bases)?;
@@ -218,7 +219,7 @@ impl Transaction {
             report.deduplicated += 1;
             report.deduplicated_bytes += bytes.len() as u64;
         }
-        known.par_iter().try_for_each(StoredRecord::check)?;
+        known.par_iter().try_for_each(Chain::check)?;
         let encoded: Vec<(EncodedChunks, Option<usize>)> = fresh
             .par_iter()
             .map(|(tensor, _, bytes, chains)| encode_best(tensor.dtype.lane_bytes(), bytes, chains))
@@ -234,13 +235,14 @@ impl Transaction {
         Ok(loaded.iter().map(|(id, _)| *id).collect())
     }
 
-    /// The record of a content that is in the store; its length agrees.
-    fn known_record<'c>(
+    /// The chain of a content that is in the store; its length agrees. Its checksums are still to
+    /// be checked, all along the chain: the bytes at hand may be the only good ones.
+    fn known_content<'c>(
         &self,
         shared: &'c super::open::Shared,
         id: ContentId,
         len: u64,
-    ) -> Result<Option<StoredRecord<'c>>> {
+    ) -> Result<Option<Chain<'c>>> {
         let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
             return Ok(None);
         };
@@ -248,7 +250,7 @@ impl Transaction {
             let reason = format!("{} bytes stored of a content of {len}", row.raw_len);
             return Err(super::error::damaged(id, row.offset)(&reason));
         }
-        StoredRecord::open(shared, RecordKind::Tensor, id, &row).map(Some)
+        Chain::open(shared, self.tables()?, RecordKind::Tensor, id, row).map(Some)
     }
 
     /// The chains of the bases to try, each short enough to be stood on.
@@ -329,8 +331,8 @@ impl Transaction {
             Ok(())
         })?;
         let id: ContentId = hasher.finalize().into();
-        if let Some(record) = self.known_record(&shared, id, tensor.byte_len)? {
-            record.check()?;
+        if let Some(known) = self.known_content(&shared, id, tensor.byte_len)? {
+            known.check()?;
             report.deduplicated += 1;
             report.deduplicated_bytes += tensor.byte_len;
             self.arena = arena;

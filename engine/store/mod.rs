@@ -17,6 +17,7 @@ mod model;
 mod new_model;
 mod open;
 mod record;
+mod record_writer;
 mod snapshot;
 mod tensor;
 mod transaction;

@@ -392,8 +392,7 @@ pub(super) fn read_plain(
 }
 
 /// How many chunks have which encoding.
-pub(super) fn encodings_used(entries: &[ChunkEntry]) -> u16 {
-    entries
-        .iter()
-        .fold(0, |used, entry| used | 1u16.checked_shl(entry.encoding.into()).unwrap_or(0))
+pub(super) fn encodings_used(entries: &[ChunkEntry]) -> u32 {
+    let bit = |entry: &ChunkEntry| 1u32.checked_shl(entry.encoding.into()).unwrap_or(0);
+    entries.iter().fold(0, |used, entry| used | bit(entry))
 }

@@ -93,9 +93,9 @@ impl Check<'_> {
             Ok(record) => {
                 record.chunk_faults().into_iter().for_each(|fault| self.hurt(subject, fault));
                 self.check_header(subject, row, record.header());
-                let mut used = 0u16;
+                let mut used = 0u32;
                 for entry in record.chunks() {
-                    used |= 1u16.checked_shl(entry.encoding.into()).unwrap_or(0);
+                    used |= 1u32.checked_shl(entry.encoding.into()).unwrap_or(0);
                     match Encoding::from_code(entry.encoding) {
                         None => self.hurt(subject, format!("encoding {}", entry.encoding)),
                         Some(encoding) if encoding.needs_base() && row.base_id.is_none() => {

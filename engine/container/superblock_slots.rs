@@ -1,0 +1,58 @@
+//! Finding the superblock that counts.
+
+use crate::format::{
+    DATA_START, FORMAT_VERSION, READER_FLAGS_KNOWN, SUPERBLOCK_LEN, Superblock, superblock_field,
+};
+
+use super::disk::Disk;
+use super::error::ContainerError;
+
+/// The valid superblock with the higher generation.
+///
+/// # Errors
+///
+/// No valid slot: says whether the file is not a store, is cut off, is newer, or is damaged.
+pub(super) fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerError> {
+    let len = disk.len().map_err(ContainerError::io("read length", 0))?;
+    let head_len = len.min(DATA_START) as usize;
+    let mut head = vec![0; head_len];
+    disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
+    let (first, second) = head.split_at(head_len.min(SUPERBLOCK_LEN));
+    if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
+        let start = head.get(..8).unwrap_or(&head);
+        let found = match len {
+            0 => "the file is empty".to_owned(),
+            _ => format!("the file begins with {:?}", String::from_utf8_lossy(start)),
+        };
+        return Err(ContainerError::NotAStore { found });
+    }
+    if len < DATA_START {
+        return Err(ContainerError::Truncated { expected: DATA_START, found: len });
+    }
+    let slots = [Superblock::decode(first), Superblock::decode(second)];
+    // A newer version counts only when its slot's checksum is right, which decode asks first.
+    for error in slots.iter().filter_map(|slot| slot.as_ref().err()) {
+        if error.offset == superblock_field::FORMAT_VERSION as u64
+            && let Ok(found) = error.found.parse()
+        {
+            return Err(ContainerError::NewerVersion { found, supported: FORMAT_VERSION });
+        }
+    }
+    let [first, second] = slots;
+    let superblock = match (first, second) {
+        (Ok(a), Ok(b)) => {
+            if a.generation >= b.generation {
+                a
+            } else {
+                b
+            }
+        }
+        (Ok(only), Err(_)) | (Err(_), Ok(only)) => only,
+        (Err(source), Err(_)) => return Err(ContainerError::Format { offset: 0, source }),
+    };
+    let unknown = superblock.reader_flags & !READER_FLAGS_KNOWN;
+    if unknown != 0 {
+        return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: false });
+    }
+    Ok(superblock)
+}
