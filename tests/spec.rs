@@ -493,10 +493,11 @@ fn the_worked_example_is_a_store() {
     let row = snapshot.tables().get(Table::Tensors, example_header().content_id.as_bytes());
     assert_eq!(row.unwrap().unwrap(), example_row().encode());
     let file = std::fs::read(&path).unwrap();
-    assert!(file[..SUPERBLOCK_LEN].iter().all(|byte| *byte == 0));
-    let superblock = Superblock::decode(&file[SUPERBLOCK_LEN..2 * SUPERBLOCK_LEN]).unwrap();
-    let store_id = superblock.store_id;
-    assert_eq!(superblock, Superblock { store_id, ..example_superblock() });
+    let slots = [&file[..SUPERBLOCK_LEN], &file[SUPERBLOCK_LEN..2 * SUPERBLOCK_LEN]];
+    let [second, first] = slots.map(|slot| Superblock::decode(slot).unwrap());
+    let store_id = first.store_id;
+    assert_eq!(first, Superblock { store_id, ..example_superblock() });
+    assert_eq!(second, Superblock { generation: 2, ..first });
     let record = &file[81_920..81_920 + 204];
     let header = RecordHeader::decode(record).unwrap();
     let store_tag = header.store_tag;
