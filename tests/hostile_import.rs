@@ -59,7 +59,7 @@ impl Home {
     }
 
     /// Asserts that the store holds what it held, and takes a model.
-    fn is_unharmed(&self) {
+    fn assert_unharmed(self) {
         let snapshot = self.store.snapshot().unwrap();
         assert_eq!(contents(&snapshot).unwrap(), self.before);
         assert_rows_add_up(&snapshot, "after hostile files");
@@ -117,7 +117,7 @@ fn every_kind_of_malformed_header_leaves_nothing() {
     home.refuses(&home.file("empty.safetensors", b""));
     home.refuses(&home.folder.path().join("missing.safetensors"));
     home.refuses(&home.path.clone());
-    home.is_unharmed();
+    home.assert_unharmed();
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn truncation_at_any_byte_leaves_nothing() {
     for len in (0..80).chain((80..whole.len()).step_by(37)).chain([whole.len() - 1]) {
         home.refuses(&home.file("cut.safetensors", &whole[..len]));
     }
-    home.is_unharmed();
+    home.assert_unharmed();
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn hostile_shards_leave_nothing() {
     fs::write(shards.join("two.safetensors"), file_of(GOOD, &noise(8, 1000))).unwrap();
     write_index(r#"{"weight_map":{"w":"one.safetensors","v":"two.safetensors"}}"#);
     home.refuses(&shards);
-    home.is_unharmed();
+    home.assert_unharmed();
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn a_file_that_shrinks_while_it_is_imported_leaves_nothing() {
         let snapshot = home.store.snapshot().unwrap();
         assert_eq!(contents(&snapshot).unwrap(), home.before, "cut to {kept}");
     }
-    home.is_unharmed();
+    home.assert_unharmed();
 }

@@ -362,6 +362,38 @@ fn a_dropped_transaction_leaves_nothing_and_its_room_is_used_again() {
 }
 
 #[test]
+fn a_transaction_with_a_failed_step_cannot_be_committed() {
+    let (_folder, _, store) = new_store();
+    let mut transaction = store.begin_write().unwrap();
+    transaction.add_model(model("a", &[], &one(noise(1, 1000)))).unwrap();
+    // What is refused at the door spoils nothing.
+    let refused_at_door = transaction.add_model(NewModel::new("b").parent("none", How::Merge));
+    assert_eq!(refused_at_door.unwrap_err().code(), "invalid-name");
+    transaction.add_model(model("b", &["a"], &one(noise(2, 1000)))).unwrap();
+    let with_child = transaction.remove_model("a", OnChildren::Refuse).unwrap_err();
+    assert_eq!(with_child.code(), "has-children");
+    // Half of this model gets in before its second tensor fails.
+    let good = tensor("good", &[1; 9]);
+    let bad = NewTensor::from_source("bad", Dtype::U8, shape(&[40 << 20]), 40 << 20, Slice(vec![]));
+    let half = transaction.add_model(NewModel::new("c").tensor(good).tensor(bad));
+    assert_eq!(half.unwrap_err().code(), "source");
+    let text = "an earlier step of this transaction failed: drop it and begin another";
+    refused(transaction.add_model(NewModel::new("d")), "broken-transaction", text);
+    refused(transaction.remove_model("b", OnChildren::Refuse), "broken-transaction", text);
+    refused(transaction.add_parent("b", "a", How::Merge), "broken-transaction", text);
+    refused(transaction.commit(), "broken-transaction", text);
+    assert_eq!(contents(&store.snapshot().unwrap()).unwrap().len(), 0);
+    // So does an edge that is refused.
+    let mut transaction = store.begin_write().unwrap();
+    transaction.add_model(model("a", &[], &[])).unwrap();
+    transaction.add_model(model("b", &["a"], &[])).unwrap();
+    assert_eq!(transaction.add_parent("a", "b", How::Merge).unwrap_err().code(), "cycle");
+    refused(transaction.commit(), "broken-transaction", text);
+    add_one(&store, "next", &[], &noise(3, 100)).unwrap();
+    assert_rows_add_up(&store.snapshot().unwrap(), "after broken transactions");
+}
+
+#[test]
 fn an_empty_transaction_commits_nothing() {
     let (_folder, _, store) = new_store();
     store.begin_write().unwrap().commit().unwrap();

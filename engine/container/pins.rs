@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redb::BackendError;
 
@@ -10,6 +11,11 @@ use super::locks::{
     LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, SNAPSHOT_LOCK_END, byte, bytes,
 };
 use crate::format::FormatError;
+
+/// How often a writer tries to look at snapshots while readers register some.
+const REGISTER_TRIES: usize = 8;
+/// How long it waits in between: longer than registering takes.
+const REGISTER_PAUSE: Duration = Duration::from_micros(200);
 
 /// The snapshots of one open store, announced to other processes by lock bytes.
 #[derive(Debug)]
@@ -89,9 +95,15 @@ impl Pins {
             return Ok(None);
         };
         let counts = self.counts.lock().map_err(|_| ContainerError::Poisoned)?;
-        // Without waiting: a reader that is just registering means "look again later".
-        if !self.locks.try_lock(byte(REGISTER_LOCK_BYTE), false).map_err(lock_error)? {
-            return Ok(Some(*first));
+        // Without waiting for long: readers that are always just registering mean "look again
+        // later".
+        let mut tries = REGISTER_TRIES;
+        while !self.locks.try_lock(byte(REGISTER_LOCK_BYTE), false).map_err(lock_error)? {
+            tries -= 1;
+            if tries == 0 {
+                return Ok(Some(*first));
+            }
+            std::thread::sleep(REGISTER_PAUSE);
         }
         let oldest = self.oldest(&counts, *last);
         self.locks.unlock(byte(REGISTER_LOCK_BYTE)).map_err(lock_error)?;

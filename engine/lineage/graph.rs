@@ -244,6 +244,20 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(false)
     }
 
+    /// Refuses when the node has provenance children.
+    ///
+    /// # Errors
+    ///
+    /// [`LineageError::HasChildren`]; those of the catalogue.
+    pub fn refuse_children(&self, node: &Node) -> Result<(), LineageError> {
+        let children = self.children(node.id, EdgeKind::Provenance)?;
+        if children.is_empty() {
+            return Ok(());
+        }
+        let children = self.full_names(&children)?;
+        Err(LineageError::HasChildren { model: node.full_name(), children })
+    }
+
     /// `name@version` of every id, for messages.
     fn full_names(&self, ids: &[NodeId]) -> Result<Vec<String>, LineageError> {
         ids.iter().map(|id| Ok(self.expect(*id)?.full_name())).collect()
@@ -366,11 +380,10 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
         node: &Node,
         on_children: OnChildren,
     ) -> Result<(Vec<NodeId>, Vec<NodeId>), LineageError> {
-        let children = self.read().children(node.id, EdgeKind::Provenance)?;
-        if !children.is_empty() && on_children == OnChildren::Refuse {
-            let children = self.read().full_names(&children)?;
-            return Err(LineageError::HasChildren { model: node.full_name(), children });
+        if on_children == OnChildren::Refuse {
+            self.read().refuse_children(node)?;
         }
+        let children = self.read().children(node.id, EdgeKind::Provenance)?;
         let own_parents = self.read().parents(node.id)?;
         for child in &children {
             let mut parents: Vec<Edge> = Vec::new();

@@ -41,6 +41,8 @@ pub enum Error {
     Lineage(LineageError),
     /// The store was opened read-only.
     ReadOnly,
+    /// An earlier step of the transaction failed half-way: it can only be dropped.
+    BrokenTransaction,
     /// A commit failed at a point where it may or may not be on the medium. Open the store again
     /// to see; this handle writes no more.
     OutcomeUnknown {
@@ -126,6 +128,7 @@ impl Error {
                 _ => "lineage",
             },
             Error::ReadOnly => "read-only",
+            Error::BrokenTransaction => "broken-transaction",
             Error::OutcomeUnknown { .. } => "outcome-unknown",
             Error::DamagedRecord { .. } => "damaged",
             Error::NoSuchTensor { .. } => "no-such-tensor",
@@ -243,6 +246,9 @@ impl fmt::Display for Error {
             Error::Catalog(source) => source.fmt(f),
             Error::Lineage(source) => source.fmt(f),
             Error::ReadOnly => write!(f, "the store was opened read-only"),
+            Error::BrokenTransaction => {
+                write!(f, "an earlier step of this transaction failed: drop it and begin another")
+            }
             Error::OutcomeUnknown { source } => write!(
                 f,
                 "the commit failed, and may or may not be in the store ({source}): \

@@ -35,6 +35,8 @@ pub struct Transaction {
     pub(super) reserved: Vec<Extent>,
     /// Places freed by this transaction: free when it is durable and no snapshot is older.
     freed: Vec<Extent>,
+    /// A step has begun to change rows and has not ended well.
+    broken: bool,
     /// Memory for reading sources into, kept from batch to batch.
     pub(super) arena: Vec<u8>,
 }
@@ -74,12 +76,26 @@ impl Transaction {
             operations: Vec::new(),
             reserved: Vec::new(),
             freed: Vec::new(),
+            broken: false,
             arena: Vec::new(),
         })
     }
 
     pub(super) fn shared_arc(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Refuses to go on after a step that failed half-way.
+    fn check_whole(&self) -> Result<()> {
+        if self.broken { Err(Error::BrokenTransaction) } else { Ok(()) }
+    }
+
+    /// Runs a step that changes rows. When it fails, the transaction can only be dropped.
+    fn change<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.broken = true;
+        let value = step(self)?;
+        self.broken = false;
+        Ok(value)
     }
 
     pub(super) fn tables(&self) -> Result<&CatalogWrite> {
@@ -144,6 +160,7 @@ impl Transaction {
     /// twice; a parent that is not there; [`Error::Source`] when a source cannot be read; a
     /// damaged base; those of the disk. After an error the transaction must be dropped.
     pub fn add_model(&mut self, mut model: NewModel<'_>) -> Result<ImportReport> {
+        self.check_whole()?;
         check_tensors(&model)?;
         let name: crate::lineage::ModelName = model.name.parse()?;
         let mut parents = Vec::new();
@@ -185,15 +202,18 @@ impl Transaction {
             added_bytes: 0,
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
-        let ids = self.ingest(&incoming, &mut report, &progress)?;
-        let manifest = self.hold_manifest(&model, &ids, &mut report)?;
-        let new = NewNode {
-            row: NodeRow { manifest, ..row },
-            parents: parents.clone(),
-            metadata: model.metadata.clone(),
-        };
-        let revision = self.sequence;
-        report.node = GraphMut(self.tables_mut()?).add(new, revision)?;
+        let manifest = self.change(|this| {
+            let ids = this.ingest(&incoming, &mut report, &progress)?;
+            let manifest = this.hold_manifest(&model, &ids, &mut report)?;
+            let new = NewNode {
+                row: NodeRow { manifest, ..row },
+                parents: parents.clone(),
+                metadata: model.metadata.clone(),
+            };
+            let revision = this.sequence;
+            report.node = GraphMut(this.tables_mut()?).add(new, revision)?;
+            Ok(manifest)
+        })?;
         let row = &report.node.row;
         self.operations.push(Operation::AddNode {
             id: report.node.id.to_string(),
@@ -310,7 +330,15 @@ impl Transaction {
     /// [`HasChildren`](crate::lineage::LineageError::HasChildren) as `on_children` says. After
     /// another error the transaction must be dropped.
     pub fn remove_model(&mut self, model: &str, on_children: OnChildren) -> Result<RemoveReport> {
+        self.check_whole()?;
         let node = self.find(model)?;
+        if on_children == OnChildren::Refuse {
+            self.graph()?.refuse_children(&node)?;
+        }
+        self.change(|this| this.remove_node(node, on_children))
+    }
+
+    fn remove_node(&mut self, node: Node, on_children: OnChildren) -> Result<RemoveReport> {
         let before: u64 = self.freed.iter().map(|extent| extent.len).sum();
         let (children, newer) = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
         for changed in children.iter().chain(&newer) {
@@ -359,11 +387,14 @@ impl Transaction {
     /// is `parent`; [`DuplicateParent`](crate::lineage::LineageError::DuplicateParent). After an
     /// error the transaction must be dropped.
     pub fn add_parent(&mut self, child: &str, parent: &str, how: How) -> Result<()> {
+        self.check_whole()?;
         let (child, parent) = (self.find(child)?.id, self.find(parent)?.id);
         let mut parents = self.graph()?.parents(child)?;
         parents.push(Edge { parent, how });
-        GraphMut(self.tables_mut()?).set_parents(child, &parents)?;
-        self.note_changed(child)?;
+        self.change(|this| {
+            GraphMut(this.tables_mut()?).set_parents(child, &parents)?;
+            this.note_changed(child)
+        })?;
         let (id, parents) = (child.to_string(), provenance(&parents));
         self.operations.push(Operation::SetParents { id, parents });
         Ok(())
@@ -405,7 +436,9 @@ impl Transaction {
     ///
     /// Those of the disk before anything is decided; then nothing has happened.
     /// [`Error::OutcomeUnknown`] after that: this handle then writes no more.
+    /// [`Error::BrokenTransaction`] after a step that failed.
     pub fn commit(mut self) -> Result<()> {
+        self.check_whole()?;
         if self.operations.is_empty() {
             return Ok(());
         }
