@@ -1,0 +1,37 @@
+//! The commands: a file each, with its arguments and what it does.
+
+pub mod cat;
+pub mod completions;
+pub mod export;
+pub mod import;
+pub mod init;
+pub mod log;
+pub mod ls;
+pub mod rm;
+pub mod show;
+
+use std::process::ExitCode;
+
+use crate::arguments::Command;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Does what was asked.
+///
+/// # Errors
+///
+/// What the command answers when it cannot be done.
+pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Import(arguments) => import::run(&arguments, output),
+        Command::Export(arguments) => export::run(&arguments, output),
+        Command::Rm(arguments) => rm::run(&arguments, output),
+        Command::Ls(arguments) => ls::run(&arguments, output),
+        Command::Show(arguments) => show::run(&arguments, output),
+        Command::Log(arguments) => log::run(&arguments, output),
+        Command::Cat(arguments) => cat::run(&arguments, output),
+        Command::Completions(arguments) => completions::run(&arguments, output),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
