@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cat, completions, export, import, init, log, ls, rm, show};
+use crate::commands::{cat, completions, demo, export, import, init, log, ls, rm, show};
 
 const START: &str = "\
 Start with:
@@ -46,6 +46,8 @@ pub enum Command {
     Log(log::Arguments),
     /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
+    /// See it work on real models
+    Demo(demo::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
 }

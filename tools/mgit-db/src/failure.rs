@@ -101,11 +101,14 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         // What the engine cannot know: the words of this command line.
         let next = match &error {
-            Error::Lineage(LineageError::NoSuchModel { .. }) => {
+            Error::Lineage(LineageError::NoSuchModel { similar, .. }) if similar.is_empty() => {
                 ": `mgit-db ls` lists what is there"
             }
             Error::Container(mgit::container::ContainerError::NotAStore { .. }) => {
                 ": check the path, or make a store with `mgit-db init`"
+            }
+            Error::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+                ": name the store's file"
             }
             Error::AlreadyExists { .. } => ": name another path, or use what is there",
             _ => "",
@@ -138,8 +141,21 @@ impl From<ExportError> for Failure {
             ExportError::Target { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
                 Failure::ClosedPipe
             }
-            ExportError::Target { ref source, .. } => {
-                Failure::failed(io_code(source.kind()), error.to_string())
+            ExportError::Target { ref path, ref source } => {
+                let code = io_code(source.kind());
+                let path = path.display();
+                Failure::failed(
+                    code,
+                    match source.kind() {
+                        io::ErrorKind::NotFound => {
+                            format!("cannot write {path}: its folder does not exist: make it first")
+                        }
+                        io::ErrorKind::IsADirectory => {
+                            format!("cannot write {path}: it is a folder: name a file in it")
+                        }
+                        _ => error.to_string(),
+                    },
+                )
             }
             ExportError::NeedsFolder { .. } => Failure::failed("needs-folder", error.to_string()),
             ExportError::FolderNotEmpty { .. } => {

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod demo_data;
 mod failure;
 mod family;
 mod lanes;
@@ -42,15 +43,21 @@ fn refuse(error: &clap::Error) -> ExitCode {
     // The arguments could not be read, so that nothing better than a look at them is left.
     let arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
     let output = Output::new(arguments.into_iter().any(|argument| argument == "--json"));
-    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let text = error.render().to_string();
-    let printed = match (output.is_json(), is_help) {
-        (true, true) => output.print(json!({ "help": text }), ""),
-        (true, false) => Err(Failure::usage(message_of(&text))),
-        (false, true) => error.print().map_err(|error| Failure::stdout(&error)),
-        (false, false) => {
-            let _ = error.print();
-            return ExitCode::from(2);
+    let answer = match error.kind() {
+        ErrorKind::DisplayHelp => Some("help"),
+        ErrorKind::DisplayVersion => Some("version"),
+        _ => None,
+    };
+    let printed = match (output.is_json(), answer) {
+        (true, Some(answer)) => output.print(json!({ answer: text.trim_end() }), ""),
+        (true, None) => Err(Failure::usage(message_of(error.kind(), &text))),
+        (false, _) => {
+            let printed = error.print().map_err(|error| Failure::stdout(&error));
+            if answer.is_none() {
+                return ExitCode::from(2);
+            }
+            printed
         }
     };
     match printed {
@@ -62,10 +69,23 @@ fn refuse(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// What clap says, without its heading and its pointer to `--help`.
-fn message_of(text: &str) -> String {
+/// What clap says, in one line, without its heading and its pointer to `--help`.
+fn message_of(kind: ErrorKind, text: &str) -> String {
+    if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "no command is given: --help lists them".to_owned();
+    }
     let text = text.strip_prefix("error: ").unwrap_or(text);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.filter(|line| !line.starts_with("For more information")).collect();
-    lines.join("; ")
+    let mut message = String::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with("For more information") {
+            continue;
+        }
+        match message.as_bytes().last() {
+            None => {}
+            Some(b':') => message.push(' '),
+            Some(_) => message.push_str("; "),
+        }
+        message.push_str(line);
+    }
+    message
 }

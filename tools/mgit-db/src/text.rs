@@ -1,5 +1,7 @@
 //! Text for people: sizes, times, names, aligned columns.
 
+use std::path::Path;
+
 /// A size in the unit that fits, such as `1.24 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -60,6 +62,16 @@ pub fn shown(text: &str) -> String {
         }
     }
     shown
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// On which side of its column a cell stands.
@@ -146,6 +158,12 @@ mod tests {
     #[test]
     fn names_cannot_move_the_cursor() {
         assert_eq!(shown("a\x1b[2J\nb\u{202e}é"), "a\\u{1b}[2J\\nb\\u{202e}é");
+    }
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("a/b-c.mgit")), "a/b-c.mgit");
+        assert_eq!(quoted(Path::new("it's here")), "'it'\\''s here'");
     }
 
     #[test]

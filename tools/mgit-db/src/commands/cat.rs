@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use mgit::lineage::ModelRef;
 use mgit::{Store, Tensor};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: String,
+    model: ModelRef,
     /// The tensor's name; show lists them
     tensor: String,
     /// Print the first N elements as numbers, one a line, in place of the bytes
@@ -45,7 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
     }
     let store = Store::open_read_only(&arguments.store)?;
-    let model = store.snapshot()?.model(&arguments.model)?;
+    let model = store.snapshot()?.model(&arguments.model.to_string())?;
     let tensor = model.tensor(&arguments.tensor)?;
     let Some(count) = arguments.values else { return print_bytes(&tensor) };
 

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use mgit::interchange::{export_to_path, export_to_stream};
+use mgit::lineage::ModelRef;
 use mgit::{Model, Store};
 use serde_json::json;
 
@@ -22,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name, name@version or node id
-    model: String,
+    model: ModelRef,
     /// The file to write (a folder for a sharded model), or - for standard output
     file: PathBuf,
 }
@@ -42,7 +43,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
     }
     let store = Store::open_read_only(&arguments.store)?;
-    let model = store.snapshot()?.model(&arguments.model)?;
+    let model = store.snapshot()?.model(&arguments.model.to_string())?;
     if to_stdout { to_stream(&model) } else { to_path(&model, &arguments.file, output) }
 }
 

@@ -1,5 +1,6 @@
 //! `import`: model files into a store.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -70,7 +71,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let metadata = metadata(&arguments.metadata)?;
     // What can be seen to be wrong is refused before the first commit.
     for file in &arguments.files {
-        file.metadata().map_err(|error| Failure::io(format!("read {file:?}"), &error))?;
+        file.metadata().map_err(|error| unreadable(file, &error))?;
     }
     let store = Store::open(&arguments.store)?;
     let parents = parents(&store, &arguments.parents)?;
@@ -85,6 +86,15 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         imported.push(report.node.full_name());
     }
     output.print(json!({ "imported": documents }), "")
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::failed("file-not-found", format!("{file:?} does not exist: check the path"))
+        }
+        _ => Failure::io(format!("read {file:?}"), error),
+    }
 }
 
 /// Keys are given once.

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::text::quoted;
 
 /// Make an empty store.
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = arguments.store.display();
     let text = format!(
         "made {store}\n\
-         next: mgit-db import {store} FILE.safetensors --name NAME\n"
+         next: mgit-db import {} FILE.safetensors --name NAME\n",
+        quoted(&arguments.store)
     );
     output.print(json!({ "store": store.to_string() }), &text)
 }

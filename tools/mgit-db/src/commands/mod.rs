@@ -2,6 +2,7 @@
 
 pub mod cat;
 pub mod completions;
+pub mod demo;
 pub mod export;
 pub mod import;
 pub mod init;
@@ -31,6 +32,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
+        Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }?;
     Ok(ExitCode::SUCCESS)

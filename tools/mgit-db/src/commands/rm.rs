@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mgit::lineage::LineageError;
+use mgit::lineage::{LineageError, ModelRef};
 use mgit::{Error, OnChildren, Store};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: String,
+    model: ModelRef,
     /// Make the models derived from it children of its own parents
     #[arg(long)]
     reparent_children: bool,
@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     };
     let store = Store::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
-    let report = transaction.remove_model(&arguments.model, on_children).map_err(refusal)?;
+    let model = arguments.model.to_string();
+    let report = transaction.remove_model(&model, on_children).map_err(refusal)?;
     transaction.commit()?;
 
     let snapshot = store.snapshot()?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mgit::lineage::ModelRef;
 use mgit::{Model, Store};
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: String,
+    model: ModelRef,
 }
 
 /// Shows the model.
@@ -28,7 +29,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = Store::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
-    let model = snapshot.model(&arguments.model)?;
+    let model = snapshot.model(&arguments.model.to_string())?;
     let family = Family::read(&snapshot)?;
     let origin = family.origin(model.node().id)?;
     let metadata = model.metadata()?;
