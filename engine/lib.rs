@@ -12,6 +12,7 @@ pub mod lineage;
 pub mod planning;
 pub mod store;
 pub mod tensor;
+pub mod upkeep;
 
 pub use bytemuck;
 pub use half;

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use super::locks::{FileLocks, LockSpace};
@@ -18,6 +18,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Whether the file is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// Bytes of the medium that the file takes: less than its length where it has holes. A disk
+    /// that cannot tell says its length.
+    fn allocated_len(&self) -> io::Result<u64> {
+        self.len()
     }
 
     /// Fills `out` from `offset`; past the end is an error of kind `UnexpectedEof`.
@@ -56,6 +62,11 @@ impl FileDisk {
 impl Disk for FileDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn allocated_len(&self) -> io::Result<u64> {
+        // The operating system counts in units of 512 bytes, whatever the blocks of the medium.
+        Ok(self.file.metadata()?.blocks().saturating_mul(512))
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {

@@ -196,6 +196,27 @@ impl Container {
         self.disk.len().map_err(ContainerError::io("read length", 0))
     }
 
+    /// Bytes of the medium that the file takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn allocated_len(&self) -> Result<u64, ContainerError> {
+        self.disk.allocated_len().map_err(ContainerError::io("read length", 0))
+    }
+
+    /// What each slot of the superblock says in the file now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. What is wrong with a slot is in the result.
+    pub fn superblock_slots(&self) -> Result<[Result<Superblock, FormatError>; 2], ContainerError> {
+        let mut head = vec![0; self.disk_len()?.min(DATA_START) as usize];
+        self.disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
+        let (first, second) = head.split_at(head.len().min(SUPERBLOCK_LEN));
+        Ok([Superblock::decode(first), Superblock::decode(second)])
+    }
+
     /// The superblock as this handle sees it now.
     pub fn superblock(&self) -> Superblock {
         let state = self.state();

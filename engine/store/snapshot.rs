@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::open::Shared;
+use super::record::{Chain, StoredRecord, read_plain};
 use super::{Model, Result};
-use crate::catalog::CatalogRead;
+use crate::catalog::{CatalogRead, RecordRow};
 use crate::container::Pin;
+use crate::format::RecordKind;
 use crate::lineage::{Graph, ModelRef, Node};
+use crate::tensor::ContentId;
 
 /// The store as of one commit. Cheap to clone; everything taken from it keeps it alive.
 #[derive(Clone, Debug)]
@@ -29,6 +32,43 @@ impl Snapshot {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// The record that a row names, its header and index checked.
+    ///
+    /// # Errors
+    ///
+    /// A damaged record.
+    pub(crate) fn open_record(
+        &self,
+        kind: RecordKind,
+        id: ContentId,
+        row: &RecordRow,
+    ) -> Result<StoredRecord<'_>> {
+        StoredRecord::open(self.shared(), kind, id, row)
+    }
+
+    /// The chain of the tensor that a row names.
+    ///
+    /// # Errors
+    ///
+    /// A damaged record, a base that is missing.
+    pub(crate) fn open_chain(&self, id: ContentId, row: RecordRow) -> Result<Chain<'_>> {
+        Chain::open(self.shared(), self.tables(), RecordKind::Tensor, id, row)
+    }
+
+    /// The content of a manifest or change record; its id is checked.
+    ///
+    /// # Errors
+    ///
+    /// A damaged record.
+    pub(crate) fn read_plain(
+        &self,
+        kind: RecordKind,
+        id: ContentId,
+        row: RecordRow,
+    ) -> Result<Vec<u8>> {
+        read_plain(self.shared(), self.tables(), kind, id, row)
     }
 
     /// The number of the commit it sees; 0 in a new store.

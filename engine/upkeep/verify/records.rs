@@ -1,0 +1,210 @@
+//! Records: where they lie, their headers, indexes, checksums, bases, and what they decode to.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::{Check, Subject, reason};
+use crate::catalog::RecordRow;
+use crate::codec::Encoding;
+use crate::format::{
+    DATA_START, Extent, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+};
+use crate::tensor::ContentId;
+
+/// Pieces that contents are decoded and hashed in: a whole number of chunks of any usual length.
+const PIECE_LEN: u64 = 1 << 20;
+
+impl Check<'_> {
+    /// Extents and records lie inside the file, behind the superblocks, and apart.
+    pub(super) fn check_ranges(&self) {
+        let mut ranges: Vec<(Extent, Subject)> = Vec::new();
+        let extents = self.container.superblock().extents;
+        ranges.extend(extents.into_iter().map(|extent| (extent, Subject::Store)));
+        for (id, row) in &self.tensors {
+            ranges.push((row.extent(), Subject::Tensor(*id)));
+        }
+        for (id, row) in &self.manifests {
+            ranges.push((row.extent(), Subject::Manifest(*id)));
+        }
+        for (sequence, row) in &self.changes {
+            ranges.push((row.extent(), Subject::Change(*sequence)));
+        }
+        ranges.sort_unstable();
+        let mut before = (DATA_START, Subject::Store);
+        for (range, subject) in ranges {
+            let Extent { offset, len } = range;
+            match offset.checked_add(len) {
+                Some(end) if end <= self.file_len => {}
+                _ => {
+                    let message = format!("{len} bytes at {offset} in a file of {}", self.file_len);
+                    self.hurt(subject, message);
+                }
+            }
+            if offset < before.0 {
+                let message = format!("its range at {offset} overlaps that of {}", before.1);
+                self.hurt(subject, message);
+                if before.1 != Subject::Store {
+                    self.hurt(before.1, format!("its range overlaps that of {subject}"));
+                }
+            }
+            if !offset.is_multiple_of(RECORD_ALIGN) {
+                self.note(subject, format!("it begins at {offset}, not a multiple of 64"));
+            }
+            if range.end() > before.0 {
+                before = (range.end(), subject);
+            }
+        }
+    }
+
+    /// Every header, index and chunk checksum, and the rows against them.
+    pub(super) fn check_records(&self) {
+        self.tensors.par_iter().for_each(|(id, row)| {
+            self.check_record(Subject::Tensor(*id), RecordKind::Tensor, *id, row);
+        });
+        self.manifests.par_iter().for_each(|(id, row)| {
+            self.check_record(Subject::Manifest(*id), RecordKind::Manifest, *id, row);
+        });
+        for (sequence, row) in &self.changes {
+            // Its row does not tell its id: the header does, and the next record's chain.
+            match self.header(row) {
+                Ok(header) => {
+                    let subject = Subject::Change(*sequence);
+                    self.check_record(subject, RecordKind::Change, header.content_id, row);
+                }
+                Err(message) => {
+                    self.hurt(Subject::Change(*sequence), message);
+                    self.done(row.len);
+                }
+            }
+        }
+    }
+
+    /// The header that a row leads to.
+    pub(super) fn header(&self, row: &RecordRow) -> Result<RecordHeader, String> {
+        let bytes = self.container.bytes(row.offset, RECORD_HEADER_LEN as u64);
+        let bytes = bytes.map_err(|error| error.to_string())?;
+        RecordHeader::decode(bytes).map_err(|error| error.to_string())
+    }
+
+    fn check_record(&self, subject: Subject, kind: RecordKind, id: ContentId, row: &RecordRow) {
+        match self.snapshot.open_record(kind, id, row) {
+            Err(error) => self.hurt(subject, reason(error)),
+            Ok(record) => {
+                record.chunk_faults().into_iter().for_each(|fault| self.hurt(subject, fault));
+                self.check_header(subject, row, record.header());
+                let mut used = 0u16;
+                for entry in record.chunks() {
+                    used |= 1u16.checked_shl(entry.encoding.into()).unwrap_or(0);
+                    match Encoding::from_code(entry.encoding) {
+                        None => self.hurt(subject, format!("encoding {}", entry.encoding)),
+                        Some(encoding) if encoding.needs_base() && row.base_id.is_none() => {
+                            self.hurt(subject, "a delta without a base");
+                        }
+                        Some(_) => {}
+                    }
+                }
+                if used != row.encodings {
+                    let message =
+                        format!("the catalogue says encodings {:#x}, not {used:#x}", row.encodings);
+                    self.note(subject, message);
+                }
+            }
+        }
+        self.done(row.len);
+    }
+
+    fn check_header(&self, subject: Subject, row: &RecordRow, header: &RecordHeader) {
+        let store_id = self.container.superblock().store_id;
+        if !store_id.starts_with(&header.store_tag) {
+            self.note(subject, format!("it is of another store ({:02x?})", header.store_tag));
+        }
+        let last = self.snapshot.sequence();
+        if header.sequence == 0 || header.sequence > last {
+            self.note(subject, format!("written by commit {} of {last}", header.sequence));
+        }
+        let payload = row.offset.saturating_add(u64::from(header.payload_offset));
+        if !payload.is_multiple_of(PAYLOAD_ALIGN) {
+            self.note(subject, format!("its payload begins at {payload}, not a multiple of 64"));
+        }
+    }
+
+    /// Every base is there and is one step shallower and as long as what stands on it.
+    pub(super) fn check_bases(&self) {
+        for (id, row) in self.tensors.iter().filter(|(_, row)| !row.base_id.is_none()) {
+            let subject = Subject::Tensor(*id);
+            let base_id = row.base_id;
+            match self.tensors.get(&base_id) {
+                None => self.hurt(subject, format!("its base {base_id} is missing")),
+                Some(base) => {
+                    let found = (base.depth.checked_add(1), base.raw_len);
+                    if found != (Some(row.depth), row.raw_len) {
+                        let message = format!(
+                            "depth {} and {} bytes, its base {base_id} has {} and {}",
+                            row.depth, row.raw_len, base.depth, base.raw_len
+                        );
+                        self.hurt(subject, message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Decodes and hashes every tensor. What stands on damage is not decoded: it is known.
+    pub(super) fn check_content_ids(&self) {
+        let mut levels: BTreeMap<u8, Vec<(ContentId, &RecordRow)>> = BTreeMap::new();
+        for (id, row) in &self.tensors {
+            levels.entry(row.depth).or_default().push((*id, row));
+        }
+        // What is hurt by itself, and what stands on it, from the roots upwards.
+        let mut hurt: HashSet<ContentId> = HashSet::new();
+        for (_, mut tensors) in levels {
+            let own = self.hurt_subjects();
+            let (bad, good): (Vec<_>, Vec<_>) = tensors.drain(..).partition(|(id, row)| {
+                own.contains(&Subject::Tensor(*id)) || hurt.contains(&row.base_id)
+            });
+            for (id, row) in bad {
+                hurt.insert(id);
+                self.done(row.raw_len);
+            }
+            let mut good = good;
+            good.sort_unstable_by_key(|(_, row)| row.offset);
+            good.par_iter().for_each(|(id, row)| self.check_content_id(*id, row));
+            let own = self.hurt_subjects();
+            let failed = good.iter().map(|(id, _)| *id);
+            hurt.extend(failed.filter(|id| own.contains(&Subject::Tensor(*id))));
+        }
+    }
+
+    fn check_content_id(&self, id: ContentId, row: &RecordRow) {
+        match self.hash(id, row) {
+            Ok(found) if found == id => {}
+            Ok(found) => self.hurt(Subject::Tensor(id), format!("its content hashes to {found}")),
+            Err(message) => self.hurt(Subject::Tensor(id), message),
+        }
+    }
+
+    fn hash(&self, id: ContentId, row: &RecordRow) -> Result<ContentId, String> {
+        let chain = self.snapshot.open_chain(id, row.clone()).map_err(reason)?;
+        let mut hasher = blake3::Hasher::new();
+        if let Some(bytes) = chain.record().raw_bytes() {
+            for piece in bytes.chunks((16 * PIECE_LEN) as usize) {
+                hasher.update_rayon(piece);
+                self.done(piece.len() as u64);
+            }
+            return Ok(hasher.finalize().into());
+        }
+        let piece_len = PIECE_LEN.max(chain.record().header().chunk_len());
+        let mut piece = vec![0; piece_len.min(chain.raw_len()) as usize];
+        let mut start = 0;
+        while start < chain.raw_len() {
+            let len = piece_len.min(chain.raw_len() - start);
+            let part = piece.get_mut(..len as usize).unwrap_or_default();
+            chain.read_unchecked(start, part).map_err(reason)?;
+            hasher.update(part);
+            self.done(len);
+            start += len;
+        }
+        Ok(hasher.finalize().into())
+    }
+}
