@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cat, completions, demo, export, import, init, log, ls, rm, show};
+use crate::commands::{
+    cat, completions, demo, dump, export, import, init, log, ls, rm, show, stat, verify,
+};
 
 const START: &str = "\
 Start with:
@@ -46,6 +48,12 @@ pub enum Command {
     Log(log::Arguments),
     /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
+    /// Show how much is in a store, and what it takes
+    Stat(stat::Arguments),
+    /// Check that a store is intact
+    Verify(verify::Arguments),
+    /// Show the structures of a store's file
+    Dump(dump::Arguments),
     /// See it work on real models
     Demo(demo::Arguments),
     /// Print a completion script for a shell

@@ -11,15 +11,24 @@ pub struct Progress(ProgressBar);
 impl Progress {
     /// A bar up to `bytes`, headed by `what`.
     pub fn new(what: impl Into<String>, bytes: u64) -> Self {
+        let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}";
+        Self::with(what.into(), Some(bytes), template)
+    }
+
+    /// A count of bytes whose end is not known, headed by `what`.
+    pub fn unbounded(what: impl Into<String>) -> Self {
+        Self::with(what.into(), None, "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}")
+    }
+
+    fn with(what: String, bytes: Option<u64>, template: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             return Progress(ProgressBar::hidden());
         }
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
-        let template = "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta}";
+        let bar = ProgressBar::with_draw_target(bytes, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_message(crate::text::shown(&what.into()));
+        bar.set_message(crate::text::shown(&what));
         Progress(bar)
     }
 

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use mgit::interchange::{ModelFile, export_to_path};
 use mgit::store::ImportReport;
+use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{How, NewModel, Snapshot, Store, Tensor, TensorView};
 use serde_json::{Value, json};
 
 use super::log::Log;
+use super::verify::describe;
 use crate::demo_data::{DemoData, Member, prepare};
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
@@ -57,7 +59,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let heading = |text: &str| output.text(&format!("\n{}\n\n", output.paint(Ink::Name, text)));
 
     output.text(&format!(
-        "{} real models of three families go into one file, {}.\n",
+        "{} real models, and what derives from what, go into one file: {}\n",
         data.members.len(),
         path.display()
     ))?;
@@ -89,7 +91,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let same = output.paint(Ink::Good, &format!("{count} of {count} are the same"));
     output.text(&format!("  {same}, byte for byte: {bytes} bytes compared\n"))?;
 
-    heading("4. Read one tensor without a copy")?;
+    heading("4. Check every checksum, content id and reference (mgit-db verify)")?;
+    let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| {})?;
+    output.text(&indented(&describe(&report, output)))?;
+    if !report.is_clean() {
+        return Err(Failure::failed("damaged", "the new store is damaged: report this"));
+    }
+
+    heading("5. Read one tensor without a copy")?;
     let zero_copy = ZeroCopy::read(&store, &snapshot, &sizes.imported)?;
     output.text(&zero_copy.text())?;
 
@@ -104,6 +113,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "import_seconds": import_seconds,
         "export_seconds": export_seconds,
         "identical": true,
+        "verify": { "clean": report.is_clean(), "records": report.records, "bytes": report.bytes },
         "zero_copy": zero_copy.document(),
     });
     output.print(document, "")
@@ -155,8 +165,11 @@ impl<'d> Sizes<'d> {
         ]);
         for Imported { report, .. } in &self.imported {
             let plain = report.node.row.logical_bytes;
-            let parts =
-                [(report.deduplicated, "known"), (report.delta, "as deltas"), (report.raw, "raw")];
+            let parts = [
+                (report.deduplicated, "deduplicated"),
+                (report.delta, "as deltas"),
+                (report.raw, "raw"),
+            ];
             let parts = parts.iter().filter(|(count, _)| *count > 0);
             let parts: Vec<String> = parts.map(|(count, what)| format!("{count} {what}")).collect();
             table.row([
@@ -200,7 +213,7 @@ fn percent(part: u64, whole: u64) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().map(|line| format!("{}\n", format!("  {line}").trim_end())).collect()
 }
 
 /// Exports a model and compares every byte with the file it came from.

@@ -3,6 +3,7 @@
 pub mod cat;
 pub mod completions;
 pub mod demo;
+pub mod dump;
 pub mod export;
 pub mod import;
 pub mod init;
@@ -10,6 +11,8 @@ pub mod log;
 pub mod ls;
 pub mod rm;
 pub mod show;
+pub mod stat;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,9 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
+        Command::Stat(arguments) => stat::run(&arguments, output),
+        Command::Verify(arguments) => return verify::run(&arguments, output),
+        Command::Dump(arguments) => dump::run(&arguments, output),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }?;
