@@ -62,7 +62,8 @@ fn dtype_name(header: &RecordHeader) -> Option<String> {
 }
 
 fn superblock_document(superblock: &Superblock) -> Value {
-    let extent = |extent: &mgit::format::Extent| json!([extent.offset, extent.len]);
+    let extent =
+        |extent: &mgit::format::Extent| json!({ "offset": extent.offset, "len": extent.len });
     json!({
         "format_version": superblock.format_version,
         "state": format!("{:?}", superblock.state).to_lowercase(),
