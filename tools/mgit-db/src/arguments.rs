@@ -18,7 +18,7 @@ Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.";
 
 /// Keeps families of machine-learning models in one file.
 #[derive(Debug, Parser)]
-#[command(name = "mgit-db", version, after_help = START, disable_help_subcommand = true)]
+#[command(name = "mgit-db", version, after_help = START)]
 pub struct Arguments {
     /// Print one JSON document on standard output, and nothing else
     #[arg(long, global = true)]

@@ -63,7 +63,11 @@ impl Output {
             Ink::Good => "32",
             Ink::Bad => "31",
         };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     /// Prints the result: `document`'s keys behind the schema number, or `text`.

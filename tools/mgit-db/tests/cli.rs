@@ -166,6 +166,7 @@ fn export_gives_the_same_bytes() {
     sandbox.refused(&["export", "s", "nobody", "other"], 1);
     assert!(sandbox.refused(&["export", "s", "base", "no/such/file"], 1).contains("make it first"));
     assert!(sandbox.refused(&["export", "s", "base", "."], 1).contains("name a file"));
+    assert!(sandbox.refused(&["export", "s", "base", "./s"], 2).contains("the store itself"));
     let left: Vec<_> = files(&sandbox.path("")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(left, ["base.safetensors", "out.safetensors", "s", "tuned.safetensors"]);
 }
@@ -450,7 +451,7 @@ fn a_closed_pipe_is_quiet() {
         &["--help"],
     ];
     for arguments in cases {
-        let answer = sandbox.into_closed_pipe(arguments);
+        let answer = sandbox.run_with_closed_pipe(arguments);
         // As the shell tells of a program that the signal has ended.
         assert_eq!((answer.code, answer.stderr.as_str()), (Some(141), ""), "{arguments:?}");
     }

@@ -1,6 +1,7 @@
 //! `export`: a model as the files it was imported from.
 
 use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mgit::interchange::{export_to_path, export_to_stream};
@@ -42,9 +43,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             return Err(Failure::usage(message));
         }
     }
+    if is_same_file(&arguments.file, &arguments.store) {
+        let message = "the file to write is the store itself: name another file";
+        return Err(Failure::usage(message));
+    }
     let store = Store::open_read_only(&arguments.store)?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
     if to_stdout { to_stream(&model) } else { to_path(&model, &arguments.file, output) }
+}
+
+/// Whether both paths lead to one file, which an export would replace.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    identity(a).is_some_and(|a| Some(a) == identity(b))
 }
 
 fn bar(model: &Model) -> Progress {

@@ -102,7 +102,7 @@ impl Sandbox {
     }
 
     /// Runs with the reading end of the tool's output closed.
-    pub fn into_closed_pipe(&self, arguments: &[&str]) -> Answer {
+    pub fn run_with_closed_pipe(&self, arguments: &[&str]) -> Answer {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         answer(self.command(arguments).stdout(writer).output().unwrap())
