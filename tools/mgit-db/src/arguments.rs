@@ -1,0 +1,61 @@
+//! What may stand on the command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{
+    cat, completions, demo, dump, export, import, init, log, ls, rm, show, stat, verify,
+};
+
+const START: &str = "\
+Start with:
+  mgit-db demo                                         see it work on real models
+  mgit-db init family.mgit                             make a store
+  mgit-db import family.mgit base.safetensors --name base
+  mgit-db import family.mgit tuned.safetensors --name tuned --parent base
+
+MODEL is a name (its highest version), name@version, or a node id.
+Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.";
+
+/// Keeps families of machine-learning models in one file.
+#[derive(Debug, Parser)]
+#[command(name = "mgit-db", version, after_help = START)]
+pub struct Arguments {
+    /// Print one JSON document on standard output, and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, each in a file of its own.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an empty store
+    Init(init::Arguments),
+    /// Bring model files into a store
+    Import(import::Arguments),
+    /// Write a model as the files it was imported from
+    Export(export::Arguments),
+    /// Remove a model
+    Rm(rm::Arguments),
+    /// List the models
+    Ls(ls::Arguments),
+    /// Show a model and its tensors
+    Show(show::Arguments),
+    /// Draw the lineage graph, newest first
+    Log(log::Arguments),
+    /// Print a tensor: its bytes, or its first numbers
+    Cat(cat::Arguments),
+    /// Show how much is in a store, and what it takes
+    Stat(stat::Arguments),
+    /// Check that a store is intact
+    Verify(verify::Arguments),
+    /// Show the structures of a store's file
+    Dump(dump::Arguments),
+    /// See it work on real models
+    Demo(demo::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
+}

@@ -1,0 +1,85 @@
+//! `export`: a model as the files it was imported from.
+
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use mgit::interchange::{export_to_path, export_to_stream};
+use mgit::lineage::ModelRef;
+use mgit::{Model, Store};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::text::{shown, size};
+
+/// Write a model as the files it was imported from, byte for byte.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db export family.mgit tuned@2 tuned.safetensors
+  mgit-db export family.mgit llama llama-folder
+  mgit-db export family.mgit base - | sha256sum")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The model: name, name@version or node id
+    model: ModelRef,
+    /// The file to write (a folder for a sharded model), or - for standard output
+    file: PathBuf,
+}
+
+/// Writes the model's files.
+///
+/// # Errors
+///
+/// The model is not there or damaged; the files cannot be written.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let to_stdout = arguments.file == Path::new("-");
+    if to_stdout {
+        output.refuse_json("an export to standard output: name a file")?;
+        if io::stdout().is_terminal() {
+            let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
+            return Err(Failure::usage(message));
+        }
+    }
+    if is_same_file(&arguments.file, &arguments.store) {
+        let message = "the file to write is the store itself: name another file";
+        return Err(Failure::usage(message));
+    }
+    let store = Store::open_read_only(&arguments.store)?;
+    let model = store.snapshot()?.model(&arguments.model.to_string())?;
+    if to_stdout { to_stream(&model) } else { to_path(&model, &arguments.file, output) }
+}
+
+/// Whether both paths lead to one file, which an export would replace.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    identity(a).is_some_and(|a| Some(a) == identity(b))
+}
+
+fn bar(model: &Model) -> Progress {
+    Progress::new(format!("export {}", model.full_name()), model.node().row.logical_bytes)
+}
+
+fn to_stream(model: &Model) -> Result<(), Failure> {
+    let bar = bar(model);
+    let mut stdout = io::stdout().lock();
+    export_to_stream(model, &mut stdout, &|bytes| bar.advance(bytes))?;
+    io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))
+}
+
+fn to_path(model: &Model, path: &Path, output: &Output) -> Result<(), Failure> {
+    let bar = bar(model);
+    export_to_path(model, path, &|bytes| bar.advance(bytes))?;
+    drop(bar);
+    let bytes = model.node().row.logical_bytes;
+    let document = json!({
+        "model": model.full_name(),
+        "file": path.display().to_string(),
+        "logical_bytes": bytes,
+        "sharded": !model.manifest().index_name.is_empty(),
+    });
+    let path = shown(&path.display().to_string());
+    output.print(document, &format!("{} -> {path} ({})\n", model.full_name(), size(bytes)))
+}

@@ -1,0 +1,210 @@
+//! `import`: model files into a store.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mgit::interchange::ModelFile;
+use mgit::lineage::{ModelName, ModelRef};
+use mgit::store::ImportReport;
+use mgit::{How, NewModel, Store};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::text::{Side, Table, count, shown, size};
+
+/// Bring model files into a store.
+///
+/// Importing under a name that is there already makes its next version. Several files are
+/// successive versions, oldest first, each a transaction of its own.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db import family.mgit base.safetensors --name base
+  mgit-db import family.mgit step1.safetensors step2.safetensors --name tuned --parent base
+  mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other")]
+pub struct Arguments {
+    /// The store; `init` makes one
+    store: PathBuf,
+    /// A .safetensors file, or a sharded model: its folder or its *.index.json
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/'
+    #[arg(long)]
+    name: ModelName,
+    /// A model it was derived from; may be given several times
+    #[arg(long = "parent", value_name = "MODEL")]
+    parents: Vec<ModelRef>,
+    /// How it was derived from its parents [default: finetune]
+    #[arg(long, requires = "parents", value_parser = how_parser())]
+    how: Option<How>,
+    /// What kind of model it is, such as bert
+    #[arg(long)]
+    kind: Option<String>,
+    /// A piece of metadata: JSON where V reads as JSON, else text; may be given several times
+    #[arg(long = "meta", value_name = "K=V", value_parser = parse_metadata)]
+    metadata: Vec<(String, Value)>,
+}
+
+fn how_parser() -> impl TypedValueParser<Value = How> {
+    PossibleValuesParser::new(How::ALL.map(How::name)).try_map(|how| how.parse::<How>())
+}
+
+fn parse_metadata(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        None => Err("write KEY=VALUE".to_owned()),
+        Some(("", _)) => Err("the key before = is empty: write KEY=VALUE".to_owned()),
+        Some((key, value)) => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+            Ok((key.to_owned(), value))
+        }
+    }
+}
+
+/// Imports the files, one after the other.
+///
+/// # Errors
+///
+/// The first file that cannot be imported; those before it are in the store.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let metadata = metadata(&arguments.metadata)?;
+    // What can be seen to be wrong is refused before the first commit.
+    for file in &arguments.files {
+        file.metadata().map_err(|error| unreadable(file, &error))?;
+    }
+    let store = Store::open(&arguments.store)?;
+    let parents = parents(&store, &arguments.parents)?;
+    let how = arguments.how.unwrap_or_default();
+    let mut imported = Vec::new();
+    let mut documents = Vec::new();
+    for file in &arguments.files {
+        let report = import_file(&store, file, arguments, &parents, how, &metadata)
+            .map_err(|failure| with_imported(failure, &imported))?;
+        output.text(&describe(file, &report))?;
+        documents.push(document(file, &report));
+        imported.push(report.node.full_name());
+    }
+    output.print(json!({ "imported": documents }), "")
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::failed("file-not-found", format!("{file:?} does not exist: check the path"))
+        }
+        _ => Failure::io(format!("read {file:?}"), error),
+    }
+}
+
+/// Keys are given once.
+fn metadata(pairs: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
+    let mut metadata = Map::new();
+    for (key, value) in pairs {
+        if metadata.insert(key.clone(), value.clone()).is_some() {
+            return Err(Failure::usage(format!("--meta {key} is given twice: give it once")));
+        }
+    }
+    Ok(metadata)
+}
+
+/// The parents as they are now, by name and version: a parent of the same name must not become
+/// the version that is just being imported.
+fn parents(store: &Store, parents: &[ModelRef]) -> Result<Vec<String>, Failure> {
+    let snapshot = store.snapshot()?;
+    let graph = snapshot.graph();
+    parents.iter().map(|parent| Ok(graph.find(parent)?.full_name())).collect()
+}
+
+fn with_imported(failure: Failure, imported: &[String]) -> Failure {
+    match imported {
+        [] => failure,
+        imported => failure.and(&format!("already in the store: {}", imported.join(", "))),
+    }
+}
+
+fn import_file(
+    store: &Store,
+    path: &Path,
+    arguments: &Arguments,
+    parents: &[String],
+    how: How,
+    metadata: &Map<String, Value>,
+) -> Result<ImportReport, Failure> {
+    let file = ModelFile::open(path)?;
+    let bar = Progress::new(format!("import {}", path.display()), file.logical_bytes());
+    let progress = |bytes| bar.advance(bytes);
+    let mut model = NewModel::new(arguments.name.as_str()).file(&file).progress(&progress);
+    if let Some(kind) = &arguments.kind {
+        model = model.kind(kind);
+    }
+    for parent in parents {
+        model = model.parent(parent, how);
+    }
+    for (key, value) in metadata {
+        model = model.metadata(key, value.clone());
+    }
+    let mut transaction = store.begin_write()?;
+    let report = transaction.add_model(model)?;
+    transaction.commit()?;
+    Ok(report)
+}
+
+fn document(file: &Path, report: &ImportReport) -> Value {
+    let row = &report.node.row;
+    json!({
+        "file": file.display().to_string(),
+        "model": report.node.full_name(),
+        "id": report.node.id.to_string(),
+        "tensors": row.tensor_count,
+        "logical_bytes": row.logical_bytes,
+        "deduplicated": { "tensors": report.deduplicated, "bytes": report.deduplicated_bytes },
+        "delta": {
+            "tensors": report.delta,
+            "bytes": report.delta_bytes,
+            "stored_bytes": report.delta_stored_bytes,
+        },
+        "raw": { "tensors": report.raw, "bytes": report.raw_bytes },
+        "added_bytes": report.added_bytes,
+    })
+}
+
+fn describe(file: &Path, report: &ImportReport) -> String {
+    let row = &report.node.row;
+    let mut table =
+        Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Right), ("", Side::Left)]);
+    let mut line = |what: &str, tensors: u64, bytes: u64, more: String| {
+        if tensors > 0 {
+            table.row([what.to_owned(), count(tensors, "tensor"), size(bytes), more]);
+        }
+    };
+    line("deduplicated", report.deduplicated, report.deduplicated_bytes, String::new());
+    let stored = format!("as {}", size(report.delta_stored_bytes));
+    line("delta-coded", report.delta, report.delta_bytes, stored);
+    line("raw", report.raw, report.raw_bytes, String::new());
+    let added = size(report.added_bytes);
+    table.row(["added to the file".to_owned(), String::new(), added, String::new()]);
+    format!(
+        "{} <- {} ({}, {})\n{}",
+        report.node.full_name(),
+        shown(&file.display().to_string()),
+        count(row.tensor_count.into(), "tensor"),
+        size(row.logical_bytes),
+        table.lines("  ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_json_where_it_reads_as_json() {
+        let value = |text: &str| parse_metadata(text).map(|(_, value)| value);
+        assert_eq!(value("a=1.5"), Ok(json!(1.5)));
+        assert_eq!(value("a={\"b\":[true]}"), Ok(json!({ "b": [true] })));
+        assert_eq!(value("a=x=y"), Ok(json!("x=y")));
+        assert_eq!(value("a="), Ok(json!("")));
+        assert!(value("a").is_err() && value("=1").is_err());
+    }
+}

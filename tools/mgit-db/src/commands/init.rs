@@ -1,0 +1,34 @@
+//! `init`: an empty store.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::text::quoted;
+
+/// Make an empty store.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db init family.mgit")]
+pub struct Arguments {
+    /// The file to make; nothing may be there yet
+    store: PathBuf,
+}
+
+/// Makes the store.
+///
+/// # Errors
+///
+/// Those of [`Store::create`].
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    drop(Store::create(&arguments.store)?);
+    let store = arguments.store.display();
+    let text = format!(
+        "made {store}\n\
+         next: mgit-db import {} FILE.safetensors --name NAME\n",
+        quoted(&arguments.store)
+    );
+    output.print(json!({ "store": store.to_string() }), &text)
+}

@@ -1,0 +1,45 @@
+//! The commands: a file each, with its arguments and what it does.
+
+pub mod cat;
+pub mod completions;
+pub mod demo;
+pub mod dump;
+pub mod export;
+pub mod import;
+pub mod init;
+pub mod log;
+pub mod ls;
+pub mod rm;
+pub mod show;
+pub mod stat;
+pub mod verify;
+
+use std::process::ExitCode;
+
+use crate::arguments::Command;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Does what was asked.
+///
+/// # Errors
+///
+/// What the command answers when it cannot be done.
+pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Init(arguments) => init::run(&arguments, output),
+        Command::Import(arguments) => import::run(&arguments, output),
+        Command::Export(arguments) => export::run(&arguments, output),
+        Command::Rm(arguments) => rm::run(&arguments, output),
+        Command::Ls(arguments) => ls::run(&arguments, output),
+        Command::Show(arguments) => show::run(&arguments, output),
+        Command::Log(arguments) => log::run(&arguments, output),
+        Command::Cat(arguments) => cat::run(&arguments, output),
+        Command::Stat(arguments) => stat::run(&arguments, output),
+        Command::Verify(arguments) => return verify::run(&arguments, output),
+        Command::Dump(arguments) => dump::run(&arguments, output),
+        Command::Demo(arguments) => demo::run(&arguments, output),
+        Command::Completions(arguments) => completions::run(&arguments, output),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,120 @@
+//! `show`: one model and its tensors.
+
+use std::path::PathBuf;
+
+use mgit::lineage::ModelRef;
+use mgit::{Model, Store};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::family::{Family, Origin};
+use crate::output::{Ink, Output};
+use crate::text::{Side, Table, count, shown, size, timestamp};
+
+/// Show a model: its lineage, its metadata, and how each of its tensors is kept.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db show family.mgit tuned@2")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The model: name (its highest version), name@version or node id
+    model: ModelRef,
+}
+
+/// Shows the model.
+///
+/// # Errors
+///
+/// The model is not there or damaged.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let model = snapshot.model(&arguments.model.to_string())?;
+    let family = Family::read(&snapshot)?;
+    let origin = family.origin(model.node().id)?;
+    let metadata = model.metadata()?;
+
+    let mut text = facts(&model, &family, &origin, output);
+    for (key, value) in &metadata {
+        let value = match value {
+            Value::String(text) => shown(text),
+            value => shown(&value.to_string()),
+        };
+        text += &format!("  meta {} = {value}\n", shown(key));
+    }
+    let (tensors, table) = tensors(&model)?;
+    text.push('\n');
+    text += &table;
+
+    let manifest = model.manifest();
+    let mut document = family.json(model.node(), &origin);
+    if let Value::Object(keys) = &mut document {
+        keys.insert("metadata".to_owned(), Value::Object(metadata));
+        keys.insert("manifest".to_owned(), model.node().row.manifest.to_string().into());
+        let files: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
+        let sharded = !manifest.index_name.is_empty();
+        let files = if sharded { json!(files) } else { Value::Null };
+        keys.insert("shards".to_owned(), files);
+        keys.insert("tensors".to_owned(), tensors.into());
+    }
+    output.print(document, &text)
+}
+
+fn facts(model: &Model, family: &Family<'_>, origin: &Origin, output: &Output) -> String {
+    let row = &model.node().row;
+    let mut text = output.paint(Ink::Name, &model.full_name());
+    if !row.kind.is_empty() {
+        text += &format!(" ({})", shown(&row.kind));
+    }
+    let tensors = count(row.tensor_count.into(), "tensor");
+    text += &format!(": {tensors}, {}", size(row.logical_bytes));
+    let manifest = model.manifest();
+    if !manifest.index_name.is_empty() {
+        text += &format!(", {}", count(manifest.parts.len() as u64, "shard"));
+    }
+    text += &format!("\n  id {}\n  created {}\n", model.node().id, timestamp(row.created_ms));
+    for edge in &origin.parents {
+        text += &format!("  {} of {}\n", edge.how, family.full_name(edge.parent));
+    }
+    if let Some(previous) = origin.previous {
+        text += &format!("  next version of {}\n", family.full_name(previous));
+    }
+    text
+}
+
+fn tensors(model: &Model) -> Result<(Vec<Value>, String), Failure> {
+    let mut documents = Vec::new();
+    let mut table = Table::new(&[
+        ("TENSOR", Side::Left),
+        ("DTYPE", Side::Left),
+        ("SHAPE", Side::Left),
+        ("BYTES", Side::Right),
+        ("STORED", Side::Right),
+        ("ENCODING", Side::Left),
+        ("DEPTH", Side::Right),
+    ]);
+    for tensor in model.tensors() {
+        let stored = tensor.stored_as()?;
+        table.row([
+            tensor.name().to_owned(),
+            tensor.dtype().to_string(),
+            tensor.shape().to_string(),
+            tensor.byte_len().to_string(),
+            stored.stored_len.to_string(),
+            stored.encoding_names(),
+            stored.depth.to_string(),
+        ]);
+        documents.push(json!({
+            "name": tensor.name(),
+            "dtype": tensor.dtype().name(),
+            "shape": tensor.shape().dims(),
+            "bytes": tensor.byte_len(),
+            "stored_bytes": stored.stored_len,
+            "encoding": stored.encoding_names(),
+            "chain_depth": stored.depth,
+            "content_id": tensor.content_id().to_string(),
+            "base": stored.base.map(|base| base.to_string()),
+        }));
+    }
+    Ok((documents, table.lines("")))
+}

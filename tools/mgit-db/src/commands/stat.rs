@@ -1,0 +1,74 @@
+//! `stat`: how much is in a store, and what it takes.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::upkeep::{StoreStat, stat};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Output, json_float};
+use crate::text::{Side, Table, size};
+
+/// Show how much is in a store, and what it takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db stat family.mgit")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+}
+
+/// Measures the store.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let stat = stat(&store, &store.snapshot()?)?;
+    output.print(document(&stat), &describe(&stat))
+}
+
+fn document(stat: &StoreStat) -> Value {
+    json!({
+        "models": stat.models,
+        "tensors": stat.tensors,
+        "distinct_tensors": stat.distinct_tensors,
+        "hidden_tensors": stat.hidden_tensors,
+        "logical_bytes": stat.logical_bytes,
+        "stored_tensor_bytes": stat.stored_tensor_bytes,
+        "file_bytes": stat.file_bytes,
+        "allocated_bytes": stat.allocated_bytes,
+        "catalog_bytes": stat.catalog_bytes,
+        "free_bytes": stat.free_bytes,
+        "ratio": json_float(stat.ratio()),
+        "commits": stat.commits,
+        "oldest_reader": stat.oldest_reader,
+    })
+}
+
+fn describe(stat: &StoreStat) -> String {
+    let mut table = Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Left)]);
+    let mut line = |what: &str, value: String, more: &str| {
+        table.row([what.to_owned(), value, more.to_owned()]);
+    };
+    line("models", stat.models.to_string(), "");
+    line("tensors", stat.tensors.to_string(), "of all models");
+    line("distinct tensors", stat.distinct_tensors.to_string(), "each kept once");
+    if stat.hidden_tensors > 0 {
+        line(
+            "hidden tensors",
+            stat.hidden_tensors.to_string(),
+            "of no model, but deltas need them",
+        );
+    }
+    line("plain files", size(stat.logical_bytes), "as they were imported");
+    line("stored tensors", size(stat.stored_tensor_bytes), "");
+    line("catalogue", size(stat.catalog_bytes), "");
+    line("free", size(stat.free_bytes), "used again by what comes next");
+    line("file", size(stat.file_bytes), "");
+    line("on the disk", size(stat.allocated_bytes), "");
+    line("ratio", format!("{:.2}", stat.ratio()), "plain files / file");
+    line("commits", stat.commits.to_string(), "");
+    table.lines("")
+}

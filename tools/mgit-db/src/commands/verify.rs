@@ -1,0 +1,97 @@
+//! `verify`: whether a store is intact, and which models are hurt where it is not.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mgit::Store;
+use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+use crate::progress::Progress;
+use crate::text::{count, shown, size};
+
+/// Check a store: every checksum, every content id, every reference.
+///
+/// Exit code 1 when anything is damaged; what is whole can still be exported.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db verify family.mgit
+  mgit-db verify --quick family.mgit")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// Look at checksums only
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Checks the store.
+///
+/// # Errors
+///
+/// The store cannot be opened.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let depth = if arguments.quick { VerifyDepth::Quick } else { VerifyDepth::Full };
+    let store = Store::open_read_only(&arguments.store)?;
+    let bar = Progress::unbounded(format!("verify {}", arguments.store.display()));
+    let report = verify(&store, &store.snapshot()?, depth, &|bytes| bar.advance(bytes))?;
+    drop(bar);
+    output.print(document(&report, depth), &describe(&report, output))?;
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn document(report: &VerifyReport, depth: VerifyDepth) -> Value {
+    let finding = |finding: &Finding| {
+        json!({
+            "subject": finding.subject,
+            "offset": finding.offset,
+            "message": finding.message,
+            "models": finding.models,
+        })
+    };
+    json!({
+        "clean": report.is_clean(),
+        "quick": depth == VerifyDepth::Quick,
+        "models": report.models,
+        "records": report.records,
+        "bytes": report.bytes,
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "whole_models": report.whole_models,
+        "hurt_models": report.hurt_models,
+    })
+}
+
+/// What was looked at and found.
+pub fn describe(report: &VerifyReport, output: &Output) -> String {
+    let looked = format!(
+        "checked {}, {}, {}",
+        count(report.models, "model"),
+        count(report.records, "record"),
+        size(report.bytes)
+    );
+    if report.is_clean() {
+        return format!("{looked}: {}\n", output.paint(Ink::Good, "no damage"));
+    }
+    let findings = count(report.findings.len() as u64, "finding");
+    let mut text = format!("{looked}: {}\n", output.paint(Ink::Bad, &findings));
+    for finding in &report.findings {
+        text += &format!("  {}", shown(&finding.subject));
+        if let Some(offset) = finding.offset {
+            text += &format!(" at byte {offset}");
+        }
+        text += &format!(": {}\n", shown(&finding.message));
+        if !finding.models.is_empty() {
+            text += &format!("    hurts {}\n", finding.models.join(", "));
+        }
+    }
+    let names = |names: &[String]| match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    text += &format!("hurt models: {}\n", names(&report.hurt_models));
+    text += &format!("whole models: {}\n", names(&report.whole_models));
+    text += "next: export the whole models, or restore the store from a copy\n";
+    text
+}

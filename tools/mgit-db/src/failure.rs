@@ -1,0 +1,167 @@
+//! Why a command does not do what it was asked: one type, with an exit code and a stable name.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use mgit::Error;
+use mgit::interchange::{ExportError, InterchangeError};
+use mgit::lineage::LineageError;
+
+/// A command that was not done.
+#[derive(Debug)]
+pub enum Failure {
+    /// The arguments make no sense together.
+    Usage {
+        /// What is wrong, and what to write instead.
+        message: String,
+    },
+    /// It was tried and failed.
+    Failed {
+        /// A stable name of the kind of failure.
+        code: &'static str,
+        /// What is wrong, and what to do next.
+        message: String,
+    },
+    /// Whoever read standard output has closed it: nobody is left to tell.
+    ClosedPipe,
+}
+
+impl Failure {
+    /// Arguments that make no sense together.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Failure::Usage { message: message.into() }
+    }
+
+    /// A failure of this code.
+    pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
+        Failure::Failed { code, message: message.into() }
+    }
+
+    /// A failure to write standard output.
+    pub fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
+            kind => Failure::failed(io_code(kind), format!("cannot write the output: {error}")),
+        }
+    }
+
+    /// A failure of the operating system to do `action`.
+    pub fn io(action: impl fmt::Display, error: &io::Error) -> Self {
+        Failure::failed(io_code(error.kind()), format!("cannot {action}: {error}"))
+    }
+
+    /// Says more, such as what was done before the failure.
+    pub fn and(self, more: &str) -> Self {
+        match self {
+            Failure::Failed { code, message } => {
+                Failure::Failed { code, message: format!("{message}; {more}") }
+            }
+            other => other,
+        }
+    }
+
+    /// The stable name of the kind of failure.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Failure::Usage { .. } => "usage",
+            Failure::Failed { code, .. } => code,
+            Failure::ClosedPipe => "closed-pipe",
+        }
+    }
+
+    /// 1 for a failure, 2 for wrong usage; a closed pipe ends as the signal would.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::Failed { .. } => 1,
+            Failure::Usage { .. } => 2,
+            Failure::ClosedPipe => 128 + 13,
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage { message } | Failure::Failed { message, .. } => f.write_str(message),
+            Failure::ClosedPipe => f.write_str("the reader of the output has closed it"),
+        }
+    }
+}
+
+fn io_code(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "file-not-found",
+        io::ErrorKind::StorageFull => "disk-full",
+        _ => "io",
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        // What the engine cannot know: the words of this command line.
+        let next = match &error {
+            Error::Lineage(LineageError::NoSuchModel { similar, .. }) if similar.is_empty() => {
+                ": `mgit-db ls` lists what is there"
+            }
+            Error::Container(mgit::container::ContainerError::NotAStore { .. }) => {
+                ": check the path, or make a store with `mgit-db init`"
+            }
+            Error::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+                ": name the store's file"
+            }
+            Error::AlreadyExists { .. } => ": name another path, or use what is there",
+            _ => "",
+        };
+        Failure::failed(error.code(), format!("{error}{next}"))
+    }
+}
+
+impl From<LineageError> for Failure {
+    fn from(error: LineageError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<InterchangeError> for Failure {
+    fn from(error: InterchangeError) -> Self {
+        let code = match &error {
+            InterchangeError::NotFound { .. } => "file-not-found",
+            error if error.is_malformed() => "malformed-file",
+            _ => "unreadable-file",
+        };
+        Failure::failed(code, error.to_string())
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Target { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                Failure::ClosedPipe
+            }
+            ExportError::Target { ref path, ref source } => {
+                let code = io_code(source.kind());
+                let path = path.display();
+                Failure::failed(
+                    code,
+                    match source.kind() {
+                        io::ErrorKind::NotFound => {
+                            format!("cannot write {path}: its folder does not exist: make it first")
+                        }
+                        io::ErrorKind::IsADirectory => {
+                            format!("cannot write {path}: it is a folder: name a file in it")
+                        }
+                        _ => error.to_string(),
+                    },
+                )
+            }
+            ExportError::NeedsFolder { .. } => Failure::failed("needs-folder", error.to_string()),
+            ExportError::FolderNotEmpty { .. } => {
+                Failure::failed("folder-not-empty", error.to_string())
+            }
+            error => Failure::failed("damaged", error.to_string()),
+        }
+    }
+}

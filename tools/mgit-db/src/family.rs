@@ -1,0 +1,90 @@
+//! The nodes of a snapshot with the names that their edges lead to.
+
+use std::collections::HashMap;
+
+use mgit::Snapshot;
+use mgit::lineage::{Edge, Node, NodeId};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::text::timestamp;
+
+/// Every node of a snapshot, by name and version.
+#[derive(Debug)]
+pub struct Family<'s> {
+    snapshot: &'s Snapshot,
+    nodes: Vec<Node>,
+    places: HashMap<NodeId, usize>,
+}
+
+/// What a node was made from.
+#[derive(Debug)]
+pub struct Origin {
+    /// The provenance edges, in order.
+    pub parents: Vec<Edge>,
+    /// The version before it.
+    pub previous: Option<NodeId>,
+}
+
+impl<'s> Family<'s> {
+    /// Reads every node.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn read(snapshot: &'s Snapshot) -> Result<Self, Failure> {
+        let nodes = snapshot.nodes()?;
+        let places = nodes.iter().enumerate().map(|(place, node)| (node.id, place)).collect();
+        Ok(Family { snapshot, nodes, places })
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The place of a node among the nodes.
+    pub fn place(&self, id: NodeId) -> Option<usize> {
+        self.places.get(&id).copied()
+    }
+
+    /// `name@version` of a node; its id, should it be missing.
+    pub fn full_name(&self, id: NodeId) -> String {
+        let node = self.place(id).and_then(|place| self.nodes.get(place));
+        node.map_or_else(|| id.to_string(), Node::full_name)
+    }
+
+    /// The edges of a node.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn origin(&self, id: NodeId) -> Result<Origin, Failure> {
+        let graph = self.snapshot.graph();
+        Ok(Origin { parents: graph.parents(id)?, previous: graph.previous(id)? })
+    }
+
+    /// A node and its edges as JSON.
+    pub fn json(&self, node: &Node, origin: &Origin) -> Value {
+        let parent = |edge: &Edge| {
+            json!({
+                "model": self.full_name(edge.parent),
+                "id": edge.parent.to_string(),
+                "how": edge.how.name(),
+            })
+        };
+        json!({
+            "model": node.full_name(),
+            "name": node.row.name,
+            "version": node.row.version,
+            "id": node.id.to_string(),
+            "kind": if node.row.kind.is_empty() { Value::Null } else { json!(node.row.kind) },
+            "created": timestamp(node.row.created_ms),
+            "created_ms": node.row.created_ms,
+            "tensors": node.row.tensor_count,
+            "logical_bytes": node.row.logical_bytes,
+            "parents": origin.parents.iter().map(parent).collect::<Vec<_>>(),
+            "previous": origin.previous.map(|id| self.full_name(id)),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Where results go: text for people, or one JSON document for programs.
+//!
+//! Invariant: with `--json`, standard output gets exactly one document, whatever happens.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// The version of the documents' layout: raised when a key changes its meaning or goes.
+pub const SCHEMA: u64 = 1;
+
+/// How the user wants results.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+    colour: bool,
+}
+
+/// The colours in use.
+#[derive(Clone, Copy, Debug)]
+pub enum Ink {
+    /// Names of models.
+    Name,
+    /// What may be passed over.
+    Faint,
+    /// What is well.
+    Good,
+    /// What is damaged.
+    Bad,
+}
+
+impl Output {
+    /// Text, or JSON; colours only where a person looks who has not refused them.
+    pub fn new(json: bool) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Output { json, colour: !json && !refused && io::stdout().is_terminal() }
+    }
+
+    /// Whether results are JSON documents.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Refuses `--json` for a command whose result is bytes.
+    ///
+    /// # Errors
+    ///
+    /// Wrong usage.
+    pub fn refuse_json(&self, what: &str) -> Result<(), Failure> {
+        match self.json {
+            true => Err(Failure::usage(format!("--json does not go with {what}"))),
+            false => Ok(()),
+        }
+    }
+
+    /// `text` in a colour, where there are colours.
+    pub fn paint(&self, ink: Ink, text: &str) -> String {
+        let code = match ink {
+            Ink::Name => "1",
+            Ink::Faint => "2",
+            Ink::Good => "32",
+            Ink::Bad => "31",
+        };
+        if self.colour && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// Prints the result: `document`'s keys behind the schema number, or `text`.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written.
+    pub fn print(&self, document: Value, text: &str) -> Result<(), Failure> {
+        if self.json {
+            return write_stdout(&document_bytes(document));
+        }
+        write_stdout(text.as_bytes())
+    }
+
+    /// Prints a part of the text; nothing with `--json`.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written.
+    pub fn text(&self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { write_stdout(text.as_bytes()) }
+    }
+
+    /// Says why the command was not done.
+    pub fn print_failure(&self, failure: &Failure) {
+        if matches!(failure, Failure::ClosedPipe) {
+            return;
+        }
+        // There is nowhere left to report a failure to report.
+        if self.json {
+            let error = json!({ "code": failure.code(), "message": failure.to_string() });
+            let _ = write_stdout(&document_bytes(json!({ "error": error })));
+        } else {
+            let _ = writeln!(io::stderr(), "error: {failure}");
+            if matches!(failure, Failure::Usage { .. }) {
+                let _ = writeln!(io::stderr(), "\nFor more information, try '--help'.");
+            }
+        }
+    }
+}
+
+fn document_bytes(document: Value) -> Vec<u8> {
+    let mut keys = serde_json::Map::new();
+    keys.insert("schema".to_owned(), SCHEMA.into());
+    if let Value::Object(rest) = document {
+        keys.extend(rest);
+    }
+    format!("{:#}\n", Value::Object(keys)).into_bytes()
+}
+
+/// Writes bytes to standard output.
+///
+/// # Errors
+///
+/// Standard output cannot be written.
+pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(|error| Failure::stdout(&error))
+}
+
+/// A number for JSON, which has none for NaN and the infinities: these become strings.
+pub fn json_float(number: f64) -> Value {
+    match serde_json::Number::from_f64(number) {
+        Some(number) => Value::Number(number),
+        None if number.is_nan() => "NaN".into(),
+        None if number > 0.0 => "Infinity".into(),
+        None => "-Infinity".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_begin_with_the_schema() {
+        let bytes = document_bytes(json!({ "a": 1 }));
+        assert_eq!(String::from_utf8_lossy(&bytes), "{\n  \"schema\": 1,\n  \"a\": 1\n}\n");
+    }
+
+    #[test]
+    fn numbers_that_json_lacks_are_strings() {
+        assert_eq!(json_float(0.5), json!(0.5));
+        assert_eq!(json_float(f64::NAN), json!("NaN"));
+        assert_eq!(json_float(f64::INFINITY), json!("Infinity"));
+        assert_eq!(json_float(f64::NEG_INFINITY), json!("-Infinity"));
+    }
+}

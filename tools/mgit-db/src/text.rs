@@ -1,0 +1,177 @@
+//! Text for people: sizes, times, names, aligned columns.
+
+use std::path::Path;
+
+/// A size in the unit that fits, such as `1.24 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut units) = (bytes as f64 / 1024.0, UNITS.iter());
+    let mut unit = units.next().unwrap_or(&"");
+    // What would be rounded to 1024 goes to the next unit.
+    while value >= 1023.995
+        && let Some(next) = units.next()
+    {
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.2} {unit}")
+}
+
+/// `1 tensor`, `2 tensors`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A time in milliseconds since 1970, as `2024-05-31T08:15:00.123Z`.
+pub fn timestamp(ms: u64) -> String {
+    let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
+    // Years begin in March here, so that the leap day is the last of its year.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+/// A time for people, as `2024-05-31 08:15` (UTC).
+pub fn time(ms: u64) -> String {
+    timestamp(ms).get(..16).unwrap_or_default().replace('T', " ")
+}
+
+/// Text from a file, for a terminal: control characters are escaped, so that no file can move
+/// the cursor.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Marks that turn the direction of text are as bad as control characters.
+        let is_mark = matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}');
+        if character.is_control() || is_mark {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// On which side of its column a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// Rows in aligned columns.
+#[derive(Debug)]
+pub struct Table {
+    sides: Vec<Side>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table of these columns: heading and side. Without any heading there is no heading row.
+    pub fn new(columns: &[(&str, Side)]) -> Self {
+        let headings: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let has_headings = headings.iter().any(|heading| !heading.is_empty());
+        let sides = columns.iter().map(|(_, side)| *side).collect();
+        Table { sides, rows: if has_headings { vec![headings] } else { Vec::new() } }
+    }
+
+    /// Adds a row.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.map(|cell| shown(&cell)).into());
+    }
+
+    /// The lines, each with `indent` before it and without spaces at its end.
+    pub fn lines(&self, indent: &str) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
+        let mut lines = String::new();
+        for row in &self.rows {
+            let mut line = String::from(indent);
+            for ((cell, width), side) in row.iter().zip(&widths).zip(&self.sides) {
+                let width = *width;
+                match side {
+                    Side::Left => line.push_str(&format!("{cell:<width$}  ")),
+                    Side::Right => line.push_str(&format!("{cell:>width$}  ")),
+                }
+            }
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_fitting_units() {
+        let cases = [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1_300_000, "1.24 MiB"),
+            ((1 << 20) - 1, "1.00 MiB"),
+            (u64::MAX, "16.00 EiB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn times_follow_the_calendar() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(timestamp(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
+        assert_eq!(time(1_735_689_600_000), "2025-01-01 00:00");
+    }
+
+    #[test]
+    fn names_cannot_move_the_cursor() {
+        assert_eq!(shown("a\x1b[2J\nb\u{202e}é"), "a\\u{1b}[2J\\nb\\u{202e}é");
+    }
+
+    #[test]
+    fn paths_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("a/b-c.mgit")), "a/b-c.mgit");
+        assert_eq!(quoted(Path::new("it's here")), "'it'\\''s here'");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table =
+            Table::new(&[("NAME", Side::Left), ("SIZE", Side::Right), ("", Side::Left)]);
+        table.row(["a".into(), "10".into(), "x".into()]);
+        table.row(["long".into(), "1".into(), String::new()]);
+        assert_eq!(table.lines(" "), " NAME  SIZE\n a       10  x\n long     1\n");
+    }
+}
