@@ -19,7 +19,7 @@ use crate::format::{
     Operation, ProvenanceEdge, RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
 use crate::lineage::{Edge, Graph, GraphMut, How, ModelRef, NewNode, Node, NodeId, OnChildren};
-use crate::planning::{TensorKey, pair_tensors};
+use crate::planning::{CHAIN_DEPTH_MAX, TensorKey, pair_tensors};
 use crate::tensor::{ContentId, Dtype};
 
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
@@ -37,6 +37,8 @@ pub struct Transaction {
     freed: Vec<(Extent, ContentId)>,
     /// Memory for reading sources into, kept from batch to batch.
     pub(super) arena: Vec<u8>,
+    /// The longest delta chain that the model being added may make.
+    pub(super) chain_depth_max: u8,
 }
 
 /// What removing a model did.
@@ -115,6 +117,7 @@ impl Transaction {
             reserved: Vec::new(),
             freed: Vec::new(),
             arena: Vec::new(),
+            chain_depth_max: CHAIN_DEPTH_MAX,
         })
     }
 
@@ -324,6 +327,7 @@ impl Transaction {
             added_bytes: 0,
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
+        self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
         let ids = self.ingest(&incoming, &mut report, &progress)?;
         let manifest = self.hold_manifest(&model, &ids, &mut report)?;
         let new = NewNode {
