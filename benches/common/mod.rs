@@ -40,7 +40,7 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     took
 }
 
-fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
+pub fn median<T: PartialOrd + Copy>(mut values: Vec<T>) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).expect("no NaN among times"));
     values[values.len() / 2]
 }

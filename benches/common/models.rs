@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use mgit::interchange::{ModelFile, write_header};
+use mgit::store::ImportReport;
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
 /// A folder for one benchmark's files: under `MGIT_BENCH_FOLDER` where that is set, else where
@@ -122,6 +123,17 @@ impl Weights {
         }
     }
 
+    /// One more version that differs in one of 64 weights, anywhere, by the last few bits: late
+    /// training at a low precision, where most steps vanish.
+    pub fn step_sparsely(&mut self) {
+        for value in self.tensors.iter_mut().flat_map(|(_, _, values)| values) {
+            let bits = self.random.next();
+            if bits % 64 == 0 {
+                *value = f32::from_bits(value.to_bits() ^ (bits >> 6 & 0xfff) as u32);
+            }
+        }
+    }
+
     pub fn write(&self, path: &Path) {
         let shapes: Vec<Shape> =
             self.tensors.iter().map(|(_, shape, _)| Shape::new(shape).expect("a shape")).collect();
@@ -139,14 +151,20 @@ impl Weights {
 }
 
 /// Imports a file; gives the report back.
-pub fn import(
+pub fn import(store: &Store, file: &Path, name: &str, parent: Option<&str>) -> ImportReport {
+    import_as(store, file, name, parent, |model| model)
+}
+
+/// Imports a file as a model that `change` has changed.
+pub fn import_as(
     store: &Store,
     file: &Path,
     name: &str,
     parent: Option<&str>,
-) -> mgit::store::ImportReport {
+    change: impl for<'m> FnOnce(NewModel<'m>) -> NewModel<'m>,
+) -> ImportReport {
     let file = ModelFile::open(file).expect("a model file");
-    let mut model = NewModel::new(name).file(&file);
+    let mut model = change(NewModel::new(name).file(&file));
     if let Some(parent) = parent {
         model = model.parent(parent, How::FineTune);
     }

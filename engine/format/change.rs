@@ -115,6 +115,32 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// Found by the fuzz target `change_record`: without serde_json's `float_roundtrip` a number
+    /// of the user's metadata came back as its neighbour.
+    #[test]
+    fn numbers_of_the_metadata_come_back_to_the_last_bit() {
+        for number in [118_446_744_073_709_551_615.0, 1.184_467_440_737_095_5e20, 0.1, 5e-324f64] {
+            let change = ChangeRecord {
+                sequence: 1,
+                time_ms: 1,
+                previous: String::new(),
+                operations: vec![Operation::AddNode {
+                    id: "00".into(),
+                    name: "base".into(),
+                    version: 1,
+                    kind: String::new(),
+                    created_ms: 1,
+                    manifest: "11".into(),
+                    logical_bytes: 0,
+                    previous: None,
+                    parents: Vec::new(),
+                    metadata: serde_json::Map::from_iter([("k".to_owned(), number.into())]),
+                }],
+            };
+            assert_eq!(ChangeRecord::decode(&change.encode().unwrap()), Ok(change));
+        }
+    }
+
     #[test]
     fn round_trip() {
         let change = ChangeRecord {

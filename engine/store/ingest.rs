@@ -20,7 +20,7 @@ use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
 use crate::format::{ChunkEntry, RecordKind};
-use crate::planning::{BASES_TRIED_MAX, CHAIN_DEPTH_MAX};
+use crate::planning::BASES_TRIED_MAX;
 use crate::tensor::ContentId;
 
 /// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
@@ -267,7 +267,7 @@ impl Transaction {
             };
             let mut base = *base;
             // A chain that is as long as it may be starts again at its root.
-            if row.depth >= CHAIN_DEPTH_MAX {
+            if row.depth >= self.chain_depth_max {
                 let chain = Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row)?;
                 let Some(root) = chain.records().last() else { continue };
                 base = root.header().content_id;

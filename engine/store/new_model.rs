@@ -111,6 +111,7 @@ pub struct NewModel<'a> {
     pub(super) parts: Vec<NewPart<'a>>,
     pub(super) logical_bytes: Option<u64>,
     pub(super) progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    pub(super) chain_depth_max: Option<u8>,
 }
 
 impl fmt::Debug for NewModel<'_> {
@@ -170,6 +171,16 @@ impl<'a> NewModel<'a> {
     /// Says how many bytes the model's files have; otherwise the sum of its tensors counts.
     pub fn logical_bytes(mut self, bytes: u64) -> Self {
         self.logical_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds the delta chains of this model's tensors by another depth than
+    /// [`CHAIN_DEPTH_MAX`](crate::planning::CHAIN_DEPTH_MAX), at most
+    /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT). Only there so that the benchmark
+    /// `chain` can measure the bound; not a part of the API.
+    #[doc(hidden)]
+    pub fn chain_depth_max(mut self, depth: u8) -> Self {
+        self.chain_depth_max = Some(depth.min(crate::format::CHAIN_DEPTH_LIMIT));
         self
     }
 

@@ -19,7 +19,7 @@ use crate::format::{
     RecordKind,
 };
 use crate::lineage::{Edge, Graph, GraphMut, How, ModelRef, NewNode, Node, NodeId, OnChildren};
-use crate::planning::{TensorKey, pair_tensors};
+use crate::planning::{CHAIN_DEPTH_MAX, TensorKey, pair_tensors};
 use crate::tensor::ContentId;
 
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
@@ -39,6 +39,8 @@ pub struct Transaction {
     broken: bool,
     /// Memory for reading sources into, kept from batch to batch.
     pub(super) arena: Vec<u8>,
+    /// The longest delta chain that the model being added may make.
+    pub(super) chain_depth_max: u8,
 }
 
 /// What removing a model did.
@@ -78,6 +80,7 @@ impl Transaction {
             freed: Vec::new(),
             broken: false,
             arena: Vec::new(),
+            chain_depth_max: CHAIN_DEPTH_MAX,
         })
     }
 
@@ -202,6 +205,7 @@ impl Transaction {
             added_bytes: 0,
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
+        self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
         let manifest = self.change(|this| {
             let ids = this.ingest(&incoming, &mut report, &progress)?;
             let manifest = this.hold_manifest(&model, &ids, &mut report)?;
