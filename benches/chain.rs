@@ -21,7 +21,8 @@ fn main() {
         return;
     }
     let folder = models::scratch();
-    let series: [(&str, fn(&mut models::Weights)); 2] = [
+    type Step = fn(&mut models::Weights);
+    let series: [(&str, Step); 2] = [
         ("generated: a root and 12 fine-tunes", models::Weights::fine_tune),
         ("generated: a root and 12 sparse steps", models::Weights::step_sparsely),
     ];

@@ -128,7 +128,7 @@ impl Weights {
     pub fn step_sparsely(&mut self) {
         for value in self.tensors.iter_mut().flat_map(|(_, _, values)| values) {
             let bits = self.random.next();
-            if bits % 64 == 0 {
+            if bits.is_multiple_of(64) {
                 *value = f32::from_bits(value.to_bits() ^ (bits >> 6 & 0xfff) as u32);
             }
         }

@@ -1,0 +1,145 @@
+//! Promise: files written by every released version, and by every step on the way to one, open
+//! and give back the bytes that went in.
+//!
+//! `tests/golden/NAME.mgit` is a store, `tests/golden/NAME.txt` lists what it must contain: for
+//! every model `name@version`, its parents, and the BLAKE3 hash of its exported file. A new golden
+//! store is made by `MGIT_GOLDEN=NAME cargo test --test compat make_golden -- --ignored`, and is
+//! never changed afterwards.
+
+#![allow(missing_docs)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mgit::interchange::export_to_stream;
+use mgit::upkeep::{VerifyDepth, verify};
+use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// What a store contains, as the text beside a golden store.
+fn contents(store: &Store) -> String {
+    let snapshot = store.snapshot().unwrap();
+    let mut text = String::new();
+    for node in snapshot.nodes().unwrap() {
+        let mut file = Vec::new();
+        let parents = snapshot.graph().parents(node.id).unwrap();
+        let model = snapshot.model_of(node).unwrap();
+        export_to_stream(&model, &mut file, &|_| ()).unwrap();
+        write!(text, "{} {}", model.full_name(), ContentId::of(&file)).unwrap();
+        for edge in parents {
+            let parent = snapshot.graph().expect(edge.parent).unwrap().full_name();
+            write!(text, " {}:{parent}", edge.how).unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn golden_stores_open_read_only_and_contain_what_they_must() {
+    let mut seen = 0;
+    for entry in fs::read_dir(golden()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "mgit") {
+            continue;
+        }
+        seen += 1;
+        let before = fs::read(&path).unwrap();
+        let store = Store::open_read_only(&path).unwrap();
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+        assert_eq!(contents(&store), expected, "{}", path.display());
+        let snapshot = store.snapshot().unwrap();
+        let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+        assert!(report.is_clean(), "{}: {:?}", path.display(), report.findings);
+        assert_eq!(fs::read(&path).unwrap(), before, "{}", path.display());
+    }
+    assert!(seen > 0, "no golden store in {}", golden().display());
+}
+
+#[test]
+fn golden_stores_can_be_written_to() {
+    for entry in fs::read_dir(golden()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "mgit") {
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy.mgit");
+        fs::copy(&path, &copy).unwrap();
+        let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
+        let store = Store::open(&copy).unwrap();
+        let mut transaction = store.begin_write().unwrap();
+        let bytes = [7; 4096];
+        let tensor = NewTensor::from_bytes("w", Dtype::U8, Shape::new(&[4096]).unwrap(), &bytes);
+        transaction.add_model(NewModel::new("zz-new").tensor(tensor)).unwrap();
+        transaction.commit().unwrap();
+        let now = contents(&store);
+        assert!(now.starts_with(&expected), "{}:\n{now}", path.display());
+        assert_eq!(now.lines().count(), expected.lines().count() + 1);
+    }
+}
+
+/// Seeded weights of a size that optimisers leave.
+fn weights(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut unit = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    (0..len).map(|_| (unit() + unit() + unit()) * 0.05).collect()
+}
+
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_golden() {
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    let base = weights(6000, 1);
+    let step = weights(6000, 2);
+    let tuned: Vec<f32> = base.iter().zip(&step).map(|(base, step)| base + step * 1e-3).collect();
+    let again: Vec<f32> = tuned.iter().zip(&step).map(|(base, step)| base + step * 1e-4).collect();
+    let pruned: Vec<f32> =
+        tuned.iter().map(|w| if w.abs() < 0.01 { 0.0f32.copysign(*w) } else { *w }).collect();
+    let half = |values: &[f32]| -> Vec<u8> {
+        values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
+    };
+    let models: [(&str, &[(&str, How)], &[f32]); 5] = [
+        ("family/base", &[], &base),
+        ("family/tuned", &[("family/base", How::FineTune)], &tuned),
+        ("family/tuned", &[("family/base", How::FineTune)], &again),
+        ("family/pruned", &[("family/tuned@1", How::Prune)], &pruned),
+        ("gone", &[("family/base", How::Other)], &step),
+    ];
+    for (name, parents, values) in models {
+        let shape = |dims: &[u64]| Shape::new(dims).unwrap();
+        let (bytes, halves) = (mgit::bytemuck::cast_slice(values), half(values));
+        let mut model = NewModel::new(name)
+            .kind("toy")
+            .metadata("note", "golden")
+            .tensor(NewTensor::from_bytes("w", Dtype::F32, shape(&[60, 100]), bytes))
+            .tensor(NewTensor::from_bytes("h", Dtype::Bf16, shape(&[6000]), &halves))
+            .tensor(NewTensor::from_bytes("ids", Dtype::I64, shape(&[3]), &bytes[..24]))
+            .tensor(NewTensor::from_bytes("none", Dtype::F16, shape(&[0, 4]), &[]))
+            .tensor(NewTensor::from_bytes(
+                "odd",
+                Dtype::from_name("F128"),
+                shape(&[]),
+                &bytes[..5],
+            ));
+        for (parent, how) in parents {
+            model = model.parent(*parent, *how);
+        }
+        let mut transaction = store.begin_write().unwrap();
+        transaction.add_model(model).unwrap();
+        transaction.commit().unwrap();
+    }
+    let mut transaction = store.begin_write().unwrap();
+    transaction.remove_model("gone", mgit::OnChildren::Refuse).unwrap();
+    transaction.commit().unwrap();
+    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
