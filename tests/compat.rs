@@ -108,7 +108,8 @@ fn make_golden() {
     let half = |values: &[f32]| -> Vec<u8> {
         values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
     };
-    let models: [(&str, &[(&str, How)], &[f32]); 5] = [
+    type Golden<'a> = (&'a str, &'a [(&'a str, How)], &'a [f32]);
+    let models: [Golden<'_>; 5] = [
         ("family/base", &[], &base),
         ("family/tuned", &[("family/base", How::FineTune)], &tuned),
         ("family/tuned", &[("family/base", How::FineTune)], &again),
