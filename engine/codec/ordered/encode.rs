@@ -6,6 +6,7 @@ use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS,
 };
 use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
+use super::refine::refine;
 use super::symbols::split;
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
@@ -21,7 +22,7 @@ const CONTEXT_ELEMENTS: usize = 2048;
 const SCALE_JUMP_MAX: i32 = 126;
 
 /// A chunk as elements of parent and child.
-struct Elements {
+pub(super) struct Elements {
     layout: FloatLayout,
     parents: Vec<u32>,
     children: Vec<u32>,
@@ -29,7 +30,7 @@ struct Elements {
 }
 
 /// One block of a chunk.
-struct Block<'e> {
+pub(super) struct Block<'e> {
     layout: FloatLayout,
     parents: &'e [u32],
     children: &'e [u32],
@@ -46,7 +47,7 @@ impl Elements {
         Elements { layout, parents, children, steps }
     }
 
-    fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
         let parts = self.parents.chunks(BLOCK_LEN).zip(self.children.chunks(BLOCK_LEN));
         parts.zip(self.steps.chunks(BLOCK_LEN)).map(|((parents, children), steps)| Block {
             layout: self.layout,
@@ -121,6 +122,15 @@ impl Function {
 impl Block<'_> {
     fn elements(&self) -> impl Iterator<Item = ((&u32, &u32), &i64)> {
         self.parents.iter().zip(self.children).zip(self.steps)
+    }
+
+    /// Exponent and symbol of every element, as steps of a scale are coded.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = (i32, u8)> {
+        self.elements().map(|((parent, child), step)| {
+            let zeroed = Self::is_zeroed(self.layout, *parent, *child);
+            let symbol = if zeroed { ZEROED } else { split(*step).0 };
+            (self.layout.exponent(*parent), symbol)
+        })
     }
 
     fn is_unchanged(&self) -> bool {
@@ -285,7 +295,11 @@ fn symbols(
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     let elements = Elements::new(layout, chunk, base);
-    let (classes, function) = classify(&elements);
+    let (mut classes, function) = classify(&elements);
+    let (size_low, _) = choose_contexts(&elements, &classes);
+    if layout.bytes == 2 {
+        refine(&elements, &mut classes, size_low);
+    }
     let (context_low, context_shift) = choose_contexts(&elements, &classes);
     let first_scale = classes.iter().find_map(|class| match class {
         BlockClass::Scale(scale) => Some(*scale),

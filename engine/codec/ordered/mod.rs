@@ -18,6 +18,7 @@ mod encode;
 mod floats;
 mod model;
 mod rans;
+mod refine;
 mod symbols;
 
 pub(super) use decode::decode;
