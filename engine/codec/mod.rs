@@ -11,11 +11,18 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod lane;
 mod lz4;
+mod ordered;
 mod planes;
 mod xor_lz4;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
+
+pub use lane::Lane;
 
 /// How a chunk is stored. The number is its code in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,12 +37,19 @@ pub enum Encoding {
     Lz4 = 2,
     /// XOR with the base, split into byte planes, each plane an LZ4 block.
     XorPlanesLz4 = 3,
+    /// Steps between floats, under contexts of their predicted size.
+    Ordered = 4,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 4] =
-        [Encoding::Raw, Encoding::Unchanged, Encoding::Lz4, Encoding::XorPlanesLz4];
+    pub const ALL: [Encoding; 5] = [
+        Encoding::Raw,
+        Encoding::Unchanged,
+        Encoding::Lz4,
+        Encoding::XorPlanesLz4,
+        Encoding::Ordered,
+    ];
 
     /// The code in the file.
     pub fn code(self) -> u16 {
@@ -49,7 +63,7 @@ impl Encoding {
 
     /// Whether decoding starts from the base's bytes.
     pub fn needs_base(self) -> bool {
-        matches!(self, Encoding::Unchanged | Encoding::XorPlanesLz4)
+        matches!(self, Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered)
     }
 
     /// The name, for people.
@@ -59,6 +73,7 @@ impl Encoding {
             Encoding::Unchanged => "unchanged",
             Encoding::Lz4 => "lz4",
             Encoding::XorPlanesLz4 => "xor-lz4",
+            Encoding::Ordered => "ordered",
         }
     }
 }
@@ -81,27 +96,45 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
+/// A float chunk shorter than this is tried both ways: the tables of the conditioned difference
+/// may not pay there.
+const SHORT_CHUNK_BYTES: usize = 1 << 15;
+
 /// Encodes `chunk` the smallest way against `base` and appends it to `out`.
 ///
-/// `lane` is the width in bytes of the numbers in the chunk (1, 2, 4 or 8). A base of another
-/// length than the chunk is not used. Cost: a few passes over the chunk; scratch memory of about
-/// twice the chunk.
-pub fn encode_delta(lane: usize, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) -> Encoding {
-    if base.len() != chunk.len() {
-        out.extend_from_slice(chunk);
-        return Encoding::Raw;
-    }
-    if chunk == base {
-        return Encoding::Unchanged;
-    }
+/// A base of another length than the chunk is not used. Cost: a few passes over the chunk;
+/// scratch memory of a few times the chunk.
+pub fn encode_delta(lane: Lane, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) -> Encoding {
     let start = out.len();
-    xor_lz4::encode(lane, chunk, base, out);
-    if out.len() - start < chunk.len() {
-        return Encoding::XorPlanesLz4;
+    let mut best = Encoding::Raw;
+    let mut best_len = chunk.len();
+    if base.len() == chunk.len() {
+        if chunk == base {
+            return Encoding::Unchanged;
+        }
+        let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
+        if let Some(layout) = float {
+            ordered::encode(layout, chunk, base, out);
+            if out.len() - start < best_len {
+                (best, best_len) = (Encoding::Ordered, out.len() - start);
+            }
+        }
+        if float.is_none() || best == Encoding::Raw || chunk.len() < SHORT_CHUNK_BYTES {
+            let mut other = Vec::new();
+            xor_lz4::encode(lane.width(), chunk, base, &mut other);
+            if other.len() < best_len {
+                out.truncate(start);
+                out.extend_from_slice(&other);
+                (best, best_len) = (Encoding::XorPlanesLz4, other.len());
+            }
+        }
     }
-    out.truncate(start);
-    out.extend_from_slice(chunk);
-    Encoding::Raw
+    if best == Encoding::Raw {
+        out.truncate(start);
+        out.extend_from_slice(chunk);
+    }
+    debug_assert_eq!(out.len() - start, best_len);
+    best
 }
 
 /// Encodes `chunk` as one LZ4 block where that is shorter, raw otherwise, and appends it to `out`.
@@ -125,7 +158,7 @@ pub fn encode_plain(chunk: &[u8], out: &mut Vec<u8>) -> Encoding {
 /// Bytes that are not such a chunk; `out` then holds unspecified bytes.
 pub fn decode(
     encoding: Encoding,
-    lane: usize,
+    lane: Lane,
     stored: &[u8],
     out: &mut [u8],
 ) -> Result<(), CodecError> {
@@ -139,7 +172,11 @@ pub fn decode(
             Err(format!("{} bytes stored for {}", stored.len(), out.len()))
         }
         Encoding::Lz4 => lz4::decode(stored, out),
-        Encoding::XorPlanesLz4 => xor_lz4::decode(lane, stored, out),
+        Encoding::XorPlanesLz4 => xor_lz4::decode(lane.width(), stored, out),
+        Encoding::Ordered => match lane.float() {
+            Some(layout) => ordered::decode(layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
     };
     result.map_err(|reason| CodecError { encoding, reason })
 }

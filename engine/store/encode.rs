@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::record::{Chain, Checks};
-use crate::codec::{self, Encoding};
+use crate::codec::{self, Encoding, Lane};
 use crate::format::{CHUNK_LOG2, ChunkEntry};
 
 /// Decoded length of a chunk that is written.
@@ -49,7 +49,7 @@ pub(super) fn raw_entries(bytes: &[u8]) -> Vec<ChunkEntry> {
 /// `bytes`, which begin at `start` of their tensor (a multiple of the chunk length), as
 /// differences from the content of `base`, on all cores.
 pub(super) fn delta_chunks(
-    lane: usize,
+    lane: Lane,
     bytes: &[u8],
     start: u64,
     base: &Chain<'_>,

@@ -19,6 +19,7 @@ use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
+use crate::codec::Lane;
 use crate::format::{ChunkEntry, RecordKind};
 use crate::planning::BASES_TRIED_MAX;
 use crate::tensor::ContentId;
@@ -222,7 +223,7 @@ impl Transaction {
         known.par_iter().try_for_each(Chain::check)?;
         let encoded: Vec<(EncodedChunks, Option<usize>)> = fresh
             .par_iter()
-            .map(|(tensor, _, bytes, chains)| encode_best(tensor.dtype.lane_bytes(), bytes, chains))
+            .map(|(tensor, _, bytes, chains)| encode_best(Lane::of(&tensor.dtype), bytes, chains))
             .collect::<Result<_>>()?;
         for ((tensor, id, bytes, chains), (chunks, best)) in fresh.iter().zip(encoded) {
             let base = best.and_then(|at| chains.get(at));
@@ -372,7 +373,7 @@ impl Transaction {
         let mut entries: Vec<ChunkEntry> = Vec::new();
         let mut stored_len = 0u64;
         let mut needs_base = false;
-        let lane = tensor.dtype.lane_bytes();
+        let lane = Lane::of(&tensor.dtype);
         let container = std::sync::Arc::clone(&self.shared_arc().container);
         for_slabs(tensor, arena, &mut |start, slab| {
             let now = raw_entries(slab);
@@ -430,7 +431,7 @@ fn for_slabs(
 
 /// The shortest way to store `bytes`: raw, or against one of the chains (then with its place).
 fn encode_best(
-    lane: usize,
+    lane: Lane,
     bytes: &[u8],
     chains: &[Chain<'_>],
 ) -> Result<(EncodedChunks, Option<usize>)> {
@@ -473,7 +474,7 @@ fn best_by_sample(
         };
         for (sum, chain) in stored.iter_mut().zip(chains) {
             chain.check()?;
-            let lane = tensor.dtype.lane_bytes();
+            let lane = Lane::of(&tensor.dtype);
             *sum += delta_chunks(lane, sample, start, chain)?.stored_len();
         }
     }

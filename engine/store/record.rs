@@ -6,7 +6,7 @@ use super::error::damaged;
 use super::open::{CheckedPlace, Shared};
 use super::{Error, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
-use crate::codec::{self, Encoding};
+use crate::codec::{self, Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{AlignedBuffer, ContentId, Dtype};
 
@@ -20,7 +20,7 @@ pub struct StoredRecord<'c> {
     /// Where each chunk's stored bytes begin in the payload.
     starts: Vec<u64>,
     payload: &'c [u8],
-    lane: usize,
+    lane: Lane,
 }
 
 impl<'c> StoredRecord<'c> {
@@ -79,7 +79,8 @@ impl<'c> StoredRecord<'c> {
             return Err(wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
         }
         let payload = bytes(row.offset + u64::from(header.payload_offset), header.stored_len)?;
-        let lane = Dtype::from_code(header.dtype_code).map_or(1, |dtype| dtype.lane_bytes());
+        let lane =
+            Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
         Ok(StoredRecord { shared, header, offset: row.offset, entries, starts, payload, lane })
     }
 

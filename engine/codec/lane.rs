@@ -1,0 +1,35 @@
+use super::ordered::FloatLayout;
+use crate::tensor::Dtype;
+
+/// The numbers that a chunk is made of, as far as a codec looks at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lane {
+    width: usize,
+    float: Option<FloatLayout>,
+}
+
+impl Lane {
+    /// Opaque bytes.
+    pub const BYTES: Lane = Lane { width: 1, float: None };
+
+    /// The numbers of a tensor of this type.
+    pub fn of(dtype: &Dtype) -> Self {
+        let float = match dtype {
+            Dtype::F16 => Some(FloatLayout::F16),
+            Dtype::Bf16 => Some(FloatLayout::BF16),
+            Dtype::F32 | Dtype::C64 => Some(FloatLayout::F32),
+            _ => None,
+        };
+        Lane { width: dtype.lane_bytes(), float }
+    }
+
+    /// Bytes a number: 1, 2, 4 or 8.
+    pub fn width(self) -> usize {
+        self.width
+    }
+
+    /// How its bits are laid out, when it is a float whose steps can be counted.
+    pub(super) fn float(self) -> Option<FloatLayout> {
+        self.float
+    }
+}

@@ -1,0 +1,119 @@
+//! Bits one after the other, the lowest of each byte first.
+
+/// Appends bits to a vector of bytes.
+#[derive(Debug, Default)]
+pub(super) struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits not yet in `bytes`, from the lowest up.
+    pending: u64,
+    count: u32,
+}
+
+impl BitWriter {
+    /// Appends the lowest `count` bits of `value`, at most 32; the others are zero.
+    #[inline]
+    pub(super) fn put(&mut self, value: u32, count: u32) {
+        self.pending |= u64::from(value) << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    /// Appends `value`, from 1, as Elias gamma code: its length in zeros, a one, its lower bits.
+    pub(super) fn put_gamma(&mut self, value: u32) {
+        let len = value.max(1).ilog2();
+        self.put(0, len);
+        self.put(1, 1);
+        self.put(value & !(1 << len), len);
+    }
+
+    /// The bytes; the last one is filled with zeros.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        while self.count > 0 {
+            self.bytes.push(self.pending as u8);
+            self.pending >>= 8;
+            self.count = self.count.saturating_sub(8);
+        }
+        self.bytes
+    }
+}
+
+/// Reads what [`BitWriter`] wrote. Past the end it reads zeros, and says so when asked.
+#[derive(Debug)]
+pub(super) struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// Bits read so far.
+    at: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        BitReader { bytes, at: 0 }
+    }
+
+    /// The next `count` bits, at most 32.
+    #[inline]
+    pub(super) fn take(&mut self, count: u32) -> u32 {
+        let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>()) {
+            Some(word) => u64::from_le_bytes(*word),
+            None => self.word_at_end(),
+        };
+        let value = (word >> (self.at % 8)) & ((1 << count) - 1);
+        self.at += count as usize;
+        value as u32
+    }
+
+    #[cold]
+    fn word_at_end(&self) -> u64 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let mut word = [0; 8];
+        word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(word)
+    }
+
+    /// The next Elias gamma code; `None` when it is longer than 32 bits.
+    pub(super) fn take_gamma(&mut self) -> Option<u32> {
+        let mut len = 0;
+        while self.take(1) == 0 {
+            len += 1;
+            if len > 31 {
+                return None;
+            }
+        }
+        Some(1 << len | self.take(len))
+    }
+
+    /// Whether no more was read than there is, and nothing but filling is left.
+    pub(super) fn is_finished(&self) -> bool {
+        self.at.div_ceil(8) == self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bits_come_back(values in proptest::collection::vec((0u32.., 0u32..=32), 0..200)) {
+            let mut out = BitWriter::default();
+            let masked = |value: u32, count: u32| (u64::from(value) & ((1 << count) - 1)) as u32;
+            for (value, count) in &values {
+                out.put(masked(*value, *count), *count);
+                out.put_gamma((*value >> 1).max(1));
+            }
+            let bytes = out.finish();
+            let mut input = BitReader::new(&bytes);
+            for (value, count) in &values {
+                prop_assert_eq!(input.take(*count), masked(*value, *count));
+                prop_assert_eq!(input.take_gamma(), Some((*value >> 1).max(1)));
+            }
+            prop_assert!(input.is_finished());
+        }
+    }
+}

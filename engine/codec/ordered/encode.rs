@@ -1,0 +1,350 @@
+//! Choosing a model for a chunk, and writing the chunk with it.
+
+use super::bits::BitWriter;
+use super::floats::FloatLayout;
+use super::model::{
+    BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS,
+};
+use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
+use super::refine::refine;
+use super::symbols::split;
+use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
+
+/// A step this near to the function's counts as following it.
+const NEAR: u64 = 2;
+/// Mantissa bits that select an entry of the function table.
+const FUNCTION_BITS: u32 = 10;
+/// Fewer elements are too few to see a function in.
+const FUNCTION_FROM: usize = 1 << 13;
+/// Elements that a context should have, to pay for its frequencies.
+const CONTEXT_ELEMENTS: usize = 2048;
+/// The largest difference of scales that a symbol can tell.
+const SCALE_JUMP_MAX: i32 = 126;
+
+/// A chunk as elements of parent and child.
+pub(super) struct Elements {
+    layout: FloatLayout,
+    parents: Vec<u32>,
+    children: Vec<u32>,
+    steps: Vec<i64>,
+}
+
+/// One block of a chunk.
+pub(super) struct Block<'e> {
+    layout: FloatLayout,
+    parents: &'e [u32],
+    children: &'e [u32],
+    steps: &'e [i64],
+}
+
+impl Elements {
+    fn new(layout: FloatLayout, chunk: &[u8], base: &[u8]) -> Self {
+        let (mut parents, mut children) = (Vec::new(), Vec::new());
+        layout.load(base, &mut parents);
+        layout.load(chunk, &mut children);
+        let pairs = parents.iter().zip(&children);
+        let steps = pairs.map(|(parent, child)| layout.step(*parent, *child)).collect();
+        Elements { layout, parents, children, steps }
+    }
+
+    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
+        let parts = self.parents.chunks(BLOCK_LEN).zip(self.children.chunks(BLOCK_LEN));
+        parts.zip(self.steps.chunks(BLOCK_LEN)).map(|((parents, children), steps)| Block {
+            layout: self.layout,
+            parents,
+            children,
+            steps,
+        })
+    }
+}
+
+/// The table of steps by the highest mantissa bits of the parent.
+struct Function {
+    shift: u32,
+    steps: Vec<i32>,
+}
+
+impl Function {
+    /// The place of a parent's step.
+    #[inline]
+    fn place(&self, parent: u32) -> usize {
+        (parent >> self.shift) as usize & (self.steps.len() - 1)
+    }
+
+    #[inline]
+    fn step(&self, parent: u32) -> i64 {
+        i64::from(self.steps.get(self.place(parent)).copied().unwrap_or(0))
+    }
+
+    /// For every place, the step that most of the elements there take, if most take one.
+    fn majority<'e>(
+        layout: FloatLayout,
+        pairs: impl Iterator<Item = (&'e u32, &'e i64)>,
+    ) -> Function {
+        let shift = layout.mantissa_bits - FUNCTION_BITS;
+        let mut function = Function { shift, steps: vec![0; 1 << FUNCTION_BITS] };
+        let mut votes = vec![0i32; 1 << FUNCTION_BITS];
+        for (parent, step) in pairs {
+            let place = function.place(*parent);
+            let Ok(step) = i32::try_from(*step) else { continue };
+            if let (Some(vote), Some(known)) = (votes.get_mut(place), function.steps.get_mut(place))
+            {
+                if *known == step {
+                    *vote += 1;
+                } else if *vote == 0 {
+                    (*known, *vote) = (step, 1);
+                } else {
+                    *vote -= 1;
+                }
+            }
+        }
+        // Where nobody voted, nothing is said: equal to the one before costs least.
+        let mut before = 0;
+        for (step, vote) in function.steps.iter_mut().zip(votes) {
+            if vote == 0 {
+                *step = before;
+            }
+            before = *step;
+        }
+        function
+    }
+
+    /// Whether most of a block follows the table, and next to nothing in it became zero: which
+    /// elements do is better told by their size.
+    fn fits(&self, block: &Block<'_>) -> bool {
+        let near =
+            |(parent, step): (&u32, &i64)| (step - self.step(*parent)).unsigned_abs() <= NEAR;
+        let count = block.parents.iter().zip(block.steps).filter(|pair| near(*pair)).count();
+        2 * count > block.steps.len() && 16 * block.zeroed() < block.steps.len()
+    }
+}
+
+impl Block<'_> {
+    fn elements(&self) -> impl Iterator<Item = ((&u32, &u32), &i64)> {
+        self.parents.iter().zip(self.children).zip(self.steps)
+    }
+
+    /// Exponent and symbol of every element, as steps of a scale are coded.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = (i32, u8)> {
+        self.elements().map(|((parent, child), step)| {
+            let zeroed = Self::is_zeroed(self.layout, *parent, *child);
+            let symbol = if zeroed { ZEROED } else { split(*step).0 };
+            (self.layout.exponent(*parent), symbol)
+        })
+    }
+
+    fn is_unchanged(&self) -> bool {
+        self.steps.iter().all(|step| *step == 0)
+    }
+
+    /// Whether an element only lost its magnitude.
+    #[inline]
+    fn is_zeroed(layout: FloatLayout, parent: u32, child: u32) -> bool {
+        child == parent & layout.sign() && parent != child
+    }
+
+    fn zeroed(&self) -> usize {
+        let pairs = self.parents.iter().zip(self.children);
+        pairs.filter(|(parent, child)| Self::is_zeroed(self.layout, **parent, **child)).count()
+    }
+
+    /// Twice the binary logarithm of the mean distance between parent and child, in the float's
+    /// exponents; `None` when no element moved, or only to zero.
+    fn scale(&self) -> Option<i32> {
+        let mut sum = 0f32;
+        for (parent, child) in self.parents.iter().zip(self.children) {
+            if !Self::is_zeroed(self.layout, *parent, *child) {
+                let distance = (self.layout.value(*parent) - self.layout.value(*child)).abs();
+                sum += distance.min(1e30);
+            }
+        }
+        let mean = sum / self.parents.len() as f32;
+        (mean > 0.0).then(|| (2.0 * mean.log2()).round() as i32 + 2 * self.layout.bias)
+    }
+}
+
+/// The class of every block, and the function they use.
+fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
+    let layout = elements.layout;
+    let wanted = elements.steps.len() >= FUNCTION_FROM && layout.mantissa_bits > FUNCTION_BITS;
+    let pairs = || elements.parents.iter().zip(&elements.steps);
+    let mut function = wanted.then(|| Function::majority(layout, pairs()));
+    let mut follows = Vec::new();
+    if let Some(known) = &mut function {
+        follows = elements.blocks().map(|block| known.fits(&block)).collect();
+        let following = follows.iter().filter(|follows| **follows).count();
+        let inside = pairs().enumerate().filter_map(|(at, pair)| {
+            follows.get(at / BLOCK_LEN).is_some_and(|follows| *follows).then_some(pair)
+        });
+        *known = Function::majority(layout, inside);
+        let changes = known.steps.windows(2).filter(|pair| pair.first() != pair.last()).count();
+        // A change of the table costs about 20 bits, a block saves about 8 bits an element.
+        if following * BLOCK_LEN * 8 < changes * 20 + 1000 {
+            function = None;
+        }
+    }
+    let mut last = None;
+    let mut classes = Vec::with_capacity(elements.steps.len().div_ceil(BLOCK_LEN));
+    for (at, block) in elements.blocks().enumerate() {
+        let class = if block.is_unchanged() {
+            BlockClass::Unchanged
+        } else if function.is_some() && follows.get(at) == Some(&true) {
+            BlockClass::Function
+        } else {
+            // Blocks whose elements were only zeroed are told apart by exponents alone.
+            let before = last.unwrap_or(2 * layout.bias);
+            let scale = block.scale().unwrap_or(before);
+            let scale = scale.clamp(before - SCALE_JUMP_MAX, before + SCALE_JUMP_MAX);
+            last = Some(scale);
+            BlockClass::Scale(scale)
+        };
+        classes.push(class);
+    }
+    (classes, function)
+}
+
+/// The first place at which more than `outliers` have been counted.
+fn first_beyond<'c>(outliers: usize, mut counts: impl Iterator<Item = &'c usize>) -> usize {
+    let mut seen = 0;
+    let beyond = |count: &usize| {
+        seen += count;
+        seen > outliers
+    };
+    counts.position(beyond).unwrap_or(0)
+}
+
+/// Which predicted sizes share a context: what is subtracted, and by how much it is shortened.
+fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
+    const SIZES: usize = 2048;
+    const MIDDLE: i32 = SIZES as i32 / 2;
+    let mut counts = [0usize; SIZES];
+    for (block, class) in elements.blocks().zip(classes) {
+        let BlockClass::Scale(scale) = class else { continue };
+        for parent in block.parents {
+            let size = scale - 2 * elements.layout.exponent(*parent) + MIDDLE;
+            if let Some(count) = counts.get_mut(size.clamp(0, SIZES as i32 - 1) as usize) {
+                *count += 1;
+            }
+        }
+    }
+    let total: usize = counts.iter().sum();
+    if total == 0 {
+        return (0, 0);
+    }
+    // A few outliers at either end share the outermost contexts.
+    let outliers = total / 1000;
+    let low = first_beyond(outliers, counts.iter());
+    let high = SIZES - 1 - first_beyond(outliers, counts.iter().rev());
+    let allowed = (total / CONTEXT_ELEMENTS).clamp(1, SIZE_CONTEXTS);
+    let mut shift = 0;
+    while (high.saturating_sub(low) >> shift) >= allowed {
+        shift += 1;
+    }
+    (low as i32 - MIDDLE, shift)
+}
+
+/// What a chunk's elements become before they are coded.
+struct Symbols {
+    steps: Vec<(u8, u8)>,
+    counts: Vec<Histogram>,
+    open: BitWriter,
+}
+
+fn symbols(
+    elements: &Elements,
+    classes: &[BlockClass],
+    function: Option<&Function>,
+    model: &Model,
+) -> Symbols {
+    let layout = elements.layout;
+    let mut steps = Vec::with_capacity(elements.steps.len());
+    let mut counts = vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1];
+    let mut open = BitWriter::default();
+    let mut put = |context: u8, zeroed: bool, step: i64| {
+        let (symbol, count, bits) = if zeroed { (ZEROED, 0, 0) } else { split(step) };
+        steps.push((context, symbol));
+        if let Some(count) = counts
+            .get_mut(usize::from(context))
+            .and_then(|counts: &mut Histogram| counts.get_mut(usize::from(symbol)))
+        {
+            *count += 1;
+        }
+        open.put(bits, count);
+    };
+    for (block, class) in elements.blocks().zip(classes) {
+        match (class, function) {
+            (BlockClass::Function, Some(function)) => {
+                for ((parent, child), step) in block.elements() {
+                    let zeroed = Block::is_zeroed(layout, *parent, *child);
+                    put(FUNCTION_CONTEXT, zeroed, step - function.step(*parent));
+                }
+            }
+            (BlockClass::Scale(scale), _) => {
+                for ((parent, child), step) in block.elements() {
+                    let context = model.context(*scale, layout.exponent(*parent));
+                    put(context, Block::is_zeroed(layout, *parent, *child), *step);
+                }
+            }
+            _ => {}
+        }
+    }
+    Symbols { steps, counts, open }
+}
+
+/// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
+/// the element's.
+pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    let elements = Elements::new(layout, chunk, base);
+    let (mut classes, function) = classify(&elements);
+    let (size_low, _) = choose_contexts(&elements, &classes);
+    if layout.bytes == 2 {
+        refine(&elements, &mut classes, size_low);
+    }
+    let (context_low, context_shift) = choose_contexts(&elements, &classes);
+    let first_scale = classes.iter().find_map(|class| match class {
+        BlockClass::Scale(scale) => Some(*scale),
+        _ => None,
+    });
+    let mut model = Model {
+        first_scale: first_scale.unwrap_or(0),
+        context_low,
+        context_shift,
+        function: function.as_ref().map(|function| function.steps.clone()).unwrap_or_default(),
+        class_freqs: [[0; SYMBOLS_MAX]; CLASS_CONTEXTS],
+        step_freqs: Vec::new(),
+    };
+    let mut coder = ClassCoder::new(model.first_scale);
+    let class_symbols: Vec<(u8, u8)> = classes.iter().map(|class| coder.symbol(*class)).collect();
+    let mut class_counts = [[0u32; SYMBOLS_MAX]; CLASS_CONTEXTS];
+    for (context, symbol) in &class_symbols {
+        let counts = class_counts.get_mut(usize::from(*context));
+        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(*symbol))) {
+            *count += 1;
+        }
+    }
+    model.class_freqs = class_counts.map(|counts| normalise(&counts));
+    let Symbols { steps, mut counts, open } =
+        symbols(&elements, &classes, function.as_ref(), &model);
+    while counts.last().is_some_and(|counts| counts.iter().all(|count| *count == 0)) {
+        counts.pop();
+    }
+    model.step_freqs = counts.iter().map(normalise).collect();
+
+    let mut model_bits = BitWriter::default();
+    model.write(&mut model_bits);
+    let model_bytes = model_bits.finish();
+    let class_stream = Encoder::new(&model.class_freqs).encode::<1>(&class_symbols);
+    let encoder = Encoder::new(&model.step_freqs);
+    let step_stream = if elements.steps.len() >= WIDE_FROM {
+        encoder.encode::<WIDE_LANES>(&steps)
+    } else {
+        encoder.encode::<NARROW_LANES>(&steps)
+    };
+    for part in [&model_bytes, &class_stream, &step_stream] {
+        out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    }
+    out.extend_from_slice(&model_bytes);
+    out.extend_from_slice(&class_stream);
+    out.extend_from_slice(&step_stream);
+    out.extend_from_slice(&open.finish());
+}

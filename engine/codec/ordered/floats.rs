@@ -1,0 +1,108 @@
+//! Floats as numbers that sort as the floats do, and the step from a parent to a child.
+
+/// The layout of a binary float: a sign bit on top, then the exponent, then the mantissa.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::codec) struct FloatLayout {
+    /// Bytes of an element.
+    pub(in crate::codec) bytes: usize,
+    /// Bits of the mantissa, the implied one left out.
+    pub(in crate::codec) mantissa_bits: u32,
+    /// The exponent that stands for 1.
+    pub(in crate::codec) bias: i32,
+}
+
+impl FloatLayout {
+    pub(in crate::codec) const F16: FloatLayout =
+        FloatLayout { bytes: 2, mantissa_bits: 10, bias: 15 };
+    pub(in crate::codec) const BF16: FloatLayout =
+        FloatLayout { bytes: 2, mantissa_bits: 7, bias: 127 };
+    pub(in crate::codec) const F32: FloatLayout =
+        FloatLayout { bytes: 4, mantissa_bits: 23, bias: 127 };
+
+    /// The sign bit.
+    #[inline]
+    pub(in crate::codec) fn sign(self) -> u32 {
+        1 << (8 * self.bytes - 1)
+    }
+
+    /// All bits but the sign's.
+    #[inline]
+    pub(in crate::codec) fn magnitude_mask(self) -> u32 {
+        self.sign() - 1
+    }
+
+    /// The steps from `parent` to `child` in the direction of the parent's magnitude: positive
+    /// away from zero, negative towards it and through it.
+    #[inline]
+    pub(in crate::codec) fn step(self, parent: u32, child: u32) -> i64 {
+        let mask = self.magnitude_mask();
+        let (p, c) = (i64::from(parent & mask), i64::from(child & mask));
+        if (parent ^ child) & self.sign() == 0 { c - p } else { -c - p - 1 }
+    }
+
+    /// The inverse of [`step`](Self::step). Steps that lead out of the type wrap.
+    #[inline]
+    pub(in crate::codec) fn apply(self, parent: u32, step: i64) -> u32 {
+        let mask = self.magnitude_mask();
+        let to = i64::from(parent & mask) + step;
+        // Behind zero: the other sign, and magnitudes count from zero again.
+        let crossed = (to >> 63) as u32;
+        (parent & self.sign()) ^ (crossed & self.sign()) | (to as u32 ^ crossed) & mask
+    }
+
+    /// The exponent field; a denormal counts as the lowest exponent that is not zero.
+    #[inline]
+    pub(in crate::codec) fn exponent(self, element: u32) -> i32 {
+        ((element & self.magnitude_mask()) >> self.mantissa_bits).max(1) as i32
+    }
+
+    /// The value, for the encoder's estimates; 0 where it is not finite.
+    #[inline]
+    pub(in crate::codec) fn value(self, element: u32) -> f32 {
+        let value = match self.mantissa_bits {
+            7 => f32::from_bits(element << 16),
+            10 => half::f16::from_bits(element as u16).to_f32(),
+            _ => f32::from_bits(element),
+        };
+        if value.is_finite() { value } else { 0.0 }
+    }
+
+    /// Elements of little-endian bytes.
+    pub(in crate::codec) fn load(self, bytes: &[u8], out: &mut Vec<u32>) {
+        out.clear();
+        if self.bytes == 2 {
+            out.extend(bytes.as_chunks::<2>().0.iter().map(|b| u32::from(u16::from_le_bytes(*b))));
+        } else {
+            out.extend(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The number of floats between two floats, counted on one line: the obvious way.
+    fn naive(layout: FloatLayout, parent: u32, child: u32) -> i64 {
+        let line = |x: u32| {
+            let magnitude = i64::from(x & layout.magnitude_mask());
+            if x & layout.sign() == 0 { magnitude } else { -magnitude - 1 }
+        };
+        let difference = line(child) - line(parent);
+        if parent & layout.sign() == 0 { difference } else { -difference }
+    }
+
+    proptest! {
+        #[test]
+        fn steps_count_floats_and_come_back(parent in 0u32.., child in 0u32..) {
+            for layout in [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32] {
+                let all = layout.sign() | layout.magnitude_mask();
+                let (parent, child) = (parent & all, child & all);
+                let step = layout.step(parent, child);
+                prop_assert_eq!(step, naive(layout, parent, child));
+                prop_assert_eq!(layout.apply(parent, step), child);
+            }
+        }
+    }
+}
