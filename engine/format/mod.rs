@@ -36,8 +36,11 @@ pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;
 /// The longest chain of deltas a file may hold; a reader refuses a longer one.
 pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 
+/// Reader's feature flag: some chunk has the encoding `ordered`.
+pub const FEATURE_ORDERED: u64 = 1 << 0;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 = 0;
+pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = 0;

@@ -5,10 +5,11 @@ use super::encode::{CHUNK_LEN, EncodedChunks};
 use super::record::{Chain, encodings_used};
 use super::transaction::Transaction;
 use crate::catalog::RecordRow;
+use crate::codec::Encoding;
 use crate::container::RecordPlace;
 use crate::format::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader,
-    RecordKind,
+    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ORDERED, RECORD_ALIGN,
+    RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
 use crate::tensor::{ContentId, Dtype};
 
@@ -89,6 +90,11 @@ impl Transaction {
             extent.len = len;
             self.shared.container.give_back(tail);
         }
+        let encodings = encodings_used(entries);
+        if encodings >> Encoding::Ordered.code() & 1 == 1 {
+            // In the superblock with the first sync of the commit, before it can be seen.
+            self.shared.container.require_features(FEATURE_ORDERED, 0);
+        }
         Ok(RecordRow {
             offset: place.offset,
             len,
@@ -96,7 +102,7 @@ impl Transaction {
             stored_len,
             base_id: draft.base_id,
             depth: draft.depth,
-            encodings: encodings_used(entries),
+            encodings,
             holders: 0,
             dependents: 0,
         })
