@@ -1,4 +1,56 @@
 //! An embedded, transactional, single-file store for families of machine-learning models.
+//!
+//! A [`Store`] is one file: the lineage graph of models and every tensor of them. Identical tensors
+//! are kept once, a model derived from another as its lossless difference, and a tensor that lies
+//! raw in the file is read without a copy.
+//!
+//! ```
+//! use mgit::{How, NewModel, Store, interchange::ModelFile};
+//! # use mgit::{Dtype, NewTensor, Shape, interchange::export_to_path};
+//! # let folder = tempfile::tempdir()?;
+//! # let (base, tuned) = (folder.path().join("b.safetensors"), folder.path().join("t.safetensors"));
+//! # {
+//! #     let store = Store::create(folder.path().join("other.mgit"))?;
+//! #     let mut transaction = store.begin_write()?;
+//! #     for (name, byte) in [("b", 1), ("t", 2)] {
+//! #         let bytes = [byte; 64];
+//! #         let shape = Shape::new(&[64])?;
+//! #         let tensor = NewTensor::from_bytes("head.weight", Dtype::U8, shape, &bytes);
+//! #         transaction.add_model(NewModel::new(name).tensor(tensor))?;
+//! #     }
+//! #     transaction.commit()?;
+//! #     let snapshot = store.snapshot()?;
+//! #     export_to_path(&snapshot.model("b")?, &base, &|_| ())?;
+//! #     export_to_path(&snapshot.model("t")?, &tuned, &|_| ())?;
+//! # }
+//!
+//! let store = Store::create(folder.path().join("family.mgit"))?;
+//! let (base, tuned) = (ModelFile::open(base)?, ModelFile::open(tuned)?);
+//! let mut transaction = store.begin_write()?;
+//! transaction.add_model(NewModel::new("base").file(&base))?;
+//! transaction.add_model(NewModel::new("sst2").parent("base", How::FineTune).file(&tuned))?;
+//! transaction.commit()?;
+//!
+//! let snapshot = store.snapshot()?;
+//! for tensor in snapshot.model("sst2")?.tensors() {
+//!     let view = tensor.view()?;
+//!     println!("{} {} {}: {} bytes", tensor.name(), tensor.dtype(), tensor.shape(), view.len());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where to go
+//!
+//! - [`Store`] opens files, [`Snapshot`] reads one commit of one, [`store::Transaction`] changes it.
+//! - [`Tensor::view`] gives bytes, and tells whether they are mapped or reconstructed.
+//! - [`interchange`] reads and writes model files, [`upkeep`] verifies and measures a store.
+//! - The other modules are the rooms below: they are public for tools that look at the format.
+//!
+//! # Safety of maps
+//!
+//! Raw tensors are slices of a memory map. The store never changes or gives back bytes that a
+//! snapshot can see. A program that shortens or overwrites the file from outside while it is open
+//! breaks that, as with every memory map.
 
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
@@ -19,3 +71,8 @@ pub use half;
 pub use lineage::{How, OnChildren};
 pub use store::{Error, Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
 pub use tensor::{ContentId, Dtype, Element, Shape};
+
+/// The programs of the README, compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
