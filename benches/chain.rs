@@ -16,13 +16,15 @@ const BOUNDS: [u8; 7] = [1, 2, 3, 4, 6, 8, 12];
 /// Rounds over all bounds; times are medians over the rounds.
 const ROUNDS: usize = 5;
 
+/// What makes the next version of a model.
+type Change = fn(&mut models::Weights);
+
 fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let folder = models::scratch();
-    type Step = fn(&mut models::Weights);
-    let series: [(&str, Step); 2] = [
+    let series: [(&str, Change); 2] = [
         ("generated: a root and 12 fine-tunes", models::Weights::fine_tune),
         ("generated: a root and 12 sparse steps", models::Weights::step_sparsely),
     ];
@@ -40,7 +42,7 @@ fn main() {
     }
 }
 
-fn generate(folder: &Path, change: fn(&mut models::Weights)) -> Vec<PathBuf> {
+fn generate(folder: &Path, change: Change) -> Vec<PathBuf> {
     let mut weights = models::Weights::of_layers(1, 4096, 1);
     let mut write = |version: usize| {
         if version > 0 {

@@ -44,6 +44,7 @@ fn open(criterion: &mut Criterion) {
     let store = Store::create(&store_path).expect("a store");
     models::import(&store, &root, "root", None);
     drop(store);
+    models::warm(&store_path);
     let open = || Store::open_read_only(&store_path).expect("the store");
     let bytes = std::fs::metadata(&root).expect("the model file").len();
 

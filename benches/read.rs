@@ -32,6 +32,7 @@ fn read(criterion: &mut Criterion) {
         report.delta_stored_bytes / 1_000_000
     );
     drop(store);
+    models::warm(&store_path);
     let open = || {
         let store = Store::open_read_only(&store_path).expect("the store");
         store.snapshot().expect("a snapshot")

@@ -9,7 +9,7 @@ mod store;
 
 pub mod mutate;
 
-pub use codec::{codec_decode, codec_roundtrip};
+pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use store::open_store;

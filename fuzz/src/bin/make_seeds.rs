@@ -142,11 +142,16 @@ fn structures() {
 
 fn chunks() {
     let (base, chunk) = (weights(128, 0), weights(128, 3));
-    for lane in [1u8, 2, 4, 8] {
-        let mut stored = Vec::new();
-        encode_delta(lane.into(), &chunk, &base, &mut stored);
-        let [low, high] = (chunk.len() as u16).to_le_bytes();
-        put("codec_decode", &format!("xor-{lane}"), &[&[lane, low, high, 0][..], &stored].concat());
+    // Decoded against a base of equal bytes, as the target does.
+    let base_of_zeros = vec![0; chunk.len()];
+    for choice in 0..6u8 {
+        for (name, base) in [("delta", &base), ("whole", &base_of_zeros)] {
+            let mut stored = Vec::new();
+            encode_delta(mgit_fuzz::lane(choice), &chunk, base, &mut stored);
+            let [low, high] = (chunk.len() as u16).to_le_bytes();
+            let seed = [&[choice, low, high, 0][..], &stored].concat();
+            put("codec_decode", &format!("{name}-{choice}"), &seed);
+        }
     }
     let text = "tensor.weight ".repeat(30);
     let mut stored = Vec::new();
