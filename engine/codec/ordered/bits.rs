@@ -74,6 +74,20 @@ impl<'a> BitReader<'a> {
         u64::from_le_bytes(word)
     }
 
+    /// The bytes from the next bit's on, as many as `N`, and the bit's place in the first; `None`
+    /// near the end. For reading many bits without asking for each where the end is.
+    #[inline]
+    pub(super) fn window<const N: usize>(&self) -> Option<(&'a [u8; N], usize)> {
+        let rest = self.bytes.get(self.at / 8..)?;
+        Some((rest.first_chunk()?, self.at % 8))
+    }
+
+    /// Passes over bits that were read through a [`window`](Self::window).
+    #[inline]
+    pub(super) fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
     /// The next Elias gamma code; `None` when it is longer than 32 bits.
     pub(super) fn take_gamma(&mut self) -> Option<u32> {
         let mut len = 0;

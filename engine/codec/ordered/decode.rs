@@ -4,7 +4,7 @@ use super::bits::BitReader;
 use super::floats::FloatLayout;
 use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
 use super::rans::{DecodeTable, Decoder};
-use super::symbols::{MEANINGS, NOTHING};
+use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
 /// The parts of an encoded chunk.
@@ -44,25 +44,116 @@ pub(in crate::codec) fn decode(
         return Err(format!("{} bytes are not whole elements", out.len()));
     }
     let parts = Parts::read(stored)?;
+    #[cfg(target_arch = "x86_64")]
+    if super::rans_avx512::is_available() {
+        // SAFETY: the processor has the features that the function is compiled for.
+        return unsafe { decode_avx512(layout, &parts, out) };
+    }
+    decode_any(layout, &parts, out)
+}
+
+/// [`decode_any`], compiled for wider registers.
+///
+/// # Safety
+///
+/// The processor has the features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn decode_avx512(
+    layout: FloatLayout,
+    parts: &Parts<'_>,
+    out: &mut [u8],
+) -> Result<(), String> {
+    decode_any(layout, parts, out)
+}
+
+#[inline(always)]
+fn decode_any(layout: FloatLayout, parts: &Parts<'_>, out: &mut [u8]) -> Result<(), String> {
     match (out.len() / layout.bytes >= WIDE_FROM, layout) {
-        (true, FloatLayout::F16) => run::<WIDE_LANES, 2>(FloatLayout::F16, &parts, out),
-        (true, FloatLayout::BF16) => run::<WIDE_LANES, 2>(FloatLayout::BF16, &parts, out),
-        (true, _) => run::<WIDE_LANES, 4>(FloatLayout::F32, &parts, out),
-        (false, layout) if layout.bytes == 2 => run::<NARROW_LANES, 2>(layout, &parts, out),
-        (false, layout) => run::<NARROW_LANES, 4>(layout, &parts, out),
+        (true, FloatLayout::F16) => run::<WIDE_LANES, 2>(FloatLayout::F16, parts, out),
+        (true, FloatLayout::BF16) => run::<WIDE_LANES, 2>(FloatLayout::BF16, parts, out),
+        (true, _) => run::<WIDE_LANES, 4>(FloatLayout::F32, parts, out),
+        (false, layout) if layout.bytes == 2 => run::<NARROW_LANES, 2>(layout, parts, out),
+        (false, layout) => run::<NARROW_LANES, 4>(layout, parts, out),
+    }
+}
+
+/// An element of 2 or 4 bytes.
+#[inline(always)]
+fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
+    match (bytes.first_chunk::<4>(), bytes.first_chunk::<2>()) {
+        (Some(word), _) => u32::from_le_bytes(*word),
+        (None, Some(word)) => u32::from(u16::from_le_bytes(*word)),
+        (None, None) => 0,
     }
 }
 
 #[inline(always)]
-fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
-    let mut word = [0; 4];
-    word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    u32::from_le_bytes(word)
+fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
+    if let Some(word) = bytes.first_chunk_mut::<4>() {
+        *word = element.to_le_bytes();
+    } else if let Some(word) = bytes.first_chunk_mut::<2>() {
+        *word = (element as u16).to_le_bytes();
+    }
 }
 
-#[inline(always)]
-fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
-    bytes.iter_mut().zip(element.to_le_bytes()).for_each(|(to, from)| *to = from);
+/// The steps of a block: magnitudes, and all ones where they are negative.
+struct Steps {
+    magnitudes: [u32; BLOCK_LEN],
+    negatives: [u32; BLOCK_LEN],
+}
+
+/// Bytes that hold the open bits of a block, at most 30 an element, and a whole word behind.
+const WINDOW_LEN: usize = 512 + 8;
+
+impl Steps {
+    /// From a block's symbols and the open bits. With `FEW_OPEN`, most symbols leave none open.
+    #[inline(always)]
+    fn fill<const FEW_OPEN: bool>(&mut self, symbols: &[u8], open: &mut BitReader<'_>) {
+        if FEW_OPEN {
+            let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
+            for ((magnitude, negative), symbol) in steps.zip(symbols) {
+                let symbol = u32::from(*symbol);
+                *magnitude = symbol.div_ceil(2);
+                *negative = (symbol & 1).wrapping_sub(1);
+            }
+        }
+        let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
+        let Some((window, start)) = open.window::<WINDOW_LEN>() else {
+            for ((magnitude, negative), symbol) in steps.zip(symbols) {
+                let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
+                *magnitude = meaning.magnitude | open.take(meaning.open);
+                *negative = meaning.negative;
+            }
+            return;
+        };
+        let mut at = start;
+        for ((magnitude, negative), symbol) in steps.zip(symbols) {
+            if FEW_OPEN && u32::from(*symbol) < FIRST_CLASS {
+                continue;
+            }
+            let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
+            let byte = (at / 8) & 511;
+            let word = window.get(byte..byte + 8).and_then(|word| word.first_chunk());
+            let word = word.map_or(0, |word| u64::from_le_bytes(*word)) >> (at % 8);
+            *magnitude = meaning.magnitude | (word as u32 & ((1 << meaning.open) - 1));
+            *negative = meaning.negative;
+            at += meaning.open as usize;
+        }
+        open.skip(at - start);
+    }
+
+    /// Adds the function's steps.
+    fn add(&mut self, at: usize, step: i32) {
+        let (Some(magnitude), Some(negative)) =
+            (self.magnitudes.get_mut(at), self.negatives.get_mut(at))
+        else {
+            return;
+        };
+        let own = i64::from(*magnitude);
+        let sum = i64::from(step) + if *negative == 0 { own } else { -own };
+        (*magnitude, *negative) = (sum.unsigned_abs() as u32, (sum >> 63) as u32);
+    }
 }
 
 /// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
@@ -73,9 +164,8 @@ fn run<const LANES: usize, const BYTES: usize>(
     out: &mut [u8],
 ) -> Result<(), String> {
     let model = &parts.model;
-    let no_table = || "no table".to_owned();
-    let class_table = DecodeTable::new(&model.class_freqs).ok_or_else(no_table)?;
-    let step_table = DecodeTable::new(&model.step_freqs).ok_or_else(no_table)?;
+    let class_table = DecodeTable::new(&model.class_freqs);
+    let step_table = DecodeTable::new(&model.step_freqs);
     let mut class_decoder = Decoder::<1>::new(parts.class_stream)?;
     let mut step_decoder = Decoder::<LANES>::new(parts.step_stream)?;
     let mut open = BitReader::new(parts.open);
@@ -83,9 +173,10 @@ fn run<const LANES: usize, const BYTES: usize>(
     let function_shift = layout.mantissa_bits.saturating_sub(model.function.len().max(1).ilog2());
     let function_mask = model.function.len().saturating_sub(1);
     let (mut contexts, mut symbols) = ([0u8; BLOCK_LEN], [0u8; BLOCK_LEN]);
+    let mut steps = Steps { magnitudes: [0; BLOCK_LEN], negatives: [0; BLOCK_LEN] };
     for block in out.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN) {
         let mut symbol = [0];
-        class_decoder.decode(&class_table, &[coder.next_context()], &mut symbol);
+        class_decoder.decode(&class_table, &mut [coder.next_context()], &mut symbol);
         let [symbol] = symbol;
         let class = coder.class(symbol);
         let contexts = contexts.get_mut(..block.len()).unwrap_or_default();
@@ -100,21 +191,22 @@ fn run<const LANES: usize, const BYTES: usize>(
             }
         }
         step_decoder.decode(&step_table, contexts, symbols);
-        let function = if class == BlockClass::Function { model.function.as_slice() } else { &[] };
-        for (element, symbol) in block.iter_mut().zip(symbols.iter()) {
+        if BYTES == 2 {
+            steps.fill::<true>(symbols, &mut open);
+        } else {
+            steps.fill::<false>(symbols, &mut open);
+        }
+        if class == BlockClass::Function && !model.function.is_empty() {
+            for (at, element) in block.iter().enumerate() {
+                let place = (load(element) >> function_shift) as usize & function_mask;
+                steps.add(at, model.function.get(place).copied().unwrap_or(0));
+            }
+        }
+        let moves = steps.magnitudes.iter().zip(&steps.negatives).zip(symbols.iter());
+        for (element, ((magnitude, negative), symbol)) in block.iter_mut().zip(moves) {
             let parent = load(element);
-            if *symbol == ZEROED {
-                store(parent & layout.sign(), element);
-                continue;
-            }
-            let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
-            let magnitude = i64::from(meaning.magnitude | open.take(meaning.open));
-            let mut step = (magnitude ^ meaning.sign) - meaning.sign;
-            if !function.is_empty() {
-                let place = (parent >> function_shift) as usize & function_mask;
-                step += i64::from(function.get(place).copied().unwrap_or(0));
-            }
-            store(layout.apply(parent, step), element);
+            let moved = layout.apply(parent, *magnitude, *negative);
+            store(if *symbol == ZEROED { parent & layout.sign() } else { moved }, element);
         }
     }
     if !class_decoder.is_finished() || !step_decoder.is_finished() || !open.is_finished() {

@@ -20,13 +20,13 @@ impl FloatLayout {
         FloatLayout { bytes: 4, mantissa_bits: 23, bias: 127 };
 
     /// The sign bit.
-    #[inline]
+    #[inline(always)]
     pub(in crate::codec) fn sign(self) -> u32 {
         1 << (8 * self.bytes - 1)
     }
 
     /// All bits but the sign's.
-    #[inline]
+    #[inline(always)]
     pub(in crate::codec) fn magnitude_mask(self) -> u32 {
         self.sign() - 1
     }
@@ -40,18 +40,21 @@ impl FloatLayout {
         if (parent ^ child) & self.sign() == 0 { c - p } else { -c - p - 1 }
     }
 
-    /// The inverse of [`step`](Self::step). Steps that lead out of the type wrap.
-    #[inline]
-    pub(in crate::codec) fn apply(self, parent: u32, step: i64) -> u32 {
-        let mask = self.magnitude_mask();
-        let to = i64::from(parent & mask) + step;
+    /// The inverse of [`step`](Self::step), for a step of this magnitude that is negative when
+    /// `negative` is all ones. Steps that lead out of the type wrap.
+    #[inline(always)]
+    pub(in crate::codec) fn apply(self, parent: u32, magnitude: u32, negative: u32) -> u32 {
+        let from = parent & self.magnitude_mask();
+        let away = from.wrapping_add(magnitude);
+        let towards = from.wrapping_sub(magnitude);
         // Behind zero: the other sign, and magnitudes count from zero again.
-        let crossed = (to >> 63) as u32;
-        (parent & self.sign()) ^ (crossed & self.sign()) | (to as u32 ^ crossed) & mask
+        let crossed = if magnitude > from { negative } else { 0 };
+        let to = if negative == 0 { away } else { towards ^ crossed };
+        (parent ^ crossed) & self.sign() | to & self.magnitude_mask()
     }
 
     /// The exponent field; a denormal counts as the lowest exponent that is not zero.
-    #[inline]
+    #[inline(always)]
     pub(in crate::codec) fn exponent(self, element: u32) -> i32 {
         ((element & self.magnitude_mask()) >> self.mantissa_bits).max(1) as i32
     }
@@ -101,7 +104,8 @@ mod tests {
                 let (parent, child) = (parent & all, child & all);
                 let step = layout.step(parent, child);
                 prop_assert_eq!(step, naive(layout, parent, child));
-                prop_assert_eq!(layout.apply(parent, step), child);
+                let (magnitude, negative) = (step.unsigned_abs() as u32, (step >> 63) as u32);
+                prop_assert_eq!(layout.apply(parent, magnitude, negative), child);
             }
         }
     }

@@ -18,6 +18,8 @@ mod encode;
 mod floats;
 mod model;
 mod rans;
+#[cfg(target_arch = "x86_64")]
+mod rans_avx512;
 mod refine;
 mod symbols;
 

@@ -125,7 +125,7 @@ fn read_table(input: &mut BitReader<'_>) -> Result<Histogram, String> {
 
 impl Model {
     /// The context of a step in a block of this scale, whose parent's exponent is `exponent`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn context(&self, scale: i32, exponent: i32) -> u8 {
         let size = (scale - 2 * exponent - self.context_low) >> self.context_shift;
         size.clamp(0, SIZE_CONTEXTS as i32 - 1) as u8

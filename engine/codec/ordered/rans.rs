@@ -14,7 +14,7 @@ pub(super) const PRECISION_BITS: u32 = 12;
 const TOTAL: u32 = 1 << PRECISION_BITS;
 /// A state is never below this between symbols, and below this times 2^16: 31 bits, so that the
 /// encoder can divide by multiplying.
-const STATE_MIN: u32 = 1 << 15;
+pub(super) const STATE_MIN: u32 = 1 << 15;
 /// The most symbols an alphabet has.
 pub(super) const SYMBOLS_MAX: usize = 256;
 /// The most contexts a stream has.
@@ -166,29 +166,36 @@ impl Encoder {
     }
 }
 
-/// Number of entries of the decoding table: every slot of every context.
-const TABLE_LEN: usize = CONTEXTS_MAX << PRECISION_BITS;
-
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
 /// slot's place among the symbol's (12 bits).
 #[derive(Debug)]
-pub(super) struct DecodeTable(Box<[u32; TABLE_LEN]>);
+pub(super) struct DecodeTable {
+    entries: Vec<u32>,
+    /// The largest context.
+    context_max: u8,
+}
 
 impl DecodeTable {
-    /// A table for contexts of these frequencies. Slots of contexts that are not there decode to
-    /// symbol 0.
-    pub(super) fn new(contexts: &[Histogram]) -> Option<Self> {
-        let mut table: Vec<u32> = Vec::with_capacity(TABLE_LEN);
-        for freqs in contexts.iter().take(CONTEXTS_MAX) {
-            let start = table.len();
+    /// A table for contexts of these frequencies. A context that is not there decodes as the last
+    /// one, one without symbols as symbol 0.
+    pub(super) fn new(contexts: &[Histogram]) -> Self {
+        let count = contexts.len().clamp(1, CONTEXTS_MAX);
+        let mut entries: Vec<u32> = Vec::with_capacity(count << PRECISION_BITS);
+        for freqs in contexts.iter().take(count) {
+            let start = entries.len();
             for (symbol, freq) in freqs.iter().enumerate().filter(|(_, freq)| **freq > 0) {
                 let packed = symbol as u32 | (freq - 1) << 8;
-                table.extend((0..*freq).map(|place| packed | place << 20));
+                entries.extend((0..*freq).map(|place| packed | place << 20));
             }
-            table.resize(start + TOTAL as usize, 0);
+            entries.resize(start + TOTAL as usize, 0);
         }
-        table.resize(TABLE_LEN, 0);
-        Some(DecodeTable(table.into_boxed_slice().try_into().ok()?))
+        entries.resize(count << PRECISION_BITS, 0);
+        DecodeTable { entries, context_max: (count - 1) as u8 }
+    }
+
+    /// The largest context that may be asked for.
+    pub(super) fn context_max(&self) -> u8 {
+        self.context_max
     }
 }
 
@@ -197,6 +204,8 @@ impl DecodeTable {
 pub(super) struct Decoder<'a, const LANES: usize> {
     states: [u32; LANES],
     words: &'a [u8],
+    /// Whether wide registers may be used.
+    wide: bool,
 }
 
 impl<'a, const LANES: usize> Decoder<'a, LANES> {
@@ -209,26 +218,65 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
         for (state, bytes) in states.iter_mut().zip(head.as_chunks::<4>().0) {
             *state = u32::from_le_bytes(*bytes);
         }
-        Ok(Decoder { states, words })
+        #[cfg(target_arch = "x86_64")]
+        let wide = super::rans_avx512::is_available();
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide = false;
+        Ok(Decoder { states, words, wide })
+    }
+
+    /// Only the portable rounds, for tests.
+    #[cfg(test)]
+    fn portable(mut self) -> Self {
+        self.wide = false;
+        self
     }
 
     /// Decodes the next symbols, one for each of `contexts`, into `symbols`. The first belongs to
-    /// state 0, so every call but the last is for a multiple of `LANES`.
+    /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
+    /// table's are held down to its last.
     #[inline]
-    pub(super) fn decode(&mut self, table: &DecodeTable, contexts: &[u8], symbols: &mut [u8]) {
-        let rounds = contexts.chunks(LANES).zip(symbols.chunks_mut(LANES));
-        for (contexts, symbols) in rounds {
+    pub(super) fn decode(&mut self, table: &DecodeTable, contexts: &mut [u8], symbols: &mut [u8]) {
+        contexts.iter_mut().for_each(|context| *context = (*context).min(table.context_max));
+        let done = self.decode_wide(table, contexts, symbols);
+        let contexts = contexts.get(done..).unwrap_or_default();
+        let symbols = symbols.get_mut(done..).unwrap_or_default();
+        for (contexts, symbols) in contexts.chunks(LANES).zip(symbols.chunks_mut(LANES)) {
             self.round(table, contexts, symbols);
         }
     }
 
+    /// Decodes as many whole rounds as the processor's wide registers can; says how many symbols.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "the index is masked to the table's length")]
+    fn decode_wide(&mut self, table: &DecodeTable, contexts: &[u8], symbols: &mut [u8]) -> usize {
+        use super::rans_avx512;
+
+        let Some(states) = self.states.first_chunk_mut::<{ rans_avx512::LANES }>() else {
+            return 0;
+        };
+        if LANES != rans_avx512::LANES || !self.wide {
+            return 0;
+        }
+        // SAFETY: `wide` was set by `is_available`. `decode` holds every context down to
+        // `context_max`, and the table has `(context_max + 1) << PRECISION_BITS` entries.
+        let (done, used) =
+            unsafe { rans_avx512::rounds(states, &table.entries, self.words, contexts, symbols) };
+        self.words = self.words.get(used..).unwrap_or_default();
+        done
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn decode_wide(&mut self, _: &DecodeTable, _: &[u8], _: &mut [u8]) -> usize {
+        0
+    }
+
+    #[inline]
     fn round(&mut self, table: &DecodeTable, contexts: &[u8], symbols: &mut [u8]) {
         let lanes = self.states.iter_mut().zip(contexts).zip(symbols);
         for ((state, context), symbol) in lanes {
             let slot = usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
-            let entry = table.0[slot & (TABLE_LEN - 1)];
+            let entry = table.entries.get(slot).copied().unwrap_or(0);
             *symbol = entry as u8;
             let freq = (entry >> 8 & (TOTAL - 1)) + 1;
             let next = freq.wrapping_mul(*state >> PRECISION_BITS).wrapping_add(entry >> 20);
@@ -277,19 +325,22 @@ mod tests {
             assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
         }
         let stream = Encoder::new(&freqs).encode::<LANES>(symbols);
-        let table = DecodeTable::new(&freqs).unwrap();
-        let mut decoder = Decoder::<LANES>::new(&stream).unwrap();
-        let contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
-        let mut out = vec![0; symbols.len()];
-        decoder.decode(&table, &contexts, &mut out);
-        assert!(decoder.is_finished());
-        assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
+        let table = DecodeTable::new(&freqs);
+        let decoder = Decoder::<LANES>::new(&stream).unwrap();
+        let portable = Decoder::<LANES>::new(&stream).unwrap().portable();
+        for mut decoder in [decoder, portable] {
+            let mut contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
+            let mut out = vec![0; symbols.len()];
+            decoder.decode(&table, &mut contexts, &mut out);
+            assert!(decoder.is_finished());
+            assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
+        }
     }
 
     proptest! {
         #[test]
         fn symbols_come_back(
-            symbols in proptest::collection::vec((0u8..3, prop_oneof![Just(0u8), Just(7), 0u8..]), 0..600),
+            symbols in proptest::collection::vec((0u8..3, prop_oneof![Just(0u8), Just(7), 0u8..]), 0..3000),
         ) {
             round_trip::<1>(&symbols);
             round_trip::<4>(&symbols);

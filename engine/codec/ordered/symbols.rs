@@ -6,7 +6,7 @@
 /// Magnitudes below this are symbols of their own.
 const EXACT: u64 = 8;
 /// The first symbol that leaves bits open.
-const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
+pub(super) const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
 
 /// The symbol of a step, how many bits it leaves open, and those bits.
 #[inline]
@@ -31,12 +31,12 @@ pub(super) struct Meaning {
     pub(super) magnitude: u32,
     /// How many bits are open.
     pub(super) open: u32,
-    /// -1 for a negative step, else 0.
-    pub(super) sign: i64,
+    /// All ones for a negative step, else 0.
+    pub(super) negative: u32,
 }
 
 /// A symbol that no step has.
-pub(super) const NOTHING: Meaning = Meaning { magnitude: 0, open: 0, sign: 0 };
+pub(super) const NOTHING: Meaning = Meaning { magnitude: 0, open: 0, negative: 0 };
 
 /// The meanings of all symbols.
 pub(super) const MEANINGS: [Meaning; 256] = meanings();
@@ -57,7 +57,8 @@ const fn meanings() -> [Meaning; 256] {
                 ((4 + class % 4) << open, open, (symbol - FIRST_CLASS) % 2)
             }
         };
-        meanings[symbol as usize] = Meaning { magnitude, open, sign: -(negative as i64) };
+        meanings[symbol as usize] =
+            Meaning { magnitude, open, negative: 0u32.wrapping_sub(negative) };
         symbol += 1;
     }
     meanings
@@ -78,7 +79,7 @@ mod tests {
             let meaning = MEANINGS[usize::from(symbol)];
             prop_assert_eq!(meaning.open, open);
             let magnitude = i64::from(meaning.magnitude + rest);
-            prop_assert_eq!((magnitude ^ meaning.sign) - meaning.sign, step);
+            prop_assert_eq!(if meaning.negative == 0 { magnitude } else { -magnitude }, step);
         }
     }
 }
