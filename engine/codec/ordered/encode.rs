@@ -7,7 +7,7 @@ use super::model::{
 };
 use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
 use super::refine::refine;
-use super::symbols::split;
+use super::symbols::{open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
 /// A step this near to the function's counts as following it.
@@ -21,12 +21,16 @@ const CONTEXT_ELEMENTS: usize = 2048;
 /// The largest difference of scales that a symbol can tell.
 const SCALE_JUMP_MAX: i32 = 126;
 
-/// A chunk as elements of parent and child.
+/// A chunk as elements of parent and child, with what coding them asks again and again.
 pub(super) struct Elements {
     layout: FloatLayout,
     parents: Vec<u32>,
     children: Vec<u32>,
     steps: Vec<i64>,
+    /// The parents' exponents.
+    exponents: Vec<u8>,
+    /// The symbols of the steps, as they are coded under a scale.
+    symbols: Vec<u8>,
 }
 
 /// One block of a chunk.
@@ -35,25 +39,40 @@ pub(super) struct Block<'e> {
     parents: &'e [u32],
     children: &'e [u32],
     steps: &'e [i64],
+    exponents: &'e [u8],
+    symbols: &'e [u8],
 }
 
 impl Elements {
+    #[inline(always)]
     fn new(layout: FloatLayout, chunk: &[u8], base: &[u8]) -> Self {
         let (mut parents, mut children) = (Vec::new(), Vec::new());
         layout.load(base, &mut parents);
         layout.load(chunk, &mut children);
         let pairs = parents.iter().zip(&children);
-        let steps = pairs.map(|(parent, child)| layout.step(*parent, *child)).collect();
-        Elements { layout, parents, children, steps }
+        let steps: Vec<i64> = pairs.map(|(parent, child)| layout.step(*parent, *child)).collect();
+        let exponents = parents.iter().map(|parent| layout.exponent(*parent) as u8).collect();
+        let triples = parents.iter().zip(&children).zip(&steps);
+        let symbol = |((parent, child), step): ((&u32, &u32), &i64)| {
+            let symbol = symbol_of(*step);
+            if Block::is_zeroed(layout, *parent, *child) { ZEROED } else { symbol }
+        };
+        let symbols = triples.map(symbol).collect();
+        Elements { layout, parents, children, steps, exponents, symbols }
     }
 
+    #[inline(always)]
     pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        let parts = self.parents.chunks(BLOCK_LEN).zip(self.children.chunks(BLOCK_LEN));
-        parts.zip(self.steps.chunks(BLOCK_LEN)).map(|((parents, children), steps)| Block {
-            layout: self.layout,
-            parents,
-            children,
-            steps,
+        (0..self.steps.len()).step_by(BLOCK_LEN).map(|start| {
+            let range = start..self.steps.len().min(start + BLOCK_LEN);
+            Block {
+                layout: self.layout,
+                parents: self.parents.get(range.clone()).unwrap_or_default(),
+                children: self.children.get(range.clone()).unwrap_or_default(),
+                steps: self.steps.get(range.clone()).unwrap_or_default(),
+                exponents: self.exponents.get(range.clone()).unwrap_or_default(),
+                symbols: self.symbols.get(range).unwrap_or_default(),
+            }
         })
     }
 }
@@ -77,6 +96,7 @@ impl Function {
     }
 
     /// For every place, the step that most of the elements there take, if most take one.
+    #[inline(always)]
     fn majority<'e>(
         layout: FloatLayout,
         pairs: impl Iterator<Item = (&'e u32, &'e i64)>,
@@ -111,6 +131,7 @@ impl Function {
 
     /// Whether most of a block follows the table, and next to nothing in it became zero: which
     /// elements do is better told by their size.
+    #[inline(always)]
     fn fits(&self, block: &Block<'_>) -> bool {
         let near =
             |(parent, step): (&u32, &i64)| (step - self.step(*parent)).unsigned_abs() <= NEAR;
@@ -120,50 +141,58 @@ impl Function {
 }
 
 impl Block<'_> {
-    fn elements(&self) -> impl Iterator<Item = ((&u32, &u32), &i64)> {
-        self.parents.iter().zip(self.children).zip(self.steps)
-    }
-
     /// Exponent and symbol of every element, as steps of a scale are coded.
-    pub(super) fn symbols(&self) -> impl Iterator<Item = (i32, u8)> {
-        self.elements().map(|((parent, child), step)| {
-            let zeroed = Self::is_zeroed(self.layout, *parent, *child);
-            let symbol = if zeroed { ZEROED } else { split(*step).0 };
-            (self.layout.exponent(*parent), symbol)
-        })
+    #[inline(always)]
+    pub(super) fn coded(&self) -> impl Iterator<Item = (u8, u8)> {
+        self.exponents.iter().copied().zip(self.symbols.iter().copied())
     }
 
+    #[inline(always)]
     fn is_unchanged(&self) -> bool {
-        self.steps.iter().all(|step| *step == 0)
+        self.symbols.iter().all(|symbol| *symbol == 0)
     }
 
     /// Whether an element only lost its magnitude.
-    #[inline]
+    #[inline(always)]
     fn is_zeroed(layout: FloatLayout, parent: u32, child: u32) -> bool {
         child == parent & layout.sign() && parent != child
     }
 
+    /// How many elements are not the parent's.
+    #[inline(always)]
+    pub(super) fn moved(&self) -> usize {
+        self.symbols.iter().map(|symbol| usize::from(*symbol != 0)).sum()
+    }
+
+    #[inline(always)]
     fn zeroed(&self) -> usize {
-        let pairs = self.parents.iter().zip(self.children);
-        pairs.filter(|(parent, child)| Self::is_zeroed(self.layout, **parent, **child)).count()
+        self.symbols.iter().filter(|symbol| **symbol == ZEROED).count()
     }
 
     /// Twice the binary logarithm of the mean distance between parent and child, in the float's
     /// exponents; `None` when no element moved, or only to zero.
+    #[inline(always)]
     fn scale(&self) -> Option<i32> {
-        let mut sum = 0f32;
-        for (parent, child) in self.parents.iter().zip(self.children) {
-            if !Self::is_zeroed(self.layout, *parent, *child) {
+        // Sixteen sums side by side, as wide registers add.
+        let mut sums = [0f32; 16];
+        let parts = self.parents.chunks(16).zip(self.children.chunks(16));
+        for ((parents, children), symbols) in parts.zip(self.symbols.chunks(16)) {
+            let pairs = parents.iter().zip(children).zip(symbols);
+            for (sum, ((parent, child), symbol)) in sums.iter_mut().zip(pairs) {
                 let distance = (self.layout.value(*parent) - self.layout.value(*child)).abs();
-                sum += distance.min(1e30);
+                // Also takes the place of what is not a number.
+                let distance = if distance < 1e30 { distance } else { 0.0 };
+                *sum += if *symbol == ZEROED { 0.0 } else { distance };
             }
         }
+        let sum: f32 = sums.iter().sum();
         let mean = sum / self.parents.len() as f32;
         (mean > 0.0).then(|| (2.0 * mean.log2()).round() as i32 + 2 * self.layout.bias)
     }
 }
 
 /// The class of every block, and the function they use.
+#[inline(always)]
 fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
     let layout = elements.layout;
     let wanted = elements.steps.len() >= FUNCTION_FROM && layout.mantissa_bits > FUNCTION_BITS;
@@ -214,14 +243,15 @@ fn first_beyond<'c>(outliers: usize, mut counts: impl Iterator<Item = &'c usize>
 }
 
 /// Which predicted sizes share a context: what is subtracted, and by how much it is shortened.
+#[inline(always)]
 fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
     const SIZES: usize = 2048;
     const MIDDLE: i32 = SIZES as i32 / 2;
     let mut counts = [0usize; SIZES];
     for (block, class) in elements.blocks().zip(classes) {
         let BlockClass::Scale(scale) = class else { continue };
-        for parent in block.parents {
-            let size = scale - 2 * elements.layout.exponent(*parent) + MIDDLE;
+        for exponent in block.exponents {
+            let size = scale - 2 * i32::from(*exponent) + MIDDLE;
             if let Some(count) = counts.get_mut(size.clamp(0, SIZES as i32 - 1) as usize) {
                 *count += 1;
             }
@@ -250,50 +280,87 @@ struct Symbols {
     open: BitWriter,
 }
 
-fn symbols(
-    elements: &Elements,
-    classes: &[BlockClass],
-    function: Option<&Function>,
-    model: &Model,
-) -> Symbols {
-    let layout = elements.layout;
-    let mut steps = Vec::with_capacity(elements.steps.len());
-    let mut counts = vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1];
-    let mut open = BitWriter::default();
-    let mut put = |context: u8, zeroed: bool, step: i64| {
-        let (symbol, count, bits) = if zeroed { (ZEROED, 0, 0) } else { split(step) };
-        steps.push((context, symbol));
-        if let Some(count) = counts
-            .get_mut(usize::from(context))
-            .and_then(|counts: &mut Histogram| counts.get_mut(usize::from(symbol)))
-        {
+impl Symbols {
+    #[inline(always)]
+    fn put(&mut self, context: u8, symbol: u8, step: i64) {
+        self.steps.push((context, symbol));
+        let counts = self.counts.get_mut(usize::from(context));
+        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(symbol))) {
             *count += 1;
         }
-        open.put(bits, count);
-    };
-    for (block, class) in elements.blocks().zip(classes) {
-        match (class, function) {
-            (BlockClass::Function, Some(function)) => {
-                for ((parent, child), step) in block.elements() {
-                    let zeroed = Block::is_zeroed(layout, *parent, *child);
-                    put(FUNCTION_CONTEXT, zeroed, step - function.step(*parent));
-                }
-            }
-            (BlockClass::Scale(scale), _) => {
-                for ((parent, child), step) in block.elements() {
-                    let context = model.context(*scale, layout.exponent(*parent));
-                    put(context, Block::is_zeroed(layout, *parent, *child), *step);
-                }
-            }
-            _ => {}
-        }
+        let (bits, open) = open_bits(step, symbol);
+        self.open.put(bits, open);
     }
-    Symbols { steps, counts, open }
+
+    #[inline(always)]
+    fn new(
+        elements: &Elements,
+        classes: &[BlockClass],
+        function: Option<&Function>,
+        model: &Model,
+    ) -> Self {
+        let mut out = Symbols {
+            steps: Vec::with_capacity(elements.steps.len()),
+            counts: vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1],
+            open: BitWriter::default(),
+        };
+        for (block, class) in elements.blocks().zip(classes) {
+            match (class, function) {
+                (BlockClass::Function, Some(function)) => {
+                    let triples = block.parents.iter().zip(block.steps).zip(block.symbols);
+                    for ((parent, step), symbol) in triples {
+                        let rest = step - function.step(*parent);
+                        let symbol = if *symbol == ZEROED { ZEROED } else { symbol_of(rest) };
+                        out.put(FUNCTION_CONTEXT, symbol, rest);
+                    }
+                }
+                (BlockClass::Scale(scale), _) => {
+                    for ((exponent, symbol), step) in block.coded().zip(block.steps) {
+                        let context = model.context(*scale, i32::from(exponent));
+                        out.put(context, symbol, *step);
+                    }
+                }
+                _ => {}
+            }
+        }
+        out
+    }
 }
 
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    #[cfg(target_arch = "x86_64")]
+    if super::rans_avx512::is_available() {
+        // SAFETY: the processor has the features that the function is compiled for.
+        return unsafe { encode_avx512(layout, chunk, base, out) };
+    }
+    encode_any(layout, chunk, base, out);
+}
+
+/// [`encode_any`], compiled for wider registers.
+///
+/// # Safety
+///
+/// The processor has the features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq")]
+unsafe fn encode_avx512(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    encode_any(layout, chunk, base, out);
+}
+
+/// The numbers of each layout are constants in its copy of the code.
+#[inline(always)]
+fn encode_any(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    match layout {
+        FloatLayout::F16 => encode_as(FloatLayout::F16, chunk, base, out),
+        FloatLayout::BF16 => encode_as(FloatLayout::BF16, chunk, base, out),
+        _ => encode_as(FloatLayout::F32, chunk, base, out),
+    }
+}
+
+#[inline(always)]
+fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     let elements = Elements::new(layout, chunk, base);
     let (mut classes, function) = classify(&elements);
     let (size_low, _) = choose_contexts(&elements, &classes);
@@ -324,7 +391,7 @@ pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], o
     }
     model.class_freqs = class_counts.map(|counts| normalise(&counts));
     let Symbols { steps, mut counts, open } =
-        symbols(&elements, &classes, function.as_ref(), &model);
+        Symbols::new(&elements, &classes, function.as_ref(), &model);
     while counts.last().is_some_and(|counts| counts.iter().all(|count| *count == 0)) {
         counts.pop();
     }

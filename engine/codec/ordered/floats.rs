@@ -33,7 +33,7 @@ impl FloatLayout {
 
     /// The steps from `parent` to `child` in the direction of the parent's magnitude: positive
     /// away from zero, negative towards it and through it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::codec) fn step(self, parent: u32, child: u32) -> i64 {
         let mask = self.magnitude_mask();
         let (p, c) = (i64::from(parent & mask), i64::from(child & mask));
@@ -59,15 +59,19 @@ impl FloatLayout {
         ((element & self.magnitude_mask()) >> self.mantissa_bits).max(1) as i32
     }
 
-    /// The value, for the encoder's estimates; 0 where it is not finite.
-    #[inline]
+    /// The value, for the encoder's estimates. What is not finite gives any number.
+    #[inline(always)]
     pub(in crate::codec) fn value(self, element: u32) -> f32 {
-        let value = match self.mantissa_bits {
+        match self.mantissa_bits {
             7 => f32::from_bits(element << 16),
-            10 => half::f16::from_bits(element as u16).to_f32(),
+            // The exponent's bias is mended by a factor of 2^(127 - 15).
+            10 => {
+                let magnitude = f32::from_bits((element & self.magnitude_mask()) << 13);
+                let value = magnitude * f32::from_bits(239 << 23);
+                if element & self.sign() == 0 { value } else { -value }
+            }
             _ => f32::from_bits(element),
-        };
-        if value.is_finite() { value } else { 0.0 }
+        }
     }
 
     /// Elements of little-endian bytes.

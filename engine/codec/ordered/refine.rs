@@ -1,9 +1,9 @@
 //! Better scales for blocks: those that code the chunk in the fewest bits.
 //!
 //! The mean distance of a block says little when few of its elements moved. So the scales found
-//! from means serve as a first guess: with the statistics they give, each block takes the scale,
-//! among those near its own and the one before, under which it and the change of scale cost
-//! least. One round gains most of what there is.
+//! from means serve as a first guess: with the statistics they give, each such block takes the
+//! scale, among those near its own and the one before, under which it and the change of scale
+//! cost least. One round gains most of what there is.
 
 use super::encode::Elements;
 use super::model::BlockClass;
@@ -11,6 +11,8 @@ use super::rans::SYMBOLS_MAX;
 
 /// Predicted sizes that are told apart here.
 const SIZES: usize = 96;
+/// A block in which more elements moved than this has a mean that can be believed.
+const MOVED_MAX: usize = 40;
 /// How far from the first guess a scale is looked for.
 const REACH: i32 = 2;
 /// What it costs, in bits, to say that the scale changes, and each half octave of the change.
@@ -36,12 +38,13 @@ impl Costs {
     }
 
     /// From the symbols of all blocks under the scales they have now.
+    #[inline(always)]
     fn new(elements: &Elements, classes: &[BlockClass], low: i32) -> Self {
         let mut counts = vec![[0f32; SYMBOLS_MAX]; SIZES];
         for (block, class) in elements.blocks().zip(classes) {
             let BlockClass::Scale(scale) = class else { continue };
-            for (exponent, symbol) in block.symbols() {
-                let place = Self::place(low, *scale, exponent);
+            for (exponent, symbol) in block.coded() {
+                let place = Self::place(low, *scale, i32::from(exponent));
                 if let Some(count) =
                     counts.get_mut(place).and_then(|c| c.get_mut(usize::from(symbol)))
                 {
@@ -64,14 +67,15 @@ impl Costs {
 /// exponent, the others one by one.
 struct Priced {
     unchanged: [u32; 256],
-    exponents: Vec<i32>,
-    moved: Vec<(i32, u8)>,
+    exponents: Vec<u8>,
+    moved: Vec<(u8, u8)>,
 }
 
 impl Priced {
-    fn fill(&mut self, symbols: impl Iterator<Item = (i32, u8)>) {
+    #[inline(always)]
+    fn fill(&mut self, symbols: impl Iterator<Item = (u8, u8)>) {
         for exponent in self.exponents.drain(..) {
-            if let Some(count) = self.unchanged.get_mut(exponent as usize) {
+            if let Some(count) = self.unchanged.get_mut(usize::from(exponent)) {
                 *count = 0;
             }
         }
@@ -79,34 +83,43 @@ impl Priced {
         for (exponent, symbol) in symbols {
             if symbol != 0 {
                 self.moved.push((exponent, symbol));
-            } else if let Some(count) = self.unchanged.get_mut(exponent as usize & 255) {
+            } else if let Some(count) = self.unchanged.get_mut(usize::from(exponent)) {
                 if *count == 0 {
-                    self.exponents.push(exponent & 255);
+                    self.exponents.push(exponent);
                 }
                 *count += 1;
             }
         }
     }
 
+    #[inline(always)]
     fn bits(&self, costs: &Costs, scale: i32) -> f32 {
         let unchanged = self.exponents.iter().map(|exponent| {
-            let count = self.unchanged.get(*exponent as usize).copied().unwrap_or(0);
-            count as f32 * costs.of(scale, *exponent, 0)
+            let count = self.unchanged.get(usize::from(*exponent)).copied().unwrap_or(0);
+            count as f32 * costs.of(scale, i32::from(*exponent), 0)
         });
-        let moved = self.moved.iter().map(|(exponent, symbol)| costs.of(scale, *exponent, *symbol));
+        let moved = self
+            .moved
+            .iter()
+            .map(|(exponent, symbol)| costs.of(scale, i32::from(*exponent), *symbol));
         unchanged.sum::<f32>() + moved.sum::<f32>()
     }
 }
 
 /// Gives blocks with a scale a better one. `low` is the least predicted size that matters.
+#[inline(always)]
 pub(super) fn refine(elements: &Elements, classes: &mut [BlockClass], low: i32) {
     let costs = Costs::new(elements, classes, low - 8);
     let mut before: Option<i32> = None;
     let mut priced = Priced { unchanged: [0; 256], exponents: Vec::new(), moved: Vec::new() };
     for (block, class) in elements.blocks().zip(classes.iter_mut()) {
         let BlockClass::Scale(guess) = class else { continue };
-        priced.fill(block.symbols());
         let last = before.unwrap_or(*guess);
+        if block.moved() > MOVED_MAX {
+            before = Some(*guess);
+            continue;
+        }
+        priced.fill(block.coded());
         let near = (*guess - REACH..=*guess + REACH).chain(last - 1..=last + 1);
         let mut best = (f32::INFINITY, *guess);
         for scale in near {

@@ -8,20 +8,23 @@ const EXACT: u64 = 8;
 /// The first symbol that leaves bits open.
 pub(super) const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
 
-/// The symbol of a step, how many bits it leaves open, and those bits.
-#[inline]
-pub(super) fn split(step: i64) -> (u8, u32, u32) {
-    let magnitude = step.unsigned_abs();
-    let negative = u32::from(step < 0);
-    if magnitude < EXACT {
-        let symbol = if magnitude == 0 { 0 } else { 2 * magnitude as u32 - 1 + negative };
-        return (symbol as u8, 0, 0);
-    }
-    let len = magnitude.ilog2();
-    let open = len - 2;
-    let class = (len - 3) * 4 + (magnitude >> open & 3) as u32;
-    let rest = (magnitude & ((1 << open) - 1)) as u32;
-    ((FIRST_CLASS + 2 * class + negative) as u8, open, rest)
+/// The symbol of a step.
+#[inline(always)]
+pub(super) fn symbol_of(step: i64) -> u8 {
+    let magnitude = step.unsigned_abs() as u32;
+    let negative = (step >> 63) as u32 & 1;
+    let exact = magnitude.wrapping_mul(2).wrapping_add(negative).saturating_sub(1);
+    let len = (magnitude | EXACT as u32).ilog2();
+    let class = (len - 3) * 4 + (magnitude >> (len - 2) & 3);
+    let symbol = if magnitude < EXACT as u32 { exact } else { FIRST_CLASS + 2 * class + negative };
+    symbol as u8
+}
+
+/// The bits that the symbol of a step leaves open, and how many they are.
+#[inline(always)]
+pub(super) fn open_bits(step: i64, symbol: u8) -> (u32, u32) {
+    let open = MEANINGS.get(usize::from(symbol)).map_or(0, |meaning| meaning.open);
+    (step.unsigned_abs() as u32 & ((1 << open) - 1), open)
 }
 
 /// What each symbol stands for.
@@ -75,7 +78,8 @@ mod tests {
         fn steps_come_back(magnitude in 0i64..1 << 32, bits in 0u32..32, negative: bool) {
             let magnitude = magnitude >> bits;
             let step = if negative { -magnitude } else { magnitude };
-            let (symbol, open, rest) = split(step);
+            let symbol = symbol_of(step);
+            let (rest, open) = open_bits(step, symbol);
             let meaning = MEANINGS[usize::from(symbol)];
             prop_assert_eq!(meaning.open, open);
             let magnitude = i64::from(meaning.magnitude + rest);
