@@ -140,7 +140,8 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
                         .collect();
                     let what = format!("{dtype:?}, {len} elements, {special}: {name}");
                     let encoding = check(&dtype, float, &chunk, &base, &what);
-                    *ordered.entry((len, name)).or_insert(0) += usize::from(encoding == Encoding::Ordered);
+                    *ordered.entry((len, name)).or_insert(0) +=
+                        usize::from(encoding == Encoding::Ordered);
                 }
             }
         }

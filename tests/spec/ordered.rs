@@ -140,15 +140,7 @@ impl Model {
         assert!(count <= 32);
         let steps = (0..count).map(|_| bits.table()).collect();
         bits.end();
-        Model {
-            first_scale,
-            context_low,
-            context_shift,
-            function_bits,
-            function,
-            classes,
-            steps,
-        }
+        Model { first_scale, context_low, context_shift, function_bits, function, classes, steps }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::bits::BitWriter;
 use super::floats::FloatLayout;
 use super::model::{
-    BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS,
+    BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
 use super::refine::refine;
@@ -18,8 +18,6 @@ const FUNCTION_BITS: u32 = 10;
 const FUNCTION_FROM: usize = 1 << 13;
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
-/// The largest difference of scales that a symbol can tell.
-const SCALE_JUMP_MAX: i32 = 126;
 
 /// A chunk as elements of parent and child.
 pub(super) struct Elements {
