@@ -91,6 +91,168 @@ proptest! {
     }
 }
 
+/// Elements of a block that are alike, and how they change: what a chunk is made of below.
+#[derive(Clone, Debug)]
+struct Part {
+    parent: u32,
+    spread: u32,
+    change: Change,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Nothing,
+    /// Up to so many steps.
+    Steps(u32),
+    /// The same number of steps for all.
+    Shift(i32),
+    To(u32),
+    Wild,
+}
+
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let edges = [
+        0u32,
+        1,
+        0x007f_ffff,
+        0x3f80_0000,
+        0x7f7f_ffff,
+        0x7f80_0000,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xff80_0001,
+        u32::MAX,
+        // 16 bits wide: the least and the greatest of F16 and BF16, tiny and huge.
+        0x0080,
+        0x03ff,
+        0x0400,
+        0x7bff,
+        0x7c00,
+        0x7f7f,
+        0x7fff,
+        0x8000,
+        0xffff,
+    ];
+    let element = || prop_oneof![proptest::sample::select(edges.to_vec()), 0u32..];
+    let change = prop_oneof![
+        Just(Change::Nothing),
+        (1u32..2000).prop_map(Change::Steps),
+        any::<i32>().prop_map(Change::Shift),
+        (-9i32..10).prop_map(Change::Shift),
+        element().prop_map(Change::To),
+        Just(Change::Wild),
+    ];
+    let spread = proptest::sample::select(vec![0u32, 1, 0xff, 0xffff, 0x7f_ffff, u32::MAX]);
+    let len = proptest::sample::select(vec![1usize, 100, 128, 128, 128, 256, 5000]);
+    let part = (element(), spread, change, len).prop_map(|(parent, spread, change, len)| Part {
+        parent,
+        spread,
+        change,
+        len,
+    });
+    proptest::collection::vec(part, 1..12)
+}
+
+/// Parent and child, as the low bytes of words.
+fn elements_of(parts: &[Part], seed: u64, outliers: u64) -> (Vec<u32>, Vec<u32>) {
+    let mut random = Random(seed);
+    let mut bits = move || (random.next() << 16 ^ random.next()) as u32;
+    let (mut parents, mut children) = (Vec::new(), Vec::new());
+    for part in parts {
+        for _ in 0..part.len {
+            let parent = part.parent ^ bits() & part.spread;
+            let change =
+                if u64::from(bits() % 1000) < outliers { Change::Wild } else { part.change };
+            parents.push(parent);
+            children.push(match change {
+                Change::Nothing => parent,
+                Change::Steps(most) => parent.wrapping_add(bits() % most).wrapping_sub(most / 2),
+                Change::Shift(steps) => parent.wrapping_add_signed(steps),
+                Change::To(child) => child,
+                Change::Wild => bits(),
+            });
+        }
+    }
+    (parents, children)
+}
+
+fn low_bytes(elements: &[u32], bytes: usize) -> Vec<u8> {
+    elements.iter().flat_map(|e| e.to_le_bytes().into_iter().take(bytes)).collect()
+}
+
+/// The conditioned difference of these elements gives them back.
+fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8> {
+    let layout = Lane::of(dtype).float().unwrap();
+    let (base, chunk) = (low_bytes(parents, layout.bytes), low_bytes(children, layout.bytes));
+    let mut stored = Vec::new();
+    super::ordered::encode(layout, &chunk, &base, &mut stored);
+    let mut out = base;
+    super::ordered::decode(layout, &stored, &mut out).unwrap();
+    assert!(out == chunk);
+    stored
+}
+
+proptest! {
+    /// Blocks of every size of element and step behind one another, tiny beside huge.
+    #[test]
+    fn wild_blocks_come_back(
+        dtype in proptest::sample::select(vec![Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::C64]),
+        parts in parts(),
+        seed in 0u64..,
+        outliers in proptest::sample::select(vec![0u64, 0, 5, 100]),
+        hurt in proptest::collection::vec((0usize..1 << 16, 1u8..), 0..30),
+    ) {
+        let (parents, children) = elements_of(&parts, seed, outliers);
+        let mut stored = assert_comes_back(&dtype, &parents, &children);
+        let layout = Lane::of(&dtype).float().unwrap();
+        let len = stored.len();
+        for (at, bits) in hurt {
+            // Most of them in the lengths and the model.
+            let at = if at % 2 == 0 { at / 2 % 64 } else { at / 2 };
+            stored[at % len] ^= bits;
+            let mut out = low_bytes(&parents, layout.bytes);
+            let _ = super::ordered::decode(layout, &stored, &mut out);
+        }
+    }
+}
+
+/// Scales that jump by more than one symbol can tell, in both directions.
+#[test]
+fn scales_that_jump_come_back() {
+    for (dtype, sizes) in [
+        (Dtype::Bf16, [0x0081, 0x7e81, 0x0001, 0x3f81]),
+        (Dtype::F16, [0x0001, 0x7b01, 0x0401, 0x3c01]),
+        (Dtype::F32, [0x0080_0001, 0x7e80_0001, 0x0000_0001, 0x3f80_0001]),
+    ] {
+        let parents: Vec<u32> =
+            (0..12_000).map(|at| sizes[at / 128 % 4] + at as u32 % 50).collect();
+        let children: Vec<u32> =
+            parents.iter().zip(0..).map(|(parent, at)| parent + at % 7 % 3).collect();
+        assert_comes_back(&dtype, &parents, &children);
+        let twice: Vec<u32> = parents.iter().map(|parent| parent ^ 0x40).collect();
+        assert_comes_back(&dtype, &parents, &twice);
+    }
+}
+
+/// A step so far from the function's that no symbol tells how far.
+#[test]
+fn steps_far_from_the_function_come_back() {
+    for (common, outlier) in [
+        ((0, 0x7fff_ffff), (0x7fff_f000, 0xffff_ffff)),
+        ((0x7fff_0000, 0xffff_ffff), (0, 0x7fff_ffff)),
+        ((0x4000_0000, 0xbfff_fffe), (0x0000_0000, 0x7fff_ffff)),
+        ((0x4000_0000, 0x7fff_ffff), (0x7f80_0000, 0xffff_ffff)),
+    ] {
+        let mut parents = vec![common.0; 10_000];
+        let mut children = vec![common.1; 10_000];
+        for at in [77, 5_000, 9_999] {
+            (parents[at], children[at]) = outlier;
+        }
+        assert_comes_back(&Dtype::F32, &parents, &children);
+    }
+}
+
 /// A seeded stream of pseudo-random numbers.
 struct Random(u64);
 

@@ -88,7 +88,11 @@ impl<'a> BitReader<'a> {
 
     /// Whether no more was read than there is, and nothing but filling is left.
     pub(super) fn is_finished(&self) -> bool {
-        self.at.div_ceil(8) == self.bytes.len()
+        let filling = match self.bytes.last() {
+            Some(last) if !self.at.is_multiple_of(8) => last >> (self.at % 8),
+            _ => 0,
+        };
+        self.at.div_ceil(8) == self.bytes.len() && filling == 0
     }
 }
 

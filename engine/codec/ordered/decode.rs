@@ -44,6 +44,10 @@ pub(in crate::codec) fn decode(
         return Err(format!("{} bytes are not whole elements", out.len()));
     }
     let parts = Parts::read(stored)?;
+    let function_bits = parts.model.function.len().checked_ilog2().unwrap_or(0);
+    if function_bits > layout.mantissa_bits {
+        return Err(format!("a function of {function_bits} bits"));
+    }
     match (out.len() / layout.bytes >= WIDE_FROM, layout) {
         (true, FloatLayout::F16) => run::<WIDE_LANES, 2>(FloatLayout::F16, &parts, out),
         (true, FloatLayout::BF16) => run::<WIDE_LANES, 2>(FloatLayout::BF16, &parts, out),

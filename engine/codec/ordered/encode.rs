@@ -7,7 +7,7 @@ use super::model::{
 };
 use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
 use super::refine::refine;
-use super::symbols::split;
+use super::symbols::{STEP_MAX, split};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
 /// A step this near to the function's counts as following it.
@@ -115,6 +115,12 @@ impl Function {
         let count = block.parents.iter().zip(block.steps).filter(|pair| near(*pair)).count();
         2 * count > block.steps.len() && 16 * block.zeroed() < block.steps.len()
     }
+
+    /// Whether symbols can tell how far each element of a block is from the table.
+    fn reaches(&self, block: &Block<'_>) -> bool {
+        let rest = |(parent, step): (&u32, &i64)| step - self.step(*parent);
+        block.parents.iter().zip(block.steps).all(|pair| rest(pair).unsigned_abs() <= STEP_MAX)
+    }
 }
 
 impl Block<'_> {
@@ -186,7 +192,9 @@ fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
     for (at, block) in elements.blocks().enumerate() {
         let class = if block.is_unchanged() {
             BlockClass::Unchanged
-        } else if function.is_some() && follows.get(at) == Some(&true) {
+        } else if follows.get(at) == Some(&true)
+            && function.as_ref().is_some_and(|function| function.reaches(&block))
+        {
             BlockClass::Function
         } else {
             // Blocks whose elements were only zeroed are told apart by exponents alone.

@@ -8,10 +8,14 @@ const EXACT: u64 = 8;
 /// The first symbol that leaves bits open.
 const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
 
-/// The symbol of a step, how many bits it leaves open, and those bits.
+/// The largest magnitude of a step that a symbol can tell.
+pub(super) const STEP_MAX: u64 = u32::MAX as u64;
+
+/// The symbol of a step within [`STEP_MAX`], how many bits it leaves open, and those bits.
 #[inline]
 pub(super) fn split(step: i64) -> (u8, u32, u32) {
     let magnitude = step.unsigned_abs();
+    debug_assert!(magnitude <= STEP_MAX, "a step of {step}");
     let negative = u32::from(step < 0);
     if magnitude < EXACT {
         let symbol = if magnitude == 0 { 0 } else { 2 * magnitude as u32 - 1 + negative };
