@@ -1,10 +1,13 @@
 //! Every encoding gives every chunk back, and no bytes make a decoder panic.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 
 use super::{Encoding, Lane, decode, encode_delta, encode_plain};
 use crate::tensor::Dtype;
+
+#[path = "../../tests/spec/ordered.rs"]
+mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {
     let dtypes = [Dtype::U8, Dtype::I16, Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::F64];
@@ -181,12 +184,14 @@ fn low_bytes(elements: &[u32], bytes: usize) -> Vec<u8> {
     elements.iter().flat_map(|e| e.to_le_bytes().into_iter().take(bytes)).collect()
 }
 
-/// The conditioned difference of these elements gives them back.
+/// The conditioned difference of these elements gives them back, and is what `format-spec.md` says.
 fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8> {
     let layout = Lane::of(dtype).float().unwrap();
     let (base, chunk) = (low_bytes(parents, layout.bytes), low_bytes(children, layout.bytes));
     let mut stored = Vec::new();
     super::ordered::encode(layout, &chunk, &base, &mut stored);
+    let float = page::Float { bytes: layout.bytes, mantissa_bits: layout.mantissa_bits };
+    assert!(page::decode(float, &stored, &base) == chunk);
     let mut out = base;
     super::ordered::decode(layout, &stored, &mut out).unwrap();
     assert!(out == chunk);
@@ -213,6 +218,21 @@ proptest! {
             stored[at % len] ^= bits;
             let mut out = low_bytes(&parents, layout.bytes);
             let _ = super::ordered::decode(layout, &stored, &mut out);
+        }
+    }
+}
+
+/// Chunks too short to gain from it, and the lengths around which something changes.
+#[test]
+fn short_and_long_chunks_come_back() {
+    for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
+        for len in [0u32, 1, 3, 4, 5, 31, 127, 128, 129, 255, 256, 257, 16_383, 16_384, 16_385] {
+            let parents: Vec<u32> = (0..len).map(|at| at.wrapping_mul(0x9e37_79b9)).collect();
+            assert_comes_back(&dtype, &parents, &parents);
+            let children: Vec<u32> =
+                parents.iter().map(|parent| parent.wrapping_add(parent >> 13 & 7)).collect();
+            assert_comes_back(&dtype, &parents, &children);
+            assert_comes_back(&dtype, &children, &vec![0; len as usize]);
         }
     }
 }

@@ -201,7 +201,7 @@ fn said(symbol: u8, open: &mut Bits) -> Said {
             let k = (i64::from(symbol) - 15) / 2;
             let o = (k / 4 + 1) as u32;
             let magnitude = ((4 + k % 4) << o) + open.number(o) as i64;
-            Said::Step(if symbol % 2 == 0 { -magnitude } else { magnitude })
+            Said::Step(if symbol.is_multiple_of(2) { -magnitude } else { magnitude })
         }
         255 => Said::Zero,
         other => panic!("symbol {other}"),
