@@ -237,6 +237,16 @@ fn short_and_long_chunks_come_back() {
     }
 }
 
+/// The function's entries are told apart by bits of the mantissa; BF16 has 7 of them.
+#[test]
+fn a_function_has_no_more_bits_than_the_mantissa() {
+    let chunk = vec![1u32; 10_000];
+    let stored = assert_comes_back(&Dtype::F32, &vec![0; chunk.len()], &chunk);
+    let layout = Lane::of(&Dtype::Bf16).float().unwrap();
+    let reason = super::ordered::decode(layout, &stored, &mut vec![0; 20_000]).unwrap_err();
+    assert_eq!(reason, "a function of 10 bits");
+}
+
 /// Scales that jump by more than one symbol can tell, in both directions.
 #[test]
 fn scales_that_jump_come_back() {

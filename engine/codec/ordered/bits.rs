@@ -120,4 +120,15 @@ mod tests {
             prop_assert!(input.is_finished());
         }
     }
+
+    #[test]
+    fn only_zeros_may_be_left() {
+        for (bytes, finished) in
+            [(&[5u8][..], true), (&[13], false), (&[5, 0], false), (&[], false)]
+        {
+            let mut input = BitReader::new(bytes);
+            input.take(3);
+            assert_eq!(input.is_finished(), finished, "{bytes:?}");
+        }
+    }
 }
