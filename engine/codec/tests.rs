@@ -1,10 +1,13 @@
 //! Every encoding gives every chunk back, and no bytes make a decoder panic.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 
 use super::{Encoding, Lane, decode, encode_delta, encode_plain};
 use crate::tensor::Dtype;
+
+#[path = "../../tests/spec/ordered.rs"]
+mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {
     let dtypes = [Dtype::U8, Dtype::I16, Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::F64];
@@ -88,6 +91,195 @@ proptest! {
             let mut out = base.clone();
             let _ = super::ordered::decode(layout, &stored[..at], &mut out);
         }
+    }
+}
+
+/// Elements of a block that are alike, and how they change: what a chunk is made of below.
+#[derive(Clone, Debug)]
+struct Part {
+    parent: u32,
+    spread: u32,
+    change: Change,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Nothing,
+    /// Up to so many steps.
+    Steps(u32),
+    /// The same number of steps for all.
+    Shift(i32),
+    To(u32),
+    Wild,
+}
+
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    let edges = [
+        0u32,
+        1,
+        0x007f_ffff,
+        0x3f80_0000,
+        0x7f7f_ffff,
+        0x7f80_0000,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xff80_0001,
+        u32::MAX,
+        // 16 bits wide: the least and the greatest of F16 and BF16, tiny and huge.
+        0x0080,
+        0x03ff,
+        0x0400,
+        0x7bff,
+        0x7c00,
+        0x7f7f,
+        0x7fff,
+        0x8000,
+        0xffff,
+    ];
+    let element = || prop_oneof![proptest::sample::select(edges.to_vec()), 0u32..];
+    let change = prop_oneof![
+        Just(Change::Nothing),
+        (1u32..2000).prop_map(Change::Steps),
+        any::<i32>().prop_map(Change::Shift),
+        (-9i32..10).prop_map(Change::Shift),
+        element().prop_map(Change::To),
+        Just(Change::Wild),
+    ];
+    let spread = proptest::sample::select(vec![0u32, 1, 0xff, 0xffff, 0x7f_ffff, u32::MAX]);
+    let len = proptest::sample::select(vec![1usize, 100, 128, 128, 128, 256, 5000]);
+    let part = (element(), spread, change, len).prop_map(|(parent, spread, change, len)| Part {
+        parent,
+        spread,
+        change,
+        len,
+    });
+    proptest::collection::vec(part, 1..12)
+}
+
+/// Parent and child, as the low bytes of words.
+fn elements_of(parts: &[Part], seed: u64, outliers: u64) -> (Vec<u32>, Vec<u32>) {
+    let mut random = Random(seed);
+    let mut bits = move || (random.next() << 16 ^ random.next()) as u32;
+    let (mut parents, mut children) = (Vec::new(), Vec::new());
+    for part in parts {
+        for _ in 0..part.len {
+            let parent = part.parent ^ bits() & part.spread;
+            let change =
+                if u64::from(bits() % 1000) < outliers { Change::Wild } else { part.change };
+            parents.push(parent);
+            children.push(match change {
+                Change::Nothing => parent,
+                Change::Steps(most) => parent.wrapping_add(bits() % most).wrapping_sub(most / 2),
+                Change::Shift(steps) => parent.wrapping_add_signed(steps),
+                Change::To(child) => child,
+                Change::Wild => bits(),
+            });
+        }
+    }
+    (parents, children)
+}
+
+fn low_bytes(elements: &[u32], bytes: usize) -> Vec<u8> {
+    elements.iter().flat_map(|e| e.to_le_bytes().into_iter().take(bytes)).collect()
+}
+
+/// The conditioned difference of these elements gives them back, and is what `format-spec.md` says.
+fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8> {
+    let layout = Lane::of(dtype).float().unwrap();
+    let (base, chunk) = (low_bytes(parents, layout.bytes), low_bytes(children, layout.bytes));
+    let mut stored = Vec::new();
+    super::ordered::encode(layout, &chunk, &base, &mut stored);
+    let float = page::Float { bytes: layout.bytes, mantissa_bits: layout.mantissa_bits };
+    assert!(page::decode(float, &stored, &base) == chunk);
+    let mut out = base;
+    super::ordered::decode(layout, &stored, &mut out).unwrap();
+    assert!(out == chunk);
+    stored
+}
+
+proptest! {
+    /// Blocks of every size of element and step behind one another, tiny beside huge.
+    #[test]
+    fn wild_blocks_come_back(
+        dtype in proptest::sample::select(vec![Dtype::Bf16, Dtype::F16, Dtype::F32, Dtype::C64]),
+        parts in parts(),
+        seed in 0u64..,
+        outliers in proptest::sample::select(vec![0u64, 0, 5, 100]),
+        hurt in proptest::collection::vec((0usize..1 << 16, 1u8..), 0..30),
+    ) {
+        let (parents, children) = elements_of(&parts, seed, outliers);
+        let mut stored = assert_comes_back(&dtype, &parents, &children);
+        let layout = Lane::of(&dtype).float().unwrap();
+        let len = stored.len();
+        for (at, bits) in hurt {
+            // Most of them in the lengths and the model.
+            let at = if at % 2 == 0 { at / 2 % 64 } else { at / 2 };
+            stored[at % len] ^= bits;
+            let mut out = low_bytes(&parents, layout.bytes);
+            let _ = super::ordered::decode(layout, &stored, &mut out);
+        }
+    }
+}
+
+/// Chunks too short to gain from it, and the lengths around which something changes.
+#[test]
+fn short_and_long_chunks_come_back() {
+    for dtype in [Dtype::Bf16, Dtype::F16, Dtype::F32] {
+        for len in [0u32, 1, 3, 4, 5, 31, 127, 128, 129, 255, 256, 257, 16_383, 16_384, 16_385] {
+            let parents: Vec<u32> = (0..len).map(|at| at.wrapping_mul(0x9e37_79b9)).collect();
+            assert_comes_back(&dtype, &parents, &parents);
+            let children: Vec<u32> =
+                parents.iter().map(|parent| parent.wrapping_add(parent >> 13 & 7)).collect();
+            assert_comes_back(&dtype, &parents, &children);
+            assert_comes_back(&dtype, &children, &vec![0; len as usize]);
+        }
+    }
+}
+
+/// The function's entries are told apart by bits of the mantissa; BF16 has 7 of them.
+#[test]
+fn a_function_has_no_more_bits_than_the_mantissa() {
+    let chunk = vec![1u32; 10_000];
+    let stored = assert_comes_back(&Dtype::F32, &vec![0; chunk.len()], &chunk);
+    let layout = Lane::of(&Dtype::Bf16).float().unwrap();
+    let reason = super::ordered::decode(layout, &stored, &mut vec![0; 20_000]).unwrap_err();
+    assert_eq!(reason, "a function of 10 bits");
+}
+
+/// Scales that jump by more than one symbol can tell, in both directions.
+#[test]
+fn scales_that_jump_come_back() {
+    for (dtype, sizes) in [
+        (Dtype::Bf16, [0x0081, 0x7e81, 0x0001, 0x3f81]),
+        (Dtype::F16, [0x0001, 0x7b01, 0x0401, 0x3c01]),
+        (Dtype::F32, [0x0080_0001, 0x7e80_0001, 0x0000_0001, 0x3f80_0001]),
+    ] {
+        let parents: Vec<u32> =
+            (0..12_000).map(|at| sizes[at / 128 % 4] + at as u32 % 50).collect();
+        let children: Vec<u32> =
+            parents.iter().zip(0..).map(|(parent, at)| parent + at % 7 % 3).collect();
+        assert_comes_back(&dtype, &parents, &children);
+        let twice: Vec<u32> = parents.iter().map(|parent| parent ^ 0x40).collect();
+        assert_comes_back(&dtype, &parents, &twice);
+    }
+}
+
+/// A step so far from the function's that no symbol tells how far.
+#[test]
+fn steps_far_from_the_function_come_back() {
+    for (common, outlier) in [
+        ((0, 0x7fff_ffff), (0x7fff_f000, 0xffff_ffff)),
+        ((0x7fff_0000, 0xffff_ffff), (0, 0x7fff_ffff)),
+        ((0x4000_0000, 0xbfff_fffe), (0x0000_0000, 0x7fff_ffff)),
+        ((0x4000_0000, 0x7fff_ffff), (0x7f80_0000, 0xffff_ffff)),
+    ] {
+        let mut parents = vec![common.0; 10_000];
+        let mut children = vec![common.1; 10_000];
+        for at in [77, 5_000, 9_999] {
+            (parents[at], children[at]) = outlier;
+        }
+        assert_comes_back(&Dtype::F32, &parents, &children);
     }
 }
 

@@ -102,7 +102,11 @@ impl<'a> BitReader<'a> {
 
     /// Whether no more was read than there is, and nothing but filling is left.
     pub(super) fn is_finished(&self) -> bool {
-        self.at.div_ceil(8) == self.bytes.len()
+        let filling = match self.bytes.last() {
+            Some(last) if !self.at.is_multiple_of(8) => last >> (self.at % 8),
+            _ => 0,
+        };
+        self.at.div_ceil(8) == self.bytes.len() && filling == 0
     }
 }
 
@@ -128,6 +132,17 @@ mod tests {
                 prop_assert_eq!(input.take_gamma(), Some((*value >> 1).max(1)));
             }
             prop_assert!(input.is_finished());
+        }
+    }
+
+    #[test]
+    fn only_zeros_may_be_left() {
+        for (bytes, finished) in
+            [(&[5u8][..], true), (&[13], false), (&[5, 0], false), (&[], false)]
+        {
+            let mut input = BitReader::new(bytes);
+            input.take(3);
+            assert_eq!(input.is_finished(), finished, "{bytes:?}");
         }
     }
 }

@@ -44,6 +44,10 @@ pub(in crate::codec) fn decode(
         return Err(format!("{} bytes are not whole elements", out.len()));
     }
     let parts = Parts::read(stored)?;
+    let function_bits = parts.model.function.len().checked_ilog2().unwrap_or(0);
+    if function_bits > layout.mantissa_bits {
+        return Err(format!("a function of {function_bits} bits"));
+    }
     #[cfg(target_arch = "x86_64")]
     if super::rans_avx512::is_available() {
         // SAFETY: the processor has the features that the function is compiled for.

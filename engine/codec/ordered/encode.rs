@@ -3,11 +3,11 @@
 use super::bits::BitWriter;
 use super::floats::FloatLayout;
 use super::model::{
-    BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS,
+    BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
 use super::refine::refine;
-use super::symbols::{open_bits, symbol_of};
+use super::symbols::{STEP_MAX, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
 /// A step this near to the function's counts as following it.
@@ -18,8 +18,6 @@ const FUNCTION_BITS: u32 = 10;
 const FUNCTION_FROM: usize = 1 << 13;
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
-/// The largest difference of scales that a symbol can tell.
-const SCALE_JUMP_MAX: i32 = 126;
 
 /// A chunk as elements of parent and child, with what coding them asks again and again.
 pub(super) struct Elements {
@@ -138,6 +136,13 @@ impl Function {
         let count = block.parents.iter().zip(block.steps).filter(|pair| near(*pair)).count();
         2 * count > block.steps.len() && 16 * block.zeroed() < block.steps.len()
     }
+
+    /// Whether symbols can tell how far each element of a block is from the table.
+    #[inline(always)]
+    fn reaches(&self, block: &Block<'_>) -> bool {
+        let rest = |(parent, step): (&u32, &i64)| step - self.step(*parent);
+        block.parents.iter().zip(block.steps).all(|pair| rest(pair).unsigned_abs() <= STEP_MAX)
+    }
 }
 
 impl Block<'_> {
@@ -217,7 +222,9 @@ fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
     for (at, block) in elements.blocks().enumerate() {
         let class = if block.is_unchanged() {
             BlockClass::Unchanged
-        } else if function.is_some() && follows.get(at) == Some(&true) {
+        } else if follows.get(at) == Some(&true)
+            && function.as_ref().is_some_and(|function| function.reaches(&block))
+        {
             BlockClass::Function
         } else {
             // Blocks whose elements were only zeroed are told apart by exponents alone.

@@ -13,6 +13,9 @@ pub(super) const CLASS_CONTEXTS: usize = 3;
 /// The most mantissa bits that select an entry of the function table.
 pub(super) const FUNCTION_BITS_MAX: u32 = 12;
 
+/// The largest difference of scales that a symbol can tell.
+pub(super) const SCALE_JUMP_MAX: i32 = 126;
+
 /// How a block of elements differs from its parent's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockClass {
@@ -47,7 +50,8 @@ impl ClassCoder {
         ClassCoder { scale: first_scale, context: 2 }
     }
 
-    /// The context and symbol of the next class. Differences of scales stay within -126..=126.
+    /// The context and symbol of the next class. Scales differ by at most
+    /// [`SCALE_JUMP_MAX`].
     pub(super) fn symbol(&mut self, class: BlockClass) -> (u8, u8) {
         let context = self.context;
         self.context = class.context();
@@ -56,6 +60,7 @@ impl ClassCoder {
             BlockClass::Function => 1,
             BlockClass::Scale(scale) => {
                 let difference = scale - self.scale;
+                debug_assert!(difference.abs() <= SCALE_JUMP_MAX, "a scale of {difference} more");
                 self.scale = scale;
                 2 + ((difference << 1) ^ (difference >> 31)) as u8
             }

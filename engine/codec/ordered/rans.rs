@@ -192,11 +192,6 @@ impl DecodeTable {
         entries.resize(count << PRECISION_BITS, 0);
         DecodeTable { entries, context_max: (count - 1) as u8 }
     }
-
-    /// The largest context that may be asked for.
-    pub(super) fn context_max(&self) -> u8 {
-        self.context_max
-    }
 }
 
 /// Decodes symbols.

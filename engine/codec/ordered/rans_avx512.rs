@@ -1,5 +1,5 @@
-//! The decoding rounds of [`super::rans`] for 32 states, sixteen at a time: the one place with
-//! `unsafe` in the codec. Property-tested against the portable rounds.
+//! The decoding rounds of [`super::rans`] for 32 states, sixteen at a time: with the two calls of it and of
+//! the functions compiled like it, the one place with `unsafe` in the codec. Property-tested against the portable rounds.
 
 use std::arch::x86_64::*;
 
@@ -10,11 +10,13 @@ pub(super) const LANES: usize = 32;
 /// Bytes of words that a round may look at.
 pub(super) const ROUND_BYTES: usize = 2 * LANES + 32;
 
-/// Whether this processor has what [`rounds`] needs.
+/// Whether this processor has what [`rounds`] needs, and what chunks are encoded with.
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512cd")
+        && is_x86_feature_detected!("avx512dq")
 }
 
 /// Decodes whole rounds: symbol `i` of `contexts` by state `i % LANES`. Returns how many symbols

@@ -6,7 +6,7 @@
 //! cost least. One round gains most of what there is.
 
 use super::encode::Elements;
-use super::model::BlockClass;
+use super::model::{BlockClass, SCALE_JUMP_MAX};
 use super::rans::SYMBOLS_MAX;
 
 /// Predicted sizes that are told apart here.
@@ -116,13 +116,14 @@ pub(super) fn refine(elements: &Elements, classes: &mut [BlockClass], low: i32) 
         let BlockClass::Scale(guess) = class else { continue };
         let last = before.unwrap_or(*guess);
         if block.moved() > MOVED_MAX {
+            *guess = (*guess).clamp(last - SCALE_JUMP_MAX, last + SCALE_JUMP_MAX);
             before = Some(*guess);
             continue;
         }
         priced.fill(block.coded());
         let near = (*guess - REACH..=*guess + REACH).chain(last - 1..=last + 1);
-        let mut best = (f32::INFINITY, *guess);
-        for scale in near {
+        let mut best = (f32::INFINITY, last);
+        for scale in near.map(|scale| scale.clamp(last - SCALE_JUMP_MAX, last + SCALE_JUMP_MAX)) {
             let jump = (scale - last).unsigned_abs() as f32;
             let change =
                 if jump == 0.0 { 1.0 } else { CHANGE_BITS + HALF_OCTAVE_BITS * jump.min(10.0) };

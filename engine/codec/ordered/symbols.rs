@@ -8,9 +8,13 @@ const EXACT: u64 = 8;
 /// The first symbol that leaves bits open.
 pub(super) const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
 
-/// The symbol of a step.
+/// The largest magnitude of a step that a symbol can tell.
+pub(super) const STEP_MAX: u64 = u32::MAX as u64;
+
+/// The symbol of a step within [`STEP_MAX`].
 #[inline(always)]
 pub(super) fn symbol_of(step: i64) -> u8 {
+    debug_assert!(step.unsigned_abs() <= STEP_MAX, "a step of {step}");
     let magnitude = step.unsigned_abs() as u32;
     let negative = (step >> 63) as u32 & 1;
     let exact = magnitude.wrapping_mul(2).wrapping_add(negative).saturating_sub(1);
