@@ -102,8 +102,9 @@ const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
 /// Encodes `chunk` the smallest way against `base` and appends it to `out`.
 ///
-/// A base of another length than the chunk is not used. Cost: a few passes over the chunk;
-/// scratch memory of a few times the chunk.
+/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] has
+/// been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
+/// chunk.
 pub fn encode_delta(lane: Lane, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) -> Encoding {
     let start = out.len();
     let mut best = Encoding::Raw;
@@ -115,7 +116,12 @@ pub fn encode_delta(lane: Lane, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) ->
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
         if let Some(layout) = float {
             ordered::encode(layout, chunk, base, out);
-            if out.len() - start < best_len {
+            // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
+            let stored = out.get(start..).unwrap_or_default();
+            let mut decoded = base.to_vec();
+            let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
+            debug_assert!(right, "a chunk does not come back");
+            if right && stored.len() < best_len {
                 (best, best_len) = (Encoding::Ordered, out.len() - start);
             }
         }
