@@ -8,7 +8,8 @@
 //! use mgit::{How, NewModel, Store, interchange::ModelFile};
 //! # use mgit::{Dtype, NewTensor, Shape, interchange::export_to_path};
 //! # let folder = tempfile::tempdir()?;
-//! # let (base, tuned) = (folder.path().join("b.safetensors"), folder.path().join("t.safetensors"));
+//! # let path = |name: &str| folder.path().join(name);
+//! # let (base, tuned) = (path("b.safetensors"), path("t.safetensors"));
 //! # {
 //! #     let store = Store::create(folder.path().join("other.mgit"))?;
 //! #     let mut transaction = store.begin_write()?;
@@ -41,7 +42,8 @@
 //!
 //! # Where to go
 //!
-//! - [`Store`] opens files, [`Snapshot`] reads one commit of one, [`store::Transaction`] changes it.
+//! - [`Store`] opens files, [`Snapshot`] reads one commit of one, [`store::Transaction`] changes
+//!   it.
 //! - [`Tensor::view`] gives bytes, and tells whether they are mapped or reconstructed.
 //! - [`interchange`] reads and writes model files, [`upkeep`] verifies and measures a store.
 //! - The other modules are the rooms below: they are public for tools that look at the format.

@@ -272,6 +272,7 @@ fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     Ok(())
 }
 
+type WriteTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The tables as of one commit.
@@ -355,7 +356,7 @@ impl CatalogWrite {
     fn with<T>(
         &self,
         table: Table,
-        work: impl FnOnce(&mut redb::Table<'_, &'static [u8], &'static [u8]>) -> Result<T, CatalogError>,
+        work: impl FnOnce(&mut WriteTable<'_>) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
         guard(&self.transaction.health, || {
             let table = self.transaction.get()?.open_table(definition(table.name()));

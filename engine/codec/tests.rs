@@ -62,7 +62,8 @@ proptest! {
     fn floats_of_all_kinds_come_back(
         lane in proptest::sample::select(vec![Dtype::Bf16, Dtype::F16, Dtype::F32]),
         base in proptest::collection::vec(
-            prop_oneof![Just(0u32), Just(1), Just(0x8000_8000), Just(0x7f80_7c00), Just(0xff80_fc01),
+            prop_oneof![Just(0u32), Just(1), Just(0x8000_8000), Just(0x7f80_7c00),
+                Just(0xff80_fc01),
                 Just(0x7fff_7fff), 0u32..], 0..600),
         moves in proptest::collection::vec(-3i32..4, 600),
         wild in proptest::collection::vec((0usize..600, 0u32..), 0..20),

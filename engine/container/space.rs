@@ -248,7 +248,9 @@ mod tests {
         /// Ranges handed out are aligned, disjoint from each other and from what is used, and
         /// the bytes given back are found again.
         #[test]
-        fn ranges_never_overlap(steps in proptest::collection::vec((1u64..9000, 0u64..4, 0u8..4), 1..60)) {
+        fn ranges_never_overlap(
+            steps in proptest::collection::vec((1u64..9000, 0u64..4, 0u8..4), 1..60),
+        ) {
             let used = Extent { offset: DATA_START + 128, len: 1000 };
             let mut space = Space::new(vec![used], DATA_START + 5000, 1).unwrap();
             space.release_before(None);

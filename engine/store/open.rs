@@ -187,8 +187,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Locked`](crate::container::ContainerError::Locked) while another process has it open for
-    /// writing; what is wrong with the file.
+    /// [`Error::NotFound`]; [`Locked`](crate::container::ContainerError::Locked) while another
+    /// process has it open for writing; what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let disk = Container::open_file(path, true).map_err(Error::open_file(path))?;
@@ -285,8 +285,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`]; [`Poisoned`](crate::container::ContainerError::Poisoned) after a failed commit; those of the
-    /// catalogue.
+    /// [`Error::ReadOnly`]; [`Poisoned`](crate::container::ContainerError::Poisoned) after a failed
+    /// commit; those of the catalogue.
     pub fn begin_write(&self) -> Result<Transaction> {
         if self.shared.access != Access::Write {
             return Err(Error::ReadOnly);

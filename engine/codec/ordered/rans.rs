@@ -335,7 +335,10 @@ mod tests {
     proptest! {
         #[test]
         fn symbols_come_back(
-            symbols in proptest::collection::vec((0u8..3, prop_oneof![Just(0u8), Just(7), 0u8..]), 0..3000),
+            symbols in proptest::collection::vec(
+                (0u8..3, prop_oneof![Just(0u8), Just(7), 0u8..]),
+                0..3000,
+            ),
         ) {
             round_trip::<1>(&symbols);
             round_trip::<4>(&symbols);

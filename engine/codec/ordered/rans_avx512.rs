@@ -1,5 +1,6 @@
-//! The decoding rounds of [`super::rans`] for 32 states, sixteen at a time: with the two calls of it and of
-//! the functions compiled like it, the one place with `unsafe` in the codec. Property-tested against the portable rounds.
+//! The decoding rounds of [`super::rans`] for 32 states, sixteen at a time. With the calls of it and
+//! of the functions compiled like it, the one place with `unsafe` in the codec. Property-tested
+//! against the portable rounds.
 
 use std::arch::x86_64::*;
 
