@@ -44,18 +44,24 @@ pub(super) struct Block<'e> {
 impl Elements {
     #[inline(always)]
     fn new(layout: FloatLayout, chunk: &[u8], base: &[u8]) -> Self {
-        let (mut parents, mut children) = (Vec::new(), Vec::new());
-        layout.load(base, &mut parents);
-        layout.load(chunk, &mut children);
-        let pairs = parents.iter().zip(&children);
-        let steps: Vec<i64> = pairs.map(|(parent, child)| layout.step(*parent, *child)).collect();
-        let exponents = parents.iter().map(|parent| layout.exponent(*parent) as u8).collect();
-        let triples = parents.iter().zip(&children).zip(&steps);
-        let symbol = |((parent, child), step): ((&u32, &u32), &i64)| {
-            let symbol = symbol_of(*step);
-            if Block::is_zeroed(layout, *parent, *child) { ZEROED } else { symbol }
-        };
-        let symbols = triples.map(symbol).collect();
+        let (parents, children) = (layout.load(base), layout.load(chunk));
+        // Loops instead of iterators that collect: those would not be compiled for wide registers.
+        let count = parents.len().min(children.len());
+        let (mut steps, mut exponents, mut symbols) =
+            (vec![0i64; count], vec![0u8; count], vec![0u8; count]);
+        for (exponent, parent) in exponents.iter_mut().zip(&parents) {
+            *exponent = layout.exponent(*parent) as u8;
+        }
+        for (step, (parent, child)) in steps.iter_mut().zip(parents.iter().zip(&children)) {
+            *step = layout.step(*parent, *child);
+        }
+        for (symbol, step) in symbols.iter_mut().zip(&steps) {
+            *symbol = symbol_of(*step);
+        }
+        for (symbol, (parent, child)) in symbols.iter_mut().zip(parents.iter().zip(&children)) {
+            let zeroed = Block::is_zeroed(layout, *parent, *child);
+            *symbol = if zeroed { ZEROED } else { *symbol };
+        }
         Elements { layout, parents, children, steps, exponents, symbols }
     }
 

@@ -75,13 +75,17 @@ impl FloatLayout {
     }
 
     /// Elements of little-endian bytes.
-    pub(in crate::codec) fn load(self, bytes: &[u8], out: &mut Vec<u32>) {
-        out.clear();
+    #[inline(always)]
+    pub(in crate::codec) fn load(self, bytes: &[u8]) -> Vec<u32> {
+        let mut out = vec![0; bytes.len() / self.bytes];
         if self.bytes == 2 {
-            out.extend(bytes.as_chunks::<2>().0.iter().map(|b| u32::from(u16::from_le_bytes(*b))));
+            let words = bytes.as_chunks::<2>().0.iter();
+            out.iter_mut().zip(words).for_each(|(x, b)| *x = u32::from(u16::from_le_bytes(*b)));
         } else {
-            out.extend(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)));
+            let words = bytes.as_chunks::<4>().0.iter();
+            out.iter_mut().zip(words).for_each(|(x, b)| *x = u32::from_le_bytes(*b));
         }
+        out
     }
 }
 
