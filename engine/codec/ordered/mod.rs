@@ -14,6 +14,7 @@
 
 mod bits;
 mod decode;
+mod elements;
 mod encode;
 mod floats;
 mod model;

@@ -5,7 +5,7 @@
 //! scale, among those near its own and the one before, under which it and the change of scale
 //! cost least. One round gains most of what there is.
 
-use super::encode::Elements;
+use super::elements::Elements;
 use super::model::{BlockClass, SCALE_JUMP_MAX};
 use super::rans::SYMBOLS_MAX;
 
