@@ -185,16 +185,18 @@ fn decode_streams(
     let together = groups[3];
     for group in 0..together {
         let mut words: [u64; 4] = std::array::from_fn(|stream| word_at(at[stream]));
-        let mut bytes = [[0; AT_ONCE]; 4];
-        for k in 0..AT_ONCE {
-            for stream in 0..4 {
-                let (byte, length) = table[words[stream] as usize % (1 << LONGEST)];
-                bytes[stream][k] = byte;
-                words[stream] >>= length;
-                at[stream] += usize::from(length);
+        // Byte by byte of all four, so that no stream waits for itself.
+        let mut rows = [[0; 4]; AT_ONCE];
+        for row in &mut rows {
+            for ((out, word), at) in row.iter_mut().zip(&mut words).zip(&mut at) {
+                let (byte, length) = table[*word as usize % (1 << LONGEST)];
+                *out = byte;
+                *word >>= length;
+                *at += usize::from(length);
             }
         }
-        for (part, bytes) in parts.iter_mut().zip(bytes) {
+        for (stream, part) in parts.iter_mut().enumerate() {
+            let bytes = rows.map(|row| row[stream]);
             part[group * AT_ONCE..][..AT_ONCE].copy_from_slice(&bytes);
         }
     }
