@@ -10,6 +10,7 @@ mod common;
 mod peers;
 
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use peers::pairs::{self, Pair};
@@ -48,7 +49,9 @@ struct Piece<'a> {
 /// A method at work on a pair; times in seconds, round by round.
 struct Run<'a> {
     entry: Entry,
-    method: Box<dyn Method>,
+    method: Box<dyn Method + Send>,
+    /// One for each thread of all cores.
+    methods: Vec<Mutex<Box<dyn Method + Send>>>,
     pieces: Vec<Piece<'a>>,
     encode: Vec<f64>,
     decode: Vec<f64>,
@@ -71,11 +74,13 @@ impl<'a> Run<'a> {
         let pieces = pair.tensors.iter().flat_map(cut).collect();
         let [encode, decode, encode_all, decode_all] = [const { Vec::new() }; 4];
         let method = (entry.make)();
-        Run { entry, method, pieces, encode, decode, encode_all, decode_all }
+        let threads = 0..rayon::current_num_threads();
+        let methods = threads.map(|_| Mutex::new((entry.make)())).collect();
+        Run { entry, method, methods, pieces, encode, decode, encode_all, decode_all }
     }
 
     fn round(&mut self) {
-        let (make, method) = (self.entry.make, &mut *self.method);
+        let (methods, method) = (&self.methods, &mut *self.method);
         let encode = |method: &mut dyn Method, piece: &mut Piece| {
             piece.stored.clear();
             method.encode(piece.kind, piece.child, piece.base, &mut piece.stored);
@@ -88,10 +93,12 @@ impl<'a> Run<'a> {
         self.decode.push(seconds(|| pieces.iter_mut().for_each(|piece| decode(method, piece))));
         check(pieces, self.entry.name);
         if self.entry.all_cores {
+            // One for each thread, kept from round to round as the one above is.
             let all = |pieces: &mut [Piece], work: fn(&mut dyn Method, &mut Piece)| {
-                pieces
-                    .par_iter_mut()
-                    .for_each_init(make, |method, piece| work(&mut **method, piece));
+                pieces.par_iter_mut().for_each(|piece| {
+                    let thread = rayon::current_thread_index().expect("a thread of the pool");
+                    work(&mut **methods[thread].lock().expect("no panic"), piece);
+                });
             };
             self.encode_all.push(seconds(|| all(pieces, encode)));
             self.decode_all.push(seconds(|| all(pieces, decode)));

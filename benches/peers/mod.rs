@@ -56,7 +56,7 @@ pub struct Entry {
     pub all_cores: bool,
     /// So slow that it runs once, and only when asked for.
     pub slow: bool,
-    pub make: fn() -> Box<dyn Method>,
+    pub make: fn() -> Box<dyn Method + Send>,
 }
 
 const MIB: usize = 1 << 20;
