@@ -17,6 +17,8 @@ const NEAR: u64 = 2;
 const FUNCTION_BITS: u32 = 10;
 /// Fewer elements are too few to see a function in.
 const FUNCTION_FROM: usize = 1 << 13;
+/// One block of so many is asked whether there is a function.
+const FUNCTION_SAMPLE: usize = 4;
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
 
@@ -40,18 +42,19 @@ impl Function {
 
     /// For every place, the step that most of the elements there take, if most take one.
     #[inline(always)]
-    fn majority<'e>(
-        layout: FloatLayout,
-        pairs: impl Iterator<Item = (&'e u32, &'e i64)>,
-    ) -> Function {
+    fn majority<'e>(layout: FloatLayout, blocks: impl Iterator<Item = Block<'e>>) -> Function {
         let shift = layout.mantissa_bits - FUNCTION_BITS;
         let mut function = Function { shift, steps: vec![0; 1 << FUNCTION_BITS] };
         let mut votes = vec![0i32; 1 << FUNCTION_BITS];
-        for (parent, step) in pairs {
-            let place = function.place(*parent);
-            let Ok(step) = i32::try_from(*step) else { continue };
-            if let (Some(vote), Some(known)) = (votes.get_mut(place), function.steps.get_mut(place))
-            {
+        for block in blocks {
+            for (parent, step) in block.parents.iter().zip(block.steps) {
+                let place = function.place(*parent);
+                let Ok(step) = i32::try_from(*step) else { continue };
+                let (Some(vote), Some(known)) =
+                    (votes.get_mut(place), function.steps.get_mut(place))
+                else {
+                    continue;
+                };
                 if *known == step {
                     *vote += 1;
                 } else if *vote == 0 {
@@ -95,16 +98,17 @@ impl Function {
 fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
     let layout = elements.layout;
     let wanted = elements.steps.len() >= FUNCTION_FROM && layout.mantissa_bits > FUNCTION_BITS;
-    let pairs = || elements.parents.iter().zip(&elements.steps);
-    let mut function = wanted.then(|| Function::majority(layout, pairs()));
-    let mut follows = Vec::new();
+    // A part of the blocks shows whether there is a function, those that follow it say which.
+    let mut function =
+        wanted.then(|| Function::majority(layout, elements.blocks().step_by(FUNCTION_SAMPLE)));
+    let mut follows = vec![false; elements.steps.len().div_ceil(BLOCK_LEN)];
     if let Some(known) = &mut function {
-        follows = elements.blocks().map(|block| known.fits(&block)).collect();
+        for (follows, block) in follows.iter_mut().zip(elements.blocks()) {
+            *follows = known.fits(&block);
+        }
         let following = follows.iter().filter(|follows| **follows).count();
-        let inside = pairs().enumerate().filter_map(|(at, pair)| {
-            follows.get(at / BLOCK_LEN).is_some_and(|follows| *follows).then_some(pair)
-        });
-        *known = Function::majority(layout, inside);
+        let inside = elements.blocks().zip(&follows).filter(|(_, follows)| **follows);
+        *known = Function::majority(layout, inside.map(|(block, _)| block));
         let changes = known.steps.windows(2).filter(|pair| pair.first() != pair.last()).count();
         // A change of the table costs about 20 bits, a block saves about 8 bits an element.
         if following * BLOCK_LEN * 8 < changes * 20 + 1000 {
@@ -176,23 +180,13 @@ fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
 
 /// What a chunk's elements become before they are coded.
 struct Symbols {
-    steps: Vec<(u8, u8)>,
+    contexts: Vec<u8>,
+    steps: Vec<u8>,
     counts: Vec<Histogram>,
     open: BitWriter,
 }
 
 impl Symbols {
-    #[inline(always)]
-    fn put(&mut self, context: u8, symbol: u8, step: i64) {
-        self.steps.push((context, symbol));
-        let counts = self.counts.get_mut(usize::from(context));
-        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(symbol))) {
-            *count += 1;
-        }
-        let (bits, open) = open_bits(step, symbol);
-        self.open.put(bits, open);
-    }
-
     #[inline(always)]
     fn new(
         elements: &Elements,
@@ -200,31 +194,49 @@ impl Symbols {
         function: Option<&Function>,
         model: &Model,
     ) -> Self {
-        let mut out = Symbols {
-            steps: Vec::with_capacity(elements.steps.len()),
-            counts: vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1],
-            open: BitWriter::default(),
-        };
+        let count = elements.steps.len();
+        let (mut contexts, mut steps) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut counts = vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1];
+        let mut open = BitWriter::default();
+        let (mut block_contexts, mut block_symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
+        let mut rests = [0; BLOCK_LEN];
         for (block, class) in elements.blocks().zip(classes) {
+            let block_contexts = block_contexts.get_mut(..block.steps.len()).unwrap_or_default();
+            let block_symbols = block_symbols.get_mut(..block.steps.len()).unwrap_or_default();
+            let rests = rests.get_mut(..block.steps.len()).unwrap_or_default();
             match (class, function) {
                 (BlockClass::Function, Some(function)) => {
-                    let triples = block.parents.iter().zip(block.steps).zip(block.symbols);
-                    for ((parent, step), symbol) in triples {
-                        let rest = step - function.step(*parent);
-                        let symbol = if *symbol == ZEROED { ZEROED } else { symbol_of(rest) };
-                        out.put(FUNCTION_CONTEXT, symbol, rest);
+                    block_contexts.fill(FUNCTION_CONTEXT);
+                    let pairs = block.parents.iter().zip(block.steps).zip(block.symbols);
+                    let targets = rests.iter_mut().zip(block_symbols.iter_mut());
+                    for ((rest, target), ((parent, step), symbol)) in targets.zip(pairs) {
+                        *rest = step - function.step(*parent);
+                        *target = if *symbol == ZEROED { ZEROED } else { symbol_of(*rest) };
                     }
                 }
                 (BlockClass::Scale(scale), _) => {
-                    for ((exponent, symbol), step) in block.coded().zip(block.steps) {
-                        let context = model.context(*scale, i32::from(exponent));
-                        out.put(context, symbol, *step);
+                    for (context, exponent) in block_contexts.iter_mut().zip(block.exponents) {
+                        *context = model.context(*scale, i32::from(*exponent));
                     }
+                    block_symbols.copy_from_slice(block.symbols);
+                    rests.copy_from_slice(block.steps);
                 }
-                _ => {}
+                _ => continue,
             }
+            for (context, symbol) in block_contexts.iter().zip(block_symbols.iter()) {
+                let counts: Option<&mut Histogram> = counts.get_mut(usize::from(*context));
+                if let Some(count) = counts.and_then(|c| c.get_mut(usize::from(*symbol))) {
+                    *count += 1;
+                }
+            }
+            for (rest, symbol) in rests.iter().zip(block_symbols.iter()) {
+                let (bits, count) = open_bits(*rest, *symbol);
+                open.put(bits, count);
+            }
+            contexts.extend_from_slice(block_contexts);
+            steps.extend_from_slice(block_symbols);
         }
-        out
+        Symbols { contexts, steps, counts, open }
     }
 }
 
@@ -282,16 +294,17 @@ fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) 
         step_freqs: Vec::new(),
     };
     let mut coder = ClassCoder::new(model.first_scale);
-    let class_symbols: Vec<(u8, u8)> = classes.iter().map(|class| coder.symbol(*class)).collect();
+    let (class_contexts, class_symbols): (Vec<u8>, Vec<u8>) =
+        classes.iter().map(|class| coder.symbol(*class)).unzip();
     let mut class_counts = [[0u32; SYMBOLS_MAX]; CLASS_CONTEXTS];
-    for (context, symbol) in &class_symbols {
+    for (context, symbol) in class_contexts.iter().zip(&class_symbols) {
         let counts = class_counts.get_mut(usize::from(*context));
         if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(*symbol))) {
             *count += 1;
         }
     }
     model.class_freqs = class_counts.map(|counts| normalise(&counts));
-    let Symbols { steps, mut counts, open } =
+    let Symbols { contexts, steps, mut counts, open } =
         Symbols::new(&elements, &classes, function.as_ref(), &model);
     while counts.last().is_some_and(|counts| counts.iter().all(|count| *count == 0)) {
         counts.pop();
@@ -301,12 +314,13 @@ fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) 
     let mut model_bits = BitWriter::default();
     model.write(&mut model_bits);
     let model_bytes = model_bits.finish();
-    let class_stream = Encoder::new(&model.class_freqs).encode::<1>(&class_symbols);
+    let class_stream =
+        Encoder::new(&model.class_freqs).encode::<1>(&class_contexts, &class_symbols);
     let encoder = Encoder::new(&model.step_freqs);
     let step_stream = if elements.steps.len() >= WIDE_FROM {
-        encoder.encode::<WIDE_LANES>(&steps)
+        encoder.encode::<WIDE_LANES>(&contexts, &steps)
     } else {
-        encoder.encode::<NARROW_LANES>(&steps)
+        encoder.encode::<NARROW_LANES>(&contexts, &steps)
     };
     for part in [&model_bytes, &class_stream, &step_stream] {
         out.extend_from_slice(&(part.len() as u32).to_le_bytes());

@@ -141,13 +141,13 @@ impl Encoder {
         Encoder { steps: steps.collect() }
     }
 
-    /// The stream of `symbols`, each with its context; every symbol has a frequency there. First
+    /// The stream of `symbols`, each with its place in `contexts`; every symbol has a frequency there. First
     /// the states, 4 bytes each, then the words, 2 bytes each.
     #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(super) fn encode<const LANES: usize>(&self, symbols: &[(u8, u8)]) -> Vec<u8> {
+    pub(super) fn encode<const LANES: usize>(&self, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
         let mut states = [STATE_MIN; LANES];
         let mut words: Vec<u16> = Vec::with_capacity(symbols.len() / 2 + 16);
-        for (at, (context, symbol)) in symbols.iter().enumerate().rev() {
+        for (at, (context, symbol)) in contexts.iter().zip(symbols).enumerate().rev() {
             let step = &self.steps[usize::from(*context)][usize::from(*symbol)];
             let mut state = states[at % LANES];
             if u64::from(state) >= step.state_max {
@@ -319,7 +319,8 @@ mod tests {
             assert_eq!(&read_freqs(&mut input).unwrap(), freqs);
             assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
         }
-        let stream = Encoder::new(&freqs).encode::<LANES>(symbols);
+        let (contexts, plain): (Vec<u8>, Vec<u8>) = symbols.iter().copied().unzip();
+        let stream = Encoder::new(&freqs).encode::<LANES>(&contexts, &plain);
         let table = DecodeTable::new(&freqs);
         let decoder = Decoder::<LANES>::new(&stream).unwrap();
         let portable = Decoder::<LANES>::new(&stream).unwrap().portable();
@@ -348,10 +349,10 @@ mod tests {
 
     #[test]
     fn a_lone_symbol_costs_nothing() {
-        let symbols = vec![(0u8, 9u8); 10_000];
+        let symbols = vec![9u8; 10_000];
         let mut counts = [0; SYMBOLS_MAX];
         counts[9] = 10_000;
-        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&symbols);
+        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&[0; 10_000], &symbols);
         assert_eq!(stream.len(), 16);
     }
 }
