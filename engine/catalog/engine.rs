@@ -258,6 +258,14 @@ fn or_truncated(container: &Container, error: CatalogError) -> CatalogError {
     }
 }
 
+fn value_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
+    table: &T,
+    key: &[u8],
+) -> Result<Option<Vec<u8>>, CatalogError> {
+    let value = table.get(key).map_err(CatalogError::from_redb)?;
+    Ok(value.map(|value| value.value().to_vec()))
+}
+
 fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
     prefix: &[u8],
@@ -316,10 +324,7 @@ impl CatalogRead {
 
 impl ReadTables for CatalogRead {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.with(table, |table| {
-            let value = table.get(key).map_err(CatalogError::from_redb)?;
-            Ok(value.map(|value| value.value().to_vec()))
-        })
+        self.with(table, |table| value_of(table, key))
     }
 
     fn scan(
@@ -382,10 +387,7 @@ impl CatalogWrite {
 
 impl ReadTables for CatalogWrite {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.with(table, |table| {
-            let value = table.get(key).map_err(CatalogError::from_redb)?;
-            Ok(value.map(|value| value.value().to_vec()))
-        })
+        self.with(table, |table| value_of(table, key))
     }
 
     fn scan(

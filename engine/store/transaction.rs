@@ -11,9 +11,7 @@ use super::open::{Shared, now_ms};
 use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
 use super::{Error, ImportReport, NewModel, Result, Store};
-use crate::catalog::{
-    CatalogWrite, EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta,
-};
+use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::format::{
     ChangeRecord, Extent, Manifest, ManifestPart, ManifestTensor, Operation, ProvenanceEdge,
     RecordKind,
@@ -477,15 +475,6 @@ impl Transaction {
         tables.put(Table::Meta, meta::LAST_CHANGE.as_bytes(), id.as_bytes())?;
         tables.put(Table::Meta, meta::COMMIT.as_bytes(), &sequence.to_le_bytes())?;
         Ok(())
-    }
-
-    /// The newer versions of a node, for callers that build on the graph.
-    ///
-    /// # Errors
-    ///
-    /// Those of the catalogue.
-    pub fn newer_versions(&self, node: NodeId) -> Result<Vec<NodeId>> {
-        Ok(self.graph()?.children(node, EdgeKind::Version)?)
     }
 }
 

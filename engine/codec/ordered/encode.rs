@@ -276,11 +276,11 @@ fn encode_any(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>)
 fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     let elements = Elements::new(layout, chunk, base);
     let (mut classes, function) = classify(&elements);
-    let (size_low, _) = choose_contexts(&elements, &classes);
+    let (mut context_low, mut context_shift) = choose_contexts(&elements, &classes);
     if layout.bytes == 2 {
-        refine(&elements, &mut classes, size_low);
+        refine(&elements, &mut classes, context_low);
+        (context_low, context_shift) = choose_contexts(&elements, &classes);
     }
-    let (context_low, context_shift) = choose_contexts(&elements, &classes);
     let first_scale = classes.iter().find_map(|class| match class {
         BlockClass::Scale(scale) => Some(*scale),
         _ => None,
