@@ -69,6 +69,7 @@ pub mod tensor;
 pub mod upkeep;
 
 pub use bytemuck;
+pub use codec::Profile;
 pub use half;
 pub use lineage::{How, OnChildren};
 pub use store::{Error, Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};

@@ -2,7 +2,7 @@
 //! written from the page, reads what the codec writes.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, decode, encode_delta};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 
 #[path = "spec/ordered.rs"]
 mod ordered;
@@ -59,7 +59,7 @@ fn bytes_of(float: Float, elements: &[u32]) -> Vec<u8> {
 fn check(dtype: &Dtype, float: Float, chunk: &[u32], base: &[u32], what: &str) -> Encoding {
     let (chunk, base) = (bytes_of(float, chunk), bytes_of(float, base));
     let mut stored = Vec::new();
-    let encoding = encode_delta(Lane::of(dtype), &chunk, &base, &mut stored);
+    let encoding = encode_delta(Profile::Balanced, Lane::of(dtype), &chunk, &base, &mut stored);
     let mut out = base.clone();
     decode(encoding, Lane::of(dtype), &stored, &mut out).unwrap();
     assert!(out == chunk, "{what}");

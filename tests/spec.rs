@@ -233,7 +233,13 @@ fn a_delta_decodes_as_the_page_says() {
         (0..len).step_by(9).for_each(|at| chunk[at] ^= 1 + (at % 5) as u8);
         (0..len).step_by(4).for_each(|at| chunk[at] ^= (at * at % 256) as u8);
         let mut stored = Vec::new();
-        let encoding = mgit::codec::encode_delta(Lane::of(&dtype), &chunk, &base, &mut stored);
+        let encoding = mgit::codec::encode_delta(
+            mgit::codec::Profile::Balanced,
+            Lane::of(&dtype),
+            &chunk,
+            &base,
+            &mut stored,
+        );
         assert_eq!(encoding.code(), 3, "lane {lane}");
         let w = if len % lane == 0 { lane } else { 1 };
         let plane_len = len / w;

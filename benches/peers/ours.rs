@@ -1,4 +1,4 @@
-use mgit::codec::{Encoding, Lane, decode, encode_delta};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 
 use super::{Kind, Method};
 
@@ -9,7 +9,7 @@ impl Method for Ours {
     fn encode(&mut self, kind: Kind, child: &[u8], base: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 2]);
-        let encoding = encode_delta(Lane::of(&kind.dtype()), child, base, out);
+        let encoding = encode_delta(Profile::Balanced, Lane::of(&kind.dtype()), child, base, out);
         out[start..start + 2].copy_from_slice(&encoding.code().to_le_bytes());
     }
 

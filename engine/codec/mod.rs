@@ -15,6 +15,7 @@ mod lane;
 mod lz4;
 mod ordered;
 mod planes;
+mod profile;
 mod xor_lz4;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 use std::fmt;
 
 pub use lane::Lane;
+pub use profile::{Profile, UnknownProfile};
 
 /// How a chunk is stored. The number is its code in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,12 +102,18 @@ impl std::error::Error for CodecError {}
 /// may not pay there.
 const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
-/// Encodes `chunk` the smallest way against `base` and appends it to `out`.
+/// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
 /// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] has
 /// been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
 /// chunk.
-pub fn encode_delta(lane: Lane, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) -> Encoding {
+pub fn encode_delta(
+    _profile: Profile,
+    lane: Lane,
+    chunk: &[u8],
+    base: &[u8],
+    out: &mut Vec<u8>,
+) -> Encoding {
     let start = out.len();
     let mut best = Encoding::Raw;
     let mut best_len = chunk.len();
@@ -141,6 +149,13 @@ pub fn encode_delta(lane: Lane, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) ->
     }
     debug_assert_eq!(out.len() - start, best_len);
     best
+}
+
+/// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
+/// Only [`Profile::Dense`] allows another than [`Encoding::Raw`].
+pub fn encode_alone(_profile: Profile, _lane: Lane, chunk: &[u8], out: &mut Vec<u8>) -> Encoding {
+    out.extend_from_slice(chunk);
+    Encoding::Raw
 }
 
 /// Encodes `chunk` as one LZ4 block where that is shorter, raw otherwise, and appends it to `out`.

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::{Encoding, Lane, decode, encode_delta, encode_plain};
+use super::{Encoding, Lane, Profile, decode, encode_delta, encode_plain};
 use crate::tensor::Dtype;
 
 #[path = "../../tests/spec/ordered.rs"]
@@ -31,7 +31,7 @@ proptest! {
             chunk[lane].fill(0);
         }
         let mut stored = vec![1, 2, 3];
-        let encoding = encode_delta(lane, &chunk, &base, &mut stored);
+        let encoding = encode_delta(Profile::Balanced, lane, &chunk, &base, &mut stored);
         let stored = &stored[3..];
         prop_assert!(stored.len() <= chunk.len());
         let mut out = base.clone();
@@ -310,7 +310,8 @@ fn bytes_of(values: &[f32]) -> Vec<u8> {
 fn coded_len(chunk: &[f32], base: &[f32]) -> usize {
     let (chunk, base) = (bytes_of(chunk), bytes_of(base));
     let mut stored = Vec::new();
-    let encoding = encode_delta(Lane::of(&Dtype::F32), &chunk, &base, &mut stored);
+    let encoding =
+        encode_delta(Profile::Balanced, Lane::of(&Dtype::F32), &chunk, &base, &mut stored);
     let mut out = base;
     decode(encoding, Lane::of(&Dtype::F32), &stored, &mut out).unwrap();
     assert!(out == chunk);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::Result;
 use super::record::{Chain, Checks};
-use crate::codec::{self, Encoding, Lane};
+use crate::codec::{self, Encoding, Lane, Profile};
 use crate::format::{CHUNK_LOG2, ChunkEntry};
 
 /// Decoded length of a chunk that is written.
@@ -49,6 +49,7 @@ pub(super) fn raw_entries(bytes: &[u8]) -> Vec<ChunkEntry> {
 /// `bytes`, which begin at `start` of their tensor (a multiple of the chunk length), as
 /// differences from the content of `base`, on all cores.
 pub(super) fn delta_chunks(
+    profile: Profile,
     lane: Lane,
     bytes: &[u8],
     start: u64,
@@ -59,7 +60,7 @@ pub(super) fn delta_chunks(
         let chunk_start = start + (at * CHUNK_LEN) as u64;
         base.read(chunk_start, &mut base_chunk, Checks::First)?;
         let mut stored = Vec::new();
-        let encoding = codec::encode_delta(lane, chunk, &base_chunk, &mut stored);
+        let encoding = codec::encode_delta(profile, lane, chunk, &base_chunk, &mut stored);
         Ok((entry(encoding, &stored), stored))
     };
     let chunks: Vec<_> =

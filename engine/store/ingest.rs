@@ -19,7 +19,7 @@ use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
-use crate::codec::Lane;
+use crate::codec::{Lane, Profile};
 use crate::format::{ChunkEntry, RecordKind};
 use crate::planning::BASES_TRIED_MAX;
 use crate::tensor::ContentId;
@@ -221,9 +221,12 @@ impl Transaction {
             report.deduplicated_bytes += bytes.len() as u64;
         }
         known.par_iter().try_for_each(Chain::check)?;
+        let profile = self.profile;
         let encoded: Vec<(EncodedChunks, Option<usize>)> = fresh
             .par_iter()
-            .map(|(tensor, _, bytes, chains)| encode_best(Lane::of(&tensor.dtype), bytes, chains))
+            .map(|(tensor, _, bytes, chains)| {
+                encode_best(profile, Lane::of(&tensor.dtype), bytes, chains)
+            })
             .collect::<Result<_>>()?;
         for ((tensor, id, bytes, chains), (chunks, best)) in fresh.iter().zip(encoded) {
             let base = best.and_then(|at| chains.get(at));
@@ -340,7 +343,7 @@ impl Transaction {
             return Ok(id);
         }
         let chains = self.base_chains(&shared, id, &incoming.bases)?;
-        let best = best_by_sample(tensor, &chains, &mut arena)?;
+        let best = best_by_sample(self.profile, tensor, &chains, &mut arena)?;
         let base = best.and_then(|at| chains.get(at));
         let mut row = None;
         if let Some(base) = base {
@@ -373,7 +376,7 @@ impl Transaction {
         let mut entries: Vec<ChunkEntry> = Vec::new();
         let mut stored_len = 0u64;
         let mut needs_base = false;
-        let lane = Lane::of(&tensor.dtype);
+        let (profile, lane) = (self.profile, Lane::of(&tensor.dtype));
         let container = std::sync::Arc::clone(&self.shared_arc().container);
         for_slabs(tensor, arena, &mut |start, slab| {
             let now = raw_entries(slab);
@@ -388,7 +391,7 @@ impl Transaction {
                 entries.extend(now);
                 return Ok(());
             };
-            let chunks = delta_chunks(lane, slab, start, base)?;
+            let chunks = delta_chunks(profile, lane, slab, start, base)?;
             needs_base |= chunks.needs_base();
             let bytes = chunks.stored.concat();
             container.write(payload_at + stored_len, &bytes)?;
@@ -431,6 +434,7 @@ fn for_slabs(
 
 /// The shortest way to store `bytes`: raw, or against one of the chains (then with its place).
 fn encode_best(
+    profile: Profile,
     lane: Lane,
     bytes: &[u8],
     chains: &[Chain<'_>],
@@ -439,7 +443,7 @@ fn encode_best(
     for (at, chain) in chains.iter().enumerate() {
         // Nothing is built on a damaged base.
         chain.check()?;
-        let chunks = delta_chunks(lane, bytes, 0, chain)?;
+        let chunks = delta_chunks(profile, lane, bytes, 0, chain)?;
         let limit = best.as_ref().map_or(bytes.len() as u64, |(best, _)| best.stored_len());
         if chunks.needs_base() && chunks.stored_len() < limit {
             best = Some((chunks, at));
@@ -453,6 +457,7 @@ fn encode_best(
 
 /// The chain against which three chunks of a long tensor are shortest, if any is worth it.
 fn best_by_sample(
+    profile: Profile,
     tensor: &NewTensor<'_>,
     chains: &[Chain<'_>],
     arena: &mut Vec<u8>,
@@ -475,7 +480,7 @@ fn best_by_sample(
         for (sum, chain) in stored.iter_mut().zip(chains) {
             chain.check()?;
             let lane = Lane::of(&tensor.dtype);
-            *sum += delta_chunks(lane, sample, start, chain)?.stored_len();
+            *sum += delta_chunks(profile, lane, sample, start, chain)?.stored_len();
         }
     }
     let best = stored.iter().enumerate().min_by_key(|(_, sum)| **sum);

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 
+use crate::codec::Profile;
 use crate::lineage::{How, Node};
 use crate::tensor::{Dtype, Shape};
 
@@ -112,6 +113,7 @@ pub struct NewModel<'a> {
     pub(super) logical_bytes: Option<u64>,
     pub(super) progress: Option<&'a (dyn Fn(u64) + Sync)>,
     pub(super) chain_depth_max: Option<u8>,
+    pub(super) profile: Profile,
 }
 
 impl fmt::Debug for NewModel<'_> {
@@ -181,6 +183,13 @@ impl<'a> NewModel<'a> {
     #[doc(hidden)]
     pub fn chain_depth_max(mut self, depth: u8) -> Self {
         self.chain_depth_max = Some(depth.min(crate::format::CHAIN_DEPTH_LIMIT));
+        self
+    }
+
+    /// Says whether the model is to be encoded for speed or for size. Content that is in the store
+    /// already stays as it is.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
         self
     }
 

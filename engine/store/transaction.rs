@@ -12,6 +12,7 @@ use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
 use super::{Error, ImportReport, NewModel, Result, Store};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
+use crate::codec::Profile;
 use crate::format::{
     ChangeRecord, Extent, Manifest, ManifestPart, ManifestTensor, Operation, ProvenanceEdge,
     RecordKind,
@@ -39,6 +40,8 @@ pub struct Transaction {
     pub(super) arena: Vec<u8>,
     /// The longest delta chain that the model being added may make.
     pub(super) chain_depth_max: u8,
+    /// How the model being added is to be encoded.
+    pub(super) profile: Profile,
 }
 
 /// What removing a model did.
@@ -79,6 +82,7 @@ impl Transaction {
             broken: false,
             arena: Vec::new(),
             chain_depth_max: CHAIN_DEPTH_MAX,
+            profile: Profile::default(),
         })
     }
 
@@ -204,6 +208,7 @@ impl Transaction {
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
         self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
+        self.profile = model.profile;
         let manifest = self.change(|this| {
             let ids = this.ingest(&incoming, &mut report, &progress)?;
             let manifest = this.hold_manifest(&model, &ids, &mut report)?;

@@ -1,7 +1,7 @@
 //! Chunks.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, decode, encode_delta, encode_plain};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta, encode_plain};
 
 /// A lane of every kind.
 pub fn lane(choice: u8) -> Lane {
@@ -42,7 +42,7 @@ pub fn codec_roundtrip(data: &[u8]) {
     let chunk: Vec<u8> = base.iter().zip(change).map(|(base, change)| base ^ change).collect();
 
     let mut out = b"before".to_vec();
-    let encoding = encode_delta(lane, &chunk, base, &mut out);
+    let encoding = encode_delta(Profile::Balanced, lane, &chunk, base, &mut out);
     let stored = out.strip_prefix(b"before").expect("what stood there");
     assert!(stored.len() <= chunk.len());
     let mut decoded = base.to_vec();

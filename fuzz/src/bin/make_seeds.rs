@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mgit::codec::{encode_delta, encode_plain};
+use mgit::codec::{Profile, encode_delta, encode_plain};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Manifest, ManifestPart, ManifestTensor,
     Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState, Superblock,
@@ -147,7 +147,7 @@ fn chunks() {
     for choice in 0..6u8 {
         for (name, base) in [("delta", &base), ("whole", &base_of_zeros)] {
             let mut stored = Vec::new();
-            encode_delta(mgit_fuzz::lane(choice), &chunk, base, &mut stored);
+            encode_delta(Profile::Balanced, mgit_fuzz::lane(choice), &chunk, base, &mut stored);
             let [low, high] = (chunk.len() as u16).to_le_bytes();
             let seed = [&[choice, low, high, 0][..], &stored].concat();
             put("codec_decode", &format!("{name}-{choice}"), &seed);
