@@ -139,8 +139,40 @@ fn make_golden() {
         transaction.add_model(model).unwrap();
         transaction.commit().unwrap();
     }
+    make_formulas(&store, &base);
     let mut transaction = store.begin_write().unwrap();
     transaction.remove_model("gone", mgit::OnChildren::Refuse).unwrap();
     transaction.commit().unwrap();
     fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
+
+/// Models whose tensors are formulas over those of `family/base`.
+fn make_formulas(store: &Store, base: &[f32]) {
+    let integers = |factor: f32| -> Vec<u8> {
+        let row = |row: &[f32]| -> Vec<u8> {
+            let largest = row.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
+            let scale = largest / 127.0;
+            row.iter().map(|v| (v / scale * factor).round_ties_even() as i8 as u8).collect()
+        };
+        base.chunks(100).flat_map(row).collect()
+    };
+    let floats = |values: &[f32]| mgit::bytemuck::cast_slice::<f32, u8>(values).to_vec();
+    let half: Vec<u8> =
+        base.iter().flat_map(|v| mgit::half::f16::from_f32(*v).to_le_bytes()).collect();
+    let grown: Vec<f32> = base.iter().chain(&base[..200]).copied().collect();
+    type Member<'a> = (&'a str, &'a str, How, Dtype, u64, Vec<u8>);
+    let members: [Member<'_>; 5] = [
+        ("family/cast", "family/base", How::Cast, Dtype::F16, 60, half),
+        ("family/int8", "family/base", How::Quantise, Dtype::I8, 60, integers(1.0)),
+        ("family/int8-tuned", "family/int8", How::FineTune, Dtype::I8, 60, integers(0.8)),
+        ("family/grown", "family/base", How::Other, Dtype::F32, 62, floats(&grown)),
+        ("family/shrunk", "family/base", How::Other, Dtype::F32, 10, floats(&base[..1000])),
+    ];
+    for (name, parent, how, dtype, rows, bytes) in members {
+        let shape = Shape::new(&[rows, 100]).unwrap();
+        let tensor = NewTensor::from_bytes("w", dtype, shape, &bytes);
+        let mut transaction = store.begin_write().unwrap();
+        transaction.add_model(NewModel::new(name).parent(parent, how).tensor(tensor)).unwrap();
+        transaction.commit().unwrap();
+    }
 }

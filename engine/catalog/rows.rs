@@ -1,6 +1,6 @@
 //! Keys and values of every table, to bytes and back.
 
-use crate::format::{ByteReader, ByteWriter, Extent, FormatError};
+use crate::format::{ByteReader, ByteWriter, Extent, FORMULA_BASES_MAX, FormatError};
 use crate::tensor::ContentId;
 
 /// Keys of the tables.
@@ -55,6 +55,8 @@ pub(super) fn decode_u64(what: &'static str, bytes: &[u8]) -> Result<u64, Format
     Ok(value)
 }
 
+const MORE_BASES_MAX: usize = FORMULA_BASES_MAX - 1;
+
 /// Where a record lies and who needs it: the value of `tensors`, `manifests` and `changes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordRow {
@@ -70,25 +72,36 @@ pub struct RecordRow {
     pub base_id: ContentId,
     /// Depth of the delta chain.
     pub depth: u8,
+    /// Code of the record's formula; 0 without one.
+    pub formula: u8,
     /// Bit `n` is set when a chunk has the encoding of code `n`.
     pub encodings: u32,
     /// How often models name the content.
     pub holders: u32,
-    /// How many deltas have it as their base.
+    /// How many records have it as a base.
     pub dependents: u32,
+    /// Content ids of the further bases of its formula, in order.
+    pub more_bases: Vec<ContentId>,
 }
 
 impl RecordRow {
-    /// Length of the value in bytes.
+    /// Length of the value in bytes, without further bases.
     pub const LEN: usize = 80;
 
     /// The value's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = ByteWriter::with_capacity(Self::LEN);
         out.u64(self.offset).u64(self.len).u64(self.raw_len).u64(self.stored_len);
-        out.put(self.base_id.as_bytes()).u8(self.depth).u8(0).u16(0).u32(self.encodings);
+        out.put(self.base_id.as_bytes()).u8(self.depth).u8(self.formula).u16(0).u32(self.encodings);
         out.u32(self.holders).u32(self.dependents);
+        self.more_bases.iter().for_each(|id| _ = out.put(id.as_bytes()));
         out.into_bytes()
+    }
+
+    /// The content ids of all bases, in the formula's order.
+    pub fn bases(&self) -> impl Iterator<Item = ContentId> + '_ {
+        let first = Some(self.base_id).filter(|id| !id.is_none());
+        first.into_iter().chain(self.more_bases.iter().copied())
     }
 
     /// Reads a value.
@@ -101,10 +114,14 @@ impl RecordRow {
         let (offset, len) = (input.u64()?, input.u64()?);
         let (raw_len, stored_len) = (input.u64()?, input.u64()?);
         let base_id = ContentId::from_bytes(input.array()?);
-        let depth = input.u8()?;
-        input.reserved(3)?;
+        let (depth, formula) = (input.u8()?, input.u8()?);
+        input.reserved(2)?;
         let encodings = input.u32()?;
         let (holders, dependents) = (input.u32()?, input.u32()?);
+        let mut more_bases = Vec::new();
+        while bytes.len() > Self::LEN + 32 * more_bases.len() && more_bases.len() < MORE_BASES_MAX {
+            more_bases.push(ContentId::from_bytes(input.array()?));
+        }
         input.finish()?;
         Ok(RecordRow {
             offset,
@@ -113,9 +130,11 @@ impl RecordRow {
             stored_len,
             base_id,
             depth,
+            formula,
             encodings,
             holders,
             dependents,
+            more_bases,
         })
     }
 
@@ -240,13 +259,20 @@ mod tests {
             stored_len: 4,
             base_id: ContentId::of(b"base"),
             depth: 5,
+            formula: 2,
             encodings: 6,
             holders: 7,
             dependents: 8,
+            more_bases: Vec::new(),
         };
         assert_eq!(record.encode().len(), RecordRow::LEN);
         assert_eq!(RecordRow::decode(&record.encode()), Ok(record.clone()));
         assert!(RecordRow::decode(&record.encode()[1..]).is_err());
+        let bases = vec![ContentId::of(b"second"), ContentId::of(b"third")];
+        let formula = RecordRow { more_bases: bases, ..record };
+        assert_eq!(RecordRow::decode(&formula.encode()), Ok(formula.clone()));
+        assert!(RecordRow::decode(&formula.encode()[..100]).is_err());
+        assert_eq!(formula.bases().count(), 3);
         let node = NodeRow {
             name: "base".into(),
             version: 2,

@@ -12,6 +12,7 @@
 mod bytes;
 mod change;
 mod error;
+mod formula;
 mod manifest;
 mod record;
 mod superblock;
@@ -19,11 +20,12 @@ mod superblock;
 pub use bytes::{ByteReader, ByteWriter};
 pub use change::{ChangeRecord, Operation, ProvenanceEdge};
 pub use error::FormatError;
+pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, ManifestTensor};
 pub use record::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, PAGE_ALIGN,
-    PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader,
-    RecordKind, record_field,
+    CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, FORMULA_LEN_MAX,
+    PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC,
+    RecordHeader, RecordKind, record_field,
 };
 pub use superblock::{
     Extent, FORMAT_VERSION, SUPERBLOCK_EXTENTS_MAX, SUPERBLOCK_LEN, SUPERBLOCK_MAGIC, StoreState,
@@ -39,8 +41,14 @@ pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 /// Reader's feature flag: some chunk has the encoding `ordered`.
 pub const FEATURE_ORDERED: u64 = 1 << 0;
 
+/// Reader's feature flag: some record has a formula.
+pub const FEATURE_FORMULA: u64 = 1 << 4;
+
+/// Reader's feature flag: some record is deeper than its base by more than one.
+pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED;
+pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = 0;

@@ -54,13 +54,18 @@ pub mod record_field {
     pub const STORE_TAG: usize = FLAGS + 4;
     /// CRC-32 of the chunk index, u32.
     pub const INDEX_CRC: usize = STORE_TAG + 4;
-    /// Reserved, 8 bytes.
-    pub const RESERVED: usize = INDEX_CRC + 4;
+    /// Length of the formula behind the chunk index, u32: 0 without one.
+    pub const FORMULA_LEN: usize = INDEX_CRC + 4;
+    /// CRC-32 of the formula, u32: 0 without one.
+    pub const FORMULA_CRC: usize = FORMULA_LEN + 4;
     /// CRC-32 of the header before it, u32.
-    pub const HEADER_CRC: usize = RESERVED + 8;
+    pub const HEADER_CRC: usize = FORMULA_CRC + 4;
 }
 use record_field as field;
 const _: () = assert!(field::HEADER_CRC + 4 == RECORD_HEADER_LEN);
+
+/// The longest formula a reader accepts: 64 MiB.
+pub const FORMULA_LEN_MAX: u32 = 1 << 26;
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -155,6 +160,10 @@ pub struct RecordHeader {
     pub store_tag: [u8; 4],
     /// CRC-32 of the chunk index.
     pub index_crc: u32,
+    /// Length of the formula behind the chunk index; 0 without one.
+    pub formula_len: u32,
+    /// CRC-32 of the formula; 0 without one.
+    pub formula_crc: u32,
 }
 
 impl RecordHeader {
@@ -173,6 +182,11 @@ impl RecordHeader {
         self.chunk_count().saturating_mul(CHUNK_ENTRY_LEN as u64)
     }
 
+    /// Offset of the formula from the record's start.
+    pub fn formula_at(&self) -> u64 {
+        (RECORD_HEADER_LEN as u64).saturating_add(self.index_len())
+    }
+
     /// Length of the record, from its start to the end of its payload.
     pub fn record_len(&self) -> u64 {
         u64::from(self.payload_offset).saturating_add(self.stored_len)
@@ -186,7 +200,7 @@ impl RecordHeader {
         out.u64(self.raw_len).u64(self.stored_len);
         out.put(self.content_id.as_bytes()).put(self.base_id.as_bytes());
         out.u64(self.sequence).u32(0).put(&self.store_tag).u32(self.index_crc);
-        out.pad_to(field::HEADER_CRC);
+        out.u32(self.formula_len).u32(self.formula_crc);
         let crc = crc32fast::hash(out.as_bytes());
         out.u32(crc);
         out.into_bytes()
@@ -222,7 +236,7 @@ impl RecordHeader {
         let flags = input.u32()?;
         let store_tag = input.array()?;
         let index_crc = input.u32()?;
-        let reserved: [u8; 8] = input.array()?;
+        let (formula_len, formula_crc) = (input.u32()?, input.u32()?);
         let found_crc = input.u32()?;
         if crc != found_crc {
             let found = format!("{found_crc:#010x}");
@@ -233,8 +247,8 @@ impl RecordHeader {
                 found,
             );
         }
-        if reserved != [0; 8] || flags != 0 {
-            return wrong("record flags", field::FLAGS, "0", format!("{flags:#x} {reserved:02x?}"));
+        if flags != 0 {
+            return wrong("record flags", field::FLAGS, "0", format!("{flags:#x}"));
         }
         let Some(kind) = RecordKind::from_code(kind_code) else {
             return wrong("record kind", field::KIND, "1 to 3", kind_code.to_string());
@@ -267,12 +281,22 @@ impl RecordHeader {
             sequence,
             store_tag,
             index_crc,
+            formula_len,
+            formula_crc,
         };
-        let index_end = (RECORD_HEADER_LEN as u64).saturating_add(header.index_len());
+        if formula_len > FORMULA_LEN_MAX || (formula_len > 0 && depth == 0) {
+            let found = format!("{formula_len} at depth {depth}");
+            return wrong("formula length", field::FORMULA_LEN, "0 without a base", found);
+        }
+        if formula_len == 0 && formula_crc != 0 {
+            let found = format!("{formula_crc:#x}");
+            return wrong("formula checksum", field::FORMULA_CRC, "0 without a formula", found);
+        }
+        let index_end = header.formula_at().saturating_add(u64::from(formula_len));
         let aligned = u64::from(payload_offset).is_multiple_of(PAYLOAD_ALIGN);
         if u64::from(payload_offset) < index_end || !aligned || raw_len > i64::MAX as u64 {
             let found = format!("{payload_offset} for a content of {raw_len} bytes");
-            let expected = "a multiple of 64 behind the chunk index";
+            let expected = "a multiple of 64 behind chunk index and formula";
             return wrong("payload offset", field::PAYLOAD_OFFSET, expected, found);
         }
         if stored_len > raw_len {
@@ -302,6 +326,8 @@ mod tests {
             sequence: 4,
             store_tag: [1, 2, 3, 4],
             index_crc: 5,
+            formula_len: 0,
+            formula_crc: 0,
         }
     }
 
@@ -327,6 +353,8 @@ mod tests {
             |h: &mut RecordHeader| h.dtype_code = 23,
             |h: &mut RecordHeader| h.stored_len = h.raw_len + 1,
             |h: &mut RecordHeader| h.raw_len = u64::MAX,
+            |h: &mut RecordHeader| h.formula_len = 9,
+            |h: &mut RecordHeader| h.formula_crc = 9,
             |h: &mut RecordHeader| {
                 (h.kind, h.depth, h.base_id) = (RecordKind::Change, 1, ContentId::of(b"y"));
             },

@@ -1,10 +1,10 @@
 //! Which stored tensor a new one is coded against.
 //!
-//! Invariant: a plan names only bases of the same element type and length as the new tensor.
+//! Invariant: a plan names only bases whose elements have their places in the new tensor.
 
 mod pairing;
 
-pub use pairing::{TensorKey, pair_tensors};
+pub use pairing::{Relation, TensorKey, pair_tensors};
 
 /// The longest chain of deltas that this code writes. A chain that would pass it starts again at
 /// its root. `docs/measurements.md` has the curve this is chosen from.

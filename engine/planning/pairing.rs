@@ -21,22 +21,58 @@ pub struct TensorKey<'a> {
 /// tensors are paired in order, one by one.
 const LCS_CELLS_MAX: usize = 1 << 24;
 
-/// For every tensor of `child`, in order, the place of its pair in `parent`: the tensor of the
-/// same name when type and length agree; for those left over, the longest common subsequence of
-/// (type, shape) over both manifests. No parent tensor is paired twice.
+/// How a tensor may have come from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Type and length agree.
+    Same,
+    /// The type and all dimensions but the first agree: rows were added or taken away.
+    Resized,
+    /// As many elements of another type: cast or quantised.
+    Converted,
+}
+
+impl Relation {
+    /// How `child` may have come from `parent`; `None` when no element of one has its place in
+    /// the other.
+    pub fn of(child: &TensorKey<'_>, parent: &TensorKey<'_>) -> Option<Self> {
+        let rows =
+            |key: &TensorKey<'_>| key.shape.dims().split_first().map(|(_, rest)| rest.to_vec());
+        if child.dtype == parent.dtype {
+            if child.byte_len == parent.byte_len {
+                return Some(Relation::Same);
+            }
+            // A child of more than twice the length is mostly new.
+            let grown = child.byte_len <= parent.byte_len.saturating_mul(2);
+            let alike = child.dtype.bits().is_some() && rows(child) == rows(parent);
+            return (alike && grown && child.shape.rank() > 0).then_some(Relation::Resized);
+        }
+        let float =
+            |dtype: &Dtype| matches!(dtype, Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64);
+        let convertible = float(parent.dtype) && (float(child.dtype) || *child.dtype == Dtype::I8);
+        (convertible && child.shape.dims() == parent.shape.dims()).then_some(Relation::Converted)
+    }
+}
+
+/// For every tensor of `child`, in order, the place of its pair in `parent` and how it may have
+/// come from it: the tensor of the same name, when there is a relation; for those left over, the
+/// longest common subsequence of (type, shape) over both manifests. No parent tensor is paired
+/// twice.
 ///
 /// Cost: linear, plus at most 2^24 steps for what is left over.
-pub fn pair_tensors(child: &[TensorKey<'_>], parent: &[TensorKey<'_>]) -> Vec<Option<usize>> {
+pub fn pair_tensors(
+    child: &[TensorKey<'_>],
+    parent: &[TensorKey<'_>],
+) -> Vec<Option<(usize, Relation)>> {
     let by_name: HashMap<&str, usize> =
         parent.iter().enumerate().map(|(at, key)| (key.name, at)).collect();
     let mut taken = vec![false; parent.len()];
     let mut pairs = vec![None; child.len()];
     for (pair, key) in pairs.iter_mut().zip(child) {
         if let Some(&at) = by_name.get(key.name)
-            && parent[at].dtype == key.dtype
-            && parent[at].byte_len == key.byte_len
+            && let Some(relation) = Relation::of(key, &parent[at])
         {
-            *pair = Some(at);
+            *pair = Some((at, relation));
             taken[at] = true;
         }
     }
@@ -47,7 +83,7 @@ pub fn pair_tensors(child: &[TensorKey<'_>], parent: &[TensorKey<'_>]) -> Vec<Op
         l.dtype == r.dtype && l.shape == r.shape && l.byte_len == r.byte_len
     };
     for (l, r) in common_subsequence(left.len(), right.len(), same) {
-        pairs[left[l]] = Some(right[r]);
+        pairs[left[l]] = Some((right[r], Relation::Same));
     }
     pairs
 }
@@ -132,7 +168,32 @@ mod tests {
             ("block1.w", shape(&[2, 2])),
         ];
         let pairs = pair_tensors(&keys(&child, &dtype), &keys(&parent, &dtype));
-        assert_eq!(pairs, [Some(0), None, Some(1), None, Some(2)]);
+        let same = |at| Some((at, Relation::Same));
+        let resized = Some((3, Relation::Resized));
+        assert_eq!(pairs, [same(0), None, same(1), resized, same(2)]);
+    }
+
+    #[test]
+    fn relations_by_type_and_shape() {
+        let relation = |child: (&Dtype, &[u64]), parent: (&Dtype, &[u64])| {
+            let (a, b) = (Shape::new(child.1).unwrap(), Shape::new(parent.1).unwrap());
+            let len = |dtype: &Dtype, shape| dtype.byte_len(shape).unwrap().unwrap();
+            let child =
+                TensorKey { name: "", dtype: child.0, shape: &a, byte_len: len(child.0, &a) };
+            let parent =
+                TensorKey { name: "", dtype: parent.0, shape: &b, byte_len: len(parent.0, &b) };
+            Relation::of(&child, &parent)
+        };
+        use Dtype::{Bf16, F32, I8};
+        assert_eq!(relation((&F32, &[6, 2]), (&F32, &[4, 3])), Some(Relation::Same));
+        assert_eq!(relation((&F32, &[5, 3]), (&F32, &[4, 3])), Some(Relation::Resized));
+        assert_eq!(relation((&F32, &[1, 3]), (&F32, &[4, 3])), Some(Relation::Resized));
+        assert_eq!(relation((&F32, &[9, 3]), (&F32, &[4, 3])), None);
+        assert_eq!(relation((&F32, &[4, 4]), (&F32, &[4, 3])), None);
+        assert_eq!(relation((&Bf16, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&F32, &[4, 3]), (&I8, &[4, 3])), None);
+        assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 4])), None);
     }
 
     proptest! {

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::Result;
-use super::record::{Chain, Checks};
+use super::basis::Basis;
+use super::chain::Checks;
 use crate::codec::{self, Encoding, Lane, Profile};
 use crate::format::{CHUNK_LOG2, ChunkEntry};
 
@@ -47,13 +48,13 @@ pub(super) fn raw_entries(bytes: &[u8]) -> Vec<ChunkEntry> {
 }
 
 /// `bytes`, which begin at `start` of their tensor (a multiple of the chunk length), as
-/// differences from the content of `base`, on all cores.
+/// differences from `base`, on all cores.
 pub(super) fn delta_chunks(
     profile: Profile,
     lane: Lane,
     bytes: &[u8],
     start: u64,
-    base: &Chain<'_>,
+    base: &Basis<'_>,
 ) -> Result<EncodedChunks> {
     let encode = |(at, chunk): (usize, &[u8])| -> Result<(ChunkEntry, Vec<u8>)> {
         let mut base_chunk = vec![0; chunk.len()];
@@ -67,6 +68,24 @@ pub(super) fn delta_chunks(
         bytes.par_chunks(CHUNK_LEN).enumerate().map(encode).collect::<Result<_>>()?;
     let (entries, stored) = chunks.into_iter().unzip();
     Ok(EncodedChunks { entries, stored })
+}
+
+/// `bytes` without a base, as `profile` allows, on all cores. Without stored bytes when all of
+/// them are raw.
+pub(super) fn alone_chunks(profile: Profile, lane: Lane, bytes: &[u8]) -> EncodedChunks {
+    if profile != Profile::Dense {
+        return EncodedChunks { entries: raw_entries(bytes), stored: Vec::new() };
+    }
+    let encode = |chunk: &[u8]| {
+        let mut stored = Vec::new();
+        let encoding = codec::encode_alone(profile, lane, chunk, &mut stored);
+        (entry(encoding, &stored), stored)
+    };
+    let (entries, mut stored): (Vec<_>, Vec<_>) = bytes.par_chunks(CHUNK_LEN).map(encode).unzip();
+    if entries.iter().all(|entry: &ChunkEntry| entry.encoding == Encoding::Raw.code()) {
+        stored.clear();
+    }
+    EncodedChunks { entries, stored }
 }
 
 /// Text-like `bytes`, compressed where that helps.

@@ -8,13 +8,15 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use rayon::prelude::*;
 
-use super::encode::{CHUNK_LEN, EncodedChunks, delta_chunks, raw_entries};
+use super::basis::{Basis, Candidate};
+use super::chain::Chain;
+use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks, delta_chunks, raw_entries};
 use super::new_model::{ImportReport, NewTensor, Source};
-use super::record::{Chain, record_row};
+use super::record::record_row;
 use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, Result};
@@ -53,7 +55,7 @@ const PIECE_LEN: usize = 1 << 18;
 pub(super) struct Incoming<'m, 'a> {
     pub(super) tensor: &'m NewTensor<'a>,
     /// Contents it may be coded against, the most promising first.
-    pub(super) bases: Vec<ContentId>,
+    pub(super) bases: Vec<Candidate>,
 }
 
 /// Reads the streams of a model's tensors, which can be read only once, to memory or to a
@@ -222,15 +224,13 @@ impl Transaction {
         }
         known.par_iter().try_for_each(Chain::check)?;
         let profile = self.profile;
-        let encoded: Vec<(EncodedChunks, Option<usize>)> = fresh
+        let encoded: Vec<Encoded<'_>> = fresh
             .par_iter()
-            .map(|(tensor, _, bytes, chains)| {
-                encode_best(profile, Lane::of(&tensor.dtype), bytes, chains)
-            })
+            .map(|(tensor, _, bytes, chains)| encode_best(profile, tensor, bytes, chains))
             .collect::<Result<_>>()?;
-        for ((tensor, id, bytes, chains), (chunks, best)) in fresh.iter().zip(encoded) {
-            let base = best.and_then(|at| chains.get(at));
-            let draft = RecordDraft::tensor(*id, &tensor.dtype, bytes.len() as u64, base);
+        for ((tensor, id, bytes, _), Encoded { chunks, basis }) in fresh.iter().zip(encoded) {
+            let len = bytes.len() as u64;
+            let draft = RecordDraft::tensor(*id, &tensor.dtype, len, basis.as_ref());
             let stored_len = chunks.stored_len();
             let row = self.write_record(&draft, &chunks, bytes)?;
             self.note_stored(report, &row, stored_len)?;
@@ -262,26 +262,27 @@ impl Transaction {
         &self,
         shared: &'c super::open::Shared,
         id: ContentId,
-        bases: &[ContentId],
-    ) -> Result<Vec<Chain<'c>>> {
-        let mut chains: Vec<Chain<'c>> = Vec::new();
-        for base in bases {
-            let Some(mut row) = record_row(self.tables()?, Table::Tensors, base.as_bytes())? else {
-                continue;
+        candidates: &[Candidate],
+    ) -> Result<Vec<(Candidate, Arc<Chain<'c>>)>> {
+        let mut chains: Vec<(Candidate, Arc<Chain<'c>>)> = Vec::new();
+        for candidate in candidates {
+            let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
+                let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
+                let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
+                row.map(open).transpose()
             };
-            let mut base = *base;
-            // A chain that is as long as it may be starts again at its root.
-            if row.depth >= self.chain_depth_max {
-                let chain = Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row)?;
-                let Some(root) = chain.records().last() else { continue };
-                base = root.header().content_id;
-                let root = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-                let Some(root) = root else { continue };
-                row = root;
+            let Some(mut chain) = open(candidate.content_id)? else { continue };
+            let mut base = candidate.content_id;
+            // A chain that is as long as it may be starts again nearer its root.
+            if chain.record().header().depth >= self.chain_depth_max {
+                let Some(other) = chain.restart(self.chain_depth_max) else { continue };
+                base = other;
+                let Some(other) = open(base)? else { continue };
+                chain = other;
             }
-            let tried = |chain: &Chain<'_>| chain.record().header().content_id == base;
-            if base != id && !chains.iter().any(tried) {
-                chains.push(Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row)?);
+            let candidate = Candidate { content_id: base, ..candidate.clone() };
+            if base != id && !chains.iter().any(|(tried, _)| *tried == candidate) {
+                chains.push((candidate, Arc::new(chain)));
             }
             if chains.len() == BASES_TRIED_MAX {
                 break;
@@ -309,8 +310,8 @@ impl Transaction {
     }
 
     fn insert_tensor(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
-        if !row.base_id.is_none() {
-            self.change_row(Table::Tensors, row.base_id, |base| base.dependents += 1)?;
+        for base in row.bases() {
+            self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
         }
         self.put_row(Table::Tensors, id, &row)
     }
@@ -344,10 +345,10 @@ impl Transaction {
         }
         let chains = self.base_chains(&shared, id, &incoming.bases)?;
         let best = best_by_sample(self.profile, tensor, &chains, &mut arena)?;
-        let base = best.and_then(|at| chains.get(at));
+        // Alone in any case, when the difference turns out no shorter.
         let mut row = None;
-        if let Some(base) = base {
-            row = self.stream_record(tensor, id, Some(base), &sums, &mut arena)?;
+        if let Some(basis) = &best {
+            row = self.stream_record(tensor, id, Some(basis), &sums, &mut arena)?;
         }
         if row.is_none() {
             row = self.stream_record(tensor, id, None, &sums, &mut arena)?;
@@ -360,17 +361,17 @@ impl Transaction {
         Ok(id)
     }
 
-    /// Writes a record slab by slab: as a difference from `base`, or raw. `None` when the
+    /// Writes a record slab by slab: as a difference from `base`, or alone. `None` when the
     /// difference turns out no shorter than the tensor.
     fn stream_record(
         &mut self,
         tensor: &NewTensor<'_>,
         id: ContentId,
-        base: Option<&Chain<'_>>,
+        base: Option<&Basis<'_>>,
         sums: &[ChunkEntry],
         arena: &mut Vec<u8>,
     ) -> Result<Option<RecordRow>> {
-        let draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, base);
+        let mut draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, base);
         let place = self.reserve(&draft, tensor.byte_len)?;
         let payload_at = place.offset + u64::from(place.payload_offset);
         let mut entries: Vec<ChunkEntry> = Vec::new();
@@ -385,23 +386,26 @@ impl Transaction {
                 let changed = io::Error::other("the source has changed while it was read");
                 return Err(Error::Source { tensor: tensor.name.clone(), source: changed });
             }
-            let Some(base) = base else {
-                container.write(payload_at + start, slab)?;
-                stored_len += slab.len() as u64;
-                entries.extend(now);
-                return Ok(());
+            let chunks = match base {
+                Some(base) => delta_chunks(profile, lane, slab, start, base)?,
+                None => alone_chunks(profile, lane, slab),
             };
-            let chunks = delta_chunks(profile, lane, slab, start, base)?;
             needs_base |= chunks.needs_base();
-            let bytes = chunks.stored.concat();
-            container.write(payload_at + stored_len, &bytes)?;
-            stored_len += bytes.len() as u64;
+            if chunks.stored.is_empty() {
+                container.write(payload_at + stored_len, slab)?;
+            } else {
+                container.write(payload_at + stored_len, &chunks.stored.concat())?;
+            }
+            stored_len += chunks.stored_len();
             entries.extend(chunks.entries);
             Ok(())
         })?;
-        if base.is_some() && (!needs_base || stored_len >= tensor.byte_len) {
+        if base.is_some() && stored_len >= tensor.byte_len {
             self.give_back_last();
             return Ok(None);
+        }
+        if !needs_base {
+            draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, None);
         }
         self.finish_record(&draft, place, &entries, stored_len).map(Some)
     }
@@ -432,44 +436,53 @@ fn for_slabs(
     Ok(())
 }
 
-/// The shortest way to store `bytes`: raw, or against one of the chains (then with its place).
-fn encode_best(
-    profile: Profile,
-    lane: Lane,
-    bytes: &[u8],
-    chains: &[Chain<'_>],
-) -> Result<(EncodedChunks, Option<usize>)> {
-    let mut best: Option<(EncodedChunks, usize)> = None;
-    for (at, chain) in chains.iter().enumerate() {
-        // Nothing is built on a damaged base.
-        chain.check()?;
-        let chunks = delta_chunks(profile, lane, bytes, 0, chain)?;
-        let limit = best.as_ref().map_or(bytes.len() as u64, |(best, _)| best.stored_len());
-        if chunks.needs_base() && chunks.stored_len() < limit {
-            best = Some((chunks, at));
-        }
-    }
-    Ok(match best {
-        Some((chunks, at)) => (chunks, Some(at)),
-        None => (EncodedChunks { entries: raw_entries(bytes), stored: Vec::new() }, None),
-    })
+/// A tensor ready to be written.
+struct Encoded<'c> {
+    chunks: EncodedChunks,
+    /// What its chunks stand on.
+    basis: Option<Basis<'c>>,
 }
 
-/// The chain against which three chunks of a long tensor are shortest, if any is worth it.
-fn best_by_sample(
+/// The shortest way to store `bytes` that `profile` allows: against one of the candidates, or
+/// alone.
+fn encode_best<'c>(
     profile: Profile,
     tensor: &NewTensor<'_>,
-    chains: &[Chain<'_>],
-    arena: &mut Vec<u8>,
-) -> Result<Option<usize>> {
-    if chains.is_empty() {
-        return Ok(None);
+    bytes: &[u8],
+    candidates: &[(Candidate, Arc<Chain<'c>>)],
+) -> Result<Encoded<'c>> {
+    let lane = Lane::of(&tensor.dtype);
+    let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
+    for (candidate, chain) in candidates {
+        // Nothing is built on a damaged base.
+        chain.check()?;
+        for basis in Basis::all_of(tensor, bytes, candidate, chain)? {
+            let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
+            if chunks.stored_len() + basis.own_len() < best.chunks.stored_len() {
+                let basis = chunks.needs_base().then_some(basis);
+                best = Encoded { chunks, basis };
+            }
+        }
     }
+    Ok(best)
+}
+
+/// The basis against which three chunks of a long tensor are shortest, if any is worth it.
+fn best_by_sample<'c>(
+    profile: Profile,
+    tensor: &NewTensor<'_>,
+    candidates: &[(Candidate, Arc<Chain<'c>>)],
+    arena: &mut Vec<u8>,
+) -> Result<Option<Basis<'c>>> {
+    let lane = Lane::of(&tensor.dtype);
     let chunks = tensor.byte_len / CHUNK_LEN as u64;
     let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
-    let mut stored = vec![0u64; chains.len()];
+    let mut bases: Vec<(u64, Basis<'c>)> = Vec::new();
     fit_arena(arena);
-    for start in places {
+    for (at, start) in places.into_iter().enumerate() {
+        if candidates.is_empty() {
+            break;
+        }
         let sample = match tensor.source {
             Source::Bytes(bytes) => &bytes[start as usize..start as usize + CHUNK_LEN],
             _ => {
@@ -477,13 +490,18 @@ fn best_by_sample(
                 &arena[..CHUNK_LEN]
             }
         };
-        for (sum, chain) in stored.iter_mut().zip(chains) {
-            chain.check()?;
-            let lane = Lane::of(&tensor.dtype);
-            *sum += delta_chunks(profile, lane, sample, start, chain)?.stored_len();
+        if at == 0 {
+            for (candidate, chain) in candidates {
+                chain.check()?;
+                let all = Basis::all_of(tensor, sample, candidate, chain)?;
+                bases.extend(all.into_iter().map(|basis| (0, basis)));
+            }
+        }
+        for (sum, basis) in &mut bases {
+            *sum += delta_chunks(profile, lane, sample, start, basis)?.stored_len();
         }
     }
-    let best = stored.iter().enumerate().min_by_key(|(_, sum)| **sum);
     let worth = places.len() as u64 * CHUNK_LEN as u64;
-    Ok(best.filter(|(_, sum)| **sum < worth).map(|(at, _)| at))
+    let best = bases.into_iter().min_by_key(|(sum, _)| *sum);
+    Ok(best.filter(|(sum, _)| *sum < worth).map(|(_, basis)| basis))
 }

@@ -10,8 +10,11 @@
 //! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, and
 //!   are read chunk by chunk.
 
+mod basis;
+mod chain;
 mod encode;
 mod error;
+mod formula;
 mod ingest;
 mod model;
 mod new_model;
@@ -22,11 +25,13 @@ mod snapshot;
 mod tensor;
 mod transaction;
 
+pub use chain::Chain;
 pub use error::{Error, Result};
+pub use formula::StoredFormula;
 pub use model::Model;
 pub use new_model::{ImportReport, NewModel, NewPart, NewTensor, TensorSource};
 pub use open::{Access, Store};
-pub use record::{Chain, StoredRecord};
+pub use record::StoredRecord;
 pub use snapshot::Snapshot;
 pub use tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};
 pub use transaction::{RemoveReport, Transaction};

@@ -1,26 +1,29 @@
-//! Reading a record, and the chain of records that a delta stands on.
+//! Reading a record: its header, index and formula checked, its payload as mapped.
 
 use rayon::prelude::*;
 
+use super::Result;
+use super::chain::{Chain, Checks};
 use super::error::damaged;
+use super::formula::StoredFormula;
 use super::open::{CheckedPlace, Shared};
-use super::{Error, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
-use crate::codec::{self, Encoding, Lane};
+use crate::codec::{Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
-use crate::tensor::{AlignedBuffer, ContentId, Dtype};
+use crate::tensor::{ContentId, Dtype};
 
 /// One record of the file: its header and index checked, its payload as mapped.
 #[derive(Debug)]
 pub struct StoredRecord<'c> {
-    shared: &'c Shared,
-    header: RecordHeader,
-    offset: u64,
+    pub(super) shared: &'c Shared,
+    pub(super) header: RecordHeader,
+    pub(super) offset: u64,
     entries: Vec<ChunkEntry>,
     /// Where each chunk's stored bytes begin in the payload.
     starts: Vec<u64>,
     payload: &'c [u8],
-    lane: Lane,
+    pub(super) lane: Lane,
+    formula: Option<StoredFormula>,
 }
 
 impl<'c> StoredRecord<'c> {
@@ -61,6 +64,19 @@ impl<'c> StoredRecord<'c> {
                 format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc);
             return Err(wrong(&reason));
         }
+        let formula = match header.formula_len {
+            0 => None,
+            len => {
+                let block = bytes(row.offset + header.formula_at(), len.into())?;
+                Some(StoredFormula::read(&header, block).map_err(|reason| wrong(&reason))?)
+            }
+        };
+        let more_bases: Vec<ContentId> =
+            formula.iter().flat_map(|formula| formula.base_ids().skip(1)).collect();
+        let code = formula.as_ref().map_or(0, |formula| formula.formula().code());
+        if (row.formula, &row.more_bases) != (code, &more_bases) {
+            return Err(wrong(&"the catalogue promises another formula, or other bases"));
+        }
         let (mut entries, mut starts, mut at) = (Vec::new(), Vec::new(), 0u64);
         let mut rest = header.raw_len;
         for entry in index.chunks(CHUNK_ENTRY_LEN) {
@@ -81,7 +97,8 @@ impl<'c> StoredRecord<'c> {
         let payload = bytes(row.offset + u64::from(header.payload_offset), header.stored_len)?;
         let lane =
             Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
-        Ok(StoredRecord { shared, header, offset: row.offset, entries, starts, payload, lane })
+        let offset = row.offset;
+        Ok(StoredRecord { shared, header, offset, entries, starts, payload, lane, formula })
     }
 
     /// The header.
@@ -94,6 +111,20 @@ impl<'c> StoredRecord<'c> {
         &self.entries
     }
 
+    /// The formula that its chunks are coded against, when that is not simply the base.
+    pub fn formula(&self) -> Option<&StoredFormula> {
+        self.formula.as_ref()
+    }
+
+    /// The content ids of its bases.
+    pub(super) fn base_ids(&self) -> Vec<ContentId> {
+        match &self.formula {
+            Some(formula) => formula.base_ids().collect(),
+            None if self.header.base_id.is_none() => Vec::new(),
+            None => vec![self.header.base_id],
+        }
+    }
+
     /// The whole content, when it lies raw in the file.
     pub(super) fn raw(&self) -> Option<&'c [u8]> {
         let raw = |entry: &ChunkEntry| entry.encoding == Encoding::Raw.code();
@@ -101,7 +132,7 @@ impl<'c> StoredRecord<'c> {
     }
 
     /// What tells the record from any other that may come to lie in its place.
-    fn place(&self) -> CheckedPlace {
+    pub(super) fn place(&self) -> CheckedPlace {
         (self.offset, self.header.content_id, self.header.sequence)
     }
 
@@ -110,14 +141,14 @@ impl<'c> StoredRecord<'c> {
         self.offset + u64::from(self.header.payload_offset)
     }
 
-    fn chunk(&self, at: usize) -> Option<(&ChunkEntry, &'c [u8])> {
+    pub(super) fn chunk(&self, at: usize) -> Option<(&ChunkEntry, &'c [u8])> {
         let (entry, start) = (self.entries.get(at)?, *self.starts.get(at)?);
         let start = usize::try_from(start).ok()?;
         let stored = self.payload.get(start..start + entry.stored_len as usize)?;
         Some((entry, stored))
     }
 
-    fn check_chunk(&self, at: usize) -> Result<()> {
+    pub(super) fn check_chunk(&self, at: usize) -> Result<()> {
         let wrong = damaged(self.header.content_id, self.offset);
         let (entry, stored) = self.chunk(at).ok_or_else(|| wrong(&"a missing chunk"))?;
         let crc = crc32fast::hash(stored);
@@ -169,198 +200,6 @@ impl StoredRecord<'_> {
     /// The stored bytes, when they are the content itself.
     pub(crate) fn raw_bytes(&self) -> Option<&[u8]> {
         self.raw()
-    }
-}
-
-/// Whether a read looks at checksums first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Checks {
-    /// Every chunk that is read, unless this handle has checked its record.
-    First,
-    /// None.
-    Skipped,
-}
-
-/// A content and everything it is decoded from: its record, the base's, and so on to the root.
-#[derive(Debug)]
-pub struct Chain<'c> {
-    records: Vec<StoredRecord<'c>>,
-}
-
-impl<'c> Chain<'c> {
-    /// Opens the chain of a tensor or, with another table and kind, of a record without base.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DamagedRecord`], also when a base is missing or a chain does not end.
-    pub(super) fn open(
-        shared: &'c Shared,
-        tables: &dyn ReadTables,
-        kind: RecordKind,
-        id: ContentId,
-        row: RecordRow,
-    ) -> Result<Self> {
-        let mut records: Vec<StoredRecord<'c>> = Vec::new();
-        let (mut id, mut row) = (id, row);
-        loop {
-            let record = StoredRecord::open(shared, kind, id, &row)?;
-            let wrong = damaged(id, row.offset);
-            if let Some(above) = records.last() {
-                // Depth falls by one a step, so every chain ends.
-                let depths = (above.header.depth, record.header.depth);
-                // A longer chunk of a base would be decoded again for every part of it.
-                let chunks = (above.header.chunk_log2, record.header.chunk_log2);
-                if chunks.1 > chunks.0 {
-                    return Err(wrong(&format!("chunks longer than its delta's: {chunks:?}")));
-                }
-                if depths.1 + 1 != depths.0 || above.header.raw_len != record.header.raw_len {
-                    return Err(wrong(&format!("not a base of its delta: depths {depths:?}")));
-                }
-            }
-            let base_id = record.header.base_id;
-            records.push(record);
-            if base_id.is_none() {
-                return Ok(Chain { records });
-            }
-            let base = tables.get(Table::Tensors, base_id.as_bytes())?;
-            let base =
-                base.ok_or_else(|| wrong(&format!("base {} is missing", base_id.short())))?;
-            row = RecordRow::decode(&base).map_err(CatalogError::Row)?;
-            id = base_id;
-        }
-    }
-
-    /// The record of the content itself.
-    pub fn record(&self) -> &StoredRecord<'c> {
-        &self.records[0]
-    }
-
-    /// Every record, the content's first, the root's last.
-    pub fn records(&self) -> &[StoredRecord<'c>] {
-        &self.records
-    }
-
-    /// Decoded length in bytes.
-    pub fn raw_len(&self) -> u64 {
-        self.record().header.raw_len
-    }
-
-    /// Decodes a range without looking at checksums. Pieces of whole chunks decode each once.
-    pub(crate) fn read_unchecked(&self, start: u64, out: &mut [u8]) -> Result<()> {
-        self.read(start, out, Checks::Skipped)
-    }
-
-    /// Checks the checksums of every record of the chain, each once a handle.
-    pub(super) fn check(&self) -> Result<()> {
-        self.records.iter().try_for_each(StoredRecord::check)
-    }
-
-    /// Decodes `start..start + out.len()` into `out`, on all cores, each chunk in place through
-    /// the whole chain.
-    pub(super) fn read(&self, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
-        if checks == Checks::First && start == 0 && out.len() as u64 == self.raw_len() {
-            self.check()?;
-        }
-        let chunk_len = self.record().header.chunk_len();
-        // The first part ends at a chunk boundary, the others are whole chunks.
-        let head = (start.next_multiple_of(chunk_len) - start).min(out.len() as u64);
-        let (first, rest) = out.split_at_mut(head as usize);
-        self.read_at(0, start, first, checks)?;
-        rest.par_chunks_mut(chunk_len as usize).enumerate().try_for_each(|(at, part)| {
-            self.read_at(0, start + head + at as u64 * chunk_len, part, checks)
-        })
-    }
-
-    /// Decodes a range of the content of record `level` of the chain.
-    fn read_at(&self, level: usize, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
-        let record = &self.records[level];
-        let header = &record.header;
-        if start.checked_add(out.len() as u64).is_none_or(|end| end > header.raw_len) {
-            let reason = format!("bytes {start} and on of a base of {}", header.raw_len);
-            return Err(damaged(header.content_id, record.offset)(&reason));
-        }
-        let chunk_len = header.chunk_len();
-        let (mut at, mut rest) = (start, out);
-        while !rest.is_empty() {
-            let index = at / chunk_len;
-            let chunk_start = index * chunk_len;
-            let chunk_end = (chunk_start + chunk_len).min(header.raw_len);
-            let part_len = (chunk_end - at).min(rest.len() as u64) as usize;
-            let (part, behind) = rest.split_at_mut(part_len);
-            if part_len as u64 == chunk_end - chunk_start {
-                self.read_chunk(level, index as usize, chunk_start, part, checks)?;
-            } else {
-                self.read_chunk_part(level, index as usize, chunk_start, at, part, checks)?;
-            }
-            at += part_len as u64;
-            rest = behind;
-        }
-        Ok(())
-    }
-
-    /// Decodes one whole chunk in place.
-    fn read_chunk(
-        &self,
-        level: usize,
-        index: usize,
-        chunk_start: u64,
-        out: &mut [u8],
-        checks: Checks,
-    ) -> Result<()> {
-        let record = &self.records[level];
-        let wrong = damaged(record.header.content_id, record.offset);
-        let (entry, stored) = record.chunk(index).ok_or_else(|| wrong(&"a missing chunk"))?;
-        let unchecked = || !record.shared.is_checked(record.place());
-        if checks == Checks::First && unchecked() {
-            record.check_chunk(index)?;
-        }
-        let encoding = Encoding::from_code(entry.encoding)
-            .ok_or_else(|| wrong(&format!("unknown encoding {}", entry.encoding)))?;
-        if encoding.needs_base() {
-            if level + 1 >= self.records.len() {
-                return Err(wrong(&"a delta without a base"));
-            }
-            self.read_at(level + 1, chunk_start, out, checks)?;
-        }
-        codec::decode(encoding, record.lane, stored, out).map_err(|error| wrong(&error))
-    }
-
-    /// Decodes a part of a chunk: from the map when it lies raw, else through a buffer.
-    fn read_chunk_part(
-        &self,
-        level: usize,
-        index: usize,
-        chunk_start: u64,
-        at: u64,
-        out: &mut [u8],
-        checks: Checks,
-    ) -> Result<()> {
-        let record = &self.records[level];
-        let chunk_len =
-            (record.header.raw_len - chunk_start).min(record.header.chunk_len()) as usize;
-        let mut whole = vec![0; chunk_len];
-        self.read_chunk(level, index, chunk_start, &mut whole, checks)?;
-        let from = (at - chunk_start) as usize;
-        out.copy_from_slice(&whole[from..from + out.len()]);
-        Ok(())
-    }
-
-    /// The whole content in a new aligned buffer.
-    pub(super) fn reconstruct(&self, checks: Checks) -> Result<AlignedBuffer> {
-        let len = self.raw_len();
-        let no_memory = || Error::OutOfMemory { bytes: len };
-        // A chunk decodes to at most 255 times its stored bytes, or to its base's length, and the
-        // root's chunks are stored: a length that is out of proportion is not believed.
-        let stored: u64 = self.records.iter().map(|record| record.header.stored_len).sum();
-        if len > stored.saturating_mul(256) {
-            let record = self.record();
-            let reason = format!("{len} bytes of content in {stored} stored");
-            return Err(damaged(record.header.content_id, record.offset)(&reason));
-        }
-        let len = usize::try_from(len).map_err(|_| no_memory())?;
-        let mut buffer = AlignedBuffer::zeroed(len).ok_or_else(no_memory)?;
-        self.read(0, buffer.as_bytes_mut(), checks)?;
-        Ok(buffer)
     }
 }
 

@@ -1,17 +1,27 @@
 //! Records on their way into the file: reserve a place, write the payload, then header and index.
 
 use super::Result;
+use super::basis::Basis;
 use super::encode::{CHUNK_LEN, EncodedChunks};
-use super::record::{Chain, encodings_used};
+use super::formula::StoredFormula;
+use super::record::encodings_used;
 use super::transaction::Transaction;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::container::RecordPlace;
 use crate::format::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ORDERED, RECORD_ALIGN,
-    RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_FORMULA, FEATURE_ORDERED,
+    RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
 use crate::tensor::{ContentId, Dtype};
+
+/// What a reader must know to read a chunk of this encoding.
+fn feature_of(encoding: Encoding) -> u64 {
+    match encoding {
+        Encoding::Raw | Encoding::Unchanged | Encoding::Lz4 | Encoding::XorPlanesLz4 => 0,
+        Encoding::Ordered => FEATURE_ORDERED,
+    }
+}
 
 /// What the header of a record to be written will say.
 #[derive(Debug)]
@@ -21,7 +31,10 @@ pub(super) struct RecordDraft {
     dtype_code: u8,
     raw_len: u64,
     base_id: ContentId,
+    more_bases: Vec<ContentId>,
     depth: u8,
+    /// The formula's bytes; empty without one.
+    formula: Vec<u8>,
 }
 
 impl RecordDraft {
@@ -29,34 +42,47 @@ impl RecordDraft {
         id: ContentId,
         dtype: &Dtype,
         raw_len: u64,
-        base: Option<&Chain<'_>>,
+        base: Option<&Basis<'_>>,
     ) -> Self {
-        let header = base.map(|chain| chain.record().header());
+        let formula = base.and_then(|base| base.formula.as_ref()).map(StoredFormula::encode);
         RecordDraft {
             kind: RecordKind::Tensor,
             id,
             dtype_code: dtype.code(),
             raw_len,
-            base_id: header.map_or(ContentId::NONE, |header| header.content_id),
-            depth: header.map_or(0, |header| header.depth + 1),
+            base_id: base.map_or(ContentId::NONE, Basis::base_id),
+            more_bases: base.map_or(Vec::new(), Basis::more_bases),
+            depth: base.map_or(0, Basis::depth),
+            formula: formula.unwrap_or_default(),
         }
     }
 
     pub(super) fn plain(kind: RecordKind, id: ContentId, raw_len: u64) -> Self {
-        let dtype_code = Dtype::UNKNOWN_CODE;
-        RecordDraft { kind, id, dtype_code, raw_len, base_id: ContentId::NONE, depth: 0 }
+        RecordDraft {
+            kind,
+            id,
+            dtype_code: Dtype::UNKNOWN_CODE,
+            raw_len,
+            base_id: ContentId::NONE,
+            more_bases: Vec::new(),
+            depth: 0,
+            formula: Vec::new(),
+        }
     }
 
-    /// Bytes of header and chunk index.
+    /// Bytes of header, chunk index and formula.
     fn head_len(&self) -> u64 {
         let chunks = self.raw_len.div_ceil(CHUNK_LEN as u64);
-        RECORD_HEADER_LEN as u64 + chunks * CHUNK_ENTRY_LEN as u64
+        let formula = self.formula.len() as u64;
+        RECORD_HEADER_LEN as u64 + chunks * CHUNK_ENTRY_LEN as u64 + formula
     }
 }
 
 impl Transaction {
     pub(super) fn reserve(&mut self, draft: &RecordDraft, stored_len: u64) -> Result<RecordPlace> {
-        let raw = draft.kind == RecordKind::Tensor && draft.base_id.is_none();
+        let raw = draft.kind == RecordKind::Tensor
+            && draft.base_id.is_none()
+            && stored_len == draft.raw_len;
         let place = self.shared.container.reserve(draft.head_len(), stored_len, raw)?;
         self.reserved.push(Extent { offset: place.offset, len: place.len });
         Ok(place)
@@ -91,9 +117,18 @@ impl Transaction {
             self.shared.container.give_back(tail);
         }
         let encodings = encodings_used(entries);
-        if encodings >> Encoding::Ordered.code() & 1 == 1 {
+        let mut features = 0;
+        for encoding in Encoding::ALL {
+            if encodings >> encoding.code() & 1 == 1 {
+                features |= feature_of(encoding);
+            }
+        }
+        if !draft.formula.is_empty() {
+            features |= FEATURE_FORMULA;
+        }
+        if features != 0 {
             // In the superblock with the first sync of the commit, before it can be seen.
-            self.shared.container.require_features(FEATURE_ORDERED, 0);
+            self.shared.container.require_features(features, 0);
         }
         Ok(RecordRow {
             offset: place.offset,
@@ -102,9 +137,11 @@ impl Transaction {
             stored_len,
             base_id: draft.base_id,
             depth: draft.depth,
+            formula: draft.formula.first().copied().unwrap_or(0),
             encodings,
             holders: 0,
             dependents: 0,
+            more_bases: draft.more_bases.clone(),
         })
     }
 
@@ -131,9 +168,12 @@ impl Transaction {
             sequence: self.sequence,
             store_tag: [a, b, c, d],
             index_crc: crc32fast::hash(&index),
+            formula_len: draft.formula.len() as u32,
+            formula_crc: crc32fast::hash(&draft.formula),
         };
         let mut head = header.encode();
         head.extend_from_slice(&index);
+        head.extend_from_slice(&draft.formula);
         head.resize(place.payload_offset as usize, 0);
         head
     }

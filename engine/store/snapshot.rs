@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::chain::Chain;
 use super::open::Shared;
-use super::record::{Chain, StoredRecord, read_plain};
+use super::record::{StoredRecord, read_plain};
 use super::{Model, Result};
 use crate::catalog::{CatalogRead, RecordRow};
 use crate::container::Pin;

@@ -3,11 +3,13 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use super::chain::{Chain, Checks};
 use super::error::damaged;
-use super::record::{Chain, Checks, record_row};
+use super::record::record_row;
 use super::{Error, Result, Snapshot};
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Encoding;
+use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice};
 
@@ -28,15 +30,18 @@ pub struct StoredAs {
     pub depth: u8,
     /// Content id of its base.
     pub base: Option<ContentId>,
+    /// Name of the formula that makes of its bases what its chunks are coded against.
+    pub formula: Option<&'static str>,
     /// The encodings of its chunks, each once.
     pub encodings: Vec<Encoding>,
 }
 
 impl StoredAs {
-    /// The encodings' names joined by `+`.
+    /// The encodings' names joined by `+`; before them the formula's and a colon, if there is one.
     pub fn encoding_names(&self) -> String {
         let names: Vec<_> = self.encodings.iter().map(|encoding| encoding.name()).collect();
-        if names.is_empty() { "raw".to_owned() } else { names.join("+") }
+        let names = if names.is_empty() { "raw".to_owned() } else { names.join("+") };
+        self.formula.map_or(names.clone(), |formula| format!("{formula}:{names}"))
     }
 }
 
@@ -108,6 +113,7 @@ impl Tensor {
             stored_len: row.stored_len,
             depth: row.depth,
             base: Some(row.base_id).filter(|id| !id.is_none()),
+            formula: Formula::name_of(row.formula),
             encodings: Encoding::ALL.into_iter().filter(used).collect(),
         })
     }

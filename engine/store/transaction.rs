@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::basis::Candidate;
 use super::encode::plain_chunks;
 use super::error::damaged;
 use super::ingest::{Incoming, settle_readers};
@@ -242,7 +243,7 @@ impl Transaction {
         &self,
         model: &NewModel<'_>,
         candidates: &[NodeId],
-    ) -> Result<Vec<Vec<ContentId>>> {
+    ) -> Result<Vec<Vec<Candidate>>> {
         let tensors: Vec<TensorKey<'_>> = model
             .parts
             .iter()
@@ -269,8 +270,13 @@ impl Transaction {
                 })
                 .collect();
             for (bases, pair) in bases.iter_mut().zip(pair_tensors(&tensors, &keys)) {
-                let id = pair.and_then(|at| manifest.tensors.get(at)).map(|base| base.content_id);
-                bases.extend(id.filter(|id| !bases.contains(id)));
+                let Some((at, relation)) = pair else { continue };
+                let Some(base) = manifest.tensors.get(at) else { continue };
+                let (content_id, dtype) = (base.content_id, base.dtype.clone());
+                let candidate = Candidate { content_id, dtype, relation };
+                if !bases.contains(&candidate) {
+                    bases.push(candidate);
+                }
             }
         }
         Ok(bases)
@@ -423,16 +429,18 @@ impl Transaction {
 
     /// Frees a tensor that nothing needs, and the bases that only it needed.
     fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
-        let (mut id, mut row) = (id, row);
-        while !row.is_needed() {
-            self.free_record(Table::Tensors, id, &row)?;
-            if row.base_id.is_none() {
-                break;
+        let mut rows = vec![(id, row)];
+        while let Some((id, row)) = rows.pop() {
+            if row.is_needed() {
+                continue;
             }
-            id = row.base_id;
-            row = self.change_row(Table::Tensors, id, |base| {
-                base.dependents = base.dependents.saturating_sub(1);
-            })?;
+            self.free_record(Table::Tensors, id, &row)?;
+            for base in row.bases() {
+                let row = self.change_row(Table::Tensors, base, |base| {
+                    base.dependents = base.dependents.saturating_sub(1);
+                })?;
+                rows.push((base, row));
+            }
         }
         Ok(())
     }

@@ -41,6 +41,8 @@ pub fn example_header() -> RecordHeader {
         sequence: 1,
         store_tag: [0, 1, 2, 3],
         index_crc: crc32(&example_index()),
+        formula_len: 0,
+        formula_crc: 0,
     }
 }
 
@@ -60,9 +62,11 @@ pub fn example_row() -> RecordRow {
         stored_len: 12,
         base_id: ContentId::NONE,
         depth: 0,
+        formula: 0,
         encodings: 1,
         holders: 1,
         dependents: 0,
+        more_bases: Vec::new(),
     }
 }
 

@@ -80,7 +80,7 @@ impl Check<'_> {
         }
         let mut dependents: HashMap<ContentId, u64> = HashMap::new();
         for row in self.tensors.values() {
-            *dependents.entry(row.base_id).or_default() += 1;
+            row.bases().for_each(|base| *dependents.entry(base).or_default() += 1);
         }
         let manifests_known = contents.len() == self.manifests.len();
         for (id, row) in &self.tensors {

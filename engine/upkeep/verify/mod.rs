@@ -242,17 +242,16 @@ impl Check<'_> {
         row.map(|row| row.offset)
     }
 
-    /// `id` and everything that it is decoded from, as far as the rows lead. Depth falls by one a
-    /// step or the way ends, so it always does.
-    fn chain(&self, id: ContentId) -> impl Iterator<Item = ContentId> + '_ {
-        std::iter::successors(Some(id), |id| {
-            let row = self.tensors.get(id)?;
-            let base = Some(row.base_id).filter(|base| !base.is_none())?;
-            match self.tensors.get(&base) {
-                Some(base_row) if base_row.depth >= row.depth => None,
-                _ => Some(base),
-            }
-        })
+    /// `id` and everything that it is decoded from, each once, as far as the rows lead.
+    fn chain(&self, id: ContentId) -> Vec<ContentId> {
+        let (mut chain, mut at) = (vec![id], 0);
+        while let Some(id) = chain.get(at) {
+            at += 1;
+            let Some(row) = self.tensors.get(id) else { continue };
+            let fresh: Vec<_> = row.bases().filter(|base| !chain.contains(base)).collect();
+            chain.extend(fresh);
+        }
+        chain
     }
 
     /// Names the models: which are whole, which are hurt, and by what.

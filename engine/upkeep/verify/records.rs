@@ -8,7 +8,8 @@ use super::{Check, Subject, reason};
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::format::{
-    DATA_START, Extent, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    DATA_START, Extent, FEATURE_DEPTH_GAPS, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
+    RecordHeader, RecordKind,
 };
 use crate::tensor::ContentId;
 
@@ -129,23 +130,25 @@ impl Check<'_> {
         }
     }
 
-    /// Every base is there and is one step shallower and as long as what stands on it.
+    /// Every base is there, less deep than what stands on it and, without a formula, as long.
     pub(super) fn check_bases(&self) {
+        let gaps = self.container.superblock().reader_flags & FEATURE_DEPTH_GAPS != 0;
         for (id, row) in self.tensors.iter().filter(|(_, row)| !row.base_id.is_none()) {
             let subject = Subject::Tensor(*id);
-            let base_id = row.base_id;
-            match self.tensors.get(&base_id) {
-                None => self.hurt(subject, format!("its base {base_id} is missing")),
-                Some(base) => {
-                    let found = (base.depth.checked_add(1), base.raw_len);
-                    if found != (Some(row.depth), row.raw_len) {
-                        let message = format!(
-                            "depth {} and {} bytes, its base {base_id} has {} and {}",
-                            row.depth, row.raw_len, base.depth, base.raw_len
-                        );
-                        self.hurt(subject, message);
-                    }
+            let mut deepest = 0;
+            for base_id in row.bases() {
+                let Some(base) = self.tensors.get(&base_id) else {
+                    self.hurt(subject, format!("its base {base_id} is missing"));
+                    continue;
+                };
+                deepest = deepest.max(base.depth);
+                if base.depth >= row.depth {
+                    let (depth, below) = (row.depth, base.depth);
+                    self.hurt(subject, format!("depth {depth}, its base {base_id} has {below}"));
                 }
+            }
+            if !gaps && row.depth > deepest.saturating_add(1) {
+                self.note(subject, format!("depth {} on bases of depth {deepest}", row.depth));
             }
         }
     }
@@ -161,7 +164,7 @@ impl Check<'_> {
         for (_, mut tensors) in levels {
             let own = self.hurt_subjects();
             let (bad, good): (Vec<_>, Vec<_>) = tensors.drain(..).partition(|(id, row)| {
-                own.contains(&Subject::Tensor(*id)) || hurt.contains(&row.base_id)
+                own.contains(&Subject::Tensor(*id)) || row.bases().any(|base| hurt.contains(&base))
             });
             for (id, row) in bad {
                 hurt.insert(id);

@@ -84,6 +84,8 @@ fn structures() {
         sequence: 4,
         store_tag: [1, 2, 3, 4],
         index_crc: 5,
+        formula_len: 0,
+        formula_crc: 0,
     };
     put("record_header", "delta", &header.encode());
     let entries = [

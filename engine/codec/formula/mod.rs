@@ -1,0 +1,174 @@
+//! What a chunk is coded against, when that is not simply the base: bytes that a formula makes of
+//! one or more bases.
+//!
+//! Every formula is elementwise or rowwise, exact to the bit on every machine (format
+//! specification, "Formulas"), and works on any range of chunks. Where the base is too short for a
+//! range, zeros stand for it.
+
+mod cast;
+mod int8;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::ops::Range;
+
+pub use cast::FloatType;
+pub use int8::AbsmaxOrder;
+use int8::{Absmax, Requantise};
+
+use crate::tensor::Dtype;
+
+/// A row that has to be seen as a whole is no longer than this many bytes of its base.
+const ROW_BYTES_MAX: u64 = 16 << 20;
+
+/// How the bytes that chunks are coded against come from the bases.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Formula {
+    /// The base's elements, as far as there are any; zeros behind them.
+    Resize,
+    /// Every element of the base in another float type.
+    Cast {
+        /// The base's type.
+        from: FloatType,
+        /// The content's type.
+        to: FloatType,
+    },
+    /// Every row of a float base as 8-bit integers, the largest magnitude of the row as 127.
+    Absmax(Absmax),
+    /// 8-bit integers, every row times a factor of its own.
+    Requantise(Requantise),
+}
+
+/// Bytes that are not the parameters of a formula, or a formula that does not fit its bases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormulaError(String);
+
+impl fmt::Display for FormulaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a formula: {}", self.0)
+    }
+}
+
+impl std::error::Error for FormulaError {}
+
+fn wrong<T>(reason: impl Into<String>) -> Result<T, FormulaError> {
+    Err(FormulaError(reason.into()))
+}
+
+impl Formula {
+    /// The cast from one type to another; `None` when either is not a float that is cast.
+    pub fn cast(from: &Dtype, to: &Dtype) -> Option<Self> {
+        let (from, to) = (FloatType::of(from)?, FloatType::of(to)?);
+        (from != to).then_some(Formula::Cast { from, to })
+    }
+
+    /// Rows of `columns` floats of type `from` as 8-bit integers; `None` when `from` is not a
+    /// float, there are no columns, or too many for a row to be seen as a whole.
+    pub fn absmax(from: &Dtype, columns: u64, order: AbsmaxOrder) -> Option<Self> {
+        let from = FloatType::of(from)?;
+        let fits = columns > 0 && columns.checked_mul(from.bytes() as u64)? <= ROW_BYTES_MAX;
+        fits.then_some(Formula::Absmax(Absmax { from, columns, order }))
+    }
+
+    /// The factors that bring rows of `columns` integers of `base` nearest to those of `child`,
+    /// in the sense of least squares; `None` when there are no whole rows.
+    pub fn requantise(columns: u64, base: &[u8], child: &[u8]) -> Option<Self> {
+        Requantise::fit(columns, base, child).map(Formula::Requantise)
+    }
+
+    /// The code in the file.
+    pub fn code(&self) -> u8 {
+        match self {
+            Formula::Resize => 1,
+            Formula::Cast { .. } => 2,
+            Formula::Absmax(_) => 3,
+            Formula::Requantise(_) => 4,
+        }
+    }
+
+    /// The name, for people.
+    pub fn name(&self) -> &'static str {
+        Self::name_of(self.code()).unwrap_or_default()
+    }
+
+    /// The name of the formula of this code; `None` for one that this version does not know.
+    pub fn name_of(code: u8) -> Option<&'static str> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == code).map(|(_, name)| name)
+    }
+
+    /// The codes and names of all formulas.
+    pub const NAMES: [(u8, &str); 4] =
+        [(1, "resize"), (2, "cast"), (3, "absmax-int8"), (4, "requantise-int8")];
+
+    /// The parameters' bytes in the file.
+    pub fn parameters(&self) -> Vec<u8> {
+        match self {
+            Formula::Resize | Formula::Cast { .. } => Vec::new(),
+            Formula::Absmax(absmax) => absmax.parameters(),
+            Formula::Requantise(requantise) => requantise.parameters(),
+        }
+    }
+
+    /// Reads a formula for a content of type `own` over bases of types `bases`.
+    ///
+    /// # Errors
+    ///
+    /// An unknown code, bases that the formula does not take, parameters that are not its own.
+    pub fn parse(
+        code: u8,
+        own: &Dtype,
+        bases: &[Dtype],
+        parameters: &[u8],
+    ) -> Result<Self, FormulaError> {
+        let [base] = bases else { return wrong(format!("{} bases", bases.len())) };
+        if matches!(code, 1 | 2) && !parameters.is_empty() {
+            return wrong(format!("{} bytes of parameters", parameters.len()));
+        }
+        match code {
+            1 if own == base => Ok(Formula::Resize),
+            1 => wrong(format!("a resize of {base} to {own}")),
+            2 => Formula::cast(base, own)
+                .ok_or_else(|| FormulaError(format!("a cast of {base} to {own}"))),
+            3 if *own == Dtype::I8 => Absmax::parse(base, parameters).map(Formula::Absmax),
+            4 if *own == Dtype::I8 && *base == Dtype::I8 => {
+                Requantise::parse(parameters).map(Formula::Requantise)
+            }
+            3 | 4 => wrong(format!("formula {code} of {base} to {own}")),
+            _ => wrong(format!("code {code}")),
+        }
+    }
+
+    /// Which bytes of each base the bytes `range` of the content come from. A range may go beyond
+    /// its base: zeros stand there.
+    pub fn needs(&self, range: &Range<u64>) -> Vec<Range<u64>> {
+        let needed = match self {
+            Formula::Resize | Formula::Requantise(_) => range.clone(),
+            Formula::Cast { from, to } => {
+                let (from, to) = (from.bytes() as u64, to.bytes() as u64);
+                range.start / to * from..range.end.div_ceil(to).saturating_mul(from)
+            }
+            Formula::Absmax(absmax) => absmax.needs(range),
+        };
+        vec![needed]
+    }
+
+    /// Makes the bytes `range` of the content, into `out`, of what [`needs`](Self::needs) asks
+    /// for. Ranges begin and end at whole elements; what is left of an element is zero.
+    pub fn predict(&self, range: &Range<u64>, bases: &[&[u8]], out: &mut [u8]) {
+        let base = bases.first().copied().unwrap_or_default();
+        match self {
+            Formula::Resize => {
+                let len = base.len().min(out.len());
+                let (covered, behind) = out.split_at_mut(len);
+                covered.copy_from_slice(base.get(..len).unwrap_or_default());
+                behind.fill(0);
+            }
+            Formula::Cast { from, to } => cast::cast(*from, *to, base, out),
+            Formula::Absmax(absmax) => absmax.predict(range, base, out),
+            Formula::Requantise(requantise) => requantise.predict(range.start, base, out),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A tensor that is another one cast, quantised or with other rows is kept as the formula.
+
+mod common;
+
+use common::{assert_rows_add_up, new_store};
+use half::{bf16, f16};
+use mgit::codec::Encoding;
+use mgit::upkeep::{VerifyDepth, verify};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape, Store};
+
+const ROWS: usize = 300;
+const COLUMNS: usize = 64;
+
+/// Weights that look trained, seeded.
+fn weights(seed: u64, rows: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..rows * COLUMNS).map(|_| (uniform() + uniform() + uniform()) * 0.1).collect()
+}
+
+fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
+fn add(store: &Store, name: &str, parent: Option<&str>, dtype: Dtype, rows: usize, bytes: &[u8]) {
+    let shape = Shape::new(&[rows as u64, COLUMNS as u64]).unwrap();
+    let model = NewModel::new(name).tensor(NewTensor::from_bytes("w", dtype, shape, bytes));
+    let model = parent.into_iter().fold(model, |model, parent| model.parent(parent, How::Cast));
+    let mut transaction = store.begin_write().unwrap();
+    transaction.add_model(model).unwrap();
+    transaction.commit().unwrap();
+}
+
+/// Formula, encodings and stored length of the only tensor of a model, whose bytes are checked.
+fn stored(store: &Store, name: &str, bytes: &[u8]) -> (Option<&'static str>, Vec<Encoding>, u64) {
+    let snapshot = store.snapshot().unwrap();
+    let tensor = snapshot.model(name).unwrap().tensors().next().unwrap();
+    assert!(*tensor.view().unwrap() == *bytes, "{name}");
+    let mut part = vec![0; bytes.len().min(999)];
+    let at = bytes.len() - part.len();
+    tensor.read_range_into(at as u64, &mut part).unwrap();
+    assert!(part == bytes[at..], "{name}");
+    assert_rows_add_up(&snapshot, name);
+    let report = verify(store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+    assert!(report.is_clean(), "{name}: {report:?}");
+    let stored = tensor.stored_as().unwrap();
+    (stored.formula, stored.encodings, stored.stored_len)
+}
+
+fn absmax(values: &[f32], quantise: impl Fn(f32, f32) -> f32) -> Vec<u8> {
+    let row = |row: &[f32]| {
+        let largest = row.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        row.iter().map(|value| quantise(*value, largest).round_ties_even() as i8 as u8).collect()
+    };
+    values.chunks(COLUMNS).flat_map(|values| -> Vec<u8> { row(values) }).collect()
+}
+
+#[test]
+fn a_cast_costs_a_row() {
+    let (_folder, _, store) = new_store();
+    let base = weights(1, ROWS);
+    add(&store, "base", None, Dtype::F32, ROWS, &bytes_of(&base));
+    let brain: Vec<bf16> = base.iter().map(|v| bf16::from_f32(*v)).collect();
+    let half: Vec<f16> = base.iter().map(|v| f16::from_f32(*v)).collect();
+    let double: Vec<f64> = base.iter().map(|v| f64::from(*v)).collect();
+    let wide: Vec<f32> = brain.iter().map(|v| v.to_f32()).collect();
+    for (name, parent, dtype, bytes) in [
+        ("bf16", "base", Dtype::Bf16, bytes_of(&brain)),
+        ("f16", "base", Dtype::F16, bytes_of(&half)),
+        ("f64", "base", Dtype::F64, bytes_of(&double)),
+        ("wide", "bf16", Dtype::F32, bytes_of(&wide)),
+    ] {
+        add(&store, name, Some(parent), dtype, ROWS, &bytes);
+        assert_eq!(stored(&store, name, &bytes), (Some("cast"), vec![Encoding::Unchanged], 0));
+    }
+    // The base stays, hidden, as long as formulas need it.
+    let mut transaction = store.begin_write().unwrap();
+    let report = transaction.remove_model("base", OnChildren::Detach).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(report.hidden_bases, 1);
+    assert_eq!(stored(&store, "wide", &bytes_of(&wide)).2, 0);
+    // A change of a cast is a difference from it.
+    let mut tuned = brain.clone();
+    for value in tuned.iter_mut().step_by(97) {
+        *value = bf16::from_bits(value.to_bits() + 1);
+    }
+    add(&store, "tuned", Some("bf16"), Dtype::Bf16, ROWS, &bytes_of(&tuned));
+    let (formula, encodings, len) = stored(&store, "tuned", &bytes_of(&tuned));
+    assert_eq!((formula, encodings), (None, vec![Encoding::Ordered]));
+    assert!(len < 1000, "{len}");
+}
+
+#[test]
+fn a_cast_with_changes_costs_the_changes() {
+    let (_folder, _, store) = new_store();
+    let base = weights(2, ROWS);
+    add(&store, "base", None, Dtype::F32, ROWS, &bytes_of(&base));
+    let mut half: Vec<f16> = base.iter().map(|v| f16::from_f32(*v)).collect();
+    for value in half.iter_mut().step_by(50) {
+        *value = f16::from_bits(value.to_bits() ^ 1);
+    }
+    add(&store, "near", Some("base"), Dtype::F16, ROWS, &bytes_of(&half));
+    let (formula, encodings, len) = stored(&store, "near", &bytes_of(&half));
+    assert_eq!((formula, encodings), (Some("cast"), vec![Encoding::Ordered]));
+    assert!(len < 1000, "{len}");
+}
+
+#[test]
+fn rows_of_integers_cost_a_row() {
+    let (_folder, _, store) = new_store();
+    let base = weights(3, ROWS);
+    add(&store, "base", None, Dtype::F32, ROWS, &bytes_of(&base));
+    for (name, bytes) in [
+        ("scale", absmax(&base, |v, m| v / (m / 127.0))),
+        ("inverse", absmax(&base, |v, m| v * (127.0 / m))),
+        ("product", absmax(&base, |v, m| v * 127.0 / m)),
+    ] {
+        add(&store, name, Some("base"), Dtype::I8, ROWS, &bytes);
+        let expected = (Some("absmax-int8"), vec![Encoding::Unchanged], 0);
+        assert_eq!(stored(&store, name, &bytes), expected, "{name}");
+    }
+    // Another scale for every row, as after fine-tuning: near the requantised parent.
+    let old = absmax(&base, |v, m| v / (m / 127.0));
+    let new: Vec<u8> = old
+        .chunks(COLUMNS)
+        .enumerate()
+        .flat_map(|(row, values)| {
+            let factor = 0.75 + (row % 10) as f32 / 40.0;
+            values.iter().map(move |v| (f32::from(*v as i8) * factor).round_ties_even() as i8 as u8)
+        })
+        .collect();
+    add(&store, "requantised", Some("scale"), Dtype::I8, ROWS, &new);
+    let (formula, _, len) = stored(&store, "requantised", &new);
+    assert_eq!(formula, Some("requantise-int8"));
+    assert!(len < new.len() as u64 / 5, "{len}");
+}
+
+#[test]
+fn other_rows_cost_what_is_new() {
+    let (_folder, _, store) = new_store();
+    let all = weights(4, 2 * ROWS);
+    let rows = |rows: usize| bytes_of(&all[..rows * COLUMNS]);
+    add(&store, "base", None, Dtype::F32, ROWS, &rows(ROWS));
+    add(&store, "shrunk", Some("base"), Dtype::F32, ROWS / 3, &rows(ROWS / 3));
+    let expected = (Some("resize"), vec![Encoding::Unchanged], 0);
+    assert_eq!(stored(&store, "shrunk", &rows(ROWS / 3)), expected);
+    add(&store, "grown", Some("base"), Dtype::F32, ROWS + 10, &rows(ROWS + 10));
+    let (formula, _, len) = stored(&store, "grown", &rows(ROWS + 10));
+    assert_eq!(formula, Some("resize"));
+    assert!(len < 11 * COLUMNS as u64 * 4, "{len}");
+}
+
+#[test]
+fn long_tensors_are_formulas_too() {
+    let (_folder, _, store) = new_store();
+    let rows = 17 << 20 >> 7;
+    let base = weights(5, rows);
+    add(&store, "base", None, Dtype::F32, rows, &bytes_of(&base));
+    let brain: Vec<bf16> = base.iter().map(|v| bf16::from_f32(*v)).collect();
+    add(&store, "bf16", Some("base"), Dtype::Bf16, rows, &bytes_of(&brain));
+    let expected = (Some("cast"), vec![Encoding::Unchanged], 0);
+    assert_eq!(stored(&store, "bf16", &bytes_of(&brain)), expected);
+    let int8 = absmax(&base, |v, m| v / (m / 127.0));
+    add(&store, "int8", Some("base"), Dtype::I8, rows, &int8);
+    let expected = (Some("absmax-int8"), vec![Encoding::Unchanged], 0);
+    assert_eq!(stored(&store, "int8", &int8), expected);
+}
