@@ -424,7 +424,9 @@ fn change_records() {
     let parents = |parents| Operation::SetParents { id: "00".into(), parents };
     let metadata = Operation::SetMetadata { id: "00".into(), metadata: serde_json::Map::new() };
     let previous = |previous| Operation::SetPrevious { id: "00".into(), previous };
+    let recode = Operation::Recode { profile: "dense".into(), tensors: 3 };
     let pairs = [
+        (recode.clone(), recode),
         (add(true), add(false)),
         (remove.clone(), remove),
         (parents(vec![edge.clone()]), parents(vec![])),

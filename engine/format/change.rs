@@ -70,6 +70,13 @@ pub enum Operation {
         /// Its metadata from now on.
         metadata: serde_json::Map<String, serde_json::Value>,
     },
+    /// Tensors were encoded anew; models and the graph stayed as they were.
+    Recode {
+        /// The profile, such as `dense`.
+        profile: String,
+        /// How many tensors are stored in another way now.
+        tensors: u64,
+    },
     /// Something that this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

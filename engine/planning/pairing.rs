@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::format::ManifestTensor;
 use crate::tensor::{Dtype, Shape};
 
 /// What pairing looks at.
@@ -15,6 +16,13 @@ pub struct TensorKey<'a> {
     pub shape: &'a Shape,
     /// Length in bytes.
     pub byte_len: u64,
+}
+
+impl<'a> From<&'a ManifestTensor> for TensorKey<'a> {
+    fn from(tensor: &'a ManifestTensor) -> Self {
+        let ManifestTensor { name, dtype, shape, byte_len, .. } = tensor;
+        TensorKey { name, dtype, shape, byte_len: *byte_len }
+    }
 }
 
 /// The most cells of the table that finds the longest common subsequence; beyond it, left-over

@@ -39,9 +39,24 @@ impl<'c> Basis<'c> {
         Basis { formula, chains: vec![Arc::clone(chain)] }
     }
 
+    /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` as below.
+    pub(super) fn of_candidates(
+        tensor: &NewTensor<'_>,
+        sample: &[u8],
+        candidates: &[(Candidate, Arc<Chain<'c>>)],
+    ) -> Result<Vec<Self>> {
+        let mut bases = Vec::new();
+        for (candidate, chain) in candidates {
+            // Nothing is built on a damaged base.
+            chain.check()?;
+            bases.extend(Self::all_of(tensor, sample, candidate, chain)?);
+        }
+        Ok(bases)
+    }
+
     /// The bases of `tensor` against a candidate. `sample` is the tensor's beginning: at least a
     /// chunk, unless the tensor is shorter.
-    pub(super) fn all_of(
+    fn all_of(
         tensor: &NewTensor<'_>,
         sample: &[u8],
         candidate: &Candidate,

@@ -14,21 +14,22 @@ use rayon::prelude::*;
 
 use super::basis::{Basis, Candidate};
 use super::chain::Chain;
-use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks, delta_chunks, raw_entries};
+use super::choice::{Encoded, best_by_sample, encode_best, first_chunk};
+use super::encode::{CHUNK_LEN, alone_chunks, delta_chunks, raw_entries};
 use super::new_model::{ImportReport, NewTensor, Source};
 use super::record::record_row;
 use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
-use crate::codec::{Lane, Profile};
+use crate::codec::Lane;
 use crate::format::{ChunkEntry, RecordKind};
 use crate::planning::BASES_TRIED_MAX;
 use crate::tensor::ContentId;
 
 /// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
 /// stay in the cache between reading, hashing and writing, and to be had without many page faults.
-fn slab_len() -> usize {
+pub(super) fn slab_len() -> usize {
     (rayon::current_num_threads() * 2 * CHUNK_LEN).clamp(4 << 20, 16 << 20) / CHUNK_LEN * CHUNK_LEN
 }
 
@@ -39,7 +40,7 @@ fn batch_len() -> usize {
 
 /// Memory for [`batch_len`] bytes. It is zero without being touched, so that its pages are made
 /// by the threads that fill it, and only as far as it is filled.
-fn fit_arena(arena: &mut Vec<u8>) {
+pub(super) fn fit_arena(arena: &mut Vec<u8>) {
     if arena.len() < batch_len() {
         *arena = vec![0; batch_len()];
     }
@@ -119,7 +120,7 @@ fn settle(
 }
 
 /// Fills `out` with the bytes of `tensor` from `offset` on.
-fn read_source(tensor: &NewTensor<'_>, offset: u64, out: &mut [u8]) -> Result<()> {
+pub(super) fn read_source(tensor: &NewTensor<'_>, offset: u64, out: &mut [u8]) -> Result<()> {
     let failed = |source| Error::Source { tensor: tensor.name.clone(), source };
     match &tensor.source {
         Source::ReadAt(source) => source.read_at(offset, out).map_err(failed),
@@ -226,7 +227,9 @@ impl Transaction {
         let profile = self.profile;
         let encoded: Vec<Encoded<'_>> = fresh
             .par_iter()
-            .map(|(tensor, _, bytes, chains)| encode_best(profile, tensor, bytes, chains))
+            .map(|(tensor, _, bytes, chains)| {
+                encode_best(profile, tensor, bytes, Basis::of_candidates(tensor, bytes, chains)?)
+            })
             .collect::<Result<_>>()?;
         for ((tensor, id, bytes, _), Encoded { chunks, basis }) in fresh.iter().zip(encoded) {
             let len = bytes.len() as u64;
@@ -258,7 +261,7 @@ impl Transaction {
     }
 
     /// The chains of the bases to try, each short enough to be stood on.
-    fn base_chains<'c>(
+    pub(super) fn base_chains<'c>(
         &self,
         shared: &'c super::open::Shared,
         id: ContentId,
@@ -309,7 +312,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn insert_tensor(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
+    pub(super) fn insert_tensor(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
         for base in row.bases() {
             self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
         }
@@ -344,7 +347,9 @@ impl Transaction {
             return Ok(id);
         }
         let chains = self.base_chains(&shared, id, &incoming.bases)?;
-        let best = best_by_sample(self.profile, tensor, &chains, &mut arena)?;
+        let sample = first_chunk(tensor, &mut arena)?;
+        let bases = Basis::of_candidates(tensor, sample, &chains)?;
+        let best = best_by_sample(self.profile, tensor, bases, &mut arena)?;
         // Alone in any case, when the difference turns out no shorter.
         let mut row = None;
         if let Some(basis) = &best {
@@ -363,7 +368,7 @@ impl Transaction {
 
     /// Writes a record slab by slab: as a difference from `base`, or alone. `None` when the
     /// difference turns out no shorter than the tensor.
-    fn stream_record(
+    pub(super) fn stream_record(
         &mut self,
         tensor: &NewTensor<'_>,
         id: ContentId,
@@ -412,7 +417,7 @@ impl Transaction {
 }
 
 /// Calls `work` with every slab of a tensor and its offset.
-fn for_slabs(
+pub(super) fn for_slabs(
     tensor: &NewTensor<'_>,
     arena: &mut Vec<u8>,
     work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
@@ -434,74 +439,4 @@ fn for_slabs(
         start += len;
     }
     Ok(())
-}
-
-/// A tensor ready to be written.
-struct Encoded<'c> {
-    chunks: EncodedChunks,
-    /// What its chunks stand on.
-    basis: Option<Basis<'c>>,
-}
-
-/// The shortest way to store `bytes` that `profile` allows: against one of the candidates, or
-/// alone.
-fn encode_best<'c>(
-    profile: Profile,
-    tensor: &NewTensor<'_>,
-    bytes: &[u8],
-    candidates: &[(Candidate, Arc<Chain<'c>>)],
-) -> Result<Encoded<'c>> {
-    let lane = Lane::of(&tensor.dtype);
-    let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
-    for (candidate, chain) in candidates {
-        // Nothing is built on a damaged base.
-        chain.check()?;
-        for basis in Basis::all_of(tensor, bytes, candidate, chain)? {
-            let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
-            if chunks.stored_len() + basis.own_len() < best.chunks.stored_len() {
-                let basis = chunks.needs_base().then_some(basis);
-                best = Encoded { chunks, basis };
-            }
-        }
-    }
-    Ok(best)
-}
-
-/// The basis against which three chunks of a long tensor are shortest, if any is worth it.
-fn best_by_sample<'c>(
-    profile: Profile,
-    tensor: &NewTensor<'_>,
-    candidates: &[(Candidate, Arc<Chain<'c>>)],
-    arena: &mut Vec<u8>,
-) -> Result<Option<Basis<'c>>> {
-    let lane = Lane::of(&tensor.dtype);
-    let chunks = tensor.byte_len / CHUNK_LEN as u64;
-    let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
-    let mut bases: Vec<(u64, Basis<'c>)> = Vec::new();
-    fit_arena(arena);
-    for (at, start) in places.into_iter().enumerate() {
-        if candidates.is_empty() {
-            break;
-        }
-        let sample = match tensor.source {
-            Source::Bytes(bytes) => &bytes[start as usize..start as usize + CHUNK_LEN],
-            _ => {
-                read_source(tensor, start, &mut arena[..CHUNK_LEN])?;
-                &arena[..CHUNK_LEN]
-            }
-        };
-        if at == 0 {
-            for (candidate, chain) in candidates {
-                chain.check()?;
-                let all = Basis::all_of(tensor, sample, candidate, chain)?;
-                bases.extend(all.into_iter().map(|basis| (0, basis)));
-            }
-        }
-        for (sum, basis) in &mut bases {
-            *sum += delta_chunks(profile, lane, sample, start, basis)?.stored_len();
-        }
-    }
-    let worth = places.len() as u64 * CHUNK_LEN as u64;
-    let best = bases.into_iter().min_by_key(|(sum, _)| *sum);
-    Ok(best.filter(|(sum, _)| *sum < worth).map(|(_, basis)| basis))
 }

@@ -12,6 +12,7 @@
 
 mod basis;
 mod chain;
+mod choice;
 mod encode;
 mod error;
 mod formula;
@@ -19,6 +20,7 @@ mod ingest;
 mod model;
 mod new_model;
 mod open;
+mod recode;
 mod record;
 mod record_writer;
 mod snapshot;
@@ -31,6 +33,7 @@ pub use formula::StoredFormula;
 pub use model::Model;
 pub use new_model::{ImportReport, NewModel, NewPart, NewTensor, TensorSource};
 pub use open::{Access, Store};
+pub use recode::RecodeReport;
 pub use record::StoredRecord;
 pub use snapshot::Snapshot;
 pub use tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};

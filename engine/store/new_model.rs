@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::codec::Profile;
 use crate::lineage::{How, Node};
+use crate::planning::TensorKey;
 use crate::tensor::{Dtype, Shape};
 
 /// Bytes of a tensor that can be read more than once, from several threads.
@@ -18,6 +19,12 @@ pub trait TensorSource: Send + Sync {
     ///
     /// Those of the medium; fewer bytes than the tensor has.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
+impl<S: TensorSource + ?Sized> TensorSource for &S {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, out)
+    }
 }
 
 /// Where a new tensor's bytes come from.
@@ -86,6 +93,13 @@ impl<'a> NewTensor<'a> {
     ) -> Self {
         let source = Source::Reader(Mutex::new(Box::new(reader)));
         NewTensor { name: name.into(), dtype, shape, byte_len, source }
+    }
+}
+
+impl<'k> From<&'k NewTensor<'_>> for TensorKey<'k> {
+    fn from(tensor: &'k NewTensor<'_>) -> Self {
+        let NewTensor { name, dtype, shape, byte_len, .. } = tensor;
+        TensorKey { name, dtype, shape, byte_len: *byte_len }
     }
 }
 

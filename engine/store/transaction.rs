@@ -92,12 +92,12 @@ impl Transaction {
     }
 
     /// Refuses to go on after a step that failed half-way.
-    fn check_whole(&self) -> Result<()> {
+    pub(super) fn check_whole(&self) -> Result<()> {
         if self.broken { Err(Error::BrokenTransaction) } else { Ok(()) }
     }
 
     /// Runs a step that changes rows. When it fails, the transaction can only be dropped.
-    fn change<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn change<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.broken = true;
         let value = step(self)?;
         self.broken = false;
@@ -181,10 +181,10 @@ impl Transaction {
         let folder = std::env::temp_dir();
         settle_readers(&mut readers, self.shared.folder().unwrap_or(&folder))?;
 
-        let bases = self.candidate_bases(&model, &candidates)?;
-        let tensors = model.parts.iter().flat_map(|part| &part.tensors);
+        let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
+        let bases = self.candidate_bases(tensors(), &candidates)?;
         let incoming: Vec<Incoming<'_, '_>> =
-            tensors.zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
+            tensors().zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
         let byte_sum: u64 = incoming.iter().map(|incoming| incoming.tensor.byte_len).sum();
         let row = NodeRow {
             name: name.as_str().to_owned(),
@@ -238,37 +238,22 @@ impl Transaction {
         Ok(report)
     }
 
-    /// For every tensor of `model`, the contents of `candidates` that it may be coded against.
-    fn candidate_bases(
+    /// For every tensor, the contents of `relatives` that it may be coded against.
+    pub(super) fn candidate_bases<'t, T>(
         &self,
-        model: &NewModel<'_>,
-        candidates: &[NodeId],
-    ) -> Result<Vec<Vec<Candidate>>> {
-        let tensors: Vec<TensorKey<'_>> = model
-            .parts
-            .iter()
-            .flat_map(|part| &part.tensors)
-            .map(|tensor| TensorKey {
-                name: &tensor.name,
-                dtype: &tensor.dtype,
-                shape: &tensor.shape,
-                byte_len: tensor.byte_len,
-            })
-            .collect();
+        tensors: impl IntoIterator<Item = &'t T>,
+        relatives: &[NodeId],
+    ) -> Result<Vec<Vec<Candidate>>>
+    where
+        &'t T: Into<TensorKey<'t>> + 't,
+        T: 't,
+    {
+        let tensors: Vec<TensorKey<'_>> = tensors.into_iter().map(Into::into).collect();
         let mut bases = vec![Vec::new(); tensors.len()];
-        for candidate in candidates {
-            let node = self.graph()?.expect(*candidate)?;
+        for relative in relatives {
+            let node = self.graph()?.expect(*relative)?;
             let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
-            let keys: Vec<TensorKey<'_>> = manifest
-                .tensors
-                .iter()
-                .map(|tensor| TensorKey {
-                    name: &tensor.name,
-                    dtype: &tensor.dtype,
-                    shape: &tensor.shape,
-                    byte_len: tensor.byte_len,
-                })
-                .collect();
+            let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
             for (bases, pair) in bases.iter_mut().zip(pair_tensors(&tensors, &keys)) {
                 let Some((at, relation)) = pair else { continue };
                 let Some(base) = manifest.tensors.get(at) else { continue };
@@ -421,6 +406,16 @@ impl Transaction {
         Ok(self.tables_mut()?.put(Table::Nodes, &id.0, &row)?)
     }
 
+    /// Notes what this transaction does, for its change record.
+    pub(super) fn note(&mut self, operation: Operation) {
+        self.operations.push(operation);
+    }
+
+    /// A place that is free when this transaction is durable and no snapshot is older.
+    pub(super) fn free_place(&mut self, extent: Extent) {
+        self.freed.push(extent);
+    }
+
     fn free_record(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
         self.tables_mut()?.delete(table, id.as_bytes())?;
         self.freed.push(row.extent());
@@ -428,7 +423,7 @@ impl Transaction {
     }
 
     /// Frees a tensor that nothing needs, and the bases that only it needed.
-    fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
+    pub(super) fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
         let mut rows = vec![(id, row)];
         while let Some((id, row)) = rows.pop() {
             if row.is_needed() {

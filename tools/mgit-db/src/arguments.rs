@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cat, completions, demo, dump, export, import, init, log, ls, rm, show, stat, verify,
+    cat, completions, demo, dump, export, import, init, log, ls, recode, rm, show, stat, verify,
 };
 
 const START: &str = "\
@@ -40,6 +40,8 @@ pub enum Command {
     Export(export::Arguments),
     /// Remove a model
     Rm(rm::Arguments),
+    /// Encode stored tensors anew, for speed or for size
+    Recode(recode::Arguments),
     /// List the models
     Ls(ls::Arguments),
     /// Show a model and its tensors

@@ -11,11 +11,12 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "import",
     "export",
     "rm",
+    "recode",
     "ls",
     "show",
     "log",
@@ -479,4 +480,21 @@ fn full_devices_are_failures() {
     let output = sandbox.command(&["ls", "s"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"));
+}
+
+#[test]
+fn recode_changes_the_encoding_and_nothing_else() {
+    let sandbox = Sandbox::with_store();
+    let before = sandbox.ok(&["ls", "s"]);
+    assert!(sandbox.refused(&["recode", "s"], 2).contains("--profile"));
+    assert!(sandbox.refused(&["recode", "s", "--profile", "tiny"], 2).contains("balanced"));
+    sandbox.refused(&["recode", "s", "nobody", "--profile", "fast"], 1);
+    for profile in ["fast", "dense", "balanced"] {
+        let document = sandbox.json(&["recode", "s", "--profile", profile]);
+        assert_eq!(document["profile"], profile);
+        let text = sandbox.ok(&["recode", "s", "--profile", profile]);
+        assert!(text.starts_with(&format!("{profile}: 0 of ")), "{text}");
+        assert_eq!(sandbox.ok(&["ls", "s"]), before);
+        sandbox.ok(&["verify", "s"]);
+    }
 }

@@ -7,9 +7,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::interchange::ModelFile;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::store::ImportReport;
-use mgit::{How, NewModel, Store};
+use mgit::{How, NewModel, Profile, Store};
 use serde_json::{Map, Value, json};
 
+use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -45,6 +46,9 @@ pub struct Arguments {
     /// A piece of metadata: JSON where V reads as JSON, else text; may be given several times
     #[arg(long = "meta", value_name = "K=V", value_parser = parse_metadata)]
     metadata: Vec<(String, Value)>,
+    /// What to encode for
+    #[arg(long, default_value_t, value_parser = profile_parser())]
+    profile: Profile,
 }
 
 fn how_parser() -> impl TypedValueParser<Value = How> {
@@ -135,6 +139,7 @@ fn import_file(
     let bar = Progress::new(format!("import {}", path.display()), file.logical_bytes());
     let progress = |bytes| bar.advance(bytes);
     let mut model = NewModel::new(arguments.name.as_str()).file(&file).progress(&progress);
+    model = model.profile(arguments.profile);
     if let Some(kind) = &arguments.kind {
         model = model.kind(kind);
     }

@@ -9,6 +9,7 @@ pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
+pub mod recode;
 pub mod rm;
 pub mod show;
 pub mod stat;
@@ -31,6 +32,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Import(arguments) => import::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
+        Command::Recode(arguments) => recode::run(&arguments, output),
         Command::Ls(arguments) => ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),

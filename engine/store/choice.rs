@@ -1,0 +1,84 @@
+//! The shortest of the ways to store a tensor.
+
+use super::Result;
+use super::basis::Basis;
+use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks, delta_chunks};
+use super::ingest::{fit_arena, read_source};
+use super::new_model::{NewTensor, Source};
+use crate::codec::{Lane, Profile};
+
+/// A tensor ready to be written.
+pub(super) struct Encoded<'c> {
+    pub(super) chunks: EncodedChunks,
+    /// What its chunks stand on.
+    pub(super) basis: Option<Basis<'c>>,
+}
+
+impl Encoded<'_> {
+    /// Bytes that chunks and formula take.
+    pub(super) fn len(&self) -> u64 {
+        self.chunks.stored_len() + self.basis.as_ref().map_or(0, Basis::own_len)
+    }
+}
+
+/// The shortest way to store `bytes` that `profile` allows: against one of `bases`, or alone.
+pub(super) fn encode_best<'c>(
+    profile: Profile,
+    tensor: &NewTensor<'_>,
+    bytes: &[u8],
+    bases: Vec<Basis<'c>>,
+) -> Result<Encoded<'c>> {
+    let lane = Lane::of(&tensor.dtype);
+    let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
+    for basis in bases {
+        let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
+        let basis = chunks.needs_base().then_some(basis);
+        let encoded = Encoded { chunks, basis };
+        if encoded.len() < best.len() {
+            best = encoded;
+        }
+    }
+    Ok(best)
+}
+
+/// The first chunk of a long tensor.
+pub(super) fn first_chunk<'t>(
+    tensor: &'t NewTensor<'_>,
+    arena: &'t mut Vec<u8>,
+) -> Result<&'t [u8]> {
+    chunk_at(tensor, 0, arena)
+}
+
+fn chunk_at<'t>(tensor: &'t NewTensor<'_>, start: u64, arena: &'t mut Vec<u8>) -> Result<&'t [u8]> {
+    if let Source::Bytes(bytes) = tensor.source {
+        return Ok(&bytes[start as usize..start as usize + CHUNK_LEN]);
+    }
+    fit_arena(arena);
+    read_source(tensor, start, &mut arena[..CHUNK_LEN])?;
+    Ok(&arena[..CHUNK_LEN])
+}
+
+/// The basis against which three chunks of a long tensor are shortest, if any is worth it.
+pub(super) fn best_by_sample<'c>(
+    profile: Profile,
+    tensor: &NewTensor<'_>,
+    bases: Vec<Basis<'c>>,
+    arena: &mut Vec<u8>,
+) -> Result<Option<Basis<'c>>> {
+    let lane = Lane::of(&tensor.dtype);
+    let chunks = tensor.byte_len / CHUNK_LEN as u64;
+    let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
+    let mut bases: Vec<(u64, Basis<'c>)> = bases.into_iter().map(|basis| (0, basis)).collect();
+    for start in places {
+        if bases.is_empty() {
+            return Ok(None);
+        }
+        let sample = chunk_at(tensor, start, arena)?;
+        for (sum, basis) in &mut bases {
+            *sum += delta_chunks(profile, lane, sample, start, basis)?.stored_len();
+        }
+    }
+    let worth = places.len() as u64 * CHUNK_LEN as u64;
+    let best = bases.into_iter().min_by_key(|(sum, _)| *sum);
+    Ok(best.filter(|(sum, _)| *sum < worth).map(|(_, basis)| basis))
+}
