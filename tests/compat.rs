@@ -169,10 +169,43 @@ fn make_formulas(store: &Store, base: &[f32]) {
         ("family/shrunk", "family/base", How::Other, Dtype::F32, 10, floats(&base[..1000])),
     ];
     for (name, parent, how, dtype, rows, bytes) in members {
-        let shape = Shape::new(&[rows, 100]).unwrap();
-        let tensor = NewTensor::from_bytes("w", dtype, shape, &bytes);
-        let mut transaction = store.begin_write().unwrap();
-        transaction.add_model(NewModel::new(name).parent(parent, how).tensor(tensor)).unwrap();
-        transaction.commit().unwrap();
+        make_member(store, name, &[parent], how, dtype, rows, &bytes);
     }
+    let tuned: Vec<f32> = base.iter().map(|v| v * 1.25 + 1e-3).collect();
+    let other: Vec<f32> = base.iter().map(|v| v * 0.75 - 1e-3).collect();
+    let each = |work: &dyn Fn(usize) -> f32| -> Vec<f32> { (0..base.len()).map(work).collect() };
+    type Merge<'a> = (&'a str, &'a [&'a str], Vec<f32>);
+    let parents = ["family/base", "family/b", "family/c"];
+    let merges: [Merge<'_>; 6] = [
+        ("family/b", &parents[..1], tuned.clone()),
+        ("family/c", &parents[..1], other.clone()),
+        ("family/mean", &parents, each(&|at| (base[at] + tuned[at] + other[at]) / 3.0)),
+        ("family/task", &parents, each(&|at| other[at] + (tuned[at] - base[at]))),
+        ("family/half", &parents[..1], each(&|at| base[at] * 0.9)),
+        (
+            "family/sparse",
+            &parents[..1],
+            each(&|at| if base[at].abs() < 0.01 { 0.0 } else { base[at] }),
+        ),
+    ];
+    for (name, parents, values) in merges {
+        make_member(store, name, parents, How::Merge, Dtype::F32, 60, &floats(&values));
+    }
+}
+
+fn make_member(
+    store: &Store,
+    name: &str,
+    parents: &[&str],
+    how: How,
+    dtype: Dtype,
+    rows: u64,
+    bytes: &[u8],
+) {
+    let shape = Shape::new(&[rows, 100]).unwrap();
+    let model = NewModel::new(name).tensor(NewTensor::from_bytes("w", dtype, shape, bytes));
+    let model = parents.iter().fold(model, |model, parent| model.parent(*parent, how));
+    let mut transaction = store.begin_write().unwrap();
+    transaction.add_model(model).unwrap();
+    transaction.commit().unwrap();
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use mgit::catalog::{EdgeKind, NodeRow, ParentRow, RecordRow, Table, keys, meta};
-use mgit::codec::formula::{AbsmaxOrder, Formula};
 use mgit::codec::{Encoding, Lane};
 use mgit::container::{REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
 use mgit::format::{self, *};
@@ -222,61 +221,6 @@ fn element_types_and_encodings() {
         })
         .collect();
     assert_eq!(table("Encodings"), encodings);
-}
-
-#[test]
-fn formulas() {
-    let names: Rows = Formula::NAMES
-        .iter()
-        .map(|(code, name)| vec![code.to_string(), (*name).to_owned()])
-        .collect();
-    let said: Rows = table("Formula codes").iter().map(|row| row[..2].to_vec()).collect();
-    assert_eq!(said, names);
-    let base = |byte: u8| FormulaBase { content_id: ContentId::of(&[byte]), dtype_code: byte };
-    let block = FormulaBlock { code: 9, bases: vec![base(18), base(7)], parameters: vec![1, 2] };
-    let bytes = block.encode();
-    let ids = [block.bases[0].content_id, block.bases[1].content_id];
-    let expected =
-        [&[9, 2, 0, 0], &ids[0].as_bytes()[..], &[18], &ids[1].as_bytes()[..], &[7, 1, 2]];
-    assert_eq!(bytes, expected.concat());
-    let rows = table("Formula fields");
-    assert_eq!([&rows[3][0], &rows[3][1], &rows[3][2]], ["4", "33 each", "bases"]);
-}
-
-/// The formulas of the page, word by word, against the engine's.
-#[test]
-fn formulas_make_what_the_page_says() {
-    // Floats of every kind, the special ones among them.
-    let floats: Vec<u32> = (0..4096u32)
-        .map(|at| at.wrapping_mul(0x9e37_79b9))
-        .chain([0, 1 << 31, 0x7f80_0000, 0xff80_0000, 0x7f80_0001, 0xffff_ffff, 0x477f_f000, 1])
-        .collect();
-    let bytes: Vec<u8> = floats.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-    let make = |formula: &Formula, len: usize| {
-        let mut out = vec![0xaa; len];
-        formula.predict(&(0..len as u64), &[&bytes], &mut out);
-        out
-    };
-    for (to, exponent_bits, mantissa_bits) in [(Dtype::F16, 5, 10), (Dtype::Bf16, 8, 7)] {
-        let made = make(&Formula::cast(&Dtype::F32, &to).unwrap(), 2 * floats.len() + 2);
-        for (at, bits) in floats.iter().enumerate() {
-            let expected = formula::narrow(*bits, exponent_bits, mantissa_bits);
-            let found = u16::from_le_bytes([made[2 * at], made[2 * at + 1]]);
-            assert_eq!(found, expected, "{to} of {bits:#x}");
-        }
-        assert_eq!(made[2 * floats.len()..], [0, 0], "no element there");
-    }
-    for (code, order) in AbsmaxOrder::ALL.into_iter().enumerate() {
-        let formula = Formula::absmax(&Dtype::F32, 19, order).unwrap();
-        assert_eq!(formula.parameters(), [19, 0, 0, 0, 0, 0, 0, 0, code as u8]);
-        let finite: Vec<f32> = floats.iter().map(|bits| f32::from_bits(*bits)).collect();
-        assert_eq!(make(&formula, floats.len()), formula::absmax(&finite, 19, code));
-    }
-    let child: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_mul(5)).collect();
-    let formula = Formula::requantise(33, &bytes, &child).unwrap();
-    let made = make(&formula, bytes.len());
-    assert_eq!(made, formula::requantise(&bytes, &formula.parameters()));
-    assert_eq!(make(&Formula::Resize, bytes.len() + 4), [&bytes[..], &[0; 4]].concat());
 }
 
 /// The xor-lz4 procedure of the page, word by word.

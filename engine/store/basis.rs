@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::candidate::{OpenCandidate, Way};
 use super::chain::{Chain, Checks, predict};
 use super::encode::CHUNK_LEN;
 use super::formula::StoredFormula;
@@ -10,14 +11,8 @@ use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::planning::Relation;
 use crate::tensor::{ContentId, Dtype};
 
-/// A content that a new tensor may be coded against.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Candidate {
-    pub(super) content_id: ContentId,
-    /// The type that the model it is taken from sees it as.
-    pub(super) dtype: Dtype,
-    pub(super) relation: Relation,
-}
+/// As many bytes are looked at to guess a formula.
+const LOOK_LEN: usize = 1 << 16;
 
 /// What a new tensor is coded against.
 #[derive(Clone, Debug)]
@@ -27,66 +22,91 @@ pub(super) struct Basis<'c> {
 }
 
 impl<'c> Basis<'c> {
-    /// The content of a base itself.
-    pub(super) fn plain(chain: Arc<Chain<'c>>) -> Self {
-        Basis { formula: None, chains: vec![chain] }
+    /// What a formula makes of a candidate's contents.
+    fn of(formula: Formula, (candidate, chains): &OpenCandidate<'c>) -> Self {
+        let formula = Some(StoredFormula::new(formula, candidate.bases.iter().cloned()));
+        Basis { formula, chains: chains.clone() }
     }
 
-    /// What a formula makes of one base, seen as `dtype`.
-    fn of(formula: Formula, dtype: &Dtype, chain: &Arc<Chain<'c>>) -> Self {
-        let base = (chain.record().header().content_id, dtype.clone());
-        let formula = Some(StoredFormula::new(formula, [base].into_iter()));
-        Basis { formula, chains: vec![Arc::clone(chain)] }
-    }
-
-    /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` as below.
+    /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
+    /// tensor's beginning: at least a chunk, unless the tensor is shorter.
     pub(super) fn of_candidates(
         tensor: &NewTensor<'_>,
         sample: &[u8],
-        candidates: &[(Candidate, Arc<Chain<'c>>)],
+        candidates: &[OpenCandidate<'c>],
     ) -> Result<Vec<Self>> {
         let mut bases = Vec::new();
-        for (candidate, chain) in candidates {
+        for candidate in candidates {
             // Nothing is built on a damaged base.
-            chain.check()?;
-            bases.extend(Self::all_of(tensor, sample, candidate, chain)?);
+            candidate.1.iter().try_for_each(|chain| chain.check())?;
+            bases.extend(Self::all_of(tensor, sample, candidate)?);
         }
         Ok(bases)
     }
 
-    /// The bases of `tensor` against a candidate. `sample` is the tensor's beginning: at least a
-    /// chunk, unless the tensor is shorter.
+    /// The bases of `tensor` over one candidate.
     fn all_of(
         tensor: &NewTensor<'_>,
         sample: &[u8],
-        candidate: &Candidate,
-        chain: &Arc<Chain<'c>>,
+        open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
-        let whole = sample.len() as u64 == tensor.byte_len;
+        let (candidate, chains) = open;
+        let dtype = &tensor.dtype;
         let columns = tensor.shape.dims().last().copied().unwrap_or(1);
-        match candidate.relation {
-            Relation::Same => {
-                let mut all = vec![Basis::plain(Arc::clone(chain))];
-                if tensor.dtype == Dtype::I8 && whole {
-                    let mut base = vec![0; sample.len()];
-                    chain.read(0, &mut base, Checks::First)?;
-                    let formula = Formula::requantise(columns, &base, sample);
-                    all.extend(formula.map(|formula| Basis::of(formula, &Dtype::I8, chain)));
+        let whole = sample.len() as u64 == tensor.byte_len;
+        let beginning = |chain: &Arc<Chain<'c>>, len: usize| {
+            let mut bytes = vec![0; len.min(chain.raw_len() as usize)];
+            chain.read(0, &mut bytes, Checks::First).map(|()| bytes)
+        };
+        let look = &sample[..sample.len().min(LOOK_LEN)];
+        let beginnings =
+            || chains.iter().map(|chain| beginning(chain, look.len())).collect::<Result<Vec<_>>>();
+        let formula = match candidate.way {
+            Way::Related(Relation::Same) => {
+                let mut all = vec![Basis { formula: None, chains: chains.clone() }];
+                let [chain] = chains.as_slice() else { return Ok(all) };
+                let mut guess = None;
+                if *dtype == Dtype::I8 && whole {
+                    guess = Formula::requantise(columns, &beginning(chain, sample.len())?, sample);
+                } else if let Some(seen) =
+                    Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
+                {
+                    // All that is at hand, for the right threshold.
+                    let base = beginning(chain, sample.len())?;
+                    guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
                 }
-                Ok(all)
+                all.extend(guess.map(|formula| Basis::of(formula, open)));
+                return Ok(all);
             }
-            Relation::Resized => Ok(vec![Basis::of(Formula::Resize, &tensor.dtype, chain)]),
-            Relation::Converted if tensor.dtype == Dtype::I8 => {
-                Self::absmax(sample, columns, candidate, chain)
+            Way::Related(Relation::Resized) => Some(Formula::Resize),
+            Way::Related(Relation::Converted) => match candidate.bases.as_slice() {
+                [(_, from)] if *dtype == Dtype::I8 => {
+                    return Self::absmax(sample, columns, from, open);
+                }
+                [(_, from)] => Formula::cast(from, dtype),
+                _ => None,
+            },
+            Way::Mean => {
+                let bases = beginnings()?;
+                let bases: Vec<&[u8]> = bases.iter().map(Vec::as_slice).collect();
+                Formula::guess_mean(dtype, &bases, look)
             }
-            Relation::Converted => {
-                let formula = Formula::cast(&candidate.dtype, &tensor.dtype);
-                Ok(formula
-                    .map(|formula| Basis::of(formula, &candidate.dtype, chain))
-                    .into_iter()
-                    .collect())
-            }
-        }
+            Way::TaskVector => match beginnings()?.as_slice() {
+                [a, b, c] => Formula::guess_task_vector(dtype, [a, b, c], look),
+                _ => None,
+            },
+            Way::Lora { rank } => match (chains.as_slice(), candidate.bases.as_slice()) {
+                ([base, left, right], [_, (_, factors), _]) => {
+                    let base = beginning(base, look.len())?;
+                    let left = left.reconstruct(Checks::First)?;
+                    let right = right.reconstruct(Checks::First)?;
+                    let bases = [&base[..], left.as_bytes(), right.as_bytes()];
+                    Formula::guess_lora(dtype, factors, (columns, rank), bases, look)
+                }
+                _ => None,
+            },
+        };
+        Ok(formula.map(|formula| Basis::of(formula, open)).into_iter().collect())
     }
 
     /// Rows of floats as integers, in the order of operations that comes nearest in the first
@@ -94,14 +114,14 @@ impl<'c> Basis<'c> {
     fn absmax(
         sample: &[u8],
         columns: u64,
-        candidate: &Candidate,
-        chain: &Arc<Chain<'c>>,
+        from: &Dtype,
+        open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
         let sample = &sample[..sample.len().min(CHUNK_LEN)];
         let mut best: Option<(usize, Basis<'c>)> = None;
         for order in AbsmaxOrder::ALL {
-            let Some(formula) = Formula::absmax(&candidate.dtype, columns, order) else { break };
-            let basis = Basis::of(formula, &candidate.dtype, chain);
+            let Some(formula) = Formula::absmax(from, columns, order) else { break };
+            let basis = Basis::of(formula, open);
             let mut predicted = vec![0; sample.len()];
             basis.read(0, &mut predicted, Checks::First)?;
             let wrong = sample.iter().zip(&predicted).filter(|(a, b)| a != b).count();

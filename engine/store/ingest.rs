@@ -8,11 +8,12 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use super::basis::{Basis, Candidate};
+use super::basis::Basis;
+use super::candidate::Candidate;
 use super::chain::Chain;
 use super::choice::{Encoded, best_by_sample, encode_best, first_chunk};
 use super::encode::{CHUNK_LEN, alone_chunks, delta_chunks, raw_entries};
@@ -24,7 +25,6 @@ use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Lane;
 use crate::format::{ChunkEntry, RecordKind};
-use crate::planning::BASES_TRIED_MAX;
 use crate::tensor::ContentId;
 
 /// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
@@ -214,7 +214,7 @@ impl Transaction {
                     Some(chain) => known.push(chain),
                     None => {
                         fresh_ids.insert(*id);
-                        let chains = self.base_chains(&shared, *id, &incoming.bases)?;
+                        let chains = self.open_candidates(&shared, *id, &incoming.bases)?;
                         fresh.push((incoming.tensor, *id, *bytes, chains));
                         continue;
                     }
@@ -258,40 +258,6 @@ impl Transaction {
             return Err(super::error::damaged(id, row.offset)(&reason));
         }
         Chain::open(shared, self.tables()?, RecordKind::Tensor, id, row).map(Some)
-    }
-
-    /// The chains of the bases to try, each short enough to be stood on.
-    pub(super) fn base_chains<'c>(
-        &self,
-        shared: &'c super::open::Shared,
-        id: ContentId,
-        candidates: &[Candidate],
-    ) -> Result<Vec<(Candidate, Arc<Chain<'c>>)>> {
-        let mut chains: Vec<(Candidate, Arc<Chain<'c>>)> = Vec::new();
-        for candidate in candidates {
-            let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
-                let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-                let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
-                row.map(open).transpose()
-            };
-            let Some(mut chain) = open(candidate.content_id)? else { continue };
-            let mut base = candidate.content_id;
-            // A chain that is as long as it may be starts again nearer its root.
-            if chain.record().header().depth >= self.chain_depth_max {
-                let Some(other) = chain.restart(self.chain_depth_max) else { continue };
-                base = other;
-                let Some(other) = open(base)? else { continue };
-                chain = other;
-            }
-            let candidate = Candidate { content_id: base, ..candidate.clone() };
-            if base != id && !chains.iter().any(|(tried, _)| *tried == candidate) {
-                chains.push((candidate, Arc::new(chain)));
-            }
-            if chains.len() == BASES_TRIED_MAX {
-                break;
-            }
-        }
-        Ok(chains)
     }
 
     fn note_stored(
@@ -346,7 +312,7 @@ impl Transaction {
             self.arena = arena;
             return Ok(id);
         }
-        let chains = self.base_chains(&shared, id, &incoming.bases)?;
+        let chains = self.open_candidates(&shared, id, &incoming.bases)?;
         let sample = first_chunk(tensor, &mut arena)?;
         let bases = Basis::of_candidates(tensor, sample, &chains)?;
         let best = best_by_sample(self.profile, tensor, bases, &mut arena)?;

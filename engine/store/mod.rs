@@ -11,6 +11,7 @@
 //!   are read chunk by chunk.
 
 mod basis;
+mod candidate;
 mod chain;
 mod choice;
 mod encode;

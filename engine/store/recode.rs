@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::basis::{Basis, Candidate};
+use super::basis::Basis;
+use super::candidate::{Candidate, OpenCandidate};
 use super::chain::{Chain, Checks};
 use super::choice::{best_by_sample, encode_best, first_chunk};
 use super::encode::raw_entries;
@@ -16,12 +18,12 @@ use super::record::record_row;
 use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, NewTensor, Result, TensorSource};
-use crate::catalog::{RecordRow, Table};
+use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{FEATURE_DEPTH_GAPS, ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
 use crate::planning::CHAIN_DEPTH_MAX;
-use crate::tensor::ContentId;
+use crate::tensor::{ContentId, Dtype};
 
 /// What recoding did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,8 +100,9 @@ impl Transaction {
         let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
         let mut relatives: Vec<_> =
             self.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
+        let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
-        let bases = self.candidate_bases(&manifest.tensors, &relatives)?;
+        let bases = self.candidates(&manifest.tensors, &relatives, parents)?;
         for (tensor, candidates) in manifest.tensors.iter().zip(bases) {
             if seen.insert(tensor.content_id) {
                 self.recode_tensor(tensor, &candidates, report)?;
@@ -124,10 +127,10 @@ impl Transaction {
         report.tensors += 1;
         report.before_bytes += old.len;
 
-        let mut candidates = self.base_chains(&shared, id, candidates)?;
+        let mut candidates = self.open_candidates(&shared, id, candidates)?;
         // What stands on this one must stay deeper than it.
-        candidates
-            .retain(|(_, chain)| old.dependents == 0 || chain.record().header().depth < old.depth);
+        let deep = |chain: &Arc<Chain<'_>>| chain.record().header().depth >= old.depth;
+        candidates.retain(|(_, chains)| old.dependents == 0 || !chains.iter().any(deep));
         let present = self.present_basis(&shared, &chain)?;
         let source = Stored(chain);
         let new = NewTensor::from_source(
@@ -149,6 +152,62 @@ impl Transaction {
         report.changed += 1;
         report.after_bytes += row.len;
         self.replace_record(id, old, row)
+    }
+
+    /// After `hidden` has lost its last model: stores the formulas over it alone, when that frees
+    /// more than it takes. (Deltas keep their base: it would take more to store them alone.)
+    pub(super) fn free_of_formulas(&mut self, hidden: ContentId) -> Result<()> {
+        let mut over = Vec::new();
+        let (mut others, mut alone) = (0, 0);
+        self.tables()?.scan(Table::Tensors, &[], &mut |key, value| {
+            let row = RecordRow::decode(value)?;
+            if row.bases().any(|base| base == hidden) {
+                let id: Option<[u8; 32]> = key.try_into().ok();
+                match id.filter(|_| row.formula != 0) {
+                    Some(id) => {
+                        alone += row.raw_len.saturating_sub(row.stored_len);
+                        over.push(ContentId::from_bytes(id));
+                    }
+                    None => others += 1,
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let row = record_row(self.tables()?, Table::Tensors, hidden.as_bytes())?;
+        if others > 0 || row.is_none_or(|row| row.stored_len < alone) {
+            return Ok(());
+        }
+        let shared = self.shared_arc();
+        for id in over {
+            let missing = || damaged(id, 0)(&"missing from the catalogue");
+            let old = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
+            let old = old.ok_or_else(missing)?;
+            let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, old.clone())?;
+            chain.check()?;
+            let header = chain.record().header();
+            let dtype = Dtype::from_code(header.dtype_code).ok_or_else(missing)?;
+            let draft = RecordDraft::tensor(id, &dtype, old.raw_len, None);
+            let mut bytes = vec![0; slab_len().min(old.raw_len as usize)];
+            let place = self.reserve(&draft, old.raw_len)?;
+            let (mut start, mut entries) = (0, Vec::new());
+            let mut hasher = blake3::Hasher::new();
+            while start < old.raw_len {
+                let len = (old.raw_len - start).min(bytes.len() as u64);
+                let part = &mut bytes[..len as usize];
+                chain.read(start, part, Checks::First)?;
+                hasher.update_rayon(part);
+                entries.extend(raw_entries(part));
+                let at = place.offset + u64::from(place.payload_offset) + start;
+                shared.container.write(at, part)?;
+                start += len;
+            }
+            if ContentId::from(hasher.finalize()) != id {
+                return Err(damaged(id, old.offset)(&"the content hashes to another id"));
+            }
+            let row = self.finish_record(&draft, place, &entries, old.raw_len)?;
+            self.replace_record(id, old, row)?;
+        }
+        Ok(())
     }
 
     /// What a record is coded against now.
@@ -180,7 +239,7 @@ impl Transaction {
         id: ContentId,
         old: &RecordRow,
         chain: &Chain<'_>,
-        candidates: &[(Candidate, Arc<Chain<'_>>)],
+        candidates: &[OpenCandidate<'_>],
         present: Option<Basis<'_>>,
     ) -> Result<Option<RecordRow>> {
         let mut bytes = vec![0; tensor.byte_len as usize];
@@ -208,7 +267,7 @@ impl Transaction {
         tensor: &NewTensor<'_>,
         id: ContentId,
         old: &RecordRow,
-        candidates: &[(Candidate, Arc<Chain<'_>>)],
+        candidates: &[OpenCandidate<'_>],
         present: Option<Basis<'_>>,
     ) -> Result<Option<RecordRow>> {
         let mut arena = std::mem::take(&mut self.arena);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::basis::Candidate;
 use super::encode::plain_chunks;
 use super::error::damaged;
 use super::ingest::{Incoming, settle_readers};
@@ -19,7 +18,7 @@ use crate::format::{
     RecordKind,
 };
 use crate::lineage::{Edge, Graph, GraphMut, How, ModelRef, NewNode, Node, NodeId, OnChildren};
-use crate::planning::{CHAIN_DEPTH_MAX, TensorKey, pair_tensors};
+use crate::planning::CHAIN_DEPTH_MAX;
 use crate::tensor::ContentId;
 
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
@@ -174,15 +173,15 @@ impl Transaction {
             parents.push(Edge { parent: self.find(parent)?.id, how: *how });
         }
         let previous = self.graph()?.versions(&name)?.pop();
-        let mut candidates: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
-        candidates.extend(previous);
+        let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
+        relatives.extend(previous);
         let mut readers: Vec<_> =
             model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
         let folder = std::env::temp_dir();
         settle_readers(&mut readers, self.shared.folder().unwrap_or(&folder))?;
 
         let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
-        let bases = self.candidate_bases(tensors(), &candidates)?;
+        let bases = self.candidates(tensors(), &relatives, parents.len())?;
         let incoming: Vec<Incoming<'_, '_>> =
             tensors().zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
         let byte_sum: u64 = incoming.iter().map(|incoming| incoming.tensor.byte_len).sum();
@@ -236,35 +235,6 @@ impl Transaction {
             metadata: model.metadata,
         });
         Ok(report)
-    }
-
-    /// For every tensor, the contents of `relatives` that it may be coded against.
-    pub(super) fn candidate_bases<'t, T>(
-        &self,
-        tensors: impl IntoIterator<Item = &'t T>,
-        relatives: &[NodeId],
-    ) -> Result<Vec<Vec<Candidate>>>
-    where
-        &'t T: Into<TensorKey<'t>> + 't,
-        T: 't,
-    {
-        let tensors: Vec<TensorKey<'_>> = tensors.into_iter().map(Into::into).collect();
-        let mut bases = vec![Vec::new(); tensors.len()];
-        for relative in relatives {
-            let node = self.graph()?.expect(*relative)?;
-            let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
-            let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-            for (bases, pair) in bases.iter_mut().zip(pair_tensors(&tensors, &keys)) {
-                let Some((at, relation)) = pair else { continue };
-                let Some(base) = manifest.tensors.get(at) else { continue };
-                let (content_id, dtype) = (base.content_id, base.dtype.clone());
-                let candidate = Candidate { content_id, dtype, relation };
-                if !bases.contains(&candidate) {
-                    bases.push(candidate);
-                }
-            }
-        }
-        Ok(bases)
     }
 
     /// Makes the model's manifest, or finds an equal one; it then holds its tensors.
@@ -352,7 +322,7 @@ impl Transaction {
         }
         self.operations.push(Operation::RemoveNode { id: node.id.to_string() });
 
-        let mut hidden_bases = 0;
+        let mut hidden = Vec::new();
         let manifest_id = node.row.manifest;
         let manifest = read_manifest(&self.shared, self.tables()?, manifest_id)?;
         let row = self.change_row(Table::Manifests, manifest_id, |row| {
@@ -364,9 +334,17 @@ impl Transaction {
                 let row = self.change_row(Table::Tensors, id, |row| {
                     row.holders = row.holders.saturating_sub(count);
                 })?;
-                hidden_bases += u64::from(row.holders == 0 && row.dependents > 0);
+                if row.holders == 0 && row.dependents > 0 {
+                    hidden.push(id);
+                }
                 self.free_if_unneeded(id, row)?;
             }
+        }
+        let mut hidden_bases = 0;
+        for id in hidden {
+            self.free_of_formulas(id)?;
+            let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
+            hidden_bases += u64::from(row.is_some());
         }
         let after: u64 = self.freed.iter().map(|extent| extent.len).sum();
         Ok(RemoveReport {

@@ -1,7 +1,13 @@
 //! The formulas as their page tells them: a second reader, slow and obvious.
 
+use mgit::codec::formula::{AbsmaxOrder, Formula};
+use mgit::format::{FormulaBase, FormulaBlock};
+use mgit::tensor::{ContentId, Dtype};
+
+use super::page::{Rows, table};
+
 /// An F32 as a narrower float: the nearest, found among all of them.
-pub fn narrow(bits: u32, exponent_bits: u32, mantissa_bits: u32) -> u16 {
+fn narrow(bits: u32, exponent_bits: u32, mantissa_bits: u32) -> u16 {
     let sign = ((bits >> 31) as u16) << 15;
     let magnitude = bits & 0x7fff_ffff;
     let infinity = (((1u32 << exponent_bits) - 1) << mantissa_bits) as u16;
@@ -54,7 +60,7 @@ fn integer(value: f32) -> u8 {
     (rounded.clamp(-128.0, 127.0) as i32) as u8
 }
 
-pub fn absmax(values: &[f32], columns: usize, order: usize) -> Vec<u8> {
+fn absmax(values: &[f32], columns: usize, order: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for row in values.chunks(columns) {
         let m = row.iter().filter(|v| !v.is_nan()).map(|v| v.abs()).fold(0.0, f32::max);
@@ -70,7 +76,7 @@ pub fn absmax(values: &[f32], columns: usize, order: usize) -> Vec<u8> {
     out
 }
 
-pub fn requantise(base: &[u8], parameters: &[u8]) -> Vec<u8> {
+fn requantise(base: &[u8], parameters: &[u8]) -> Vec<u8> {
     let columns = u64::from_le_bytes(parameters[..8].try_into().unwrap()) as usize;
     let factor = |row: usize| match parameters.get(8 + 4 * row..12 + 4 * row) {
         Some(bytes) => f32::from_le_bytes(bytes.try_into().unwrap()),
@@ -78,4 +84,113 @@ pub fn requantise(base: &[u8], parameters: &[u8]) -> Vec<u8> {
     };
     let element = |(at, byte): (usize, &u8)| integer(f32::from(*byte as i8) * factor(at / columns));
     base.iter().enumerate().map(element).collect()
+}
+
+/// The only NaN of arithmetic.
+fn settled(value: f32) -> u32 {
+    if value.is_nan() { 0x7fc0_0000 } else { value.to_bits() }
+}
+
+/// A formula read from `parameters` makes, of F32 bases, what `expected` says of each element.
+fn assert_makes(code: u8, parameters: &[u8], bases: &[&[f32]], expected: impl Fn(usize) -> u32) {
+    let types = vec![Dtype::F32; bases.len()];
+    let formula = Formula::parse(code, &Dtype::F32, &types, parameters).unwrap();
+    let bytes: Vec<Vec<u8>> =
+        bases.iter().map(|base| base.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
+    let bytes: Vec<&[u8]> = bytes.iter().map(Vec::as_slice).collect();
+    let mut out = vec![0; bytes[0].len()];
+    formula.predict(&(0..out.len() as u64), &bytes, &mut out);
+    for (at, made) in out.as_chunks::<4>().0.iter().enumerate() {
+        assert_eq!(u32::from_le_bytes(*made), expected(at), "{code} {parameters:?} {at}");
+    }
+}
+
+fn arithmetic_as_the_page_says(bits: &[u32]) {
+    let of = |turn: usize| -> Vec<f32> {
+        (0..bits.len()).map(|at| f32::from_bits(bits[(at * 7 + turn) % bits.len()])).collect()
+    };
+    let (a, b, c) = (of(0), of(1), of(2));
+    let factor = 0.3f32;
+    assert_makes(6, &factor.to_le_bytes(), &[&a], |at| settled(a[at] * factor));
+    for signed in [0, 1] {
+        let threshold = 0x3000_0000u32;
+        let parameters = [&u64::from(threshold).to_le_bytes()[..], &[signed]].concat();
+        assert_makes(7, &parameters, &[&a], |at| {
+            let bits = a[at].to_bits();
+            let sign = if signed == 1 { bits & 1 << 31 } else { 0 };
+            if bits & 0x7fff_ffff <= threshold { sign } else { bits }
+        });
+    }
+    let third = 1.0f32 / 3.0;
+    let double = |at: usize| (f64::from(a[at]) + f64::from(b[at]) + f64::from(c[at])) / 3.0;
+    let all: [&[f32]; 3] = [&a, &b, &c];
+    assert_makes(8, &[0], &all, |at| settled((a[at] + b[at] + c[at]) / 3.0));
+    assert_makes(8, &[1], &all, |at| settled((a[at] + b[at] + c[at]) * third));
+    assert_makes(8, &[2], &all, |at| settled(a[at] * third + b[at] * third + c[at] * third));
+    assert_makes(8, &[3], &all, |at| settled(double(at) as f32));
+    assert_makes(9, &factor.to_le_bytes(), &all, |at| settled(a[at] + factor * (b[at] - c[at])));
+    let (columns, rank, scale) = (19usize, 3usize, 0.7f32);
+    let parameters =
+        [&(columns as u64).to_le_bytes()[..], &3u32.to_le_bytes(), &scale.to_le_bytes()].concat();
+    assert_makes(10, &parameters, &all, |at| {
+        let (i, j) = (at / columns, at % columns);
+        let product = |sum: f32, k: usize| b[i * rank + k].mul_add(c[k * columns + j], sum);
+        settled(a[at] + (0..rank).fold(0.0, product) * scale)
+    });
+}
+
+#[test]
+fn formulas() {
+    let names: Rows = Formula::NAMES
+        .iter()
+        .map(|(code, name)| vec![code.to_string(), (*name).to_owned()])
+        .collect();
+    let said: Rows = table("Formula codes").iter().map(|row| row[..2].to_vec()).collect();
+    assert_eq!(said, names);
+    let base = |byte: u8| FormulaBase { content_id: ContentId::of(&[byte]), dtype_code: byte };
+    let block = FormulaBlock { code: 9, bases: vec![base(18), base(7)], parameters: vec![1, 2] };
+    let bytes = block.encode();
+    let ids = [block.bases[0].content_id, block.bases[1].content_id];
+    let expected =
+        [&[9, 2, 0, 0], &ids[0].as_bytes()[..], &[18], &ids[1].as_bytes()[..], &[7, 1, 2]];
+    assert_eq!(bytes, expected.concat());
+    let rows = table("Formula fields");
+    assert_eq!([&rows[3][0], &rows[3][1], &rows[3][2]], ["4", "33 each", "bases"]);
+}
+
+/// The formulas of the page, word by word, against the engine's.
+#[test]
+fn formulas_make_what_the_page_says() {
+    // Floats of every kind, the special ones among them.
+    let floats: Vec<u32> = (0..4096u32)
+        .map(|at| at.wrapping_mul(0x9e37_79b9))
+        .chain([0, 1 << 31, 0x7f80_0000, 0xff80_0000, 0x7f80_0001, 0xffff_ffff, 0x477f_f000, 1])
+        .collect();
+    let bytes: Vec<u8> = floats.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let make = |formula: &Formula, len: usize| {
+        let mut out = vec![0xaa; len];
+        formula.predict(&(0..len as u64), &[&bytes], &mut out);
+        out
+    };
+    for (to, exponent_bits, mantissa_bits) in [(Dtype::F16, 5, 10), (Dtype::Bf16, 8, 7)] {
+        let made = make(&Formula::cast(&Dtype::F32, &to).unwrap(), 2 * floats.len() + 2);
+        for (at, bits) in floats.iter().enumerate() {
+            let expected = narrow(*bits, exponent_bits, mantissa_bits);
+            let found = u16::from_le_bytes([made[2 * at], made[2 * at + 1]]);
+            assert_eq!(found, expected, "{to} of {bits:#x}");
+        }
+        assert_eq!(made[2 * floats.len()..], [0, 0], "no element there");
+    }
+    for (code, order) in AbsmaxOrder::ALL.into_iter().enumerate() {
+        let formula = Formula::absmax(&Dtype::F32, 19, order).unwrap();
+        assert_eq!(formula.parameters(), [19, 0, 0, 0, 0, 0, 0, 0, code as u8]);
+        let finite: Vec<f32> = floats.iter().map(|bits| f32::from_bits(*bits)).collect();
+        assert_eq!(make(&formula, floats.len()), absmax(&finite, 19, code));
+    }
+    let child: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_mul(5)).collect();
+    let formula = Formula::requantise(33, &bytes, &child).unwrap();
+    let made = make(&formula, bytes.len());
+    assert_eq!(made, requantise(&bytes, &formula.parameters()));
+    arithmetic_as_the_page_says(&floats);
+    assert_eq!(make(&Formula::Resize, bytes.len() + 4), [&bytes[..], &[0; 4]].concat());
 }

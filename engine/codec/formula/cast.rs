@@ -121,6 +121,11 @@ pub(super) fn with_singles<R>(
     }
 }
 
+/// Writes single-precision values as elements of a type, rounded where it is narrower.
+pub(super) fn write_singles(to: FloatType, values: &[f32], out: &mut [u8]) {
+    cast(FloatType::F32, to, bytemuck::cast_slice(values), out);
+}
+
 /// Casts every element; zeros where `base` is too short. Doubles become halves by way of singles.
 pub(super) fn cast(from: FloatType, to: FloatType, base: &[u8], out: &mut [u8]) {
     use FloatType::{Bf16, F16, F32, F64};

@@ -5,8 +5,11 @@
 //! specification, "Formulas"), and works on any range of chunks. Where the base is too short for a
 //! range, zeros stand for it.
 
+mod arithmetic;
 mod cast;
+mod guess;
 mod int8;
+mod lora;
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +17,12 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 
+pub use arithmetic::MeanOrder;
+use arithmetic::{Mean, Prune, Scale, TaskVector, common_type};
 pub use cast::FloatType;
 pub use int8::AbsmaxOrder;
 use int8::{Absmax, Requantise};
+use lora::Lora;
 
 use crate::tensor::Dtype;
 
@@ -40,6 +46,16 @@ pub enum Formula {
     Absmax(Absmax),
     /// 8-bit integers, every row times a factor of its own.
     Requantise(Requantise),
+    /// Every element times a factor.
+    Scale(Scale),
+    /// Elements of small magnitude as zeros.
+    Prune(Prune),
+    /// The mean of several bases.
+    Mean(Mean),
+    /// A base plus a factor times the difference of two others.
+    TaskVector(TaskVector),
+    /// A base plus a factor times the product of two matrices.
+    Lora(Lora),
 }
 
 /// Bytes that are not the parameters of a formula, or a formula that does not fit its bases.
@@ -86,6 +102,11 @@ impl Formula {
             Formula::Cast { .. } => 2,
             Formula::Absmax(_) => 3,
             Formula::Requantise(_) => 4,
+            Formula::Scale(_) => 6,
+            Formula::Prune(_) => 7,
+            Formula::Mean(_) => 8,
+            Formula::TaskVector(_) => 9,
+            Formula::Lora(_) => 10,
         }
     }
 
@@ -100,8 +121,17 @@ impl Formula {
     }
 
     /// The codes and names of all formulas.
-    pub const NAMES: [(u8, &str); 4] =
-        [(1, "resize"), (2, "cast"), (3, "absmax-int8"), (4, "requantise-int8")];
+    pub const NAMES: [(u8, &str); 9] = [
+        (1, "resize"),
+        (2, "cast"),
+        (3, "absmax-int8"),
+        (4, "requantise-int8"),
+        (6, "scale"),
+        (7, "prune"),
+        (8, "mean"),
+        (9, "task-vector"),
+        (10, "lora"),
+    ];
 
     /// The parameters' bytes in the file.
     pub fn parameters(&self) -> Vec<u8> {
@@ -109,6 +139,11 @@ impl Formula {
             Formula::Resize | Formula::Cast { .. } => Vec::new(),
             Formula::Absmax(absmax) => absmax.parameters(),
             Formula::Requantise(requantise) => requantise.parameters(),
+            Formula::Scale(scale) => scale.factor.to_le_bytes().to_vec(),
+            Formula::Prune(prune) => prune.parameters(),
+            Formula::Mean(mean) => mean.parameters(),
+            Formula::TaskVector(task) => task.factor.to_le_bytes().to_vec(),
+            Formula::Lora(lora) => lora.parameters(),
         }
     }
 
@@ -123,6 +158,18 @@ impl Formula {
         bases: &[Dtype],
         parameters: &[u8],
     ) -> Result<Self, FormulaError> {
+        match (code, bases.len()) {
+            (8, count @ 2..) => {
+                let of = common_type(own, bases)?;
+                return Mean::parse(of, count, parameters).map(Formula::Mean);
+            }
+            (9, 3) => {
+                let of = common_type(own, bases)?;
+                return TaskVector::parse(of, parameters).map(Formula::TaskVector);
+            }
+            (10, 3) => return Lora::parse(own, bases, parameters).map(Formula::Lora),
+            _ => {}
+        }
         let [base] = bases else { return wrong(format!("{} bases", bases.len())) };
         if matches!(code, 1 | 2) && !parameters.is_empty() {
             return wrong(format!("{} bytes of parameters", parameters.len()));
@@ -136,6 +183,8 @@ impl Formula {
             4 if *own == Dtype::I8 && *base == Dtype::I8 => {
                 Requantise::parse(parameters).map(Formula::Requantise)
             }
+            6 => Scale::parse(common_type(own, bases)?, parameters).map(Formula::Scale),
+            7 => Prune::parse(own, base, parameters).map(Formula::Prune),
             3 | 4 => wrong(format!("formula {code} of {base} to {own}")),
             _ => wrong(format!("code {code}")),
         }
@@ -145,7 +194,12 @@ impl Formula {
     /// its base: zeros stand there.
     pub fn needs(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         let needed = match self {
-            Formula::Resize | Formula::Requantise(_) => range.clone(),
+            Formula::Resize | Formula::Requantise(_) | Formula::Scale(_) | Formula::Prune(_) => {
+                range.clone()
+            }
+            Formula::Mean(mean) => return vec![range.clone(); mean.count],
+            Formula::TaskVector(_) => return vec![range.clone(); 3],
+            Formula::Lora(lora) => return lora.needs(range),
             Formula::Cast { from, to } => {
                 let (from, to) = (from.bytes() as u64, to.bytes() as u64);
                 range.start / to * from..range.end.div_ceil(to).saturating_mul(from)
@@ -169,6 +223,11 @@ impl Formula {
             Formula::Cast { from, to } => cast::cast(*from, *to, base, out),
             Formula::Absmax(absmax) => absmax.predict(range, base, out),
             Formula::Requantise(requantise) => requantise.predict(range.start, base, out),
+            Formula::Scale(scale) => scale.predict(base, out),
+            Formula::Prune(prune) => prune.predict(base, out),
+            Formula::Mean(mean) => mean.predict(bases, out),
+            Formula::TaskVector(task) => task.predict(bases, out),
+            Formula::Lora(lora) => lora.predict(range, bases, out),
         }
     }
 }
