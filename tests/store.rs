@@ -542,3 +542,27 @@ fn names_of_tensors_are_any_text() {
         assert_eq!(&*model.tensor(name).unwrap().view().unwrap(), b"1");
     }
 }
+
+#[test]
+fn a_whole_model_is_read_into_the_callers_buffers() {
+    let (_folder, _, store) = new_store();
+    let tensors: Vec<(String, Vec<u8>)> =
+        (0..9).map(|at| (format!("t{at}"), weights(at, 1000 * at as usize))).collect();
+    let moved = tensors.iter().map(|(name, bytes)| (name.clone(), nudged(bytes, 3, 9))).collect();
+    add(&store, model("base", &[], &tensors)).unwrap();
+    let moved: Vec<(String, Vec<u8>)> = moved;
+    add(&store, model("moved", &["base"], &moved)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let model = snapshot.model("moved").unwrap();
+    let views = model.views().unwrap();
+    let mut buffers: Vec<Vec<u8>> = moved.iter().map(|(_, bytes)| vec![1; bytes.len()]).collect();
+    let mut out: Vec<&mut [u8]> = buffers.iter_mut().map(Vec::as_mut_slice).collect();
+    model.read_into(&mut out).unwrap();
+    assert!(matches!(
+        model.read_into(&mut out[1..]),
+        Err(mgit::Error::BufferLength { expected: 9, found: 8 })
+    ));
+    for ((view, buffer), (name, bytes)) in views.iter().zip(&buffers).zip(&moved) {
+        assert!(**view == **bytes && buffer == bytes, "{name}");
+    }
+}

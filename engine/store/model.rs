@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::error::damaged;
 use super::open::Shared;
 use super::record::{read_plain, record_row};
-use super::{Error, Result, Snapshot, Tensor};
+use super::{Error, Result, Snapshot, Tensor, TensorView};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::Node;
@@ -94,5 +95,32 @@ impl Model {
             Some(at) => Ok(self.tensor_at(*at)),
             None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
         }
+    }
+
+    /// Views of all tensors, in order, as [`Tensor::view`] gives them: chunks of all of them are
+    /// decoded side by side, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tensor::view`].
+    pub fn views(&self) -> Result<Vec<TensorView>> {
+        let all = 0..self.manifest.tensors.len();
+        all.into_par_iter().map(|at| self.tensor_at(at).view()).collect()
+    }
+
+    /// Writes the bytes of all tensors, in order, into the caller's buffers, one a tensor: chunks
+    /// of all of them side by side, on all cores, without other buffers of their size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferLength`] when there are not as many buffers as tensors; otherwise those of
+    /// [`Tensor::read_into`]. The buffers then hold unspecified bytes.
+    pub fn read_into(&self, buffers: &mut [&mut [u8]]) -> Result<()> {
+        let (expected, found) = (self.manifest.tensors.len() as u64, buffers.len() as u64);
+        if expected != found {
+            return Err(Error::BufferLength { expected, found });
+        }
+        let buffers = buffers.par_iter_mut().enumerate();
+        buffers.try_for_each(|(at, buffer)| self.tensor_at(at).read_into(buffer))
     }
 }
