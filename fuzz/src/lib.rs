@@ -4,6 +4,7 @@
 mod codec;
 mod differential;
 mod format;
+mod formula;
 mod repair;
 mod store;
 
@@ -12,6 +13,7 @@ pub mod mutate;
 pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
+pub use formula::formula;
 pub use store::open_store;
 
 /// A target: its name, its body, and what makes checksums and lengths right again behind a
@@ -26,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -38,5 +40,6 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "change_record", run: change_record, repair: repair::nothing },
     Target { name: "codec_decode", run: codec_decode, repair: repair::nothing },
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
+    Target { name: "formula", run: formula, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
 ];

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use mgit::codec::{Profile, encode_delta, encode_plain};
 use mgit::format::{
-    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Manifest, ManifestPart, ManifestTensor,
-    Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState, Superblock,
+    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FormulaBase, FormulaBlock, Manifest,
+    ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState,
+    Superblock,
 };
 use mgit::interchange::write_header;
 use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
@@ -32,6 +33,7 @@ fn main() {
     safetensors_files();
     structures();
     chunks();
+    formulas();
     store();
 }
 
@@ -165,6 +167,30 @@ fn chunks() {
     put("codec_roundtrip", "weights", &[&[2][..], &base, &change].concat());
     put("codec_roundtrip", "unchanged", &[&[1][..], &base, &vec![0; base.len()]].concat());
     put("codec_roundtrip", "odd", &[&[3][..], &base[..77], &change[..77]].concat());
+}
+
+fn formulas() {
+    let (f32, i8) = (Dtype::F32, Dtype::I8);
+    let le = |columns: u64, rest: &[u8]| [&columns.to_le_bytes()[..], rest].concat();
+    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 9] = [
+        ("resize", 1, &f32, 1, &f32, vec![]),
+        ("cast", 2, &Dtype::Bf16, 1, &f32, vec![]),
+        ("absmax", 3, &i8, 1, &f32, le(24, &[1])),
+        ("requantise", 4, &i8, 1, &i8, le(24, &[0, 0, 0, 63, 0, 0, 64, 63])),
+        ("scale", 6, &f32, 1, &f32, vec![0, 0, 0, 63]),
+        ("prune", 7, &f32, 1, &f32, le(0x3000_0000, &[1])),
+        ("mean", 8, &f32, 3, &f32, vec![2]),
+        ("task", 9, &f32, 3, &f32, vec![0, 0, 0, 63]),
+        ("lora", 10, &f32, 3, &f32, le(12, &[4, 0, 0, 0, 0, 0, 0, 64])),
+    ];
+    for (name, code, own, count, of, parameters) in formulas {
+        let base = |at: usize| FormulaBase {
+            content_id: ContentId::of(&[at as u8]),
+            dtype_code: of.code(),
+        };
+        let block = FormulaBlock { code, bases: (0..count).map(base).collect(), parameters };
+        put("formula", name, &[&[own.code(), 200, 3][..], &block.encode()].concat());
+    }
 }
 
 fn store() {
