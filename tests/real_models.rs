@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use common::{add, assert_rows_add_up, folder, write};
 use mgit::interchange::{ModelFile, export_to_path, export_to_stream};
-use mgit::{How, NewModel, OnChildren, Store};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store};
 
 /// A member of a family, as `lineage.json` lists it.
 struct Member {
@@ -135,4 +135,132 @@ fn whole_models_come_back() {
     }
     let (logical, stored) = round_trip("full", &members);
     assert!(stored < logical, "{stored} for {logical}");
+}
+
+/// How the tensors of a model are stored: with a formula and nothing else, and in any other way
+/// (those that it shares with a parent left out).
+fn formulas(store: &Store, model: &str, parent: &str) -> (Vec<&'static str>, Vec<String>) {
+    let snapshot = store.snapshot().unwrap();
+    let parent = snapshot.model(parent).unwrap();
+    let shared = |id| parent.manifest().tensors.iter().any(|tensor| tensor.content_id == id);
+    let (mut made, mut others) = (Vec::new(), Vec::new());
+    for tensor in snapshot.model(model).unwrap().tensors() {
+        let stored = tensor.stored_as().unwrap();
+        match stored.formula {
+            _ if shared(tensor.content_id()) => {}
+            Some(formula) if stored.stored_len == 0 => made.push(formula),
+            _ => others.push(format!("{} {}", tensor.name(), stored.encoding_names())),
+        }
+    }
+    (made, others)
+}
+
+/// Adds the model that `work` makes of the values of every F32 tensor that all parents have.
+fn add_made(
+    store: &Store,
+    name: &str,
+    parents: &[&str],
+    dtype: &Dtype,
+    work: &dyn Fn(&[&[f32]]) -> Vec<u8>,
+) {
+    let snapshot = store.snapshot().unwrap();
+    let models: Vec<_> = parents.iter().map(|parent| snapshot.model(parent).unwrap()).collect();
+    let mut made = Vec::new();
+    for tensor in models[0].tensors().filter(|tensor| *tensor.dtype() == Dtype::F32) {
+        if models.iter().any(|model| model.tensor(tensor.name()).is_err()) {
+            continue;
+        }
+        let of = |model: &mgit::store::Model| model.tensor(tensor.name()).unwrap().view().unwrap();
+        let views: Vec<_> = models.iter().map(of).collect();
+        let values: Vec<&[f32]> = views.iter().map(|view| view.as_slice().unwrap()).collect();
+        made.push((tensor.name().to_owned(), tensor.shape().clone(), work(&values)));
+    }
+    let mut model = NewModel::new(name);
+    for parent in parents {
+        model = model.parent(*parent, How::Merge);
+    }
+    for (name, shape, bytes) in &made {
+        let tensor = NewTensor::from_bytes(name, dtype.clone(), shape.clone(), bytes);
+        model = model.tensor(tensor);
+    }
+    add(store, model).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    for (tensor, (_, _, bytes)) in snapshot.model(name).unwrap().tensors().zip(&made) {
+        assert!(*tensor.view().unwrap() == **bytes, "{name} {}", tensor.name());
+    }
+}
+
+#[test]
+fn what_a_formula_makes_of_real_models_costs_a_row() {
+    let Some(folder) = lineages() else { return };
+    let home = common::folder();
+    let store = Store::create(home.path().join("models.mgit")).unwrap();
+    let import = |name: &str, file: &str, parents: &[&str]| {
+        let file = ModelFile::open(folder.join(file)).unwrap();
+        let model = NewModel::new(name).file(&file);
+        let model = parents.iter().fold(model, |m, parent| m.parent(*parent, How::Other));
+        add(&store, model).unwrap();
+    };
+    let slice = |name: &str| format!("slices/minilm-slice-{name}.safetensors");
+    import("base", &slice("base"), &[]);
+    for sibling in ["A-v1", "B-v1", "C-v1"] {
+        import(sibling, &slice(sibling), &["base"]);
+    }
+    let floats = |values: Vec<f32>| mgit::bytemuck::cast_slice::<f32, u8>(&values).to_vec();
+    let each = |values: &[&[f32]], work: &dyn Fn(&dyn Fn(usize) -> f32) -> f32| -> Vec<f32> {
+        (0..values[0].len()).map(|at| work(&|model| values[model][at])).collect()
+    };
+    add_made(&store, "bf16", &["base"], &Dtype::Bf16, &|values| {
+        values[0].iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
+    });
+    add_made(&store, "f16", &["base"], &Dtype::F16, &|values| {
+        values[0].iter().flat_map(|v| mgit::half::f16::from_f32(*v).to_le_bytes()).collect()
+    });
+    add_made(&store, "pruned", &["base"], &Dtype::F32, &|values| {
+        let mut sorted: Vec<f32> = values[0].iter().map(|v| v.abs()).collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let median = sorted[(sorted.len() - 1) / 2];
+        floats(values[0].iter().map(|v| if v.abs() <= median { 0.0 } else { *v }).collect())
+    });
+    let siblings = ["A-v1", "B-v1", "C-v1"];
+    add_made(&store, "soup", &siblings, &Dtype::F32, &|values| {
+        floats(each(values, &|model| (model(0) + model(1) + model(2)) / 3.0))
+    });
+    add_made(&store, "task", &["B-v1", "A-v1", "base"], &Dtype::F32, &|values| {
+        floats(each(values, &|model| model(0) + (model(1) - model(2))))
+    });
+    let adapter = "full/minilm-B-lora-adapter.safetensors";
+    let with_adapter = folder.join(adapter).is_file();
+    for (name, formula, parent) in [
+        ("bf16", "cast", "base"),
+        ("f16", "cast", "base"),
+        ("pruned", "prune", "base"),
+        ("soup", "mean", "A-v1"),
+        ("task", "task-vector", "B-v1"),
+    ] {
+        let (made, others) = formulas(&store, name, parent);
+        println!("{name}: {} tensors by {formula}, others {others:?}", made.len());
+        assert!(made.iter().all(|found| *found == formula) && made.len() > 6, "{name} {made:?}");
+    }
+    import("int8", &slice("base-int8"), &["base"]);
+    let (made, _) = formulas(&store, "int8", "base");
+    println!("int8: {} tensors by {:?}", made.len(), made.first());
+    assert!(!made.is_empty() && made.iter().all(|found| *found == "absmax-int8"), "{made:?}");
+    if with_adapter {
+        import("adapter", adapter, &[]);
+        import("lora", &slice("B-lora-merged"), &["base", "adapter"]);
+        let (made, others) = formulas(&store, "lora", "base");
+        println!("lora: {} tensors by {:?}, others {others:?}", made.len(), made.first());
+        assert!(others.is_empty() && made.iter().all(|found| *found == "lora"), "{made:?}");
+    }
+    assert_rows_add_up(&store.snapshot().unwrap(), "formulas");
+    // Their parents gone, they are what they were.
+    let before = common::contents(&store.snapshot().unwrap()).unwrap();
+    for name in ["base", "A-v1", "B-v1"] {
+        write(&store, |t| t.remove_model(name, OnChildren::Detach)).unwrap();
+        assert_rows_add_up(&store.snapshot().unwrap(), name);
+    }
+    for (name, tensors) in common::contents(&store.snapshot().unwrap()).unwrap() {
+        assert!(before[&name] == tensors, "{name}");
+    }
 }
