@@ -207,8 +207,8 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
         import(sibling, &slice(sibling), &["base"]);
     }
     let floats = |values: Vec<f32>| mgit::bytemuck::cast_slice::<f32, u8>(&values).to_vec();
-    let each = |values: &[&[f32]], work: &dyn Fn(&dyn Fn(usize) -> f32) -> f32| -> Vec<f32> {
-        (0..values[0].len()).map(|at| work(&|model| values[model][at])).collect()
+    let each = |values: &[&[f32]], work: &dyn Fn([f32; 3]) -> f32| -> Vec<f32> {
+        (0..values[0].len()).map(|at| work([0, 1, 2].map(|model| values[model][at]))).collect()
     };
     add_made(&store, "bf16", &["base"], &Dtype::Bf16, &|values| {
         values[0].iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
@@ -224,10 +224,10 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
     });
     let siblings = ["A-v1", "B-v1", "C-v1"];
     add_made(&store, "soup", &siblings, &Dtype::F32, &|values| {
-        floats(each(values, &|model| (model(0) + model(1) + model(2)) / 3.0))
+        floats(each(values, &|[a, b, c]| (a + b + c) / 3.0))
     });
     add_made(&store, "task", &["B-v1", "A-v1", "base"], &Dtype::F32, &|values| {
-        floats(each(values, &|model| model(0) + (model(1) - model(2))))
+        floats(each(values, &|[a, b, c]| a + (b - c)))
     });
     let adapter = "full/minilm-B-lora-adapter.safetensors";
     let with_adapter = folder.join(adapter).is_file();

@@ -11,10 +11,12 @@
 
 mod dump;
 mod stat;
+mod usage;
 mod verify;
 
 pub use dump::{Dump, RecordDump, SlotDump, dump};
 pub use stat::{StoreStat, stat};
+pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
 pub use verify::{Finding, VerifyDepth, VerifyReport, verify};
 
 use std::ops::ControlFlow;

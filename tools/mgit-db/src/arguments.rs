@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cat, completions, demo, dump, export, import, init, log, ls, recode, rm, show, stat, verify,
+    cat, completions, demo, du, dump, export, import, init, log, ls, recode, rm, show, stat, verify,
 };
 
 const START: &str = "\
@@ -52,6 +52,8 @@ pub enum Command {
     Cat(cat::Arguments),
     /// Show how much is in a store, and what it takes
     Stat(stat::Arguments),
+    /// Show where the bytes are: by model, by family, by encoding
+    Du(du::Arguments),
     /// Check that a store is intact
     Verify(verify::Arguments),
     /// Show the structures of a store's file

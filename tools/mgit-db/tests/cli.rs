@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "import",
     "export",
@@ -22,6 +22,7 @@ const COMMANDS: [&str; 14] = [
     "log",
     "cat",
     "stat",
+    "du",
     "verify",
     "dump",
     "completions",
@@ -485,6 +486,8 @@ fn full_devices_are_failures() {
 #[test]
 fn recode_changes_the_encoding_and_nothing_else() {
     let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    sandbox.import(1, "tuned", &["--parent", "base"]);
     let before = sandbox.ok(&["ls", "s"]);
     assert!(sandbox.refused(&["recode", "s"], 2).contains("--profile"));
     assert!(sandbox.refused(&["recode", "s", "--profile", "tiny"], 2).contains("balanced"));
@@ -496,5 +499,30 @@ fn recode_changes_the_encoding_and_nothing_else() {
         assert!(text.starts_with(&format!("{profile}: 0 of ")), "{text}");
         assert_eq!(sandbox.ok(&["ls", "s"]), before);
         sandbox.ok(&["verify", "s"]);
+    }
+}
+
+#[test]
+fn du_says_what_removing_a_model_frees() {
+    let family = || {
+        let sandbox = Sandbox::with_store();
+        sandbox.import(0, "base", &[]);
+        sandbox.import(1, "tuned", &["--parent", "base"]);
+        sandbox.import(2, "again", &["--parent", "tuned"]);
+        sandbox.import(1, "copy", &["--parent", "base"]);
+        sandbox
+    };
+    let sandbox = family();
+    let usage = sandbox.json(&["du", "s"]);
+    let models = usage["models"].as_array().unwrap();
+    assert_eq!((models.len(), usage["families"].as_array().unwrap().len()), (4, 1));
+    let text = sandbox.ok(&["du", "s"]);
+    for heading in ["MODEL", "FAMILY", "ENCODING"] {
+        assert!(text.contains(heading), "{text}");
+    }
+    for model in models {
+        let name = model["model"].as_str().unwrap();
+        let removed = family().json(&["rm", "s", name, "--detach-children"]);
+        assert_eq!(removed["freed_bytes"], model["freed_bytes"], "{name}");
     }
 }

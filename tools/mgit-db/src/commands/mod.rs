@@ -3,6 +3,7 @@
 pub mod cat;
 pub mod completions;
 pub mod demo;
+pub mod du;
 pub mod dump;
 pub mod export;
 pub mod import;
@@ -39,6 +40,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Cat(arguments) => cat::run(&arguments, output),
         Command::Stat(arguments) => stat::run(&arguments, output),
         Command::Verify(arguments) => return verify::run(&arguments, output),
+        Command::Du(arguments) => du::run(&arguments, output),
         Command::Dump(arguments) => dump::run(&arguments, output),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
