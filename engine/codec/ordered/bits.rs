@@ -82,6 +82,15 @@ impl<'a> BitReader<'a> {
         Some((rest.first_chunk()?, self.at % 8))
     }
 
+    /// As [`window`](Self::window) near the end: what is left is copied, with zeros behind.
+    #[cold]
+    pub(super) fn window_at_end<const N: usize>(&self) -> ([u8; N], usize) {
+        let mut copy = [0; N];
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        copy.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        (copy, self.at % 8)
+    }
+
     /// Passes over bits that were read through a [`window`](Self::window).
     #[inline]
     pub(super) fn skip(&mut self, count: usize) {

@@ -244,7 +244,7 @@ impl Symbols {
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     #[cfg(target_arch = "x86_64")]
-    if super::rans_avx512::is_available() {
+    if super::block_avx512::is_available() {
         // SAFETY: the processor has the features that the function is compiled for.
         return unsafe { encode_avx512(layout, chunk, base, out) };
     }
@@ -257,7 +257,7 @@ pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], o
 ///
 /// The processor has the features.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 unsafe fn encode_avx512(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     encode_any(layout, chunk, base, out);
 }
