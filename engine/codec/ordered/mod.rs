@@ -18,7 +18,10 @@ mod block_avx512;
 mod decode;
 mod elements;
 mod encode;
+#[cfg(target_arch = "x86_64")]
+mod encode_avx512;
 mod floats;
+mod function;
 mod model;
 mod rans;
 mod refine;

@@ -120,6 +120,15 @@ impl EncodeStep {
     }
 }
 
+/// A symbol with its context in the upper byte.
+#[inline(always)]
+pub(super) fn coded(context: u8, symbol: u8) -> u16 {
+    u16::from(context) << 8 | u16::from(symbol)
+}
+
+/// Symbols with contexts are below this.
+pub(super) const CODED_MAX: usize = CONTEXTS_MAX * SYMBOLS_MAX;
+
 /// Encodes symbols with their contexts.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -141,14 +150,15 @@ impl Encoder {
         Encoder { steps: steps.collect() }
     }
 
-    /// The stream of `symbols`, each with its place in `contexts`; every symbol has a frequency there. First
-    /// the states, 4 bytes each, then the words, 2 bytes each.
+    /// The stream of [`coded`] symbols, all of which have a frequency. First the states, 4 bytes
+    /// each, then the words, 2 bytes each.
     #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(super) fn encode<const LANES: usize>(&self, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
+    pub(super) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
         let mut states = [STATE_MIN; LANES];
-        let mut words: Vec<u16> = Vec::with_capacity(symbols.len() / 2 + 16);
-        for (at, (context, symbol)) in contexts.iter().zip(symbols).enumerate().rev() {
-            let step = &self.steps[usize::from(*context)][usize::from(*symbol)];
+        let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2 + 16);
+        for (at, coded) in coded.iter().enumerate().rev() {
+            let [symbol, context] = coded.to_le_bytes();
+            let step = &self.steps[usize::from(context)][usize::from(symbol)];
             let mut state = states[at % LANES];
             if u64::from(state) >= step.state_max {
                 words.push(state as u16);
@@ -163,6 +173,70 @@ impl Encoder {
         states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
         words.iter().rev().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         out
+    }
+}
+
+/// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
+pub(super) type Frequency = u32;
+
+/// What [`Encoder::encode`] does for 32 states, in wide registers.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Default)]
+pub(super) struct WideEncoder {
+    table: Vec<Frequency>,
+    words: Vec<u16>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl WideEncoder {
+    /// Appends the stream of [`coded`] symbols to `out`. The memory of the encoder is kept for the
+    /// next stream.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+    pub(super) unsafe fn encode(
+        &mut self,
+        contexts: &[Histogram],
+        coded: &[u16],
+        out: &mut Vec<u8>,
+    ) {
+        use super::WIDE_LANES;
+
+        self.table.resize(CODED_MAX, 0);
+        for (table, freqs) in self.table.as_chunks_mut::<SYMBOLS_MAX>().0.iter_mut().zip(contexts) {
+            let mut start = 0;
+            for (entry, freq) in table.iter_mut().zip(freqs) {
+                *entry = *freq << PRECISION_BITS | start & (TOTAL - 1);
+                start += freq;
+            }
+        }
+        let Some(table) = self.table.first_chunk::<CODED_MAX>() else { return };
+        let (rounds, rest) = coded.as_chunks::<WIDE_LANES>();
+        let mut states = [STATE_MIN; WIDE_LANES];
+        if self.words.len() < coded.len() {
+            self.words.resize(coded.len(), 0);
+        }
+        // The last symbols, which are no whole round, come first. Their states are full of nothing
+        // yet, so that at most one word a state is written.
+        let mut at = self.words.len();
+        for (coded, state) in rest.iter().zip(&mut states).rev() {
+            let entry = table.get(usize::from(*coded)).copied().unwrap_or(0);
+            let (freq, start) = ((entry >> PRECISION_BITS).max(1), entry & (TOTAL - 1));
+            if *state >= freq << (31 - PRECISION_BITS) {
+                at -= 1;
+                if let Some(word) = self.words.get_mut(at) {
+                    *word = *state as u16;
+                }
+                *state >>= 16;
+            }
+            *state = ((*state / freq) << PRECISION_BITS) + *state % freq + start;
+        }
+        let room = self.words.get_mut(..at).unwrap_or_default();
+        let start = super::encode_avx512::rounds(table, rounds, &mut states, room);
+        states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
+        out.extend_from_slice(bytemuck::cast_slice(self.words.get(start..).unwrap_or_default()));
     }
 }
 
@@ -318,8 +392,19 @@ mod tests {
             assert_eq!(&read_freqs(&mut input).unwrap(), freqs);
             assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
         }
-        let (contexts, plain): (Vec<u8>, Vec<u8>) = symbols.iter().copied().unzip();
-        let stream = Encoder::new(&freqs).encode::<LANES>(&contexts, &plain);
+        let coded: Vec<u16> =
+            symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
+        let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
+        #[cfg(target_arch = "x86_64")]
+        if LANES == super::super::WIDE_LANES && super::super::block_avx512::is_available() {
+            let mut encoder = WideEncoder::default();
+            for _ in 0..2 {
+                let mut wide = Vec::new();
+                // SAFETY: the processor was asked.
+                unsafe { encoder.encode(&freqs, &coded, &mut wide) };
+                assert_eq!(wide, stream);
+            }
+        }
         let mut table = DecodeTable::EMPTY;
         table.fill(&freqs);
         let mut decoder = Decoder::<LANES>::new(&stream).unwrap();
@@ -346,10 +431,10 @@ mod tests {
 
     #[test]
     fn a_lone_symbol_costs_nothing() {
-        let symbols = vec![9u8; 10_000];
+        let symbols = vec![9u16; 10_000];
         let mut counts = [0; SYMBOLS_MAX];
         counts[9] = 10_000;
-        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&[0; 10_000], &symbols);
+        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&symbols);
         assert_eq!(stream.len(), 16);
     }
 }
