@@ -22,6 +22,7 @@ mod xor_lz4;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::fmt;
 
 pub use lane::Lane;
@@ -103,6 +104,11 @@ impl std::error::Error for CodecError {}
 /// may not pay there.
 const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
+thread_local! {
+    /// What a thread decodes again; its memory is kept from chunk to chunk.
+    static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
 /// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] has
@@ -127,8 +133,11 @@ pub fn encode_delta(
             ordered::encode(layout, chunk, base, out);
             // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
             let stored = out.get(start..).unwrap_or_default();
-            let mut decoded = base.to_vec();
+            let mut decoded = DECODED.take();
+            decoded.clear();
+            decoded.extend_from_slice(base);
             let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
+            DECODED.set(decoded);
             debug_assert!(right, "a chunk does not come back");
             if right && stored.len() < best_len {
                 (best, best_len) = (Encoding::Ordered, out.len() - start);

@@ -1,9 +1,11 @@
 //! A chunk from its parent and what was written of it.
 
+use std::cell::Cell;
+
 use super::bits::BitReader;
 use super::floats::FloatLayout;
-use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
-use super::rans::{DecodeTable, Decoder};
+use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
+use super::rans::{DecodeTable, Decoder, skip, words_at_end};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
@@ -48,12 +50,25 @@ pub(in crate::codec) fn decode(
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
     }
+    // Taken, so that what follows is no closure: that would not be compiled for wide registers.
+    let mut tables = TABLES.take();
+    let done = decode_with(layout, &parts, &mut tables, out);
+    TABLES.set(tables);
+    done
+}
+
+fn decode_with(
+    layout: FloatLayout,
+    parts: &Parts<'_>,
+    tables: &mut [DecodeTable; 2],
+    out: &mut [u8],
+) -> Result<(), String> {
     #[cfg(target_arch = "x86_64")]
-    if super::rans_avx512::is_available() {
+    if super::block_avx512::is_available() {
         // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { decode_avx512(layout, &parts, out) };
+        return unsafe { decode_avx512(layout, parts, tables, out) };
     }
-    decode_any(layout, &parts, out)
+    decode_any::<false>(layout, parts, tables, out)
 }
 
 /// [`decode_any`], compiled for wider registers.
@@ -62,23 +77,35 @@ pub(in crate::codec) fn decode(
 ///
 /// The processor has the features.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 unsafe fn decode_avx512(
     layout: FloatLayout,
     parts: &Parts<'_>,
+    tables: &mut [DecodeTable; 2],
     out: &mut [u8],
 ) -> Result<(), String> {
-    decode_any(layout, parts, out)
+    decode_any::<true>(layout, parts, tables, out)
 }
 
 #[inline(always)]
-fn decode_any(layout: FloatLayout, parts: &Parts<'_>, out: &mut [u8]) -> Result<(), String> {
+fn decode_any<const WIDE: bool>(
+    layout: FloatLayout,
+    parts: &Parts<'_>,
+    tables: &mut [DecodeTable; 2],
+    out: &mut [u8],
+) -> Result<(), String> {
     match (out.len() / layout.bytes >= WIDE_FROM, layout) {
-        (true, FloatLayout::F16) => run::<WIDE_LANES, 2>(FloatLayout::F16, parts, out),
-        (true, FloatLayout::BF16) => run::<WIDE_LANES, 2>(FloatLayout::BF16, parts, out),
-        (true, _) => run::<WIDE_LANES, 4>(FloatLayout::F32, parts, out),
-        (false, layout) if layout.bytes == 2 => run::<NARROW_LANES, 2>(layout, parts, out),
-        (false, layout) => run::<NARROW_LANES, 4>(layout, parts, out),
+        (true, FloatLayout::F16) => {
+            run::<WIDE_LANES, 2, WIDE>(FloatLayout::F16, parts, tables, out)
+        }
+        (true, FloatLayout::BF16) => {
+            run::<WIDE_LANES, 2, WIDE>(FloatLayout::BF16, parts, tables, out)
+        }
+        (true, _) => run::<WIDE_LANES, 4, WIDE>(FloatLayout::F32, parts, tables, out),
+        (false, layout) if layout.bytes == 2 => {
+            run::<NARROW_LANES, 2, WIDE>(layout, parts, tables, out)
+        }
+        (false, layout) => run::<NARROW_LANES, 4, WIDE>(layout, parts, tables, out),
     }
 }
 
@@ -102,7 +129,8 @@ fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
 }
 
 /// The steps of a block: magnitudes, and all ones where they are negative.
-struct Steps {
+#[derive(Debug)]
+pub(super) struct Steps {
     magnitudes: [u32; BLOCK_LEN],
     negatives: [u32; BLOCK_LEN],
 }
@@ -110,10 +138,16 @@ struct Steps {
 /// Bytes that hold the open bits of a block, at most 30 an element, and a whole word behind.
 const WINDOW_LEN: usize = 512 + 8;
 
+impl Default for Steps {
+    fn default() -> Self {
+        Steps { magnitudes: [0; BLOCK_LEN], negatives: [0; BLOCK_LEN] }
+    }
+}
+
 impl Steps {
     /// From a block's symbols and the open bits. With `FEW_OPEN`, most symbols leave none open.
     #[inline(always)]
-    fn fill<const FEW_OPEN: bool>(&mut self, symbols: &[u8], open: &mut BitReader<'_>) {
+    pub(super) fn fill<const FEW_OPEN: bool>(&mut self, symbols: &[u8], open: &mut BitReader<'_>) {
         if FEW_OPEN {
             let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
             for ((magnitude, negative), symbol) in steps.zip(symbols) {
@@ -158,63 +192,198 @@ impl Steps {
         let sum = i64::from(step) + if *negative == 0 { own } else { -own };
         (*magnitude, *negative) = (sum.unsigned_abs() as u32, (sum >> 63) as u32);
     }
-}
 
-/// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
-#[inline(always)]
-fn run<const LANES: usize, const BYTES: usize>(
-    layout: FloatLayout,
-    parts: &Parts<'_>,
-    out: &mut [u8],
-) -> Result<(), String> {
-    let model = &parts.model;
-    let class_table = DecodeTable::new(&model.class_freqs);
-    let step_table = DecodeTable::new(&model.step_freqs);
-    let mut class_decoder = Decoder::<1>::new(parts.class_stream)?;
-    let mut step_decoder = Decoder::<LANES>::new(parts.step_stream)?;
-    let mut open = BitReader::new(parts.open);
-    let mut coder = ClassCoder::new(model.first_scale);
-    let function_shift = layout.mantissa_bits.saturating_sub(model.function.len().max(1).ilog2());
-    let function_mask = model.function.len().saturating_sub(1);
-    let (mut contexts, mut symbols) = ([0u8; BLOCK_LEN], [0u8; BLOCK_LEN]);
-    let mut steps = Steps { magnitudes: [0; BLOCK_LEN], negatives: [0; BLOCK_LEN] };
-    for block in out.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN) {
-        let mut symbol = [0];
-        class_decoder.decode(&class_table, &mut [coder.next_context()], &mut symbol);
-        let [symbol] = symbol;
-        let class = coder.class(symbol);
-        let contexts = contexts.get_mut(..block.len()).unwrap_or_default();
-        let symbols = symbols.get_mut(..block.len()).unwrap_or_default();
-        match class {
-            BlockClass::Unchanged => continue,
-            BlockClass::Function => contexts.fill(FUNCTION_CONTEXT),
-            BlockClass::Scale(scale) => {
-                for (context, element) in contexts.iter_mut().zip(block.iter()) {
-                    *context = model.context(scale, layout.exponent(load(element)));
-                }
-            }
-        }
-        step_decoder.decode(&step_table, contexts, symbols);
-        if BYTES == 2 {
-            steps.fill::<true>(symbols, &mut open);
-        } else {
-            steps.fill::<false>(symbols, &mut open);
-        }
-        if class == BlockClass::Function && !model.function.is_empty() {
+    /// Turns the parents in `block` into children. A function is its table and by how many bits a
+    /// parent is shortened to select from it.
+    #[inline(always)]
+    pub(super) fn put_back<const BYTES: usize>(
+        &mut self,
+        layout: FloatLayout,
+        function: Option<(&[i32], u32)>,
+        symbols: &[u8],
+        block: &mut [[u8; BYTES]],
+    ) {
+        if let Some((table, shift)) = function {
             for (at, element) in block.iter().enumerate() {
-                let place = (load(element) >> function_shift) as usize & function_mask;
-                steps.add(at, model.function.get(place).copied().unwrap_or(0));
+                let place = (load(element) >> shift) as usize & table.len().saturating_sub(1);
+                self.add(at, table.get(place).copied().unwrap_or(0));
             }
         }
-        let moves = steps.magnitudes.iter().zip(&steps.negatives).zip(symbols.iter());
+        let moves = self.magnitudes.iter().zip(&self.negatives).zip(symbols.iter());
         for (element, ((magnitude, negative), symbol)) in block.iter_mut().zip(moves) {
             let parent = load(element);
             let moved = layout.apply(parent, *magnitude, *negative);
             store(if *symbol == ZEROED { parent & layout.sign() } else { moved }, element);
         }
     }
-    if !class_decoder.is_finished() || !step_decoder.is_finished() || !open.is_finished() {
+}
+
+/// The step stream and the open bits, at a block.
+struct Streams<'a, const LANES: usize> {
+    steps: Decoder<'a, LANES>,
+    open: BitReader<'a>,
+}
+
+impl<const LANES: usize> Streams<'_, LANES> {
+    /// Decodes a block.
+    #[inline(always)]
+    fn decode<const BYTES: usize>(
+        &mut self,
+        layout: FloatLayout,
+        model: &Model,
+        class: BlockClass,
+        table: &DecodeTable,
+        steps: &mut Steps,
+        block: &mut [[u8; BYTES]],
+    ) {
+        let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
+        let contexts = contexts.get_mut(..block.len()).unwrap_or_default();
+        let symbols = symbols.get_mut(..block.len()).unwrap_or_default();
+        model.contexts(layout, class, block, contexts);
+        self.steps.decode(table, contexts, symbols);
+        if BYTES == 2 {
+            steps.fill::<true>(symbols, &mut self.open);
+        } else {
+            steps.fill::<false>(symbols, &mut self.open);
+        }
+        steps.put_back(layout, model.function_of(layout, class), symbols, block);
+    }
+
+    /// [`decode`](Self::decode) in wide registers.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+    unsafe fn decode_avx512<const BYTES: usize>(
+        &mut self,
+        layout: FloatLayout,
+        model: &Model,
+        class: BlockClass,
+        table: &DecodeTable,
+        block: &mut [[u8; BYTES]; BLOCK_LEN],
+    ) {
+        use super::block_avx512::{
+            Context, FunctionTable, OpenBits, Plan, WORD_BYTES, decode_block, put_back,
+        };
+
+        let function = model.function_of(layout, class);
+        let function = function.map(|(steps, shift)| FunctionTable { steps, shift });
+        let copy;
+        let (bytes, start) = match self.open.window() {
+            Some(window) => window,
+            None => {
+                copy = self.open.window_at_end();
+                (&copy.0, copy.1)
+            }
+        };
+        let mut open = OpenBits { bytes, at: start };
+        let (states, rest) = self.steps.inside();
+        if LANES == WIDE_LANES
+            && let Some(states) = states.first_chunk_mut()
+        {
+            let (table, max) = table.entries();
+            let context = match class {
+                BlockClass::Scale(scale) => Context::BySize {
+                    size: scale - model.context_low,
+                    shift: model.context_shift,
+                    max: max.min(SIZE_CONTEXTS as u8 - 1),
+                },
+                _ => Context::Always(FUNCTION_CONTEXT.min(max)),
+            };
+            let copy: [u8; WORD_BYTES];
+            let words = match rest.first_chunk() {
+                Some(words) => words,
+                None => {
+                    copy = words_at_end(rest);
+                    &copy
+                }
+            };
+            let plan = Plan { layout, context, function };
+            skip(rest, decode_block(plan, states, table, words, &mut open, block));
+        } else {
+            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
+            model.contexts(layout, class, block, &mut contexts);
+            self.steps.decode(table, &mut contexts, &mut symbols);
+            put_back(layout, function, &symbols, &mut open, block);
+        }
+        self.open.skip(open.at - start);
+    }
+}
+
+thread_local! {
+    /// Tables for classes and steps, whose memory a thread keeps from chunk to chunk.
+    static TABLES: Cell<[DecodeTable; 2]> = const {
+        Cell::new([DecodeTable::EMPTY; 2])
+    };
+}
+
+/// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
+#[inline(always)]
+fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
+    layout: FloatLayout,
+    parts: &Parts<'_>,
+    tables: &mut [DecodeTable; 2],
+    out: &mut [u8],
+) -> Result<(), String> {
+    let [class_table, step_table] = tables;
+    class_table.fill(&parts.model.class_freqs);
+    step_table.fill(&parts.model.step_freqs);
+    let (class_table, step_table) = (&*class_table, &*step_table);
+    let model = &parts.model;
+    let mut class_decoder = Decoder::<1>::new(parts.class_stream)?;
+    let mut streams = Streams::<LANES> {
+        steps: Decoder::new(parts.step_stream)?,
+        open: BitReader::new(parts.open),
+    };
+    let mut coder = ClassCoder::new(model.first_scale);
+    let mut steps = Steps::default();
+    for block in out.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN) {
+        let mut symbol = [0];
+        class_decoder.decode(class_table, &mut [coder.next_context()], &mut symbol);
+        let [symbol] = symbol;
+        let class = coder.class(symbol);
+        if class == BlockClass::Unchanged {
+            continue;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if WIDE && let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block) {
+            // SAFETY: `WIDE` is for processors that were asked.
+            unsafe { streams.decode_avx512(layout, model, class, step_table, block) };
+            continue;
+        }
+        streams.decode(layout, model, class, step_table, &mut steps, block);
+    }
+    let Streams { steps, open } = streams;
+    if !class_decoder.is_finished() || !steps.is_finished() || !open.is_finished() {
         return Err("streams that do not end with the chunk".to_owned());
     }
     Ok(())
+}
+
+impl Model {
+    /// The contexts of a block's elements.
+    #[inline(always)]
+    fn contexts<const BYTES: usize>(
+        &self,
+        layout: FloatLayout,
+        class: BlockClass,
+        block: &[[u8; BYTES]],
+        contexts: &mut [u8],
+    ) {
+        let BlockClass::Scale(scale) = class else { return contexts.fill(FUNCTION_CONTEXT) };
+        for (context, element) in contexts.iter_mut().zip(block) {
+            *context = self.context(scale, layout.exponent(load(element)));
+        }
+    }
+
+    /// The function of a block, and by how many bits a parent is shortened to select from it.
+    #[inline(always)]
+    fn function_of(&self, layout: FloatLayout, class: BlockClass) -> Option<(&[i32], u32)> {
+        let bits = self.function.len().checked_ilog2()?;
+        let follows = class == BlockClass::Function;
+        follows.then(|| (self.function.as_slice(), layout.mantissa_bits.saturating_sub(bits)))
+    }
 }

@@ -5,114 +5,174 @@ use super::symbols::symbol_of;
 use super::{BLOCK_LEN, ZEROED};
 
 /// A chunk as elements of parent and child, with what coding them asks again and again.
-pub(super) struct Elements {
+pub(super) struct Elements<'e> {
     pub(super) layout: FloatLayout,
-    pub(super) parents: Vec<u32>,
-    children: Vec<u32>,
-    pub(super) steps: Vec<i64>,
+    chunk: &'e [u8],
+    base: &'e [u8],
+    known: &'e Known,
+}
+
+/// What is known of a chunk's elements. Kept from chunk to chunk for its memory; blocks are whole
+/// here, the last one is filled with elements that did not move.
+#[derive(Default)]
+pub(super) struct Known {
     /// The parents' exponents.
-    exponents: Vec<u8>,
+    exponents: Vec<[u8; BLOCK_LEN]>,
     /// The symbols of the steps, as they are coded under a scale.
-    symbols: Vec<u8>,
+    symbols: Vec<[u8; BLOCK_LEN]>,
+    blocks: Vec<BlockSum>,
 }
 
-/// One block of a chunk.
-pub(super) struct Block<'e> {
-    pub(super) layout: FloatLayout,
-    pub(super) parents: &'e [u32],
-    children: &'e [u32],
-    pub(super) steps: &'e [i64],
-    pub(super) exponents: &'e [u8],
-    pub(super) symbols: &'e [u8],
-}
-
-impl Elements {
-    #[inline(always)]
-    pub(super) fn new(layout: FloatLayout, chunk: &[u8], base: &[u8]) -> Self {
-        let (parents, children) = (layout.load(base), layout.load(chunk));
-        // Loops instead of iterators that collect: those would not be compiled for wide registers.
-        let count = parents.len().min(children.len());
-        let (mut steps, mut exponents, mut symbols) =
-            (vec![0i64; count], vec![0u8; count], vec![0u8; count]);
-        for (exponent, parent) in exponents.iter_mut().zip(&parents) {
-            *exponent = layout.exponent(*parent) as u8;
-        }
-        for (step, (parent, child)) in steps.iter_mut().zip(parents.iter().zip(&children)) {
-            *step = layout.step(*parent, *child);
-        }
-        for (symbol, step) in symbols.iter_mut().zip(&steps) {
-            *symbol = symbol_of(*step);
-        }
-        for (symbol, (parent, child)) in symbols.iter_mut().zip(parents.iter().zip(&children)) {
-            let zeroed = Block::is_zeroed(layout, *parent, *child);
-            *symbol = if zeroed { ZEROED } else { *symbol };
-        }
-        Elements { layout, parents, children, steps, exponents, symbols }
-    }
-
-    #[inline(always)]
-    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        (0..self.steps.len()).step_by(BLOCK_LEN).map(|start| {
-            let range = start..self.steps.len().min(start + BLOCK_LEN);
-            Block {
-                layout: self.layout,
-                parents: self.parents.get(range.clone()).unwrap_or_default(),
-                children: self.children.get(range.clone()).unwrap_or_default(),
-                steps: self.steps.get(range.clone()).unwrap_or_default(),
-                exponents: self.exponents.get(range.clone()).unwrap_or_default(),
-                symbols: self.symbols.get(range).unwrap_or_default(),
-            }
-        })
-    }
-}
-
-impl Block<'_> {
-    /// Exponent and symbol of every element, as steps of a scale are coded.
-    #[inline(always)]
-    pub(super) fn coded(&self) -> impl Iterator<Item = (u8, u8)> {
-        self.exponents.iter().copied().zip(self.symbols.iter().copied())
-    }
-
-    #[inline(always)]
-    pub(super) fn is_unchanged(&self) -> bool {
-        self.symbols.iter().all(|symbol| *symbol == 0)
-    }
-
-    /// Whether an element only lost its magnitude.
-    #[inline(always)]
-    pub(super) fn is_zeroed(layout: FloatLayout, parent: u32, child: u32) -> bool {
-        child == parent & layout.sign() && parent != child
-    }
-
+/// A block in short.
+#[derive(Clone, Copy, Default)]
+pub(super) struct BlockSum {
     /// How many elements are not the parent's.
-    #[inline(always)]
-    pub(super) fn moved(&self) -> usize {
-        self.symbols.iter().map(|symbol| usize::from(*symbol != 0)).sum()
-    }
-
-    #[inline(always)]
-    pub(super) fn zeroed(&self) -> usize {
-        self.symbols.iter().filter(|symbol| **symbol == ZEROED).count()
-    }
-
+    pub(super) moved: usize,
+    /// How many elements only lost their magnitude.
+    pub(super) zeroed: usize,
     /// Twice the binary logarithm of the mean distance between parent and child, in the float's
     /// exponents; `None` when no element moved, or only to zero.
+    pub(super) scale: Option<i32>,
+}
+
+/// A block's elements, and the steps between them. What is behind the last element is zeros.
+pub(super) struct Pairs {
+    pub(super) len: usize,
+    pub(super) parents: [u32; BLOCK_LEN],
+    children: [u32; BLOCK_LEN],
+    pub(super) magnitudes: [u32; BLOCK_LEN],
+    /// 1 for a negative step, else 0.
+    pub(super) negatives: [u32; BLOCK_LEN],
+}
+
+impl Pairs {
+    pub(super) fn new() -> Self {
+        let zeros = [0; BLOCK_LEN];
+        let [parents, children, magnitudes, negatives] = [zeros; 4];
+        Pairs { len: 0, parents, children, magnitudes, negatives }
+    }
+
     #[inline(always)]
-    pub(super) fn scale(&self) -> Option<i32> {
+    fn fill(&mut self, layout: FloatLayout, chunk: &[u8], base: &[u8]) {
+        self.len = chunk.len() / layout.bytes;
+        layout.load(chunk, &mut self.children);
+        layout.load(base, &mut self.parents);
+        let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
+        for ((magnitude, negative), (parent, child)) in
+            steps.zip(self.parents.iter().zip(&self.children))
+        {
+            (*magnitude, *negative) = layout.step_parts(*parent, *child);
+        }
+    }
+
+    /// Every parent with its step.
+    #[inline(always)]
+    pub(super) fn steps(&self) -> impl Iterator<Item = (u32, i64)> {
+        let steps = self.magnitudes.iter().zip(&self.negatives).take(self.len);
+        self.parents.iter().zip(steps).map(|(parent, (magnitude, negative))| {
+            let magnitude = i64::from(*magnitude);
+            (*parent, if *negative == 0 { magnitude } else { -magnitude })
+        })
+    }
+
+    #[inline(always)]
+    fn sum(
+        &self,
+        layout: FloatLayout,
+        exponents: &mut [u8; BLOCK_LEN],
+        symbols: &mut [u8; BLOCK_LEN],
+    ) -> BlockSum {
+        for (exponent, parent) in exponents.iter_mut().zip(&self.parents) {
+            *exponent = layout.exponent(*parent) as u8;
+        }
+        let mut zeroed = [0u32; BLOCK_LEN];
+        for (zeroed, (parent, child)) in
+            zeroed.iter_mut().zip(self.parents.iter().zip(&self.children))
+        {
+            *zeroed = u32::from(*child == parent & layout.sign() && parent != child);
+        }
+        let steps = self.magnitudes.iter().zip(&self.negatives);
+        for ((symbol, zeroed), (magnitude, negative)) in symbols.iter_mut().zip(&zeroed).zip(steps)
+        {
+            let moved = symbol_of(*magnitude, *negative);
+            *symbol = if *zeroed == 1 { ZEROED } else { moved };
+        }
+        let moved = symbols.iter().map(|symbol| u32::from(*symbol != 0)).sum::<u32>() as usize;
+        let count = zeroed.iter().sum::<u32>() as usize;
+        let scale = if moved > count { self.scale(layout, &zeroed) } else { None };
+        BlockSum { moved, zeroed: count, scale }
+    }
+
+    #[inline(always)]
+    fn scale(&self, layout: FloatLayout, zeroed: &[u32; BLOCK_LEN]) -> Option<i32> {
         // Sixteen sums side by side, as wide registers add.
         let mut sums = [0f32; 16];
-        let parts = self.parents.chunks(16).zip(self.children.chunks(16));
-        for ((parents, children), symbols) in parts.zip(self.symbols.chunks(16)) {
-            let pairs = parents.iter().zip(children).zip(symbols);
-            for (sum, ((parent, child), symbol)) in sums.iter_mut().zip(pairs) {
-                let distance = (self.layout.value(*parent) - self.layout.value(*child)).abs();
+        let parents = self.parents.as_chunks::<16>().0;
+        let parts = parents.iter().zip(self.children.as_chunks::<16>().0);
+        for ((parents, children), zeroed) in parts.zip(zeroed.as_chunks::<16>().0) {
+            let pairs = parents.iter().zip(children).zip(zeroed);
+            for (sum, ((parent, child), zeroed)) in sums.iter_mut().zip(pairs) {
+                let distance = (layout.value(*parent) - layout.value(*child)).abs();
                 // Also takes the place of what is not a number.
                 let distance = if distance < 1e30 { distance } else { 0.0 };
-                *sum += if *symbol == ZEROED { 0.0 } else { distance };
+                *sum += if *zeroed == 1 { 0.0 } else { distance };
             }
         }
         let sum: f32 = sums.iter().sum();
-        let mean = sum / self.parents.len() as f32;
-        (mean > 0.0).then(|| (2.0 * mean.log2()).round() as i32 + 2 * self.layout.bias)
+        let mean = sum / self.len as f32;
+        (mean > 0.0).then(|| (2.0 * mean.log2()).round() as i32 + 2 * layout.bias)
+    }
+}
+
+impl<'e> Elements<'e> {
+    #[inline(always)]
+    pub(super) fn new(
+        layout: FloatLayout,
+        chunk: &'e [u8],
+        base: &'e [u8],
+        known: &'e mut Known,
+    ) -> Self {
+        let block_bytes = BLOCK_LEN * layout.bytes;
+        let count = chunk.len().div_ceil(block_bytes);
+        known.exponents.resize(count, [0; BLOCK_LEN]);
+        known.symbols.resize(count, [0; BLOCK_LEN]);
+        known.blocks.resize(count, BlockSum::default());
+        let mut pairs = Pairs::new();
+        let chunks = chunk.chunks(block_bytes).zip(base.chunks(block_bytes));
+        let coded = known.exponents.iter_mut().zip(&mut known.symbols).zip(&mut known.blocks);
+        for ((chunk, base), ((exponents, symbols), sum)) in chunks.zip(coded) {
+            pairs.fill(layout, chunk, base);
+            *sum = pairs.sum(layout, exponents, symbols);
+        }
+        Elements { layout, chunk, base, known }
+    }
+
+    /// How many elements there are.
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.chunk.len() / self.layout.bytes
+    }
+
+    /// All blocks in short.
+    #[inline(always)]
+    pub(super) fn blocks(&self) -> &'e [BlockSum] {
+        &self.known.blocks
+    }
+
+    /// Exponents and symbols of every block, as steps of a scale are coded.
+    #[inline(always)]
+    pub(super) fn coded(
+        &self,
+    ) -> impl Iterator<Item = (&'e [u8; BLOCK_LEN], &'e [u8; BLOCK_LEN])> + use<'e> {
+        self.known.exponents.iter().zip(&self.known.symbols)
+    }
+
+    /// The elements of a block.
+    #[inline(always)]
+    pub(super) fn pairs(&self, at: usize, pairs: &mut Pairs) {
+        let block_bytes = BLOCK_LEN * self.layout.bytes;
+        let range = at * block_bytes..self.chunk.len().min((at + 1) * block_bytes);
+        let chunk = self.chunk.get(range.clone()).unwrap_or_default();
+        pairs.fill(self.layout, chunk, self.base.get(range).unwrap_or_default());
     }
 }

@@ -1,140 +1,67 @@
 //! Choosing a model for a chunk, and writing the chunk with it.
 
+use std::cell::Cell;
+
 use super::bits::BitWriter;
-use super::elements::{Block, Elements};
+use super::elements::{Elements, Known, Pairs};
 use super::floats::FloatLayout;
+use super::function::Function;
 use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
-use super::rans::{Encoder, Histogram, SYMBOLS_MAX, normalise};
-use super::refine::refine;
-use super::symbols::{STEP_MAX, open_bits, symbol_of};
+#[cfg(target_arch = "x86_64")]
+use super::rans::WideEncoder;
+use super::rans::{CODED_MAX, Encoder, Histogram, SYMBOLS_MAX, coded, normalise};
+use super::refine::{Costs, refine};
+use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 
-/// A step this near to the function's counts as following it.
-const NEAR: u64 = 2;
-/// Mantissa bits that select an entry of the function table.
-const FUNCTION_BITS: u32 = 10;
-/// Fewer elements are too few to see a function in.
-const FUNCTION_FROM: usize = 1 << 13;
-/// One block of so many is asked whether there is a function.
-const FUNCTION_SAMPLE: usize = 4;
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
+/// Of many blocks, one element of so many is asked for the size that is predicted for it.
+const SIZE_SAMPLE: usize = 8;
+/// So many blocks are many.
+const SAMPLED_FROM: usize = 1024;
 
-/// The table of steps by the highest mantissa bits of the parent.
-struct Function {
-    shift: u32,
-    steps: Vec<i32>,
+/// Memory that a thread keeps from chunk to chunk.
+#[derive(Default)]
+pub(super) struct Scratch {
+    known: Known,
+    costs: Costs,
+    symbols: Symbols,
+    #[cfg(target_arch = "x86_64")]
+    wide: WideEncoder,
 }
 
-impl Function {
-    /// The place of a parent's step.
-    #[inline]
-    fn place(&self, parent: u32) -> usize {
-        (parent >> self.shift) as usize & (self.steps.len() - 1)
-    }
-
-    #[inline]
-    fn step(&self, parent: u32) -> i64 {
-        i64::from(self.steps.get(self.place(parent)).copied().unwrap_or(0))
-    }
-
-    /// For every place, the step that most of the elements there take, if most take one.
-    #[inline(always)]
-    fn majority<'e>(layout: FloatLayout, blocks: impl Iterator<Item = Block<'e>>) -> Function {
-        let shift = layout.mantissa_bits - FUNCTION_BITS;
-        let mut function = Function { shift, steps: vec![0; 1 << FUNCTION_BITS] };
-        let mut votes = vec![0i32; 1 << FUNCTION_BITS];
-        for block in blocks {
-            for (parent, step) in block.parents.iter().zip(block.steps) {
-                let place = function.place(*parent);
-                let Ok(step) = i32::try_from(*step) else { continue };
-                let (Some(vote), Some(known)) =
-                    (votes.get_mut(place), function.steps.get_mut(place))
-                else {
-                    continue;
-                };
-                if *known == step {
-                    *vote += 1;
-                } else if *vote == 0 {
-                    (*known, *vote) = (step, 1);
-                } else {
-                    *vote -= 1;
-                }
-            }
-        }
-        // Where nobody voted, nothing is said: equal to the one before costs least.
-        let mut before = 0;
-        for (step, vote) in function.steps.iter_mut().zip(votes) {
-            if vote == 0 {
-                *step = before;
-            }
-            before = *step;
-        }
-        function
-    }
-
-    /// Whether most of a block follows the table, and next to nothing in it became zero: which
-    /// elements do is better told by their size.
-    #[inline(always)]
-    fn fits(&self, block: &Block<'_>) -> bool {
-        let near =
-            |(parent, step): (&u32, &i64)| (step - self.step(*parent)).unsigned_abs() <= NEAR;
-        let count = block.parents.iter().zip(block.steps).filter(|pair| near(*pair)).count();
-        2 * count > block.steps.len() && 16 * block.zeroed() < block.steps.len()
-    }
-
-    /// Whether symbols can tell how far each element of a block is from the table.
-    #[inline(always)]
-    fn reaches(&self, block: &Block<'_>) -> bool {
-        let rest = |(parent, step): (&u32, &i64)| step - self.step(*parent);
-        block.parents.iter().zip(block.steps).all(|pair| rest(pair).unsigned_abs() <= STEP_MAX)
-    }
+thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
-/// The class of every block, and the function they use.
+/// The class of every block.
 #[inline(always)]
-fn classify(elements: &Elements) -> (Vec<BlockClass>, Option<Function>) {
-    let layout = elements.layout;
-    let wanted = elements.steps.len() >= FUNCTION_FROM && layout.mantissa_bits > FUNCTION_BITS;
-    // A part of the blocks shows whether there is a function, those that follow it say which.
-    let mut function =
-        wanted.then(|| Function::majority(layout, elements.blocks().step_by(FUNCTION_SAMPLE)));
-    let mut follows = vec![false; elements.steps.len().div_ceil(BLOCK_LEN)];
-    if let Some(known) = &mut function {
-        for (follows, block) in follows.iter_mut().zip(elements.blocks()) {
-            *follows = known.fits(&block);
-        }
-        let following = follows.iter().filter(|follows| **follows).count();
-        let inside = elements.blocks().zip(&follows).filter(|(_, follows)| **follows);
-        *known = Function::majority(layout, inside.map(|(block, _)| block));
-        let changes = known.steps.windows(2).filter(|pair| pair.first() != pair.last()).count();
-        // A change of the table costs about 20 bits, a block saves about 8 bits an element.
-        if following * BLOCK_LEN * 8 < changes * 20 + 1000 {
-            function = None;
-        }
-    }
+fn classify(elements: &Elements<'_>, function: Option<&(Function, Vec<bool>)>) -> Vec<BlockClass> {
+    let mut pairs = Pairs::new();
     let mut last = None;
-    let mut classes = Vec::with_capacity(elements.steps.len().div_ceil(BLOCK_LEN));
-    for (at, block) in elements.blocks().enumerate() {
-        let class = if block.is_unchanged() {
+    let mut classes = Vec::with_capacity(elements.blocks().len());
+    for (at, block) in elements.blocks().iter().enumerate() {
+        let class = if block.moved == 0 {
             BlockClass::Unchanged
-        } else if follows.get(at) == Some(&true)
-            && function.as_ref().is_some_and(|function| function.reaches(&block))
+        } else if let Some((function, follows)) = function
+            && follows.get(at) == Some(&true)
+            && function.reaches(elements, at, &mut pairs)
         {
             BlockClass::Function
         } else {
             // Blocks whose elements were only zeroed are told apart by exponents alone.
-            let before = last.unwrap_or(2 * layout.bias);
-            let scale = block.scale().unwrap_or(before);
+            let before = last.unwrap_or(2 * elements.layout.bias);
+            let scale = block.scale.unwrap_or(before);
             let scale = scale.clamp(before - SCALE_JUMP_MAX, before + SCALE_JUMP_MAX);
             last = Some(scale);
             BlockClass::Scale(scale)
         };
         classes.push(class);
     }
-    (classes, function)
+    classes
 }
 
 /// The first place at which more than `outliers` have been counted.
@@ -149,13 +76,18 @@ fn first_beyond<'c>(outliers: usize, mut counts: impl Iterator<Item = &'c usize>
 
 /// Which predicted sizes share a context: what is subtracted, and by how much it is shortened.
 #[inline(always)]
-fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
+fn choose_contexts(elements: &Elements<'_>, classes: &[BlockClass]) -> (i32, u32) {
     const SIZES: usize = 2048;
     const MIDDLE: i32 = SIZES as i32 / 2;
+    const PART: usize = BLOCK_LEN / SIZE_SAMPLE;
     let mut counts = [0usize; SIZES];
-    for (block, class) in elements.blocks().zip(classes) {
+    let scaled = classes.iter().filter(|class| matches!(class, BlockClass::Scale(_))).count();
+    let sampled = scaled >= SAMPLED_FROM;
+    for (at, ((exponents, _), class)) in elements.coded().zip(classes).enumerate() {
         let BlockClass::Scale(scale) = class else { continue };
-        for exponent in block.exponents {
+        let part = at * PART % BLOCK_LEN;
+        let asked = if sampled { part..part + PART } else { 0..BLOCK_LEN };
+        for exponent in exponents.get(asked).unwrap_or_default() {
             let size = scale - 2 * i32::from(*exponent) + MIDDLE;
             if let Some(count) = counts.get_mut(size.clamp(0, SIZES as i32 - 1) as usize) {
                 *count += 1;
@@ -170,7 +102,7 @@ fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
     let outliers = total / 1000;
     let low = first_beyond(outliers, counts.iter());
     let high = SIZES - 1 - first_beyond(outliers, counts.iter().rev());
-    let allowed = (total / CONTEXT_ELEMENTS).clamp(1, SIZE_CONTEXTS);
+    let allowed = (scaled * BLOCK_LEN / CONTEXT_ELEMENTS).clamp(1, SIZE_CONTEXTS);
     let mut shift = 0;
     while (high.saturating_sub(low) >> shift) >= allowed {
         shift += 1;
@@ -179,76 +111,145 @@ fn choose_contexts(elements: &Elements, classes: &[BlockClass]) -> (i32, u32) {
 }
 
 /// What a chunk's elements become before they are coded.
+#[derive(Default)]
 struct Symbols {
-    contexts: Vec<u8>,
-    steps: Vec<u8>,
-    counts: Vec<Histogram>,
-    open: BitWriter,
+    coded: Vec<u16>,
+    /// How often each occurs, in four parts.
+    counts: Vec<[u32; 4]>,
+    open: Vec<u8>,
 }
 
 impl Symbols {
+    /// Fills in all but the open bits, which are returned.
     #[inline(always)]
-    fn new(
-        elements: &Elements,
+    fn fill(
+        &mut self,
+        elements: &Elements<'_>,
         classes: &[BlockClass],
         function: Option<&Function>,
         model: &Model,
-    ) -> Self {
-        let count = elements.steps.len();
-        let (mut contexts, mut steps) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        let mut counts = vec![[0; SYMBOLS_MAX]; SIZE_CONTEXTS + 1];
-        let mut open = BitWriter::default();
-        let (mut block_contexts, mut block_symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-        let mut rests = [0; BLOCK_LEN];
-        for (block, class) in elements.blocks().zip(classes) {
-            let block_contexts = block_contexts.get_mut(..block.steps.len()).unwrap_or_default();
-            let block_symbols = block_symbols.get_mut(..block.steps.len()).unwrap_or_default();
-            let rests = rests.get_mut(..block.steps.len()).unwrap_or_default();
+    ) -> BitWriter {
+        self.coded.clear();
+        self.coded.reserve(elements.count());
+        self.counts.clear();
+        self.counts.resize(CODED_MAX, [0; 4]);
+        let mut open = BitWriter::reusing(std::mem::take(&mut self.open));
+        let mut pairs = Pairs::new();
+        for (at, ((exponents, symbols), class)) in elements.coded().zip(classes).enumerate() {
+            let mut own = *symbols;
+            let mut contexts = [FUNCTION_CONTEXT; BLOCK_LEN];
+            let len = BLOCK_LEN.min(elements.count() - at * BLOCK_LEN);
             match (class, function) {
                 (BlockClass::Function, Some(function)) => {
-                    block_contexts.fill(FUNCTION_CONTEXT);
-                    let pairs = block.parents.iter().zip(block.steps).zip(block.symbols);
-                    let targets = rests.iter_mut().zip(block_symbols.iter_mut());
-                    for ((rest, target), ((parent, step), symbol)) in targets.zip(pairs) {
-                        *rest = step - function.step(*parent);
-                        *target = if *symbol == ZEROED { ZEROED } else { symbol_of(*rest) };
+                    elements.pairs(at, &mut pairs);
+                    function.take_off(&mut pairs);
+                    let rests = pairs.magnitudes.iter().zip(&pairs.negatives);
+                    for (symbol, (magnitude, negative)) in own.iter_mut().zip(rests) {
+                        let moved = symbol_of(*magnitude, *negative);
+                        *symbol = if *symbol == ZEROED { ZEROED } else { moved };
                     }
                 }
                 (BlockClass::Scale(scale), _) => {
-                    for (context, exponent) in block_contexts.iter_mut().zip(block.exponents) {
+                    for (context, exponent) in contexts.iter_mut().zip(exponents) {
                         *context = model.context(*scale, i32::from(*exponent));
                     }
-                    block_symbols.copy_from_slice(block.symbols);
-                    rests.copy_from_slice(block.steps);
+                    if has_open(&own) {
+                        elements.pairs(at, &mut pairs);
+                    }
                 }
                 _ => continue,
             }
-            for (context, symbol) in block_contexts.iter().zip(block_symbols.iter()) {
-                let counts: Option<&mut Histogram> = counts.get_mut(usize::from(*context));
-                if let Some(count) = counts.and_then(|c| c.get_mut(usize::from(*symbol))) {
-                    *count += 1;
-                }
+            let mut block = [0; BLOCK_LEN];
+            for (to, (context, symbol)) in block.iter_mut().zip(contexts.iter().zip(&own)) {
+                *to = coded(*context, *symbol);
             }
-            for (rest, symbol) in rests.iter().zip(block_symbols.iter()) {
-                let (bits, count) = open_bits(*rest, *symbol);
-                open.put(bits, count);
+            let block = block.get(..len).unwrap_or_default();
+            if let Some(counts) = self.counts.first_chunk_mut::<CODED_MAX>() {
+                count(block, counts);
             }
-            contexts.extend_from_slice(block_contexts);
-            steps.extend_from_slice(block_symbols);
+            self.coded.extend_from_slice(block);
+            if has_open(&own) {
+                put_open(elements.layout, &own, &pairs, &mut open);
+            }
         }
-        Symbols { contexts, steps, counts, open }
+        open
+    }
+}
+
+#[inline(always)]
+fn count(block: &[u16], counts: &mut [[u32; 4]; CODED_MAX]) {
+    let (fours, rest) = block.as_chunks::<4>();
+    for four in fours {
+        // One after the other the same symbol occurs often: counted in turn.
+        for (part, coded) in four.iter().enumerate() {
+            let places = counts.get_mut(usize::from(*coded) % CODED_MAX);
+            if let Some(count) = places.and_then(|places| places.get_mut(part)) {
+                *count += 1;
+            }
+        }
+    }
+    for coded in rest {
+        if let Some([count, ..]) = counts.get_mut(usize::from(*coded) % CODED_MAX) {
+            *count += 1;
+        }
+    }
+}
+
+/// Whether a symbol of a block leaves bits open.
+#[inline(always)]
+fn has_open(symbols: &[u8; BLOCK_LEN]) -> bool {
+    let open = |symbol: &u8| u8::from(*symbol >= FIRST_CLASS as u8 && *symbol != ZEROED);
+    symbols.iter().fold(0, |any, symbol| any | open(symbol)) != 0
+}
+
+/// Two numbers of so many bits each, as one.
+#[inline(always)]
+fn join<const N: usize, const HALF: usize>(
+    values: &[u64; N],
+    lens: &[u32; N],
+) -> ([u64; HALF], [u32; HALF]) {
+    let (mut joined, mut joined_lens) = ([0; HALF], [0; HALF]);
+    let pairs = values.as_chunks::<2>().0.iter().zip(lens.as_chunks::<2>().0);
+    for ((to, to_len), ([low, high], [low_len, high_len])) in
+        joined.iter_mut().zip(&mut joined_lens).zip(pairs)
+    {
+        *to = low | high << low_len;
+        *to_len = low_len + high_len;
+    }
+    (joined, joined_lens)
+}
+
+/// Appends the open bits of a block.
+#[inline(always)]
+fn put_open(layout: FloatLayout, symbols: &[u8; BLOCK_LEN], pairs: &Pairs, open: &mut BitWriter) {
+    let (mut values, mut lens) = ([0u64; BLOCK_LEN], [0u32; BLOCK_LEN]);
+    let to = values.iter_mut().zip(&mut lens);
+    for ((value, len), (magnitude, symbol)) in to.zip(pairs.magnitudes.iter().zip(symbols)) {
+        let (bits, count) = open_bits(*magnitude);
+        (*value, *len) = if *symbol == ZEROED { (0, 0) } else { (u64::from(bits), count) };
+    }
+    // At most 29 bits each, so two together; of a short float at most 13, so four.
+    let (values, lens) = join::<BLOCK_LEN, { BLOCK_LEN / 2 }>(&values, &lens);
+    if layout.bytes == 2 {
+        let (values, lens) = join::<{ BLOCK_LEN / 2 }, { BLOCK_LEN / 4 }>(&values, &lens);
+        open.put_all(&values, &lens);
+    } else {
+        open.put_all(&values, &lens);
     }
 }
 
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
     #[cfg(target_arch = "x86_64")]
-    if super::rans_avx512::is_available() {
+    if super::block_avx512::is_available() {
         // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { encode_avx512(layout, chunk, base, out) };
+        unsafe { encode_avx512(layout, chunk, base, &mut scratch, out) };
+        return SCRATCH.set(Some(scratch));
     }
-    encode_any(layout, chunk, base, out);
+    encode_any::<false>(layout, chunk, base, &mut scratch, out);
+    SCRATCH.set(Some(scratch));
 }
 
 /// [`encode_any`], compiled for wider registers.
@@ -257,28 +258,48 @@ pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], o
 ///
 /// The processor has the features.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq")]
-unsafe fn encode_avx512(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
-    encode_any(layout, chunk, base, out);
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+unsafe fn encode_avx512(
+    layout: FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    encode_any::<true>(layout, chunk, base, scratch, out);
 }
 
-/// The numbers of each layout are constants in its copy of the code.
+/// The numbers of each layout are constants in its copy of the code. `WIDE` is for processors that
+/// have what [`super::encode_avx512`] needs.
 #[inline(always)]
-fn encode_any(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+fn encode_any<const WIDE: bool>(
+    layout: FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
     match layout {
-        FloatLayout::F16 => encode_as(FloatLayout::F16, chunk, base, out),
-        FloatLayout::BF16 => encode_as(FloatLayout::BF16, chunk, base, out),
-        _ => encode_as(FloatLayout::F32, chunk, base, out),
+        FloatLayout::F16 => encode_as::<WIDE>(FloatLayout::F16, chunk, base, scratch, out),
+        FloatLayout::BF16 => encode_as::<WIDE>(FloatLayout::BF16, chunk, base, scratch, out),
+        _ => encode_as::<WIDE>(FloatLayout::F32, chunk, base, scratch, out),
     }
 }
 
 #[inline(always)]
-fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
-    let elements = Elements::new(layout, chunk, base);
-    let (mut classes, function) = classify(&elements);
+fn encode_as<const WIDE: bool>(
+    layout: FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    let elements = Elements::new(layout, chunk, base, &mut scratch.known);
+    let found = Function::find(&elements);
+    let mut classes = classify(&elements, found.as_ref());
+    let function = found.map(|(function, _)| function);
     let (mut context_low, mut context_shift) = choose_contexts(&elements, &classes);
-    if layout.bytes == 2 {
-        refine(&elements, &mut classes, context_low);
+    if layout.bytes == 2 && refine(&elements, &mut classes, context_low, &mut scratch.costs) {
         (context_low, context_shift) = choose_contexts(&elements, &classes);
     }
     let first_scale = classes.iter().find_map(|class| match class {
@@ -294,39 +315,61 @@ fn encode_as(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) 
         step_freqs: Vec::new(),
     };
     let mut coder = ClassCoder::new(model.first_scale);
-    let (class_contexts, class_symbols): (Vec<u8>, Vec<u8>) =
-        classes.iter().map(|class| coder.symbol(*class)).unzip();
     let mut class_counts = [[0u32; SYMBOLS_MAX]; CLASS_CONTEXTS];
-    for (context, symbol) in class_contexts.iter().zip(&class_symbols) {
-        let counts = class_counts.get_mut(usize::from(*context));
-        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(*symbol))) {
+    let mut class_symbols = Vec::with_capacity(classes.len());
+    for class in &classes {
+        let (context, symbol) = coder.symbol(*class);
+        class_symbols.push(coded(context, symbol));
+        let counts = class_counts.get_mut(usize::from(context));
+        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(symbol))) {
             *count += 1;
         }
     }
     model.class_freqs = class_counts.map(|counts| normalise(&counts));
-    let Symbols { contexts, steps, mut counts, open } =
-        Symbols::new(&elements, &classes, function.as_ref(), &model);
-    while counts.last().is_some_and(|counts| counts.iter().all(|count| *count == 0)) {
-        counts.pop();
+    let symbols = &mut scratch.symbols;
+    let open = symbols.fill(&elements, &classes, function.as_ref(), &model);
+    for counts in symbols.counts.as_chunks::<SYMBOLS_MAX>().0 {
+        let mut sums: Histogram = [0; SYMBOLS_MAX];
+        sums.iter_mut().zip(counts).for_each(|(sum, parts)| *sum = parts.iter().sum());
+        model.step_freqs.push(normalise(&sums));
     }
-    model.step_freqs = counts.iter().map(normalise).collect();
+    while model.step_freqs.last().is_some_and(|freqs| freqs.iter().all(|freq| *freq == 0)) {
+        model.step_freqs.pop();
+    }
 
     let mut model_bits = BitWriter::default();
     model.write(&mut model_bits);
     let model_bytes = model_bits.finish();
-    let class_stream =
-        Encoder::new(&model.class_freqs).encode::<1>(&class_contexts, &class_symbols);
-    let encoder = Encoder::new(&model.step_freqs);
-    let step_stream = if elements.steps.len() >= WIDE_FROM {
-        encoder.encode::<WIDE_LANES>(&contexts, &steps)
-    } else {
-        encoder.encode::<NARROW_LANES>(&contexts, &steps)
-    };
-    for part in [&model_bytes, &class_stream, &step_stream] {
-        out.extend_from_slice(&(part.len() as u32).to_le_bytes());
+    let class_stream = Encoder::new(&model.class_freqs).encode::<1>(&class_symbols);
+    let head = out.len();
+    for part in [model_bytes.len(), class_stream.len(), 0] {
+        out.extend_from_slice(&(part as u32).to_le_bytes());
     }
     out.extend_from_slice(&model_bytes);
     out.extend_from_slice(&class_stream);
-    out.extend_from_slice(&step_stream);
-    out.extend_from_slice(&open.finish());
+    let start = out.len();
+    #[cfg(target_arch = "x86_64")]
+    let wide = WIDE && elements.count() >= WIDE_FROM;
+    #[cfg(not(target_arch = "x86_64"))]
+    let wide = false;
+    if wide {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `WIDE` is for processors that were asked.
+        unsafe {
+            scratch.wide.encode(&model.step_freqs, &symbols.coded, out);
+        }
+    } else {
+        let encoder = Encoder::new(&model.step_freqs);
+        out.extend_from_slice(&if elements.count() >= WIDE_FROM {
+            encoder.encode::<WIDE_LANES>(&symbols.coded)
+        } else {
+            encoder.encode::<NARROW_LANES>(&symbols.coded)
+        });
+    }
+    let len = ((out.len() - start) as u32).to_le_bytes();
+    if let Some(field) = out.get_mut(head + 8..head + 12) {
+        field.copy_from_slice(&len);
+    }
+    symbols.open = open.finish();
+    out.extend_from_slice(&symbols.open);
 }

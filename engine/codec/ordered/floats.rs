@@ -31,16 +31,7 @@ impl FloatLayout {
         self.sign() - 1
     }
 
-    /// The steps from `parent` to `child` in the direction of the parent's magnitude: positive
-    /// away from zero, negative towards it and through it.
-    #[inline(always)]
-    pub(in crate::codec) fn step(self, parent: u32, child: u32) -> i64 {
-        let mask = self.magnitude_mask();
-        let (p, c) = (i64::from(parent & mask), i64::from(child & mask));
-        if (parent ^ child) & self.sign() == 0 { c - p } else { -c - p - 1 }
-    }
-
-    /// The inverse of [`step`](Self::step), for a step of this magnitude that is negative when
+    /// The inverse of [`step_parts`](Self::step_parts), for a step of this magnitude that is negative when
     /// `negative` is all ones. Steps that lead out of the type wrap.
     #[inline(always)]
     pub(in crate::codec) fn apply(self, parent: u32, magnitude: u32, negative: u32) -> u32 {
@@ -74,10 +65,22 @@ impl FloatLayout {
         }
     }
 
-    /// Elements of little-endian bytes.
+    /// The steps from `parent` to `child` in the direction of the parent's magnitude: positive
+    /// away from zero, negative towards it and through it. Their magnitude, and 1 when negative.
     #[inline(always)]
-    pub(in crate::codec) fn load(self, bytes: &[u8]) -> Vec<u32> {
-        let mut out = vec![0; bytes.len() / self.bytes];
+    pub(in crate::codec) fn step_parts(self, parent: u32, child: u32) -> (u32, u32) {
+        let mask = self.magnitude_mask();
+        let (p, c) = (parent & mask, child & mask);
+        let same = (parent ^ child) & self.sign() == 0;
+        (if same { c.abs_diff(p) } else { c + p + 1 }, u32::from(!same || c < p))
+    }
+
+    /// The elements of little-endian bytes, and zeros behind them.
+    #[inline(always)]
+    pub(in crate::codec) fn load<const N: usize>(self, bytes: &[u8], out: &mut [u32; N]) {
+        if bytes.len() != N * self.bytes {
+            *out = [0; N];
+        }
         if self.bytes == 2 {
             let words = bytes.as_chunks::<2>().0.iter();
             out.iter_mut().zip(words).for_each(|(x, b)| *x = u32::from(u16::from_le_bytes(*b)));
@@ -85,7 +88,6 @@ impl FloatLayout {
             let words = bytes.as_chunks::<4>().0.iter();
             out.iter_mut().zip(words).for_each(|(x, b)| *x = u32::from_le_bytes(*b));
         }
-        out
     }
 }
 
@@ -110,10 +112,11 @@ mod tests {
             for layout in [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32] {
                 let all = layout.sign() | layout.magnitude_mask();
                 let (parent, child) = (parent & all, child & all);
-                let step = layout.step(parent, child);
-                prop_assert_eq!(step, naive(layout, parent, child));
+                let step = naive(layout, parent, child);
                 let (magnitude, negative) = (step.unsigned_abs() as u32, (step >> 63) as u32);
                 prop_assert_eq!(layout.apply(parent, magnitude, negative), child);
+                let parts = layout.step_parts(parent, child);
+                prop_assert_eq!(parts, (magnitude, u32::from(step < 0)));
             }
         }
     }

@@ -13,14 +13,17 @@
 //! The layout, byte for byte, is in `format-spec.md`.
 
 mod bits;
+#[cfg(target_arch = "x86_64")]
+mod block_avx512;
 mod decode;
 mod elements;
 mod encode;
+#[cfg(target_arch = "x86_64")]
+mod encode_avx512;
 mod floats;
+mod function;
 mod model;
 mod rans;
-#[cfg(target_arch = "x86_64")]
-mod rans_avx512;
 mod refine;
 mod symbols;
 

@@ -120,6 +120,15 @@ impl EncodeStep {
     }
 }
 
+/// A symbol with its context in the upper byte.
+#[inline(always)]
+pub(super) fn coded(context: u8, symbol: u8) -> u16 {
+    u16::from(context) << 8 | u16::from(symbol)
+}
+
+/// Symbols with contexts are below this.
+pub(super) const CODED_MAX: usize = CONTEXTS_MAX * SYMBOLS_MAX;
+
 /// Encodes symbols with their contexts.
 #[derive(Debug)]
 pub(super) struct Encoder {
@@ -141,14 +150,15 @@ impl Encoder {
         Encoder { steps: steps.collect() }
     }
 
-    /// The stream of `symbols`, each with its place in `contexts`; every symbol has a frequency there. First
-    /// the states, 4 bytes each, then the words, 2 bytes each.
+    /// The stream of [`coded`] symbols, all of which have a frequency. First the states, 4 bytes
+    /// each, then the words, 2 bytes each.
     #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(super) fn encode<const LANES: usize>(&self, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
+    pub(super) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
         let mut states = [STATE_MIN; LANES];
-        let mut words: Vec<u16> = Vec::with_capacity(symbols.len() / 2 + 16);
-        for (at, (context, symbol)) in contexts.iter().zip(symbols).enumerate().rev() {
-            let step = &self.steps[usize::from(*context)][usize::from(*symbol)];
+        let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2 + 16);
+        for (at, coded) in coded.iter().enumerate().rev() {
+            let [symbol, context] = coded.to_le_bytes();
+            let step = &self.steps[usize::from(context)][usize::from(symbol)];
             let mut state = states[at % LANES];
             if u64::from(state) >= step.state_max {
                 words.push(state as u16);
@@ -166,9 +176,73 @@ impl Encoder {
     }
 }
 
+/// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
+pub(super) type Frequency = u32;
+
+/// What [`Encoder::encode`] does for 32 states, in wide registers.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Default)]
+pub(super) struct WideEncoder {
+    table: Vec<Frequency>,
+    words: Vec<u16>,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl WideEncoder {
+    /// Appends the stream of [`coded`] symbols to `out`. The memory of the encoder is kept for the
+    /// next stream.
+    ///
+    /// # Safety
+    ///
+    /// The processor has the features.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+    pub(super) unsafe fn encode(
+        &mut self,
+        contexts: &[Histogram],
+        coded: &[u16],
+        out: &mut Vec<u8>,
+    ) {
+        use super::WIDE_LANES;
+
+        self.table.resize(CODED_MAX, 0);
+        for (table, freqs) in self.table.as_chunks_mut::<SYMBOLS_MAX>().0.iter_mut().zip(contexts) {
+            let mut start = 0;
+            for (entry, freq) in table.iter_mut().zip(freqs) {
+                *entry = *freq << PRECISION_BITS | start & (TOTAL - 1);
+                start += freq;
+            }
+        }
+        let Some(table) = self.table.first_chunk::<CODED_MAX>() else { return };
+        let (rounds, rest) = coded.as_chunks::<WIDE_LANES>();
+        let mut states = [STATE_MIN; WIDE_LANES];
+        if self.words.len() < coded.len() {
+            self.words.resize(coded.len(), 0);
+        }
+        // The last symbols, which are no whole round, come first. Their states are full of nothing
+        // yet, so that at most one word a state is written.
+        let mut at = self.words.len();
+        for (coded, state) in rest.iter().zip(&mut states).rev() {
+            let entry = table.get(usize::from(*coded)).copied().unwrap_or(0);
+            let (freq, start) = ((entry >> PRECISION_BITS).max(1), entry & (TOTAL - 1));
+            if *state >= freq << (31 - PRECISION_BITS) {
+                at -= 1;
+                if let Some(word) = self.words.get_mut(at) {
+                    *word = *state as u16;
+                }
+                *state >>= 16;
+            }
+            *state = ((*state / freq) << PRECISION_BITS) + *state % freq + start;
+        }
+        let room = self.words.get_mut(..at).unwrap_or_default();
+        let start = super::encode_avx512::rounds(table, rounds, &mut states, room);
+        states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
+        out.extend_from_slice(bytemuck::cast_slice(self.words.get(start..).unwrap_or_default()));
+    }
+}
+
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
 /// slot's place among the symbol's (12 bits).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DecodeTable {
     entries: Vec<u32>,
     /// The largest context.
@@ -176,22 +250,55 @@ pub(super) struct DecodeTable {
 }
 
 impl DecodeTable {
-    /// A table for contexts of these frequencies. A context that is not there decodes as the last
-    /// one, one without symbols as symbol 0.
-    pub(super) fn new(contexts: &[Histogram]) -> Self {
-        let count = contexts.len().clamp(1, CONTEXTS_MAX);
-        let mut entries: Vec<u32> = Vec::with_capacity(count << PRECISION_BITS);
-        for freqs in contexts.iter().take(count) {
-            let start = entries.len();
-            for (symbol, freq) in freqs.iter().enumerate().filter(|(_, freq)| **freq > 0) {
-                let packed = symbol as u32 | (freq - 1) << 8;
-                entries.extend((0..*freq).map(|place| packed | place << 20));
-            }
-            entries.resize(start + TOTAL as usize, 0);
-        }
-        entries.resize(count << PRECISION_BITS, 0);
-        DecodeTable { entries, context_max: (count - 1) as u8 }
+    /// No table.
+    pub(super) const EMPTY: DecodeTable = DecodeTable { entries: Vec::new(), context_max: 0 };
+
+    /// For every context, as many entries as the precision has slots; and the largest context.
+    #[inline]
+    pub(super) fn entries(&self) -> (&[u32], u8) {
+        (&self.entries, self.context_max)
     }
+
+    /// Becomes the table for contexts of these frequencies. A context that is not there decodes as
+    /// the last one, one without symbols as symbol 0.
+    pub(super) fn fill(&mut self, contexts: &[Histogram]) {
+        let count = contexts.len().clamp(1, CONTEXTS_MAX);
+        self.context_max = (count - 1) as u8;
+        self.entries.resize(count << PRECISION_BITS, 0);
+        let mut rest = self.entries.as_mut_slice();
+        for freqs in contexts.iter().take(count) {
+            let (table, behind) = rest.split_at_mut(TOTAL as usize);
+            rest = behind;
+            let mut at = 0;
+            for (symbol, freq) in freqs.iter().enumerate().filter(|(_, freq)| **freq > 0) {
+                let end = at + *freq as usize;
+                let packed = symbol as u32 | (freq - 1) << 8;
+                let own = table.get_mut(at..end).unwrap_or_default();
+                own.iter_mut().zip(0u32..).for_each(|(entry, place)| *entry = packed | place << 20);
+                at = end;
+            }
+            table.get_mut(at..).unwrap_or_default().fill(0);
+        }
+        rest.fill(0);
+    }
+}
+
+/// States that share one look at the words.
+const GROUP: usize = 4;
+
+/// Passes over bytes of words. Half a word is never read, and stays.
+#[inline(always)]
+pub(super) fn skip(words: &mut &[u8], bytes: usize) {
+    *words = words.get(bytes.min(words.len() & !1)..).unwrap_or_default();
+}
+
+/// The next words, when they are fewer than `N` bytes; then zeros.
+#[cold]
+pub(super) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let whole = words.as_chunks::<2>().0.as_flattened();
+    bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
+    bytes
 }
 
 /// Decodes symbols.
@@ -199,8 +306,6 @@ impl DecodeTable {
 pub(super) struct Decoder<'a, const LANES: usize> {
     states: [u32; LANES],
     words: &'a [u8],
-    /// Whether wide registers may be used.
-    wide: bool,
 }
 
 impl<'a, const LANES: usize> Decoder<'a, LANES> {
@@ -213,81 +318,49 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
         for (state, bytes) in states.iter_mut().zip(head.as_chunks::<4>().0) {
             *state = u32::from_le_bytes(*bytes);
         }
-        #[cfg(target_arch = "x86_64")]
-        let wide = super::rans_avx512::is_available();
-        #[cfg(not(target_arch = "x86_64"))]
-        let wide = false;
-        Ok(Decoder { states, words, wide })
-    }
-
-    /// Only the portable rounds, for tests.
-    #[cfg(test)]
-    fn portable(mut self) -> Self {
-        self.wide = false;
-        self
+        Ok(Decoder { states, words })
     }
 
     /// Decodes the next symbols, one for each of `contexts`, into `symbols`. The first belongs to
     /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
     /// table's are held down to its last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn decode(&mut self, table: &DecodeTable, contexts: &mut [u8], symbols: &mut [u8]) {
         contexts.iter_mut().for_each(|context| *context = (*context).min(table.context_max));
-        let done = self.decode_wide(table, contexts, symbols);
-        let contexts = contexts.get(done..).unwrap_or_default();
-        let symbols = symbols.get_mut(done..).unwrap_or_default();
         for (contexts, symbols) in contexts.chunks(LANES).zip(symbols.chunks_mut(LANES)) {
-            self.round(table, contexts, symbols);
+            let states = self.states.chunks_mut(GROUP);
+            let lanes = states.zip(contexts.chunks(GROUP)).zip(symbols.chunks_mut(GROUP));
+            for ((states, contexts), symbols) in lanes {
+                // Words that are not there are zeros.
+                let words = self.words.first_chunk::<{ 2 * GROUP }>().copied();
+                let words = words.unwrap_or_else(|| words_at_end(self.words));
+                let mut words = u64::from_le_bytes(words);
+                let mut used = 0;
+                for ((state, context), symbol) in states.iter_mut().zip(contexts).zip(symbols) {
+                    let slot =
+                        usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
+                    let entry = table.entries.get(slot).copied().unwrap_or(0);
+                    *symbol = entry as u8;
+                    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
+                    let next = freq.wrapping_mul(*state >> PRECISION_BITS);
+                    let next = next.wrapping_add(entry >> 20);
+                    // Whether a word is needed is anyone's guess: no branch.
+                    let refill = u32::from(next < STATE_MIN);
+                    let fresh = next << 16 | u32::from(words as u16);
+                    *state = std::hint::select_unpredictable(refill == 1, fresh, next);
+                    words >>= 16 * refill;
+                    used += refill as usize;
+                }
+                skip(&mut self.words, 2 * used);
+            }
         }
     }
 
-    /// Decodes as many whole rounds as the processor's wide registers can; says how many symbols.
-    #[cfg(target_arch = "x86_64")]
+    /// States and the words to come, for who decodes in another way; what they use of the words is
+    /// [skipped](skip).
     #[inline]
-    fn decode_wide(&mut self, table: &DecodeTable, contexts: &[u8], symbols: &mut [u8]) -> usize {
-        use super::rans_avx512;
-
-        let Some(states) = self.states.first_chunk_mut::<{ rans_avx512::LANES }>() else {
-            return 0;
-        };
-        if LANES != rans_avx512::LANES || !self.wide {
-            return 0;
-        }
-        // SAFETY: `wide` was set by `is_available`. `decode` holds every context down to
-        // `context_max`, and the table has `(context_max + 1) << PRECISION_BITS` entries.
-        let (done, used) =
-            unsafe { rans_avx512::rounds(states, &table.entries, self.words, contexts, symbols) };
-        self.words = self.words.get(used..).unwrap_or_default();
-        done
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn decode_wide(&mut self, _: &DecodeTable, _: &[u8], _: &mut [u8]) -> usize {
-        0
-    }
-
-    #[inline]
-    fn round(&mut self, table: &DecodeTable, contexts: &[u8], symbols: &mut [u8]) {
-        let lanes = self.states.iter_mut().zip(contexts).zip(symbols);
-        for ((state, context), symbol) in lanes {
-            let slot = usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
-            let entry = table.entries.get(slot).copied().unwrap_or(0);
-            *symbol = entry as u8;
-            let freq = (entry >> 8 & (TOTAL - 1)) + 1;
-            let next = freq.wrapping_mul(*state >> PRECISION_BITS).wrapping_add(entry >> 20);
-            *state = if next < STATE_MIN {
-                let word = match self.words.split_first_chunk::<2>() {
-                    Some((word, rest)) => {
-                        self.words = rest;
-                        u16::from_le_bytes(*word)
-                    }
-                    None => 0,
-                };
-                next << 16 | u32::from(word)
-            } else {
-                next
-            };
-        }
+    pub(super) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
+        (&mut self.states, &mut self.words)
     }
 
     /// Whether the stream ended where it must: all words read, all states as they began.
@@ -319,18 +392,27 @@ mod tests {
             assert_eq!(&read_freqs(&mut input).unwrap(), freqs);
             assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
         }
-        let (contexts, plain): (Vec<u8>, Vec<u8>) = symbols.iter().copied().unzip();
-        let stream = Encoder::new(&freqs).encode::<LANES>(&contexts, &plain);
-        let table = DecodeTable::new(&freqs);
-        let decoder = Decoder::<LANES>::new(&stream).unwrap();
-        let portable = Decoder::<LANES>::new(&stream).unwrap().portable();
-        for mut decoder in [decoder, portable] {
-            let mut contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
-            let mut out = vec![0; symbols.len()];
-            decoder.decode(&table, &mut contexts, &mut out);
-            assert!(decoder.is_finished());
-            assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
+        let coded: Vec<u16> =
+            symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
+        let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
+        #[cfg(target_arch = "x86_64")]
+        if LANES == super::super::WIDE_LANES && super::super::block_avx512::is_available() {
+            let mut encoder = WideEncoder::default();
+            for _ in 0..2 {
+                let mut wide = Vec::new();
+                // SAFETY: the processor was asked.
+                unsafe { encoder.encode(&freqs, &coded, &mut wide) };
+                assert_eq!(wide, stream);
+            }
         }
+        let mut table = DecodeTable::EMPTY;
+        table.fill(&freqs);
+        let mut decoder = Decoder::<LANES>::new(&stream).unwrap();
+        let mut contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
+        let mut out = vec![0; symbols.len()];
+        decoder.decode(&table, &mut contexts, &mut out);
+        assert!(decoder.is_finished());
+        assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
     }
 
     proptest! {
@@ -349,10 +431,10 @@ mod tests {
 
     #[test]
     fn a_lone_symbol_costs_nothing() {
-        let symbols = vec![9u8; 10_000];
+        let symbols = vec![9u16; 10_000];
         let mut counts = [0; SYMBOLS_MAX];
         counts[9] = 10_000;
-        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&[0; 10_000], &symbols);
+        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&symbols);
         assert_eq!(stream.len(), 16);
     }
 }

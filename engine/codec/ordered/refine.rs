@@ -5,6 +5,7 @@
 //! scale, among those near its own and the one before, under which it and the change of scale
 //! cost least. One round gains most of what there is.
 
+use super::BLOCK_LEN;
 use super::elements::Elements;
 use super::model::{BlockClass, SCALE_JUMP_MAX};
 use super::rans::SYMBOLS_MAX;
@@ -18,121 +19,170 @@ const REACH: i32 = 2;
 /// What it costs, in bits, to say that the scale changes, and each half octave of the change.
 const CHANGE_BITS: f32 = 3.0;
 const HALF_OCTAVE_BITS: f32 = 0.5;
+/// Unless one block of so many has few moved elements, it is not worth looking.
+const FEW: usize = 32;
+
+/// Scales that are priced together.
+const WINDOW: usize = 16;
+/// Costs of one symbol: for each predicted size, and as many as a window has before and behind.
+const ROW: usize = SIZES + 2 * WINDOW;
+
+/// The binary logarithm of a positive number to three digits, without a call: many at once.
+#[inline(always)]
+fn log2(x: f32) -> f32 {
+    let exponent = (x.to_bits() >> 23) as i32 - 127;
+    let rest = f32::from_bits(x.to_bits() & 0x7f_ffff | 127 << 23) - 1.0;
+    let bend = 0.4427 + rest * (0.0833 * rest - 0.2473);
+    exponent as f32 + rest * (1.0 + (1.0 - rest) * bend)
+}
 
 /// Bits that a symbol costs at a predicted size.
-struct Costs {
+#[derive(Default)]
+pub(super) struct Costs {
     low: i32,
-    bits: Vec<[f32; SYMBOLS_MAX]>,
+    bits: Vec<[f32; ROW]>,
+    counts: Vec<[u32; SIZES]>,
 }
 
 impl Costs {
-    #[inline]
-    fn place(low: i32, scale: i32, exponent: i32) -> usize {
-        (scale - 2 * exponent - low).clamp(0, SIZES as i32 - 1) as usize
-    }
-
-    #[inline]
-    fn of(&self, scale: i32, exponent: i32, symbol: u8) -> f32 {
-        let bits = self.bits.get(Self::place(self.low, scale, exponent));
-        bits.and_then(|bits| bits.get(usize::from(symbol))).copied().unwrap_or(0.0)
+    #[inline(always)]
+    fn place(low: i32, scale: i32, exponent: u8) -> usize {
+        (scale - 2 * i32::from(exponent) - low).clamp(0, SIZES as i32 - 1) as usize
     }
 
     /// From the symbols of all blocks under the scales they have now.
     #[inline(always)]
-    fn new(elements: &Elements, classes: &[BlockClass], low: i32) -> Self {
-        let mut counts = vec![[0f32; SYMBOLS_MAX]; SIZES];
-        for (block, class) in elements.blocks().zip(classes) {
+    fn fill(&mut self, elements: &Elements<'_>, classes: &[BlockClass], low: i32) {
+        self.low = low;
+        self.bits.resize(SYMBOLS_MAX, [0.0; ROW]);
+        self.counts.clear();
+        self.counts.resize(SYMBOLS_MAX, [0; SIZES]);
+        for ((exponents, symbols), class) in elements.coded().zip(classes) {
             let BlockClass::Scale(scale) = class else { continue };
-            for (exponent, symbol) in block.coded() {
-                let place = Self::place(low, *scale, i32::from(exponent));
-                if let Some(count) =
-                    counts.get_mut(place).and_then(|c| c.get_mut(usize::from(symbol)))
-                {
-                    *count += 1.0;
+            for (exponent, symbol) in exponents.iter().zip(symbols) {
+                let place = Self::place(low, *scale, *exponent);
+                let counts = self.counts.get_mut(usize::from(*symbol));
+                if let Some(count) = counts.and_then(|counts| counts.get_mut(place)) {
+                    *count += 1;
                 }
             }
         }
-        for counts in &mut counts {
-            let total = counts.iter().sum::<f32>() + 0.5;
-            let never = (total / 0.05).log2();
-            for count in counts.iter_mut() {
-                *count = if *count == 0.0 { never } else { (total / *count).log2() };
-            }
+        let mut totals = [0u32; SIZES];
+        for counts in &self.counts {
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         }
-        Costs { low, bits: counts }
+        let totals = totals.map(|total| log2(total as f32 + 0.5));
+        let never = -(0.05f32).log2();
+        for (bits, counts) in self.bits.iter_mut().zip(&self.counts) {
+            // What does not occur is not asked for.
+            if counts.iter().fold(0, |any, count| any | count) == 0 {
+                continue;
+            }
+            let mut inner = [0f32; SIZES];
+            for (bits, (count, total)) in inner.iter_mut().zip(counts.iter().zip(&totals)) {
+                let own = if *count == 0 { -never } else { log2(*count as f32) };
+                *bits = total - own;
+            }
+            let [first, .., last] = inner;
+            let (before, rest) = bits.split_at_mut(WINDOW);
+            let (inside, behind) = rest.split_at_mut(SIZES);
+            before.fill(first);
+            inside.copy_from_slice(&inner);
+            behind.fill(last);
+        }
     }
-}
 
-/// A block's symbols, ready to be priced under several scales: unchanged elements counted by
-/// exponent, the others one by one.
-struct Priced {
-    unchanged: [u32; 256],
-    exponents: Vec<u8>,
-    moved: Vec<(u8, u8)>,
-}
-
-impl Priced {
+    /// What a block costs under each of the scales from `first` on.
     #[inline(always)]
-    fn fill(&mut self, symbols: impl Iterator<Item = (u8, u8)>) {
-        for exponent in self.exponents.drain(..) {
-            if let Some(count) = self.unchanged.get_mut(usize::from(exponent)) {
-                *count = 0;
-            }
+    fn price(
+        &self,
+        exponents: &[u8; BLOCK_LEN],
+        symbols: &[u8; BLOCK_LEN],
+        first: i32,
+    ) -> [f32; WINDOW] {
+        let mut places = [0u32; BLOCK_LEN];
+        let from = first - self.low + WINDOW as i32;
+        for (place, (exponent, symbol)) in places.iter_mut().zip(exponents.iter().zip(symbols)) {
+            let size = (from - 2 * i32::from(*exponent)).clamp(0, (ROW - WINDOW) as i32);
+            *place = u32::from(*symbol) * ROW as u32 + size as u32;
         }
-        self.moved.clear();
-        for (exponent, symbol) in symbols {
-            if symbol != 0 {
-                self.moved.push((exponent, symbol));
-            } else if let Some(count) = self.unchanged.get_mut(usize::from(exponent)) {
-                if *count == 0 {
-                    self.exponents.push(exponent);
+        let bits = self.bits.as_flattened();
+        let mut sums = [[0f32; WINDOW]; 2];
+        for places in places.as_chunks::<2>().0 {
+            for (sums, place) in sums.iter_mut().zip(places) {
+                let place = *place as usize;
+                if let Some(row) = bits.get(place..place + WINDOW) {
+                    sums.iter_mut().zip(row).for_each(|(sum, bits)| *sum += bits);
                 }
-                *count += 1;
             }
         }
-    }
-
-    #[inline(always)]
-    fn bits(&self, costs: &Costs, scale: i32) -> f32 {
-        let unchanged = self.exponents.iter().map(|exponent| {
-            let count = self.unchanged.get(usize::from(*exponent)).copied().unwrap_or(0);
-            count as f32 * costs.of(scale, i32::from(*exponent), 0)
-        });
-        let moved = self
-            .moved
-            .iter()
-            .map(|(exponent, symbol)| costs.of(scale, i32::from(*exponent), *symbol));
-        unchanged.sum::<f32>() + moved.sum::<f32>()
+        let [mut sum, other] = sums;
+        sum.iter_mut().zip(other).for_each(|(sum, other)| *sum += other);
+        sum
     }
 }
 
-/// Gives blocks with a scale a better one. `low` is the least predicted size that matters.
+/// Gives blocks with a scale a better one, unless too few have few moved elements: says whether.
+/// `low` is the least predicted size that matters.
 #[inline(always)]
-pub(super) fn refine(elements: &Elements, classes: &mut [BlockClass], low: i32) {
-    let costs = Costs::new(elements, classes, low - 8);
+pub(super) fn refine(
+    elements: &Elements<'_>,
+    classes: &mut [BlockClass],
+    low: i32,
+    costs: &mut Costs,
+) -> bool {
+    let is_scale = |class: &BlockClass| matches!(class, BlockClass::Scale(_));
+    let scaled = classes.iter().filter(|class| is_scale(class)).count();
+    let pairs = classes.iter().zip(elements.blocks());
+    let few = pairs.filter(|(class, block)| is_scale(class) && block.moved <= MOVED_MAX).count();
+    if few * FEW < scaled || few == 0 {
+        return false;
+    }
+    costs.fill(elements, classes, low - 8);
     let mut before: Option<i32> = None;
-    let mut priced = Priced { unchanged: [0; 256], exponents: Vec::new(), moved: Vec::new() };
-    for (block, class) in elements.blocks().zip(classes.iter_mut()) {
+    let blocks = elements.coded().zip(elements.blocks());
+    for (((exponents, symbols), block), class) in blocks.zip(classes.iter_mut()) {
         let BlockClass::Scale(guess) = class else { continue };
         let last = before.unwrap_or(*guess);
-        if block.moved() > MOVED_MAX {
+        if block.moved > MOVED_MAX {
             *guess = (*guess).clamp(last - SCALE_JUMP_MAX, last + SCALE_JUMP_MAX);
             before = Some(*guess);
             continue;
         }
-        priced.fill(block.coded());
         let near = (*guess - REACH..=*guess + REACH).chain(last - 1..=last + 1);
         let mut best = (f32::INFINITY, last);
+        let mut first = (*guess - REACH).min(last - 1);
+        if last + 1 - first >= WINDOW as i32 || *guess + REACH - first >= WINDOW as i32 {
+            first = *guess - REACH;
+        }
+        let mut prices = costs.price(exponents, symbols, first);
         for scale in near.map(|scale| scale.clamp(last - SCALE_JUMP_MAX, last + SCALE_JUMP_MAX)) {
+            if !(first..first + WINDOW as i32).contains(&scale) {
+                first = scale;
+                prices = costs.price(exponents, symbols, first);
+            }
+            let price = prices.get((scale - first) as usize).copied().unwrap_or(f32::INFINITY);
             let jump = (scale - last).unsigned_abs() as f32;
             let change =
                 if jump == 0.0 { 1.0 } else { CHANGE_BITS + HALF_OCTAVE_BITS * jump.min(10.0) };
-            let bits = change + priced.bits(&costs, scale);
-            if bits < best.0 {
-                best = (bits, scale);
+            if change + price < best.0 {
+                best = (change + price, scale);
             }
         }
         *guess = best.1;
         before = Some(best.1);
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log2;
+
+    #[test]
+    fn logarithms_have_three_digits() {
+        for x in (1..1 << 20).map(|x| x as f32 / 2.0) {
+            assert!((log2(x) - x.log2()).abs() < 1e-3, "{x}");
+        }
     }
 }

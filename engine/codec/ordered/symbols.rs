@@ -4,31 +4,30 @@
 //! sign, the length in bits and the two bits below the highest; the others follow as they are.
 
 /// Magnitudes below this are symbols of their own.
-const EXACT: u64 = 8;
+const EXACT: u32 = 8;
 /// The first symbol that leaves bits open.
-pub(super) const FIRST_CLASS: u32 = 2 * EXACT as u32 - 1;
+pub(super) const FIRST_CLASS: u32 = 2 * EXACT - 1;
 
 /// The largest magnitude of a step that a symbol can tell.
 pub(super) const STEP_MAX: u64 = u32::MAX as u64;
 
-/// The symbol of a step within [`STEP_MAX`].
+/// The symbol of a step of this magnitude; `negative` is 1 or 0.
 #[inline(always)]
-pub(super) fn symbol_of(step: i64) -> u8 {
-    debug_assert!(step.unsigned_abs() <= STEP_MAX, "a step of {step}");
-    let magnitude = step.unsigned_abs() as u32;
-    let negative = (step >> 63) as u32 & 1;
+pub(super) fn symbol_of(magnitude: u32, negative: u32) -> u8 {
     let exact = magnitude.wrapping_mul(2).wrapping_add(negative).saturating_sub(1);
-    let len = (magnitude | EXACT as u32).ilog2();
+    let len = (magnitude | EXACT).ilog2();
     let class = (len - 3) * 4 + (magnitude >> (len - 2) & 3);
-    let symbol = if magnitude < EXACT as u32 { exact } else { FIRST_CLASS + 2 * class + negative };
+    let symbol = if magnitude < EXACT { exact } else { FIRST_CLASS + 2 * class + negative };
     symbol as u8
 }
 
-/// The bits that the symbol of a step leaves open, and how many they are.
+/// The bits that the symbol of a step of this magnitude leaves open, and how many they are. The
+/// symbol of what became zero is not such a symbol.
 #[inline(always)]
-pub(super) fn open_bits(step: i64, symbol: u8) -> (u32, u32) {
-    let open = MEANINGS.get(usize::from(symbol)).map_or(0, |meaning| meaning.open);
-    (step.unsigned_abs() as u32 & ((1 << open) - 1), open)
+pub(super) fn open_bits(magnitude: u32) -> (u32, u32) {
+    let open = (magnitude | EXACT).ilog2() - 2;
+    let open = if magnitude < EXACT { 0 } else { open };
+    (magnitude & ((1 << open) - 1), open)
 }
 
 /// What each symbol stands for.
@@ -82,8 +81,8 @@ mod tests {
         fn steps_come_back(magnitude in 0i64..1 << 32, bits in 0u32..32, negative: bool) {
             let magnitude = magnitude >> bits;
             let step = if negative { -magnitude } else { magnitude };
-            let symbol = symbol_of(step);
-            let (rest, open) = open_bits(step, symbol);
+            let symbol = symbol_of(magnitude as u32, u32::from(step < 0));
+            let (rest, open) = open_bits(magnitude as u32);
             let meaning = MEANINGS[usize::from(symbol)];
             prop_assert_eq!(meaning.open, open);
             let magnitude = i64::from(meaning.magnitude + rest);

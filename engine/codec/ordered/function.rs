@@ -1,0 +1,142 @@
+//! The function that a child may be of its parent: a table of steps by the highest mantissa bits.
+
+use super::BLOCK_LEN;
+use super::elements::{Elements, Pairs};
+use super::symbols::STEP_MAX;
+
+/// A step this near to the function's counts as following it.
+const NEAR: u64 = 2;
+/// Mantissa bits that select an entry of the function table.
+const FUNCTION_BITS: u32 = 10;
+/// Fewer elements are too few to see a function in.
+const FUNCTION_FROM: usize = 1 << 13;
+/// One block of so many is asked whether there is a function.
+const FUNCTION_SAMPLE: usize = 4;
+/// So many blocks that follow a function are enough to tell it.
+const VOTERS: usize = 768;
+
+/// The table of steps by the highest mantissa bits of the parent.
+pub(super) struct Function {
+    shift: u32,
+    pub(super) steps: Vec<i32>,
+}
+
+impl Function {
+    /// The function that the blocks of a chunk follow, if it pays, and which do.
+    #[inline(always)]
+    pub(super) fn find(elements: &Elements<'_>) -> Option<(Function, Vec<bool>)> {
+        if elements.count() < FUNCTION_FROM || elements.layout.mantissa_bits <= FUNCTION_BITS {
+            return None;
+        }
+        let mut pairs = Pairs::new();
+        let blocks = elements.blocks().len();
+        // A part of the blocks shows whether there is a function, those that follow it say which.
+        let sample = || (0..blocks).step_by(FUNCTION_SAMPLE);
+        let seen = Function::majority(elements, sample(), &mut pairs);
+        let mut following = 0;
+        for at in sample() {
+            following += usize::from(seen.fits(elements, at, &mut pairs));
+        }
+        if !seen.pays(2 * FUNCTION_SAMPLE * following) {
+            return None;
+        }
+        let mut follows = vec![false; blocks];
+        for (at, follows) in follows.iter_mut().enumerate() {
+            *follows = seen.fits(elements, at, &mut pairs);
+        }
+        let following = follows.iter().filter(|follows| **follows).count();
+        let inside = follows.iter().enumerate().filter(|(_, follows)| **follows).map(|(at, _)| at);
+        let voters = inside.step_by((following / VOTERS).max(1));
+        let known = Function::majority(elements, voters, &mut pairs);
+        known.pays(following).then_some((known, follows))
+    }
+
+    /// Whether a table pays for so many blocks. A change of it costs about 20 bits, a block saves
+    /// about 8 bits an element.
+    fn pays(&self, following: usize) -> bool {
+        let changes = self.steps.windows(2).filter(|pair| pair.first() != pair.last()).count();
+        following * BLOCK_LEN * 8 >= changes * 20 + 1000
+    }
+
+    /// The place of a parent's step.
+    #[inline(always)]
+    fn place(&self, parent: u32) -> usize {
+        (parent >> self.shift) as usize & (self.steps.len() - 1)
+    }
+
+    /// The step of a parent.
+    #[inline(always)]
+    pub(super) fn step(&self, parent: u32) -> i64 {
+        i64::from(self.steps.get(self.place(parent)).copied().unwrap_or(0))
+    }
+
+    /// For every place, the step that most of the elements there take, if most take one.
+    #[inline(always)]
+    fn majority(
+        elements: &Elements<'_>,
+        voters: impl Iterator<Item = usize>,
+        pairs: &mut Pairs,
+    ) -> Function {
+        let shift = elements.layout.mantissa_bits - FUNCTION_BITS;
+        let mut function = Function { shift, steps: vec![0; 1 << FUNCTION_BITS] };
+        let mut votes = vec![0i32; 1 << FUNCTION_BITS];
+        for at in voters {
+            elements.pairs(at, pairs);
+            for (parent, step) in pairs.steps() {
+                let place = function.place(parent);
+                let Ok(step) = i32::try_from(step) else { continue };
+                let (Some(vote), Some(known)) =
+                    (votes.get_mut(place), function.steps.get_mut(place))
+                else {
+                    continue;
+                };
+                // The choice is anyone's guess: no branch.
+                let same = *known == step;
+                let taken = !same && *vote == 0;
+                *known = if taken { step } else { *known };
+                *vote += if same || taken { 1 } else { -1 };
+            }
+        }
+        // Where nobody voted, nothing is said: equal to the one before costs least.
+        let mut before = 0;
+        for (step, vote) in function.steps.iter_mut().zip(votes) {
+            if vote == 0 {
+                *step = before;
+            }
+            before = *step;
+        }
+        function
+    }
+
+    /// Whether most of a block follows the table, and next to nothing in it became zero: which
+    /// elements do is better told by their size.
+    #[inline(always)]
+    fn fits(&self, elements: &Elements<'_>, at: usize, pairs: &mut Pairs) -> bool {
+        elements.pairs(at, pairs);
+        let near = |(parent, step): (u32, i64)| {
+            u32::from((step - self.step(parent)).unsigned_abs() <= NEAR)
+        };
+        let count: u32 = pairs.steps().map(near).sum();
+        let zeroed = elements.blocks().get(at).map_or(0, |block| block.zeroed);
+        2 * count as usize > pairs.len && 16 * zeroed < pairs.len
+    }
+
+    /// Whether symbols can tell how far each element of a block is from the table.
+    #[inline(always)]
+    pub(super) fn reaches(&self, elements: &Elements<'_>, at: usize, pairs: &mut Pairs) -> bool {
+        elements.pairs(at, pairs);
+        let far = |(parent, step): (u32, i64)| (step - self.step(parent)).unsigned_abs() > STEP_MAX;
+        !pairs.steps().fold(false, |any, pair| any | far(pair))
+    }
+
+    /// Takes the steps of the function off those of `pairs`.
+    #[inline(always)]
+    pub(super) fn take_off(&self, pairs: &mut Pairs) {
+        let steps = pairs.magnitudes.iter_mut().zip(&mut pairs.negatives);
+        for ((magnitude, negative), parent) in steps.zip(&pairs.parents).take(pairs.len) {
+            let step = i64::from(*magnitude);
+            let rest = if *negative == 0 { step } else { -step } - self.step(*parent);
+            (*magnitude, *negative) = (rest.unsigned_abs() as u32, u32::from(rest < 0));
+        }
+    }
+}
