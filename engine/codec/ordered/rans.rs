@@ -10,18 +10,18 @@
 use super::bits::{BitReader, BitWriter};
 
 /// Frequencies sum to 2^`PRECISION_BITS`.
-pub(super) const PRECISION_BITS: u32 = 12;
+pub(in crate::codec) const PRECISION_BITS: u32 = 12;
 const TOTAL: u32 = 1 << PRECISION_BITS;
 /// A state is never below this between symbols, and below this times 2^16: 31 bits, so that the
 /// encoder can divide by multiplying.
 pub(super) const STATE_MIN: u32 = 1 << 15;
 /// The most symbols an alphabet has.
-pub(super) const SYMBOLS_MAX: usize = 256;
+pub(in crate::codec) const SYMBOLS_MAX: usize = 256;
 /// The most contexts a stream has.
-pub(super) const CONTEXTS_MAX: usize = 32;
+pub(in crate::codec) const CONTEXTS_MAX: usize = 32;
 
 /// How often each symbol of one context occurs.
-pub(super) type Histogram = [u32; SYMBOLS_MAX];
+pub(in crate::codec) type Histogram = [u32; SYMBOLS_MAX];
 
 /// Scales counts to frequencies that sum to [`TOTAL`]; what occurs keeps at least 1. All zeros
 /// stay zeros.
@@ -122,13 +122,13 @@ impl EncodeStep {
 
 /// Encodes symbols with their contexts.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(in crate::codec) struct Encoder {
     steps: Vec<[EncodeStep; SYMBOLS_MAX]>,
 }
 
 impl Encoder {
     /// An encoder for contexts of these frequencies.
-    pub(super) fn new(contexts: &[Histogram]) -> Self {
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
         let steps = contexts.iter().map(|freqs| {
             let mut start = 0;
             let mut steps = [EncodeStep::default(); SYMBOLS_MAX];
@@ -144,7 +144,11 @@ impl Encoder {
     /// The stream of `symbols`, each with its place in `contexts`; every symbol has a frequency there. First
     /// the states, 4 bytes each, then the words, 2 bytes each.
     #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(super) fn encode<const LANES: usize>(&self, contexts: &[u8], symbols: &[u8]) -> Vec<u8> {
+    pub(in crate::codec) fn encode<const LANES: usize>(
+        &self,
+        contexts: &[u8],
+        symbols: &[u8],
+    ) -> Vec<u8> {
         let mut states = [STATE_MIN; LANES];
         let mut words: Vec<u16> = Vec::with_capacity(symbols.len() / 2 + 16);
         for (at, (context, symbol)) in contexts.iter().zip(symbols).enumerate().rev() {
@@ -169,7 +173,7 @@ impl Encoder {
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
 /// slot's place among the symbol's (12 bits).
 #[derive(Debug)]
-pub(super) struct DecodeTable {
+pub(in crate::codec) struct DecodeTable {
     entries: Vec<u32>,
     /// The largest context.
     context_max: u8,
@@ -178,7 +182,7 @@ pub(super) struct DecodeTable {
 impl DecodeTable {
     /// A table for contexts of these frequencies. A context that is not there decodes as the last
     /// one, one without symbols as symbol 0.
-    pub(super) fn new(contexts: &[Histogram]) -> Self {
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
         let count = contexts.len().clamp(1, CONTEXTS_MAX);
         let mut entries: Vec<u32> = Vec::with_capacity(count << PRECISION_BITS);
         for freqs in contexts.iter().take(count) {
@@ -196,7 +200,7 @@ impl DecodeTable {
 
 /// Decodes symbols.
 #[derive(Debug)]
-pub(super) struct Decoder<'a, const LANES: usize> {
+pub(in crate::codec) struct Decoder<'a, const LANES: usize> {
     states: [u32; LANES],
     words: &'a [u8],
     /// Whether wide registers may be used.
@@ -205,7 +209,7 @@ pub(super) struct Decoder<'a, const LANES: usize> {
 
 impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// A decoder of a stream.
-    pub(super) fn new(stream: &'a [u8]) -> Result<Self, String> {
+    pub(in crate::codec) fn new(stream: &'a [u8]) -> Result<Self, String> {
         let (head, words) = stream
             .split_at_checked(4 * LANES)
             .ok_or_else(|| format!("{} bytes, shorter than the states", stream.len()))?;
@@ -231,7 +235,12 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
     /// table's are held down to its last.
     #[inline]
-    pub(super) fn decode(&mut self, table: &DecodeTable, contexts: &mut [u8], symbols: &mut [u8]) {
+    pub(in crate::codec) fn decode(
+        &mut self,
+        table: &DecodeTable,
+        contexts: &mut [u8],
+        symbols: &mut [u8],
+    ) {
         contexts.iter_mut().for_each(|context| *context = (*context).min(table.context_max));
         let done = self.decode_wide(table, contexts, symbols);
         let contexts = contexts.get(done..).unwrap_or_default();
@@ -291,7 +300,7 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
     }
 
     /// Whether the stream ended where it must: all words read, all states as they began.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::codec) fn is_finished(&self) -> bool {
         self.words.is_empty() && self.states.iter().all(|state| *state == STATE_MIN)
     }
 }
