@@ -15,6 +15,7 @@ mod alone;
 mod coded;
 pub mod formula;
 mod lane;
+pub mod low_rank;
 mod lz4;
 mod ordered;
 mod planes;
