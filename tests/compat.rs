@@ -101,6 +101,7 @@ fn make_golden() {
     let store = Store::create(&path).unwrap();
     let base = weights(6000, 1);
     let step = weights(6000, 2);
+    let strange = weights(6000, 0x9e37_79b9_7f4a_7c15);
     let tuned: Vec<f32> = base.iter().zip(&step).map(|(base, step)| base + step * 1e-3).collect();
     let again: Vec<f32> = tuned.iter().zip(&step).map(|(base, step)| base + step * 1e-4).collect();
     let pruned: Vec<f32> =
@@ -109,21 +110,27 @@ fn make_golden() {
         values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
     };
     type Golden<'a> = (&'a str, &'a [(&'a str, How)], &'a [f32]);
-    let models: [Golden<'_>; 5] = [
+    let models: [Golden<'_>; 6] = [
         ("family/base", &[], &base),
         ("family/tuned", &[("family/base", How::FineTune)], &tuned),
         ("family/tuned", &[("family/base", How::FineTune)], &again),
         ("family/pruned", &[("family/tuned@1", How::Prune)], &pruned),
+        // What its parent says nothing of.
+        ("family/strange", &[("family/base", How::Other)], &strange),
         ("gone", &[("family/base", How::Other)], &step),
     ];
     for (name, parents, values) in models {
         let shape = |dims: &[u64]| Shape::new(dims).unwrap();
         let (bytes, halves) = (mgit::bytemuck::cast_slice(values), half(values));
+        let doubles: Vec<u8> = values.iter().flat_map(|v| f64::from(*v).to_le_bytes()).collect();
+        let quantised: Vec<u8> = values.iter().map(|v| (v * 1500.0) as i8 as u8).collect();
         let mut model = NewModel::new(name)
             .kind("toy")
             .metadata("note", "golden")
             .tensor(NewTensor::from_bytes("w", Dtype::F32, shape(&[60, 100]), bytes))
             .tensor(NewTensor::from_bytes("h", Dtype::Bf16, shape(&[6000]), &halves))
+            .tensor(NewTensor::from_bytes("d", Dtype::F64, shape(&[6000]), &doubles))
+            .tensor(NewTensor::from_bytes("q", Dtype::I8, shape(&[6000]), &quantised))
             .tensor(NewTensor::from_bytes("ids", Dtype::I64, shape(&[3]), &bytes[..24]))
             .tensor(NewTensor::from_bytes("none", Dtype::F16, shape(&[0, 4]), &[]))
             .tensor(NewTensor::from_bytes(

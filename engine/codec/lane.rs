@@ -1,3 +1,4 @@
+use super::coded::number::Number;
 use super::ordered::FloatLayout;
 use crate::tensor::Dtype;
 
@@ -6,11 +7,12 @@ use crate::tensor::Dtype;
 pub struct Lane {
     width: usize,
     float: Option<FloatLayout>,
+    number: Number,
 }
 
 impl Lane {
     /// Opaque bytes.
-    pub const BYTES: Lane = Lane { width: 1, float: None };
+    pub const BYTES: Lane = Lane { width: 1, float: None, number: Number::BYTE };
 
     /// The numbers of a tensor of this type.
     pub fn of(dtype: &Dtype) -> Self {
@@ -20,7 +22,7 @@ impl Lane {
             Dtype::F32 | Dtype::C64 => Some(FloatLayout::F32),
             _ => None,
         };
-        Lane { width: dtype.lane_bytes(), float }
+        Lane { width: dtype.lane_bytes(), float, number: Number::of(dtype) }
     }
 
     /// Bytes a number: 1, 2, 4 or 8.
@@ -31,5 +33,10 @@ impl Lane {
     /// How its bits are laid out, when it is a float whose steps can be counted.
     pub(super) fn float(self) -> Option<FloatLayout> {
         self.float
+    }
+
+    /// How its bits are laid out, whatever its type.
+    pub(super) fn number(self) -> Number {
+        self.number
     }
 }

@@ -11,12 +11,16 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod alone;
+mod coded;
 pub mod formula;
 mod lane;
+pub mod low_rank;
 mod lz4;
 mod ordered;
 mod planes;
 mod profile;
+mod stepped;
 mod xor_lz4;
 
 #[cfg(test)]
@@ -43,16 +47,22 @@ pub enum Encoding {
     XorPlanesLz4 = 3,
     /// Steps between floats, under contexts of their predicted size.
     Ordered = 4,
+    /// Without a base: exponents and highest mantissa bits entropy coded, the rest as it is.
+    Alone = 6,
+    /// Steps between numbers of other types than [`Ordered`](Encoding::Ordered) is for.
+    Stepped = 7,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 5] = [
+    pub const ALL: [Encoding; 7] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
         Encoding::XorPlanesLz4,
         Encoding::Ordered,
+        Encoding::Alone,
+        Encoding::Stepped,
     ];
 
     /// The code in the file.
@@ -67,7 +77,10 @@ impl Encoding {
 
     /// Whether decoding starts from the base's bytes.
     pub fn needs_base(self) -> bool {
-        matches!(self, Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered)
+        matches!(
+            self,
+            Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered | Encoding::Stepped
+        )
     }
 
     /// The name, for people.
@@ -78,6 +91,8 @@ impl Encoding {
             Encoding::Lz4 => "lz4",
             Encoding::XorPlanesLz4 => "xor-lz4",
             Encoding::Ordered => "ordered",
+            Encoding::Alone => "alone",
+            Encoding::Stepped => "stepped",
         }
     }
 }
@@ -108,11 +123,13 @@ thread_local! {
     /// What a thread decodes again; its memory is kept from chunk to chunk.
     static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
+/// A delta that takes more of the chunk than this part is tried without the base too.
+const ALONE_PARTS: (usize, usize) = (3, 4);
 
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
-/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] has
-/// been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
+/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`],
+/// [`Encoding::Alone`] or [`Encoding::Stepped`] has been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
 /// chunk.
 pub fn encode_delta(
     _profile: Profile,
@@ -143,6 +160,12 @@ pub fn encode_delta(
                 (best, best_len) = (Encoding::Ordered, out.len() - start);
             }
         }
+        if float.is_none()
+            && let Some(stored) = try_stepped(lane, chunk, base, best_len)
+        {
+            out.extend_from_slice(&stored);
+            (best, best_len) = (Encoding::Stepped, stored.len());
+        }
         if float.is_none() || best == Encoding::Raw || chunk.len() < SHORT_CHUNK_BYTES {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
@@ -157,15 +180,68 @@ pub fn encode_delta(
         out.truncate(start);
         out.extend_from_slice(chunk);
     }
+    // Of a base that says little, less is lost without it.
+    if best_len > chunk.len() / ALONE_PARTS.1 * ALONE_PARTS.0
+        && let Some(stored) = try_alone(lane, chunk, best_len)
+    {
+        out.truncate(start);
+        out.extend_from_slice(&stored);
+        (best, best_len) = (Encoding::Alone, stored.len());
+    }
     debug_assert_eq!(out.len() - start, best_len);
     best
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
-/// Only [`Profile::Dense`] allows another than [`Encoding::Raw`].
-pub fn encode_alone(_profile: Profile, _lane: Lane, chunk: &[u8], out: &mut Vec<u8>) -> Encoding {
+/// Only [`Profile::Dense`] allows another than [`Encoding::Raw`]. What is coded as
+/// [`Encoding::Alone`] has been decoded and compared.
+pub fn encode_alone(profile: Profile, lane: Lane, chunk: &[u8], out: &mut Vec<u8>) -> Encoding {
+    if profile == Profile::Dense {
+        let mut best = Vec::new();
+        let mut encoding = encode_plain(chunk, &mut best);
+        if let Some(stored) = try_alone(lane, chunk, best.len()) {
+            (encoding, best) = (Encoding::Alone, stored);
+        }
+        out.extend_from_slice(&best);
+        return encoding;
+    }
     out.extend_from_slice(chunk);
     Encoding::Raw
+}
+
+/// The chunk as [`Encoding::Stepped`], if that takes less than `limit` bytes and comes back.
+fn try_stepped(lane: Lane, chunk: &[u8], base: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let number = lane.number();
+    if !stepped::fits(number, chunk.len()) {
+        return None;
+    }
+    let mut stored = Vec::new();
+    stepped::encode(number, chunk, base, &mut stored);
+    if stored.len() >= limit {
+        return None;
+    }
+    let mut decoded = base.to_vec();
+    let right = stepped::decode(number, &stored, &mut decoded).is_ok() && decoded == chunk;
+    debug_assert!(right, "a chunk does not come back");
+    right.then_some(stored)
+}
+
+/// The chunk as [`Encoding::Alone`], if that takes less than `limit` bytes and comes back.
+fn try_alone(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let number = lane.number();
+    if !alone::fits(number, chunk.len()) {
+        return None;
+    }
+    let mut stored = Vec::new();
+    alone::encode(number, chunk, &mut stored);
+    if stored.len() >= limit {
+        return None;
+    }
+    let mut decoded = vec![0; chunk.len()];
+    // What is too short for its chunk does not decode: LZ4 is for such.
+    let outcome = alone::decode(number, &stored, &mut decoded);
+    debug_assert!(outcome.is_err() || decoded == chunk, "a chunk does not come back");
+    (outcome.is_ok() && decoded == chunk).then_some(stored)
 }
 
 /// Encodes `chunk` as one LZ4 block where that is shorter, raw otherwise, and appends it to `out`.
@@ -208,6 +284,8 @@ pub fn decode(
             Some(layout) => ordered::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
+        Encoding::Alone => alone::decode(lane.number(), stored, out),
+        Encoding::Stepped => stepped::decode(lane.number(), stored, out),
     };
     result.map_err(|reason| CodecError { encoding, reason })
 }

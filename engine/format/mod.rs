@@ -41,6 +41,12 @@ pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 /// Reader's feature flag: some chunk has the encoding `ordered`.
 pub const FEATURE_ORDERED: u64 = 1 << 0;
 
+/// Reader's feature flag: some chunk has the encoding `alone`.
+pub const FEATURE_ALONE: u64 = 1 << 2;
+
+/// Reader's feature flag: some chunk has the encoding `stepped`.
+pub const FEATURE_STEPPED: u64 = 1 << 3;
+
 /// Reader's feature flag: some record has a formula.
 pub const FEATURE_FORMULA: u64 = 1 << 4;
 
@@ -48,7 +54,8 @@ pub const FEATURE_FORMULA: u64 = 1 << 4;
 pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
 
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
+pub const READER_FLAGS_KNOWN: u64 =
+    FEATURE_ORDERED | FEATURE_ALONE | FEATURE_STEPPED | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = 0;

@@ -10,8 +10,8 @@ use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::container::RecordPlace;
 use crate::format::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_FORMULA, FEATURE_ORDERED,
-    RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
+    FEATURE_ORDERED, FEATURE_STEPPED, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
 use crate::tensor::{ContentId, Dtype};
 
@@ -20,6 +20,8 @@ fn feature_of(encoding: Encoding) -> u64 {
     match encoding {
         Encoding::Raw | Encoding::Unchanged | Encoding::Lz4 | Encoding::XorPlanesLz4 => 0,
         Encoding::Ordered => FEATURE_ORDERED,
+        Encoding::Alone => FEATURE_ALONE,
+        Encoding::Stepped => FEATURE_STEPPED,
     }
 }
 

@@ -1,11 +1,22 @@
 //! Chunks.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta, encode_plain};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_alone, encode_delta, encode_plain};
 
 /// A lane of every kind.
 pub fn lane(choice: u8) -> Lane {
-    let kinds = [Dtype::U8, Dtype::F16, Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::I32];
+    let kinds = [
+        Dtype::U8,
+        Dtype::F16,
+        Dtype::F32,
+        Dtype::F64,
+        Dtype::Bf16,
+        Dtype::I32,
+        Dtype::F8E4M3,
+        Dtype::I8,
+        Dtype::I16,
+        Dtype::I64,
+    ];
     Lane::of(&kinds[usize::from(choice) % kinds.len()])
 }
 
@@ -47,6 +58,13 @@ pub fn codec_roundtrip(data: &[u8]) {
     assert!(stored.len() <= chunk.len());
     let mut decoded = base.to_vec();
     decode(encoding, lane, stored, &mut decoded).expect("what was encoded");
+    assert_eq!(decoded, chunk);
+
+    let mut stored = Vec::new();
+    let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
+    assert!(stored.len() <= chunk.len() && !encoding.needs_base());
+    let mut decoded = vec![0xaa; chunk.len()];
+    decode(encoding, lane, &stored, &mut decoded).expect("what was encoded");
     assert_eq!(decoded, chunk);
 
     let mut stored = Vec::new();

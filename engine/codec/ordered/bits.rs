@@ -2,7 +2,7 @@
 
 /// Appends bits to a vector of bytes.
 #[derive(Debug, Default)]
-pub(super) struct BitWriter {
+pub(in crate::codec) struct BitWriter {
     bytes: Vec<u8>,
     /// Bits not yet in `bytes`, from the lowest up.
     pending: u64,
@@ -12,7 +12,7 @@ pub(super) struct BitWriter {
 impl BitWriter {
     /// Appends the lowest `count` bits of `value`, at most 32; the others are zero.
     #[inline]
-    pub(super) fn put(&mut self, value: u32, count: u32) {
+    pub(in crate::codec) fn put(&mut self, value: u32, count: u32) {
         self.pending |= u64::from(value) << self.count;
         self.count += count;
         if self.count >= 32 {
@@ -53,7 +53,7 @@ impl BitWriter {
     }
 
     /// Appends `value`, from 1, as Elias gamma code: its length in zeros, a one, its lower bits.
-    pub(super) fn put_gamma(&mut self, value: u32) {
+    pub(in crate::codec) fn put_gamma(&mut self, value: u32) {
         let len = value.max(1).ilog2();
         self.put(0, len);
         self.put(1, 1);
@@ -61,7 +61,7 @@ impl BitWriter {
     }
 
     /// The bytes; the last one is filled with zeros.
-    pub(super) fn finish(mut self) -> Vec<u8> {
+    pub(in crate::codec) fn finish(mut self) -> Vec<u8> {
         while self.count > 0 {
             self.bytes.push(self.pending as u8);
             self.pending >>= 8;
@@ -73,20 +73,20 @@ impl BitWriter {
 
 /// Reads what [`BitWriter`] wrote. Past the end it reads zeros, and says so when asked.
 #[derive(Debug)]
-pub(super) struct BitReader<'a> {
+pub(in crate::codec) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Bits read so far.
     at: usize,
 }
 
 impl<'a> BitReader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::codec) fn new(bytes: &'a [u8]) -> Self {
         BitReader { bytes, at: 0 }
     }
 
     /// The next `count` bits, at most 32.
     #[inline]
-    pub(super) fn take(&mut self, count: u32) -> u32 {
+    pub(in crate::codec) fn take(&mut self, count: u32) -> u32 {
         let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>()) {
             Some(word) => u64::from_le_bytes(*word),
             None => self.word_at_end(),
@@ -107,7 +107,7 @@ impl<'a> BitReader<'a> {
     /// The bytes from the next bit's on, as many as `N`, and the bit's place in the first; `None`
     /// near the end. For reading many bits without asking for each where the end is.
     #[inline]
-    pub(super) fn window<const N: usize>(&self) -> Option<(&'a [u8; N], usize)> {
+    pub(in crate::codec) fn window<const N: usize>(&self) -> Option<(&'a [u8; N], usize)> {
         let rest = self.bytes.get(self.at / 8..)?;
         Some((rest.first_chunk()?, self.at % 8))
     }
@@ -123,12 +123,12 @@ impl<'a> BitReader<'a> {
 
     /// Passes over bits that were read through a [`window`](Self::window).
     #[inline]
-    pub(super) fn skip(&mut self, count: usize) {
+    pub(in crate::codec) fn skip(&mut self, count: usize) {
         self.at += count;
     }
 
     /// The next Elias gamma code; `None` when it is longer than 32 bits.
-    pub(super) fn take_gamma(&mut self) -> Option<u32> {
+    pub(in crate::codec) fn take_gamma(&mut self) -> Option<u32> {
         let mut len = 0;
         while self.take(1) == 0 {
             len += 1;
@@ -140,7 +140,7 @@ impl<'a> BitReader<'a> {
     }
 
     /// Whether no more was read than there is, and nothing but filling is left.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::codec) fn is_finished(&self) -> bool {
         let filling = match self.bytes.last() {
             Some(last) if !self.at.is_multiple_of(8) => last >> (self.at % 8),
             _ => 0,

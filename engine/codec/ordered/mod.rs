@@ -12,7 +12,7 @@
 //!
 //! The layout, byte for byte, is in `format-spec.md`.
 
-mod bits;
+pub(super) mod bits;
 #[cfg(target_arch = "x86_64")]
 mod block_avx512;
 mod decode;
@@ -23,7 +23,7 @@ mod encode_avx512;
 mod floats;
 mod function;
 mod model;
-mod rans;
+pub(super) mod rans;
 mod refine;
 mod symbols;
 
@@ -36,10 +36,10 @@ const BLOCK_LEN: usize = 128;
 /// The symbol of an element whose magnitude became zero and whose sign stayed.
 const ZEROED: u8 = 255;
 /// Chunks of at least this many elements are coded by 32 interleaved states, shorter ones by 4.
-const WIDE_FROM: usize = 1 << 14;
+pub(super) const WIDE_FROM: usize = 1 << 14;
 /// Interleaved states of long chunks.
-const WIDE_LANES: usize = 32;
+pub(super) const WIDE_LANES: usize = 32;
 /// Interleaved states of short chunks.
-const NARROW_LANES: usize = 4;
+pub(super) const NARROW_LANES: usize = 4;
 /// Bytes before the model: the lengths of model, class stream and step stream.
 const HEAD_LEN: usize = 12;

@@ -10,22 +10,22 @@
 use super::bits::{BitReader, BitWriter};
 
 /// Frequencies sum to 2^`PRECISION_BITS`.
-pub(super) const PRECISION_BITS: u32 = 12;
+pub(in crate::codec) const PRECISION_BITS: u32 = 12;
 const TOTAL: u32 = 1 << PRECISION_BITS;
 /// A state is never below this between symbols, and below this times 2^16: 31 bits, so that the
 /// encoder can divide by multiplying.
-pub(super) const STATE_MIN: u32 = 1 << 15;
+pub(in crate::codec) const STATE_MIN: u32 = 1 << 15;
 /// The most symbols an alphabet has.
-pub(super) const SYMBOLS_MAX: usize = 256;
+pub(in crate::codec) const SYMBOLS_MAX: usize = 256;
 /// The most contexts a stream has.
-pub(super) const CONTEXTS_MAX: usize = 32;
+pub(in crate::codec) const CONTEXTS_MAX: usize = 32;
 
 /// How often each symbol of one context occurs.
-pub(super) type Histogram = [u32; SYMBOLS_MAX];
+pub(in crate::codec) type Histogram = [u32; SYMBOLS_MAX];
 
 /// Scales counts to frequencies that sum to [`TOTAL`]; what occurs keeps at least 1. All zeros
 /// stay zeros.
-pub(super) fn normalise(counts: &Histogram) -> Histogram {
+pub(in crate::codec) fn normalise(counts: &Histogram) -> Histogram {
     let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
     let mut freqs = [0; SYMBOLS_MAX];
     if sum == 0 {
@@ -64,7 +64,7 @@ pub(super) fn normalise(counts: &Histogram) -> Histogram {
 
 /// Writes one context's frequencies: for each symbol that occurs, how many do not before it, and
 /// its frequency, both as gamma codes. They end where the sum is complete.
-pub(super) fn write_freqs(freqs: &Histogram, out: &mut BitWriter) {
+pub(in crate::codec) fn write_freqs(freqs: &Histogram, out: &mut BitWriter) {
     let mut gap = 1;
     for freq in freqs {
         if *freq == 0 {
@@ -78,7 +78,7 @@ pub(super) fn write_freqs(freqs: &Histogram, out: &mut BitWriter) {
 }
 
 /// Reads what [`write_freqs`] wrote.
-pub(super) fn read_freqs(input: &mut BitReader<'_>) -> Result<Histogram, String> {
+pub(in crate::codec) fn read_freqs(input: &mut BitReader<'_>) -> Result<Histogram, String> {
     let mut freqs = [0; SYMBOLS_MAX];
     let (mut symbol, mut sum) = (0usize, 0u32);
     while sum < TOTAL {
@@ -122,22 +122,22 @@ impl EncodeStep {
 
 /// A symbol with its context in the upper byte.
 #[inline(always)]
-pub(super) fn coded(context: u8, symbol: u8) -> u16 {
+pub(in crate::codec) fn coded(context: u8, symbol: u8) -> u16 {
     u16::from(context) << 8 | u16::from(symbol)
 }
 
 /// Symbols with contexts are below this.
-pub(super) const CODED_MAX: usize = CONTEXTS_MAX * SYMBOLS_MAX;
+pub(in crate::codec) const CODED_MAX: usize = CONTEXTS_MAX * SYMBOLS_MAX;
 
 /// Encodes symbols with their contexts.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(in crate::codec) struct Encoder {
     steps: Vec<[EncodeStep; SYMBOLS_MAX]>,
 }
 
 impl Encoder {
     /// An encoder for contexts of these frequencies.
-    pub(super) fn new(contexts: &[Histogram]) -> Self {
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
         let steps = contexts.iter().map(|freqs| {
             let mut start = 0;
             let mut steps = [EncodeStep::default(); SYMBOLS_MAX];
@@ -153,7 +153,7 @@ impl Encoder {
     /// The stream of [`coded`] symbols, all of which have a frequency. First the states, 4 bytes
     /// each, then the words, 2 bytes each.
     #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(super) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
+    pub(in crate::codec) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
         let mut states = [STATE_MIN; LANES];
         let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2 + 16);
         for (at, coded) in coded.iter().enumerate().rev() {
@@ -177,12 +177,12 @@ impl Encoder {
 }
 
 /// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
-pub(super) type Frequency = u32;
+pub(in crate::codec) type Frequency = u32;
 
 /// What [`Encoder::encode`] does for 32 states, in wide registers.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Default)]
-pub(super) struct WideEncoder {
+pub(in crate::codec) struct WideEncoder {
     table: Vec<Frequency>,
     words: Vec<u16>,
 }
@@ -196,7 +196,7 @@ impl WideEncoder {
     ///
     /// The processor has the features.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    pub(super) unsafe fn encode(
+    pub(in crate::codec) unsafe fn encode(
         &mut self,
         contexts: &[Histogram],
         coded: &[u16],
@@ -243,7 +243,7 @@ impl WideEncoder {
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
 /// slot's place among the symbol's (12 bits).
 #[derive(Debug, Default)]
-pub(super) struct DecodeTable {
+pub(in crate::codec) struct DecodeTable {
     entries: Vec<u32>,
     /// The largest context.
     context_max: u8,
@@ -251,17 +251,25 @@ pub(super) struct DecodeTable {
 
 impl DecodeTable {
     /// No table.
-    pub(super) const EMPTY: DecodeTable = DecodeTable { entries: Vec::new(), context_max: 0 };
+    pub(in crate::codec) const EMPTY: DecodeTable =
+        DecodeTable { entries: Vec::new(), context_max: 0 };
 
     /// For every context, as many entries as the precision has slots; and the largest context.
     #[inline]
-    pub(super) fn entries(&self) -> (&[u32], u8) {
+    pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
         (&self.entries, self.context_max)
+    }
+
+    /// The table for contexts of these frequencies.
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
+        let mut table = DecodeTable::EMPTY;
+        table.fill(contexts);
+        table
     }
 
     /// Becomes the table for contexts of these frequencies. A context that is not there decodes as
     /// the last one, one without symbols as symbol 0.
-    pub(super) fn fill(&mut self, contexts: &[Histogram]) {
+    pub(in crate::codec) fn fill(&mut self, contexts: &[Histogram]) {
         let count = contexts.len().clamp(1, CONTEXTS_MAX);
         self.context_max = (count - 1) as u8;
         self.entries.resize(count << PRECISION_BITS, 0);
@@ -288,13 +296,13 @@ const GROUP: usize = 4;
 
 /// Passes over bytes of words. Half a word is never read, and stays.
 #[inline(always)]
-pub(super) fn skip(words: &mut &[u8], bytes: usize) {
+pub(in crate::codec) fn skip(words: &mut &[u8], bytes: usize) {
     *words = words.get(bytes.min(words.len() & !1)..).unwrap_or_default();
 }
 
 /// The next words, when they are fewer than `N` bytes; then zeros.
 #[cold]
-pub(super) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
+pub(in crate::codec) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
     let mut bytes = [0; N];
     let whole = words.as_chunks::<2>().0.as_flattened();
     bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
@@ -303,14 +311,14 @@ pub(super) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
 
 /// Decodes symbols.
 #[derive(Debug)]
-pub(super) struct Decoder<'a, const LANES: usize> {
+pub(in crate::codec) struct Decoder<'a, const LANES: usize> {
     states: [u32; LANES],
     words: &'a [u8],
 }
 
 impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// A decoder of a stream.
-    pub(super) fn new(stream: &'a [u8]) -> Result<Self, String> {
+    pub(in crate::codec) fn new(stream: &'a [u8]) -> Result<Self, String> {
         let (head, words) = stream
             .split_at_checked(4 * LANES)
             .ok_or_else(|| format!("{} bytes, shorter than the states", stream.len()))?;
@@ -325,7 +333,12 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
     /// table's are held down to its last.
     #[inline(always)]
-    pub(super) fn decode(&mut self, table: &DecodeTable, contexts: &mut [u8], symbols: &mut [u8]) {
+    pub(in crate::codec) fn decode(
+        &mut self,
+        table: &DecodeTable,
+        contexts: &mut [u8],
+        symbols: &mut [u8],
+    ) {
         contexts.iter_mut().for_each(|context| *context = (*context).min(table.context_max));
         for (contexts, symbols) in contexts.chunks(LANES).zip(symbols.chunks_mut(LANES)) {
             let states = self.states.chunks_mut(GROUP);
@@ -359,12 +372,12 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// States and the words to come, for who decodes in another way; what they use of the words is
     /// [skipped](skip).
     #[inline]
-    pub(super) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
+    pub(in crate::codec) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
         (&mut self.states, &mut self.words)
     }
 
     /// Whether the stream ended where it must: all words read, all states as they began.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(in crate::codec) fn is_finished(&self) -> bool {
         self.words.is_empty() && self.states.iter().all(|state| *state == STATE_MIN)
     }
 }

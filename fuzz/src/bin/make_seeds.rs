@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mgit::codec::{Profile, encode_delta, encode_plain};
+use mgit::codec::{Profile, encode_alone, encode_delta, encode_plain};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FormulaBase, FormulaBlock, Manifest,
     ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState,
@@ -148,7 +148,7 @@ fn chunks() {
     let (base, chunk) = (weights(128, 0), weights(128, 3));
     // Decoded against a base of equal bytes, as the target does.
     let base_of_zeros = vec![0; chunk.len()];
-    for choice in 0..6u8 {
+    for choice in 0..10u8 {
         for (name, base) in [("delta", &base), ("whole", &base_of_zeros)] {
             let mut stored = Vec::new();
             encode_delta(Profile::Balanced, mgit_fuzz::lane(choice), &chunk, base, &mut stored);
@@ -156,6 +156,11 @@ fn chunks() {
             let seed = [&[choice, low, high, 0][..], &stored].concat();
             put("codec_decode", &format!("{name}-{choice}"), &seed);
         }
+        let mut stored = Vec::new();
+        encode_alone(Profile::Dense, mgit_fuzz::lane(choice), &chunk, &mut stored);
+        let [low, high] = (chunk.len() as u16).to_le_bytes();
+        let seed = [&[choice, low, high, 0][..], &stored].concat();
+        put("codec_decode", &format!("alone-{choice}"), &seed);
     }
     let text = "tensor.weight ".repeat(30);
     let mut stored = Vec::new();
