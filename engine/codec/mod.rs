@@ -17,6 +17,7 @@ mod lz4;
 mod ordered;
 mod planes;
 mod profile;
+mod rice;
 mod xor_lz4;
 
 #[cfg(test)]
@@ -42,16 +43,19 @@ pub enum Encoding {
     XorPlanesLz4 = 3,
     /// Steps between floats, under contexts of their predicted size.
     Ordered = 4,
+    /// Steps between floats as Golomb-Rice codes, in bit planes.
+    Rice = 5,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 5] = [
+    pub const ALL: [Encoding; 6] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
         Encoding::XorPlanesLz4,
         Encoding::Ordered,
+        Encoding::Rice,
     ];
 
     /// The code in the file.
@@ -66,7 +70,12 @@ impl Encoding {
 
     /// Whether decoding starts from the base's bytes.
     pub fn needs_base(self) -> bool {
-        matches!(self, Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered)
+        match self {
+            Encoding::Raw | Encoding::Lz4 => false,
+            Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered | Encoding::Rice => {
+                true
+            }
+        }
     }
 
     /// The name, for people.
@@ -77,6 +86,7 @@ impl Encoding {
             Encoding::Lz4 => "lz4",
             Encoding::XorPlanesLz4 => "xor-lz4",
             Encoding::Ordered => "ordered",
+            Encoding::Rice => "rice",
         }
     }
 }
@@ -105,11 +115,11 @@ const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
-/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] has
-/// been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
-/// chunk.
+/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`] or
+/// [`Encoding::Rice`] has been decoded and compared. Cost: a few passes over the chunk; scratch
+/// memory of some times the chunk, of which a thread keeps a little.
 pub fn encode_delta(
-    _profile: Profile,
+    profile: Profile,
     lane: Lane,
     chunk: &[u8],
     base: &[u8],
@@ -123,18 +133,21 @@ pub fn encode_delta(
             return Encoding::Unchanged;
         }
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
+        // No table is stored with it, so that it does not lose where a chunk is short.
+        let mut try_xor =
+            float.is_none() || profile != Profile::Fast && chunk.len() < SHORT_CHUNK_BYTES;
         if let Some(layout) = float {
-            ordered::encode(layout, chunk, base, out);
-            // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
-            let stored = out.get(start..).unwrap_or_default();
-            let mut decoded = base.to_vec();
-            let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
-            debug_assert!(right, "a chunk does not come back");
-            if right && stored.len() < best_len {
-                (best, best_len) = (Encoding::Ordered, out.len() - start);
+            let encoding = if profile == Profile::Fast {
+                rice::encode(layout, chunk, base, out).then_some(Encoding::Rice)
+            } else {
+                encode_ordered(layout, chunk, base, out).then_some(Encoding::Ordered)
+            };
+            match encoding {
+                Some(encoding) => (best, best_len) = (encoding, out.len() - start),
+                None => try_xor = true,
             }
         }
-        if float.is_none() || best == Encoding::Raw || chunk.len() < SHORT_CHUNK_BYTES {
+        if try_xor {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
             if other.len() < best_len {
@@ -150,6 +163,27 @@ pub fn encode_delta(
     }
     debug_assert_eq!(out.len() - start, best_len);
     best
+}
+
+/// Appends `chunk` as steps under contexts and says so, if that is shorter than the chunk.
+fn encode_ordered(
+    layout: ordered::FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
+    let start = out.len();
+    ordered::encode(layout, chunk, base, out);
+    // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
+    let stored = out.get(start..).unwrap_or_default();
+    let mut decoded = base.to_vec();
+    let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
+    debug_assert!(right, "a chunk does not come back");
+    let shorter = stored.len() < chunk.len();
+    if !(right && shorter) {
+        out.truncate(start);
+    }
+    right && shorter
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
@@ -197,6 +231,10 @@ pub fn decode(
         Encoding::XorPlanesLz4 => xor_lz4::decode(lane.width(), stored, out),
         Encoding::Ordered => match lane.float() {
             Some(layout) => ordered::decode(layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
+        Encoding::Rice => match lane.float() {
+            Some(layout) => rice::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
     };

@@ -41,6 +41,9 @@ pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 /// Reader's feature flag: some chunk has the encoding `ordered`.
 pub const FEATURE_ORDERED: u64 = 1 << 0;
 
+/// Reader's feature flag: some chunk has the encoding `rice`.
+pub const FEATURE_RICE: u64 = 1 << 1;
+
 /// Reader's feature flag: some record has a formula.
 pub const FEATURE_FORMULA: u64 = 1 << 4;
 
@@ -48,7 +51,8 @@ pub const FEATURE_FORMULA: u64 = 1 << 4;
 pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
 
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
+pub const READER_FLAGS_KNOWN: u64 =
+    FEATURE_ORDERED | FEATURE_RICE | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = 0;
