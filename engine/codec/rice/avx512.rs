@@ -50,7 +50,8 @@ macro_rules! on {
 /// [`Machine`] for one width of elements, from its intrinsics.
 macro_rules! machine {
     (
-        $block_bytes:ident, registers: $count:literal, at: $($at:literal),+; lane: $lane:ty, mask: $mask:ty,
+        $block_bytes:ident, registers: $count:literal, at: $($at:literal),+;
+        lane: $lane:ty, mask: $mask:ty,
         mask bits: $mask_bits:literal, splat: $splat:ident, add: $add:ident, sub: $sub:ident,
         shl: $shl:ident, shr: $shr:ident, shl_each: $shl_each:ident, shr_each: $shr_each:ident,
         blend: $blend:ident, less: $less:ident, equal: $equal:ident, narrow: $narrow:ident,

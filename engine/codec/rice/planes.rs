@@ -103,7 +103,9 @@ mod tests {
             skipped in 1u32..64,
             planes in proptest::collection::vec((0u64.., 0u32..=64), 0..100),
         ) {
-            let cut = |word: u64, count: u32| if count == 64 { word } else { word & ((1 << count) - 1) };
+            let cut = |word: u64, count: u32| {
+                if count == 64 { word } else { word & ((1 << count) - 1) }
+            };
             // The bytes of an element at the beginning, as in a block.
             let bytes: [u64; 8] = std::array::from_fn(|at| {
                 planes.get(at).map_or(7, |plane| plane.0.rotate_left(9))
