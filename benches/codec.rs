@@ -1,6 +1,6 @@
-//! The delta codec beside the field's: sizes, and speeds on one core and on all, of ours and of
-//! other people's methods (`peers`) on the same tensors, piece by piece, in turn. Criterion has no
-//! place for such a table, so this prints its own.
+//! The delta codec beside the field's: sizes, and speeds on one core and on all, of our profiles
+//! and of other people's methods (`peers`) on the same tensors, piece by piece, in turn. Criterion
+//! has no place for such a table, so this prints its own.
 //!
 //! The pairs are those of `peers::pairs` whose files are in a folder of `MGIT_MODELS` or in the
 //! repository's demo. Only tensors that changed count. `MGIT_SLOW=1` adds methods that take
@@ -165,31 +165,35 @@ fn print(pair: &Pair, runs: &[Run], limits: [(&str, Vec<f64>); 2], rounds: usize
         pair.name,
         pair.tensors.len(),
     );
-    println!("speeds in MB/s; ratios of speed: ours / theirs, above 1 is faster");
+    println!("speeds in MB/s, on one core and on all");
     println!(
-        "{:14} {:>10} {:>7} {:>6} | {:>6} {:>6} {:>5} {:>5} | all cores",
-        "method", "stored", "plain/", "ours/", "enc", "dec", "enc/", "dec/"
+        "{:14} {:>10} {:>7} | {:>6} {:>6} | all cores",
+        "method", "stored", "plain/", "enc", "dec"
     );
-    let ours = &runs[0];
     for run in runs {
         let size = run.stored();
-        print!(
-            "{:14} {size:10} {:7.3} {:6.3} | {} {}",
-            run.entry.name,
-            bytes as f64 / size as f64,
-            ours.stored() as f64 / size as f64,
-            speeds(bytes, [&run.encode, &run.decode]),
-            ratios([&ours.encode, &ours.decode], [&run.encode, &run.decode]),
-        );
-        let all = [&run.encode_all, &run.decode_all];
+        let speed = speeds(bytes, [&run.encode, &run.decode]);
+        print!("{:14} {size:10} {:7.3} | {speed}", run.entry.name, bytes as f64 / size as f64);
         if run.entry.all_cores {
-            let ours = ratios([&ours.encode_all, &ours.decode_all], all);
-            print!(" | {} {ours}", speeds(bytes, all));
+            print!(" | {}", speeds(bytes, [&run.encode_all, &run.decode_all]));
         }
         println!();
     }
     for (name, times) in limits {
-        println!("{name:14} {:26}| {:6.0}", "", rate(bytes, &times));
+        println!("{name:14} {:18} | {:6.0}", "", rate(bytes, &times));
+    }
+    println!("ours / theirs: size, below 1 is smaller, and speeds, above 1 is faster");
+    for ours in runs.iter().filter(|run| run.entry.profile.is_some()) {
+        for run in runs.iter().filter(|run| run.entry.profile.is_none()) {
+            let size = ours.stored() as f64 / run.stored() as f64;
+            let speed = ratios([&ours.encode, &ours.decode], [&run.encode, &run.decode]);
+            print!("{:14} / {:14} {size:6.3} | enc dec {speed}", ours.entry.name, run.entry.name);
+            if run.entry.all_cores {
+                let all = [&run.encode_all, &run.decode_all];
+                print!(" | all {}", ratios([&ours.encode_all, &ours.decode_all], all));
+            }
+            println!();
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 //!
 //! `tests/golden/NAME.mgit` is a store, `tests/golden/NAME.txt` lists what it must contain: for
 //! every model `name@version`, its parents, and the BLAKE3 hash of its exported file. A new golden
-//! store is made by `MGIT_GOLDEN=NAME cargo test --test compat make_golden -- --ignored`, and is
-//! never changed afterwards.
+//! store is made by `MGIT_GOLDEN=NAME cargo test --test compat make_golden -- --ignored`, with
+//! `MGIT_PROFILE` where it is not the usual one, and is never changed afterwards.
 
 #![allow(missing_docs)]
 
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use mgit::interchange::export_to_stream;
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
+use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Profile, Shape, Store};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -97,6 +97,8 @@ fn weights(len: usize, seed: u64) -> Vec<f32> {
 #[ignore = "makes a new golden store; run by hand when the format gains something"]
 fn make_golden() {
     let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let profile = std::env::var("MGIT_PROFILE").map(|name| name.parse().expect("a profile"));
+    let profile: Profile = profile.unwrap_or_default();
     let path = golden().join(name).with_extension("mgit");
     let store = Store::create(&path).unwrap();
     let base = weights(6000, 1);
@@ -126,6 +128,7 @@ fn make_golden() {
         let quantised: Vec<u8> = values.iter().map(|v| (v * 1500.0) as i8 as u8).collect();
         let mut model = NewModel::new(name)
             .kind("toy")
+            .profile(profile)
             .metadata("note", "golden")
             .tensor(NewTensor::from_bytes("w", Dtype::F32, shape(&[60, 100]), bytes))
             .tensor(NewTensor::from_bytes("h", Dtype::Bf16, shape(&[6000]), &halves))

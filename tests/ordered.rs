@@ -1,11 +1,13 @@
-//! Promise: a conditioned difference of floats decodes as `format-spec.md` says: a second reader,
-//! written from the page, reads what the codec writes.
+//! Promise: a difference of floats decodes as `format-spec.md` says, of every profile: a second
+//! reader, written from the page, reads what the codec writes.
 
 use mgit::Dtype;
 use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 
 #[path = "spec/ordered.rs"]
 mod ordered;
+#[path = "spec/rice.rs"]
+mod rice;
 
 use ordered::Float;
 
@@ -56,15 +58,26 @@ fn bytes_of(float: Float, elements: &[u32]) -> Vec<u8> {
 }
 
 /// Encodes, reads it both ways, and tells how it was stored.
-fn check(dtype: &Dtype, float: Float, chunk: &[u32], base: &[u32], what: &str) -> Encoding {
+fn check(
+    profile: Profile,
+    dtype: &Dtype,
+    float: Float,
+    chunk: &[u32],
+    base: &[u32],
+    what: &str,
+) -> Encoding {
     let (chunk, base) = (bytes_of(float, chunk), bytes_of(float, base));
     let mut stored = Vec::new();
-    let encoding = encode_delta(Profile::Balanced, Lane::of(dtype), &chunk, &base, &mut stored);
+    let encoding = encode_delta(profile, Lane::of(dtype), &chunk, &base, &mut stored);
     let mut out = base.clone();
     decode(encoding, Lane::of(dtype), &stored, &mut out).unwrap();
     assert!(out == chunk, "{what}");
     if encoding == Encoding::Ordered {
         assert!(ordered::decode(float, &stored, &base) == chunk, "{what}: the page");
+    }
+    if encoding == Encoding::Rice {
+        let float = rice::Float { bytes: float.bytes, mantissa_bits: float.mantissa_bits };
+        assert!(rice::decode(float, &stored, &base) == chunk, "{what}: the page");
     }
     encoding
 }
@@ -126,6 +139,7 @@ fn parent(random: &mut Random, float: Float, len: usize, special: u32) -> Vec<u3
 fn what_the_codec_writes_decodes_as_the_page_says() {
     let mut random = Random(7);
     let mut ordered = std::collections::BTreeMap::<_, u32>::new();
+    let mut rice = ordered.clone();
     for (dtype, float) in
         [(Dtype::F16, F16), (Dtype::Bf16, BF16), (Dtype::F32, F32), (Dtype::C64, F32)]
     {
@@ -139,14 +153,20 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
                         .map(|(at, bits)| change(&mut random, float, at, *bits))
                         .collect();
                     let what = format!("{dtype:?}, {len} elements, {special}: {name}");
-                    let encoding = check(&dtype, float, &chunk, &base, &what);
-                    // Or it takes still less without the base.
+                    let encoding = |profile| check(profile, &dtype, float, &chunk, &base, &what);
                     *ordered.entry((len, name)).or_insert(0) +=
-                        u32::from(matches!(encoding, Encoding::Ordered | Encoding::Alone));
+                        // Or it takes still less without the base.
+                        u32::from(matches!(
+                            encoding(Profile::Balanced),
+                            Encoding::Ordered | Encoding::Alone
+                        ));
+                    *rice.entry((len, name)).or_insert(0) +=
+                        u32::from(encoding(Profile::Fast) == Encoding::Rice);
                 }
             }
         }
     }
     // Where it pays, that is: hardly ever in a block, always in many.
     assert!(ordered.iter().all(|((len, _), count)| *len < 5_000 || *count >= 11), "{ordered:?}");
+    assert!(rice.iter().all(|((len, _), count)| *len < 5_000 || *count >= 9), "{rice:?}");
 }

@@ -14,6 +14,7 @@ mod tensordex;
 mod zipnn;
 
 use mgit::Dtype;
+use mgit::codec::Profile;
 
 /// A float type, as every method must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub trait Method {
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub name: &'static str,
+    /// Which of ours it is.
+    pub profile: Option<Profile>,
     /// Most bytes of a piece; a tensor is cut into such.
     pub piece: usize,
     /// Measured on all cores too.
@@ -61,11 +64,25 @@ pub struct Entry {
 
 const MIB: usize = 1 << 20;
 
-/// Every method, ours first.
+/// Every method, ours first, a profile after the other.
 pub fn entries() -> Vec<Entry> {
-    let entry = |name, piece, make| Entry { name, piece, all_cores: false, slow: false, make };
+    let entry = |name, piece, make| Entry {
+        name,
+        profile: None,
+        piece,
+        all_cores: false,
+        slow: false,
+        make,
+    };
+    let ours = |profile, name, make| Entry {
+        profile: Some(profile),
+        all_cores: true,
+        ..entry(name, MIB, make)
+    };
     vec![
-        Entry { all_cores: true, ..entry("mgit", MIB, || Box::new(ours::Ours)) },
+        ours(Profile::Balanced, "balanced", || Box::new(ours::Ours(Profile::Balanced))),
+        ours(Profile::Fast, "fast", || Box::new(ours::Ours(Profile::Fast))),
+        ours(Profile::Dense, "dense", || Box::new(ours::Ours(Profile::Dense))),
         Entry {
             all_cores: true,
             ..entry("TensorDex", 2 * MIB, || Box::new(tensordex::TensorDex::new()))

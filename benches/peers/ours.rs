@@ -3,13 +3,13 @@ use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 use super::{Kind, Method};
 
 /// The codec of this crate. The encoding, which the store keeps in a chunk's row, goes before.
-pub struct Ours;
+pub struct Ours(pub Profile);
 
 impl Method for Ours {
     fn encode(&mut self, kind: Kind, child: &[u8], base: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 2]);
-        let encoding = encode_delta(Profile::Balanced, Lane::of(&kind.dtype()), child, base, out);
+        let encoding = encode_delta(self.0, Lane::of(&kind.dtype()), child, base, out);
         out[start..start + 2].copy_from_slice(&encoding.code().to_le_bytes());
     }
 

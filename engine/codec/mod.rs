@@ -20,6 +20,7 @@ mod lz4;
 mod ordered;
 mod planes;
 mod profile;
+mod rice;
 mod stepped;
 mod xor_lz4;
 
@@ -47,6 +48,8 @@ pub enum Encoding {
     XorPlanesLz4 = 3,
     /// Steps between floats, under contexts of their predicted size.
     Ordered = 4,
+    /// Steps between floats as Golomb-Rice codes, in bit planes.
+    Rice = 5,
     /// Without a base: exponents and highest mantissa bits entropy coded, the rest as it is.
     Alone = 6,
     /// Steps between numbers of other types than [`Ordered`](Encoding::Ordered) is for.
@@ -55,12 +58,13 @@ pub enum Encoding {
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 7] = [
+    pub const ALL: [Encoding; 8] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
         Encoding::XorPlanesLz4,
         Encoding::Ordered,
+        Encoding::Rice,
         Encoding::Alone,
         Encoding::Stepped,
     ];
@@ -77,10 +81,14 @@ impl Encoding {
 
     /// Whether decoding starts from the base's bytes.
     pub fn needs_base(self) -> bool {
-        matches!(
-            self,
-            Encoding::Unchanged | Encoding::XorPlanesLz4 | Encoding::Ordered | Encoding::Stepped
-        )
+        match self {
+            Encoding::Raw | Encoding::Lz4 | Encoding::Alone => false,
+            Encoding::Unchanged
+            | Encoding::XorPlanesLz4
+            | Encoding::Ordered
+            | Encoding::Rice
+            | Encoding::Stepped => true,
+        }
     }
 
     /// The name, for people.
@@ -91,6 +99,7 @@ impl Encoding {
             Encoding::Lz4 => "lz4",
             Encoding::XorPlanesLz4 => "xor-lz4",
             Encoding::Ordered => "ordered",
+            Encoding::Rice => "rice",
             Encoding::Alone => "alone",
             Encoding::Stepped => "stepped",
         }
@@ -126,70 +135,100 @@ thread_local! {
 /// A delta that takes more of the chunk than this part is tried without the base too.
 const ALONE_PARTS: (usize, usize) = (3, 4);
 
+/// The shortest way to store a chunk that was found, in the caller's output from `start` on.
+struct Best<'o> {
+    encoding: Encoding,
+    start: usize,
+    len: usize,
+    out: &'o mut Vec<u8>,
+}
+
+impl Best<'_> {
+    /// Takes what was appended to the output, or drops it.
+    fn settle(&mut self, encoding: Encoding, right: bool) {
+        debug_assert!(right, "a chunk does not come back");
+        let len = self.out.len() - self.start;
+        if right && len < self.len {
+            (self.encoding, self.len) = (encoding, len);
+        } else {
+            self.out.truncate(self.start);
+        }
+    }
+
+    /// Puts other bytes in the place of the best so far, if they are shorter.
+    fn replace(&mut self, encoding: Encoding, stored: Option<Vec<u8>>) {
+        if let Some(stored) = stored.filter(|stored| stored.len() < self.len) {
+            self.out.truncate(self.start);
+            self.out.extend_from_slice(&stored);
+            (self.encoding, self.len) = (encoding, stored.len());
+        }
+    }
+}
+
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
 /// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`],
-/// [`Encoding::Alone`] or [`Encoding::Stepped`] has been decoded and compared. Cost: a few passes over the chunk; scratch memory of some times the
-/// chunk.
+/// [`Encoding::Rice`], [`Encoding::Alone`] or [`Encoding::Stepped`] has been decoded and compared.
+/// Cost: a few passes over the chunk; scratch memory of some times the chunk, of which a thread
+/// keeps a part.
 pub fn encode_delta(
-    _profile: Profile,
+    profile: Profile,
     lane: Lane,
     chunk: &[u8],
     base: &[u8],
     out: &mut Vec<u8>,
 ) -> Encoding {
-    let start = out.len();
-    let mut best = Encoding::Raw;
-    let mut best_len = chunk.len();
+    let (start, fast) = (out.len(), profile == Profile::Fast);
+    let mut best = Best { encoding: Encoding::Raw, start, len: chunk.len(), out };
     if base.len() == chunk.len() {
         if chunk == base {
             return Encoding::Unchanged;
         }
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
-        if let Some(layout) = float {
-            ordered::encode(layout, chunk, base, out);
-            // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
-            let stored = out.get(start..).unwrap_or_default();
-            let mut decoded = DECODED.take();
-            decoded.clear();
-            decoded.extend_from_slice(base);
-            let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
-            DECODED.set(decoded);
-            debug_assert!(right, "a chunk does not come back");
-            if right && stored.len() < best_len {
-                (best, best_len) = (Encoding::Ordered, out.len() - start);
+        match float {
+            Some(layout) if fast => {
+                if rice::encode(layout, chunk, base, best.out) {
+                    best.settle(Encoding::Rice, true);
+                }
             }
+            Some(layout) => {
+                ordered::encode(layout, chunk, base, best.out);
+                let right =
+                    comes_back(layout, chunk, base, best.out.get(start..).unwrap_or_default());
+                best.settle(Encoding::Ordered, right);
+            }
+            None if !fast => {
+                best.replace(Encoding::Stepped, try_stepped(lane, chunk, base, best.len));
+            }
+            None => {}
         }
-        if float.is_none()
-            && let Some(stored) = try_stepped(lane, chunk, base, best_len)
-        {
-            out.extend_from_slice(&stored);
-            (best, best_len) = (Encoding::Stepped, stored.len());
-        }
-        if float.is_none() || best == Encoding::Raw || chunk.len() < SHORT_CHUNK_BYTES {
+        // The tables of the conditioned difference may not pay in a short chunk.
+        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
+        if float.is_none() || short || best.encoding == Encoding::Raw {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
-            if other.len() < best_len {
-                out.truncate(start);
-                out.extend_from_slice(&other);
-                (best, best_len) = (Encoding::XorPlanesLz4, other.len());
-            }
+            best.replace(Encoding::XorPlanesLz4, Some(other));
         }
     }
-    if best == Encoding::Raw {
-        out.truncate(start);
-        out.extend_from_slice(chunk);
-    }
     // Of a base that says little, less is lost without it.
-    if best_len > chunk.len() / ALONE_PARTS.1 * ALONE_PARTS.0
-        && let Some(stored) = try_alone(lane, chunk, best_len)
-    {
-        out.truncate(start);
-        out.extend_from_slice(&stored);
-        (best, best_len) = (Encoding::Alone, stored.len());
+    if !fast && best.len > chunk.len() / ALONE_PARTS.1 * ALONE_PARTS.0 {
+        best.replace(Encoding::Alone, try_alone(lane, chunk, best.len));
     }
-    debug_assert_eq!(out.len() - start, best_len);
-    best
+    if best.encoding == Encoding::Raw {
+        best.out.extend_from_slice(chunk);
+    }
+    best.encoding
+}
+
+/// Whether what is stored decodes to the chunk. Decoded again before it is believed: a fault of
+/// ours must not cost anyone's weights.
+fn comes_back(layout: ordered::FloatLayout, chunk: &[u8], base: &[u8], stored: &[u8]) -> bool {
+    let mut decoded = DECODED.take();
+    decoded.clear();
+    decoded.extend_from_slice(base);
+    let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
+    DECODED.set(decoded);
+    right
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
@@ -286,6 +325,10 @@ pub fn decode(
         },
         Encoding::Alone => alone::decode(lane.number(), stored, out),
         Encoding::Stepped => stepped::decode(lane.number(), stored, out),
+        Encoding::Rice => match lane.float() {
+            Some(layout) => rice::decode(layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
     };
     result.map_err(|reason| CodecError { encoding, reason })
 }

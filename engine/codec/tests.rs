@@ -17,6 +17,7 @@ fn lanes() -> impl Strategy<Value = Lane> {
 proptest! {
     #[test]
     fn every_chunk_comes_back(
+        profile in proptest::sample::select(Profile::ALL.to_vec()),
         lane in lanes(),
         base in proptest::collection::vec(0u8.., 0..1200),
         flips in proptest::collection::vec((0usize..1200, 0u8..), 0..40),
@@ -31,7 +32,7 @@ proptest! {
             chunk[lane].fill(0);
         }
         let mut stored = vec![1, 2, 3];
-        let encoding = encode_delta(Profile::Balanced, lane, &chunk, &base, &mut stored);
+        let encoding = encode_delta(profile, lane, &chunk, &base, &mut stored);
         let stored = &stored[3..];
         prop_assert!(stored.len() <= chunk.len());
         let mut out = base.clone();

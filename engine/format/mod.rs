@@ -41,6 +41,8 @@ pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 /// Reader's feature flag: some chunk has the encoding `ordered`.
 pub const FEATURE_ORDERED: u64 = 1 << 0;
 
+/// Reader's feature flag: some chunk has the encoding `rice`.
+pub const FEATURE_RICE: u64 = 1 << 1;
 /// Reader's feature flag: some chunk has the encoding `alone`.
 pub const FEATURE_ALONE: u64 = 1 << 2;
 
@@ -54,8 +56,12 @@ pub const FEATURE_FORMULA: u64 = 1 << 4;
 pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
 
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 =
-    FEATURE_ORDERED | FEATURE_ALONE | FEATURE_STEPPED | FEATURE_FORMULA | FEATURE_DEPTH_GAPS;
+pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
+    | FEATURE_RICE
+    | FEATURE_ALONE
+    | FEATURE_STEPPED
+    | FEATURE_FORMULA
+    | FEATURE_DEPTH_GAPS;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = 0;

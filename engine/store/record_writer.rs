@@ -11,7 +11,8 @@ use crate::codec::Encoding;
 use crate::container::RecordPlace;
 use crate::format::{
     CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
-    FEATURE_ORDERED, FEATURE_STEPPED, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    FEATURE_ORDERED, FEATURE_RICE, FEATURE_STEPPED, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader,
+    RecordKind,
 };
 use crate::tensor::{ContentId, Dtype};
 
@@ -20,6 +21,7 @@ fn feature_of(encoding: Encoding) -> u64 {
     match encoding {
         Encoding::Raw | Encoding::Unchanged | Encoding::Lz4 | Encoding::XorPlanesLz4 => 0,
         Encoding::Ordered => FEATURE_ORDERED,
+        Encoding::Rice => FEATURE_RICE,
         Encoding::Alone => FEATURE_ALONE,
         Encoding::Stepped => FEATURE_STEPPED,
     }

@@ -43,7 +43,7 @@ pub fn codec_decode(data: &[u8]) {
 ///
 /// Invariants checked:
 ///
-/// - `decode(encode(chunk)) == chunk`, as a delta and alone.
+/// - `decode(encode(chunk)) == chunk`, as a delta of every profile and alone.
 /// - What is stored is never longer than the chunk.
 /// - Bytes that stand in the output before are left alone.
 pub fn codec_roundtrip(data: &[u8]) {
@@ -52,13 +52,15 @@ pub fn codec_roundtrip(data: &[u8]) {
     let (base, change) = rest.split_at(rest.len() / 2);
     let chunk: Vec<u8> = base.iter().zip(change).map(|(base, change)| base ^ change).collect();
 
-    let mut out = b"before".to_vec();
-    let encoding = encode_delta(Profile::Balanced, lane, &chunk, base, &mut out);
-    let stored = out.strip_prefix(b"before").expect("what stood there");
-    assert!(stored.len() <= chunk.len());
-    let mut decoded = base.to_vec();
-    decode(encoding, lane, stored, &mut decoded).expect("what was encoded");
-    assert_eq!(decoded, chunk);
+    for profile in Profile::ALL {
+        let mut out = b"before".to_vec();
+        let encoding = encode_delta(profile, lane, &chunk, base, &mut out);
+        let stored = out.strip_prefix(b"before").expect("what stood there");
+        assert!(stored.len() <= chunk.len());
+        let mut decoded = base.to_vec();
+        decode(encoding, lane, stored, &mut decoded).expect("what was encoded");
+        assert_eq!(decoded, chunk);
+    }
 
     let mut stored = Vec::new();
     let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
