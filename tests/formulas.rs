@@ -6,7 +6,7 @@ use common::{assert_rows_add_up, new_store, write};
 use half::{bf16, f16};
 use mgit::codec::Encoding;
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape, Store};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Shape, Store};
 
 const ROWS: usize = 300;
 const COLUMNS: usize = 64;
@@ -288,4 +288,39 @@ fn a_merged_adapter_costs_a_row() {
     add("merged", &["base", "adapter"], &[(name, [ROWS, COLUMNS], &merged)]);
     let expected = (Some("lora"), vec![Encoding::Unchanged], 0);
     assert_eq!(stored(&store, "merged", &bytes_of(&merged)), expected);
+}
+
+#[test]
+fn the_factors_of_a_merged_adapter_are_found_without_it() {
+    const RANK: usize = 4;
+    let (_folder, _, store) = new_store();
+    let base = weights(13, ROWS);
+    let (left, right) = (weights(14, ROWS), weights(15, ROWS));
+    let mut merged = base.clone();
+    for (at, value) in merged.iter_mut().enumerate() {
+        let (row, column) = (at / COLUMNS, at % COLUMNS);
+        let product = |k: usize| left[row * RANK + k] * right[k * COLUMNS + column];
+        *value += (0..RANK).map(product).sum::<f32>() * 0.1;
+    }
+    add(&store, "base", None, Dtype::F32, ROWS, &bytes_of(&base));
+    let bytes = bytes_of(&merged);
+    let shape = Shape::new(&[ROWS as u64, COLUMNS as u64]).unwrap();
+    let model = NewModel::new("merged")
+        .parent("base", How::LoraMerge)
+        .profile(Profile::Dense)
+        .tensor(NewTensor::from_bytes("w", Dtype::F32, shape, &bytes));
+    let report = write(&store, |transaction| transaction.add_model(model)).unwrap();
+    let (formula, _, len) = stored(&store, "merged", &bytes);
+    assert_eq!(formula, Some("lora"));
+    let factors = (ROWS + COLUMNS) * RANK * 4;
+    assert!(len < bytes.len() as u64 / 8, "{len}");
+    assert!(report.delta_stored_bytes < len + factors as u64 + 200, "{report:?}");
+    // Recoded, the factors go; removed, nothing of the model stays.
+    let recode = |profile| write(&store, |t| t.recode(Some("merged"), profile, &|_| ())).unwrap();
+    assert_eq!(recode(Profile::Dense).changed, 0);
+    recode(Profile::Fast);
+    recode(Profile::Dense);
+    assert_eq!(stored(&store, "merged", &bytes).0, Some("lora"));
+    write(&store, |transaction| transaction.remove_model("merged", OnChildren::Refuse)).unwrap();
+    assert_eq!(common::tensor_rows(&store.snapshot().unwrap()).len(), 1);
 }

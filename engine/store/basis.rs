@@ -4,28 +4,49 @@ use std::sync::Arc;
 
 use super::candidate::{OpenCandidate, Way};
 use super::chain::{Chain, Checks, predict};
-use super::encode::CHUNK_LEN;
+use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks};
 use super::formula::StoredFormula;
 use super::{NewTensor, Result};
 use crate::codec::formula::{AbsmaxOrder, Formula};
+use crate::codec::{Lane, Profile, low_rank};
 use crate::planning::Relation;
 use crate::tensor::{ContentId, Dtype};
 
 /// As many bytes are looked at to guess a formula.
 const LOOK_LEN: usize = 1 << 16;
 
+/// A shorter tensor is not looked at for a low rank.
+const LOW_RANK_FROM: usize = 1 << 14;
+
 /// What a new tensor is coded against.
 #[derive(Clone, Debug)]
 pub(super) struct Basis<'c> {
     pub(super) formula: Option<StoredFormula>,
     pub(super) chains: Vec<Arc<Chain<'c>>>,
+    /// Further bases, of F32, that are not in the store yet.
+    pub(super) loose: Vec<Loose>,
+}
+
+/// A content that is to be stored with the tensor that stands on it.
+#[derive(Clone, Debug)]
+pub(super) struct Loose {
+    pub(super) content_id: ContentId,
+    pub(super) bytes: Vec<u8>,
+    pub(super) chunks: Arc<EncodedChunks>,
+}
+
+impl Loose {
+    fn new(bytes: Vec<u8>) -> Self {
+        let chunks = alone_chunks(Profile::Dense, Lane::of(&Dtype::F32), &bytes);
+        Loose { content_id: ContentId::of(&bytes), bytes, chunks: Arc::new(chunks) }
+    }
 }
 
 impl<'c> Basis<'c> {
     /// What a formula makes of a candidate's contents.
     fn of(formula: Formula, (candidate, chains): &OpenCandidate<'c>) -> Self {
         let formula = Some(StoredFormula::new(formula, candidate.bases.iter().cloned()));
-        Basis { formula, chains: chains.clone() }
+        Basis { formula, chains: chains.clone(), loose: Vec::new() }
     }
 
     /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
@@ -63,7 +84,8 @@ impl<'c> Basis<'c> {
             || chains.iter().map(|chain| beginning(chain, look.len())).collect::<Result<Vec<_>>>();
         let formula = match candidate.way {
             Way::Related(Relation::Same) => {
-                let mut all = vec![Basis { formula: None, chains: chains.clone() }];
+                let mut all =
+                    vec![Basis { formula: None, chains: chains.clone(), loose: Vec::new() }];
                 let [chain] = chains.as_slice() else { return Ok(all) };
                 let mut guess = None;
                 if *dtype == Dtype::I8 && whole {
@@ -132,9 +154,34 @@ impl<'c> Basis<'c> {
         Ok(best.into_iter().map(|(_, basis)| basis).collect())
     }
 
-    /// Bytes that the formula itself takes.
+    /// The factors of a difference of low rank from a plain base, if `bytes` are of such a one.
+    pub(super) fn low_rank(&self, tensor: &NewTensor<'_>, bytes: &[u8]) -> Result<Option<Self>> {
+        let (&[rows, columns], [chain], None) =
+            (tensor.shape.dims(), self.chains.as_slice(), &self.formula)
+        else {
+            return Ok(None);
+        };
+        if bytes.len() < LOW_RANK_FROM {
+            return Ok(None);
+        }
+        let mut base = vec![0; bytes.len()];
+        chain.read(0, &mut base, Checks::First)?;
+        let lane = Lane::of(&tensor.dtype);
+        let (rows, columns) = (rows as usize, columns as usize);
+        let found = low_rank::find(lane, rows, columns, &base, bytes, low_rank::RANK_MAX);
+        let Some(factors) = found else { return Ok(None) };
+        let Some(formula) = factors.formula(&tensor.dtype) else { return Ok(None) };
+        let loose: Vec<Loose> = factors.to_bytes().into_iter().map(Loose::new).collect();
+        let base = (chain.record().header().content_id, tensor.dtype.clone());
+        let factors = loose.iter().map(|loose| (loose.content_id, Dtype::F32));
+        let formula = StoredFormula::new(formula, [base].into_iter().chain(factors));
+        Ok(Some(Basis { formula: Some(formula), chains: self.chains.clone(), loose }))
+    }
+
+    /// Bytes that the formula itself takes, and bases that only it needs.
     pub(super) fn own_len(&self) -> u64 {
-        self.formula.as_ref().map_or(0, |formula| formula.encode().len() as u64)
+        let loose: u64 = self.loose.iter().map(|loose| loose.chunks.stored_len()).sum();
+        self.formula.as_ref().map_or(0, |formula| formula.encode().len() as u64) + loose
     }
 
     /// Content id of the first base.
@@ -144,8 +191,7 @@ impl<'c> Basis<'c> {
 
     /// Content ids of the further bases.
     pub(super) fn more_bases(&self) -> Vec<ContentId> {
-        let id = |chain: &Arc<Chain<'c>>| chain.record().header().content_id;
-        self.chains.iter().skip(1).map(id).collect()
+        self.formula.iter().flat_map(|formula| formula.base_ids().skip(1)).collect()
     }
 
     /// Depth of what is coded against this.
@@ -158,9 +204,16 @@ impl<'c> Basis<'c> {
     /// bases.
     pub(super) fn read(&self, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
         if let Some(formula) = &self.formula {
-            let lens: Vec<u64> = self.chains.iter().map(|chain| chain.raw_len()).collect();
-            return predict(formula.formula(), start, out, &lens, &|base, start, bytes| {
-                self.chains[base].read(start, bytes, checks)
+            let lens = self.chains.iter().map(|chain| chain.raw_len());
+            let loose = self.loose.iter().map(|loose| loose.bytes.len() as u64);
+            let lens: Vec<u64> = lens.chain(loose).collect();
+            return predict(formula.formula(), start, out, &lens, &|base, start, out| {
+                if let Some(chain) = self.chains.get(base) {
+                    return chain.read(start, out, checks);
+                }
+                let bytes = &self.loose[base - self.chains.len()].bytes;
+                out.copy_from_slice(&bytes[start as usize..start as usize + out.len()]);
+                Ok(())
             });
         }
         self.chains.iter().try_for_each(|chain| chain.read(start, out, checks))

@@ -30,13 +30,21 @@ pub(super) fn encode_best<'c>(
 ) -> Result<Encoded<'c>> {
     let lane = Lane::of(&tensor.dtype);
     let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
-    for basis in bases {
+    let plain = bases.iter().find(|basis| basis.formula.is_none()).cloned();
+    let mut consider = |basis: Basis<'c>| -> Result<()> {
         let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
         let basis = chunks.needs_base().then_some(basis);
         let encoded = Encoded { chunks, basis };
         if encoded.len() < best.len() {
             best = encoded;
         }
+        Ok(())
+    };
+    bases.into_iter().try_for_each(&mut consider)?;
+    if let Some(plain) = plain.filter(|_| profile == Profile::Dense)
+        && let Some(basis) = plain.low_rank(tensor, bytes)?
+    {
+        consider(basis)?;
     }
     Ok(best)
 }

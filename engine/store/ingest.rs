@@ -231,12 +231,9 @@ impl Transaction {
                 encode_best(profile, tensor, bytes, Basis::of_candidates(tensor, bytes, chains)?)
             })
             .collect::<Result<_>>()?;
-        for ((tensor, id, bytes, _), Encoded { chunks, basis }) in fresh.iter().zip(encoded) {
-            let len = bytes.len() as u64;
-            let draft = RecordDraft::tensor(*id, &tensor.dtype, len, basis.as_ref());
-            let stored_len = chunks.stored_len();
-            let row = self.write_record(&draft, &chunks, bytes)?;
-            self.note_stored(report, &row, stored_len)?;
+        for ((tensor, id, bytes, _), encoded) in fresh.iter().zip(encoded) {
+            let row = self.write_encoded(*id, &tensor.dtype, &encoded, bytes)?;
+            self.note_stored(report, &row, encoded.len())?;
             self.insert_tensor(*id, row)?;
         }
         Ok(loaded.iter().map(|(id, _)| *id).collect())

@@ -224,7 +224,7 @@ impl Transaction {
             chains.push(Arc::new(base));
         }
         let formula = chain.record().formula().cloned();
-        Ok((!chains.is_empty()).then_some(Basis { formula, chains }))
+        Ok((!chains.is_empty()).then_some(Basis { formula, chains, loose: Vec::new() }))
     }
 
     /// Whether a tensor that was stored as `old` is to be stored in another way, of `len` bytes
@@ -258,8 +258,7 @@ impl Transaction {
         if unchanged || !self.is_worth(old, encoded.len()) {
             return Ok(None);
         }
-        let draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, base);
-        self.write_record(&draft, &encoded.chunks, &bytes).map(Some)
+        self.write_encoded(id, &tensor.dtype, &encoded, &bytes).map(Some)
     }
 
     fn recode_long(

@@ -2,11 +2,12 @@
 
 use super::Result;
 use super::basis::Basis;
+use super::choice::Encoded;
 use super::encode::{CHUNK_LEN, EncodedChunks};
 use super::formula::StoredFormula;
-use super::record::encodings_used;
+use super::record::{encodings_used, record_row};
 use super::transaction::Transaction;
-use crate::catalog::RecordRow;
+use crate::catalog::{RecordRow, Table};
 use crate::codec::Encoding;
 use crate::container::RecordPlace;
 use crate::format::{
@@ -201,5 +202,28 @@ impl Transaction {
         let container = &self.shared.container;
         container.write(place.offset + u64::from(place.payload_offset), payload)?;
         self.finish_record(draft, place, &chunks.entries, stored_len)
+    }
+
+    /// Writes an encoded tensor, and first the contents that it stands on and that are not in the
+    /// store: hidden, as long as it needs them.
+    pub(super) fn write_encoded(
+        &mut self,
+        id: ContentId,
+        dtype: &Dtype,
+        encoded: &Encoded<'_>,
+        content: &[u8],
+    ) -> Result<RecordRow> {
+        for loose in encoded.basis.iter().flat_map(|basis| &basis.loose) {
+            let key = loose.content_id;
+            if record_row(self.tables()?, Table::Tensors, key.as_bytes())?.is_none() {
+                let len = loose.bytes.len() as u64;
+                let draft = RecordDraft::tensor(key, &Dtype::F32, len, None);
+                let row = self.write_record(&draft, &loose.chunks, &loose.bytes)?;
+                self.insert_tensor(key, row)?;
+            }
+        }
+        let base = encoded.basis.as_ref();
+        let draft = RecordDraft::tensor(id, dtype, content.len() as u64, base);
+        self.write_record(&draft, &encoded.chunks, content)
     }
 }

@@ -95,6 +95,19 @@ impl Formula {
         Requantise::fit(columns, base, child).map(Formula::Requantise)
     }
 
+    /// A base of `columns` columns plus `scale` times the product of two matrices of type
+    /// `factors`; `None` when they are too large, or not of floats of at most 4 bytes.
+    pub fn lora(
+        own: &Dtype,
+        factors: &Dtype,
+        (columns, rank): (u64, u32),
+        scale: f32,
+    ) -> Option<Self> {
+        let single = |dtype| FloatType::of(dtype).filter(|of| *of != FloatType::F64);
+        let lora = Lora { of: single(own)?, factors: single(factors)?, columns, rank, scale };
+        lora.fits().then_some(Formula::Lora(lora))
+    }
+
     /// The code in the file.
     pub fn code(&self) -> u8 {
         match self {
