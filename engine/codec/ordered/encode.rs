@@ -238,18 +238,39 @@ fn put_open(layout: FloatLayout, symbols: &[u8; BLOCK_LEN], pairs: &Pairs, open:
     }
 }
 
+/// Where fewer than one in so many short floats moved, blocks without scales are tried too.
+const SPARSE: usize = 50;
+
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     let mut scratch = SCRATCH.take().unwrap_or_default();
+    let start = out.len();
+    if run(layout, false, chunk, base, &mut scratch, out) {
+        let mut other = Vec::new();
+        run(layout, true, chunk, base, &mut scratch, &mut other);
+        if other.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&other);
+        }
+    }
+    SCRATCH.set(Some(scratch));
+}
+
+fn run(
+    layout: FloatLayout,
+    even: bool,
+    chunk: &[u8],
+    base: &[u8],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
     #[cfg(target_arch = "x86_64")]
     if super::block_avx512::is_available() {
         // SAFETY: the processor has the features that the function is compiled for.
-        unsafe { encode_avx512(layout, chunk, base, &mut scratch, out) };
-        return SCRATCH.set(Some(scratch));
+        return unsafe { encode_avx512(layout, even, chunk, base, scratch, out) };
     }
-    encode_any::<false>(layout, chunk, base, &mut scratch, out);
-    SCRATCH.set(Some(scratch));
+    encode_any::<false>(layout, even, chunk, base, scratch, out)
 }
 
 /// [`encode_any`], compiled for wider registers.
@@ -261,12 +282,13 @@ pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], o
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 unsafe fn encode_avx512(
     layout: FloatLayout,
+    even: bool,
     chunk: &[u8],
     base: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) {
-    encode_any::<true>(layout, chunk, base, scratch, out);
+) -> bool {
+    encode_any::<true>(layout, even, chunk, base, scratch, out)
 }
 
 /// The numbers of each layout are constants in its copy of the code. `WIDE` is for processors that
@@ -274,32 +296,44 @@ unsafe fn encode_avx512(
 #[inline(always)]
 fn encode_any<const WIDE: bool>(
     layout: FloatLayout,
+    even: bool,
     chunk: &[u8],
     base: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) {
+) -> bool {
     match layout {
-        FloatLayout::F16 => encode_as::<WIDE>(FloatLayout::F16, chunk, base, scratch, out),
-        FloatLayout::BF16 => encode_as::<WIDE>(FloatLayout::BF16, chunk, base, scratch, out),
-        _ => encode_as::<WIDE>(FloatLayout::F32, chunk, base, scratch, out),
+        FloatLayout::F16 => encode_as::<WIDE>(FloatLayout::F16, even, chunk, base, scratch, out),
+        FloatLayout::BF16 => encode_as::<WIDE>(FloatLayout::BF16, even, chunk, base, scratch, out),
+        _ => encode_as::<WIDE>(FloatLayout::F32, even, chunk, base, scratch, out),
     }
 }
 
+/// `even` is for changes that tell nothing of each other: all blocks under one context, by a
+/// function that is zero. Says whether that is worth trying.
 #[inline(always)]
 fn encode_as<const WIDE: bool>(
     layout: FloatLayout,
+    even: bool,
     chunk: &[u8],
     base: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) {
+) -> bool {
     let elements = Elements::new(layout, chunk, base, &mut scratch.known);
-    let found = Function::find(&elements);
-    let mut classes = classify(&elements, found.as_ref());
-    let function = found.map(|(function, _)| function);
+    let moved: usize = elements.blocks().iter().map(|block| block.moved).sum();
+    let sparse = layout.bytes == 2 && moved * SPARSE < elements.count();
+    let found = if even { None } else { Function::find(&elements) };
+    let (mut classes, function) = if even {
+        (vec![BlockClass::Function; elements.blocks().len()], Some(Function::zero(layout)))
+    } else {
+        (classify(&elements, found.as_ref()), found.map(|(function, _)| function))
+    };
     let (mut context_low, mut context_shift) = choose_contexts(&elements, &classes);
-    if layout.bytes == 2 && refine(&elements, &mut classes, context_low, &mut scratch.costs) {
+    if layout.bytes == 2
+        && !even
+        && refine(&elements, &mut classes, context_low, &mut scratch.costs)
+    {
         (context_low, context_shift) = choose_contexts(&elements, &classes);
     }
     let first_scale = classes.iter().find_map(|class| match class {
@@ -372,4 +406,5 @@ fn encode_as<const WIDE: bool>(
     }
     symbols.open = open.finish();
     out.extend_from_slice(&symbols.open);
+    sparse
 }

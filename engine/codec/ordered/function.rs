@@ -2,6 +2,7 @@
 
 use super::BLOCK_LEN;
 use super::elements::{Elements, Pairs};
+use super::floats::FloatLayout;
 use super::symbols::STEP_MAX;
 
 /// A step this near to the function's counts as following it.
@@ -49,6 +50,11 @@ impl Function {
         let voters = inside.step_by((following / VOTERS).max(1));
         let known = Function::majority(elements, voters, &mut pairs);
         known.pays(following).then_some((known, follows))
+    }
+
+    /// The function that moves nothing.
+    pub(super) fn zero(layout: FloatLayout) -> Function {
+        Function { shift: layout.mantissa_bits - 1, steps: vec![0; 2] }
     }
 
     /// Whether a table pays for so many blocks. A change of it costs about 20 bits, a block saves
