@@ -53,6 +53,9 @@ struct State {
     superblock_dirty: bool,
     /// The other slot says less than the current one.
     superblock_lonely: bool,
+    /// The superblock as it was read, until it is written: the medium may not have it. Where a
+    /// sync failed before, the system may show what it has not written and never will.
+    superblock_unsure: Option<Superblock>,
     space: Space,
     /// Whether `space` knows what the records leave free.
     space_known: bool,
@@ -91,7 +94,10 @@ impl Container {
         };
         disk.set_len(DATA_START).map_err(ContainerError::io("set length", 0))?;
         let container = Self::assemble(disk, Access::Write, || Ok(superblock))?;
-        container.state().superblock_dirty = true;
+        {
+            let mut state = container.state();
+            (state.superblock_dirty, state.superblock_unsure) = (true, None);
+        }
         Ok(container)
     }
 
@@ -181,6 +187,7 @@ impl Container {
         let pins = Pins::new(lock_space()?);
         let mapping = disk.map().map_err(ContainerError::io("map", 0))?;
         let state = State {
+            superblock_unsure: (access == Access::Write).then(|| superblock.clone()),
             superblock,
             extents,
             superblock_dirty: false,
@@ -450,20 +457,31 @@ impl Container {
 
     fn try_sync(&self) -> Result<(), ContainerError> {
         let mut state = self.state();
+        if let Some(read) = state.superblock_unsure.take() {
+            // The same bytes in the same place: torn, they are what was there before.
+            self.write_superblock(&read)?;
+            if state.superblock_dirty {
+                self.disk.sync().map_err(ContainerError::io("sync", 0))?;
+            }
+        }
         // Once more in the next sync, into the other slot: then either slot alone will do.
         if state.superblock_dirty || state.superblock_lonely {
             state.superblock_lonely = state.superblock_dirty;
             let mut next = state.superblock.clone();
             next.generation += 1;
             next.extents = state.extents.as_slice().to_vec();
-            let bytes = next.encode().map_err(|_| ContainerError::TooManyExtents)?;
-            let slot = (next.generation % 2) * SUPERBLOCK_LEN as u64;
-            self.disk.write_at(slot, &bytes).map_err(ContainerError::io("write", slot))?;
+            self.write_superblock(&next)?;
             state.superblock = next;
             state.superblock_dirty = false;
         }
         // Under the lock on the state, so that no second superblock is written before this sync.
         self.disk.sync().map_err(ContainerError::io("sync", 0))
+    }
+
+    fn write_superblock(&self, superblock: &Superblock) -> Result<(), ContainerError> {
+        let bytes = superblock.encode().map_err(|_| ContainerError::TooManyExtents)?;
+        let slot = (superblock.generation % 2) * SUPERBLOCK_LEN as u64;
+        self.disk.write_at(slot, &bytes).map_err(ContainerError::io("write", slot))
     }
 
     /// Refuses when an earlier write or sync has failed.
