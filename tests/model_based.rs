@@ -64,15 +64,10 @@ impl Run {
             _ => {
                 let mut plain = self.plain.clone();
                 let changes = 1 + self.choices.below(3);
-                let models = plain.models.clone();
                 write(&store, |transaction| {
                     (0..changes).try_for_each(|_| self.change(transaction, &mut plain))
                 })
                 .unwrap_or_else(|e| panic!("{context}: {e}"));
-                // A transaction of refusals alone is none. Additions raise a highest version.
-                if plain.models != models || plain.highest != self.plain.highest {
-                    plain.sequence += 1;
-                }
                 self.plain = plain;
             }
         }

@@ -1,12 +1,12 @@
 //! Everything that a transaction can do, each with what it does to the plain model. A new one is
-//! a function and a line in [`CHANGES`].
+//! a function and a line in [`CHANGES`]; it calls `is_changed` where it leaves something to commit.
 
 use mgit::store::Transaction;
-use mgit::{How, NewModel, OnChildren, Result};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Result};
 
 use super::choices::Choices;
 use super::plain::{PlainModel, PlainStore};
-use crate::common::{noise, nudged, tensor, weights};
+use crate::common::{noise, nudged, shape, tensor, weights};
 
 /// What a change works on.
 pub struct Place<'p> {
@@ -38,6 +38,9 @@ impl Sizes {
     pub const REAL: Sizes = Sizes { usual: 20_000, long: 270_000, long_one_in: 8 };
 }
 
+/// The kind of models whose tensors are of type bf16.
+const CAST: &str = "cast";
+
 /// A change: its name, how often it is made among the others, and what it does. A change that
 /// cannot be made does another one's work or nothing.
 pub struct Change {
@@ -50,13 +53,15 @@ pub struct Change {
 }
 
 /// Every change.
-pub const CHANGES: [Change; 6] = [
+pub const CHANGES: [Change; 8] = [
     Change { name: "add a root", weight: 2, run: add_root },
     Change { name: "add a child", weight: 4, run: add_child },
     Change { name: "add a version", weight: 2, run: add_version },
     Change { name: "add an equal model", weight: 1, run: add_equal },
+    Change { name: "add a cast model", weight: 1, run: add_cast },
     Change { name: "remove a model", weight: 4, run: remove },
     Change { name: "add a parent", weight: 1, run: add_parent },
+    Change { name: "recode", weight: 1, run: recode },
 ];
 
 impl Place<'_> {
@@ -114,11 +119,25 @@ impl Place<'_> {
         for (key, value) in &model.metadata {
             new = new.metadata(key, value.clone());
         }
+        new = new.profile(Profile::ALL[self.choices.below(Profile::ALL.len())]);
         let new = model.parents.iter().fold(new, |new, (parent, how)| new.parent(parent, *how));
-        let new = model.tensors.iter().fold(new, |new, (name, b)| new.tensor(tensor(name, b)));
+        let is_cast = model.kind == CAST;
+        let new = model.tensors.iter().fold(new, |new, (name, bytes)| match is_cast {
+            true => {
+                let shape = shape(&[bytes.len() as u64 / 2]);
+                new.tensor(NewTensor::from_bytes(name, Dtype::Bf16, shape, bytes))
+            }
+            false => new.tensor(tensor(name, bytes)),
+        });
         self.transaction.add_model(new)?;
         self.plain.add(name, model);
+        self.is_changed();
         Ok(())
+    }
+
+    /// The commit will be one.
+    fn is_changed(&mut self) {
+        self.plain.sequence = self.transaction.sequence();
     }
 
     fn some_name(&mut self) -> String {
@@ -158,12 +177,42 @@ fn add_equal(place: &mut Place<'_>) -> Result<()> {
     place.add(&name, PlainModel { tensors, ..PlainModel::default() })
 }
 
+/// A child whose tensors are the parent's as bf16: a formula over them.
+fn add_cast(place: &mut Place<'_>) -> Result<()> {
+    let Some(parent) = place.some_model() else { return add_root(place) };
+    let model = &place.plain.models[&parent];
+    if model.kind == CAST {
+        return add_version(place);
+    }
+    let floats = model.tensors.iter().filter(|(_, bytes)| bytes.len() % 4 == 0);
+    let cast = |bytes: &Vec<u8>| -> Vec<u8> {
+        let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        bytes.chunks(4).flat_map(|b| mgit::half::bf16::from_f32(number(b)).to_le_bytes()).collect()
+    };
+    let tensors = floats.map(|(name, bytes)| (name.clone(), cast(bytes))).collect();
+    let parents = vec![(parent, How::Cast)];
+    let (kind, name) = (CAST.to_owned(), place.some_name());
+    place.add(&name, PlainModel { tensors, parents, kind, ..PlainModel::default() })
+}
+
+fn recode(place: &mut Place<'_>) -> Result<()> {
+    let Some(model) = place.some_model() else { return add_root(place) };
+    let profile = Profile::ALL[place.choices.below(Profile::ALL.len())];
+    let model = place.choices.one_in(2).then_some(model);
+    let report = place.transaction.recode(model.as_deref(), profile, &|_| ())?;
+    if report.changed > 0 {
+        place.is_changed();
+    }
+    Ok(())
+}
+
 fn remove(place: &mut Place<'_>) -> Result<()> {
     let Some(full) = place.some_model() else { return add_root(place) };
     let ways = [OnChildren::Refuse, OnChildren::Reparent, OnChildren::Detach];
     let way = ways[place.choices.below(3)];
     let result = place.transaction.remove_model(&full, way);
     if place.plain.remove(&full, way) {
+        place.is_changed();
         return result.map(drop);
     }
     match result {
@@ -184,5 +233,6 @@ fn add_parent(place: &mut Place<'_>) -> Result<()> {
     }
     place.transaction.add_parent(&child, &parent, how)?;
     place.plain.models.entry(child).and_modify(|model| model.parents.push((parent, how)));
+    place.is_changed();
     Ok(())
 }

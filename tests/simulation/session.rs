@@ -210,11 +210,10 @@ impl Session {
         for _ in 0..1 + self.choices.below(3) {
             self.change(&mut transaction, &mut next)?;
         }
-        // A transaction of refusals alone is none. Additions raise a highest version.
-        if next.models == self.plain.models && next.highest == self.plain.highest {
+        // A transaction of refusals alone is none.
+        if next.sequence == self.plain.sequence {
             return Ok(transaction.commit()?);
         }
-        next.sequence += 1;
         let next = Arc::new(next);
         self.disk.mark(Mark::Trying(Arc::clone(&next)));
         transaction.commit()?;
