@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 use common::seed;
+use mgit::format::SUPERBLOCK_LEN;
 use simulation::crash::{Plan, Tally};
 use simulation::disk::Rule;
 
@@ -128,5 +129,23 @@ fn a_broken_rule_is_noticed() {
             println!("    {count} x {words}");
         }
         assert!(!tally.failures.is_empty(), "{rule:?} can be broken unnoticed");
+    }
+}
+
+#[test]
+fn the_next_writer_makes_a_torn_slot_of_the_superblock_whole() {
+    let (_folder, path, store) = common::new_store();
+    common::add_one(&store, "kept", &[], &common::weights(1, 5000)).unwrap();
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    for slot in 0..2 {
+        let mut torn = whole.clone();
+        torn[slot * SUPERBLOCK_LEN + 512..(slot + 1) * SUPERBLOCK_LEN].fill(0xaa);
+        std::fs::write(&path, torn).unwrap();
+        drop(mgit::Store::open(&path).unwrap());
+        let store = mgit::Store::open_read_only(&path).unwrap();
+        let slots = store.container().superblock_slots().unwrap();
+        assert!(slots.iter().all(Result::is_ok), "slot {slot}: {slots:?}");
+        assert_eq!(common::contents(&store.snapshot().unwrap()).unwrap().len(), 1);
     }
 }

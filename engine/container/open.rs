@@ -18,7 +18,7 @@ use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
 use super::space::{Space, whole};
-use super::superblock_slots::read_superblock;
+use super::superblock_slots::{other_slot_agrees, read_superblock};
 
 /// How long a writer waits for readers that look at the catalogue while they open the store.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
@@ -117,6 +117,8 @@ impl Container {
         if unknown != 0 {
             return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: true });
         }
+        let is_lonely = !other_slot_agrees(&*container.disk, &superblock)?;
+        container.state().superblock_lonely = is_lonely;
         Ok(container)
     }
 
@@ -141,6 +143,13 @@ impl Container {
         let end = self.state().extents.end();
         let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
         self.poison_on_error(result)
+    }
+
+    /// Makes the other slot of the superblock say what the current one says, where a crash has
+    /// left it torn or behind. The catalogue has been found sound before.
+    pub(crate) fn settle_superblock(&self) -> Result<(), ContainerError> {
+        let is_lonely = self.state().superblock_lonely;
+        if is_lonely { self.sync() } else { Ok(()) }
     }
 
     /// Opens a store to read what a writer, if there is one, commits.
@@ -460,7 +469,7 @@ impl Container {
         if let Some(read) = state.superblock_unsure.take() {
             // The same bytes in the same place: torn, they are what was there before.
             self.write_superblock(&read)?;
-            if state.superblock_dirty {
+            if state.superblock_dirty || state.superblock_lonely {
                 self.disk.sync().map_err(ContainerError::io("sync", 0))?;
             }
         }

@@ -2,6 +2,9 @@
 
 use std::io;
 
+/// What the error of a planned fault says.
+pub const PLANNED: &str = "planned fault";
+
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -79,6 +82,6 @@ impl Faults {
         self.count += 1;
         let fails = self.count == fault.at || (fault.for_ever && self.count > fault.at);
         self.failed += u64::from(fails);
-        fails.then(|| (io::Error::new(fault.kind, "planned fault"), fault.dropped))
+        fails.then(|| (io::Error::new(fault.kind, PLANNED), fault.dropped))
     }
 }

@@ -12,7 +12,7 @@ use mgit::{Error, Snapshot, Store};
 use super::changes::{Place, Sizes};
 use super::choices::Choices;
 use super::disk::{Mark, Rule, SimDisk};
-use super::faults::{Call, Dropped, Fault};
+use super::faults::{Call, Dropped, Fault, PLANNED};
 use super::plain::PlainStore;
 
 /// A step: its name, how often it is taken among the others, and what it does.
@@ -161,6 +161,8 @@ impl Session {
         ensure(self.plain.is_shown(&snapshot)?, || "not what was put in".to_owned())?;
         let report = verify(store, &snapshot, VerifyDepth::Full, &|_| ())?;
         ensure(report.is_clean(), || format!("verify: {}", report.findings[0].message))?;
+        let slots = store.container().superblock_slots().map_err(Error::from)?;
+        ensure(slots.iter().all(Result::is_ok), || format!("superblock slots: {slots:?}"))?;
         self.held.iter().try_for_each(Held::check)
     }
 
@@ -284,7 +286,9 @@ impl Session {
     /// Drops the store after a fault, and opens it on a disk that is sound again.
     fn recover(&mut self, error: &Error) -> Result<(), Stop> {
         let expected = ["io", "disk-full", "outcome-unknown", "poisoned"];
-        ensure(expected.contains(&error.code()), || format!("{}: {error}", error.code()))?;
+        // A record that could not be read names the fault.
+        let is_typed = expected.contains(&error.code()) || error.to_string().contains(PLANNED);
+        ensure(is_typed, || format!("{}: {error}", error.code()))?;
         self.held.retain(|held| !held.is_own);
         self.store = None;
         self.disk.heal();
