@@ -11,6 +11,7 @@ use common::children::{RoleChild, hear, role, say};
 use common::{assert_rows_add_up, contents, model, new_store, nudged, one, weights, write};
 use mgit::container::{ContainerError, LockHolder};
 use mgit::store::Access;
+use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{Error, OnChildren, Snapshot, Store};
 
 /// How many models there are at a time.
@@ -57,6 +58,9 @@ fn child_role() {
         "holder" => holder(&path),
         "endless-writer" => endless_writer(&path),
         "steady-writer" => steady_writer(&path),
+        "noting-writer" => noting_writer(&path),
+        "making-writer" => making_writer(&path),
+        "turn-taking-writer" => turn_taking_writer(&path),
         other => panic!("no role {other}"),
     }
 }
@@ -114,30 +118,35 @@ fn follower(path: &Path) {
         check(snapshot);
     }
     say(&format!("saw {commits}"));
+    hear();
 }
 
 #[test]
-fn a_reading_process_follows_a_writer_that_deletes_and_reclaims() {
+fn reading_processes_follow_a_writer_that_deletes_and_reclaims() {
     let (_folder, path, store) = new_store();
     commit(&store, 0);
     let commits = 250;
-    let mut child = RoleChild::start("follower", &path);
-    child.expect("ready");
-    child.say(&commits.to_string());
+    let mut children = [0, 1, 2].map(|_| RoleChild::start("follower", &path));
+    for child in &mut children {
+        child.expect("ready");
+        child.say(&commits.to_string());
+    }
     let mut lens = Vec::new();
     for at in 1..commits {
         commit(&store, at);
         lens.push(std::fs::metadata(&path).unwrap().len());
     }
-    let saw = loop {
-        let word = child.hear();
-        if word != "alive" {
-            break word;
-        }
-    };
-    let saw: u64 = saw.strip_prefix("saw ").unwrap().parse().unwrap();
-    assert!(saw > 1, "it followed {saw} commits");
-    child.finish();
+    for mut child in children {
+        let saw = loop {
+            let word = child.hear();
+            if word != "alive" {
+                break word;
+            }
+        };
+        let saw: u64 = saw.strip_prefix("saw ").unwrap().parse().unwrap();
+        assert!(saw > 1, "it followed {saw} commits");
+        child.finish();
+    }
     // Each commit frees as much as it takes; what readers held back has a bound.
     assert!(lens.last().unwrap() < &20_000_000, "{:?}", lens.last());
     assert_rows_add_up(&store.snapshot().unwrap(), "followed");
@@ -297,4 +306,166 @@ fn a_follower_survives_its_writers_crash_and_follows_the_next() {
     drop(held);
     (40..60).for_each(|at| commit(&store, at));
     assert_eq!(check(&follower.snapshot().unwrap()), 60);
+}
+
+/// How many writers are killed.
+const KILLED: u64 = 250;
+
+/// The file that a killed writer leaves beside the store: what it was about to commit, and what
+/// it had committed.
+fn notes_of(store: &Path) -> std::path::PathBuf {
+    store.with_extension("notes")
+}
+
+fn note(store: &Path, line: &str) {
+    let mut options = std::fs::File::options();
+    let mut file = options.create(true).append(true).open(notes_of(store)).unwrap();
+    std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
+}
+
+/// Commits for ever, noting before and after. Now and then it drops a transaction, or closes and
+/// opens the store.
+fn noting_writer(path: &Path) {
+    let mut store = Store::open(path).unwrap();
+    say("ready");
+    let from = store.snapshot().unwrap().sequence();
+    for at in from.. {
+        if at % 3 == 0 {
+            let mut transaction = store.begin_write().unwrap();
+            let unwanted = one(bytes_of(at + 7));
+            transaction.add_model(model("unwanted", &[], &unwanted)).unwrap();
+        }
+        note(path, &format!("commits {}", at + 1));
+        commit(&store, at);
+        note(path, &format!("committed {}", at + 1));
+        if at % 5 == 0 {
+            drop(store);
+            store = Store::open(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn writers_killed_at_random_moments_lose_nothing_they_noted() {
+    let (_folder, path, store) = new_store();
+    commit(&store, 0);
+    drop(store);
+    let seed = common::seed();
+    let mut random = common::Random(seed);
+    let (mut repaired, mut opened, mut in_flight, mut first) = (0, 0, 0, 1);
+    for round in 0..KILLED {
+        let context = format!("MGIT_SEED={seed}, round {round}");
+        let mut writer = RoleChild::start("noting-writer", &path);
+        if random.below(4) > 0 {
+            writer.expect("ready");
+        }
+        std::thread::sleep(std::time::Duration::from_micros(random.below(20_000) as u64));
+        writer.kill();
+
+        let notes = std::fs::read_to_string(notes_of(&path)).unwrap_or_default();
+        let last = |word: &str| {
+            let mut lines = notes.lines().filter_map(|line| line.strip_prefix(word));
+            lines.next_back().map_or(first, |number| number.trim().parse().unwrap()).max(first)
+        };
+        let (promised, tried) = (last("committed "), last("commits "));
+        if round % 4 == 0 {
+            let look = Store::open_read_only(&path).unwrap_or_else(|e| panic!("{context}: {e}"));
+            repaired += u32::from(look.access() == Access::ReadRepaired);
+            let seen = check(&look.snapshot().unwrap());
+            assert!((promised..=tried).contains(&seen), "{context}: {seen}, not {promised}");
+        }
+        let store = Store::open(&path).unwrap_or_else(|e| panic!("{context}: {e}"));
+        let snapshot = store.snapshot().unwrap();
+        let seen = check(&snapshot);
+        assert!((promised..=tried).contains(&seen), "{context}: {seen}, not {promised}");
+        let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+        assert!(report.is_clean(), "{context}: {:?}", report.findings);
+        (opened, in_flight) = (opened + 1, in_flight + u32::from(tried > promised));
+        first = seen;
+    }
+    assert!(repaired > 0 && in_flight > 0, "{repaired} repaired, {in_flight} in flight");
+    println!(
+        "{opened} writers killed, {in_flight} in a commit, {repaired} looks needed a repair, \
+         {first} commits"
+    );
+}
+
+/// Makes stores for ever.
+fn making_writer(path: &Path) {
+    say("ready");
+    for at in 0.. {
+        drop(Store::create(path.with_extension(at.to_string())).unwrap());
+    }
+}
+
+#[test]
+fn a_store_killed_in_the_making_is_not_there_or_whole() {
+    let (folder, path, store) = new_store();
+    drop(store);
+    let (mut random, mut made, mut unfinished) = (common::Random(common::seed()), 0, 0);
+    for _ in 0..30 {
+        let mut maker = RoleChild::start("making-writer", &path);
+        maker.expect("ready");
+        std::thread::sleep(std::time::Duration::from_micros(random.below(60_000) as u64));
+        maker.kill();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let entry = entry.unwrap();
+            // What was not finished has another name.
+            if entry.file_name().to_string_lossy().starts_with(".mgit-new-") {
+                unfinished += 1;
+            } else {
+                let store = Store::open(entry.path()).unwrap();
+                assert_eq!(store.snapshot().unwrap().sequence(), 0);
+                made += 1;
+            }
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    println!("30 killed, {made} stores made, {unfinished} unfinished");
+    assert!(made > 1 && unfinished > 0, "{made} made, {unfinished} unfinished");
+}
+
+/// Adds models of its own one by one, each with the store opened anew, waiting for its turn.
+fn turn_taking_writer(path: &Path) {
+    say("ready");
+    let me = hear().unwrap();
+    let mut refused = 0;
+    for at in 0..TURNS {
+        let store = loop {
+            match Store::open(path) {
+                Ok(store) => break store,
+                Err(error) => {
+                    assert_eq!(error.code(), "locked", "{error}");
+                    refused += 1;
+                    std::thread::sleep(std::time::Duration::from_micros(300));
+                }
+            }
+        };
+        let tensors = one(weights(at, 1000));
+        write(&store, |t| t.add_model(model(&format!("{me}/{at}"), &[], &tensors))).unwrap();
+    }
+    say(&format!("done, refused {}", refused.min(1)));
+    hear();
+}
+const TURNS: u64 = 25;
+
+#[test]
+fn two_writers_take_turns_and_neither_loses_a_commit() {
+    let (_folder, path, store) = new_store();
+    let mut writers = [0, 1].map(|_| RoleChild::start("turn-taking-writer", &path));
+    writers.iter_mut().for_each(|writer| writer.expect("ready"));
+    writers.iter_mut().zip(["a", "b"]).for_each(|(writer, name)| writer.say(name));
+    // Neither gets in before.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    drop(store);
+    writers.iter_mut().for_each(|writer| writer.expect("done, refused 1"));
+    writers.into_iter().for_each(RoleChild::finish);
+    let store = Store::open(&path).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(snapshot.sequence(), 2 * TURNS);
+    for (name, tensors) in contents(&snapshot).unwrap() {
+        let at = name.split(['/', '@']).nth(1).unwrap().parse().unwrap();
+        assert!(tensors[0].1 == weights(at, 1000), "{name}");
+    }
+    assert_rows_add_up(&snapshot, "two writers");
 }

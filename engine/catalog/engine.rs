@@ -162,6 +162,7 @@ impl Catalog {
         });
         let catalog = catalog.map_err(|error| or_truncated(container, error))?;
         container.cover_extents()?;
+        container.settle_superblock()?;
         Ok(catalog)
     }
 

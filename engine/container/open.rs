@@ -18,7 +18,7 @@ use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
 use super::space::{Space, whole};
-use super::superblock_slots::read_superblock;
+use super::superblock_slots::{other_slot_agrees, read_superblock};
 
 /// How long a writer waits for readers that look at the catalogue while they open the store.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
@@ -53,6 +53,9 @@ struct State {
     superblock_dirty: bool,
     /// The other slot says less than the current one.
     superblock_lonely: bool,
+    /// The superblock as it was read, until it is written: the medium may not have it. Where a
+    /// sync failed before, the system may show what it has not written and never will.
+    superblock_unsure: Option<Superblock>,
     space: Space,
     /// Whether `space` knows what the records leave free.
     space_known: bool,
@@ -91,7 +94,10 @@ impl Container {
         };
         disk.set_len(DATA_START).map_err(ContainerError::io("set length", 0))?;
         let container = Self::assemble(disk, Access::Write, || Ok(superblock))?;
-        container.state().superblock_dirty = true;
+        {
+            let mut state = container.state();
+            (state.superblock_dirty, state.superblock_unsure) = (true, None);
+        }
         Ok(container)
     }
 
@@ -111,6 +117,8 @@ impl Container {
         if unknown != 0 {
             return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only: true });
         }
+        let is_lonely = !other_slot_agrees(&*container.disk, &superblock)?;
+        container.state().superblock_lonely = is_lonely;
         Ok(container)
     }
 
@@ -135,6 +143,13 @@ impl Container {
         let end = self.state().extents.end();
         let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
         self.poison_on_error(result)
+    }
+
+    /// Makes the other slot of the superblock say what the current one says, where a crash has
+    /// left it torn or behind. The catalogue has been found sound before.
+    pub(crate) fn settle_superblock(&self) -> Result<(), ContainerError> {
+        let is_lonely = self.state().superblock_lonely;
+        if is_lonely { self.sync() } else { Ok(()) }
     }
 
     /// Opens a store to read what a writer, if there is one, commits.
@@ -181,6 +196,7 @@ impl Container {
         let pins = Pins::new(lock_space()?);
         let mapping = disk.map().map_err(ContainerError::io("map", 0))?;
         let state = State {
+            superblock_unsure: (access == Access::Write).then(|| superblock.clone()),
             superblock,
             extents,
             superblock_dirty: false,
@@ -450,20 +466,31 @@ impl Container {
 
     fn try_sync(&self) -> Result<(), ContainerError> {
         let mut state = self.state();
+        if let Some(read) = state.superblock_unsure.take() {
+            // The same bytes in the same place: torn, they are what was there before.
+            self.write_superblock(&read)?;
+            if state.superblock_dirty || state.superblock_lonely {
+                self.disk.sync().map_err(ContainerError::io("sync", 0))?;
+            }
+        }
         // Once more in the next sync, into the other slot: then either slot alone will do.
         if state.superblock_dirty || state.superblock_lonely {
             state.superblock_lonely = state.superblock_dirty;
             let mut next = state.superblock.clone();
             next.generation += 1;
             next.extents = state.extents.as_slice().to_vec();
-            let bytes = next.encode().map_err(|_| ContainerError::TooManyExtents)?;
-            let slot = (next.generation % 2) * SUPERBLOCK_LEN as u64;
-            self.disk.write_at(slot, &bytes).map_err(ContainerError::io("write", slot))?;
+            self.write_superblock(&next)?;
             state.superblock = next;
             state.superblock_dirty = false;
         }
         // Under the lock on the state, so that no second superblock is written before this sync.
         self.disk.sync().map_err(ContainerError::io("sync", 0))
+    }
+
+    fn write_superblock(&self, superblock: &Superblock) -> Result<(), ContainerError> {
+        let bytes = superblock.encode().map_err(|_| ContainerError::TooManyExtents)?;
+        let slot = (superblock.generation % 2) * SUPERBLOCK_LEN as u64;
+        self.disk.write_at(slot, &bytes).map_err(ContainerError::io("write", slot))
     }
 
     /// Refuses when an earlier write or sync has failed.

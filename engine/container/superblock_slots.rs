@@ -56,3 +56,16 @@ pub(super) fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerEr
     }
     Ok(superblock)
 }
+
+/// Whether the other slot says what `current` says, but for the generation: then either alone
+/// will do.
+pub(super) fn other_slot_agrees(
+    disk: &dyn Disk,
+    current: &Superblock,
+) -> Result<bool, ContainerError> {
+    let slot = (current.generation.wrapping_add(1) % 2) * SUPERBLOCK_LEN as u64;
+    let mut bytes = vec![0; SUPERBLOCK_LEN];
+    disk.read_at(slot, &mut bytes).map_err(ContainerError::io("read", slot))?;
+    let same = |other| Superblock { generation: current.generation, ..other } == *current;
+    Ok(Superblock::decode(&bytes).is_ok_and(same))
+}

@@ -217,9 +217,23 @@ impl Store {
     /// [`Error::NotFound`]; what is wrong with the file.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        let disk = || Container::open_file(path, false).map_err(Error::open_file(path));
+        Self::open_read_only_on(disk, path)
+    }
+
+    /// Opens the store on a disk for reading. `disk` opens that disk, once more each time: the
+    /// locks of two handles must conflict. `path` is only remembered.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_read_only`](Self::open_read_only); those of `disk`.
+    pub fn open_read_only_on(
+        disk: impl Fn() -> Result<Arc<dyn Disk>>,
+        path: impl AsRef<Path>,
+    ) -> Result<Self> {
+        let path = path.as_ref();
         let start = Instant::now();
         loop {
-            let disk = || Container::open_file(path, false).map_err(Error::open_file(path));
             match Self::try_open_read_only(disk()?, disk()?, path)? {
                 Some(store) => return Ok(store),
                 None if start.elapsed() > OPENING_WAIT => {

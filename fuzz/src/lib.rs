@@ -5,8 +5,14 @@ mod codec;
 mod differential;
 mod format;
 mod formula;
+mod operations;
 mod repair;
 mod store;
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/simulation/mod.rs"]
+mod simulation;
 
 pub mod mutate;
 
@@ -14,6 +20,7 @@ pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
+pub use operations::operations;
 pub use store::open_store;
 
 /// A target: its name, its body, and what makes checksums and lengths right again behind a
@@ -28,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -41,5 +48,6 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "codec_decode", run: codec_decode, repair: repair::nothing },
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
     Target { name: "formula", run: formula, repair: repair::nothing },
+    Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
 ];

@@ -1,9 +1,8 @@
-//! What the tests share: seeded bytes, whole-store comparison, a disk that fails on demand.
+//! What the tests share: seeded bytes, whole-store comparison, child processes.
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod children;
-pub mod faulty_disk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

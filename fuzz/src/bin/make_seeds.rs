@@ -35,6 +35,17 @@ fn main() {
     chunks();
     formulas();
     store();
+    operations();
+}
+
+/// Choices of histories, such as a seeded generator makes; with faults and without.
+fn operations() {
+    for (name, faults, len) in [("short", 0, 60), ("long", 0, 400), ("faults", 1, 400)] {
+        let mut random = mgit_fuzz::mutate::Random::new(len + faults);
+        let choices = (0..len).map(|_| random.below(256) as u8);
+        let seed: Vec<u8> = [faults as u8, 1, 2, 3, 4].into_iter().chain(choices).collect();
+        put("operations", name, &seed);
+    }
 }
 
 fn safetensors_files() {
