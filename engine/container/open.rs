@@ -266,6 +266,16 @@ impl Container {
         })
     }
 
+    /// A copy of the bytes `offset..offset + len`, read from the disk: what the medium cannot read
+    /// is an error, where the map would be a signal.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Truncated`] when the file ends before; those of the disk.
+    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
+        read_disk(&*self.disk, offset, len)
+    }
+
     /// Reads the superblock again: a writer may have added extents.
     pub(super) fn reload(&self) -> Result<(), ContainerError> {
         let superblock = read_superblock(&*self.disk)?;
@@ -514,6 +524,21 @@ impl Container {
             _ => Ok(Arc::new(FileDisk::new(file?))),
         }
     }
+}
+
+/// A copy of a range of a disk. A length that the file does not have is refused before memory is
+/// asked for.
+pub(crate) fn read_disk(disk: &dyn Disk, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
+    let found = disk.len().map_err(ContainerError::io("read length", 0))?;
+    match offset.checked_add(len) {
+        Some(end) if end <= found => {}
+        end => {
+            return Err(ContainerError::Truncated { expected: end.unwrap_or(u64::MAX), found });
+        }
+    }
+    let mut bytes = vec![0; len as usize];
+    disk.read_at(offset, &mut bytes).map_err(ContainerError::io("read", offset))?;
+    Ok(bytes)
 }
 
 impl Drop for Container {

@@ -154,6 +154,14 @@ impl Error {
         }
     }
 
+    /// What is wrong, without the words that name the record.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Error::DamagedRecord { reason, .. } => reason,
+            other => other.to_string(),
+        }
+    }
+
     /// What opening a file answered.
     pub(super) fn open_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -67,13 +67,13 @@ pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
 
 fn dump_record(container: &Container, offset: u64, row_len: u64) -> RecordDump {
     let header = container
-        .bytes(offset, RECORD_HEADER_LEN as u64)
+        .read(offset, RECORD_HEADER_LEN as u64)
         .map_err(|error| error.to_string())
-        .and_then(|bytes| RecordHeader::decode(bytes).map_err(|error| error.to_string()));
+        .and_then(|bytes| RecordHeader::decode(&bytes).map_err(|error| error.to_string()));
     let mut chunks = Vec::new();
     if let Ok(header) = &header
         && let Ok(index) =
-            container.bytes(offset.saturating_add(RECORD_HEADER_LEN as u64), header.index_len())
+            container.read(offset.saturating_add(RECORD_HEADER_LEN as u64), header.index_len())
     {
         chunks.extend(index.chunks(CHUNK_ENTRY_LEN).map_while(|e| ChunkEntry::decode(e).ok()));
     }

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::catalog::{NodeRow, RecordRow, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
-use crate::store::{Error, Result, Snapshot, Store};
+use crate::store::{Result, Snapshot, Store};
 use crate::tensor::ContentId;
 
 /// How closely a store is looked at.
@@ -313,13 +313,5 @@ impl Check<'_> {
             None => id.to_string(),
         };
         nodes.into_iter().map(|(id, row)| (named((id, row)), *id, row.as_ref())).collect()
-    }
-}
-
-/// What is wrong, without the words that name the record: the finding names it.
-fn reason(error: Error) -> String {
-    match error {
-        Error::DamagedRecord { reason, .. } => reason,
-        other => other.to_string(),
     }
 }
