@@ -9,7 +9,7 @@ use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::format::{
     DATA_START, Extent, FEATURE_DEPTH_GAPS, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
-    RecordHeader, RecordKind,
+    RecordHeader, RecordKind, SUPERBLOCK_LEN,
 };
 use crate::store::Error;
 use crate::tensor::ContentId;
@@ -17,7 +17,41 @@ use crate::tensor::ContentId;
 /// Pieces that contents are decoded and hashed in: a whole number of chunks of any usual length.
 const PIECE_LEN: u64 = 1 << 20;
 
+/// How often a slot is read again that a writer may just be writing.
+const SLOT_TRIES: usize = 5;
+
 impl Check<'_> {
+    /// Both slots of the superblock can be read, so that either will do. The second one of a new
+    /// store may be empty.
+    pub(super) fn check_slots(&self) {
+        let mut faults = Vec::new();
+        for _ in 0..SLOT_TRIES {
+            faults.clear();
+            match self.container.superblock_slots() {
+                Err(error) => faults.push(error.to_string()),
+                Ok(slots) => {
+                    for (slot, number) in slots.into_iter().zip(0u64..) {
+                        let offset = number * SUPERBLOCK_LEN as u64;
+                        let empty = || {
+                            let bytes = self.container.read(offset, SUPERBLOCK_LEN as u64);
+                            bytes.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+                        };
+                        if let Err(error) = slot
+                            && !(self.snapshot.sequence() == 0 && empty())
+                        {
+                            faults.push(format!("superblock slot at byte {offset}: {error}"));
+                        }
+                    }
+                }
+            }
+            if faults.is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        faults.into_iter().for_each(|fault| self.note(Subject::Store, fault));
+    }
+
     /// Extents and records lie inside the file, behind the superblocks, and apart.
     pub(super) fn check_ranges(&self) {
         let mut ranges: Vec<(Extent, Subject)> = Vec::new();
