@@ -14,7 +14,7 @@ pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
-pub use store::open_store;
+pub use store::{open_store, salvage};
 
 /// A target: its name, its body, and what makes checksums and lengths right again behind a
 /// mutation, so that it is not turned away at the door.
@@ -28,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -42,4 +42,5 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
     Target { name: "formula", run: formula, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
+    Target { name: "salvage", run: salvage, repair: repair::store },
 ];
