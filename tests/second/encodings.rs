@@ -19,8 +19,10 @@ impl Stored<'_> {
     }
 }
 
+type Decode = fn(&Stored<'_>) -> Vec<u8>;
+
 /// Every encoding by its code.
-pub const ENCODINGS: [(u64, fn(&Stored<'_>) -> Vec<u8>); 5] = [
+pub const ENCODINGS: [(u64, Decode); 5] = [
     (0, |chunk| chunk.bytes.to_vec()),
     (1, |chunk| chunk.base().to_vec()),
     (2, |chunk| lz4(chunk.bytes)),
