@@ -1,10 +1,9 @@
 //! Promise: every single byte of a store may rot, the file may be cut anywhere, and blocks may be
 //! swapped: `verify` finds it, or it does no harm; a salvage saves no wrong byte; nothing panics.
 //!
-//! The normal run takes a sample of the bytes of a small store;
-//! `cargo test --test rot -- --ignored`
-//! takes every one. `MGIT_SEED` runs the same sample again. What checked reading and a writer do
-//! with such stores is in `corruption.rs`.
+//! The normal run takes a sample of the bytes of a small store, `cargo test --test rot -- --ignored`
+//! every one. `MGIT_SEED` runs the same sample again. What checked reading and a writer do with such
+//! stores is in `corruption.rs`.
 
 #![allow(missing_docs)]
 

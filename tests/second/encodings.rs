@@ -1,6 +1,6 @@
 //! How chunks are encoded. A new encoding of the page is a new line of [`ENCODINGS`].
 
-use crate::ordered;
+use crate::{alone, ordered, stepped};
 
 /// A stored chunk, and what it is decoded with.
 pub struct Stored<'a> {
@@ -22,7 +22,7 @@ impl Stored<'_> {
 type Decode = fn(&Stored<'_>) -> Vec<u8>;
 
 /// Every encoding by its code.
-pub const ENCODINGS: [(u64, Decode); 5] = [
+pub const ENCODINGS: [(u64, Decode); 7] = [
     (0, |chunk| chunk.bytes.to_vec()),
     (1, |chunk| chunk.base().to_vec()),
     (2, |chunk| lz4(chunk.bytes)),
@@ -35,6 +35,32 @@ pub const ENCODINGS: [(u64, Decode); 5] = [
             other => panic!("element type {other}"),
         };
         ordered::decode(ordered::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
+    }),
+    (6, |chunk| {
+        let (bytes, mantissa_bits) = match chunk.dtype {
+            14 => (2, 10),
+            15 => (2, 7),
+            18 | 19 => (4, 23),
+            20 => (8, 52),
+            other => {
+                assert_eq!(lane(other), 1, "element type {other}");
+                (1, 0)
+            }
+        };
+        alone::decode(bytes, mantissa_bits, chunk.bytes, chunk.len)
+    }),
+    (7, |chunk| {
+        let mantissa_bits = match chunk.dtype {
+            7 | 11 => Some(2),
+            8 | 10 => Some(3),
+            14 => Some(10),
+            15 => Some(7),
+            18 | 19 => Some(23),
+            20 => Some(52),
+            _ => None,
+        };
+        let of = stepped::Type { bytes: lane(chunk.dtype), mantissa_bits };
+        stepped::decode(of, chunk.bytes, chunk.base())
     }),
 ];
 

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, cat, completions, demo, du, dump, export, gc, import, init, log, ls, recode, rm, salvage,
-    show, stat, vacuum, verify,
+    backup, cat, completions, demo, du, dump, export, gc, import, init, log, ls, recode, rm,
+    salvage, show, stat, vacuum, verify,
 };
 
 const START: &str = "\
