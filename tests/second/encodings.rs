@@ -1,6 +1,6 @@
 //! How chunks are encoded. A new encoding of the page is a new line of [`ENCODINGS`].
 
-use crate::{alone, ordered, stepped};
+use crate::{alone, ordered, rice, stepped};
 
 /// A stored chunk, and what it is decoded with.
 pub struct Stored<'a> {
@@ -22,19 +22,18 @@ impl Stored<'_> {
 type Decode = fn(&Stored<'_>) -> Vec<u8>;
 
 /// Every encoding by its code.
-pub const ENCODINGS: [(u64, Decode); 7] = [
+pub const ENCODINGS: [(u64, Decode); 8] = [
     (0, |chunk| chunk.bytes.to_vec()),
     (1, |chunk| chunk.base().to_vec()),
     (2, |chunk| lz4(chunk.bytes)),
     (3, xor_lz4),
     (4, |chunk| {
-        let (bytes, mantissa_bits) = match chunk.dtype {
-            14 => (2, 10),
-            15 => (2, 7),
-            18 | 19 => (4, 23),
-            other => panic!("element type {other}"),
-        };
+        let (bytes, mantissa_bits) = float(chunk.dtype);
         ordered::decode(ordered::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
+    }),
+    (5, |chunk| {
+        let (bytes, mantissa_bits) = float(chunk.dtype);
+        rice::decode(rice::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
     }),
     (6, |chunk| {
         let (bytes, mantissa_bits) = match chunk.dtype {
@@ -63,6 +62,16 @@ pub const ENCODINGS: [(u64, Decode); 7] = [
         stepped::decode(of, chunk.bytes, chunk.base())
     }),
 ];
+
+/// Bytes and mantissa bits of the floats that have encodings of their own.
+fn float(dtype: u8) -> (usize, u32) {
+    match dtype {
+        14 => (2, 10),
+        15 => (2, 7),
+        18 | 19 => (4, 23),
+        other => panic!("element type {other}"),
+    }
+}
 
 /// Width of the numbers that an encoding looks at.
 fn lane(dtype: u8) -> usize {
