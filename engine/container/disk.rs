@@ -2,8 +2,10 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 use std::sync::Arc;
 
+use super::error::ContainerError;
 use super::locks::{FileLocks, LockSpace};
 use super::map::{FileMapping, Mapping};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
@@ -39,12 +41,42 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Returns when everything written and the length are on the medium.
     fn sync(&self) -> io::Result<()>;
 
+    /// Gives the bytes of a range back to the medium; they read as zero from then on, and the
+    /// length stays. Says whether this disk can do so: one that cannot leaves them as they are.
+    fn punch_hole(&self, _offset: u64, _len: u64) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// What tells the file from every other of this machine; `None` where nothing does.
+    fn file_id(&self) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
+    /// The mode of the file, as a new one is to have it; the umask takes its bits.
+    fn mode(&self) -> io::Result<u32> {
+        Ok(0o666)
+    }
+
     /// A view of the file that shows later appends too.
     fn map(&self) -> io::Result<Arc<dyn Mapping>>;
 
     /// A new set of locks on the file. Sets of one disk do not conflict with each other, sets of
     /// disks opened separately do, in any process.
     fn locks(&self) -> io::Result<Box<dyn LockSpace>>;
+}
+
+/// Device and number of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    number: u64,
+}
+
+impl FileId {
+    /// That of the file with this metadata.
+    pub fn of(metadata: &std::fs::Metadata) -> Self {
+        FileId { device: metadata.dev(), number: metadata.ino() }
+    }
 }
 
 /// A real file.
@@ -57,6 +89,30 @@ impl FileDisk {
     /// Uses `file`, opened for reading, or for reading and writing.
     pub fn new(file: File) -> Self {
         FileDisk { file }
+    }
+
+    /// Opens the regular file at `path`, which is resolved once.
+    pub(super) fn open(path: &Path, write: bool) -> io::Result<Self> {
+        use std::os::unix::fs::OpenOptionsExt;
+
+        // Without waiting: a pipe that nobody writes to would be waited for for ever.
+        let mut flags = rustix::fs::OFlags::NONBLOCK;
+        // A descriptor's path in /proc leads to what may have no name.
+        let resolved = path.canonicalize();
+        let path = resolved.as_deref().unwrap_or(path);
+        if resolved.is_ok() {
+            flags |= rustix::fs::OFlags::NOFOLLOW;
+        }
+        let flags = flags.bits().cast_signed();
+        let file = File::options().read(true).write(write).custom_flags(flags).open(path);
+        // What cannot be opened, such as a folder for writing, is still to be called what it is.
+        let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
+        match found {
+            Ok(found) if !found.is_file() => {
+                Err(io::Error::other(ContainerError::not_a_file(found.file_type())))
+            }
+            _ => file.map(FileDisk::new),
+        }
     }
 }
 
@@ -90,6 +146,27 @@ impl Disk for FileDisk {
         self.file.sync_data()
     }
 
+    #[cfg(target_os = "linux")]
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::Errno;
+
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, offset, len) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn file_id(&self) -> io::Result<Option<FileId>> {
+        Ok(Some(FileId::of(&self.file.metadata()?)))
+    }
+
+    fn mode(&self) -> io::Result<u32> {
+        Ok(self.file.metadata()?.mode() & 0o777)
+    }
+
     fn map(&self) -> io::Result<Arc<dyn Mapping>> {
         Ok(Arc::new(FileMapping::new(self.file.try_clone()?)?))
     }
@@ -97,4 +174,19 @@ impl Disk for FileDisk {
     fn locks(&self) -> io::Result<Box<dyn LockSpace>> {
         Ok(Box::new(FileLocks::new(self.file.try_clone()?)?))
     }
+}
+
+/// A copy of a range of a disk. A length that the file does not have is refused before memory is
+/// asked for.
+pub(crate) fn read_disk(disk: &dyn Disk, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
+    let found = disk.len().map_err(ContainerError::io("read length", 0))?;
+    match offset.checked_add(len) {
+        Some(end) if end <= found => {}
+        end => {
+            return Err(ContainerError::Truncated { expected: end.unwrap_or(u64::MAX), found });
+        }
+    }
+    let mut bytes = vec![0; len as usize];
+    disk.read_at(offset, &mut bytes).map_err(ContainerError::io("read", offset))?;
+    Ok(bytes)
 }

@@ -1,27 +1,22 @@
 //! The open file: superblock, space, records, syncs.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use crate::format::{
     DATA_START, Extent, FORMAT_VERSION, FormatError, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN,
     RECORD_ALIGN, SUPERBLOCK_LEN, StoreState, Superblock, WRITER_FLAGS_KNOWN,
 };
 
-use super::disk::{Disk, FileDisk};
+use super::disk::{Disk, FileDisk, read_disk};
 use super::error::{ContainerError, LockHolder};
 use super::extents::ExtentMap;
-use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte};
+use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte, lock_for_writing};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
 use super::space::{Space, whole};
-use super::superblock_slots::{other_slot_agrees, read_superblock};
-
-/// How long a writer waits for readers that look at the catalogue while they open the store.
-const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
+use super::superblock_slots::{Slots, other_slot_agrees, read_superblock, superblock_slots};
 
 /// What a container is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +209,8 @@ impl Container {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn disk(&self) -> &Arc<dyn Disk> {
+    /// The disk below, for what reads past the map.
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
@@ -245,11 +241,8 @@ impl Container {
     /// # Errors
     ///
     /// Those of the disk. What is wrong with a slot is in the result.
-    pub fn superblock_slots(&self) -> Result<[Result<Superblock, FormatError>; 2], ContainerError> {
-        let mut head = vec![0; self.disk_len()?.min(DATA_START) as usize];
-        self.disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
-        let (first, second) = head.split_at(head.len().min(SUPERBLOCK_LEN));
-        Ok([Superblock::decode(first), Superblock::decode(second)])
+    pub fn superblock_slots(&self) -> Result<Slots, ContainerError> {
+        superblock_slots(&*self.disk)
     }
 
     /// The superblock as this handle sees it now.
@@ -258,6 +251,11 @@ impl Container {
         let mut superblock = state.superblock.clone();
         superblock.extents = state.extents.as_slice().to_vec();
         superblock
+    }
+
+    /// Whether another file has taken this one's place.
+    pub fn is_retired(&self) -> bool {
+        self.state().superblock.state == StoreState::Retired
     }
 
     /// The snapshots of this store.
@@ -280,6 +278,16 @@ impl Container {
             expected: offset.saturating_add(len),
             found: self.disk.len().unwrap_or(0),
         })
+    }
+
+    /// A copy of the bytes `offset..offset + len`, read from the disk: what the medium cannot read
+    /// is an error, where the map would be a signal.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError::Truncated`] when the file ends before; those of the disk.
+    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
+        read_disk(&*self.disk, offset, len)
     }
 
     /// Reads the superblock again: a writer may have added extents.
@@ -438,6 +446,57 @@ impl Container {
         self.state().space.free_after(sequence, extents);
     }
 
+    /// Gives free bytes back to the medium where the file system can do so: only those that may be
+    /// written at once, in whole blocks (rule 5 holds for holes too). Returns how many it gave
+    /// back now, with those that were holes already.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk. Nothing is lost by them.
+    pub fn punch_free(&self) -> Result<u64, ContainerError> {
+        self.check_writable()?;
+        // Under the lock on the state, so that nobody takes a range meanwhile.
+        let state = self.state();
+        let file_len = self.disk_len()?;
+        let mut punched = 0;
+        for range in state.space.free_ranges() {
+            let start = range.offset.next_multiple_of(PAGE_ALIGN);
+            let end = range.end().min(file_len) / PAGE_ALIGN * PAGE_ALIGN;
+            if start >= end {
+                continue;
+            }
+            let done = self.disk.punch_hole(start, end - start);
+            if !done.map_err(ContainerError::io("punch a hole", start))? {
+                break;
+            }
+            punched += end - start;
+        }
+        Ok(punched)
+    }
+
+    /// Marks the file as replaced by another one, in both slots of the superblock. This handle
+    /// writes no more.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub fn retire(&self) -> Result<(), ContainerError> {
+        {
+            let mut state = self.state();
+            state.superblock.state = StoreState::Retired;
+            state.superblock_dirty = true;
+        }
+        // The second sync writes the other slot.
+        let result = self.sync().and_then(|()| self.sync());
+        self.poison();
+        result
+    }
+
+    /// Who may do what with the file.
+    pub(crate) fn mode(&self) -> Result<u32, ContainerError> {
+        self.disk.mode().map_err(ContainerError::io("look at the file", 0))
+    }
+
     /// Bytes free now, and bytes that wait for a snapshot.
     pub fn free_bytes(&self) -> (u64, u64) {
         let state = self.state();
@@ -520,26 +579,15 @@ impl Container {
         self.poisoned.store(true, Ordering::Release);
     }
 
-    /// Opens the file at `path` as a disk.
+    /// Opens the file at `path` as a disk. The path is resolved once: what takes the place of the
+    /// resolved file's name between that and the opening is not followed should it be a link.
     ///
     /// # Errors
     ///
     /// Those of the operating system; one that holds a [`ContainerError::NotAStore`] for a folder,
     /// a pipe or a device.
     pub fn open_file(path: &Path, write: bool) -> std::io::Result<Arc<dyn Disk>> {
-        use std::os::unix::fs::OpenOptionsExt;
-
-        // Without waiting: a pipe that nobody writes to would be waited for for ever.
-        let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = File::options().read(true).write(write).custom_flags(no_wait).open(path);
-        // What cannot be opened, such as a folder for writing, is still to be called what it is.
-        let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
-        match found {
-            Ok(found) if !found.is_file() => {
-                Err(std::io::Error::other(ContainerError::not_a_file(found.file_type())))
-            }
-            _ => Ok(Arc::new(FileDisk::new(file?))),
-        }
+        Ok(Arc::new(FileDisk::open(path, write)?))
     }
 }
 
@@ -547,26 +595,6 @@ impl Drop for Container {
     fn drop(&mut self) {
         // The descriptor closes anyway; an error here leaves the lock to that.
         let _ = self.writer_lock.unlock_all();
-    }
-}
-
-/// Takes the writer's byte. Waits for readers, which hold it only while they open; not for another
-/// writer.
-fn lock_for_writing(locks: &dyn LockSpace) -> Result<(), ContainerError> {
-    let start = Instant::now();
-    loop {
-        if locks.try_lock(byte(WRITER_LOCK_BYTE), false).map_err(lock_error)? {
-            return Ok(());
-        }
-        // Shared with others: they are readers.
-        if !locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
-            return Err(ContainerError::Locked { holder: LockHolder::Writer });
-        }
-        locks.unlock(byte(WRITER_LOCK_BYTE)).map_err(lock_error)?;
-        if start.elapsed() > READER_CHECK_WAIT {
-            return Err(ContainerError::Locked { holder: LockHolder::RecoveryView });
-        }
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -171,6 +171,11 @@ impl Space {
         self.give_back(Extent { offset: from, len: to.saturating_sub(from) });
     }
 
+    /// The ranges that may be written at once, by offset.
+    pub(super) fn free_ranges(&self) -> impl Iterator<Item = Extent> + '_ {
+        self.free.iter().map(|(offset, len)| Extent { offset: *offset, len: *len })
+    }
+
     /// Bytes that may be written at once, behind [`DATA_START`] and before the end.
     pub(super) fn free_bytes(&self) -> u64 {
         self.free.values().sum()

@@ -1,11 +1,28 @@
 //! Finding the superblock that counts.
 
 use crate::format::{
-    DATA_START, FORMAT_VERSION, READER_FLAGS_KNOWN, SUPERBLOCK_LEN, Superblock, superblock_field,
+    DATA_START, FORMAT_VERSION, FormatError, READER_FLAGS_KNOWN, SUPERBLOCK_LEN, Superblock,
+    superblock_field,
 };
 
 use super::disk::Disk;
 use super::error::ContainerError;
+
+/// What each slot says, or what is wrong with it.
+pub type Slots = [Result<Superblock, FormatError>; 2];
+
+/// What each slot says in the file now.
+///
+/// # Errors
+///
+/// Those of the disk.
+pub(crate) fn superblock_slots(disk: &dyn Disk) -> Result<Slots, ContainerError> {
+    let len = disk.len().map_err(ContainerError::io("read length", 0))?;
+    let mut head = vec![0; len.min(DATA_START) as usize];
+    disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
+    let (first, second) = head.split_at(head.len().min(SUPERBLOCK_LEN));
+    Ok([Superblock::decode(first), Superblock::decode(second)])
+}
 
 /// The valid superblock with the higher generation.
 ///

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::index::is_plain_file_name;
 use super::write_header;
-use crate::container::{WRITEBACK_FROM, start_writeback};
+use crate::container::{WRITEBACK_FROM, folder_of, start_writeback, temporary_in};
 use crate::format::ManifestPart;
 use crate::store::{Error, Model, Tensor};
 
@@ -168,17 +168,9 @@ fn write_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
-    use std::os::unix::fs::PermissionsExt;
-
     let failed = ExportError::target(path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    // The umask still takes its bits from the mode.
-    let temporary = tempfile::Builder::new()
-        .prefix(".mgit-export-")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(&failed)?;
+    let folder = folder_of(path);
+    let temporary = temporary_in(folder, ".mgit-export-", 0o666).map_err(&failed)?;
     let mut out = BufWriter::new(Target { file: temporary.as_file(), written: 0 });
     write(&mut out)?;
     out.flush().map_err(&failed)?;

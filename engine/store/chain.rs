@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::error::damaged;
 use super::open::Shared;
-use super::record::{StoredRecord, record_row};
+use super::record::{StoredRecord, Through, record_row};
 use super::{Error, Result};
 use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
@@ -45,7 +45,23 @@ impl<'c> Chain<'c> {
         id: ContentId,
         row: RecordRow,
     ) -> Result<Self> {
-        let mut records = vec![StoredRecord::open(shared, kind, id, &row)?];
+        Self::open_through(shared, tables, kind, id, row, Through::Map)
+    }
+
+    /// As [`open`](Self::open), with the records read through what one says.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(super) fn open_through(
+        shared: &'c Shared,
+        tables: &dyn ReadTables,
+        kind: RecordKind,
+        id: ContentId,
+        row: RecordRow,
+        through: Through,
+    ) -> Result<Self> {
+        let mut records = vec![StoredRecord::open(shared, kind, id, &row, through)?];
         let mut bases: Vec<Vec<usize>> = Vec::new();
         while let Some(above) = records.get(bases.len()) {
             let (depth, raw_len, chunk_log2) =
@@ -62,7 +78,7 @@ impl<'c> Chain<'c> {
                         let row = row.ok_or_else(|| {
                             wrong(&format!("base {} is missing", base_id.short()))
                         })?;
-                        records.push(StoredRecord::open(shared, kind, base_id, &row)?);
+                        records.push(StoredRecord::open(shared, kind, base_id, &row, through)?);
                         records.len() - 1
                     }
                 };
@@ -195,7 +211,7 @@ impl<'c> Chain<'c> {
     ) -> Result<()> {
         let record = &self.records[level];
         let wrong = damaged(record.header.content_id, record.offset);
-        let (entry, stored) = record.chunk(index).ok_or_else(|| wrong(&"a missing chunk"))?;
+        let (entry, stored) = record.chunk(index)?;
         let unchecked = || !record.shared.is_checked(record.place());
         if checks == Checks::First && unchecked() {
             record.check_chunk(index)?;
@@ -205,7 +221,7 @@ impl<'c> Chain<'c> {
         if encoding.needs_base() {
             self.read_prediction(level, chunk_start, out, checks)?;
         }
-        codec::decode(encoding, record.lane, stored, out).map_err(|error| wrong(&error))
+        codec::decode(encoding, record.lane, &stored, out).map_err(|error| wrong(&error))
     }
 
     /// What the chunk at `chunk_start` is coded against: the base's bytes, or what the formula

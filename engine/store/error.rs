@@ -146,6 +146,11 @@ impl Error {
         }
     }
 
+    /// Whether the file of the store is damaged, so that a scan of it may find more than opening.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.code(), "damaged" | "truncated" | "catalog" | "io" | "lineage")
+    }
+
     /// Whether the disk is full, also when that left the outcome of a commit unknown.
     pub fn is_disk_full(&self) -> bool {
         match self {
@@ -154,8 +159,16 @@ impl Error {
         }
     }
 
+    /// What is wrong, without the words that name the record.
+    pub(crate) fn reason(self) -> String {
+        match self {
+            Error::DamagedRecord { reason, .. } => reason,
+            other => other.to_string(),
+        }
+    }
+
     /// What opening a file answered.
-    pub(super) fn open_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn open_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::NotFound => Error::NotFound { path },

@@ -14,6 +14,7 @@ mod basis;
 mod candidate;
 mod chain;
 mod choice;
+mod collect;
 mod encode;
 mod error;
 mod formula;
@@ -29,6 +30,7 @@ mod tensor;
 mod transaction;
 
 pub use chain::Chain;
+pub use collect::CollectReport;
 pub use error::{Error, Result};
 pub use formula::StoredFormula;
 pub use model::Model;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
-use crate::container::{Container, Disk};
+use crate::container::{Container, ContainerError, Disk, FileId, folder_of, temporary_in};
 use crate::tensor::{AlignedBuffer, ContentId};
 
 /// How long a reader waits for a writer that is just opening or closing the store.
@@ -69,10 +69,21 @@ pub(super) struct Shared {
     pub(super) container: Arc<Container>,
     pub(super) access: Access,
     path: PathBuf,
+    /// The file had been replaced before it was opened.
+    opened_retired: bool,
     /// Records whose every chunk checksum this handle has found right.
     checked: Mutex<HashSet<CheckedPlace>>,
     /// Reconstructed tensors that somebody still looks at.
     buffers: Mutex<HashMap<ContentId, Weak<AlignedBuffer>>>,
+}
+
+/// How often a file that was replaced while it was opened is opened again.
+const REOPENINGS_MAX: usize = 100;
+
+/// Whether the file of this id is the one at `path`; so it is, where files have no id.
+fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
+    let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
+    Ok(id.is_none_or(|id| id == FileId::of(&there)))
 }
 
 pub(super) fn now_ms() -> u64 {
@@ -128,11 +139,13 @@ impl Shared {
 
 impl Store {
     fn new(catalog: Catalog, container: Arc<Container>, access: Access, path: PathBuf) -> Self {
+        let opened_retired = container.is_retired();
         let shared = Shared {
             catalog,
             container,
             access,
             path,
+            opened_retired,
             checked: Mutex::default(),
             buffers: Mutex::default(),
         };
@@ -147,20 +160,13 @@ impl Store {
     /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NotFound`] when its
     /// folder is missing; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt;
-
         let path = path.as_ref();
         if path.symlink_metadata().is_ok() {
             return Err(Error::AlreadyExists { path: path.to_owned() });
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        // The umask still takes its bits from the mode.
-        let temporary = tempfile::Builder::new()
-            .prefix(".mgit-new-")
-            .permissions(std::fs::Permissions::from_mode(0o666))
-            .tempfile_in(folder)
-            .map_err(Error::open_file(folder))?;
+        let folder = folder_of(path);
+        let temporary =
+            temporary_in(folder, ".mgit-new-", 0o666).map_err(Error::open_file(folder))?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
         let store = Self::create_on(Arc::new(crate::container::FileDisk::new(file)), path)?;
         temporary.persist_noclobber(path).map_err(|error| Error::open_file(path)(error.error))?;
@@ -191,8 +197,22 @@ impl Store {
     /// process has it open for writing; what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let disk = Container::open_file(path, true).map_err(Error::open_file(path))?;
-        Self::open_on(disk, path)
+        // Whoever held the lock may have put another file in the place of this one meanwhile.
+        for _ in 0..REOPENINGS_MAX {
+            let disk = Container::open_file(path, true).map_err(Error::open_file(path))?;
+            let id = disk.file_id().map_err(Error::open_file(path))?;
+            match Container::open_writer(disk) {
+                Ok(container) if is_at(path, id)? => {
+                    let container = Arc::new(container);
+                    let catalog = Catalog::open_writer(&container)?;
+                    return Ok(Self::new(catalog, container, Access::Write, path.to_owned()));
+                }
+                Ok(_) => {}
+                Err(ContainerError::Retired) if !is_at(path, id)? => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(ContainerError::Retired.into())
     }
 
     /// Opens the store on `disk` for reading and writing. `path` is only remembered.
@@ -234,7 +254,16 @@ impl Store {
         let path = path.as_ref();
         let start = Instant::now();
         loop {
-            match Self::try_open_read_only(disk()?, disk()?, path)? {
+            let (checking, following) = (disk()?, disk()?);
+            let ids = (checking.file_id(), following.file_id());
+            let (a, b) = (ids.0.map_err(Error::open_file(path))?, ids.1.ok().flatten());
+            // Another file has taken the name between the two.
+            let replaced = a != b;
+            let opened = match replaced {
+                true => None,
+                false => Self::try_open_read_only(checking, following, path)?,
+            };
+            match opened {
                 Some(store) => return Ok(store),
                 None if start.elapsed() > OPENING_WAIT => {
                     return Err(CatalogError::NeedsRepair.into());
@@ -250,7 +279,12 @@ impl Store {
         following: Arc<dyn Disk>,
         path: &Path,
     ) -> Result<Option<Self>> {
+        let id = following.file_id().map_err(Error::open_file(path))?;
         let follower = Arc::new(Container::open_follower(following)?);
+        // A file that was replaced can be read, but only by whoever asks for it by its name.
+        if follower.is_retired() && !is_at(path, id)? {
+            return Ok(None);
+        }
         // While no writer is there, keep it so and check every page: the database itself trusts
         // them.
         let view = Container::open_view(checking)?.map(Arc::new);
@@ -284,14 +318,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`CatalogError::NeedsRepair`] when the writer that was followed has crashed; those of the
-    /// catalogue.
+    /// [`CatalogError::NeedsRepair`] when the writer that was followed has crashed;
+    /// [`ContainerError::Retired`] when a vacuum has put another file in the place of this one:
+    /// open the store again, what was read from this one stays valid; those of the catalogue.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let shared = &self.shared;
         let (pin, tables) = shared.container.pins().register(|| -> Result<_> {
             let tables = shared.catalog.begin_read()?;
             Ok((tables.meta_u64(meta::COMMIT)?, tables))
         })?;
+        if shared.container.is_retired() && !shared.opened_retired {
+            return Err(ContainerError::Retired.into());
+        }
         Ok(Snapshot::new(Arc::clone(shared), tables, pin))
     }
 

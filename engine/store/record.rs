@@ -1,4 +1,6 @@
-//! Reading a record: its header, index and formula checked, its payload as mapped.
+//! Reading a record: its header, index and formula checked.
+
+use std::borrow::Cow;
 
 use rayon::prelude::*;
 
@@ -12,7 +14,16 @@ use crate::codec::{Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{ContentId, Dtype};
 
-/// One record of the file: its header and index checked, its payload as mapped.
+/// What a record's bytes are read through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// The map: no copy, but what the medium cannot read is a signal.
+    Map,
+    /// Reads: a copy, and what the medium cannot read is an error.
+    Disk,
+}
+
+/// One record of the file: its header and index checked.
 #[derive(Debug)]
 pub struct StoredRecord<'c> {
     pub(super) shared: &'c Shared,
@@ -21,7 +32,8 @@ pub struct StoredRecord<'c> {
     entries: Vec<ChunkEntry>,
     /// Where each chunk's stored bytes begin in the payload.
     starts: Vec<u64>,
-    payload: &'c [u8],
+    /// The payload as mapped; `None` when every chunk is read by itself.
+    payload: Option<&'c [u8]>,
     pub(super) lane: Lane,
     formula: Option<StoredFormula>,
 }
@@ -37,13 +49,20 @@ impl<'c> StoredRecord<'c> {
         kind: RecordKind,
         id: ContentId,
         row: &RecordRow,
+        through: Through,
     ) -> Result<Self> {
         let wrong = damaged(id, row.offset);
-        let bytes = |offset: u64, len: u64| {
+        let mapped = |offset: u64, len: u64| {
             shared.container.bytes(offset, len).map_err(|error| wrong(&error))
         };
+        let bytes = |offset: u64, len: u64| match through {
+            Through::Map => mapped(offset, len).map(Cow::Borrowed),
+            Through::Disk => {
+                shared.container.read(offset, len).map(Cow::Owned).map_err(|error| wrong(&error))
+            }
+        };
         let header = bytes(row.offset, RECORD_HEADER_LEN as u64)?;
-        let header = RecordHeader::decode(header).map_err(|error| wrong(&error))?;
+        let header = RecordHeader::decode(&header).map_err(|error| wrong(&error))?;
         let promised = (kind, id, row.raw_len, row.stored_len, row.base_id, row.depth, row.len);
         let found = (
             header.kind,
@@ -58,7 +77,7 @@ impl<'c> StoredRecord<'c> {
             return Err(wrong(&format!("the catalogue promises {promised:?}, found {found:?}")));
         }
         let index = bytes(row.offset + RECORD_HEADER_LEN as u64, header.index_len())?;
-        let crc = crc32fast::hash(index);
+        let crc = crc32fast::hash(&index);
         if crc != header.index_crc {
             let reason =
                 format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc);
@@ -68,7 +87,7 @@ impl<'c> StoredRecord<'c> {
             0 => None,
             len => {
                 let block = bytes(row.offset + header.formula_at(), len.into())?;
-                Some(StoredFormula::read(&header, block).map_err(|reason| wrong(&reason))?)
+                Some(StoredFormula::read(&header, &block).map_err(|reason| wrong(&reason))?)
             }
         };
         let more_bases: Vec<ContentId> =
@@ -94,7 +113,11 @@ impl<'c> StoredRecord<'c> {
         if at != header.stored_len {
             return Err(wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
         }
-        let payload = bytes(row.offset + u64::from(header.payload_offset), header.stored_len)?;
+        let payload_at = row.offset + u64::from(header.payload_offset);
+        let payload = match through {
+            Through::Map => Some(mapped(payload_at, header.stored_len)?),
+            Through::Disk => None,
+        };
         let lane =
             Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
         let offset = row.offset;
@@ -125,10 +148,10 @@ impl<'c> StoredRecord<'c> {
         }
     }
 
-    /// The whole content, when it lies raw in the file.
+    /// The whole content, when it lies raw in the file and is seen through the map.
     pub(super) fn raw(&self) -> Option<&'c [u8]> {
         let raw = |entry: &ChunkEntry| entry.encoding == Encoding::Raw.code();
-        self.entries.iter().all(raw).then_some(self.payload)
+        self.payload.filter(|_| self.entries.iter().all(raw))
     }
 
     /// What tells the record from any other that may come to lie in its place.
@@ -141,17 +164,31 @@ impl<'c> StoredRecord<'c> {
         self.offset + u64::from(self.header.payload_offset)
     }
 
-    pub(super) fn chunk(&self, at: usize) -> Option<(&ChunkEntry, &'c [u8])> {
-        let (entry, start) = (self.entries.get(at)?, *self.starts.get(at)?);
-        let start = usize::try_from(start).ok()?;
-        let stored = self.payload.get(start..start + entry.stored_len as usize)?;
-        Some((entry, stored))
+    /// A chunk's entry and its stored bytes.
+    pub(super) fn chunk(&self, at: usize) -> Result<(&ChunkEntry, Cow<'c, [u8]>)> {
+        let wrong = damaged(self.header.content_id, self.offset);
+        let missing = || wrong(&"a missing chunk");
+        let entry = self.entries.get(at).ok_or_else(missing)?;
+        let start = *self.starts.get(at).ok_or_else(missing)?;
+        let len = entry.stored_len as usize;
+        let Some(payload) = self.payload else {
+            // No writer stores a chunk in more than its length: memory is not asked for on the
+            // word of an entry alone.
+            if u64::from(entry.stored_len) > 2 * self.header.chunk_len() {
+                return Err(wrong(&format!("chunk {at} is stored in {len} bytes")));
+            }
+            let stored = self.shared.container.read(self.payload_at() + start, len as u64);
+            return Ok((entry, Cow::Owned(stored.map_err(|error| wrong(&error))?)));
+        };
+        let start = usize::try_from(start).ok();
+        let stored = start.and_then(|start| payload.get(start..start + len));
+        Ok((entry, Cow::Borrowed(stored.ok_or_else(missing)?)))
     }
 
     pub(super) fn check_chunk(&self, at: usize) -> Result<()> {
         let wrong = damaged(self.header.content_id, self.offset);
-        let (entry, stored) = self.chunk(at).ok_or_else(|| wrong(&"a missing chunk"))?;
-        let crc = crc32fast::hash(stored);
+        let (entry, stored) = self.chunk(at)?;
+        let crc = crc32fast::hash(&stored);
         if crc != entry.crc {
             let reason = format!("checksum of chunk {at} is {crc:#010x}, not {:#010x}", entry.crc);
             return Err(wrong(&reason));
@@ -185,9 +222,9 @@ impl StoredRecord<'_> {
     /// What is wrong with the chunks: every checksum is computed again.
     pub(crate) fn chunk_faults(&self) -> Vec<String> {
         let faults = (0..self.entries.len()).filter_map(|at| match self.chunk(at) {
-            None => Some(format!("chunk {at} is missing")),
-            Some((entry, stored)) => {
-                let crc = crc32fast::hash(stored);
+            Err(error) => Some(format!("chunk {at}: {}", error.reason())),
+            Ok((entry, stored)) => {
+                let crc = crc32fast::hash(&stored);
                 let wrong = crc != entry.crc;
                 wrong.then(|| {
                     format!("checksum of chunk {at} is {crc:#010x}, not {:#010x}", entry.crc)
@@ -195,11 +232,6 @@ impl StoredRecord<'_> {
             }
         });
         faults.collect()
-    }
-
-    /// The stored bytes, when they are the content itself.
-    pub(crate) fn raw_bytes(&self) -> Option<&[u8]> {
-        self.raw()
     }
 }
 
@@ -213,7 +245,8 @@ pub(super) fn record_row(
     Ok(row.transpose().map_err(CatalogError::Row)?)
 }
 
-/// The whole content of a record that stands alone, its checksums and its id checked.
+/// The whole content of a record that stands alone, its checksums and its id checked. It is copied
+/// anyway, so it is read through the disk.
 pub(super) fn read_plain(
     shared: &Shared,
     tables: &dyn ReadTables,
@@ -222,7 +255,7 @@ pub(super) fn read_plain(
     row: RecordRow,
 ) -> Result<Vec<u8>> {
     let offset = row.offset;
-    let chain = Chain::open(shared, tables, kind, id, row)?;
+    let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
     let buffer = chain.reconstruct(Checks::First)?;
     let found = ContentId::of(buffer.as_bytes());
     if found != id {

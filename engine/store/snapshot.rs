@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::open::Shared;
-use super::record::{StoredRecord, read_plain};
+use super::record::{StoredRecord, Through, read_plain};
 use super::{Model, Result};
 use crate::catalog::{CatalogRead, RecordRow};
 use crate::container::Pin;
@@ -35,7 +35,8 @@ impl Snapshot {
         &self.inner.shared
     }
 
-    /// The record that a row names, its header and index checked.
+    /// The record that a row names, its header and index checked; read through the disk, as all
+    /// that upkeep judges is.
     ///
     /// # Errors
     ///
@@ -46,19 +47,20 @@ impl Snapshot {
         id: ContentId,
         row: &RecordRow,
     ) -> Result<StoredRecord<'_>> {
-        StoredRecord::open(self.shared(), kind, id, row)
+        StoredRecord::open(self.shared(), kind, id, row, Through::Disk)
     }
 
-    /// The chain of the tensor that a row names.
+    /// The chain of the tensor that a row names, read through the disk.
     ///
     /// # Errors
     ///
     /// A damaged record, a base that is missing.
     pub(crate) fn open_chain(&self, id: ContentId, row: RecordRow) -> Result<Chain<'_>> {
-        Chain::open(self.shared(), self.tables(), RecordKind::Tensor, id, row)
+        let kind = RecordKind::Tensor;
+        Chain::open_through(self.shared(), self.tables(), kind, id, row, Through::Disk)
     }
 
-    /// The content of a manifest or change record; its id is checked.
+    /// The content of a manifest or change record, read through the disk; its id is checked.
     ///
     /// # Errors
     ///

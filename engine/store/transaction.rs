@@ -394,7 +394,12 @@ impl Transaction {
         self.freed.push(extent);
     }
 
-    fn free_record(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
+    pub(super) fn free_record(
+        &mut self,
+        table: Table,
+        id: ContentId,
+        row: &RecordRow,
+    ) -> Result<()> {
         self.tables_mut()?.delete(table, id.as_bytes())?;
         self.freed.push(row.extent());
         Ok(())
@@ -425,11 +430,22 @@ impl Transaction {
     /// Those of the disk before anything is decided; then nothing has happened.
     /// [`Error::OutcomeUnknown`] after that: this handle then writes no more.
     /// [`Error::BrokenTransaction`] after a step that failed.
-    pub fn commit(mut self) -> Result<()> {
+    pub fn commit(self) -> Result<()> {
         self.check_whole()?;
         if self.operations.is_empty() {
             return Ok(());
         }
+        self.commit_changes()
+    }
+
+    /// Takes operations that were done by other means into the change record of this commit.
+    pub(crate) fn note_operations(&mut self, operations: Vec<Operation>) {
+        self.operations.extend(operations);
+    }
+
+    /// Commits also when there is nothing to say.
+    pub(crate) fn commit_changes(mut self) -> Result<()> {
+        self.check_whole()?;
         self.write_change_record()?;
         let Some(tables) = self.tables.take() else { return Err(Error::ReadOnly) };
         // From here on the places may be committed: they are not given back.

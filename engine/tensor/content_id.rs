@@ -22,6 +22,19 @@ impl ContentId {
         ContentId(bytes)
     }
 
+    /// Reads 64 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let (high, low) = text.split_at_checked(32).filter(|_| text.len() == 64)?;
+        let mut id = [0; 32];
+        for (half, text) in id.chunks_mut(16).zip([high, low]) {
+            if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return None;
+            }
+            half.copy_from_slice(&u128::from_str_radix(text, 16).ok()?.to_be_bytes());
+        }
+        Some(ContentId(id))
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -55,5 +68,22 @@ impl fmt::Display for ContentId {
 impl fmt::Debug for ContentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ContentId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        let id = ContentId::of(b"text");
+        assert_eq!(ContentId::from_hex(&id.to_string()), Some(id));
+        let hex = id.to_string();
+        let longer = format!("{hex}0");
+        let accented = format!("{}é", &hex[..62]);
+        for wrong in ["", &hex[1..], &longer, &accented, &hex.replace(&hex[..1], "+")] {
+            assert_eq!(ContentId::from_hex(wrong), None, "{wrong}");
+        }
     }
 }

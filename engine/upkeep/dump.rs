@@ -1,12 +1,15 @@
 //! The format made visible: superblock slots, extents, records.
 
+use std::path::Path;
+
 use super::record_rows;
-use crate::container::Container;
+use super::salvage::scan;
+use crate::container::{Container, ContainerError, Disk, Slots, read_disk, superblock_slots};
 use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, FormatError, RECORD_HEADER_LEN, RecordHeader, SUPERBLOCK_LEN,
     Superblock,
 };
-use crate::store::{Result, Snapshot, Store};
+use crate::store::{Error, Result, Snapshot, Store};
 
 /// One slot of the superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +20,13 @@ pub struct SlotDump {
     pub result: std::result::Result<Superblock, FormatError>,
 }
 
-/// One record that the catalogue names.
+/// One record that the catalogue names, or that was found without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordDump {
     /// Offset in the file.
     pub offset: u64,
-    /// Length that the catalogue gives it, from its start to the end of its payload.
+    /// Length that the catalogue, or else its header, gives it, from its start to the end of its
+    /// payload.
     pub row_len: u64,
     /// Its header, or what is wrong with it.
     pub header: std::result::Result<RecordHeader, String>,
@@ -35,12 +39,14 @@ pub struct RecordDump {
 pub struct Dump {
     /// Both slots, as they are in the file now.
     pub slots: [SlotDump; 2],
-    /// The superblock that counts.
-    pub superblock: Superblock,
+    /// The superblock that counts, if one does.
+    pub superblock: Option<Superblock>,
     /// Length of the file.
     pub file_bytes: u64,
-    /// Every record that the catalogue names, by offset.
+    /// Every record that the catalogue names or, without one, that was found, by offset.
     pub records: Vec<RecordDump>,
+    /// Why the catalogue could not be read, when it could not.
+    pub catalogue_error: Option<String>,
 }
 
 /// Reads the structures of a store, damaged ones too. Cost: every row, header and chunk index; no
@@ -51,29 +57,61 @@ pub struct Dump {
 /// Those of the catalogue and of the disk.
 pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
     let container = store.container();
-    let [first, second] = container.superblock_slots()?;
-    let slots = [
-        SlotDump { offset: 0, result: first },
-        SlotDump { offset: SUPERBLOCK_LEN as u64, result: second },
-    ];
     let mut records: Vec<RecordDump> = record_rows(snapshot.tables())?
         .into_iter()
-        .map(|(_, row)| dump_record(container, row.offset, row.len))
+        .map(|(_, row)| dump_record(&**container.disk(), row.offset, row.len))
         .collect();
     records.sort_unstable_by_key(|record| (record.offset, record.row_len));
-    let (superblock, file_bytes) = (container.superblock(), container.disk_len()?);
-    Ok(Dump { slots, superblock, file_bytes, records })
+    let superblock = Some(container.superblock());
+    let (slots, file_bytes) = (slots(container.superblock_slots()?), container.disk_len()?);
+    Ok(Dump { slots, superblock, file_bytes, records, catalogue_error: None })
 }
 
-fn dump_record(container: &Container, offset: u64, row_len: u64) -> RecordDump {
-    let header = container
-        .bytes(offset, RECORD_HEADER_LEN as u64)
+/// As [`dump`], of the last commit of the store at `path`. Where its catalogue cannot be read, the
+/// records are those that a scan finds, the ones that nothing needs any more among them.
+///
+/// # Errors
+///
+/// A file that cannot be opened, or is no store; those of the disk.
+pub fn dump_path(path: &Path) -> Result<Dump> {
+    let error = match Store::open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
+        Err(error) if error.is_damage() => error,
+        result => return result,
+    };
+    let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
+    let slots = slots(superblock_slots(&*disk)?);
+    let valid = slots.iter().filter_map(|slot| slot.result.as_ref().ok());
+    let superblock = valid.max_by_key(|superblock| superblock.generation).cloned();
+    let scanned = scan(&*disk, &|_| ())?;
+    let whole = scanned.records.iter().map(|found| (found.offset, found.header.record_len()));
+    let headless = scanned.headless.iter().map(|(offset, _)| (*offset, 0));
+    let mut places: Vec<(u64, u64)> = whole.chain(headless).collect();
+    places.sort_unstable();
+    let records = places.into_iter().map(|(offset, len)| dump_record(&*disk, offset, len));
+    Ok(Dump {
+        slots,
+        superblock,
+        file_bytes: disk.len().map_err(ContainerError::io("read length", 0))?,
+        records: records.collect(),
+        catalogue_error: Some(error.to_string()),
+    })
+}
+
+fn slots([first, second]: Slots) -> [SlotDump; 2] {
+    [
+        SlotDump { offset: 0, result: first },
+        SlotDump { offset: SUPERBLOCK_LEN as u64, result: second },
+    ]
+}
+
+fn dump_record(disk: &dyn Disk, offset: u64, row_len: u64) -> RecordDump {
+    let header = read_disk(disk, offset, RECORD_HEADER_LEN as u64)
         .map_err(|error| error.to_string())
-        .and_then(|bytes| RecordHeader::decode(bytes).map_err(|error| error.to_string()));
+        .and_then(|bytes| RecordHeader::decode(&bytes).map_err(|error| error.to_string()));
     let mut chunks = Vec::new();
     if let Ok(header) = &header
         && let Ok(index) =
-            container.bytes(offset.saturating_add(RECORD_HEADER_LEN as u64), header.index_len())
+            read_disk(disk, offset.saturating_add(RECORD_HEADER_LEN as u64), header.index_len())
     {
         chunks.extend(index.chunks(CHUNK_ENTRY_LEN).map_while(|e| ChunkEntry::decode(e).ok()));
     }

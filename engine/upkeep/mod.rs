@@ -2,22 +2,36 @@
 //!
 //! Invariants of this room:
 //!
-//! - Nothing here writes to the file.
+//! - [`verify`], [`stat`], [`dump`], [`survey`] and [`backup`] do not write to the file.
+//! - What is made anew appears under its name when it is complete, checked and synced.
 //! - [`verify`] reads every byte it judges from the file again, goes on behind damage, and never
 //!   panics on any input; what it cannot read is a finding, not an error.
 //! - Memory is bounded by the number of rows and by one piece of content a thread.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod backup;
+mod copy;
 mod dump;
+mod error;
+mod gc;
+mod leftovers;
+mod new_store;
+mod salvage;
 mod stat;
 mod usage;
+mod vacuum;
 mod verify;
 
-pub use dump::{Dump, RecordDump, SlotDump, dump};
+pub use backup::{CopyReport, backup};
+pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path};
+pub use error::UpkeepError;
+pub use gc::{GcReport, gc};
+pub use salvage::{GraphSource, LostModel, SalvageReport, Survey, salvage, survey};
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
-pub use verify::{Finding, VerifyDepth, VerifyReport, verify};
+pub use vacuum::vacuum;
+pub use verify::{Finding, VerifyDepth, VerifyReport, verify, verify_path};
 
 use std::ops::ControlFlow;
 

@@ -32,6 +32,10 @@ pub struct StoreStat {
     pub commits: u64,
     /// The oldest commit that a snapshot in any process reads, the one asked included.
     pub oldest_reader: Option<u64>,
+    /// Bytes of the free ones that cannot be used again while that reader lives. Exact in the
+    /// process that writes; elsewhere the most that it can be: a reader of the last commit holds
+    /// back nothing, an older one perhaps all that is free.
+    pub held_back_bytes: u64,
 }
 
 impl StoreStat {
@@ -59,6 +63,16 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
     covered.extend_from_slice(&superblock.extents);
     covered.extend(rows.iter().map(|(_, row)| row.extent()));
 
+    let free_bytes = uncovered(covered, file_bytes);
+    let oldest_reader = container.pins().oldest_reader(snapshot.sequence())?;
+    let held_back_bytes = match oldest_reader {
+        Some(oldest) if oldest < snapshot.sequence() && container.knows_used() => {
+            container.free_bytes().1
+        }
+        Some(oldest) if oldest < snapshot.sequence() => free_bytes,
+        _ => 0,
+    };
+
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     Ok(StoreStat {
         models: nodes.len() as u64,
@@ -69,10 +83,11 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         file_bytes,
         allocated_bytes: container.allocated_len()?,
         catalog_bytes: sum(&mut superblock.extents.iter().map(|extent| extent.len)),
-        free_bytes: uncovered(covered, file_bytes),
+        free_bytes,
         hidden_tensors: tensors().filter(|row| row.holders == 0).count() as u64,
         commits: snapshot.sequence(),
-        oldest_reader: container.pins().oldest_reader(snapshot.sequence())?,
+        oldest_reader,
+        held_back_bytes,
     })
 }
 

@@ -21,7 +21,7 @@ pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
 pub use operations::operations;
-pub use store::open_store;
+pub use store::{open_store, salvage};
 
 /// A target: its name, its body, and what makes checksums and lengths right again behind a
 /// mutation, so that it is not turned away at the door.
@@ -35,7 +35,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -50,4 +50,5 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "formula", run: formula, repair: repair::nothing },
     Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
+    Target { name: "salvage", run: salvage, repair: repair::store },
 ];

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mgit::catalog::{ReadTables, Table};
+use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{Dtype, NewModel, NewTensor, Shape, Store};
 
 /// The most bytes of tensors that are looked at: a delta may honestly decode to 255 times its
@@ -28,6 +29,39 @@ pub fn open_store(data: &[u8]) {
     assert!(std::fs::read(&path).expect("the store") == data, "reading has written");
     // A file that claims to be very long is made so, sparsely.
     let _ = change(&path);
+}
+
+/// The bytes are a damaged store's file, salvaged.
+///
+/// Invariants checked:
+///
+/// - A salvage gives an error or a report. It does not panic, hang, or allocate out of proportion,
+///   and does not change the damaged file.
+/// - With a report there is a store in which a full check finds nothing, and which has exactly the
+///   models that are said to be saved; with an error there is none.
+/// - `verify` and `dump` of the same bytes give an error or a result.
+pub fn salvage(data: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, new) = (folder.path().join("broken.mgit"), folder.path().join("new.mgit"));
+    std::fs::write(&path, data).expect("room for the store");
+    let _ = mgit::upkeep::dump_path(&path);
+    let _ = mgit::upkeep::verify_path(&path, VerifyDepth::Full, &|_| ());
+    match mgit::upkeep::salvage(&path, &new, &|_| ()) {
+        Err(_) => assert!(!new.exists(), "an error has left a store"),
+        Ok(report) => {
+            let store = Store::open_read_only(&new).expect("a salvaged store opens");
+            let snapshot = store.snapshot().expect("a salvaged store can be read");
+            let check = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).expect("a check");
+            assert!(check.is_clean(), "{:?}", check.findings);
+            let mut said = [report.saved, report.renamed].concat();
+            said.sort();
+            let mut found: Vec<String> =
+                snapshot.nodes().expect("nodes").iter().map(|node| node.full_name()).collect();
+            found.sort();
+            assert_eq!(said, found);
+        }
+    }
+    assert!(std::fs::read(&path).expect("the store") == data, "a salvage has written");
 }
 
 fn look(path: &Path) -> mgit::Result<()> {

@@ -90,6 +90,13 @@ pub enum Entry {
     },
     /// The length set.
     SetLen(u64),
+    /// A range given back: zeros.
+    Punch {
+        /// Where.
+        offset: u64,
+        /// How much.
+        len: u64,
+    },
     /// Everything before is on the medium, but for these entries.
     Sync {
         /// Left to the next sync.
@@ -327,6 +334,17 @@ impl Disk for SimDisk {
         log.recording.entries.push(Entry::SetLen(len));
         log.unsynced.push(at);
         Ok(())
+    }
+
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let mut log = self.log();
+        if !self.disk.punch_hole(offset, len)? {
+            return Ok(false);
+        }
+        let at = log.recording.entries.len();
+        log.recording.entries.push(Entry::Punch { offset, len });
+        log.unsynced.push(at);
+        Ok(true)
     }
 
     fn sync(&self) -> io::Result<()> {

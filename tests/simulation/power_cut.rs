@@ -23,6 +23,10 @@ pub fn apply(entry: &Entry, bytes: &mut Vec<u8>) {
             bytes[end - data.len()..end].copy_from_slice(data);
         }
         Entry::SetLen(len) => bytes.resize(*len as usize, 0),
+        Entry::Punch { offset, len } => {
+            let there = bytes.iter_mut().skip(*offset as usize).take(*len as usize);
+            there.for_each(|byte| *byte = 0);
+        }
         Entry::Sync { .. } | Entry::Mark(_) => {}
     }
 }
@@ -103,7 +107,9 @@ impl<'r> Medium<'r> {
         let recording = self.recording;
         for (at, entry) in recording.entries.iter().enumerate().take(to).skip(self.at) {
             match entry {
-                Entry::Write { .. } | Entry::SetLen(_) => self.unsynced.push(at),
+                Entry::Write { .. } | Entry::SetLen(_) | Entry::Punch { .. } => {
+                    self.unsynced.push(at);
+                }
                 Entry::Sync { left, lost } => {
                     for at in std::mem::take(&mut self.unsynced) {
                         if left.contains(&at) {

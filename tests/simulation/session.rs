@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mgit::catalog::{ReadTables, RecordRow, Table};
 use mgit::container::Disk;
-use mgit::upkeep::{VerifyDepth, verify};
+use mgit::upkeep::{UpkeepError, VerifyDepth, gc, verify};
 use mgit::{Error, Snapshot, Store};
 
 use super::changes::{Place, Sizes};
@@ -26,9 +26,10 @@ pub struct Step {
 }
 
 /// Every step.
-pub const STEPS: [Step; 5] = [
+pub const STEPS: [Step; 6] = [
     Step { name: "commit", weight: 9, run: Session::commit },
     Step { name: "drop a transaction", weight: 2, run: Session::drop_transaction },
+    Step { name: "collect and punch", weight: 2, run: Session::collect },
     Step { name: "close and open", weight: 2, run: Session::reopen },
     Step { name: "hold a snapshot", weight: 1, run: Session::hold },
     Step { name: "let a snapshot go", weight: 1, run: Session::let_go },
@@ -249,6 +250,15 @@ impl Session {
             self.change(&mut transaction, &mut unwanted)?;
         }
         Ok(())
+    }
+
+    /// Frees what nothing needs, which is nothing, and makes holes of free space.
+    fn collect(&mut self) -> Result<(), Stop> {
+        match gc(self.store()?) {
+            Ok(report) => ensure(report.collected.corrected == 0, || format!("{report:?}")),
+            Err(UpkeepError::Store(error)) => Err(error.into()),
+            Err(error) => Err(Stop::Wrong(error.to_string())),
+        }
     }
 
     /// Closes the store, and opens it. Readers of other handles outlive that.

@@ -1,8 +1,9 @@
 //! The chain of change records: one a commit, each naming the one before it.
 
-use super::{Check, Subject, reason};
+use super::{Check, Subject};
 use crate::catalog::{ReadTables, Table, meta};
 use crate::format::{ChangeRecord, RecordKind};
+use crate::store::Error;
 use crate::tensor::ContentId;
 
 impl Check<'_> {
@@ -20,7 +21,7 @@ impl Check<'_> {
             let hurt = self.hurt_subjects().contains(&subject);
             if let Some(id) = id.filter(|_| !hurt) {
                 let bytes = self.snapshot.read_plain(RecordKind::Change, id, row.clone());
-                let change = bytes.map_err(reason).and_then(|bytes| {
+                let change = bytes.map_err(Error::reason).and_then(|bytes| {
                     ChangeRecord::decode(&bytes).map_err(|error| error.to_string())
                 });
                 match change {

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::{Check, Contents, Subject, reason};
+use super::{Check, Contents, Subject};
 use crate::format::{Manifest, RecordKind};
+use crate::store::Error;
 use crate::tensor::ContentId;
 
 impl Check<'_> {
@@ -14,7 +15,8 @@ impl Check<'_> {
         let hurt = self.hurt_subjects();
         let read = |id: ContentId| -> Result<Vec<(ContentId, u64)>, String> {
             let row = self.manifests.get(&id).cloned().ok_or("it is missing")?;
-            let bytes = self.snapshot.read_plain(RecordKind::Manifest, id, row).map_err(reason)?;
+            let bytes =
+                self.snapshot.read_plain(RecordKind::Manifest, id, row).map_err(Error::reason)?;
             let manifest = Manifest::decode(&bytes).map_err(|error| error.to_string())?;
             let named =
                 |tensor: &crate::format::ManifestTensor| (tensor.content_id, tensor.byte_len);

@@ -10,12 +10,14 @@ mod records;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use super::UpkeepError;
 use crate::catalog::{NodeRow, RecordRow, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
-use crate::store::{Error, Result, Snapshot, Store};
+use crate::store::{Result, Snapshot, Store};
 use crate::tensor::ContentId;
 
 /// How closely a store is looked at.
@@ -55,6 +57,9 @@ pub struct VerifyReport {
     pub whole_models: Vec<String>,
     /// The models that have lost something.
     pub hurt_models: Vec<String>,
+    /// Why the catalogue could not be read, when it could not. Then the models are those that the
+    /// change records name, and the whole ones are what a salvage would save.
+    pub catalogue_error: Option<String>,
 }
 
 impl VerifyReport {
@@ -94,6 +99,7 @@ pub fn verify(
         faults: Mutex::default(),
         bytes: Mutex::default(),
     };
+    check.check_slots();
     check.read_tables();
     check.check_ranges();
     check.check_records();
@@ -107,6 +113,83 @@ pub fn verify(
         check.check_changes();
     }
     Ok(check.report(&contents))
+}
+
+/// As [`verify`], of the last commit of the store at `path`. Where its catalogue cannot be read,
+/// the file is looked through for records instead, and the report says what a salvage would save.
+///
+/// # Errors
+///
+/// A file that cannot be opened, or is no store; a damaged file that a writer has open.
+pub fn verify_path(
+    path: &Path,
+    depth: VerifyDepth,
+    progress: &(dyn Fn(u64) + Sync),
+) -> std::result::Result<VerifyReport, UpkeepError> {
+    let checked =
+        Store::open_read_only(path).and_then(|s| verify(&s, &s.snapshot()?, depth, progress));
+    match checked {
+        Err(error) if error.is_damage() => {
+            scanned(super::survey(path, progress), error.to_string())
+        }
+        result => Ok(result?),
+    }
+}
+
+/// The report of a file whose catalogue cannot be read.
+fn scanned(
+    survey: std::result::Result<super::Survey, UpkeepError>,
+    error: String,
+) -> std::result::Result<VerifyReport, UpkeepError> {
+    let store = |message: String, models: Vec<String>| Finding {
+        subject: Subject::Store.to_string(),
+        offset: None,
+        message,
+        models,
+    };
+    let mut report = VerifyReport {
+        models: 0,
+        records: 0,
+        bytes: 0,
+        findings: Vec::new(),
+        whole_models: Vec::new(),
+        hurt_models: Vec::new(),
+        catalogue_error: Some(error.clone()),
+    };
+    let survey = match survey {
+        Ok(survey) => survey,
+        Err(UpkeepError::NothingFound { reason }) => {
+            report.findings = vec![store(error, Vec::new()), store(reason, Vec::new())];
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    report.findings.push(store(error, survey.models()));
+    let found = survey.report;
+    for (offset, message) in &found.damaged_records {
+        report.findings.push(Finding {
+            subject: "record".to_owned(),
+            offset: Some(*offset),
+            message: message.clone(),
+            models: Vec::new(),
+        });
+    }
+    for lost in &found.lost {
+        for reason in &lost.reasons {
+            report.findings.push(Finding {
+                subject: format!("model {}", lost.model),
+                offset: None,
+                message: reason.clone(),
+                models: vec![lost.model.clone()],
+            });
+        }
+    }
+    report.findings.extend(found.notes.iter().map(|note| store(note.clone(), Vec::new())));
+    report.records = found.whole_records + found.damaged_records.len() as u64;
+    report.whole_models = [found.saved, found.renamed].concat();
+    report.hurt_models = found.lost.into_iter().map(|lost| lost.model).collect();
+    report.models = (report.whole_models.len() + report.hurt_models.len()) as u64;
+    Ok(report)
 }
 
 /// What a fault is about.
@@ -298,6 +381,7 @@ impl Check<'_> {
             findings,
             whole_models,
             hurt_models,
+            catalogue_error: None,
         }
     }
 
@@ -313,13 +397,5 @@ impl Check<'_> {
             None => id.to_string(),
         };
         nodes.into_iter().map(|(id, row)| (named((id, row)), *id, row.as_ref())).collect()
-    }
-}
-
-/// What is wrong, without the words that name the record: the finding names it.
-fn reason(error: Error) -> String {
-    match error {
-        Error::DamagedRecord { reason, .. } => reason,
-        other => other.to_string(),
     }
 }

@@ -4,19 +4,54 @@ use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::{Check, Subject, reason};
+use super::{Check, Subject};
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::format::{
     DATA_START, Extent, FEATURE_DEPTH_GAPS, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
-    RecordHeader, RecordKind,
+    RecordHeader, RecordKind, SUPERBLOCK_LEN,
 };
+use crate::store::Error;
 use crate::tensor::ContentId;
 
 /// Pieces that contents are decoded and hashed in: a whole number of chunks of any usual length.
 const PIECE_LEN: u64 = 1 << 20;
 
+/// How often a slot is read again that a writer may just be writing.
+const SLOT_TRIES: usize = 5;
+
 impl Check<'_> {
+    /// Both slots of the superblock can be read, so that either will do. The second one of a new
+    /// store may be empty.
+    pub(super) fn check_slots(&self) {
+        let mut faults = Vec::new();
+        for _ in 0..SLOT_TRIES {
+            faults.clear();
+            match self.container.superblock_slots() {
+                Err(error) => faults.push(error.to_string()),
+                Ok(slots) => {
+                    for (slot, number) in slots.into_iter().zip(0u64..) {
+                        let offset = number * SUPERBLOCK_LEN as u64;
+                        let empty = || {
+                            let bytes = self.container.read(offset, SUPERBLOCK_LEN as u64);
+                            bytes.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+                        };
+                        if let Err(error) = slot
+                            && !(self.snapshot.sequence() == 0 && empty())
+                        {
+                            faults.push(format!("superblock slot at byte {offset}: {error}"));
+                        }
+                    }
+                }
+            }
+            if faults.is_empty() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        faults.into_iter().for_each(|fault| self.note(Subject::Store, fault));
+    }
+
     /// Extents and records lie inside the file, behind the superblocks, and apart.
     pub(super) fn check_ranges(&self) {
         let mut ranges: Vec<(Extent, Subject)> = Vec::new();
@@ -83,14 +118,14 @@ impl Check<'_> {
 
     /// The header that a row leads to.
     pub(super) fn header(&self, row: &RecordRow) -> Result<RecordHeader, String> {
-        let bytes = self.container.bytes(row.offset, RECORD_HEADER_LEN as u64);
+        let bytes = self.container.read(row.offset, RECORD_HEADER_LEN as u64);
         let bytes = bytes.map_err(|error| error.to_string())?;
-        RecordHeader::decode(bytes).map_err(|error| error.to_string())
+        RecordHeader::decode(&bytes).map_err(|error| error.to_string())
     }
 
     fn check_record(&self, subject: Subject, kind: RecordKind, id: ContentId, row: &RecordRow) {
         match self.snapshot.open_record(kind, id, row) {
-            Err(error) => self.hurt(subject, reason(error)),
+            Err(error) => self.hurt(subject, error.reason()),
             Ok(record) => {
                 record.chunk_faults().into_iter().for_each(|fault| self.hurt(subject, fault));
                 self.check_header(subject, row, record.header());
@@ -188,23 +223,18 @@ impl Check<'_> {
     }
 
     fn hash(&self, id: ContentId, row: &RecordRow) -> Result<ContentId, String> {
-        let chain = self.snapshot.open_chain(id, row.clone()).map_err(reason)?;
+        let chain = self.snapshot.open_chain(id, row.clone()).map_err(Error::reason)?;
         let mut hasher = blake3::Hasher::new();
-        if let Some(bytes) = chain.record().raw_bytes() {
-            for piece in bytes.chunks((16 * PIECE_LEN) as usize) {
-                hasher.update_rayon(piece);
-                self.done(piece.len() as u64);
-            }
-            return Ok(hasher.finalize().into());
-        }
-        let piece_len = PIECE_LEN.max(chain.record().header().chunk_len());
+        // A long content is hashed by all cores together, short ones a core each.
+        let pieces = if chain.raw_len() > 16 * PIECE_LEN { 16 } else { 1 };
+        let piece_len = (pieces * PIECE_LEN).max(chain.record().header().chunk_len());
         let mut piece = vec![0; piece_len.min(chain.raw_len()) as usize];
         let mut start = 0;
         while start < chain.raw_len() {
             let len = piece_len.min(chain.raw_len() - start);
             let part = piece.get_mut(..len as usize).unwrap_or_default();
-            chain.read_unchecked(start, part).map_err(reason)?;
-            hasher.update(part);
+            chain.read_unchecked(start, part).map_err(Error::reason)?;
+            hasher.update_rayon(part);
             self.done(len);
             start += len;
         }

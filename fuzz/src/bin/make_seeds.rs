@@ -7,8 +7,8 @@ use std::path::Path;
 use mgit::codec::{Profile, encode_alone, encode_delta, encode_plain};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FormulaBase, FormulaBlock, Manifest,
-    ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind, StoreState,
-    Superblock,
+    ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind,
+    SUPERBLOCK_LEN, StoreState, Superblock,
 };
 use mgit::interchange::write_header;
 use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
@@ -227,5 +227,20 @@ fn store() {
     }
     transaction.commit().expect("the commit");
     drop(store);
-    put("open_store", "three-versions", &std::fs::read(&path).expect("the store"));
+    let bytes = std::fs::read(&path).expect("the store");
+    put("open_store", "three-versions", &bytes);
+    put("salvage", "three-versions", &bytes);
+    put("salvage", "without-catalogue", &without_catalogue(&bytes));
+}
+
+/// The records alone, behind superblocks and a first extent of zeros.
+fn without_catalogue(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let slots = bytes.chunks(SUPERBLOCK_LEN).take(2);
+    let superblocks: Vec<Superblock> = slots.flat_map(Superblock::decode).collect();
+    for extent in superblocks.iter().flat_map(|superblock| &superblock.extents) {
+        bytes[extent.offset as usize..extent.end() as usize].fill(0);
+    }
+    bytes[..2 * SUPERBLOCK_LEN].fill(0);
+    bytes
 }

@@ -93,7 +93,7 @@ fn run_target(target: &Target, count: usize, seed: u64) -> usize {
                     (target.repair)(&mut input);
                 }
             }
-            if target.name == "open_store" {
+            if ["open_store", "salvage"].contains(&target.name) {
                 // Should memory run out, this is what remains.
                 let _ = std::fs::write(&kept, &input);
             }

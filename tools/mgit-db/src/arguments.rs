@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cat, completions, demo, du, dump, export, import, init, log, ls, recode, rm, show, stat, verify,
+    backup, cat, completions, demo, du, dump, export, gc, import, init, log, ls, recode, rm,
+    salvage, show, stat, vacuum, verify,
 };
 
 const START: &str = "\
@@ -58,6 +59,14 @@ pub enum Command {
     Verify(verify::Arguments),
     /// Show the structures of a store's file
     Dump(dump::Arguments),
+    /// Free what nothing needs, and give free blocks back to the disk
+    Gc(gc::Arguments),
+    /// Write a store anew, without its free space
+    Vacuum(vacuum::Arguments),
+    /// Copy a store as of its last commit, while writers go on
+    Backup(backup::Arguments),
+    /// Make a new store of what is whole in a damaged one
+    Salvage(salvage::Arguments),
     /// See it work on real models
     Demo(demo::Arguments),
     /// Print a completion script for a shell

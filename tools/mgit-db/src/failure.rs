@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use mgit::Error;
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
+use mgit::upkeep::UpkeepError;
 
 /// A command that was not done.
 #[derive(Debug)]
@@ -105,8 +106,10 @@ impl From<Error> for Failure {
                 ": `mgit-db ls` lists what is there"
             }
             Error::Container(mgit::container::ContainerError::NotAStore { .. }) => {
-                ": check the path, or make a store with `mgit-db init`"
+                ": check the path, or make a store with `mgit-db init`; of a store whose head is gone, \
+                 `mgit-db salvage` saves the rest"
             }
+            error if error.is_damage() => ": `mgit-db verify` says what is left of it",
             Error::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
                 ": name the store's file"
             }
@@ -120,6 +123,15 @@ impl From<Error> for Failure {
 impl From<LineageError> for Failure {
     fn from(error: LineageError) -> Self {
         Error::from(error).into()
+    }
+}
+
+impl From<UpkeepError> for Failure {
+    fn from(error: UpkeepError) -> Self {
+        match error {
+            UpkeepError::Store(error) => error.into(),
+            error => Failure::failed(error.code(), error.to_string()),
+        }
     }
 }
 

@@ -1,16 +1,17 @@
 //! `dump`: the file format made visible.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
+use mgit::Dtype;
 use mgit::codec::Encoding;
 use mgit::format::{RecordHeader, RecordKind, Superblock};
-use mgit::upkeep::{Dump, RecordDump, SlotDump, dump};
-use mgit::{Dtype, Store};
+use mgit::upkeep::{Dump, RecordDump, SlotDump, dump_path};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::text::{Side, Table, count};
+use crate::text::{Side, Table, count, shown};
 
 /// Show the superblock, the extents and the records of a store's file.
 #[derive(Debug, clap::Args)]
@@ -25,10 +26,10 @@ pub struct Arguments {
 /// # Errors
 ///
 /// Those of the store.
-pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
-    let dump = dump(&store, &store.snapshot()?)?;
-    output.print(document(&dump), &describe(&dump))
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let dump = dump_path(&arguments.store)?;
+    output.print(document(&dump), &describe(&dump))?;
+    Ok(if dump.catalogue_error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -116,20 +117,25 @@ fn document(dump: &Dump) -> Value {
     };
     json!({
         "file_bytes": dump.file_bytes,
-        "superblock": superblock_document(&dump.superblock),
+        "catalogue_error": dump.catalogue_error,
+        "superblock": dump.superblock.as_ref().map(superblock_document),
         "slots": dump.slots.iter().map(slot).collect::<Vec<_>>(),
         "records": dump.records.iter().map(record_document).collect::<Vec<_>>(),
     })
 }
 
 fn describe(dump: &Dump) -> String {
-    let superblock = &dump.superblock;
-    let mut text = format!("file: {} bytes\n\nsuperblock\n", dump.file_bytes);
+    let mut text = format!("file: {} bytes\n", dump.file_bytes);
+    if let Some(error) = &dump.catalogue_error {
+        text += &format!("catalogue: {}\n", shown(error));
+    }
+    text += "\nsuperblock\n";
+    let counts = dump.superblock.as_ref().map(|superblock| superblock.generation);
     let mut facts = Table::new(&[("", Side::Left), ("", Side::Left)]);
     let mut fact = |what: &str, value: String| facts.row([what.to_owned(), value]);
     for slot in &dump.slots {
         let says = match &slot.result {
-            Ok(superblock) if superblock.generation == dump.superblock.generation => {
+            Ok(superblock) if Some(superblock.generation) == counts => {
                 format!("generation {}, the one that counts", superblock.generation)
             }
             Ok(superblock) => format!("generation {}", superblock.generation),
@@ -137,24 +143,34 @@ fn describe(dump: &Dump) -> String {
         };
         fact(&format!("slot at byte {}", slot.offset), says);
     }
+    if let Some(superblock) = &dump.superblock {
+        superblock_facts(superblock, &mut fact);
+    }
+    text += &facts.lines("  ");
+    let extents = dump.superblock.iter().flat_map(|superblock| &superblock.extents);
+    let extents: Vec<_> = extents.collect();
+    let found = match dump.catalogue_error {
+        None => "",
+        Some(_) => " found by a scan, free ones among them",
+    };
+    text += &format!("\ncatalogue in {}\n", count(extents.len() as u64, "extent"));
+    let mut table = Table::new(&[("OFFSET", Side::Right), ("LENGTH", Side::Right)]);
+    for extent in extents {
+        table.row([extent.offset.to_string(), extent.len.to_string()]);
+    }
+    text += &table.lines("  ");
+
+    text += &format!("\n{}{found}\n", count(dump.records.len() as u64, "record"));
+    text + &records_table(&dump.records).lines("  ")
+}
+
+fn superblock_facts(superblock: &Superblock, fact: &mut dyn FnMut(&str, String)) {
     fact("format version", superblock.format_version.to_string());
     fact("state", format!("{:?}", superblock.state).to_lowercase());
     fact("store id", hex(&superblock.store_id));
     fact("readers must know", format!("{:#x}", superblock.reader_flags));
     fact("writers must know", format!("{:#x}", superblock.writer_flags));
     fact("catalogue", format!("{} bytes", superblock.catalog_len));
-    text += &facts.lines("  ");
-
-    let extents = count(superblock.extents.len() as u64, "extent");
-    text += &format!("\ncatalogue in {extents}\n");
-    let mut table = Table::new(&[("OFFSET", Side::Right), ("LENGTH", Side::Right)]);
-    for extent in &superblock.extents {
-        table.row([extent.offset.to_string(), extent.len.to_string()]);
-    }
-    text += &table.lines("  ");
-
-    text += &format!("\n{}\n", count(dump.records.len() as u64, "record"));
-    text + &records_table(&dump.records).lines("  ")
 }
 
 fn records_table(records: &[RecordDump]) -> Table {

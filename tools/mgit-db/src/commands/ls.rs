@@ -1,14 +1,16 @@
 //! `ls`: the models of a store.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use mgit::Store;
+use mgit::upkeep::survey;
+use mgit::{Snapshot, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::family::Family;
 use crate::output::Output;
-use crate::text::{Side, Table, count, size, time};
+use crate::text::{Side, Table, count, shown, size, time};
 
 /// List the models, by name and version.
 #[derive(Debug, clap::Args)]
@@ -22,11 +24,43 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// Those of the store.
-pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
-    let snapshot = store.snapshot()?;
-    let family = Family::read(&snapshot)?;
+/// Those of the store. Of one whose catalogue is damaged, what the records name is listed.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    match Store::open_read_only(&arguments.store).and_then(|store| store.snapshot()) {
+        Ok(snapshot) => list(&snapshot, output).map(|()| ExitCode::SUCCESS),
+        Err(error) if error.is_damage() => list_found(arguments, &error, output),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The models that a damaged store's records name.
+fn list_found(
+    arguments: &Arguments,
+    error: &mgit::Error,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let survey = survey(&arguments.store, &|_| ())?;
+    let whole = |name: &String| survey.report.saved.contains(name);
+    let mut table = Table::new(&[("MODEL", Side::Left), ("STATE", Side::Left)]);
+    let mut documents = Vec::new();
+    for name in survey.models() {
+        let is_whole = whole(&name) || survey.report.renamed.contains(&name);
+        table.row([shown(&name), if is_whole { "whole" } else { "hurt" }.to_owned()]);
+        documents.push(json!({ "model": name, "whole": is_whole }));
+    }
+    let text = format!(
+        "the catalogue cannot be read: {}\nthe records name these models:\n{}\
+         next: salvage makes a store of the whole ones\n",
+        shown(&error.to_string()),
+        table.lines("  ")
+    );
+    let document = json!({ "catalogue_error": error.to_string(), "models": documents });
+    output.print(document, &text)?;
+    Ok(ExitCode::FAILURE)
+}
+
+fn list(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
+    let family = Family::read(snapshot)?;
     let mut documents = Vec::new();
     let mut table = Table::new(&[
         ("MODEL", Side::Left),

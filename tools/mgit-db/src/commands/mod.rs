@@ -1,19 +1,23 @@
 //! The commands: a file each, with its arguments and what it does.
 
+pub mod backup;
 pub mod cat;
 pub mod completions;
 pub mod demo;
 pub mod du;
 pub mod dump;
 pub mod export;
+pub mod gc;
 pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
 pub mod recode;
 pub mod rm;
+pub mod salvage;
 pub mod show;
 pub mod stat;
+pub mod vacuum;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -34,14 +38,18 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
         Command::Recode(arguments) => recode::run(&arguments, output),
-        Command::Ls(arguments) => ls::run(&arguments, output),
+        Command::Ls(arguments) => return ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
         Command::Stat(arguments) => stat::run(&arguments, output),
         Command::Verify(arguments) => return verify::run(&arguments, output),
         Command::Du(arguments) => du::run(&arguments, output),
-        Command::Dump(arguments) => dump::run(&arguments, output),
+        Command::Dump(arguments) => return dump::run(&arguments, output),
+        Command::Gc(arguments) => gc::run(&arguments, output),
+        Command::Vacuum(arguments) => vacuum::run(&arguments, output),
+        Command::Backup(arguments) => backup::run(&arguments, output),
+        Command::Salvage(arguments) => return salvage::run(&arguments, output),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }?;

@@ -44,6 +44,7 @@ fn document(stat: &StoreStat) -> Value {
         "ratio": json_float(stat.ratio()),
         "commits": stat.commits,
         "oldest_reader": stat.oldest_reader,
+        "held_back_bytes": stat.held_back_bytes,
     })
 }
 
@@ -70,5 +71,10 @@ fn describe(stat: &StoreStat) -> String {
     line("on the disk", size(stat.allocated_bytes), "");
     line("ratio", format!("{:.2}", stat.ratio()), "plain files / file");
     line("commits", stat.commits.to_string(), "");
+    // The one asked reads the last commit, and holds back nothing.
+    if let Some(oldest) = stat.oldest_reader.filter(|oldest| *oldest < stat.commits) {
+        line("oldest reader", format!("commit {oldest}"), "a process that still reads it");
+        line("held back", size(stat.held_back_bytes), "at most, of the free space, until it ends");
+    }
     table.lines("")
 }

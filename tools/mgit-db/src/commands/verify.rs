@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::Store;
-use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify};
+use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify_path};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -14,7 +13,8 @@ use crate::text::{count, shown, size};
 
 /// Check a store: every checksum, every content id, every reference.
 ///
-/// Exit code 1 when anything is damaged; what is whole can still be exported.
+/// Exit code 1 when anything is damaged; what is whole can still be exported. Without a readable
+/// catalogue the file is looked through for what a salvage would save.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db verify family.mgit
@@ -34,9 +34,8 @@ pub struct Arguments {
 /// The store cannot be opened.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let depth = if arguments.quick { VerifyDepth::Quick } else { VerifyDepth::Full };
-    let store = Store::open_read_only(&arguments.store)?;
     let bar = Progress::unbounded(format!("verify {}", arguments.store.display()));
-    let report = verify(&store, &store.snapshot()?, depth, &|bytes| bar.advance(bytes))?;
+    let report = verify_path(&arguments.store, depth, &|bytes| bar.advance(bytes))?;
     drop(bar);
     output.print(document(&report, depth), &describe(&report, output))?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -60,6 +59,7 @@ fn document(report: &VerifyReport, depth: VerifyDepth) -> Value {
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "whole_models": report.whole_models,
         "hurt_models": report.hurt_models,
+        "catalogue_error": report.catalogue_error,
     })
 }
 
@@ -92,6 +92,9 @@ pub fn describe(report: &VerifyReport, output: &Output) -> String {
     };
     text += &format!("hurt models: {}\n", names(&report.hurt_models));
     text += &format!("whole models: {}\n", names(&report.whole_models));
-    text += "next: export the whole models, or restore the store from a copy\n";
+    text += match report.catalogue_error {
+        None => "next: export the whole models, or restore the store from a copy\n",
+        Some(_) => "next: salvage makes a store of the whole models, or restore it from a copy\n",
+    };
     text
 }

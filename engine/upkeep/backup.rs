@@ -1,0 +1,56 @@
+//! A copy of a store as of one commit, while writers go on.
+
+use std::path::Path;
+
+use super::UpkeepError;
+use super::copy::{Copied, copy_into, refuse_unknown_features};
+use super::new_store::{Identity, NewStore, refuse_existing};
+use crate::catalog::{ReadTables, meta};
+use crate::store::{Snapshot, Store};
+
+/// What a backup or a vacuum made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyReport {
+    /// The commit that the copy is of.
+    pub commit: u64,
+    /// Models copied.
+    pub models: u64,
+    /// Records copied.
+    pub records: u64,
+    /// Length of the store's file before.
+    pub old_bytes: u64,
+    /// Length of the new file.
+    pub new_bytes: u64,
+}
+
+/// Copies what `snapshot` sees to a new store at `to`, which has the same store id and commit
+/// number. Writers go on meanwhile; the snapshot keeps what it sees. Every checksum of the copy is
+/// computed again from its file before it gets its name, which nothing may have. Its mode is that
+/// of the store's file, less the umask. Cost: reads every record once, writes it once and reads it
+/// again; two syncs.
+///
+/// # Errors
+///
+/// [`UpkeepError::Damaged`] when a record is damaged; those of the store and of the new file.
+/// Nothing is then at `to`.
+pub fn backup(
+    store: &Store,
+    snapshot: &Snapshot,
+    to: &Path,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<CopyReport, UpkeepError> {
+    refuse_existing(to)?;
+    refuse_unknown_features(store)?;
+    let mode = store.container().mode()?;
+    let identity = Identity::of(&store.container().superblock());
+    let created_ms = snapshot.tables().meta_u64(meta::CREATED_MS)?;
+    let new = NewStore::create(to, ".mgit-backup-", mode, identity, created_ms)?;
+    let copied = copy_into(&new, store, snapshot, progress)?;
+    let made = new.finish(false, progress)?;
+    // Closing it is the last that is written to it.
+    drop(made);
+    let new_bytes = std::fs::metadata(to).map_err(UpkeepError::target(to))?.len();
+    let (commit, old_bytes) = (snapshot.sequence(), store.container().disk_len()?);
+    let Copied { models, records } = copied;
+    Ok(CopyReport { commit, models, records, old_bytes, new_bytes })
+}

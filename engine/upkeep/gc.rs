@@ -1,0 +1,52 @@
+//! Freeing what nothing needs, and giving free space back to the medium.
+
+use super::UpkeepError;
+use super::leftovers::remove_leftovers;
+use super::vacuum::temporary_prefix;
+use crate::store::{CollectReport, Store};
+
+/// What a collection did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GcReport {
+    /// What was counted and freed.
+    pub collected: CollectReport,
+    /// Bytes that may be written at once.
+    pub free_bytes: u64,
+    /// Bytes that wait for a reader to end.
+    pub waiting_bytes: u64,
+    /// The oldest commit that a reader in another process holds, if it is not the last.
+    pub oldest_reader: Option<u64>,
+    /// Bytes of free space that are holes now; 0 where the file system makes none.
+    pub punched_bytes: u64,
+    /// Temporary files of killed vacuums that were removed.
+    pub leftovers: u64,
+}
+
+/// Counts again what each content is needed by, frees what nothing needs, and gives free blocks
+/// back to the medium where the file system can. A base stays while a delta needs it, and a range
+/// while a reader in any process may read it. Removal frees at once, so that in a sound store only
+/// the last step finds something to do. Cost: every row and every manifest.
+///
+/// # Errors
+///
+/// A damaged manifest or row: then nothing is freed. Those of the store.
+pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
+    let mut transaction = store.begin_write()?;
+    let collected = transaction.collect()?;
+    transaction.commit_collected(&collected)?;
+    let container = store.container();
+    container.release_space()?;
+    let punched_bytes = container.punch_free()?;
+    let (free_bytes, waiting_bytes) = container.free_bytes();
+    let last = store.snapshot()?.sequence();
+    let path = store.path().canonicalize().unwrap_or_else(|_| store.path().to_owned());
+    let oldest = container.pins().oldest_reader(last)?;
+    Ok(GcReport {
+        collected,
+        free_bytes,
+        waiting_bytes,
+        oldest_reader: oldest.filter(|oldest| *oldest < last),
+        punched_bytes,
+        leftovers: remove_leftovers(&path, &temporary_prefix(store)),
+    })
+}

@@ -1,0 +1,185 @@
+//! A store that is made of another one's records, byte for byte, and of rows.
+//!
+//! It is built under a temporary name, in one transaction, checked, and then given its name.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tempfile::NamedTempFile;
+
+use super::{UpkeepError, VerifyDepth, VerifyReport, verify};
+use crate::catalog::{Catalog, CatalogWrite, RecordRow};
+use crate::container::{Container, ContainerError, Disk, FileDisk, folder_of, temporary_in};
+use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
+use crate::store::{Error, Store};
+
+/// Bytes that are copied at a time.
+const PIECE_LEN: u64 = 1 << 20;
+
+/// A new store under a temporary name.
+#[derive(Debug)]
+pub(super) struct NewStore {
+    temporary: NamedTempFile,
+    disk: Arc<dyn Disk>,
+    catalog: Catalog,
+    container: Arc<Container>,
+    path: PathBuf,
+}
+
+/// What the new store's superblock is to say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) store_id: [u8; 16],
+    pub(super) reader_flags: u64,
+    pub(super) writer_flags: u64,
+    /// Where the old superblock's last extent ends.
+    pub(super) catalogue_end: Option<u64>,
+}
+
+impl Identity {
+    pub(super) fn of(superblock: &Superblock) -> Self {
+        Identity {
+            store_id: superblock.store_id,
+            reader_flags: superblock.reader_flags,
+            writer_flags: superblock.writer_flags,
+            catalogue_end: superblock.extents.iter().map(Extent::end).max(),
+        }
+    }
+}
+
+impl NewStore {
+    /// An empty store that will be at `path`; its file gets `mode` less the umask.
+    pub(super) fn create(
+        path: &Path,
+        prefix: &str,
+        mode: u32,
+        identity: Identity,
+        created_ms: u64,
+    ) -> Result<Self, UpkeepError> {
+        let folder = folder_of(path);
+        let temporary = temporary_in(folder, prefix, mode).map_err(UpkeepError::target(folder))?;
+        let file = temporary.as_file().try_clone().map_err(UpkeepError::target(path))?;
+        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(file));
+        let container = Arc::new(Container::create(Arc::clone(&disk), identity.store_id)?);
+        container.require_features(identity.reader_flags, identity.writer_flags);
+        let catalog = Catalog::create(&container, created_ms)?;
+        container.set_used(Vec::new(), 0)?;
+        container.release_space()?;
+        Ok(NewStore { temporary, disk, catalog, container, path: path.to_owned() })
+    }
+
+    /// The file, to give it an owner or a mode.
+    pub(super) fn file(&self) -> &File {
+        self.temporary.as_file()
+    }
+
+    pub(super) fn begin_write(&self) -> Result<CatalogWrite, UpkeepError> {
+        Ok(self.catalog.begin_write()?)
+    }
+
+    /// Copies the record that `row` names, whole and unchanged: what lies between its header and
+    /// the end of its payload is nobody's business here. Gives its row in the new store.
+    pub(super) fn copy(
+        &self,
+        from: &dyn Disk,
+        row: &RecordRow,
+        progress: &dyn Fn(u64),
+    ) -> Result<RecordRow, UpkeepError> {
+        let head = crate::container::read_disk(from, row.offset, RECORD_HEADER_LEN as u64)?;
+        let damaged = |source| ContainerError::Format { offset: row.offset, source };
+        let header = RecordHeader::decode(&head).map_err(damaged)?;
+        let raw = header.kind == RecordKind::Tensor && header.depth == 0;
+        let payload_offset = u64::from(header.payload_offset);
+        let Some(payload_len) = row.len.checked_sub(payload_offset) else {
+            let expected = format!("at least {payload_offset}");
+            let source = crate::format::FormatError::new("record row length", 8, expected, row.len);
+            return Err(damaged(source).into());
+        };
+        // The payload keeps its distance from the header, so it is aligned as it was.
+        let place = self.container.reserve(payload_offset, payload_len, raw)?;
+        let mut piece = vec![0; PIECE_LEN.min(row.len) as usize];
+        let mut done = 0;
+        while done < row.len {
+            let len = PIECE_LEN.min(row.len - done);
+            let part = piece.get_mut(..len as usize).unwrap_or_default();
+            let at = row.offset.saturating_add(done);
+            from.read_at(at, part).map_err(ContainerError::io("read", at))?;
+            self.container.write(place.offset + done, part)?;
+            done += len;
+            progress(len);
+        }
+        Ok(RecordRow { offset: place.offset, ..row.clone() })
+    }
+
+    /// Closes what was built and opens it as a store, still under its temporary name.
+    pub(super) fn open(self) -> Result<OpenedStore, UpkeepError> {
+        let NewStore { temporary, disk, catalog, container, path } = self;
+        // Closed first, so that what was written is what a reader finds.
+        drop(catalog);
+        drop(container);
+        let store = Store::open_on(disk, &path)?;
+        Ok(OpenedStore { temporary, store, path })
+    }
+
+    /// Checks the new store as it is read from its file, then gives it its name, in the place of
+    /// what has it or, unless `replace` says so, only where nothing has. Gives back what holds
+    /// the new store's lock.
+    pub(super) fn finish(
+        self,
+        replace: bool,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Store, UpkeepError> {
+        let opened = self.open()?;
+        let report = opened.verify(VerifyDepth::Quick, progress)?;
+        if !report.is_clean() {
+            return Err(UpkeepError::Damaged { findings: report.findings });
+        }
+        opened.publish(replace)
+    }
+}
+
+/// A store that is whole and has no name yet.
+#[derive(Debug)]
+pub(super) struct OpenedStore {
+    temporary: NamedTempFile,
+    store: Store,
+    path: PathBuf,
+}
+
+impl OpenedStore {
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn verify(
+        &self,
+        depth: VerifyDepth,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<VerifyReport, UpkeepError> {
+        Ok(verify(&self.store, &self.store.snapshot()?, depth, progress)?)
+    }
+
+    /// Syncs the file, gives it its name, and syncs the folder.
+    pub(super) fn publish(self, replace: bool) -> Result<Store, UpkeepError> {
+        let OpenedStore { temporary, store, path } = self;
+        temporary.as_file().sync_all().map_err(UpkeepError::target(&path))?;
+        let named = match replace {
+            true => temporary.persist(&path),
+            false => temporary.persist_noclobber(&path),
+        };
+        named.map_err(|error| UpkeepError::target(&path)(error.error))?;
+        let folder = folder_of(&path);
+        let sync_folder = || File::open(folder)?.sync_all();
+        sync_folder().map_err(UpkeepError::target(folder))?;
+        Ok(store)
+    }
+}
+
+/// Refuses a path that has something already.
+pub(super) fn refuse_existing(path: &Path) -> Result<(), UpkeepError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Error::AlreadyExists { path: path.to_owned() }.into()),
+        Err(_) => Ok(()),
+    }
+}

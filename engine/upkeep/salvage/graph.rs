@@ -1,0 +1,315 @@
+//! The lineage graph as far as it can be known: from the catalogue, or from change records.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value};
+
+use crate::catalog::{ReadTables, Table};
+use crate::format::{ChangeRecord, Operation, ProvenanceEdge};
+use crate::lineage::NodeId;
+use crate::store::{Result, Snapshot};
+use crate::tensor::ContentId;
+
+/// A node as it is to be saved.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct SavedNode {
+    pub(super) name: String,
+    pub(super) version: u32,
+    pub(super) kind: String,
+    pub(super) created_ms: u64,
+    pub(super) manifest: ContentId,
+    pub(super) logical_bytes: u64,
+    pub(super) revision: u64,
+    pub(super) previous: Option<NodeId>,
+    /// Parent and way of derivation, in order.
+    pub(super) parents: Vec<(NodeId, String)>,
+    pub(super) metadata: Map<String, Value>,
+}
+
+impl SavedNode {
+    pub(super) fn full_name(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+}
+
+/// The nodes, and what else a catalogue says of the whole.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SavedGraph {
+    pub(super) nodes: BTreeMap<NodeId, SavedNode>,
+    /// The highest version ever given, by name.
+    pub(super) highest: BTreeMap<String, u32>,
+    pub(super) created_ms: u64,
+    /// The last commit.
+    pub(super) last: u64,
+    /// What is not certain, or could not be understood.
+    pub(super) notes: Vec<String>,
+}
+
+/// A change record that was found, with its content id.
+#[derive(Clone, Debug)]
+pub(super) struct FoundChange {
+    pub(super) id: ContentId,
+    pub(super) change: ChangeRecord,
+}
+
+/// The commits that lead to the last one, as far as they are there.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Ascending.
+    pub(super) changes: Vec<ChangeRecord>,
+    /// Commits whose change record is lost: first and last of each run.
+    pub(super) lost: Vec<(u64, u64)>,
+    /// The last commit, when nothing tells whether it happened.
+    pub(super) uncertain: Option<u64>,
+    pub(super) notes: Vec<String>,
+}
+
+impl SavedGraph {
+    /// The graph that a catalogue says.
+    pub(super) fn of_catalogue(snapshot: &Snapshot) -> Result<Self> {
+        let graph = snapshot.graph();
+        let tables = snapshot.tables();
+        let mut saved = SavedGraph {
+            created_ms: tables.meta_u64(crate::catalog::meta::CREATED_MS)?,
+            last: snapshot.sequence(),
+            ..SavedGraph::default()
+        };
+        tables.scan(Table::Names, &[], &mut |key, value| {
+            let name = String::from_utf8_lossy(key).into_owned();
+            let version = <[u8; 4]>::try_from(value).map_or(0, u32::from_le_bytes);
+            saved.highest.insert(name, version);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for node in graph.nodes()? {
+            let parents = graph.parents(node.id)?.into_iter();
+            let saved_node = SavedNode {
+                parents: parents.map(|edge| (edge.parent, edge.how.to_string())).collect(),
+                previous: graph.previous(node.id)?,
+                metadata: graph.metadata(node.id)?,
+                name: node.row.name,
+                version: node.row.version,
+                kind: node.row.kind,
+                created_ms: node.row.created_ms,
+                manifest: node.row.manifest,
+                logical_bytes: node.row.logical_bytes,
+                revision: node.row.revision,
+            };
+            saved.nodes.insert(node.id, saved_node);
+        }
+        Ok(saved)
+    }
+
+    /// The graph that change records lead to.
+    pub(super) fn of_history(history: &History) -> Self {
+        let mut saved = SavedGraph { notes: history.notes.clone(), ..SavedGraph::default() };
+        for change in &history.changes {
+            saved.last = change.sequence;
+            for operation in &change.operations {
+                if let Err(reason) = saved.apply(operation, change.sequence) {
+                    saved.notes.push(format!("commit {}: {reason}", change.sequence));
+                }
+            }
+        }
+        saved.created_ms = history.changes.first().map_or(0, |change| change.time_ms);
+        saved
+    }
+
+    /// Does what an operation did. Every operation that there is has its arm here: one that is
+    /// not known is told.
+    fn apply(&mut self, operation: &Operation, sequence: u64) -> std::result::Result<(), String> {
+        let missing = |id: NodeId| format!("it changes {id}, which no commit that is left adds");
+        match operation {
+            Operation::AddNode {
+                id,
+                name,
+                version,
+                kind,
+                created_ms,
+                manifest,
+                logical_bytes,
+                previous,
+                parents,
+                metadata,
+            } => {
+                let node = SavedNode {
+                    name: name.clone(),
+                    version: *version,
+                    kind: kind.clone(),
+                    created_ms: *created_ms,
+                    manifest: content_id(manifest)?,
+                    logical_bytes: *logical_bytes,
+                    revision: sequence,
+                    previous: previous.as_deref().map(node_id).transpose()?,
+                    parents: edges(parents)?,
+                    metadata: metadata.clone(),
+                };
+                let highest = self.highest.entry(name.clone()).or_default();
+                *highest = (*highest).max(*version);
+                self.nodes.insert(node_id(id)?, node);
+            }
+            Operation::RemoveNode { id } => {
+                let id = node_id(id)?;
+                self.nodes.remove(&id).ok_or_else(|| missing(id))?;
+            }
+            Operation::SetParents { id, parents } => {
+                let (id, parents) = (node_id(id)?, edges(parents)?);
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.parents, node.revision) = (parents, sequence);
+            }
+            Operation::SetPrevious { id, previous } => {
+                let id = node_id(id)?;
+                let previous = previous.as_deref().map(node_id).transpose()?;
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.previous, node.revision) = (previous, sequence);
+            }
+            Operation::SetMetadata { id, metadata } => {
+                let id = node_id(id)?;
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.metadata, node.revision) = (metadata.clone(), sequence);
+            }
+            // How tensors are stored, which their records say themselves.
+            Operation::Recode { .. } => {}
+            Operation::Unknown => return Err("an operation that this program does not know".into()),
+        }
+        Ok(())
+    }
+}
+
+impl History {
+    /// Follows the chain from the last record. `tip` is the last commit's record where something
+    /// better than the records themselves says which it is.
+    pub(super) fn follow(found: Vec<FoundChange>, tip: Option<ContentId>) -> Self {
+        let mut by_id: HashMap<ContentId, ChangeRecord> = HashMap::new();
+        let mut by_number: BTreeMap<u64, Vec<ContentId>> = BTreeMap::new();
+        for FoundChange { id, change } in found {
+            by_number.entry(change.sequence).or_default().push(id);
+            by_id.insert(id, change);
+        }
+        for ids in by_number.values_mut() {
+            // The later one first; the id only makes the choice the same every time.
+            let time = |id: &ContentId| by_id.get(id).map_or(0, |change| change.time_ms);
+            ids.sort_unstable_by_key(|id| (std::cmp::Reverse(time(id)), *id));
+            ids.dedup();
+        }
+        let mut history = History::default();
+        let known = tip.filter(|tip| by_id.contains_key(tip));
+        let mut next = known.or_else(|| {
+            let (last, ids) = by_number.last_key_value()?;
+            history.uncertain = Some(*last);
+            if ids.len() > 1 {
+                history.notes.push(format!(
+                    "{} records say that they are commit {last}: the one with the latest time is \
+                     taken",
+                    ids.len()
+                ));
+            }
+            ids.first().copied()
+        });
+        while let Some(change) = next.and_then(|id| by_id.get(&id)) {
+            let sequence = change.sequence;
+            history.changes.push(change.clone());
+            let before = content_id(&change.previous).ok();
+            next = before.filter(|id| by_id.get(id).is_some_and(|b| b.sequence < sequence));
+            if next.is_some() || change.previous.is_empty() {
+                continue;
+            }
+            // The record before is lost: one of its number that is not the one that is named never
+            // was a commit. Go on with the nearest below.
+            let lost = sequence.saturating_sub(1);
+            let nearest = by_number.range(..lost).next_back();
+            let from = nearest.map_or(1, |(number, _)| number.saturating_add(1));
+            if from <= lost {
+                history.lost.push((from, lost));
+            }
+            if let Some((number, ids)) = nearest.filter(|(_, ids)| ids.len() > 1) {
+                history.notes.push(format!(
+                    "{} records say that they are commit {number}, and the one that tells which \
+                     is right is lost: the one with the latest time is taken",
+                    ids.len()
+                ));
+            }
+            next = nearest.and_then(|(_, ids)| ids.first().copied());
+        }
+        history.changes.reverse();
+        history.lost.reverse();
+        history
+    }
+
+    /// Whether a commit's change record is lost.
+    pub(super) fn has_lost(&self, sequence: u64) -> bool {
+        self.changes.is_empty()
+            || self.lost.iter().any(|(from, to)| (*from..=*to).contains(&sequence))
+    }
+}
+
+fn node_id(text: &str) -> std::result::Result<NodeId, String> {
+    NodeId::from_hex(text).ok_or_else(|| format!("{text:?} is not a node id"))
+}
+
+fn content_id(text: &str) -> std::result::Result<ContentId, String> {
+    ContentId::from_hex(text).ok_or_else(|| format!("{text:?} is not a content id"))
+}
+
+fn edges(edges: &[ProvenanceEdge]) -> std::result::Result<Vec<(NodeId, String)>, String> {
+    edges.iter().map(|edge| Ok((node_id(&edge.parent)?, edge.how.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn change(sequence: u64, time_ms: u64, previous: Option<&FoundChange>) -> FoundChange {
+        let previous = previous.map_or(String::new(), |before| before.id.to_string());
+        let change = ChangeRecord { sequence, time_ms, previous, operations: Vec::new() };
+        FoundChange { id: ContentId::of(&change.encode().unwrap()), change }
+    }
+
+    fn numbers(history: &History) -> Vec<(u64, u64)> {
+        history.changes.iter().map(|change| (change.sequence, change.time_ms)).collect()
+    }
+
+    #[test]
+    fn of_two_records_the_one_that_is_named_counts() {
+        let first = change(1, 10, None);
+        let (wrong, right) = (change(2, 30, Some(&first)), change(2, 20, Some(&first)));
+        let third = change(3, 40, Some(&right));
+        let all = vec![third, wrong, first, right];
+        let history = History::follow(all, None);
+        assert_eq!(numbers(&history), [(1, 10), (2, 20), (3, 40)]);
+        assert_eq!((history.uncertain, history.lost.len()), (Some(3), 0));
+    }
+
+    #[test]
+    fn at_the_tip_the_catalogue_tells_and_else_the_later_one_is_taken() {
+        let first = change(1, 10, None);
+        let (early, late) = (change(2, 20, Some(&first)), change(2, 30, Some(&first)));
+        let all = vec![early.clone(), first.clone(), late];
+        let told = History::follow(all.clone(), Some(early.id));
+        assert_eq!((numbers(&told), told.uncertain), (vec![(1, 10), (2, 20)], None));
+        let told = History::follow(all.clone(), Some(first.id));
+        assert_eq!((numbers(&told), told.uncertain), (vec![(1, 10)], None));
+        let guessed = History::follow(all, None);
+        assert_eq!((numbers(&guessed), guessed.uncertain), (vec![(1, 10), (2, 30)], Some(2)));
+        assert_eq!(guessed.notes.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_record_is_a_gap() {
+        let first = change(1, 10, None);
+        let second = change(2, 20, Some(&first));
+        let stray = change(2, 25, Some(&first));
+        let third = change(3, 30, Some(&second));
+        let fourth = change(4, 40, Some(&third));
+        let history = History::follow(vec![first.clone(), second, fourth.clone()], None);
+        assert_eq!(numbers(&history), [(1, 10), (2, 20), (4, 40)]);
+        assert_eq!(history.lost, [(3, 3)]);
+        assert!(history.has_lost(3) && !history.has_lost(2));
+        // A record of the lost number that is not the one that was named is passed over.
+        let history = History::follow(vec![first, stray, third], None);
+        assert_eq!(numbers(&history), [(1, 10), (3, 30)]);
+        assert_eq!(history.lost, [(2, 2)]);
+        assert_eq!(History::follow(Vec::new(), None).changes.len(), 0);
+    }
+}

@@ -1,0 +1,323 @@
+//! What a damaged file still holds, without writing anything.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::graph::{FoundChange, History, SavedGraph, SavedNode};
+use super::orphans::{adopt_orphans, mend_edges};
+use super::resolve::Resolver;
+use super::scan::{Found, Scan, content, scan};
+use super::{GraphSource, LostModel, SalvageReport};
+use crate::catalog::{ReadTables, RecordRow, Table, meta};
+use crate::container::{Container, ContainerError, Disk, LockHolder, LockSpace};
+use crate::format::{
+    ChangeRecord, DATA_START, Manifest, READER_FLAGS_KNOWN, RecordKind, SUPERBLOCK_LEN, Superblock,
+    WRITER_FLAGS_KNOWN,
+};
+use crate::lineage::NodeId;
+use crate::store::{Error, Snapshot, Store};
+use crate::tensor::ContentId;
+use crate::upkeep::UpkeepError;
+use crate::upkeep::new_store::Identity;
+
+/// How many reasons are told of a model.
+const REASONS_MAX: usize = 100;
+
+/// What a damaged file still holds. Keeps writers out while it lives.
+#[derive(Debug)]
+pub struct Survey {
+    /// What could be saved, and what not.
+    pub report: SalvageReport,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) identity: Identity,
+    pub(super) graph: SavedGraph,
+    /// The manifests that whole models have.
+    pub(super) manifests: BTreeMap<ContentId, (Found, Manifest)>,
+    /// The records that their tensors are decoded from, by content.
+    pub(super) tensors: BTreeMap<ContentId, Found>,
+    /// Holds the writer's byte shared.
+    _lock: Box<dyn LockSpace>,
+}
+
+impl Survey {
+    /// `name@version` of every model that is named, whole or not, by name.
+    pub fn models(&self) -> Vec<String> {
+        let lost = self.report.lost.iter().map(|lost| &lost.model);
+        let mut names: Vec<String> =
+            self.report.saved.iter().chain(&self.report.renamed).chain(lost).cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+/// Looks through the file at `path`, which no writer may have open, for everything that is whole.
+/// Nothing is written. Cost: reads the file once, and the catalogue and the manifests once more.
+/// Memory: a few hundred bytes a record, and the manifests.
+///
+/// # Errors
+///
+/// [`UpkeepError::NothingFound`] when there is no record at all; a lock that is held; a file that
+/// cannot be opened.
+pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, UpkeepError> {
+    let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
+    let lock = lock_out_writers(&*disk)?;
+    // The handle is closed again before the records are looked at.
+    let catalogue = Store::open_read_only(path).and_then(|store| Catalogue::read(&store));
+    let scanned = scan(&*disk, progress)?;
+    let (catalogue, catalogue_error) = match catalogue {
+        Ok(catalogue) => (Some(catalogue), None),
+        // A newer program's file is not a damaged one.
+        Err(Error::Container(
+            error @ (ContainerError::NewerVersion { .. } | ContainerError::UnknownFeatures { .. }),
+        )) => return Err(error.into()),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let identity = identity(&*disk, &scanned)?;
+    Work { disk, identity, lock, catalogue, catalogue_error, scanned }.survey()
+}
+
+fn lock_out_writers(disk: &dyn Disk) -> Result<Box<dyn LockSpace>, UpkeepError> {
+    let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
+    match crate::container::try_lock_out_writers(&*lock)? {
+        true => Ok(lock),
+        false => Err(ContainerError::Locked { holder: LockHolder::Writer }.into()),
+    }
+}
+
+/// What is taken from a catalogue that can be read.
+struct Catalogue {
+    graph: SavedGraph,
+    /// Where it has each tensor.
+    places: HashMap<ContentId, u64>,
+    last_change: Option<ContentId>,
+}
+
+impl Catalogue {
+    fn read(store: &Store) -> crate::store::Result<Self> {
+        let snapshot: Snapshot = store.snapshot()?;
+        let mut places = HashMap::new();
+        snapshot.tables().scan(Table::Tensors, &[], &mut |key, value| {
+            if let Ok(id) = key.try_into() {
+                places.insert(ContentId::from_bytes(id), RecordRow::decode(value)?.offset);
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
+        let last = snapshot.tables().get(Table::Meta, meta::LAST_CHANGE.as_bytes())?;
+        let last = last.and_then(|id| id.try_into().ok()).map(ContentId::from_bytes);
+        let last_change = last.filter(|id| !id.is_none());
+        Ok(Catalogue { graph: SavedGraph::of_catalogue(&snapshot)?, places, last_change })
+    }
+}
+
+/// What the new superblock says: as the old one, or as far as the records tell.
+fn identity(disk: &dyn Disk, scanned: &Scan) -> Result<Identity, UpkeepError> {
+    let mut head = vec![0; DATA_START as usize];
+    for block in head.chunks_mut(512).zip(0u64..) {
+        // What cannot be read stays zero, and is no superblock.
+        let _ = disk.read_at(block.1 * 512, block.0);
+    }
+    let slots = head.chunks(SUPERBLOCK_LEN).filter_map(|slot| Superblock::decode(slot).ok());
+    if let Some(superblock) = slots.max_by_key(|superblock| superblock.generation) {
+        return Ok(Identity::of(&superblock));
+    }
+    let mut tags: HashMap<[u8; 4], usize> = HashMap::new();
+    for found in scanned.records.iter().filter(|found| found.is_whole()) {
+        *tags.entry(found.header.store_tag).or_default() += 1;
+    }
+    let tag = tags.into_iter().max_by_key(|(tag, count)| (*count, *tag)).map(|(tag, _)| tag);
+    let tag = tag.ok_or_else(|| UpkeepError::NothingFound {
+        reason: format!("no superblock and no whole record in {} bytes", disk.len().unwrap_or(0)),
+    })?;
+    let mut store_id = [0; 16];
+    getrandom::fill(&mut store_id)
+        .map_err(|_| Error::from(crate::lineage::LineageError::NoRandomness))?;
+    // The records begin their store's id.
+    for (to, from) in store_id.iter_mut().zip(tag) {
+        *to = from;
+    }
+    // A flag too many only keeps older programs out.
+    let (reader_flags, writer_flags) = (READER_FLAGS_KNOWN, WRITER_FLAGS_KNOWN);
+    Ok(Identity { store_id, reader_flags, writer_flags, catalogue_end: None })
+}
+
+struct Work {
+    disk: Arc<dyn Disk>,
+    identity: Identity,
+    lock: Box<dyn LockSpace>,
+    catalogue: Option<Catalogue>,
+    catalogue_error: Option<String>,
+    scanned: Scan,
+}
+
+impl Work {
+    fn survey(self) -> Result<Survey, UpkeepError> {
+        let Work { disk, identity, lock, catalogue, catalogue_error, scanned } = self;
+        let Scan { mut records, headless, unreadable } = scanned;
+        let mut damaged_records = headless;
+        let mut foreign = 0u64;
+        records.retain(|found| {
+            let ours = identity.store_id.starts_with(&found.header.store_tag);
+            foreign += u64::from(!ours);
+            ours
+        });
+        if records.is_empty() && catalogue.is_none() {
+            let reason = "no record of this store is left".to_owned();
+            return Err(UpkeepError::NothingFound { reason });
+        }
+        let mut contents = Contents::read(&*disk, &mut records);
+        damaged_records
+            .extend(records.iter().filter_map(|found| Some((found.offset, found.fault.clone()?))));
+        damaged_records.sort();
+
+        let places = catalogue.as_ref().map(|c| c.places.clone()).unwrap_or_default();
+        let tip = catalogue.as_ref().and_then(|catalogue| catalogue.last_change);
+        let history = History::follow(std::mem::take(&mut contents.changes), tip);
+        let mut source = GraphSource::ChangeRecords;
+        let mut graph = match catalogue {
+            Some(catalogue) => {
+                source = GraphSource::Catalogue;
+                catalogue.graph
+            }
+            None => SavedGraph::of_history(&history),
+        };
+        let mut renamed = Vec::new();
+        if source != GraphSource::Catalogue {
+            renamed = adopt_orphans(&mut graph, &history, &contents.manifests);
+            if history.changes.is_empty() {
+                source = GraphSource::Manifests;
+            }
+        }
+        if let Some(end) = identity.catalogue_end
+            && let Ok(file_len) = disk.len()
+            && file_len < end
+            && source != GraphSource::Catalogue
+        {
+            graph.notes.push(format!(
+                "the file is cut off at byte {file_len}, its catalogue ended at {end}: what lay \
+                 behind is gone, and so are the names of the models there"
+            ));
+        }
+        if foreign > 0 {
+            let note = format!("{foreign} records of another store lie in the file, and are left");
+            graph.notes.push(note);
+        }
+        // Behind everything that has a number.
+        let numbers = records.iter().filter(|found| found.is_whole());
+        graph.last = numbers.map(|found| found.header.sequence).fold(graph.last, u64::max);
+
+        let mut report = SalvageReport {
+            source,
+            catalogue_error,
+            whole_records: records.iter().filter(|found| found.is_whole()).count() as u64,
+            damaged_records,
+            unreadable,
+            saved: Vec::new(),
+            renamed,
+            lost: Vec::new(),
+            lost_edges: Vec::new(),
+            lost_commits: history.lost.clone(),
+            uncertain_commit: history.uncertain,
+            notes: Vec::new(),
+        };
+        let resolver = Resolver::new(&records, &places);
+        let (manifests, tensors) = judge(&mut graph, contents, resolver, &mut report);
+        report.notes.append(&mut graph.notes);
+        Ok(Survey { report, disk, identity, graph, manifests, tensors, _lock: lock })
+    }
+}
+
+/// What manifests and change records say.
+struct Contents {
+    manifests: BTreeMap<ContentId, (Found, Manifest)>,
+    changes: Vec<FoundChange>,
+}
+
+impl Contents {
+    /// Reads them; one that cannot be read is noted as damaged.
+    fn read(disk: &dyn Disk, records: &mut [Found]) -> Self {
+        let mut contents = Contents { manifests: BTreeMap::new(), changes: Vec::new() };
+        for found in records.iter_mut().filter(|found| found.is_whole()) {
+            let read = match found.header.kind {
+                RecordKind::Manifest => content(disk, found).and_then(|bytes| {
+                    let manifest = Manifest::decode(&bytes).map_err(|error| error.to_string())?;
+                    contents.manifests.insert(found.header.content_id, (found.clone(), manifest));
+                    Ok(())
+                }),
+                RecordKind::Change => content(disk, found).and_then(|bytes| {
+                    let change = ChangeRecord::decode(&bytes).map_err(|error| error.to_string())?;
+                    let id = found.header.content_id;
+                    contents.changes.push(FoundChange { id, change });
+                    Ok(())
+                }),
+                RecordKind::Tensor => Ok(()),
+            };
+            found.fault = read.err();
+        }
+        contents
+    }
+}
+
+type Kept = (BTreeMap<ContentId, (Found, Manifest)>, BTreeMap<ContentId, Found>);
+
+/// Tells whole models from lost ones. What is left in `graph` is whole.
+fn judge(
+    graph: &mut SavedGraph,
+    contents: Contents,
+    mut resolver: Resolver<'_>,
+    report: &mut SalvageReport,
+) -> Kept {
+    let mut lost: HashSet<NodeId> = HashSet::new();
+    let mut manifests = BTreeMap::new();
+    let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
+    for (id, node) in &graph.nodes {
+        let Some((found, manifest)) = contents.manifests.get(&node.manifest) else {
+            let short = node.manifest.short();
+            let reasons =
+                vec![format!("its manifest {short} is lost: no whole record of it is left")];
+            let model = node.full_name();
+            report.lost.push(LostModel { model, reasons, whole_tensors: 0, lost_tensors: 0 });
+            lost.insert(*id);
+            continue;
+        };
+        if let Some(model) = lost_tensors(node, manifest, &mut resolver) {
+            report.lost.push(model);
+            lost.insert(*id);
+            continue;
+        }
+        for tensor in &manifest.tensors {
+            for found in resolver.chain(tensor.content_id) {
+                tensors.entry(found.header.content_id).or_insert_with(|| found.clone());
+            }
+        }
+        manifests.insert(node.manifest, (found.clone(), manifest.clone()));
+    }
+    mend_edges(graph, &lost, report);
+    report.lost.sort_by(|a, b| a.model.cmp(&b.model));
+    let saved = graph.nodes.values().map(SavedNode::full_name);
+    report.saved = saved.filter(|name| !report.renamed.contains(name)).collect();
+    report.saved.sort();
+    let kept: HashSet<String> = graph.nodes.values().map(SavedNode::full_name).collect();
+    report.renamed.retain(|name| kept.contains(name));
+    (manifests, tensors)
+}
+
+fn lost_tensors(
+    node: &SavedNode,
+    manifest: &Manifest,
+    resolver: &mut Resolver<'_>,
+) -> Option<LostModel> {
+    let mut reasons = Vec::new();
+    let mut lost_tensors = 0;
+    for tensor in &manifest.tensors {
+        if let Err(reason) = resolver.resolve(tensor.content_id) {
+            lost_tensors += 1;
+            if reasons.len() < REASONS_MAX {
+                reasons.push(format!("tensor {:?}: {reason}", tensor.name));
+            }
+        }
+    }
+    let whole_tensors = manifest.tensors.len() as u64 - lost_tensors;
+    let model = node.full_name();
+    (lost_tensors > 0).then_some(LostModel { model, reasons, whole_tensors, lost_tensors })
+}

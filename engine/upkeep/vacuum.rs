@@ -1,0 +1,73 @@
+//! A store written anew, without what it does not need, in the place of the old one.
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::copy::{Copied, copy_into, refuse_unknown_features};
+use super::leftovers::remove_leftovers;
+use super::new_store::{Identity, NewStore};
+use super::{CopyReport, UpkeepError};
+use crate::catalog::{ReadTables, meta};
+use crate::store::Store;
+
+/// Writes the store at `path` anew, without free space, and gives the new file its name: nobody
+/// ever finds anything but a whole store there. The new file keeps store id, commit number, mode
+/// and owner; a link at `path` goes on leading to it. Readers of the old file keep what they see,
+/// and are told to open again when they ask for more; the old file goes when the last one closes
+/// it. No other writer is let in meanwhile. Needs room for the new file beside the old one.
+///
+/// Cost: that of a [backup](super::backup).
+///
+/// # Errors
+///
+/// [`UpkeepError::Damaged`]; [`UpkeepError::Linked`] for a file with a second name; a lock that is
+/// held; those of the disk. The store is then as it was, unless the message says that only the
+/// folder could not be synced.
+pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport, UpkeepError> {
+    let resolved = path.canonicalize();
+    let path = resolved.as_deref().unwrap_or(path);
+    let store = Store::open(path)?;
+    refuse_unknown_features(&store)?;
+    let old = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
+    if old.nlink() > 1 {
+        return Err(UpkeepError::Linked { path: path.to_owned(), names: old.nlink() });
+    }
+    let prefix = temporary_prefix(&store);
+    // This process has the writer's lock: no other vacuum of this store is under way.
+    remove_leftovers(path, &prefix);
+    let snapshot = store.snapshot()?;
+    let identity = Identity::of(&store.container().superblock());
+    let created_ms = snapshot.tables().meta_u64(meta::CREATED_MS)?;
+    let new = NewStore::create(path, &prefix, 0o600, identity, created_ms)?;
+    let copied = copy_into(&new, &store, &snapshot, progress)?;
+    keep_access(new.file(), &old).map_err(UpkeepError::target(path))?;
+    // The new file's lock is held too until the old one says that it was replaced.
+    let made = new.finish(true, progress)?;
+    let (commit, old_bytes) = (snapshot.sequence(), store.container().disk_len()?);
+    drop(snapshot);
+    // The store at `path` is the new one already. A failure leaves readers of the old file with
+    // what they see, and writers look at the file's id as well.
+    let _ = store.container().retire();
+    // Closing it is the last that is written to the new file.
+    drop(made);
+    let new_bytes = std::fs::metadata(path).map_err(UpkeepError::target(path))?.len();
+    let Copied { models, records } = copied;
+    Ok(CopyReport { commit, models, records, old_bytes, new_bytes })
+}
+
+/// What the temporary files of vacuums of this store begin with.
+pub(super) fn temporary_prefix(store: &Store) -> String {
+    let id = store.container().superblock().store_id;
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(".mgit-vacuum-{id}-")
+}
+
+/// Gives the new file owner, group and mode of the old one.
+fn keep_access(new: &File, old: &Metadata) -> std::io::Result<()> {
+    let now = new.metadata()?;
+    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
+        std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))?;
+    }
+    new.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))
+}

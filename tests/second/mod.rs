@@ -1,0 +1,194 @@
+//! A reader of stores that was written from `format-spec.md`, and shares nothing with the engine.
+//!
+//! It is slow and obvious: it looks through the file for records, rebuilds the graph from the
+//! change records, and decodes every tensor. It needs no catalogue, and panics where the bytes
+//! are not as the page says.
+
+pub mod encodings;
+pub mod formulas;
+pub mod json;
+pub mod record;
+
+use std::collections::{BTreeMap, HashMap};
+
+use json::Json;
+use record::{Bytes, Kind, Record, scan};
+
+/// A model as a user sees it.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// `name@version` of its provenance parents, with how it was derived.
+    pub parents: Vec<(String, String)>,
+    /// `name@version` of the version before.
+    pub previous: Option<String>,
+    pub metadata: Json,
+    pub parts: Vec<Part>,
+}
+
+/// A file of a model.
+#[derive(Debug)]
+pub struct Part {
+    pub name: String,
+    pub header: Vec<u8>,
+    pub tensors: Vec<Tensor>,
+}
+
+impl Part {
+    /// The file that was imported, if the model came as one.
+    pub fn file(&self) -> Option<Vec<u8>> {
+        let header_len = (self.header.len() as u64).to_le_bytes();
+        let mut file = [&header_len[..], &self.header].concat();
+        self.tensors.iter().for_each(|tensor| file.extend_from_slice(&tensor.bytes));
+        (!self.header.is_empty()).then_some(file)
+    }
+}
+
+#[derive(Debug)]
+pub struct Tensor {
+    pub name: String,
+    /// The code of its type, and the name of an unknown one.
+    pub dtype: (u8, String),
+    pub dims: Vec<u64>,
+    pub bytes: Vec<u8>,
+}
+
+/// The records of a file by what they hold, decoded when they are asked for.
+pub struct Contents<'f> {
+    file: &'f [u8],
+    records: HashMap<(Kind, [u8; 32]), Record>,
+}
+
+impl Contents<'_> {
+    /// The content of this id; its hash is checked.
+    pub fn get(&self, kind: Kind, id: [u8; 32]) -> Vec<u8> {
+        let record = self.records.get(&(kind, id)).expect("a record of the content");
+        let bases: Vec<Vec<u8>> =
+            record.bases().into_iter().map(|base| self.get(Kind::Tensor, base)).collect();
+        let content = record.decode(self.file, &bases);
+        assert_eq!(*blake3::hash(&content).as_bytes(), id, "the content has its id");
+        content
+    }
+}
+
+/// Every model of a store's file, by `name@version`.
+pub fn read(file: &[u8]) -> BTreeMap<String, Model> {
+    let mut records = HashMap::new();
+    let mut changes: Vec<(u64, [u8; 32])> = Vec::new();
+    for record in scan(file) {
+        if record.kind == Kind::Change {
+            changes.push((record.sequence, record.content_id));
+        }
+        // Of two whole records of one content either will do; a later one is the one in use.
+        let key = (record.kind, record.content_id);
+        let newer = |known: &Record| known.sequence < record.sequence;
+        if records.get(&key).is_none_or(newer) {
+            records.insert(key, record);
+        }
+    }
+    let contents = Contents { file, records };
+    replay(&contents, history(&contents, changes))
+}
+
+fn id_of(text: &str) -> [u8; 32] {
+    let digits = |at: usize| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap();
+    std::array::from_fn(digits)
+}
+
+/// The change records from the first to the last, by following `previous` from the highest.
+fn history(contents: &Contents<'_>, mut changes: Vec<(u64, [u8; 32])>) -> Vec<Json> {
+    changes.sort_unstable();
+    let mut next = changes.last().map(|(_, id)| *id);
+    let mut history = Vec::new();
+    while let Some(id) = next {
+        let text = String::from_utf8(contents.get(Kind::Change, id)).unwrap();
+        let change = json::parse(&text);
+        let previous = change.text("previous");
+        next = (!previous.is_empty()).then(|| id_of(&previous));
+        history.push(change);
+    }
+    history.reverse();
+    history
+}
+
+struct Node {
+    full_name: String,
+    manifest: [u8; 32],
+    previous: Option<String>,
+    parents: Vec<(String, String)>,
+    metadata: Json,
+}
+
+fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model> {
+    let edges = |value: &Json| -> Vec<(String, String)> {
+        value.list("parents").iter().map(|edge| (edge.text("parent"), edge.text("how"))).collect()
+    };
+    let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
+    for (change, sequence) in history.iter().zip(1..) {
+        assert_eq!(change.number("sequence"), sequence, "commits ascend by one");
+        for operation in change.list("operations") {
+            let id = operation.text("id");
+            match operation.text("op").as_str() {
+                "add-node" => {
+                    let (name, version) = (operation.text("name"), operation.number("version"));
+                    let node = Node {
+                        full_name: format!("{name}@{version}"),
+                        manifest: id_of(&operation.text("manifest")),
+                        previous: operation.optional("previous"),
+                        parents: edges(&operation),
+                        metadata: operation.get("metadata"),
+                    };
+                    nodes.insert(id, node);
+                }
+                "remove-node" => drop(nodes.remove(&id)),
+                "set-parents" => nodes.get_mut(&id).unwrap().parents = edges(&operation),
+                "set-previous" => {
+                    nodes.get_mut(&id).unwrap().previous = operation.optional("previous");
+                }
+                "set-metadata" => {
+                    nodes.get_mut(&id).unwrap().metadata = operation.get("metadata");
+                }
+                // The page says so.
+                _ => {}
+            }
+        }
+    }
+    let name = |id: &String| nodes[id].full_name.clone();
+    let model = |node: &Node| Model {
+        parents: node.parents.iter().map(|(id, how)| (name(id), how.clone())).collect(),
+        previous: node.previous.as_ref().map(name),
+        metadata: node.metadata.clone(),
+        parts: manifest(contents, node.manifest),
+    };
+    nodes.values().map(|node| (node.full_name.clone(), model(node))).collect()
+}
+
+fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> Vec<Part> {
+    let bytes = contents.get(Kind::Manifest, id);
+    let mut input = Bytes::new(&bytes);
+    assert_eq!((input.number(2), input.number(2)), (1, 0), "version and reserved bytes");
+    let (parts, tensors) = (input.number(4), input.number(4));
+    let _index_name = input.text();
+    let _index = input.blob();
+    let parts: Vec<_> = (0..parts).map(|_| (input.text(), input.blob(), input.number(4))).collect();
+    assert_eq!(parts.iter().map(|part| part.2).sum::<u64>(), tensors);
+    let mut tensor = || {
+        let name = input.text();
+        let code = input.number(1) as u8;
+        let dtype = (code, if code == 0 { input.text() } else { String::new() });
+        let rank = input.number(1);
+        let dims: Vec<u64> = (0..rank).map(|_| input.number(8)).collect();
+        let len = input.number(8);
+        let bytes = contents.get(Kind::Tensor, input.array());
+        assert_eq!(bytes.len() as u64, len);
+        Tensor { name, dtype, dims, bytes }
+    };
+    let parts: Vec<Part> = parts
+        .into_iter()
+        .map(|(name, header, count)| {
+            let tensors = (0..count).map(|_| tensor()).collect();
+            Part { name, header, tensors }
+        })
+        .collect();
+    assert!(input.is_empty(), "nothing is behind the manifest");
+    parts
+}

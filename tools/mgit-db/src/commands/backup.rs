@@ -1,0 +1,51 @@
+//! `backup`: a checked copy of the last commit, while writers go on.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::upkeep::backup;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::text::{count, size};
+
+/// Copy a store as of its last commit, while writers go on.
+///
+/// The copy is checked and appears under its name when it is complete. Never copy the file of a
+/// store that somebody writes to by other means.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db backup family.mgit /mnt/backup/family.mgit")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The copy to make; nothing may be there
+    to: PathBuf,
+}
+
+/// Copies.
+///
+/// # Errors
+///
+/// A damaged store; those of the disk. Nothing is then at the copy's path.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let bar = Progress::unbounded(format!("backup {}", arguments.store.display()));
+    let report = backup(&store, &store.snapshot()?, &arguments.to, &|bytes| bar.advance(bytes))?;
+    drop(bar);
+    let text = format!(
+        "copied commit {}, {}, {}: no damage\n",
+        report.commit,
+        count(report.models, "model"),
+        size(report.new_bytes)
+    );
+    let document = json!({
+        "store": arguments.to.display().to_string(),
+        "models": report.models,
+        "records": report.records,
+        "commit": report.commit,
+        "file_bytes": report.new_bytes,
+    });
+    output.print(document, &text)
+}

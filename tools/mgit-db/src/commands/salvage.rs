@@ -1,0 +1,132 @@
+//! `salvage`: a new store of what is whole in a damaged one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+use crate::progress::Progress;
+use crate::text::{count, shown};
+
+/// How many reasons are shown of a model; `--json` has more.
+const REASONS_SHOWN: usize = 5;
+
+/// Make a new store of what is whole in a damaged one.
+///
+/// Works without the superblock and without the catalogue: the records are found by what they say
+/// of themselves. The damaged store is only read. Exit code 1 when something was lost or is in
+/// doubt.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db salvage broken.mgit saved.mgit")]
+pub struct Arguments {
+    /// The damaged store
+    broken: PathBuf,
+    /// The store to make; nothing may be there
+    new: PathBuf,
+}
+
+/// Salvages.
+///
+/// # Errors
+///
+/// Nothing is left to save; those of the disk.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let bar = Progress::unbounded(format!("salvage {}", arguments.broken.display()));
+    let report = salvage(&arguments.broken, &arguments.new, &|bytes| bar.advance(bytes))?;
+    drop(bar);
+    output.print(document(&report), &describe(&report, output))?;
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn source_name(source: GraphSource) -> &'static str {
+    match source {
+        GraphSource::Catalogue => "catalogue",
+        GraphSource::ChangeRecords => "change-records",
+        _ => "manifests",
+    }
+}
+
+fn document(report: &SalvageReport) -> Value {
+    let lost = |lost: &LostModel| {
+        json!({
+            "model": lost.model,
+            "reasons": lost.reasons,
+            "whole_tensors": lost.whole_tensors,
+            "lost_tensors": lost.lost_tensors,
+        })
+    };
+    let damaged = |(offset, reason): &(u64, String)| json!({ "offset": offset, "message": reason });
+    let unreadable =
+        |extent: &mgit::format::Extent| json!({ "offset": extent.offset, "len": extent.len });
+    json!({
+        "complete": report.is_complete(),
+        "source": source_name(report.source),
+        "catalogue_error": report.catalogue_error,
+        "whole_records": report.whole_records,
+        "damaged_records": report.damaged_records.iter().map(damaged).collect::<Vec<_>>(),
+        "unreadable": report.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
+        "saved": report.saved,
+        "renamed": report.renamed,
+        "lost": report.lost.iter().map(lost).collect::<Vec<_>>(),
+        "lost_edges": report.lost_edges,
+        "lost_commits": report.lost_commits.iter().map(|(a, b)| json!([a, b])).collect::<Vec<_>>(),
+        "uncertain_commit": report.uncertain_commit,
+        "notes": report.notes,
+    })
+}
+
+fn describe(report: &SalvageReport, output: &Output) -> String {
+    let saved = (report.saved.len() + report.renamed.len()) as u64;
+    let mut text = format!(
+        "saved {} of {}; names and lineage from the {}\n",
+        saved,
+        count(saved + report.lost.len() as u64, "model"),
+        source_name(report.source).replace('-', " ")
+    );
+    if let Some(error) = &report.catalogue_error {
+        text += &format!("  catalogue: {}\n", shown(error));
+    }
+    for extent in &report.unreadable {
+        text += &format!("  {} bytes at {} cannot be read\n", extent.len, extent.offset);
+    }
+    for (offset, reason) in &report.damaged_records {
+        text += &format!("  damaged record at byte {offset}: {}\n", shown(reason));
+    }
+    for lost in &report.lost {
+        let name = output.paint(Ink::Bad, &shown(&lost.model));
+        text += &format!("lost {name}");
+        if lost.lost_tensors > 0 {
+            let all = lost.lost_tensors + lost.whole_tensors;
+            text += &format!(": {} of {}", lost.lost_tensors, count(all, "tensor"));
+        }
+        text.push('\n');
+        for reason in lost.reasons.iter().take(REASONS_SHOWN) {
+            text += &format!("  {}\n", shown(reason));
+        }
+        if lost.reasons.len() > REASONS_SHOWN {
+            text += &format!("  and {} more\n", lost.reasons.len() - REASONS_SHOWN);
+        }
+    }
+    for model in &report.renamed {
+        text += &format!("its name is lost: {}\n", shown(model));
+    }
+    for edge in &report.lost_edges {
+        text += &format!("lost edge: {}\n", shown(edge));
+    }
+    for (from, to) in &report.lost_commits {
+        text += &format!("the change records of commits {from} to {to} are lost\n");
+    }
+    if let Some(commit) = report.uncertain_commit {
+        text += &format!(
+            "commit {commit} is the last that was found: nothing is left that says whether it \
+             was completed\n"
+        );
+    }
+    for note in &report.notes {
+        text += &format!("{}\n", shown(note));
+    }
+    text
+}

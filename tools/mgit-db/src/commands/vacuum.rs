@@ -1,0 +1,47 @@
+//! `vacuum`: the store written anew, without free space.
+
+use std::path::PathBuf;
+
+use mgit::upkeep::vacuum;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::text::{count, size};
+
+/// Write a store anew, without its free space.
+///
+/// The new file takes the old one's name when it is complete and checked. Readers of the old one
+/// keep what they see; other writers wait. Needs room for the new file beside the old one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db vacuum family.mgit")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+}
+
+/// Writes it anew.
+///
+/// # Errors
+///
+/// A damaged store, which is then as it was; those of the disk.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let bar = Progress::unbounded(format!("vacuum {}", arguments.store.display()));
+    let report = vacuum(&arguments.store, &|bytes| bar.advance(bytes))?;
+    drop(bar);
+    let text = format!(
+        "{}: {} were {}\n",
+        count(report.models, "model"),
+        size(report.new_bytes),
+        size(report.old_bytes)
+    );
+    let document = json!({
+        "models": report.models,
+        "records": report.records,
+        "commit": report.commit,
+        "old_bytes": report.old_bytes,
+        "new_bytes": report.new_bytes,
+    });
+    output.print(document, &text)
+}
