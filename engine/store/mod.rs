@@ -18,6 +18,7 @@ mod encode;
 mod error;
 mod formula;
 mod ingest;
+mod lineage;
 mod model;
 mod new_model;
 mod open;

@@ -22,6 +22,18 @@ impl ContentId {
         ContentId(bytes)
     }
 
+    /// Reads 64 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut id = [0; 32];
+        for (half, digits) in id.chunks_exact_mut(16).zip([text.get(..32)?, text.get(32..)?]) {
+            half.copy_from_slice(&u128::from_str_radix(digits, 16).ok()?.to_be_bytes());
+        }
+        Some(ContentId(id))
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
