@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cat, completions, demo, du, dump, export, import, init, log, ls, recode, rm, show, stat, verify,
+    cat, completions, demo, du, dump, export, import, init, log, ls, meta, mv, note, parent,
+    recode, rm, show, stat, tag, verify,
 };
 
 const START: &str = "\
@@ -13,7 +14,7 @@ Start with:
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base
 
-MODEL is a name (its highest version), name@version, or a node id.
+MODEL is a name (its highest version), name@version, a tag, or a node id.
 Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.";
 
 /// Keeps families of machine-learning models in one file.
@@ -48,6 +49,16 @@ pub enum Command {
     Show(show::Arguments),
     /// Draw the lineage graph, newest first
     Log(log::Arguments),
+    /// Set, list or remove tags
+    Tag(tag::Arguments),
+    /// Give a model another name
+    Mv(mv::Arguments),
+    /// Write, read or remove the note beside a model
+    Note(note::Arguments),
+    /// Read or change the metadata of a model, or its kind
+    Meta(meta::Arguments),
+    /// Change what a model was derived from
+    Parent(parent::Arguments),
     /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
     /// Show how much is in a store, and what it takes

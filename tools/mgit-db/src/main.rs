@@ -10,6 +10,7 @@ mod family;
 mod lanes;
 mod output;
 mod progress;
+mod select;
 mod text;
 mod values;
 

@@ -10,10 +10,15 @@ pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
+pub mod meta;
+pub mod mv;
+pub mod note;
+pub mod parent;
 pub mod recode;
 pub mod rm;
 pub mod show;
 pub mod stat;
+pub mod tag;
 pub mod verify;
 
 use std::process::ExitCode;
@@ -37,6 +42,11 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Ls(arguments) => ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
+        Command::Tag(arguments) => tag::run(&arguments, output),
+        Command::Mv(arguments) => mv::run(&arguments, output),
+        Command::Note(arguments) => note::run(&arguments, output),
+        Command::Meta(arguments) => meta::run(&arguments, output),
+        Command::Parent(arguments) => parent::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
         Command::Stat(arguments) => stat::run(&arguments, output),
         Command::Verify(arguments) => return verify::run(&arguments, output),
