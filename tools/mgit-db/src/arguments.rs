@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    cat, completions, demo, du, dump, export, import, init, log, ls, meta, mv, note, parent,
-    recode, rm, show, stat, tag, verify,
+    browse, cat, completions, demo, du, dump, export, graph, import, init, log, ls, meta, mv, note,
+    parent, recode, rm, show, stat, tag, verify,
 };
 
 const START: &str = "\
@@ -49,6 +49,10 @@ pub enum Command {
     Show(show::Arguments),
     /// Draw the lineage graph, newest first
     Log(log::Arguments),
+    /// Draw the family: text, picture, or a page to explore
+    Graph(graph::Arguments),
+    /// Look around in a store, in the terminal
+    Browse(browse::Arguments),
     /// Set, list or remove tags
     Tag(tag::Arguments),
     /// Give a model another name

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "import",
     "export",
@@ -32,6 +32,8 @@ const COMMANDS: [&str; 20] = [
     "note",
     "meta",
     "parent",
+    "graph",
+    "browse",
 ];
 
 #[test]

@@ -1,11 +1,13 @@
 //! The commands: a file each, with its arguments and what it does.
 
+pub mod browse;
 pub mod cat;
 pub mod completions;
 pub mod demo;
 pub mod du;
 pub mod dump;
 pub mod export;
+pub mod graph;
 pub mod import;
 pub mod init;
 pub mod log;
@@ -42,6 +44,8 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Ls(arguments) => ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
+        Command::Graph(arguments) => graph::run(&arguments, output),
+        Command::Browse(arguments) => browse::run(&arguments, output),
         Command::Tag(arguments) => tag::run(&arguments, output),
         Command::Mv(arguments) => mv::run(&arguments, output),
         Command::Note(arguments) => note::run(&arguments, output),
