@@ -373,6 +373,15 @@ fn change_records() {
     let metadata = Operation::SetMetadata { id: "00".into(), metadata: serde_json::Map::new() };
     let previous = |previous| Operation::SetPrevious { id: "00".into(), previous };
     let recode = Operation::Recode { profile: "dense".into(), tensors: 3 };
+    let rename = Operation::RenameNode { id: "00".into(), name: "b".into(), version: 2 };
+    let kind = Operation::SetKind { id: "00".into(), kind: "bert".into() };
+    let tag = |id| Operation::SetTag { tag: "best".into(), id };
+    let edge_metadata = Operation::SetEdgeMetadata {
+        id: "00".into(),
+        parent: "22".into(),
+        kind: "version".into(),
+        metadata: serde_json::Map::new(),
+    };
     let pairs = [
         (recode.clone(), recode),
         (add(true), add(false)),
@@ -380,6 +389,10 @@ fn change_records() {
         (parents(vec![edge.clone()]), parents(vec![])),
         (previous(Some("44".into())), previous(None)),
         (metadata.clone(), metadata),
+        (rename.clone(), rename),
+        (kind.clone(), kind),
+        (tag(Some("00".into())), tag(None)),
+        (edge_metadata.clone(), edge_metadata),
     ];
     let mut named = BTreeSet::new();
     for (full, sparse) in &pairs {
@@ -417,6 +430,9 @@ fn catalogue_tables() {
     assert_eq!(keys::parent(&a, EdgeKind::Version, 0x0102), [&a[..], &[1, 1, 2]].concat());
     assert_eq!(keys::child(&a, EdgeKind::Provenance, &b), [&a[..], &[0], &b].concat());
     assert_eq!(keys::metadata(&a, "k"), [&a[..], b"k"].concat());
+    assert_eq!(keys::tag_of(&a, "t"), [&a[..], b"t"].concat());
+    let edge = keys::edge_metadata(&a, EdgeKind::Version, &b, "k");
+    assert_eq!(edge, [&a[..], &[1], &b, b"k"].concat());
 }
 
 #[test]

@@ -486,6 +486,27 @@ fn a_graph_that_contradicts_itself_is_found() {
     });
     assert_message(&report, "metadata of no node");
     let report = after(|tables| {
+        let (base, child) = nodes(tables);
+        tables.put(Table::Tags, b"one", &base).unwrap();
+        tables.put(Table::TagsOf, &keys::tag_of(&child, "two"), &[]).unwrap();
+        tables.put(Table::Tags, b"three", &[7; 16]).unwrap();
+        tables.put(Table::Tags, b"base", &base).unwrap();
+        let edge = keys::edge_metadata(&base, EdgeKind::Provenance, &child, "k");
+        tables.put(Table::EdgeMetadata, &edge, b"1").unwrap();
+        let edge = keys::edge_metadata(&child, EdgeKind::Provenance, &base, "k");
+        tables.put(Table::EdgeMetadata, &edge, b"{").unwrap();
+    });
+    for message in [
+        "tag one is in one table only",
+        "tag two is in one table only",
+        "tag three is on no node",
+        "tag base is a model's name",
+        "metadata of no edge",
+        "metadata \"k\" of an edge is not JSON",
+    ] {
+        assert_message(&report, message);
+    }
+    let report = after(|tables| {
         let (base, _) = nodes(tables);
         tables.put(Table::Nodes, &base, b"short").unwrap();
     });

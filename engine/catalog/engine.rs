@@ -1,15 +1,17 @@
 //! The database behind the tables: redb, in the three ways a store is opened.
 
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use redb::{
     Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
-    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
+    TableHandle, WriteTransaction,
 };
 
-use super::{CatalogError, ReadTables, Table, Visitor, WriteTables, meta};
+use super::{CatalogError, ReadTables, Row, Table, Visitor, WriteTables, meta};
 use crate::container::{CatalogBackend, Container, ContainerError, OverlayBackend};
 
 /// Memory the database may use for its own cache, in bytes.
@@ -270,15 +272,49 @@ fn value_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
 fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
     prefix: &[u8],
+    after: Option<&[u8]>,
     visit: &mut Visitor<'_>,
 ) -> Result<(), CatalogError> {
-    for row in table.range(prefix..).map_err(CatalogError::from_redb)? {
+    let start = match after {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    let rows = table.range::<&[u8]>((start, Bound::Unbounded));
+    for row in rows.map_err(CatalogError::from_redb)? {
         let (key, value) = row.map_err(CatalogError::from_redb)?;
         if !key.value().starts_with(prefix) || visit(key.value(), value.value())?.is_break() {
             break;
         }
     }
     Ok(())
+}
+
+fn last_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
+    table: &T,
+    prefix: &[u8],
+) -> Result<Option<Row>, CatalogError> {
+    let next = successor(prefix);
+    let end = next.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let rows = table.range::<&[u8]>((Bound::Included(prefix), end));
+    match rows.map_err(CatalogError::from_redb)?.next_back() {
+        None => Ok(None),
+        Some(row) => {
+            let (key, value) = row.map_err(CatalogError::from_redb)?;
+            Ok(Some((key.value().to_vec(), value.value().to_vec())))
+        }
+    }
+}
+
+/// The lowest key above every key that begins with `prefix`; `None` when there is none.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if let Some(next) = last.checked_add(1) {
+            key.push(next);
+            return Some(key);
+        }
+    }
+    None
 }
 
 type WriteTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -299,25 +335,26 @@ impl std::fmt::Debug for CatalogRead {
 }
 
 impl CatalogRead {
-    fn with<T>(
+    /// Works on a table; what an empty one gives is the default.
+    fn with<T: Default>(
         &self,
         table: Table,
         work: impl FnOnce(&OpenTable) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
         guard(&self.transaction.health, || {
-            let open = || {
-                let table = self.transaction.get()?.open_table(definition(table.name()));
-                table.map_err(CatalogError::from_redb)
+            let open = || match self.transaction.get()?.open_table(definition(table.name())) {
+                Err(TableError::TableDoesNotExist(_)) if !table.is_from_the_start() => Ok(None),
+                opened => opened.map(Some).map_err(CatalogError::from_redb),
             };
             match self.tables.get(table as usize) {
                 Some(kept) => match kept.get() {
                     Some(table) => work(table),
-                    None => {
-                        let table = open()?;
-                        work(kept.get_or_init(|| table))
-                    }
+                    None => match open()? {
+                        Some(table) => work(kept.get_or_init(|| table)),
+                        None => Ok(T::default()),
+                    },
                 },
-                None => work(&open()?),
+                None => open()?.map_or_else(|| Ok(T::default()), |table| work(&table)),
             }
         })
     }
@@ -328,13 +365,18 @@ impl ReadTables for CatalogRead {
         self.with(table, |table| value_of(table, key))
     }
 
-    fn scan(
+    fn scan_after(
         &self,
         table: Table,
         prefix: &[u8],
+        after: Option<&[u8]>,
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.with(table, |table| visit_range(table, prefix, visit))
+        self.with(table, |table| visit_range(table, prefix, after, visit))
+    }
+
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
+        self.with(table, |table| last_of(table, prefix))
     }
 
     fn count(&self, table: Table) -> Result<u64, CatalogError> {
@@ -356,7 +398,28 @@ impl std::fmt::Debug for CatalogWrite {
 
 impl CatalogWrite {
     fn create_tables(&self) -> Result<(), CatalogError> {
-        Table::ALL.into_iter().try_for_each(|table| self.with(table, |_| Ok(())))
+        let mut tables = Table::ALL.into_iter().filter(|table| table.is_from_the_start());
+        tables.try_for_each(|table| self.with(table, |_| Ok(())))
+    }
+
+    /// Reads a table. One that is not there is not made for that; what an empty one gives is the
+    /// default.
+    fn read<T: Default>(
+        &self,
+        table: Table,
+        work: impl FnOnce(&mut WriteTable<'_>) -> Result<T, CatalogError>,
+    ) -> Result<T, CatalogError> {
+        if !table.is_from_the_start() {
+            let exists = guard(&self.transaction.health, || {
+                let mut tables =
+                    self.transaction.get()?.list_tables().map_err(CatalogError::from_redb)?;
+                Ok(tables.any(|there| there.name() == table.name()))
+            })?;
+            if !exists {
+                return Ok(T::default());
+            }
+        }
+        self.with(table, work)
     }
 
     fn with<T>(
@@ -388,20 +451,25 @@ impl CatalogWrite {
 
 impl ReadTables for CatalogWrite {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.with(table, |table| value_of(table, key))
+        self.read(table, |table| value_of(table, key))
     }
 
-    fn scan(
+    fn scan_after(
         &self,
         table: Table,
         prefix: &[u8],
+        after: Option<&[u8]>,
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.with(table, |table| visit_range(table, prefix, visit))
+        self.read(table, |table| visit_range(table, prefix, after, visit))
+    }
+
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
+        self.read(table, |table| last_of(table, prefix))
     }
 
     fn count(&self, table: Table) -> Result<u64, CatalogError> {
-        self.with(table, |table| table.len().map_err(CatalogError::from_redb))
+        self.read(table, |table| table.len().map_err(CatalogError::from_redb))
     }
 }
 
@@ -414,6 +482,6 @@ impl WriteTables for CatalogWrite {
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError> {
-        self.with(table, |table| Ok(table.remove(key).map_err(CatalogError::from_redb)?.is_some()))
+        self.read(table, |table| Ok(table.remove(key).map_err(CatalogError::from_redb)?.is_some()))
     }
 }

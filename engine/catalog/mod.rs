@@ -43,11 +43,17 @@ pub enum Table {
     Manifests,
     /// Change records, by commit sequence number.
     Changes,
+    /// Node ids, by tag.
+    Tags,
+    /// The same tags, by node id; values are empty.
+    TagsOf,
+    /// User metadata of edges as JSON text, by child, kind of edge, parent and key.
+    EdgeMetadata,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 10] = [
+    pub const ALL: [Table; 13] = [
         Table::Meta,
         Table::Nodes,
         Table::Versions,
@@ -58,7 +64,16 @@ impl Table {
         Table::Tensors,
         Table::Manifests,
         Table::Changes,
+        Table::Tags,
+        Table::TagsOf,
+        Table::EdgeMetadata,
     ];
+
+    /// Whether every store has it. The others are made when they are first written, under a
+    /// feature flag; until then they are as empty ones.
+    pub fn is_from_the_start(self) -> bool {
+        !matches!(self, Table::Tags | Table::TagsOf | Table::EdgeMetadata)
+    }
 
     /// The table's name in the database.
     pub fn name(self) -> &'static str {
@@ -73,6 +88,9 @@ impl Table {
             Table::Tensors => "tensors",
             Table::Manifests => "manifests",
             Table::Changes => "changes",
+            Table::Tags => "tags",
+            Table::TagsOf => "tags-of",
+            Table::EdgeMetadata => "edge-metadata",
         }
     }
 }
@@ -90,6 +108,9 @@ pub mod meta {
 /// What a visitor of rows says: go on, or stop.
 pub type Visit = ControlFlow<()>;
 
+/// A row: key, value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A visitor of rows: key, value.
 pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<Visit, CatalogError> + 'v;
 
@@ -102,6 +123,20 @@ pub trait ReadTables {
     /// Those of the database.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError>;
 
+    /// Shows every row whose key begins with `prefix`, and is behind `after` where that is given,
+    /// to `visit`, in the order of keys.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database and of `visit`.
+    fn scan_after(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), CatalogError>;
+
     /// Shows every row whose key begins with `prefix` to `visit`, in the order of keys.
     ///
     /// # Errors
@@ -112,7 +147,17 @@ pub trait ReadTables {
         table: Table,
         prefix: &[u8],
         visit: &mut Visitor<'_>,
-    ) -> Result<(), CatalogError>;
+    ) -> Result<(), CatalogError> {
+        self.scan_after(table, prefix, None, visit)
+    }
+
+    /// The row with the highest key that begins with `prefix`. Cost: as one row, however many
+    /// there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError>;
 
     /// The number of rows.
     ///

@@ -32,6 +32,26 @@ pub mod keys {
         [&node[..], &[kind as u8]].concat()
     }
 
+    /// `tags-of`: node and tag.
+    pub fn tag_of(node: &[u8; 16], tag: &str) -> Vec<u8> {
+        [node, tag.as_bytes()].concat()
+    }
+
+    /// `edge-metadata`: what every row of one edge begins with.
+    pub fn edge(child: &[u8; 16], kind: EdgeKind, parent: &[u8; 16]) -> Vec<u8> {
+        [&child[..], &[kind as u8], parent].concat()
+    }
+
+    /// `edge-metadata`: child, kind of edge, parent, and key.
+    pub fn edge_metadata(
+        child: &[u8; 16],
+        kind: EdgeKind,
+        parent: &[u8; 16],
+        key: &str,
+    ) -> Vec<u8> {
+        [&child[..], &[kind as u8], parent, key.as_bytes()].concat()
+    }
+
     /// `metadata`: node and key.
     pub fn metadata(node: &[u8; 16], key: &str) -> Vec<u8> {
         [node, key.as_bytes()].concat()
@@ -46,6 +66,24 @@ pub enum EdgeKind {
     Provenance = 0,
     /// The child is the next version of the parent.
     Version = 1,
+}
+
+impl EdgeKind {
+    /// Both kinds, in the order of their codes.
+    pub const ALL: [EdgeKind; 2] = [EdgeKind::Provenance, EdgeKind::Version];
+
+    /// The kind of this code in keys.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == code)
+    }
+
+    /// The word in change records.
+    pub fn name(self) -> &'static str {
+        match self {
+            EdgeKind::Provenance => "provenance",
+            EdgeKind::Version => "version",
+        }
+    }
 }
 
 pub(super) fn decode_u64(what: &'static str, bytes: &[u8]) -> Result<u64, FormatError> {

@@ -77,6 +77,40 @@ pub enum Operation {
         /// How many tensors are stored in another way now.
         tensors: u64,
     },
+    /// A node was given another name, or another version of one. Its edges stay.
+    RenameNode {
+        /// Node id, 32 hex digits.
+        id: String,
+        /// Its name from now on.
+        name: String,
+        /// Its version of that name.
+        version: u32,
+    },
+    /// The model kind of a node was replaced.
+    SetKind {
+        /// Node id, 32 hex digits.
+        id: String,
+        /// The kind; empty for none.
+        kind: String,
+    },
+    /// A tag was set on a node, or taken away.
+    SetTag {
+        /// The tag.
+        tag: String,
+        /// Node id of the node that has it from now on; none when it is gone.
+        id: Option<String>,
+    },
+    /// The user metadata of an edge was replaced.
+    SetEdgeMetadata {
+        /// Node id of the child, 32 hex digits.
+        id: String,
+        /// Node id of the parent, 32 hex digits.
+        parent: String,
+        /// The kind of edge: `provenance` or `version`.
+        kind: String,
+        /// Its metadata from now on.
+        metadata: serde_json::Map<String, serde_json::Value>,
+    },
     /// Something that this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

@@ -55,6 +55,15 @@ pub const FEATURE_FORMULA: u64 = 1 << 4;
 /// Reader's feature flag: some record is deeper than its base by more than one.
 pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
 
+/// Writer's feature flag: there are tags, in tables of their own.
+pub const FEATURE_TAGS: u64 = 1 << 8;
+
+/// Writer's feature flag: edges have metadata, in a table of its own.
+pub const FEATURE_EDGE_METADATA: u64 = 1 << 9;
+
+/// Writer's feature flag: change records give nodes other names or kinds.
+pub const FEATURE_RENAMES: u64 = 1 << 10;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_RICE
@@ -64,4 +73,4 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_DEPTH_GAPS;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
-pub const WRITER_FLAGS_KNOWN: u64 = 0;
+pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS | FEATURE_EDGE_METADATA | FEATURE_RENAMES;

@@ -45,6 +45,37 @@ pub enum LineageError {
         /// The parent.
         parent: String,
     },
+    /// A name that something else has.
+    NameTaken {
+        /// The name.
+        name: String,
+        /// What has it.
+        by: &'static str,
+    },
+    /// No tag of this name.
+    NoSuchTag {
+        /// The tag.
+        tag: String,
+    },
+    /// There is no such edge between two models.
+    NoSuchEdge {
+        /// The child.
+        child: String,
+        /// The parent.
+        parent: String,
+    },
+    /// Not a lower version of the same name.
+    NotEarlier {
+        /// The newer model.
+        newer: String,
+        /// What was given as the version before it.
+        older: String,
+    },
+    /// The edges in the file lead in a circle.
+    Circle {
+        /// A node on it, or below it.
+        node: NodeId,
+    },
     /// More parents or versions than the format has room for.
     TooMany {
         /// Of what.
@@ -96,6 +127,19 @@ impl fmt::Display for LineageError {
             }
             LineageError::DuplicateParent { parent } => {
                 write!(f, "{parent} is named twice as a parent")
+            }
+            LineageError::NameTaken { name, by } => {
+                write!(f, "{name:?} is the name of {by}: take another")
+            }
+            LineageError::NoSuchTag { tag } => write!(f, "no tag {tag:?} in the store"),
+            LineageError::NoSuchEdge { child, parent } => {
+                write!(f, "{child} has no such edge to {parent}")
+            }
+            LineageError::NotEarlier { newer, older } => {
+                write!(f, "{older} is not an earlier version of the name of {newer}")
+            }
+            LineageError::Circle { node } => {
+                write!(f, "damaged graph: node {node} is its own ancestor, or below one that is")
             }
             LineageError::TooMany { what } => write!(f, "too many {what}"),
             LineageError::Dangling { node } => {

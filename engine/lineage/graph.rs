@@ -1,12 +1,11 @@
-//! Nodes and edges, over the tables of a snapshot or a transaction.
+//! Nodes, edges, tags and metadata, read from the tables of a snapshot or a transaction.
 
-use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
 use super::{How, LineageError, ModelName, ModelRef, NodeId};
-use crate::catalog::{EdgeKind, NodeRow, ParentRow, ReadTables, Table, WriteTables, keys};
+use crate::catalog::{EdgeKind, NodeRow, ParentRow, ReadTables, Table, keys};
 use crate::format::FormatError;
 
 /// A node of the graph: one version of a model.
@@ -34,38 +33,19 @@ pub struct Edge {
     pub how: How,
 }
 
-/// What happens to the provenance children of a removed node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OnChildren {
-    /// The removal is refused while there are any.
-    #[default]
-    Refuse,
-    /// They become children of the node's parents.
-    Reparent,
-    /// They lose this parent.
-    Detach,
-}
-
-/// A node to add.
-#[derive(Clone, Debug)]
-pub struct NewNode {
-    /// Its row; version and revision are filled in.
-    pub row: NodeRow,
-    /// Its provenance parents, in order.
-    pub parents: Vec<Edge>,
-    /// User metadata.
-    pub metadata: Map<String, Value>,
-}
-
 /// The graph, to read.
 #[derive(Debug)]
 pub struct Graph<'t, T: ?Sized>(pub &'t T);
 
-/// The graph, to change.
-#[derive(Debug)]
-pub struct GraphMut<'t, T: ?Sized>(pub &'t mut T);
+impl<T: ?Sized> Clone for Graph<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-fn id_from(what: &'static str, bytes: &[u8]) -> Result<NodeId, FormatError> {
+impl<T: ?Sized> Copy for Graph<'_, T> {}
+
+pub(super) fn id_from(what: &'static str, bytes: &[u8]) -> Result<NodeId, FormatError> {
     let id = bytes.try_into().map_err(|_| FormatError::new(what, 0, "16 bytes", bytes.len()))?;
     Ok(NodeId(id))
 }
@@ -119,6 +99,71 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(ids)
     }
 
+    /// The highest version of a name that is there. Cost: one row, however many there are.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn latest(&self, name: &ModelName) -> Result<Option<NodeId>, LineageError> {
+        let last = self.0.last(Table::Versions, &keys::versions_of(name.as_str()))?;
+        Ok(last.map(|(_, value)| id_from("version value", &value)).transpose()?)
+    }
+
+    /// The highest version ever given to a name; 0 when it was never used.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn highest_version(&self, name: &ModelName) -> Result<u32, LineageError> {
+        let highest = self.0.get(Table::Names, name.as_str().as_bytes())?;
+        match highest.as_deref().map(<[u8; 4]>::try_from) {
+            None => Ok(0),
+            Some(Ok(bytes)) => Ok(u32::from_le_bytes(bytes)),
+            // Taken as 0, it would give versions a second time.
+            Some(Err(_)) => {
+                Err(FormatError::new("names value", 0, "4 bytes", "another length").into())
+            }
+        }
+    }
+
+    /// The node that a tag names.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn tagged(&self, tag: &ModelName) -> Result<Option<NodeId>, LineageError> {
+        let value = self.0.get(Table::Tags, tag.as_str().as_bytes())?;
+        Ok(value.map(|value| id_from("tag value", &value)).transpose()?)
+    }
+
+    /// Every tag with its node, by tag.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn tags(&self) -> Result<Vec<(String, NodeId)>, LineageError> {
+        let mut tags = Vec::new();
+        self.0.scan(Table::Tags, &[], &mut |key, value| {
+            tags.push((String::from_utf8_lossy(key).into_owned(), id_from("tag value", value)?));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(tags)
+    }
+
+    /// The tags of a node.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn tags_of(&self, node: NodeId) -> Result<Vec<String>, LineageError> {
+        let mut tags = Vec::new();
+        self.0.scan(Table::TagsOf, &node.0, &mut |key, _| {
+            tags.push(String::from_utf8_lossy(key.get(16..).unwrap_or_default()).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(tags)
+    }
+
     /// The node that a reference names.
     ///
     /// # Errors
@@ -132,9 +177,13 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
                 .get(Table::Versions, &keys::version(name.as_str(), *version))?
                 .map(|value| id_from("version value", &value))
                 .transpose()?,
-            ModelRef::Latest(name) => {
-                self.versions(name)?.pop().or_else(|| NodeId::from_hex(name.as_str()))
-            }
+            ModelRef::Latest(name) => match self.latest(name)? {
+                Some(id) => Some(id),
+                None => match self.tagged(name)? {
+                    Some(id) => Some(id),
+                    None => NodeId::from_hex(name.as_str()),
+                },
+            },
         };
         match id.map(|id| self.node(id)).transpose()?.flatten() {
             Some(node) => Ok(node),
@@ -142,7 +191,7 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         }
     }
 
-    fn no_such_model(&self, model: &ModelRef) -> Result<LineageError, LineageError> {
+    pub(super) fn no_such_model(&self, model: &ModelRef) -> Result<LineageError, LineageError> {
         let asked = model.to_string();
         let bare = asked.split('@').next().unwrap_or_default().to_lowercase();
         let mut similar = Vec::new();
@@ -159,7 +208,11 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(LineageError::NoSuchModel { asked, similar })
     }
 
-    fn edge_rows(&self, child: NodeId, kind: EdgeKind) -> Result<Vec<ParentRow>, LineageError> {
+    pub(super) fn edge_rows(
+        &self,
+        child: NodeId,
+        kind: EdgeKind,
+    ) -> Result<Vec<ParentRow>, LineageError> {
         let mut rows = Vec::new();
         self.0.scan(Table::Parents, &keys::edges(&child.0, kind), &mut |_, value| {
             rows.push(ParentRow::decode(value)?);
@@ -214,34 +267,38 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     ///
     /// Those of the catalogue; a value that is not JSON.
     pub fn metadata(&self, node: NodeId) -> Result<Map<String, Value>, LineageError> {
+        self.metadata_rows(Table::Metadata, &node.0)
+    }
+
+    /// The user metadata of the edge of this kind between two nodes; empty when there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue; a value that is not JSON.
+    pub fn edge_metadata(
+        &self,
+        child: NodeId,
+        kind: EdgeKind,
+        parent: NodeId,
+    ) -> Result<Map<String, Value>, LineageError> {
+        self.metadata_rows(Table::EdgeMetadata, &keys::edge(&child.0, kind, &parent.0))
+    }
+
+    fn metadata_rows(
+        &self,
+        table: Table,
+        owner: &[u8],
+    ) -> Result<Map<String, Value>, LineageError> {
         let mut metadata = Map::new();
-        self.0.scan(Table::Metadata, &node.0, &mut |key, value| {
-            let name = String::from_utf8_lossy(key.get(16..).unwrap_or_default()).into_owned();
+        self.0.scan(table, owner, &mut |key, value| {
+            let name = key.get(owner.len()..).unwrap_or_default();
+            let name = String::from_utf8_lossy(name).into_owned();
             let value = serde_json::from_slice(value)
                 .map_err(|error| FormatError::new("metadata value", 0, "JSON", error))?;
             metadata.insert(name, value);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(metadata)
-    }
-
-    /// Whether edges of either kind lead from `from` down to `to`. Cost: the descendants of `from`.
-    ///
-    /// # Errors
-    ///
-    /// Those of the catalogue.
-    pub fn descends(&self, from: NodeId, to: NodeId) -> Result<bool, LineageError> {
-        let mut seen = HashSet::from([from]);
-        let mut queue = VecDeque::from([from]);
-        while let Some(node) = queue.pop_front() {
-            if node == to {
-                return Ok(true);
-            }
-            for kind in [EdgeKind::Provenance, EdgeKind::Version] {
-                queue.extend(self.children(node, kind)?.into_iter().filter(|id| seen.insert(*id)));
-            }
-        }
-        Ok(false)
     }
 
     /// Refuses when the node has provenance children.
@@ -261,161 +318,5 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     /// `name@version` of every id, for messages.
     fn full_names(&self, ids: &[NodeId]) -> Result<Vec<String>, LineageError> {
         ids.iter().map(|id| Ok(self.expect(*id)?.full_name())).collect()
-    }
-}
-
-impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
-    fn read(&self) -> Graph<'_, T> {
-        Graph(self.0)
-    }
-
-    /// Adds a node as the next version of its name, at the commit `revision`.
-    ///
-    /// # Errors
-    ///
-    /// A parent that is not there or is named twice; those of the catalogue.
-    pub fn add(&mut self, new: NewNode, revision: u64) -> Result<Node, LineageError> {
-        let NewNode { mut row, parents, metadata } = new;
-        let name: ModelName = row.name.parse()?;
-        let highest = self.0.get(Table::Names, row.name.as_bytes())?;
-        let highest = match highest.as_deref().map(<[u8; 4]>::try_from) {
-            None => 0,
-            Some(Ok(bytes)) => u32::from_le_bytes(bytes),
-            // Taken as 0, it would give versions a second time.
-            Some(Err(_)) => {
-                return Err(FormatError::new("names value", 0, "4 bytes", "another length").into());
-            }
-        };
-        row.version =
-            highest.checked_add(1).ok_or(LineageError::TooMany { what: "versions of a name" })?;
-        row.revision = revision;
-        let previous = self.read().versions(&name)?.pop();
-        let node = Node { id: NodeId::random()?, row };
-        self.0.put(Table::Nodes, &node.id.0, &node.row.encode()?)?;
-        let key = keys::version(&node.row.name, node.row.version);
-        self.0.put(Table::Versions, &key, &node.id.0)?;
-        self.0.put(Table::Names, node.row.name.as_bytes(), &node.row.version.to_le_bytes())?;
-        for (key, value) in metadata {
-            let key = keys::metadata(&node.id.0, &key);
-            self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
-        }
-        self.set_parents(node.id, &parents)?;
-        self.set_previous(node.id, previous)?;
-        Ok(node)
-    }
-
-    fn clear_edges(&mut self, child: NodeId, kind: EdgeKind) -> Result<(), LineageError> {
-        for (place, row) in self.read().edge_rows(child, kind)?.into_iter().enumerate() {
-            self.0.delete(Table::Parents, &keys::parent(&child.0, kind, place as u16))?;
-            self.0.delete(Table::Children, &keys::child(&row.parent, kind, &child.0))?;
-        }
-        Ok(())
-    }
-
-    fn set_edges(
-        &mut self,
-        child: NodeId,
-        kind: EdgeKind,
-        rows: Vec<ParentRow>,
-    ) -> Result<(), LineageError> {
-        self.clear_edges(child, kind)?;
-        if rows.len() > usize::from(u16::MAX) {
-            return Err(LineageError::TooMany { what: "parents" });
-        }
-        for (place, row) in rows.into_iter().enumerate() {
-            let parent = self.read().expect(NodeId(row.parent))?;
-            let cycle = || -> Result<_, LineageError> {
-                let child = self.read().expect(child)?.full_name();
-                Ok(LineageError::Cycle { child, parent: parent.full_name() })
-            };
-            if self.read().descends(child, parent.id)? {
-                return Err(cycle()?);
-            }
-            let reverse = keys::child(&row.parent, kind, &child.0);
-            if self.0.get(Table::Children, &reverse)?.is_some() {
-                return Err(LineageError::DuplicateParent { parent: parent.full_name() });
-            }
-            self.0.put(
-                Table::Parents,
-                &keys::parent(&child.0, kind, place as u16),
-                &row.encode()?,
-            )?;
-            self.0.put(Table::Children, &reverse, &[])?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the provenance parents of a node. On an error the transaction must be given up.
-    ///
-    /// # Errors
-    ///
-    /// [`LineageError::Cycle`], [`LineageError::DuplicateParent`]; those of the catalogue.
-    pub fn set_parents(&mut self, child: NodeId, parents: &[Edge]) -> Result<(), LineageError> {
-        let row = |edge: &Edge| ParentRow { parent: edge.parent.0, how: edge.how.to_string() };
-        self.set_edges(child, EdgeKind::Provenance, parents.iter().map(row).collect())
-    }
-
-    /// Replaces the version before a node. On an error the transaction must be given up.
-    ///
-    /// # Errors
-    ///
-    /// [`LineageError::Cycle`]; those of the catalogue.
-    pub fn set_previous(
-        &mut self,
-        node: NodeId,
-        previous: Option<NodeId>,
-    ) -> Result<(), LineageError> {
-        let row = |id: NodeId| ParentRow { parent: id.0, how: String::new() };
-        self.set_edges(node, EdgeKind::Version, previous.map(row).into_iter().collect())
-    }
-
-    /// Removes a node with its edges and metadata. The nodes whose parents or previous version
-    /// changed by that are returned, in this order.
-    ///
-    /// # Errors
-    ///
-    /// [`LineageError::HasChildren`] as `on_children` says; those of the catalogue.
-    pub fn remove(
-        &mut self,
-        node: &Node,
-        on_children: OnChildren,
-    ) -> Result<(Vec<NodeId>, Vec<NodeId>), LineageError> {
-        if on_children == OnChildren::Refuse {
-            self.read().refuse_children(node)?;
-        }
-        let children = self.read().children(node.id, EdgeKind::Provenance)?;
-        let own_parents = self.read().parents(node.id)?;
-        for child in &children {
-            let mut parents: Vec<Edge> = Vec::new();
-            for edge in self.read().parents(*child)? {
-                if edge.parent != node.id {
-                    parents.push(edge);
-                } else if on_children == OnChildren::Reparent {
-                    let how = edge.how;
-                    parents.extend(own_parents.iter().map(|own| Edge { parent: own.parent, how }));
-                }
-            }
-            let mut seen = HashSet::new();
-            parents.retain(|edge| seen.insert(edge.parent));
-            self.set_parents(*child, &parents)?;
-        }
-        let newer = self.read().children(node.id, EdgeKind::Version)?;
-        let previous = self.read().previous(node.id)?;
-        for next in &newer {
-            self.set_previous(*next, previous)?;
-        }
-        self.clear_edges(node.id, EdgeKind::Provenance)?;
-        self.clear_edges(node.id, EdgeKind::Version)?;
-        let mut metadata = Vec::new();
-        self.0.scan(Table::Metadata, &node.id.0, &mut |key, _| {
-            metadata.push(key.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for key in metadata {
-            self.0.delete(Table::Metadata, &key)?;
-        }
-        self.0.delete(Table::Versions, &keys::version(&node.row.name, node.row.version))?;
-        self.0.delete(Table::Nodes, &node.id.0)?;
-        Ok((children, newer))
     }
 }

@@ -1,15 +1,24 @@
-//! The lineage graph over the catalogue: nodes, provenance edges, version edges.
+//! The lineage graph over the catalogue: nodes, provenance edges, version edges, tags, metadata.
 //!
 //! Invariants of this room:
 //!
 //! - A node's id is 128 random bits and never changes; a version number is never given twice.
 //! - Both kinds of edge together have no cycle; an edge that would close one is refused.
-//! - Every edge stands in both tables, by child and by parent.
+//! - Every edge stands in both tables, by child and by parent, and so does every tag, by name and
+//!   by node.
+//! - A name belongs to models or to a tag, never to both.
+//! - Walks end, and come to a node once, whatever the file says.
 
+mod ancestry;
 mod error;
 mod graph;
+mod graph_mut;
 mod name;
+mod walk;
 
+pub use ancestry::{PathStep, Via};
 pub use error::LineageError;
-pub use graph::{Edge, Graph, GraphMut, NewNode, Node, OnChildren};
+pub use graph::{Edge, Graph, Node};
+pub use graph_mut::{GraphMut, NewNode, OnChildren, Relinked};
 pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX, NodeId};
+pub use walk::{Direction, Edges, Ends, Neighbours, Nodes, Walk};

@@ -19,6 +19,7 @@ mod encode;
 mod error;
 mod formula;
 mod ingest;
+mod lineage;
 mod model;
 mod new_model;
 mod open;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
+use super::error::damaged;
 use super::open::Shared;
-use super::record::{StoredRecord, Through, read_plain};
+use super::record::{StoredRecord, Through, read_plain, record_row};
 use super::{Model, Result};
-use crate::catalog::{CatalogRead, RecordRow};
+use crate::catalog::{CatalogRead, ReadTables, RecordRow, Table, meta};
 use crate::container::Pin;
-use crate::format::RecordKind;
+use crate::format::{ChangeRecord, RecordKind};
 use crate::lineage::{Graph, ModelRef, Node};
 use crate::tensor::ContentId;
 
@@ -77,6 +78,33 @@ impl Snapshot {
     /// The number of the commit it sees; 0 in a new store.
     pub fn sequence(&self) -> u64 {
         self.inner.pin.sequence()
+    }
+
+    /// What every commit changed in the graph, the newest first; each record is known by the id
+    /// that the one behind it gives. Cost: a record a step. After an error it ends.
+    pub fn changes(&self) -> impl Iterator<Item = Result<ChangeRecord>> + '_ {
+        let mut next = self.last_change().transpose();
+        std::iter::from_fn(move || {
+            let change = next.take()?.and_then(|(sequence, id)| self.change(sequence, id));
+            if let Ok(change) = &change
+                && let Some(id) = ContentId::from_hex(&change.previous)
+            {
+                next = Some(Ok((change.sequence.saturating_sub(1), id)));
+            }
+            Some(change)
+        })
+    }
+
+    fn last_change(&self) -> Result<Option<(u64, ContentId)>> {
+        let id = self.tables().get(Table::Meta, meta::LAST_CHANGE.as_bytes())?;
+        let id = id.and_then(|id| id.try_into().ok()).map(ContentId::from_bytes);
+        Ok(id.filter(|id| !id.is_none()).map(|id| (self.sequence(), id)))
+    }
+
+    fn change(&self, sequence: u64, id: ContentId) -> Result<ChangeRecord> {
+        let row = record_row(self.tables(), Table::Changes, &sequence.to_be_bytes())?
+            .ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
+        Ok(ChangeRecord::decode(&self.read_plain(RecordKind::Change, id, row)?)?)
     }
 
     /// The rows of the catalogue, for tools that look at the format itself.

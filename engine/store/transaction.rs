@@ -17,7 +17,9 @@ use crate::format::{
     ChangeRecord, Extent, Manifest, ManifestPart, ManifestTensor, Operation, ProvenanceEdge,
     RecordKind,
 };
-use crate::lineage::{Edge, Graph, GraphMut, How, ModelRef, NewNode, Node, NodeId, OnChildren};
+use crate::lineage::{
+    Edge, Graph, GraphMut, LineageError, ModelRef, NewNode, Node, NodeId, OnChildren,
+};
 use crate::planning::CHAIN_DEPTH_MAX;
 use crate::tensor::ContentId;
 
@@ -57,7 +59,7 @@ pub struct RemoveReport {
     pub hidden_bases: u64,
 }
 
-fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
+pub(super) fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
     let edge =
         |edge: &Edge| ProvenanceEdge { parent: edge.parent.to_string(), how: edge.how.to_string() };
     edges.iter().map(edge).collect()
@@ -107,7 +109,7 @@ impl Transaction {
         self.tables.as_ref().ok_or(Error::ReadOnly)
     }
 
-    fn tables_mut(&mut self) -> Result<&mut CatalogWrite> {
+    pub(super) fn tables_mut(&mut self) -> Result<&mut CatalogWrite> {
         self.tables.as_mut().ok_or(Error::ReadOnly)
     }
 
@@ -172,7 +174,11 @@ impl Transaction {
         for (parent, how) in &model.parents {
             parents.push(Edge { parent: self.find(parent)?.id, how: *how });
         }
-        let previous = self.graph()?.versions(&name)?.pop();
+        if self.graph()?.tagged(&name)?.is_some() {
+            let name = name.to_string();
+            return Err(LineageError::NameTaken { name, by: "a tag" }.into());
+        }
+        let previous = self.graph()?.latest(&name)?;
         let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
         relatives.extend(previous);
         let mut readers: Vec<_> =
@@ -308,18 +314,8 @@ impl Transaction {
 
     fn remove_node(&mut self, node: Node, on_children: OnChildren) -> Result<RemoveReport> {
         let before: u64 = self.freed.iter().map(|extent| extent.len).sum();
-        let (children, newer) = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
-        for changed in children.iter().chain(&newer) {
-            self.note_changed(*changed)?;
-        }
-        for child in &children {
-            let parents = provenance(&self.graph()?.parents(*child)?);
-            self.operations.push(Operation::SetParents { id: child.to_string(), parents });
-        }
-        for next in newer {
-            let previous = self.graph()?.previous(next)?.map(|id| id.to_string());
-            self.operations.push(Operation::SetPrevious { id: next.to_string(), previous });
-        }
+        let relinked = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
+        self.note_relinked(&relinked)?;
         self.operations.push(Operation::RemoveNode { id: node.id.to_string() });
 
         let mut hidden = Vec::new();
@@ -349,39 +345,10 @@ impl Transaction {
         let after: u64 = self.freed.iter().map(|extent| extent.len).sum();
         Ok(RemoveReport {
             node,
-            changed_children: children,
+            changed_children: relinked.children,
             freed_bytes: after - before,
             hidden_bases,
         })
-    }
-
-    /// Adds a provenance edge.
-    ///
-    /// # Errors
-    ///
-    /// [`Cycle`](crate::lineage::LineageError::Cycle) when `child` is an ancestor of `parent`, or
-    /// is `parent`; [`DuplicateParent`](crate::lineage::LineageError::DuplicateParent). After an
-    /// error the transaction must be dropped.
-    pub fn add_parent(&mut self, child: &str, parent: &str, how: How) -> Result<()> {
-        self.check_whole()?;
-        let (child, parent) = (self.find(child)?.id, self.find(parent)?.id);
-        let mut parents = self.graph()?.parents(child)?;
-        parents.push(Edge { parent, how });
-        self.change(|this| {
-            GraphMut(this.tables_mut()?).set_parents(child, &parents)?;
-            this.note_changed(child)
-        })?;
-        let (id, parents) = (child.to_string(), provenance(&parents));
-        self.operations.push(Operation::SetParents { id, parents });
-        Ok(())
-    }
-
-    /// Notes in a node's row that this commit changed its edges.
-    fn note_changed(&mut self, id: NodeId) -> Result<()> {
-        let mut node = self.graph()?.expect(id)?;
-        node.row.revision = self.sequence;
-        let row = node.row.encode()?;
-        Ok(self.tables_mut()?.put(Table::Nodes, &id.0, &row)?)
     }
 
     /// Notes what this transaction does, for its change record.

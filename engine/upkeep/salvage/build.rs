@@ -12,6 +12,7 @@ use crate::catalog::{
 };
 use crate::format::{FEATURE_DEPTH_GAPS, Manifest, Operation, ProvenanceEdge};
 use crate::lineage::{NodeId, OnChildren};
+use crate::store::Transaction;
 use crate::tensor::ContentId;
 use crate::upkeep::new_store::{NewStore, OpenedStore};
 use crate::upkeep::{UpkeepError, VerifyDepth, VerifyReport};
@@ -42,11 +43,32 @@ pub(super) fn build(
     // The history begins anew, with one commit that adds every model.
     let mut transaction = opened.store().begin_write()?;
     transaction.note_operations(operations(&survey.graph));
+    put_marks(&mut transaction, &survey.graph)?;
     transaction.commit_changes()?;
     let mut report = survey.report;
     take_out_hurt(&opened, &mut report, progress)?;
     opened.publish(false)?;
     Ok(report)
+}
+
+/// Puts back tags, and the metadata of edges, of what was saved.
+fn put_marks(transaction: &mut Transaction, graph: &SavedGraph) -> Result<(), UpkeepError> {
+    for (tag, id) in &graph.tags {
+        if graph.nodes.contains_key(id) {
+            transaction.set_tag(tag, &id.to_string())?;
+        }
+    }
+    for ((child, kind, parent), metadata) in &graph.edges {
+        let edge = graph.nodes.get(child).is_some_and(|node| match kind {
+            EdgeKind::Provenance => node.parents.iter().any(|(known, _)| known == parent),
+            EdgeKind::Version => node.previous == Some(*parent),
+        });
+        if edge && graph.nodes.contains_key(parent) && !metadata.is_empty() {
+            let (child, parent) = (child.to_string(), parent.to_string());
+            transaction.set_edge_metadata(&child, *kind, &parent, metadata.clone())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a record that was chosen is deeper than it must be on the bases that were chosen.

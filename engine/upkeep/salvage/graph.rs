@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use crate::catalog::{ReadTables, Table};
+use crate::catalog::{EdgeKind, ReadTables, Table};
 use crate::format::{ChangeRecord, Operation, ProvenanceEdge};
 use crate::lineage::NodeId;
 use crate::store::{Result, Snapshot};
@@ -39,6 +39,10 @@ pub(super) struct SavedGraph {
     pub(super) nodes: BTreeMap<NodeId, SavedNode>,
     /// The highest version ever given, by name.
     pub(super) highest: BTreeMap<String, u32>,
+    /// Which node has a tag.
+    pub(super) tags: BTreeMap<String, NodeId>,
+    /// The metadata of edges: child, kind, parent.
+    pub(super) edges: BTreeMap<(NodeId, EdgeKind, NodeId), Map<String, Value>>,
     pub(super) created_ms: u64,
     /// The last commit.
     pub(super) last: u64,
@@ -81,7 +85,17 @@ impl SavedGraph {
             saved.highest.insert(name, version);
             Ok(ControlFlow::Continue(()))
         })?;
+        saved.tags = graph.tags()?.into_iter().collect();
         for node in graph.nodes()? {
+            let provenance = graph.parents(node.id)?.into_iter().map(|edge| edge.parent);
+            let version = graph.previous(node.id)?.into_iter();
+            let edges = provenance.map(|parent| (EdgeKind::Provenance, parent));
+            for (kind, parent) in edges.chain(version.map(|older| (EdgeKind::Version, older))) {
+                let metadata = graph.edge_metadata(node.id, kind, parent)?;
+                if !metadata.is_empty() {
+                    saved.edges.insert((node.id, kind, parent), metadata);
+                }
+            }
             let parents = graph.parents(node.id)?.into_iter();
             let saved_node = SavedNode {
                 parents: parents.map(|edge| (edge.parent, edge.how.to_string())).collect(),
@@ -167,6 +181,29 @@ impl SavedGraph {
                 let id = node_id(id)?;
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
                 (node.metadata, node.revision) = (metadata.clone(), sequence);
+            }
+            Operation::RenameNode { id, name, version } => {
+                let id = node_id(id)?;
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.name, node.version, node.revision) = (name.clone(), *version, sequence);
+                let highest = self.highest.entry(name.clone()).or_default();
+                *highest = (*highest).max(*version);
+            }
+            Operation::SetKind { id, kind } => {
+                let id = node_id(id)?;
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.kind, node.revision) = (kind.clone(), sequence);
+            }
+            Operation::SetTag { tag, id: Some(id) } => {
+                self.tags.insert(tag.clone(), node_id(id)?);
+            }
+            Operation::SetTag { tag, id: None } => {
+                self.tags.remove(tag);
+            }
+            Operation::SetEdgeMetadata { id, parent, kind, metadata } => {
+                let kind = EdgeKind::ALL.into_iter().find(|known| known.name() == kind);
+                let kind = kind.ok_or("a kind of edge that this program does not know")?;
+                self.edges.insert((node_id(id)?, kind, node_id(parent)?), metadata.clone());
             }
             // How tensors are stored, which their records say themselves.
             Operation::Recode { .. } => {}

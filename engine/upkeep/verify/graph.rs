@@ -15,8 +15,10 @@ impl Check<'_> {
         self.check_versions();
         self.check_names();
         self.check_metadata();
+        self.check_tags();
         let edges = self.check_parents();
         self.check_children(&edges);
+        self.check_edge_metadata(&edges);
         self.check_cycles(&edges);
     }
 
@@ -101,6 +103,53 @@ impl Check<'_> {
             if std::str::from_utf8(name).is_err() || json.is_err() {
                 let name = String::from_utf8_lossy(name).into_owned();
                 self.note(Subject::Node(id), format!("metadata {name:?} is not JSON text"));
+            }
+        });
+    }
+
+    /// Every tag leads to a node, which has it, and no model has its name.
+    fn check_tags(&self) {
+        let mut tagged = BTreeSet::new();
+        self.each_row(Table::Tags, &mut |key, value| {
+            let tag = String::from_utf8_lossy(key).into_owned();
+            if let Err(error) = tag.parse::<ModelName>() {
+                self.note(Subject::Store, error);
+            }
+            match self.snapshot.tables().get(Table::Names, key) {
+                Ok(None) => {}
+                Ok(Some(_)) => self.note(Subject::Store, format!("tag {tag} is a model's name")),
+                Err(error) => self.note(Subject::Store, error),
+            }
+            match <[u8; 16]>::try_from(value).map(NodeId) {
+                Ok(id) if self.nodes.contains_key(&id) => drop(tagged.insert((id, tag))),
+                _ => self.note(Subject::Store, format!("tag {tag} is on no node")),
+            }
+        });
+        let mut mirrored = BTreeSet::new();
+        self.each_row(Table::TagsOf, &mut |key, _| match key.split_first_chunk::<16>() {
+            Some((id, tag)) => {
+                mirrored.insert((NodeId(*id), String::from_utf8_lossy(tag).into_owned()));
+            }
+            None => self.note(Subject::Store, format!("tags-of key {key:02x?}")),
+        });
+        for (id, tag) in tagged.symmetric_difference(&mirrored) {
+            self.note(Subject::Node(*id), format!("tag {tag} is in one table only"));
+        }
+    }
+
+    fn check_edge_metadata(&self, edges: &BTreeSet<EdgeEnds>) {
+        self.each_row(Table::EdgeMetadata, &mut |key, value| {
+            let (edge, name) = key.split_at(key.len().min(33));
+            // As a key of `children`, with the ends the other way round.
+            let ends = parse_child_key(edge).map(|(child, kind, parent)| (parent, kind, child));
+            let Some(edge) = ends.filter(|ends| edges.contains(ends)) else {
+                return self.note(Subject::Store, format!("metadata of no edge ({key:02x?})"));
+            };
+            let json: Result<serde_json::Value, _> = serde_json::from_slice(value);
+            if std::str::from_utf8(name).is_err() || json.is_err() {
+                let name = String::from_utf8_lossy(name).into_owned();
+                let message = format!("metadata {name:?} of an edge is not JSON text");
+                self.note(Subject::Node(edge.2), message);
             }
         });
     }
@@ -194,18 +243,14 @@ impl Check<'_> {
     }
 }
 
-fn edge_kind(code: u8) -> Option<EdgeKind> {
-    [EdgeKind::Provenance, EdgeKind::Version].into_iter().find(|kind| *kind as u8 == code)
-}
-
 fn parse_parent_key(key: &[u8]) -> Option<(NodeId, EdgeKind, u16)> {
     let (child, rest) = key.split_first_chunk::<16>()?;
     let (kind, place) = rest.split_first()?;
-    Some((NodeId(*child), edge_kind(*kind)?, u16::from_be_bytes(place.try_into().ok()?)))
+    Some((NodeId(*child), EdgeKind::from_code(*kind)?, u16::from_be_bytes(place.try_into().ok()?)))
 }
 
 fn parse_child_key(key: &[u8]) -> Option<EdgeEnds> {
     let (parent, rest) = key.split_first_chunk::<16>()?;
     let (kind, child) = rest.split_first()?;
-    Some((NodeId(*parent), edge_kind(*kind)?, NodeId(child.try_into().ok()?)))
+    Some((NodeId(*parent), EdgeKind::from_code(*kind)?, NodeId(child.try_into().ok()?)))
 }

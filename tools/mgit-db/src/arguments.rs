@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, cat, completions, demo, du, dump, export, gc, import, init, log, ls, recode, rm,
-    salvage, show, stat, vacuum, verify,
+    backup, browse, cat, completions, demo, du, dump, export, gc, graph, import, init, log, ls,
+    meta, mv, note, parent, recode, rm, salvage, show, stat, tag, vacuum, verify,
 };
 
 const START: &str = "\
@@ -14,7 +14,7 @@ Start with:
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base
 
-MODEL is a name (its highest version), name@version, or a node id.
+MODEL is a name (its highest version), name@version, a tag, or a node id.
 Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.";
 
 /// Keeps families of machine-learning models in one file.
@@ -49,6 +49,20 @@ pub enum Command {
     Show(show::Arguments),
     /// Draw the lineage graph, newest first
     Log(log::Arguments),
+    /// Draw the family: text, picture, or a page to explore
+    Graph(graph::Arguments),
+    /// Look around in a store, in the terminal
+    Browse(browse::Arguments),
+    /// Set, list or remove tags
+    Tag(tag::Arguments),
+    /// Give a model another name
+    Mv(mv::Arguments),
+    /// Write, read or remove the note beside a model
+    Note(note::Arguments),
+    /// Read or change the metadata of a model, or its kind
+    Meta(meta::Arguments),
+    /// Change what a model was derived from
+    Parent(parent::Arguments),
     /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
     /// Show how much is in a store, and what it takes

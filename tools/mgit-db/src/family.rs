@@ -15,6 +15,7 @@ pub struct Family<'s> {
     snapshot: &'s Snapshot,
     nodes: Vec<Node>,
     places: HashMap<NodeId, usize>,
+    tags: HashMap<NodeId, Vec<String>>,
 }
 
 /// What a node was made from.
@@ -35,7 +36,16 @@ impl<'s> Family<'s> {
     pub fn read(snapshot: &'s Snapshot) -> Result<Self, Failure> {
         let nodes = snapshot.nodes()?;
         let places = nodes.iter().enumerate().map(|(place, node)| (node.id, place)).collect();
-        Ok(Family { snapshot, nodes, places })
+        let mut tags: HashMap<NodeId, Vec<String>> = HashMap::new();
+        for (tag, id) in snapshot.graph().tags()? {
+            tags.entry(id).or_default().push(tag);
+        }
+        Ok(Family { snapshot, nodes, places, tags })
+    }
+
+    /// The tags of a node.
+    pub fn tags(&self, id: NodeId) -> &[String] {
+        self.tags.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// The nodes.
@@ -85,6 +95,7 @@ impl<'s> Family<'s> {
             "logical_bytes": node.row.logical_bytes,
             "parents": origin.parents.iter().map(parent).collect::<Vec<_>>(),
             "previous": origin.previous.map(|id| self.full_name(id)),
+            "tags": self.tags(node.id),
         })
     }
 }

@@ -3,13 +3,16 @@
 //! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.
 
 mod arguments;
+mod browse;
 mod commands;
 mod demo_data;
 mod failure;
 mod family;
 mod lanes;
 mod output;
+mod picture;
 mod progress;
+mod select;
 mod text;
 mod values;
 

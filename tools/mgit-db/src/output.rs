@@ -38,6 +38,11 @@ impl Output {
         Output { json, colour: !json && !refused && io::stdout().is_terminal() }
     }
 
+    /// Text without colours, for files.
+    pub fn plain() -> Self {
+        Output { json: false, colour: false }
+    }
+
     /// Whether results are JSON documents.
     pub fn is_json(&self) -> bool {
         self.json

@@ -44,6 +44,41 @@ pub fn decode(dtype: &Dtype, bytes: &[u8]) -> Result<Vec<Number>, String> {
     Ok(bytes.chunks_exact(len).map(|element| number(dtype, element)).collect())
 }
 
+/// The elements of whole `bytes` as real numbers, behind those in `out`.
+///
+/// # Errors
+///
+/// As [`element_len`]; complex numbers.
+pub fn reals(dtype: &Dtype, bytes: &[u8], out: &mut Vec<f64>) -> Result<(), String> {
+    fn all<const N: usize>(bytes: &[u8], out: &mut Vec<f64>, real: impl Fn([u8; N]) -> f64) {
+        out.extend(bytes.chunks_exact(N).map(|element| real(array(element))));
+    }
+    element_len(dtype)?;
+    match dtype {
+        Dtype::F32 => all(bytes, out, |b| f32::from_le_bytes(b).into()),
+        Dtype::F64 => all(bytes, out, f64::from_le_bytes),
+        Dtype::F16 => all(bytes, out, |b| f16::from_le_bytes(b).to_f64()),
+        Dtype::Bf16 => all(bytes, out, |b| bf16::from_le_bytes(b).to_f64()),
+        Dtype::Bool => all(bytes, out, |[b]| f64::from(b != 0)),
+        Dtype::U8 => all(bytes, out, |[b]| b.into()),
+        Dtype::I8 => all(bytes, out, |b| i8::from_le_bytes(b).into()),
+        Dtype::I16 => all(bytes, out, |b| i16::from_le_bytes(b).into()),
+        Dtype::U16 => all(bytes, out, |b| u16::from_le_bytes(b).into()),
+        Dtype::I32 => all(bytes, out, |b| i32::from_le_bytes(b).into()),
+        Dtype::U32 => all(bytes, out, |b| u32::from_le_bytes(b).into()),
+        Dtype::I64 => all(bytes, out, |b| i64::from_le_bytes(b) as f64),
+        Dtype::U64 => all(bytes, out, |b| u64::from_le_bytes(b) as f64),
+        _ => {
+            // The eight-bit floats: each of their texts reads as its number.
+            for number in decode(dtype, bytes)? {
+                let real = number.text.parse();
+                out.push(real.map_err(|_| format!("elements of {dtype} are not real numbers"))?);
+            }
+        }
+    }
+    Ok(())
+}
+
 fn float(value: f64) -> Number {
     Number { text: format!("{value:?}"), json: json_float(value) }
 }
@@ -148,6 +183,32 @@ mod tests {
         assert_eq!(exact[0].json, json!(u64::MAX));
         let exact = decode(&Dtype::F32, &0.1f32.to_le_bytes()).unwrap();
         assert_eq!(exact[0].json, json!(f64::from(0.1f32)));
+    }
+
+    #[test]
+    fn real_numbers_are_the_numbers_that_are_shown() {
+        for (dtype, _) in Dtype::all_known() {
+            let Ok(len) = element_len(&dtype) else { continue };
+            let bytes: Vec<u8> = (0..len * 8).map(|at| (at * 37 % 256) as u8).collect();
+            let mut found = Vec::new();
+            if dtype == Dtype::C64 {
+                assert!(reals(&dtype, &bytes, &mut found).is_err());
+                continue;
+            }
+            reals(&dtype, &bytes, &mut found).unwrap();
+            for (real, number) in found.iter().zip(decode(&dtype, &bytes).unwrap()) {
+                let expected = match number.text.as_str() {
+                    "false" => 0.0,
+                    "true" => 1.0,
+                    text if dtype == Dtype::F32 => f64::from(text.parse::<f32>().unwrap()),
+                    _ if matches!(dtype, Dtype::F16 | Dtype::Bf16) => {
+                        number.json.as_f64().unwrap_or(*real)
+                    }
+                    text => text.parse().unwrap(),
+                };
+                assert!(*real == expected || real.is_nan(), "{dtype}: {real} {number:?}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 22] = [
     "init",
     "import",
     "export",
@@ -27,6 +27,13 @@ const COMMANDS: [&str; 15] = [
     "dump",
     "completions",
     "demo",
+    "tag",
+    "mv",
+    "note",
+    "meta",
+    "parent",
+    "graph",
+    "browse",
 ];
 
 #[test]

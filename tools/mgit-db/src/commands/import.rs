@@ -51,11 +51,17 @@ pub struct Arguments {
     profile: Profile,
 }
 
-fn how_parser() -> impl TypedValueParser<Value = How> {
+/// Reads a way of derivation.
+pub fn how_parser() -> impl TypedValueParser<Value = How> {
     PossibleValuesParser::new(How::ALL.map(How::name)).try_map(|how| how.parse::<How>())
 }
 
-fn parse_metadata(text: &str) -> Result<(String, Value), String> {
+/// Reads `K=V`: JSON where V reads as JSON, else text.
+///
+/// # Errors
+///
+/// Says what is missing.
+pub fn parse_metadata(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         None => Err("write KEY=VALUE".to_owned()),
         Some(("", _)) => Err("the key before = is empty: write KEY=VALUE".to_owned()),

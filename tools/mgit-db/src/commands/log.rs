@@ -1,10 +1,11 @@
 //! `log`: the lineage graph as text.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use mgit::lineage::Node;
+use mgit::lineage::{Direction, Edges, Node, NodeId};
 use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
@@ -12,27 +13,173 @@ use crate::failure::Failure;
 use crate::family::{Family, Origin};
 use crate::lanes::{Beside, LaneEdge, Stroke, draw};
 use crate::output::{Ink, Output};
+use crate::select::{glob_matches, parse_time};
 use crate::text::{count, shown, size, time};
 
 /// Draw the lineage graph, newest first.
 ///
 /// A line of | leads from a model to one it was derived from, a line of : to its version before.
+/// With MODELS, only they and what they descend from; with filters, only what fits all of them.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  mgit-db log family.mgit")]
+#[command(
+    after_help = "A range A..B is what B descends from (and B) without what A descends from \
+(and A);
+A.. is all of the graph without it. ^A is another way to write the latter part.
+
+Examples:
+  mgit-db log family.mgit
+  mgit-db log family.mgit base..tuned
+  mgit-db log family.mgit --kind bert --since '2 weeks ago' --name 'bert/*'"
+)]
 pub struct Arguments {
     /// The store
     store: PathBuf,
+    /// Models, or ranges of them: A, A..B, A.., ^A
+    #[arg(value_name = "MODELS")]
+    ranges: Vec<String>,
+    /// Only models of this kind: a glob of * and ?
+    #[arg(long, value_name = "GLOB")]
+    kind: Option<String>,
+    /// Only models whose name, or name@version, fits: a glob of * and ?
+    #[arg(long, value_name = "GLOB")]
+    name: Option<String>,
+    /// Only models that came later: 2024-05-31, 2024-05-31T08:15 (UTC), 3d, '2 weeks ago'
+    #[arg(long, alias = "after", value_name = "TIME")]
+    since: Option<String>,
+    /// Only models that came before
+    #[arg(long, alias = "before", value_name = "TIME")]
+    until: Option<String>,
+    /// Only models with a tag
+    #[arg(long)]
+    tagged: bool,
+    /// At most so many, the newest
+    #[arg(short = 'n', long, value_name = "N")]
+    max_count: Option<usize>,
 }
 
 /// Draws the graph.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// A range of models that are not there; those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let filter = Filter::new(arguments)?;
     let store = Store::open_read_only(&arguments.store)?;
-    let log = Log::read(&store.snapshot()?, output)?;
+    let snapshot = store.snapshot()?;
+    let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
     output.print(json!({ "models": log.documents }), &log.text)
+}
+
+/// Which models to draw.
+#[derive(Debug, Default)]
+pub struct Filter {
+    kind: Option<String>,
+    name: Option<String>,
+    since_ms: Option<u64>,
+    until_ms: Option<u64>,
+    tagged: bool,
+    max_count: Option<usize>,
+}
+
+impl Filter {
+    fn new(arguments: &Arguments) -> Result<Self, Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let time = |text: &Option<String>| {
+            text.as_ref().map(|text| parse_time(text, now_ms).map_err(Failure::usage)).transpose()
+        };
+        Ok(Filter {
+            kind: arguments.kind.clone(),
+            name: arguments.name.clone(),
+            since_ms: time(&arguments.since)?,
+            until_ms: time(&arguments.until)?,
+            tagged: arguments.tagged,
+            max_count: arguments.max_count,
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Filter { kind: None, name: None, since_ms: None, until_ms: None, .. })
+            && !self.tagged
+    }
+
+    fn fits(&self, node: &Node, tags: &[String]) -> bool {
+        let row = &node.row;
+        self.kind.as_ref().is_none_or(|glob| glob_matches(glob, &row.kind))
+            && self.name.as_ref().is_none_or(|glob| {
+                glob_matches(glob, &row.name) || glob_matches(glob, &node.full_name())
+            })
+            && self.since_ms.is_none_or(|since| row.created_ms >= since)
+            && self.until_ms.is_none_or(|until| row.created_ms <= until)
+            && (!self.tagged || !tags.is_empty())
+    }
+}
+
+/// Models to include and to leave out, each with everything it descends from.
+#[derive(Debug, Default)]
+struct Ends {
+    /// `None`: the whole graph.
+    with: Option<Vec<NodeId>>,
+    without: Vec<NodeId>,
+}
+
+impl Ends {
+    fn parse(snapshot: &Snapshot, ranges: &[String]) -> Result<Self, Failure> {
+        let graph = snapshot.graph();
+        let mut ends = Ends::default();
+        let mut all = ranges.is_empty();
+        let mut with = Vec::new();
+        for range in ranges {
+            if let Some(model) = range.strip_prefix('^') {
+                ends.without.push(graph.find(&model.parse()?)?.id);
+                all |= ranges.iter().all(|range| range.starts_with('^'));
+                continue;
+            }
+            // A name may have dots of its own: first the whole, then every place for the two.
+            let whole = range.parse().and_then(|model| graph.find(&model));
+            let Err(error) = whole.map(|node| with.push(node.id)) else { continue };
+            let find = |text: &str| match text {
+                "" => Some(None),
+                text => text.parse().and_then(|model| graph.find(&model)).ok().map(Some),
+            };
+            let split = range.match_indices("..").find_map(|(at, _)| {
+                let (from, to) = (range.get(..at)?, range.get(at + 2..)?);
+                if from.is_empty() && to.is_empty() { None } else { find(from).zip(find(to)) }
+            });
+            let Some((from, to)) = split else {
+                // Whichever end is not there is what the user wants to hear of.
+                if let Some((from, to)) = range.split_once("..") {
+                    for end in [from, to].into_iter().filter(|end| !end.is_empty()) {
+                        graph.find(&end.parse()?)?;
+                    }
+                }
+                return Err(error.into());
+            };
+            ends.without.extend(from.map(|node| node.id));
+            match to {
+                Some(node) => with.push(node.id),
+                None => all = true,
+            }
+        }
+        ends.with = Some(with).filter(|_| !all);
+        Ok(ends)
+    }
+
+    /// The nodes of the ranges.
+    fn nodes(&self, snapshot: &Snapshot) -> Result<Option<HashSet<NodeId>>, Failure> {
+        let graph = snapshot.graph();
+        let reach = |starts: &[NodeId]| -> Result<HashSet<NodeId>, Failure> {
+            let walk = graph.walk(starts.iter().copied(), Direction::Up, Edges::Both);
+            walk.map(|node| Ok(node?.id)).collect()
+        };
+        let with = match &self.with {
+            Some(starts) => reach(starts)?,
+            None if self.without.is_empty() => return Ok(None),
+            None => graph.iter().map(|node| Ok(node?.id)).collect::<Result<_, Failure>>()?,
+        };
+        let without = reach(&self.without)?;
+        Ok(Some(with.difference(&without).copied().collect()))
+    }
 }
 
 /// The graph, ready to be printed.
@@ -51,17 +198,40 @@ impl Log {
     ///
     /// Those of the catalogue.
     pub fn read(snapshot: &Snapshot, output: &Output) -> Result<Self, Failure> {
+        Self::read_some(snapshot, output, &Filter::default(), &[])
+    }
+
+    /// Reads and draws what fits a filter and lies in the ranges.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue; a range whose ends are not there.
+    pub fn read_some(
+        snapshot: &Snapshot,
+        output: &Output,
+        filter: &Filter,
+        ranges: &[String],
+    ) -> Result<Self, Failure> {
         let family = Family::read(snapshot)?;
         let nodes = family.nodes();
+        let among = Ends::parse(snapshot, ranges)?.nodes(snapshot)?;
         let origins: Vec<Origin> =
             nodes.iter().map(|node| family.origin(node.id)).collect::<Result<_, _>>()?;
         let edges: Vec<Vec<LaneEdge>> =
             origins.iter().map(|origin| lane_edges(&family, origin)).collect();
-        let order = newest_first(nodes, &edges);
+        let mut order = newest_first(nodes, &edges);
+        order.retain(|place| {
+            let node = &nodes[*place];
+            among.as_ref().is_none_or(|among| among.contains(&node.id))
+                && filter.fits(node, family.tags(node.id))
+        });
+        order.truncate(filter.max_count.unwrap_or(usize::MAX));
         let documents =
             order.iter().map(|place| family.json(&nodes[*place], &origins[*place])).collect();
-        let text = match nodes {
-            [] => "no models yet: import brings some in\n".to_owned(),
+        let text = match order.as_slice() {
+            [] if nodes.is_empty() => "no models yet: import brings some in\n".to_owned(),
+            [] if filter.is_open() => "no models in that range\n".to_owned(),
+            [] => "no models fit\n".to_owned(),
             _ => drawing(&family, &origins, &edges, &order, output),
         };
         Ok(Log { text, documents })
@@ -109,19 +279,20 @@ fn drawing(
     order: &[usize],
     output: &Output,
 ) -> String {
-    let mut row_of = vec![0; order.len()];
+    let mut row_of = vec![None; edges.len()];
     for (row, place) in order.iter().enumerate() {
-        row_of[*place] = row;
+        row_of[*place] = Some(row);
     }
-    let turned = |edge: &LaneEdge| LaneEdge { to: row_of[edge.to], ..*edge };
+    // An edge to what is not drawn is told in words alone.
+    let turned = |edge: &LaneEdge| Some(LaneEdge { to: row_of[edge.to]?, ..*edge });
     let edges: Vec<Vec<LaneEdge>> =
-        order.iter().map(|place| edges[*place].iter().map(turned).collect()).collect();
+        order.iter().map(|place| edges[*place].iter().filter_map(turned).collect()).collect();
     let rows = draw(&edges);
     let width = rows.iter().map(|row| row.lanes.len()).max().unwrap_or(0);
     let mut text = String::new();
     for row in &rows {
         let beside = match row.beside {
-            Beside::Node(row) => describe_node(&family.nodes()[order[row]], output),
+            Beside::Node(row) => describe_node(family, &family.nodes()[order[row]], output),
             Beside::Edges(row) => {
                 output.paint(Ink::Faint, &describe_edges(family, &origins[order[row]]))
             }
@@ -133,9 +304,12 @@ fn drawing(
     format!("{}\n", text.trim_end())
 }
 
-fn describe_node(node: &Node, output: &Output) -> String {
+fn describe_node(family: &Family<'_>, node: &Node, output: &Output) -> String {
     let row = &node.row;
     let mut text = output.paint(Ink::Name, &node.full_name());
+    if let tags @ [_, ..] = family.tags(node.id) {
+        text += &output.paint(Ink::Good, &format!(" ({})", tags.join(", ")));
+    }
     let kind = if row.kind.is_empty() { String::new() } else { format!("{}, ", shown(&row.kind)) };
     text += &format!(
         "  {kind}{}, {}, {}",

@@ -1,6 +1,7 @@
 //! The commands: a file each, with its arguments and what it does.
 
 pub mod backup;
+pub mod browse;
 pub mod cat;
 pub mod completions;
 pub mod demo;
@@ -8,15 +9,21 @@ pub mod du;
 pub mod dump;
 pub mod export;
 pub mod gc;
+pub mod graph;
 pub mod import;
 pub mod init;
 pub mod log;
 pub mod ls;
+pub mod meta;
+pub mod mv;
+pub mod note;
+pub mod parent;
 pub mod recode;
 pub mod rm;
 pub mod salvage;
 pub mod show;
 pub mod stat;
+pub mod tag;
 pub mod vacuum;
 pub mod verify;
 
@@ -41,6 +48,13 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Ls(arguments) => return ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
+        Command::Graph(arguments) => graph::run(&arguments, output),
+        Command::Browse(arguments) => browse::run(&arguments, output),
+        Command::Tag(arguments) => tag::run(&arguments, output),
+        Command::Mv(arguments) => mv::run(&arguments, output),
+        Command::Note(arguments) => note::run(&arguments, output),
+        Command::Meta(arguments) => meta::run(&arguments, output),
+        Command::Parent(arguments) => parent::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
         Command::Stat(arguments) => stat::run(&arguments, output),
         Command::Verify(arguments) => return verify::run(&arguments, output),

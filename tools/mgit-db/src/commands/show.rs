@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use mgit::catalog::EdgeKind;
 use mgit::lineage::ModelRef;
 use mgit::{Model, Store};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
@@ -34,13 +35,16 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let origin = family.origin(model.node().id)?;
     let metadata = model.metadata()?;
 
-    let mut text = facts(&model, &family, &origin, output);
+    let graph = snapshot.graph();
+    let edge_metadata: Vec<_> = origin
+        .parents
+        .iter()
+        .map(|edge| graph.edge_metadata(model.node().id, EdgeKind::Provenance, edge.parent))
+        .collect::<Result<_, _>>()?;
+
+    let mut text = facts(&model, &family, &origin, &edge_metadata, output);
     for (key, value) in &metadata {
-        let value = match value {
-            Value::String(text) => shown(text),
-            value => shown(&value.to_string()),
-        };
-        text += &format!("  meta {} = {value}\n", shown(key));
+        text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
     let (tensors, table) = tensors(&model)?;
     text.push('\n');
@@ -50,6 +54,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut document = family.json(model.node(), &origin);
     if let Value::Object(keys) = &mut document {
         keys.insert("metadata".to_owned(), Value::Object(metadata));
+        if let Some(Value::Array(parents)) = keys.get_mut("parents") {
+            for (parent, metadata) in parents.iter_mut().zip(edge_metadata) {
+                parent["metadata"] = Value::Object(metadata);
+            }
+        }
         keys.insert("manifest".to_owned(), model.node().row.manifest.to_string().into());
         let files: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
         let sharded = !manifest.index_name.is_empty();
@@ -60,7 +69,20 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.print(document, &text)
 }
 
-fn facts(model: &Model, family: &Family<'_>, origin: &Origin, output: &Output) -> String {
+fn shown_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => shown(text),
+        value => shown(&value.to_string()),
+    }
+}
+
+fn facts(
+    model: &Model,
+    family: &Family<'_>,
+    origin: &Origin,
+    edge_metadata: &[Map<String, Value>],
+    output: &Output,
+) -> String {
     let row = &model.node().row;
     let mut text = output.paint(Ink::Name, &model.full_name());
     if !row.kind.is_empty() {
@@ -73,8 +95,14 @@ fn facts(model: &Model, family: &Family<'_>, origin: &Origin, output: &Output) -
         text += &format!(", {}", count(manifest.parts.len() as u64, "shard"));
     }
     text += &format!("\n  id {}\n  created {}\n", model.node().id, timestamp(row.created_ms));
-    for edge in &origin.parents {
+    if let tags @ [_, ..] = family.tags(model.node().id) {
+        text += &format!("  tagged {}\n", tags.join(", "));
+    }
+    for (edge, metadata) in origin.parents.iter().zip(edge_metadata) {
         text += &format!("  {} of {}\n", edge.how, family.full_name(edge.parent));
+        for (key, value) in metadata {
+            text += &format!("    meta {} = {}\n", shown(key), shown_value(value));
+        }
     }
     if let Some(previous) = origin.previous {
         text += &format!("  next version of {}\n", family.full_name(previous));

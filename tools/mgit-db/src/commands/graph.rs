@@ -1,0 +1,119 @@
+//! `graph`: the family as a picture.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use mgit::{Snapshot, Store};
+use serde_json::{Map, Value, json};
+
+use super::log::Log;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::picture::{Picture, dot, html, mermaid, svg};
+use crate::text::shown;
+
+/// Draw the family: a tree as text, a picture, or a page to explore.
+///
+/// Lines lead from a model to what was derived from it; dashed ones from a version to the next.
+/// A model's second size is what its tensors take that no older model has.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db graph family.mgit
+  mgit-db graph family.mgit --format svg -o family.svg
+  mgit-db graph family.mgit --format html -o family.html
+  mgit-db graph family.mgit --format dot | dot -Tpdf > family.pdf")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// Text as `log` draws it, the languages of Graphviz and Mermaid, a picture, or one page that
+    /// needs nothing else [default: by the end of FILE, else text]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write into this file; standard output without it
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// A format of pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Dot,
+    Mermaid,
+    Svg,
+    Html,
+}
+
+impl Format {
+    fn of(arguments: &Arguments) -> Self {
+        let end = arguments.output.as_deref().and_then(|path| path.extension());
+        let by_end = match end.and_then(|end| end.to_str()) {
+            Some("dot" | "gv") => Format::Dot,
+            Some("mmd" | "mermaid") => Format::Mermaid,
+            Some("svg") => Format::Svg,
+            Some("html" | "htm") => Format::Html,
+            _ => Format::Text,
+        };
+        arguments.format.unwrap_or(by_end)
+    }
+}
+
+/// Draws the family.
+///
+/// # Errors
+///
+/// Those of the store; the file cannot be written.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    if arguments.output.is_none() {
+        output.refuse_json("a picture on standard output: name a file with -o")?;
+    }
+    let store = Store::open_read_only(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let format = Format::of(arguments);
+    let drawn = draw(arguments, format, &snapshot, output)?;
+    let Some(path) = &arguments.output else { return output.text(&drawn) };
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(drawn.as_bytes())
+    };
+    write().map_err(|error| Failure::io(format!("write {}", path.display()), &error))?;
+    let models = snapshot.nodes()?.len();
+    let name = path.display().to_string();
+    let word = format.to_possible_value().map(|value| value.get_name().to_owned());
+    let document = json!({ "file": name, "format": word, "models": models, "bytes": drawn.len() });
+    let text = format!("{} models drawn into {}\n", models, shown(&name));
+    output.print(document, &text)
+}
+
+fn draw(
+    arguments: &Arguments,
+    format: Format,
+    snapshot: &Snapshot,
+    output: &Output,
+) -> Result<String, Failure> {
+    if format == Format::Text {
+        // Colours are for terminals.
+        let plain = Output::plain();
+        let ink = if arguments.output.is_some() { &plain } else { output };
+        return Ok(Log::read(snapshot, ink)?.text);
+    }
+    let title = arguments.store.file_name().unwrap_or(arguments.store.as_os_str());
+    let picture = Picture::read(snapshot, title.to_string_lossy().into_owned())?;
+    Ok(match format {
+        Format::Text => String::new(),
+        Format::Dot => dot(&picture),
+        Format::Mermaid => mermaid(&picture),
+        Format::Svg => svg(&picture),
+        Format::Html => {
+            let graph = snapshot.graph();
+            let metadata: Vec<Map<String, Value>> = picture
+                .nodes
+                .iter()
+                .map(|node| graph.metadata(node.node.id))
+                .collect::<Result<_, _>>()?;
+            html(&picture, &metadata)
+        }
+    })
+}

@@ -1,0 +1,65 @@
+//! `mv`: other names for models.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::lineage::{ModelName, ModelRef, Node};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Give a model another name.
+///
+/// A bare name moves with all its versions, which keep their numbers if the new name never had
+/// any. name@version moves that one version, to the end of the new name's history. Ids, edges,
+/// tags and metadata stay, and version numbers are never given a second time.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db mv family.mgit tuned sst2/tuned
+  mgit-db mv family.mgit tuned@3 experiments/odd")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The model: a name (all its versions), name@version, a tag or node id (one)
+    model: ModelRef,
+    /// The new name
+    name: ModelName,
+}
+
+/// Moves the models.
+///
+/// # Errors
+///
+/// The model is not there; the new name is taken.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open(&arguments.store)?;
+    let mut transaction = store.begin_write()?;
+    let new = arguments.name.as_str();
+    let before = match &arguments.model {
+        // A tag or an id stands for one model.
+        ModelRef::Latest(name) => transaction.graph()?.versions(name)?,
+        _ => Vec::new(),
+    };
+    let mut moved: Vec<(String, Node)> = Vec::new();
+    if before.is_empty() {
+        let node = transaction.find(&arguments.model.to_string())?;
+        let after = transaction.move_model(&node.id.to_string(), new)?;
+        moved.push((node.full_name(), after));
+    } else {
+        let old = arguments.model.to_string();
+        let graph = transaction.graph()?;
+        let names: Vec<String> = before
+            .iter()
+            .map(|id| Ok(graph.expect(*id)?.full_name()))
+            .collect::<Result<_, Failure>>()?;
+        let nodes = transaction.rename_models(&old, new)?;
+        moved.extend(names.into_iter().zip(nodes));
+    }
+    transaction.commit()?;
+    let document = |(from, node): &(String, Node)| json!({ "from": from, "to": node.full_name(), "id": node.id.to_string() });
+    let documents: Vec<_> = moved.iter().map(document).collect();
+    let line = |(from, node): &(String, Node)| format!("{from} -> {}\n", node.full_name());
+    let text: String = moved.iter().map(line).collect();
+    output.print(json!({ "moved": documents }), &text)
+}

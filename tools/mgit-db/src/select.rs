@@ -1,0 +1,148 @@
+//! Which models a user speaks of: globs of names, points in time.
+
+/// Whether `text` fits `glob`: `*` stands for any characters, `/` too, and `?` for one. Cost: the
+/// product of both lengths at worst.
+pub fn glob_matches(glob: &str, text: &str) -> bool {
+    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+    let (mut at, mut seen) = (0, 0);
+    // Where to go on should what follows the last `*` not fit.
+    let mut retry: Option<(usize, usize)> = None;
+    while seen < text.len() {
+        match glob.get(at) {
+            Some('*') => {
+                retry = Some((at, seen));
+                at += 1;
+            }
+            Some(wanted) if *wanted == '?' || *wanted == text[seen] => {
+                at += 1;
+                seen += 1;
+            }
+            _ => match retry {
+                None => return false,
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    at = star + 1;
+                    seen = from + 1;
+                }
+            },
+        }
+    }
+    glob[at..].iter().all(|rest| *rest == '*')
+}
+
+/// A point in time, in milliseconds since 1970: a date such as `2024-05-31`, with a time of day
+/// `T08:15` or `T08:15:30` if you like (UTC), or so long ago: `3d`, `2 weeks ago`, `yesterday`.
+///
+/// # Errors
+///
+/// Says what may be written.
+pub fn parse_time(text: &str, now_ms: u64) -> Result<u64, String> {
+    let text = text.trim().to_lowercase();
+    let wrong = || {
+        Err(format!(
+            "{text:?} is not a time: write 2024-05-31, 2024-05-31T08:15 (UTC), 3d or '2 weeks ago'"
+        ))
+    };
+    match text.as_str() {
+        "now" => return Ok(now_ms),
+        "yesterday" => return Ok(now_ms.saturating_sub(86_400_000)),
+        _ => {}
+    }
+    let date = parse_date(&text).or_else(|| parse_ago(&text, now_ms));
+    date.map_or_else(wrong, Ok)
+}
+
+fn parse_ago(text: &str, now_ms: u64) -> Option<u64> {
+    let text = text.strip_suffix("ago").unwrap_or(text);
+    let text = text.trim_end_matches([' ', '.', '-']);
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim_matches([' ', '.', '-']).trim_end_matches('s') {
+        "" | "sec" | "second" => 1000,
+        "m" | "min" | "minute" => 60_000,
+        "h" | "hour" => 3_600_000,
+        "d" | "day" => 86_400_000,
+        "w" | "week" => 7 * 86_400_000,
+        "month" => 30 * 86_400_000,
+        "y" | "year" => 365 * 86_400_000,
+        _ => return None,
+    };
+    Some(now_ms.saturating_sub(number.parse::<u64>().ok()?.checked_mul(unit)?))
+}
+
+fn parse_date(text: &str) -> Option<u64> {
+    let text = text.strip_suffix('z').unwrap_or(text);
+    let (date, time) = text.split_once(['t', ' ']).unwrap_or((text, "00:00"));
+    let numbers = |text: &str, mark: char| -> Option<Vec<u64>> {
+        let parts = text.split(mark);
+        let number = |part: &str| {
+            let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse().ok().filter(|_| plain)
+        };
+        parts.map(number).collect()
+    };
+    let &[year, month, day] = numbers(date, '-')?.as_slice() else { return None };
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let time = numbers(time, ':')?;
+    let (&[hour, minute, second], true) = (
+        &[*time.first()?, *time.get(1)?, time.get(2).copied().unwrap_or(0)],
+        time.len() <= 3 && fraction.len() <= 3,
+    ) else {
+        return None;
+    };
+    let ms: u64 = format!("{fraction:0<3}").parse().ok()?;
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = *lengths.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
+    let in_range = (1970..10_000).contains(&year) && (1..=length).contains(&day);
+    if !in_range || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let before = year - 1;
+    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
+    let months: u64 = lengths.iter().take(month as usize - 1).sum();
+    let days = (year - 1970) * 365 + leap_days(before) - leap_days(1969) + months + day - 1;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::timestamp;
+
+    #[test]
+    fn globs_fit_as_shells_have_it() {
+        for (glob, text) in
+            [("*", ""), ("a*", "a/b"), ("*b*", "abc"), ("a?c", "abc"), ("a*b*c", "aXbYbZc")]
+        {
+            assert!(glob_matches(glob, text), "{glob} {text}");
+        }
+        for (glob, text) in [("", "a"), ("a", "ab"), ("?", ""), ("a*b", "ac"), ("*a", "ab")] {
+            assert!(!glob_matches(glob, text), "{glob} {text}");
+        }
+        // Would take for ever if every star were tried against every rest.
+        assert!(!glob_matches(&"a*".repeat(40), &"a".repeat(39)));
+    }
+
+    #[test]
+    fn times_are_dates_or_so_long_ago() {
+        let now = 1_735_689_600_000;
+        let read = |text: &str| parse_time(text, now).map(timestamp);
+        let ok = |text: &str| Ok(text.to_owned());
+        assert_eq!(read("2024-02-29"), ok("2024-02-29T00:00:00.000Z"));
+        assert_eq!(read("2024-05-31T08:15"), ok("2024-05-31T08:15:00.000Z"));
+        assert_eq!(read("2000-12-31 23:59:58.5Z"), ok("2000-12-31T23:59:58.500Z"));
+        assert_eq!(read("1d"), ok("2024-12-31T00:00:00.000Z"));
+        assert_eq!(read("2 weeks ago"), ok("2024-12-18T00:00:00.000Z"));
+        assert_eq!(read("3.hours.ago"), ok("2024-12-31T21:00:00.000Z"));
+        assert_eq!(read("yesterday"), read("1 day ago"));
+        for bad in
+            ["", "2023-02-29", "2024-13-01", "2024-1", "1 lightyear", "-1d", "2024-01-01T24:00"]
+        {
+            assert!(read(bad).unwrap_err().contains("not a time"), "{bad}");
+        }
+        for bad in ["99999999999999999999d", "2024-00-10", "2024-01-01T1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}
