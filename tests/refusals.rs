@@ -142,8 +142,9 @@ fn a_newer_format_is_refused_as_such() {
 fn unknown_features_are_refused_for_what_they_concern() {
     let (_folder, path, expected) = some_store();
     let original = fs::read(&path).unwrap();
-    change_superblocks(&path, |slot| slot[superblock_field::READER_FLAGS] = 4);
-    let text = "the store uses features (0x4) that this program does not know: use a newer mgit";
+    change_superblocks(&path, |slot| slot[superblock_field::READER_FLAGS + 7] = 0x80);
+    let text = "the store uses features (0x8000000000000000) that this program does not know: use \
+                a newer mgit";
     neither_opens(&path, "unknown-features", text);
     fs::write(&path, &original).unwrap();
     change_superblocks(&path, |slot| slot[superblock_field::WRITER_FLAGS] = 8);

@@ -1,18 +1,30 @@
 //! Reading a record: its header, index and formula checked.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
 use rayon::prelude::*;
 
-use super::Result;
 use super::chain::{Chain, Checks};
 use super::error::damaged;
 use super::formula::StoredFormula;
 use super::open::{CheckedPlace, Shared};
+use super::{Error, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::{Encoding, Lane};
+use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{ContentId, Dtype};
+
+/// What a failed read of a record is: the medium's error, or damage where the record is not.
+fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
+    move |error| match &error {
+        ContainerError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
+            error.into()
+        }
+        _ => damaged(id, offset)(&error),
+    }
+}
 
 /// What a record's bytes are read through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +69,11 @@ impl<'c> StoredRecord<'c> {
         };
         let bytes = |offset: u64, len: u64| match through {
             Through::Map => mapped(offset, len).map(Cow::Borrowed),
-            Through::Disk => {
-                shared.container.read(offset, len).map(Cow::Owned).map_err(|error| wrong(&error))
-            }
+            Through::Disk => shared
+                .container
+                .read(offset, len)
+                .map(Cow::Owned)
+                .map_err(unreadable(id, row.offset)),
         };
         let header = bytes(row.offset, RECORD_HEADER_LEN as u64)?;
         let header = RecordHeader::decode(&header).map_err(|error| wrong(&error))?;
@@ -178,7 +192,8 @@ impl<'c> StoredRecord<'c> {
                 return Err(wrong(&format!("chunk {at} is stored in {len} bytes")));
             }
             let stored = self.shared.container.read(self.payload_at() + start, len as u64);
-            return Ok((entry, Cow::Owned(stored.map_err(|error| wrong(&error))?)));
+            let unreadable = unreadable(self.header.content_id, self.offset);
+            return Ok((entry, Cow::Owned(stored.map_err(unreadable)?)));
         };
         let start = usize::try_from(start).ok();
         let stored = start.and_then(|start| payload.get(start..start + len));
