@@ -57,10 +57,13 @@
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
 
+pub mod architecture;
 pub mod catalog;
 pub mod codec;
 pub mod container;
+pub mod diff;
 pub mod format;
+pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod planning;

@@ -433,6 +433,53 @@ fn catalogue_tables() {
     assert_eq!(keys::tag_of(&a, "t"), [&a[..], b"t"].concat());
     let edge = keys::edge_metadata(&a, EdgeKind::Version, &b, "k");
     assert_eq!(edge, [&a[..], &[1], &b, b"k"].concat());
+    assert_eq!(keys::sketch(&[3; 32], 18), [&[3; 32][..], &[18]].concat());
+    assert_eq!(keys::band(2, &a), [&[0, 0, 0, 0, 0, 0, 0, 2][..], &a].concat());
+}
+
+#[test]
+fn sketches() {
+    use mgit::planning::{SKETCH_SAMPLES, SKETCH_VERSION, Sketch, model_bands};
+
+    let values: Vec<f32> = (0..1000).map(|at| ((at * 37 % 101) as f32 - 50.0) / 64.0).collect();
+    let sketch = Sketch::of(&Dtype::F32, mgit::bytemuck::cast_slice(&values));
+    let mix = |x: u64| {
+        let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    };
+    // The page's rules, word by word.
+    let (n, count) = (1000u64, SKETCH_SAMPLES as u64);
+    let samples: Vec<f32> = (0..count)
+        .map(|i| {
+            let (s, e) = (n * i / count, n * (i + 1) / count);
+            values[(s + mix(n ^ (i << 56)) % (e - s)) as usize]
+        })
+        .collect();
+    let mut expected: Vec<u8> = Vec::new();
+    for row in table("Sketch") {
+        assert_eq!(expected.len() as u64, number(&row[0]), "{}", row[2]);
+        match row[2].as_str() {
+            "version" => expected.push(SKETCH_VERSION),
+            "dtype" => expected.push(Dtype::F32.code()),
+            "count" => expected.extend(64u16.to_le_bytes()),
+            "elements" => expected.extend(n.to_le_bytes()),
+            "samples" => expected.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(sketch.encode(), expected);
+    let b = samples.iter().step_by(4).fold(0u64, |b, sample| b << 1 | u64::from(*sample < 0.0));
+    let squares: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    let rms = (squares / 64.0).sqrt();
+    let cell = |sample: &f32| (f64::from(*sample) * 4.0 / rms).round() as i64 as u64;
+    let h = samples.iter().skip(1).step_by(8).fold(0, |h, sample| mix(h ^ cell(sample)));
+    let id = ContentId::of(b"w");
+    let first = u64::from_le_bytes(id.as_bytes()[..8].try_into().unwrap());
+    let mut bands = [mix(mix(n) ^ b), mix(mix(n ^ (1 << 63)) ^ h), mix(first)];
+    bands.sort_unstable();
+    assert_eq!(model_bands([(&id, &sketch)]), bands);
 }
 
 #[test]

@@ -49,11 +49,15 @@ pub enum Table {
     TagsOf,
     /// User metadata of edges as JSON text, by child, kind of edge, parent and key.
     EdgeMetadata,
+    /// Sketches of tensors, by content id and element type.
+    Sketches,
+    /// Nodes, by the buckets they are looked for in; values are empty.
+    Bands,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 13] = [
+    pub const ALL: [Table; 15] = [
         Table::Meta,
         Table::Nodes,
         Table::Versions,
@@ -67,12 +71,16 @@ impl Table {
         Table::Tags,
         Table::TagsOf,
         Table::EdgeMetadata,
+        Table::Sketches,
+        Table::Bands,
     ];
 
-    /// Whether every store has it. The others are made when they are first written, under a
-    /// feature flag; until then they are as empty ones.
+    /// Whether every store has it. The others are made when they are first written; until then
+    /// they are as empty ones. Those that must be kept in step with others stand behind a feature
+    /// flag; sketches and bands can be made again and do not.
     pub fn is_from_the_start(self) -> bool {
-        !matches!(self, Table::Tags | Table::TagsOf | Table::EdgeMetadata)
+        use Table::{Bands, EdgeMetadata, Sketches, Tags, TagsOf};
+        !matches!(self, Tags | TagsOf | EdgeMetadata | Sketches | Bands)
     }
 
     /// The table's name in the database.
@@ -91,6 +99,8 @@ impl Table {
             Table::Tags => "tags",
             Table::TagsOf => "tags-of",
             Table::EdgeMetadata => "edge-metadata",
+            Table::Sketches => "sketches",
+            Table::Bands => "bands",
         }
     }
 }

@@ -52,6 +52,16 @@ pub mod keys {
         [&child[..], &[kind as u8], parent, key.as_bytes()].concat()
     }
 
+    /// `sketches`: content id, code of the element type.
+    pub fn sketch(id: &[u8; 32], dtype: u8) -> Vec<u8> {
+        [&id[..], &[dtype]].concat()
+    }
+
+    /// `bands`: the bucket (big-endian), node.
+    pub fn band(band: u64, node: &[u8; 16]) -> Vec<u8> {
+        [&band.to_be_bytes()[..], node].concat()
+    }
+
     /// `metadata`: node and key.
     pub fn metadata(node: &[u8; 16], key: &str) -> Vec<u8> {
         [node, key.as_bytes()].concat()

@@ -32,6 +32,9 @@ pub enum InterchangeError {
     /// A shard that the index names is not beside it.
     MissingShard { index: PathBuf, shard: String, tensor: String },
 
+    /// The file is not ONNX, or breaks its rules.
+    MalformedOnnx { file: PathBuf, offset: u64, detail: String },
+
     /// The file is shorter than the 8-byte header length it must start with.
     FileTooShort { file: PathBuf, found: u64 },
     /// The header length is more than the format allows.
@@ -220,6 +223,9 @@ impl InterchangeError {
                 Q(shard),
                 Q(tensor)
             ),
+            E::MalformedOnnx { file, offset, detail } => {
+                write!(f, "{file:?}: offset {offset}: {}: {DOWNLOAD_AGAIN}", Q(detail))
+            }
             _ => return None,
         })
     }

@@ -6,9 +6,9 @@ use super::{ModelFile, SafetensorsFile, TensorEntry};
 use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
 
 /// A tensor of an open file, as a source for the store.
-struct FileTensor<'a> {
-    file: &'a SafetensorsFile,
-    entry: usize,
+pub(crate) struct FileTensor<'a> {
+    pub(crate) file: &'a SafetensorsFile,
+    pub(crate) entry: usize,
 }
 
 impl TensorSource for FileTensor<'_> {

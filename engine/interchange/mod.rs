@@ -31,6 +31,7 @@ mod index;
 mod json;
 mod layout;
 mod model_file;
+mod onnx;
 mod regular_file;
 mod safetensors;
 mod sharded;
@@ -41,7 +42,9 @@ pub use header::{
     DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX, SafetensorsHeader, TensorEntry,
 };
 pub use header_writer::write_header;
+pub(crate) use import::FileTensor;
 pub use index::{INDEX_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
+pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};

@@ -25,6 +25,7 @@ use super::{Error, Result};
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Lane;
 use crate::format::{ChunkEntry, RecordKind};
+use crate::planning::{Sketch, Sketcher};
 use crate::tensor::ContentId;
 
 /// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
@@ -231,6 +232,9 @@ impl Transaction {
                 encode_best(profile, tensor, bytes, Basis::of_candidates(tensor, bytes, chains)?)
             })
             .collect::<Result<_>>()?;
+        for (tensor, id, bytes, _) in &fresh {
+            self.put_sketch(*id, &Sketch::of(&tensor.dtype, bytes))?;
+        }
         for ((tensor, id, bytes, _), encoded) in fresh.iter().zip(encoded) {
             let row = self.write_encoded(*id, &tensor.dtype, &encoded, bytes)?;
             self.note_stored(report, &row, encoded.len())?;
@@ -295,7 +299,9 @@ impl Transaction {
         let mut hasher = blake3::Hasher::new();
         // The checksums tell, in the second pass, whether the source is still the same.
         let mut sums: Vec<ChunkEntry> = Vec::new();
-        for_slabs(tensor, &mut arena, &mut |_, slab| {
+        let mut sketcher = Sketcher::new(&tensor.dtype, tensor.byte_len);
+        for_slabs(tensor, &mut arena, &mut |start, slab| {
+            sketcher.feed(start, slab);
             let (_, entries) = rayon::join(|| hasher.update_rayon(slab), || raw_entries(slab));
             sums.extend(entries);
             progress(slab.len() as u64);
@@ -326,6 +332,7 @@ impl Transaction {
         let stored_len = row.stored_len;
         self.note_stored(report, &row, stored_len)?;
         self.insert_tensor(id, row)?;
+        self.put_sketch(id, &sketcher.finish())?;
         Ok(id)
     }
 

@@ -217,15 +217,16 @@ impl Transaction {
         self.profile = model.profile;
         let manifest = self.change(|this| {
             let ids = this.ingest(&incoming, &mut report, &progress)?;
-            let manifest = this.hold_manifest(&model, &ids, &mut report)?;
+            let (id, manifest) = this.hold_manifest(&model, &ids, &mut report)?;
             let new = NewNode {
-                row: NodeRow { manifest, ..row },
+                row: NodeRow { manifest: id, ..row },
                 parents: parents.clone(),
                 metadata: model.metadata.clone(),
             };
             let revision = this.sequence;
             report.node = GraphMut(this.tables_mut()?).add(new, revision)?;
-            Ok(manifest)
+            this.add_bands(report.node.id, &manifest)?;
+            Ok(id)
         })?;
         let row = &report.node.row;
         self.operations.push(Operation::AddNode {
@@ -249,7 +250,7 @@ impl Transaction {
         model: &NewModel<'_>,
         ids: &[ContentId],
         report: &mut ImportReport,
-    ) -> Result<ContentId> {
+    ) -> Result<(ContentId, Manifest)> {
         let mut manifest = Manifest {
             index_name: model.index.0.clone(),
             index: model.index.1.clone(),
@@ -280,7 +281,7 @@ impl Transaction {
             self.change_row(Table::Manifests, id, |row| {
                 row.holders = row.holders.saturating_add(1)
             })?;
-            return Ok(id);
+            return Ok((id, manifest));
         }
         let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
         let mut row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
@@ -292,7 +293,7 @@ impl Transaction {
                 row.holders = row.holders.saturating_add(count)
             })?;
         }
-        Ok(id)
+        Ok((id, manifest))
     }
 
     /// Removes a model. Its tensors' bytes become free when no model, no delta and no snapshot,
@@ -321,6 +322,7 @@ impl Transaction {
         let mut hidden = Vec::new();
         let manifest_id = node.row.manifest;
         let manifest = read_manifest(&self.shared, self.tables()?, manifest_id)?;
+        self.remove_bands(node.id, &manifest)?;
         let row = self.change_row(Table::Manifests, manifest_id, |row| {
             row.holders = row.holders.saturating_sub(1);
         })?;
@@ -380,6 +382,7 @@ impl Transaction {
                 continue;
             }
             self.free_record(Table::Tensors, id, &row)?;
+            self.remove_sketches(id)?;
             for base in row.bases() {
                 let row = self.change_row(Table::Tensors, base, |base| {
                     base.dependents = base.dependents.saturating_sub(1);

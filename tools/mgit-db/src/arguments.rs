@@ -3,8 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, cat, completions, demo, du, dump, export, gc, graph, import, init, log, ls,
-    meta, mv, note, parent, recode, rm, salvage, show, stat, tag, vacuum, verify,
+    adopt, backup, browse, cat, completions, demo, diff, du, dump, export, gc, graph, import,
+    infer, init, log, ls, meta, mv, note, parent, recode, rm, salvage, show, stat, tag, vacuum,
+    verify,
 };
 
 const START: &str = "\
@@ -37,6 +38,10 @@ pub enum Command {
     Init(init::Arguments),
     /// Bring model files into a store
     Import(import::Arguments),
+    /// Find which models files descend from, and import them so
+    Infer(infer::Arguments),
+    /// Import a folder of files, arranged as the families they are
+    Adopt(adopt::Arguments),
     /// Write a model as the files it was imported from
     Export(export::Arguments),
     /// Remove a model
@@ -47,6 +52,8 @@ pub enum Command {
     Ls(ls::Arguments),
     /// Show a model and its tensors
     Show(show::Arguments),
+    /// Show what is different between two models
+    Diff(diff::Arguments),
     /// Draw the lineage graph, newest first
     Log(log::Arguments),
     /// Draw the family: text, picture, or a page to explore

@@ -9,6 +9,7 @@ mod demo_data;
 mod failure;
 mod family;
 mod lanes;
+mod model_input;
 mod output;
 mod picture;
 mod progress;

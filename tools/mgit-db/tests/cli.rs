@@ -11,7 +11,10 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 25] = [
+    "adopt",
+    "diff",
+    "infer",
     "init",
     "import",
     "export",

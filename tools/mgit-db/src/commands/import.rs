@@ -4,14 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use mgit::interchange::ModelFile;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::store::ImportReport;
-use mgit::{How, NewModel, Profile, Store};
+use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
 
+use super::infer::{arrival, describe as describe_arrival, document as arrival_document};
 use super::recode::profile_parser;
 use crate::failure::Failure;
+use crate::model_input::ModelInput;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, shown, size};
@@ -24,19 +25,21 @@ use crate::text::{Side, Table, count, shown, size};
 #[command(after_help = "Examples:
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit step1.safetensors step2.safetensors --name tuned --parent base
-  mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other")]
+  mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other
+  mgit-db import family.mgit mystery.safetensors --name mystery --parent auto")]
 pub struct Arguments {
     /// The store; `init` makes one
     store: PathBuf,
-    /// A .safetensors file, or a sharded model: its folder or its *.index.json
+    /// A .safetensors or .onnx file, or a sharded model: its folder or its *.index.json. Layers
+    /// may be given in a file beside it: model.layers.json for model.safetensors
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/'
     #[arg(long)]
     name: ModelName,
-    /// A model it was derived from; may be given several times
-    #[arg(long = "parent", value_name = "MODEL")]
-    parents: Vec<ModelRef>,
+    /// A model it was derived from; may be given several times. `auto` finds it, if it is there
+    #[arg(long = "parent", value_name = "MODEL", value_parser = parse_parent)]
+    parents: Vec<Parent>,
     /// How it was derived from its parents [default: finetune]
     #[arg(long, requires = "parents", value_parser = how_parser())]
     how: Option<How>,
@@ -49,6 +52,19 @@ pub struct Arguments {
     /// What to encode for
     #[arg(long, default_value_t, value_parser = profile_parser())]
     profile: Profile,
+}
+
+/// A parent as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Parent {
+    /// This one.
+    Model(ModelRef),
+    /// Whichever it is.
+    Auto,
+}
+
+fn parse_parent(text: &str) -> Result<Parent, mgit::lineage::LineageError> {
+    if text == "auto" { Ok(Parent::Auto) } else { text.parse().map(Parent::Model) }
 }
 
 /// Reads a way of derivation.
@@ -83,16 +99,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     for file in &arguments.files {
         file.metadata().map_err(|error| unreadable(file, &error))?;
     }
+    let auto = arguments.parents.contains(&Parent::Auto);
+    if auto && (arguments.parents.len() > 1 || arguments.how.is_some()) {
+        let message = "--parent auto stands alone: it also finds out how the model was derived";
+        return Err(Failure::usage(message));
+    }
     let store = Store::open(&arguments.store)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
     let mut imported = Vec::new();
     let mut documents = Vec::new();
     for file in &arguments.files {
-        let report = import_file(&store, file, arguments, &parents, how, &metadata)
+        let (report, found) = import_file(&store, file, arguments, (&parents, how), &metadata)
             .map_err(|failure| with_imported(failure, &imported))?;
+        let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
-        documents.push(document(file, &report));
+        if let Some((text, found)) = found {
+            output.text(&text)?;
+            document["inferred"] = found;
+        }
+        documents.push(document);
         imported.push(report.node.full_name());
     }
     output.print(json!({ "imported": documents }), "")
@@ -120,10 +146,14 @@ fn metadata(pairs: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
 
 /// The parents as they are now, by name and version: a parent of the same name must not become
 /// the version that is just being imported.
-fn parents(store: &Store, parents: &[ModelRef]) -> Result<Vec<String>, Failure> {
+fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
     let snapshot = store.snapshot()?;
     let graph = snapshot.graph();
-    parents.iter().map(|parent| Ok(graph.find(parent)?.full_name())).collect()
+    let named = parents.iter().filter_map(|parent| match parent {
+        Parent::Model(model) => Some(model),
+        Parent::Auto => None,
+    });
+    named.map(|parent| Ok(graph.find(parent)?.full_name())).collect()
 }
 
 fn with_imported(failure: Failure, imported: &[String]) -> Failure {
@@ -133,23 +163,33 @@ fn with_imported(failure: Failure, imported: &[String]) -> Failure {
     }
 }
 
+/// What was found out about a file's parent, for people and for programs.
+type Found = (String, Value);
+
 fn import_file(
     store: &Store,
     path: &Path,
     arguments: &Arguments,
-    parents: &[String],
-    how: How,
+    (parents, how): (&[String], How),
     metadata: &Map<String, Value>,
-) -> Result<ImportReport, Failure> {
-    let file = ModelFile::open(path)?;
-    let bar = Progress::new(format!("import {}", path.display()), file.logical_bytes());
+) -> Result<(ImportReport, Option<Found>), Failure> {
+    let input = ModelInput::open(path)?;
+    let mut parents: Vec<(String, How)> =
+        parents.iter().map(|parent| (parent.clone(), how)).collect();
+    let mut found = None;
+    if arguments.parents.contains(&Parent::Auto) {
+        let arrival = arrival(&store.snapshot()?, &input, arguments.name.as_str())?;
+        parents.extend(arrival.parent().map(|(model, kin)| (model.full_name(), kin.how)));
+        found = Some((describe_arrival(&arrival), arrival_document(&arrival)));
+    }
+    let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
     let progress = |bytes| bar.advance(bytes);
-    let mut model = NewModel::new(arguments.name.as_str()).file(&file).progress(&progress);
+    let mut model = input.model(arguments.name.as_str())?.progress(&progress);
     model = model.profile(arguments.profile);
     if let Some(kind) = &arguments.kind {
         model = model.kind(kind);
     }
-    for parent in parents {
+    for (parent, how) in parents {
         model = model.parent(parent, how);
     }
     for (key, value) in metadata {
@@ -158,7 +198,7 @@ fn import_file(
     let mut transaction = store.begin_write()?;
     let report = transaction.add_model(model)?;
     transaction.commit()?;
-    Ok(report)
+    Ok((report, found))
 }
 
 fn document(file: &Path, report: &ImportReport) -> Value {

@@ -1,16 +1,19 @@
 //! The commands: a file each, with its arguments and what it does.
 
+pub mod adopt;
 pub mod backup;
 pub mod browse;
 pub mod cat;
 pub mod completions;
 pub mod demo;
+pub mod diff;
 pub mod du;
 pub mod dump;
 pub mod export;
 pub mod gc;
 pub mod graph;
 pub mod import;
+pub mod infer;
 pub mod init;
 pub mod log;
 pub mod ls;
@@ -42,11 +45,14 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
+        Command::Infer(arguments) => infer::run(&arguments, output),
+        Command::Adopt(arguments) => adopt::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
         Command::Recode(arguments) => recode::run(&arguments, output),
         Command::Ls(arguments) => return ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
+        Command::Diff(arguments) => diff::run(&arguments, output),
         Command::Log(arguments) => log::run(&arguments, output),
         Command::Graph(arguments) => graph::run(&arguments, output),
         Command::Browse(arguments) => browse::run(&arguments, output),

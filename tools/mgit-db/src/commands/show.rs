@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mgit::architecture::{Architecture, LAYERS_KEY};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::ModelRef;
 use mgit::{Model, Store};
@@ -14,12 +15,17 @@ use crate::text::{Side, Table, count, shown, size, timestamp};
 
 /// Show a model: its lineage, its metadata, and how each of its tensors is kept.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  mgit-db show family.mgit tuned@2")]
+#[command(after_help = "Examples:
+  mgit-db show family.mgit tuned@2
+  mgit-db show family.mgit tuned@2 --layers")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
     model: ModelRef,
+    /// Show its layers, and which reads whose output
+    #[arg(long)]
+    layers: bool,
 }
 
 /// Shows the model.
@@ -43,12 +49,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         .collect::<Result<_, _>>()?;
 
     let mut text = facts(&model, &family, &origin, &edge_metadata, output);
-    for (key, value) in &metadata {
+    for (key, value) in metadata.iter().filter(|(key, _)| *key != LAYERS_KEY) {
         text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
     let (tensors, table) = tensors(&model)?;
+    let layers = arguments.layers.then(|| model.architecture()).transpose()?;
     text.push('\n');
-    text += &table;
+    text += &layers.as_ref().map_or(table, layer_table);
 
     let manifest = model.manifest();
     let mut document = family.json(model.node(), &origin);
@@ -65,6 +72,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let files = if sharded { json!(files) } else { Value::Null };
         keys.insert("shards".to_owned(), files);
         keys.insert("tensors".to_owned(), tensors.into());
+        if let Some(layers) = layers {
+            keys.insert("architecture".to_owned(), layers.to_json());
+        }
     }
     output.print(document, &text)
 }
@@ -108,6 +118,29 @@ fn facts(
         text += &format!("  next version of {}\n", family.full_name(previous));
     }
     text
+}
+
+fn layer_table(layers: &Architecture) -> String {
+    let mut table = Table::new(&[
+        ("LAYER", Side::Left),
+        ("KIND", Side::Left),
+        ("SIZES", Side::Left),
+        ("READS", Side::Left),
+    ]);
+    let inputs = layers.all_inputs();
+    for (layer, inputs) in layers.layers().iter().zip(&inputs) {
+        let sizes = layer.attributes.iter().map(|(name, value)| format!("{name} {value}"));
+        let name = |at: &usize| layers.layers().get(*at).map(|layer| layer.name.clone());
+        table.row([
+            layer.name.clone(),
+            layer.kind.to_string(),
+            sizes.collect::<Vec<_>>().join(", "),
+            inputs.iter().filter_map(name).collect::<Vec<_>>().join(", "),
+        ]);
+    }
+    let layer_count = count(layers.layers().len() as u64, "layer");
+    let edge_count = count(layers.edges().len() as u64, "edge");
+    format!("{layer_count}, {edge_count}, {}\n{}", layers.source(), table.lines(""))
 }
 
 fn tensors(model: &Model) -> Result<(Vec<Value>, String), Failure> {

@@ -1,0 +1,292 @@
+//! What a model is made of: its layers, and which reads whose output.
+//!
+//! A model's layers come from the best source there is: given by whoever adds it, taken from a
+//! graph of operators such as ONNX has, or else [inferred](Architecture::infer) from the names
+//! and shapes of its tensors.
+//!
+//! Invariants of this room:
+//!
+//! - An [`Architecture`] has no cycle, names each layer once, and lists every layer behind those
+//!   whose output it reads.
+//! - It knows names, types and shapes, and no bytes.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod infer;
+mod json;
+mod kinds;
+mod modules;
+mod operators;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+pub use kinds::LayerKind;
+pub use operators::Operator;
+
+use crate::tensor::{Dtype, Shape};
+
+/// The metadata key under which a model's layers are kept when they were given.
+pub const LAYERS_KEY: &str = "mgit.layers";
+/// The most layers, and the most edges, of an architecture that is given.
+pub const LAYERS_MAX: usize = 1 << 20;
+
+/// A tensor as the architecture sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorInfo<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its element type.
+    pub dtype: &'a Dtype,
+    /// Its dimensions.
+    pub shape: &'a Shape,
+}
+
+/// Where an architecture comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// Given with the model.
+    Given,
+    /// A graph of operators.
+    Graph,
+    /// Inferred from names and shapes.
+    Inferred,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Given => "given",
+            Source::Graph => "graph",
+            Source::Inferred => "inferred",
+        })
+    }
+}
+
+/// A layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its name, unique in the model: the path of its module.
+    pub name: String,
+    /// What it does.
+    pub kind: LayerKind,
+    /// Its sizes and settings, by name. For layers with tensors, their shapes are among them.
+    pub attributes: BTreeMap<String, String>,
+    /// The names of its tensors.
+    pub tensors: Vec<String>,
+}
+
+/// The layers of a model and their connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    source: Source,
+    layers: Vec<Layer>,
+    edges: Vec<(usize, usize)>,
+}
+
+/// Why layers and edges make no architecture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArchitectureError {
+    /// Two layers have one name.
+    DuplicateLayer {
+        /// The name.
+        layer: String,
+    },
+    /// An edge leads to or from a layer that is not there.
+    NoSuchLayer {
+        /// What the edge names.
+        layer: String,
+    },
+    /// Layers read each other's output in a circle.
+    Cycle {
+        /// A layer of the circle.
+        layer: String,
+    },
+    /// A tensor belongs to two layers.
+    SharedTensor {
+        /// The tensor.
+        tensor: String,
+    },
+    /// More layers or edges than [`LAYERS_MAX`].
+    TooMany {
+        /// How many.
+        found: usize,
+    },
+    /// The text is not a description of layers.
+    Malformed {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl fmt::Display for ArchitectureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ArchitectureError::DuplicateLayer { layer } => {
+                write!(f, "two layers are called {layer:?}: give each a name of its own")
+            }
+            ArchitectureError::NoSuchLayer { layer } => {
+                write!(f, "an edge names the layer {layer:?}, which is not there")
+            }
+            ArchitectureError::Cycle { layer } => {
+                write!(f, "the layer {layer:?} reads its own output, through others")
+            }
+            ArchitectureError::SharedTensor { tensor } => {
+                write!(f, "the tensor {tensor:?} is listed by two layers")
+            }
+            ArchitectureError::TooMany { found } => {
+                write!(f, "{found} layers or edges: at most {LAYERS_MAX} are taken")
+            }
+            ArchitectureError::Malformed { reason } => {
+                write!(f, "not a description of layers: {reason}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ArchitectureError {}
+
+impl Architecture {
+    /// An architecture of these layers; an edge leads from a layer to one that reads its output.
+    /// The layers are put into topological order, as near as may be to the order given.
+    ///
+    /// # Errors
+    ///
+    /// [`ArchitectureError`] tells which rule is broken.
+    pub fn new(
+        source: Source,
+        layers: Vec<Layer>,
+        edges: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Self, ArchitectureError> {
+        let mut names = HashSet::new();
+        let mut tensors = HashSet::new();
+        for layer in &layers {
+            if !names.insert(layer.name.as_str()) {
+                return Err(ArchitectureError::DuplicateLayer { layer: layer.name.clone() });
+            }
+            for tensor in &layer.tensors {
+                if !tensors.insert(tensor.as_str()) {
+                    return Err(ArchitectureError::SharedTensor { tensor: tensor.clone() });
+                }
+            }
+        }
+        let mut edges: Vec<(usize, usize)> = edges.into_iter().collect();
+        edges.sort_unstable();
+        edges.dedup();
+        if let Some(found) = [layers.len(), edges.len()].into_iter().find(|n| *n > LAYERS_MAX) {
+            return Err(ArchitectureError::TooMany { found });
+        }
+        let missing = edges.iter().find(|(from, to)| *from.max(to) >= layers.len());
+        if let Some((from, to)) = missing {
+            return Err(ArchitectureError::NoSuchLayer { layer: from.max(to).to_string() });
+        }
+        let order = topological(layers.len(), &edges);
+        if order.len() < layers.len() {
+            let placed: HashSet<usize> = order.into_iter().collect();
+            let left = layers.iter().enumerate().find(|(at, _)| !placed.contains(at));
+            let layer = left.map(|(_, layer)| layer.name.clone()).unwrap_or_default();
+            return Err(ArchitectureError::Cycle { layer });
+        }
+        let mut place = vec![0; layers.len()];
+        for (new, old) in order.iter().enumerate() {
+            if let Some(place) = place.get_mut(*old) {
+                *place = new;
+            }
+        }
+        let at = |old: usize| place.get(old).copied().unwrap_or_default();
+        let mut layers: Vec<Option<Layer>> = layers.into_iter().map(Some).collect();
+        let take = |old: &usize| layers.get_mut(*old).and_then(Option::take);
+        let layers = order.iter().filter_map(take).collect();
+        let mut edges: Vec<_> = edges.iter().map(|(from, to)| (at(*from), at(*to))).collect();
+        edges.sort_unstable();
+        Ok(Architecture { source, layers, edges })
+    }
+
+    /// Where it comes from.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// The layers, each behind those whose output it reads.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The edges, as places of layers: from whose output, to who reads it. Sorted.
+    pub fn edges(&self) -> &[(usize, usize)] {
+        &self.edges
+    }
+
+    /// For every layer the places of those whose output it reads. Cost: linear.
+    pub fn all_inputs(&self) -> Vec<Vec<usize>> {
+        let mut inputs = vec![Vec::new(); self.layers.len()];
+        for (from, to) in &self.edges {
+            if let Some(inputs) = inputs.get_mut(*to) {
+                inputs.push(*from);
+            }
+        }
+        inputs
+    }
+
+    /// Gives tensors that no layer lists a layer of their own each, without edges: so that nothing
+    /// of a model is overlooked, whatever was given.
+    pub fn complete(mut self, tensors: &[TensorInfo<'_>]) -> Self {
+        let present: HashMap<&str, &TensorInfo<'_>> =
+            tensors.iter().map(|tensor| (tensor.name, tensor)).collect();
+        let mut owned: HashSet<String> = HashSet::new();
+        let mut names: HashSet<String> = HashSet::new();
+        for layer in &mut self.layers {
+            layer.tensors.retain(|name| present.contains_key(name.as_str()));
+            owned.extend(layer.tensors.iter().cloned());
+            names.insert(layer.name.clone());
+            for name in &layer.tensors {
+                let Some(tensor) = present.get(name.as_str()) else { continue };
+                let short = name.rsplit(['.', '/']).next().unwrap_or(name).to_owned();
+                layer.attributes.entry(short).or_insert_with(|| tensor.shape.to_string());
+            }
+        }
+        for tensor in tensors.iter().filter(|tensor| !owned.contains(tensor.name)) {
+            let mut name = tensor.name.to_owned();
+            while !names.insert(name.clone()) {
+                name.push('\'');
+            }
+            self.layers.push(Layer {
+                name,
+                kind: LayerKind::Other,
+                attributes: BTreeMap::from([("value".to_owned(), tensor.shape.to_string())]),
+                tensors: vec![tensor.name.to_owned()],
+            });
+        }
+        self
+    }
+}
+
+/// Kahn's order: of the layers that may come next the one that was given first. Layers of a cycle
+/// are missing.
+fn topological(count: usize, edges: &[(usize, usize)]) -> Vec<usize> {
+    let mut waiting = vec![0usize; count];
+    for (_, to) in edges {
+        if let Some(waiting) = waiting.get_mut(*to) {
+            *waiting += 1;
+        }
+    }
+    let ready = waiting.iter().enumerate().filter(|(_, count)| **count == 0);
+    let mut ready: std::collections::BTreeSet<usize> = ready.map(|(at, _)| at).collect();
+    let mut order = Vec::with_capacity(count);
+    while let Some(at) = ready.pop_first() {
+        order.push(at);
+        // Sorted by source: the edges of one layer stand together.
+        let first = edges.partition_point(|(from, _)| *from < at);
+        let own = edges.iter().skip(first).take_while(|(from, _)| *from == at);
+        for (_, to) in own {
+            if let Some(waiting) = waiting.get_mut(*to) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    ready.insert(*to);
+                }
+            }
+        }
+    }
+    order
+}

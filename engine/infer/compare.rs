@@ -1,0 +1,323 @@
+//! How much of one model is in another.
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::member::{Member, MemberTensor};
+use super::samples::{self, Samples};
+use crate::planning::Steps;
+use crate::store::Result;
+use crate::tensor::Dtype;
+
+/// The correlation from which on a tensor counts as inherited.
+const INHERITED_FROM: f64 = 0.5;
+
+/// What sketches say of two models.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Resemblance {
+    /// Mean correlation of the tensors that can tell.
+    pub correlation: f64,
+    /// How many standard deviations that is from what strangers have.
+    pub deviations: f64,
+    /// The share of the smaller model's elements, in tensors that can tell, that are inherited.
+    pub inherited: f64,
+    /// Bits that the two have in common, by the sketches.
+    pub shared_bits: f64,
+}
+
+impl Resemblance {
+    /// Whether one descends from the other, or both from a third.
+    pub fn is_kinship(&self) -> bool {
+        self.deviations > 8.0 && self.inherited > 0.1
+    }
+}
+
+/// Bits that an element of the coarser of two types takes alone.
+fn coarser_limit(a: &Dtype, b: &Dtype) -> f64 {
+    Steps::new(a, a, 1.0).limit().min(Steps::new(b, b, 1.0).limit())
+}
+
+/// Compares two models by their sketches: no weight is read.
+pub fn resemble(a: &Member<'_>, b: &Member<'_>) -> Resemblance {
+    let telling = |member: &Member<'_>| -> f64 {
+        let tensors = member.tensors().iter().filter(|tensor| tensor.sketch.is_telling());
+        tensors.map(|tensor| tensor.sketch.elements() as f64).sum()
+    };
+    let (mut result, mut tensors, mut inherited) = (Resemblance::default(), 0.0, 0.0);
+    for (here, there) in a.pairs(b) {
+        let (Some(left), Some(right)) = (a.tensors().get(here), b.tensors().get(there)) else {
+            continue;
+        };
+        let Some(estimate) = left.sketch.estimate(&right.sketch) else { continue };
+        let elements = estimate.elements as f64;
+        let limit = coarser_limit(&left.dtype, &right.dtype);
+        let correlation = if left.id == right.id { 1.0 } else { estimate.correlation };
+        if correlation > INHERITED_FROM {
+            result.shared_bits += (limit - estimate.bits.min(limit)) * elements;
+        }
+        if !left.sketch.is_telling() || !right.sketch.is_telling() {
+            continue;
+        }
+        tensors += 1.0;
+        result.correlation += correlation;
+        // Fisher's transform; strangers' sums stay within a few.
+        let spread = (estimate.samples as f64 - 3.0).max(1.0).sqrt();
+        result.deviations += correlation.clamp(-0.999, 0.999).atanh() * spread;
+        inherited += if correlation > INHERITED_FROM { elements } else { 0.0 };
+    }
+    if tensors > 0.0 {
+        result.correlation /= tensors;
+        result.deviations /= f64::sqrt(tensors);
+        result.inherited = inherited / telling(a).min(telling(b)).max(1.0);
+    }
+    result
+}
+
+/// What reading a pair of tensors has shown.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct TensorPair {
+    /// Places in the two members.
+    pub(super) at: (usize, usize),
+    pub(super) elements: f64,
+    pub(super) rank: usize,
+    /// All bytes are equal.
+    pub(super) identical: bool,
+    /// Bits an element that the two have in common.
+    pub(super) shared_bits: f64,
+    /// Sum of squares of the differences, for all elements, of floats.
+    pub(super) distance2: f64,
+    pub(super) correlation: f64,
+    pub(super) kurtosis: (f64, f64),
+    /// Shares of elements whose magnitude is smaller in the second, and in the first.
+    pub(super) shrunk: (f64, f64),
+    /// Mean magnitude of the second over that of the first.
+    pub(super) ratio: f64,
+    /// The second is a cast of the first; the first of the second.
+    pub(super) cast: (bool, bool),
+    pub(super) quantised: (bool, bool),
+    /// The second is the first with zeros put in; the first is the second so.
+    pub(super) pruned: (bool, bool),
+    /// The difference's rank, when it is far from full.
+    pub(super) low_rank: Option<usize>,
+}
+
+/// Two models, compared by their weights.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    pub(super) tensors: Vec<TensorPair>,
+    /// Tensors of the first, and of the second, without a partner.
+    pub(super) alone: (usize, usize),
+}
+
+impl Comparison {
+    /// Compares two models. Cost: reads at most 2^18 elements of each tensor of both; nothing of
+    /// tensors that are equal.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn of(a: &Member<'_>, b: &Member<'_>) -> Result<Self> {
+        let pairs = a.pairs(b);
+        let compare = |at: &(usize, usize)| compare_tensors(a, b, *at);
+        let tensors: Vec<Option<TensorPair>> =
+            pairs.par_iter().map(compare).collect::<Result<_>>()?;
+        let tensors: Vec<TensorPair> = tensors.into_iter().flatten().collect();
+        let alone = (a.tensors().len() - pairs.len(), b.tensors().len() - pairs.len());
+        Ok(Comparison { tensors, alone })
+    }
+
+    /// The same with the two members exchanged.
+    pub fn reversed(&self) -> Self {
+        let swap = |(a, b): (bool, bool)| (b, a);
+        let tensor = |tensor: &TensorPair| TensorPair {
+            at: (tensor.at.1, tensor.at.0),
+            kurtosis: (tensor.kurtosis.1, tensor.kurtosis.0),
+            shrunk: (tensor.shrunk.1, tensor.shrunk.0),
+            ratio: if tensor.ratio > 0.0 { 1.0 / tensor.ratio } else { 0.0 },
+            cast: swap(tensor.cast),
+            quantised: swap(tensor.quantised),
+            pruned: swap(tensor.pruned),
+            ..tensor.clone()
+        };
+        let tensors = self.tensors.iter().map(tensor).collect();
+        Comparison { tensors, alone: (self.alone.1, self.alone.0) }
+    }
+
+    /// Bits an element, over the first member's tensors for which `core` holds, that both have in
+    /// common, and the distance of their weights there.
+    pub(super) fn shared(&self, core: &dyn Fn(usize) -> bool) -> (f64, f64) {
+        let (mut bits, mut elements, mut distance2) = (0.0, 0.0, 0.0);
+        for tensor in self.tensors.iter().filter(|tensor| core(tensor.at.0)) {
+            bits += tensor.shared_bits * tensor.elements;
+            elements += tensor.elements;
+            distance2 += tensor.distance2;
+        }
+        (bits / f64::max(elements, 1.0), distance2.sqrt())
+    }
+}
+
+fn compare_tensors(
+    a: &Member<'_>,
+    b: &Member<'_>,
+    at: (usize, usize),
+) -> Result<Option<TensorPair>> {
+    let (Some(left), Some(right)) = (a.tensors().get(at.0), b.tensors().get(at.1)) else {
+        return Ok(None);
+    };
+    let elements = left.sketch.elements() as f64;
+    let mut pair = TensorPair { at, elements, rank: left.shape.rank(), ..TensorPair::default() };
+    if left.id == right.id && left.dtype == right.dtype {
+        let limit = Steps::new(&left.dtype, &left.dtype, 1.0).limit();
+        pair.identical = true;
+        pair.correlation = 1.0;
+        pair.shared_bits = limit;
+        pair.ratio = 1.0;
+        return Ok(Some(pair));
+    }
+    let Some(samples) = samples::read((a, b), at)? else { return Ok(None) };
+    measure(&mut pair, left, right, &samples);
+    Ok(Some(pair))
+}
+
+fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, samples: &Samples) {
+    let count = samples.a.len().max(1) as f64;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / count;
+    let (mean_a, mean_b) = (mean(&samples.a), mean(&samples.b));
+    let both = || samples.a.iter().copied().zip(samples.b.iter().copied());
+    let (mut aa, mut bb, mut ab, mut dd) = (0.0, 0.0, 0.0, 0.0);
+    let (mut a4, mut b4, mut abs_a, mut abs_b) = (0.0, 0.0, 0.0, 0.0);
+    let (mut shrunk, mut grown) = (0.0, 0.0);
+    for (a, b) in both() {
+        dd += (b - a) * (b - a);
+        shrunk += f64::from(b.abs() < a.abs());
+        grown += f64::from(b.abs() > a.abs());
+        (abs_a, abs_b) = (abs_a + a.abs(), abs_b + b.abs());
+        let (a, b) = (a - mean_a, b - mean_b);
+        (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
+        (a4, b4) = (a4 + a * a * a * a, b4 + b * b * b * b);
+    }
+    let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
+    pair.correlation = finite(ab / (aa * bb).sqrt());
+    pair.kurtosis = (finite(count * a4 / (aa * aa)), finite(count * b4 / (bb * bb)));
+    pair.shrunk = (shrunk / count, grown / count);
+    pair.ratio = finite(abs_b / abs_a);
+    let floats = left.dtype.is_float() && right.dtype.is_float();
+    if floats {
+        pair.distance2 = finite(dd) * pair.elements / count;
+    }
+    let limit = coarser_limit(&left.dtype, &right.dtype);
+    let narrower = left.dtype.bits() < right.dtype.bits();
+    let (from, to) =
+        if narrower { (&right.dtype, &left.dtype) } else { (&left.dtype, &right.dtype) };
+    let mut steps = Steps::new(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
+    for (a, b) in both() {
+        if narrower { steps.add(b, a) } else { steps.add(a, b) }
+    }
+    let inherited = pair.correlation > INHERITED_FROM || pair.elements < 2.0;
+    pair.shared_bits = if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
+    pair.cast = (
+        is_cast(&samples.a, &samples.b, &left.dtype, &right.dtype),
+        is_cast(&samples.b, &samples.a, &right.dtype, &left.dtype),
+    );
+    pair.quantised = (
+        is_quantised(&samples.a, &samples.b, &right.dtype, samples.row),
+        is_quantised(&samples.b, &samples.a, &left.dtype, samples.row),
+    );
+    pair.pruned = (is_pruned(&samples.a, &samples.b), is_pruned(&samples.b, &samples.a));
+    if pair.cast.0 || pair.cast.1 || pair.quantised.0 || pair.quantised.1 {
+        pair.shared_bits = limit;
+    }
+    if floats && samples.row > 0 {
+        pair.low_rank = low_rank(samples);
+    }
+}
+
+/// Whether `b` is `a` rounded to its type, which is another float type of fewer bits.
+fn is_cast(a: &[f64], b: &[f64], from: &Dtype, to: &Dtype) -> bool {
+    let narrower = from.bits() > to.bits() || (*from == Dtype::F16 && *to == Dtype::Bf16);
+    if !from.is_float() || !narrower {
+        return false;
+    }
+    let round: fn(f64) -> f64 = match to {
+        Dtype::F32 => |value| f64::from(value as f32),
+        Dtype::F16 => |value| f16::from_f32(value as f32).to_f64(),
+        Dtype::Bf16 => |value| bf16::from_f32(value as f32).to_f64(),
+        _ => return false,
+    };
+    a.iter().zip(b).all(|(a, b)| round(*a) == *b || a.is_nan() && b.is_nan())
+}
+
+/// Whether `b` is `a` in steps of a 127th of the largest magnitude, of each row or of all. One
+/// step of difference is allowed for other ways of rounding, in one of a hundred elements.
+fn is_quantised(a: &[f64], b: &[f64], to: &Dtype, row: usize) -> bool {
+    if *to != Dtype::I8 || a.len() < 16 {
+        return false;
+    }
+    let fits = |run: usize| {
+        let mut missed = 0usize;
+        for (a, b) in a.chunks(run).zip(b.chunks(run)) {
+            let largest = a.iter().fold(0.0f64, |max, value| max.max(value.abs()));
+            if largest.is_nan() || largest <= 0.0 {
+                return false;
+            }
+            for (a, b) in a.iter().zip(b) {
+                let off = ((a / largest * 127.0).round_ties_even() - b).abs();
+                if off > 1.0 {
+                    return false;
+                }
+                missed += usize::from(off > 0.0);
+            }
+        }
+        missed * 100 <= a.len()
+    };
+    (row > 0 && fits(row)) || fits(a.len())
+}
+
+/// Whether `b` is `a` with zeros put in.
+fn is_pruned(a: &[f64], b: &[f64]) -> bool {
+    let zeros = a.iter().zip(b).filter(|(a, b)| **b == 0.0 && **a != 0.0).count();
+    zeros * 100 > a.len() && a.iter().zip(b).all(|(a, b)| a == b || *b == 0.0)
+}
+
+/// The rank of a block of the difference of two matrices, when it is at most half of full.
+fn low_rank(samples: &Samples) -> Option<usize> {
+    const SIDE: usize = 48;
+    let rows = samples.a.len().checked_div(samples.row)?;
+    if rows < SIDE || samples.row < SIDE {
+        return None;
+    }
+    // Rows and columns spread over all there are.
+    let row_at = |row: usize| row * rows / SIDE;
+    let column_at = |column: usize| column * samples.row / SIDE;
+    let mut block = Vec::with_capacity(SIDE);
+    for row in 0..SIDE {
+        let element = |column: usize| -> Option<f64> {
+            let at = row_at(row) * samples.row + column_at(column);
+            Some(samples.b.get(at)? - samples.a.get(at)?)
+        };
+        block.push((0..SIDE).map(element).collect::<Option<Vec<f64>>>()?);
+    }
+    let largest =
+        |block: &[Vec<f64>]| block.iter().flatten().fold(0.0f64, |max, value| max.max(value.abs()));
+    let scale = largest(&block);
+    if scale.is_nan() || scale <= 0.0 || !scale.is_finite() {
+        return None;
+    }
+    // Gauss's elimination with the largest element as pivot, until nothing but rounding is left.
+    for rank in 0..=SIDE / 2 {
+        if largest(&block) < scale * 2e-4 {
+            return Some(rank);
+        }
+        let places = block.iter().enumerate().flat_map(|(row, values)| {
+            values.iter().enumerate().map(move |(column, value)| (row, column, value.abs()))
+        });
+        let (row, column, _) = places.max_by(|a, b| a.2.total_cmp(&b.2))?;
+        let pivot_row = block.swap_remove(row);
+        let pivot = *pivot_row.get(column)?;
+        for values in &mut block {
+            let factor = values.get(column)? / pivot;
+            values.iter_mut().zip(&pivot_row).for_each(|(value, pivot)| *value -= factor * pivot);
+        }
+    }
+    None
+}

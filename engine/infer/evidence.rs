@@ -1,0 +1,200 @@
+//! Which of two relatives came first.
+
+use super::compare::{Comparison, TensorPair};
+use super::member::Member;
+use crate::lineage::How;
+
+/// One reason to think that the first of two models is the parent of the second.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// What was found, for people.
+    pub text: String,
+    /// The natural logarithm of the odds that it gives; negative when it speaks for the second.
+    pub weight: f64,
+}
+
+/// Everything that was found about the direction between two models.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The reasons.
+    pub reasons: Vec<Reason>,
+    /// How the later was made of the earlier, as far as that can be seen.
+    pub how: How,
+}
+
+/// One model's bytes are a function of the other's: what is lost does not come back.
+const FUNCTION: f64 = 5.0;
+/// A metadata entry names the other model.
+const NAMED: f64 = 5.0;
+/// All is equal but for tensors that only one has.
+const ADDED: f64 = 3.0;
+/// Nearly all magnitudes of a tensor have become a little smaller: weight decay.
+const DECAY: f64 = 3.0;
+/// A date in the metadata is later.
+const DATED: f64 = 2.0;
+/// The tails of one matrix have become lighter, and how much all matrices can say together.
+const TAILS: f64 = 0.6;
+const TAILS_MAX: f64 = 2.5;
+
+/// Metadata keys that name a base model, and that give a date.
+const BASE_KEYS: [&str; 4] = ["base_model", "base_model_name", "parent_model", "ss_sd_model_name"];
+const DATE_KEYS: [&str; 5] =
+    ["date", "created", "created_at", "modelspec.date", "ss_training_finished_at"];
+
+impl Evidence {
+    /// What `comparison`, of `a` with `b`, says for `a` as the parent of `b`.
+    pub fn between(a: &Member<'_>, b: &Member<'_>, comparison: &Comparison) -> Self {
+        let mut evidence = Evidence::default();
+        evidence.of_functions(comparison);
+        evidence.of_additions(comparison);
+        if evidence.sum().abs() < FUNCTION {
+            evidence.of_decay(comparison);
+            evidence.of_tails(comparison);
+        }
+        evidence.of_metadata(a, b);
+        evidence.how = how(comparison, evidence.sum() >= 0.0);
+        evidence
+    }
+
+    /// The logarithm of the odds that all reasons give together.
+    pub fn sum(&self) -> f64 {
+        self.reasons.iter().map(|reason| reason.weight).sum()
+    }
+
+    fn add(&mut self, text: impl Into<String>, weight: f64) {
+        if weight != 0.0 {
+            self.reasons.push(Reason { text: text.into(), weight });
+        }
+    }
+
+    fn of_functions(&mut self, comparison: &Comparison) {
+        let kinds: [(&str, FunctionOf); 3] = [
+            ("a cast of the other", |pair| pair.cast),
+            ("the other in steps of a 127th of the largest", |pair| pair.quantised),
+            ("the other with zeros put in", |pair| pair.pruned),
+        ];
+        for (what, function) in kinds {
+            let holds = |place: fn((bool, bool)) -> bool| {
+                let changed = || comparison.tensors.iter().filter(|pair| !pair.identical);
+                let held: f64 =
+                    changed().filter(|pair| place(function(pair))).map(|pair| pair.elements).sum();
+                let all: f64 = changed().map(|pair| pair.elements).sum();
+                held > 0.0 && held >= 0.9 * all
+            };
+            let (forward, backward) = (holds(|pair| pair.0), holds(|pair| pair.1));
+            if forward != backward {
+                self.add(format!("it is {what}"), if forward { FUNCTION } else { -FUNCTION });
+            }
+        }
+    }
+
+    fn of_additions(&mut self, comparison: &Comparison) {
+        let equal = comparison.tensors.iter().all(|pair| pair.identical);
+        if !equal || comparison.tensors.is_empty() {
+            return;
+        }
+        match comparison.alone {
+            (0, 0) => self.add("both have the same content", 0.0),
+            (0, _) => self.add("it is the other with tensors added", ADDED),
+            (_, 0) => self.add("it is the other with tensors added", -ADDED),
+            _ => {}
+        }
+    }
+
+    fn of_decay(&mut self, comparison: &Comparison) {
+        let near = |pair: &&TensorPair| {
+            pair.elements >= 1024.0 && pair.correlation > 0.99 && (pair.ratio - 1.0).abs() < 0.05
+        };
+        let (mut forward, mut backward) = (0, 0);
+        for pair in comparison.tensors.iter().filter(near) {
+            let (shrunk, grown) = pair.shrunk;
+            forward += u32::from(shrunk > 0.9 * (shrunk + grown) && shrunk > 0.5);
+            backward += u32::from(grown > 0.9 * (shrunk + grown) && grown > 0.5);
+        }
+        if (forward > 0) != (backward > 0) {
+            let weight = if forward > 0 { DECAY } else { -DECAY };
+            self.add("weight decay: nearly all of a tensor is a little smaller", weight);
+        }
+    }
+
+    /// What is added to a weight is more nearly normal than the weights: tails become lighter.
+    fn of_tails(&mut self, comparison: &Comparison) {
+        let matrices = comparison.tensors.iter().filter(|pair| {
+            !pair.identical && pair.rank >= 2 && pair.elements >= 64.0 && pair.correlation > 0.1
+        });
+        let (mut lighter, mut heavier) = (0u32, 0u32);
+        for pair in matrices {
+            let (a, b) = pair.kurtosis;
+            if a > 0.0 && b > 0.0 {
+                lighter += u32::from(b < a * (1.0 - 1e-6));
+                heavier += u32::from(b > a * (1.0 + 1e-6));
+            }
+        }
+        let weight = TAILS * (f64::from(lighter) - f64::from(heavier));
+        let text = format!("tails lighter in {lighter} matrices, heavier in {heavier}");
+        self.add(text, weight.clamp(-TAILS_MAX, TAILS_MAX));
+    }
+
+    fn of_metadata(&mut self, a: &Member<'_>, b: &Member<'_>) {
+        let names = |member: &Member<'_>, other: &Member<'_>| {
+            let bare = other.label().rsplit('/').next().unwrap_or_default();
+            let bare = bare.split('@').next().unwrap_or_default();
+            BASE_KEYS.iter().any(|key| {
+                let value = member.metadata().get(*key);
+                value.is_some_and(|value| value.rsplit('/').next() == Some(bare))
+            })
+        };
+        match (names(b, a), names(a, b)) {
+            (true, false) => self.add("its metadata names the other as its base", NAMED),
+            (false, true) => self.add("its metadata names the other as its base", -NAMED),
+            _ => {}
+        }
+        let date = |member: &Member<'_>| {
+            let dates = DATE_KEYS.iter().filter_map(|key| member.metadata().get(*key));
+            // ISO dates sort as text.
+            dates
+                .into_iter()
+                .find(|date| date.as_bytes().first_chunk().is_some_and(is_year))
+                .cloned()
+        };
+        if let Some((first, second)) = date(a).zip(date(b)) {
+            let weight = match first.cmp(&second) {
+                std::cmp::Ordering::Less => DATED,
+                std::cmp::Ordering::Equal => 0.0,
+                std::cmp::Ordering::Greater => -DATED,
+            };
+            self.add(format!("dates in the metadata: {first} and {second}"), weight);
+        }
+    }
+}
+
+type FunctionOf = fn(&TensorPair) -> (bool, bool);
+
+fn is_year(digits: &[u8; 4]) -> bool {
+    digits.iter().all(u8::is_ascii_digit)
+}
+
+/// How the later was made of the earlier; `forward` when the second is the later.
+fn how(comparison: &Comparison, forward: bool) -> How {
+    let side = |(first, second): (bool, bool)| if forward { first } else { second };
+    let changed: Vec<&TensorPair> =
+        comparison.tensors.iter().filter(|pair| !pair.identical).collect();
+    let all: f64 = changed.iter().map(|pair| pair.elements).sum();
+    let mostly = |test: &dyn Fn(&TensorPair) -> bool| {
+        let held: f64 = changed.iter().filter(|pair| test(pair)).map(|pair| pair.elements).sum();
+        held > 0.0 && held >= 0.9 * all
+    };
+    if mostly(&|pair| side(pair.cast)) {
+        How::Cast
+    } else if mostly(&|pair| side(pair.quantised)) {
+        How::Quantise
+    } else if mostly(&|pair| side(pair.pruned)) {
+        How::Prune
+    } else if mostly(&|pair| pair.low_rank.is_some()) {
+        How::LoraMerge
+    } else if changed.is_empty() && comparison.alone == (0, 0) {
+        How::Other
+    } else {
+        How::FineTune
+    }
+}

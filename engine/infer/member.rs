@@ -1,0 +1,217 @@
+//! A model to be compared: of a store, or in a file.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::interchange::{
+    FileTensor, ModelFile, OnnxFile, OnnxTensor, SafetensorsHeader, TensorEntry,
+};
+use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
+use crate::store::{Error, Model, Result, Tensor, TensorSource};
+use crate::tensor::{ContentId, Dtype, Shape};
+
+/// Bytes of a file that are read at a time.
+const PIECE_LEN: usize = 1 << 20;
+
+enum Source<'a> {
+    Stored(Model),
+    Sources(Vec<Box<dyn TensorSource + 'a>>),
+}
+
+impl std::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Source::Stored(_)) { "stored" } else { "sources" })
+    }
+}
+
+/// A tensor of a member.
+#[derive(Clone, Debug)]
+pub struct MemberTensor {
+    /// Its name.
+    pub name: String,
+    /// Its element type.
+    pub dtype: Dtype,
+    /// Its dimensions.
+    pub shape: Shape,
+    /// The identity of its bytes.
+    pub id: ContentId,
+    /// Its sketch.
+    pub sketch: Sketch,
+}
+
+/// A model to be compared with others.
+#[derive(Debug)]
+pub struct Member<'a> {
+    label: String,
+    tensors: Vec<MemberTensor>,
+    metadata: BTreeMap<String, String>,
+    source: Source<'a>,
+}
+
+impl<'a> Member<'a> {
+    /// A model of a store. Cost: its manifest, and a row a tensor.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn stored(model: Model) -> Result<Self> {
+        let tensors = model.tensors().zip(model.sketches()?);
+        let tensor = |(tensor, sketch): (Tensor, Sketch)| MemberTensor {
+            name: tensor.name().to_owned(),
+            dtype: tensor.dtype().clone(),
+            shape: tensor.shape().clone(),
+            id: tensor.content_id(),
+            sketch,
+        };
+        let tensors = tensors.map(tensor).collect();
+        let mut metadata = BTreeMap::new();
+        let manifest = model.manifest();
+        let mut lengths = manifest.tensors.iter().map(|tensor| tensor.byte_len);
+        for part in &manifest.parts {
+            let len = lengths.by_ref().take(part.tensor_count as usize).sum();
+            let header = part.header.clone();
+            // A header that was given without a file need not be one.
+            if let Ok(header) = SafetensorsHeader::parse("stored header".as_ref(), header, len) {
+                metadata.extend(header.metadata().clone());
+            }
+        }
+        for (key, value) in model.metadata()? {
+            let value = match value {
+                Value::String(text) => text,
+                value => value.to_string(),
+            };
+            metadata.insert(key, value);
+        }
+        let label = model.full_name();
+        Ok(Member { label, tensors, metadata, source: Source::Stored(model) })
+    }
+
+    /// A model file, known as `label`. Cost: reads the file once, to hash its tensors.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`].
+    pub fn file(label: impl Into<String>, file: &'a ModelFile) -> Result<Self> {
+        let (mut sources, mut facts) = (Vec::<Box<dyn TensorSource + 'a>>::new(), Vec::new());
+        let mut metadata = BTreeMap::new();
+        for (_, file) in file.files() {
+            metadata.extend(file.header().metadata().clone());
+            for (entry, tensor) in file.header().tensors().iter().enumerate() {
+                sources.push(Box::new(FileTensor { file, entry }));
+                let TensorEntry { name, dtype, shape, .. } = tensor.clone();
+                facts.push((name, dtype, shape, tensor.byte_len()));
+            }
+        }
+        Self::from_sources(label.into(), metadata, sources, facts)
+    }
+
+    /// An ONNX file, known as `label`. Cost: reads its tensors once, to hash them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`].
+    pub fn onnx(label: impl Into<String>, file: &'a OnnxFile) -> Result<Self> {
+        let places = 0..file.tensors().len();
+        let sources = places.map(|at| Box::new(file.source(at)) as Box<dyn TensorSource + 'a>);
+        let facts = file.tensors().iter().map(|tensor| {
+            let OnnxTensor { name, dtype, shape, byte_len, .. } = tensor;
+            (name.clone(), dtype.clone(), shape.clone(), *byte_len)
+        });
+        Self::from_sources(label.into(), BTreeMap::new(), sources.collect(), facts.collect())
+    }
+
+    fn from_sources(
+        label: String,
+        metadata: BTreeMap<String, String>,
+        sources: Vec<Box<dyn TensorSource + 'a>>,
+        facts: Vec<(String, Dtype, Shape, u64)>,
+    ) -> Result<Self> {
+        let read =
+            sources.par_iter().zip(facts).map(|(source, facts)| read_tensor(&**source, facts));
+        let tensors = read.collect::<Result<_>>()?;
+        Ok(Member { label, tensors, metadata, source: Source::Sources(sources) })
+    }
+
+    /// What it is called in reports.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Its tensors.
+    pub fn tensors(&self) -> &[MemberTensor] {
+        &self.tensors
+    }
+
+    /// The strings of its files' headers, and its user metadata.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// The model, when it is one of a store.
+    pub fn model(&self) -> Option<&Model> {
+        match &self.source {
+            Source::Stored(model) => Some(model),
+            Source::Sources(_) => None,
+        }
+    }
+
+    /// Fills `out` with the bytes of tensor `at` from `offset` on.
+    pub(super) fn read(&self, at: usize, offset: u64, out: &mut [u8]) -> Result<()> {
+        let gone = || Error::NoSuchTensor { model: self.label.clone(), tensor: at.to_string() };
+        match &self.source {
+            Source::Stored(model) => {
+                let name = &self.tensors.get(at).ok_or_else(gone)?.name;
+                model.tensor(name)?.read_range_into(offset, out)
+            }
+            Source::Sources(sources) => {
+                sources.get(at).ok_or_else(gone)?.read_at(offset, out).map_err(|source| {
+                    let tensor = self.tensors.get(at).map(|tensor| tensor.name.clone());
+                    Error::Source { tensor: tensor.unwrap_or_default(), source }
+                })
+            }
+        }
+    }
+
+    /// Places of tensors here and there that belong together: by name, then by shape and order.
+    pub(super) fn pairs(&self, other: &Member<'_>) -> Vec<(usize, usize)> {
+        fn keys<'m>(member: &'m Member<'_>) -> Vec<TensorKey<'m>> {
+            // Whatever the types: a cast or quantised tensor is still the same one.
+            let key = |tensor: &'m MemberTensor| TensorKey {
+                name: &tensor.name,
+                dtype: &Dtype::U8,
+                shape: &tensor.shape,
+                byte_len: tensor.sketch.elements(),
+            };
+            member.tensors.iter().map(key).collect()
+        }
+        let pairs = pair_tensors(&keys(other), &keys(self)).into_iter().enumerate();
+        let same = |(there, here): (usize, Option<(usize, Relation)>)| match here? {
+            (here, Relation::Same) => Some((here, there)),
+            _ => None,
+        };
+        pairs.filter_map(same).collect()
+    }
+}
+
+fn read_tensor(
+    source: &dyn TensorSource,
+    (name, dtype, shape, len): (String, Dtype, Shape, u64),
+) -> Result<MemberTensor> {
+    let mut hasher = blake3::Hasher::new();
+    let mut sketcher = Sketcher::new(&dtype, len);
+    let mut buffer = vec![0; PIECE_LEN.min(usize::try_from(len).unwrap_or(PIECE_LEN))];
+    let mut offset = 0;
+    while offset < len {
+        let take = (len - offset).min(buffer.len() as u64) as usize;
+        let piece = buffer.get_mut(..take).unwrap_or_default();
+        let failed = |source| Error::Source { tensor: name.clone(), source };
+        source.read_at(offset, piece).map_err(failed)?;
+        hasher.update(piece);
+        sketcher.feed(offset, piece);
+        offset += take as u64;
+    }
+    let id = hasher.finalize().into();
+    Ok(MemberTensor { name, dtype, shape, id, sketch: sketcher.finish() })
+}

@@ -1,0 +1,449 @@
+//! A small sample of a tensor's elements, by which tensors are compared without their bytes.
+//!
+//! The elements sampled depend on the number of elements alone, so that a tensor and whatever was
+//! derived from it element by element, in whatever type, are sampled at the same places.
+
+use half::{bf16, f16};
+
+use crate::format::{ByteReader, ByteWriter, FormatError};
+use crate::tensor::{ContentId, Dtype};
+
+/// The most elements that are sampled.
+pub const SKETCH_SAMPLES: usize = 64;
+/// The version of the sketch's layout.
+pub const SKETCH_VERSION: u8 = 1;
+
+/// Up to 64 elements of a tensor, evenly spread, as `F32`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sketch {
+    dtype: Dtype,
+    elements: u64,
+    samples: Vec<f32>,
+}
+
+/// What two sketches say about a child and its possible parent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// Pearson's correlation of the samples; 0 where either side is constant.
+    pub correlation: f64,
+    /// The share of samples that are equal in the coarser of the two types.
+    pub equal: f64,
+    /// Predicted bits an element that the child's difference takes, at most its type's.
+    pub bits: f64,
+    /// Elements of the tensor.
+    pub elements: u64,
+    /// Samples with which the estimate was made.
+    pub samples: usize,
+}
+
+impl Estimate {
+    /// Predicted bytes that the child takes as a difference. Made from 64 elements: good to half a
+    /// bit an element or so for one tensor, and to a few hundredths over a whole model.
+    pub fn delta_bytes(&self) -> u64 {
+        (self.bits * self.elements as f64 / 8.0) as u64
+    }
+}
+
+/// The SplitMix64 generator's output function.
+pub(crate) fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// Where the `at`th of the samples of `elements` elements lies.
+fn place(elements: u64, at: usize) -> u64 {
+    let count = SKETCH_SAMPLES as u64;
+    if elements <= count {
+        return at as u64;
+    }
+    let border = |at: u64| (u128::from(elements) * u128::from(at) / u128::from(count)) as u64;
+    let (start, end) = (border(at as u64), border(at as u64 + 1));
+    start + mix(elements ^ (at as u64) << 56) % (end - start)
+}
+
+/// Bytes an element takes, for the types that are sampled.
+pub(crate) fn element_bytes(dtype: &Dtype) -> Option<usize> {
+    match dtype {
+        Dtype::F4 | Dtype::F6E2M3 | Dtype::F6E3M2 | Dtype::F8E8M0 => None,
+        // Two numbers each.
+        Dtype::C64 => Some(4),
+        known => known.bits().map(|bits| bits as usize / 8),
+    }
+}
+
+fn small_float(byte: u8, mantissa_bits: u32, bias: i32) -> f32 {
+    let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from((byte & 0x7f) >> mantissa_bits);
+    let scale = (1u32 << mantissa_bits) as f32;
+    let mantissa = (u32::from(byte) & ((1 << mantissa_bits) - 1)) as f32 / scale;
+    sign * match exponent {
+        0 => mantissa * ((1 - bias) as f32).exp2(),
+        exponent => (1.0 + mantissa) * ((exponent - bias) as f32).exp2(),
+    }
+}
+
+/// The element that the bytes of `element` hold, as `F64`.
+pub(crate) fn number(dtype: &Dtype, element: &[u8]) -> f64 {
+    fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+    let [byte] = array(element);
+    match dtype {
+        Dtype::F32 | Dtype::C64 => f32::from_le_bytes(array(element)).into(),
+        Dtype::Bf16 => bf16::from_le_bytes(array(element)).to_f64(),
+        Dtype::F16 => f16::from_le_bytes(array(element)).to_f64(),
+        Dtype::F64 => f64::from_le_bytes(array(element)),
+        Dtype::Bool | Dtype::U8 => byte.into(),
+        Dtype::I8 => i8::from_le_bytes([byte]).into(),
+        Dtype::I16 => i16::from_le_bytes(array(element)).into(),
+        Dtype::U16 => u16::from_le_bytes(array(element)).into(),
+        Dtype::I32 => i32::from_le_bytes(array(element)).into(),
+        Dtype::U32 => u32::from_le_bytes(array(element)).into(),
+        Dtype::I64 => i64::from_le_bytes(array(element)) as f64,
+        Dtype::U64 => u64::from_le_bytes(array(element)) as f64,
+        Dtype::F8E4M3 => small_float(byte, 3, 7).into(),
+        Dtype::F8E4M3Fnuz => small_float(byte, 3, 8).into(),
+        Dtype::F8E5M2 => small_float(byte, 2, 15).into(),
+        Dtype::F8E5M2Fnuz => small_float(byte, 2, 16).into(),
+        _ => 0.0,
+    }
+}
+
+/// Takes a sketch of bytes that come piece by piece, in order.
+#[derive(Debug)]
+pub struct Sketcher {
+    sketch: Sketch,
+    /// Bytes an element; 0 when the type is not sampled.
+    width: usize,
+    /// The bytes of an element that two pieces share.
+    partial: Vec<u8>,
+}
+
+impl Sketcher {
+    /// Begins the sketch of a tensor of `byte_len` bytes.
+    pub fn new(dtype: &Dtype, byte_len: u64) -> Self {
+        let width = element_bytes(dtype).unwrap_or(0);
+        let elements = byte_len.checked_div(width as u64).unwrap_or(0);
+        let samples = Vec::with_capacity(elements.min(SKETCH_SAMPLES as u64) as usize);
+        let sketch = Sketch { dtype: dtype.clone(), elements, samples };
+        Sketcher { sketch, width, partial: Vec::new() }
+    }
+
+    /// Takes the bytes from `offset` on, where the last piece ended.
+    pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        let sketch = &mut self.sketch;
+        let wanted = sketch.elements.min(SKETCH_SAMPLES as u64) as usize;
+        let end = offset + bytes.len() as u64;
+        while sketch.samples.len() < wanted {
+            let start = place(sketch.elements, sketch.samples.len()) * self.width as u64;
+            let from = start + self.partial.len() as u64;
+            if from >= end {
+                return;
+            }
+            let first = from.saturating_sub(offset) as usize;
+            let last = (start + self.width as u64).min(end).saturating_sub(offset) as usize;
+            self.partial.extend_from_slice(bytes.get(first..last).unwrap_or_default());
+            if self.partial.len() < self.width {
+                return;
+            }
+            sketch.samples.push(number(&sketch.dtype, &self.partial) as f32);
+            self.partial.clear();
+        }
+    }
+
+    /// The sketch of what was fed.
+    pub fn finish(self) -> Sketch {
+        self.sketch
+    }
+}
+
+/// Mantissa bits of a float type, as far as an `F32` has them.
+fn mantissa_bits(dtype: &Dtype) -> Option<u32> {
+    match dtype {
+        Dtype::F32 | Dtype::F64 | Dtype::C64 => Some(23),
+        Dtype::F16 => Some(10),
+        Dtype::Bf16 => Some(7),
+        Dtype::F8E4M3 | Dtype::F8E4M3Fnuz => Some(3),
+        Dtype::F8E5M2 | Dtype::F8E5M2Fnuz => Some(2),
+        _ => None,
+    }
+}
+
+/// Floats as integers that sort as they do, in steps of a float of `bits` mantissa bits.
+pub(crate) fn ordered(value: f32, bits: u32) -> i64 {
+    let (shift, word) = (23 - bits.min(23), value.to_bits());
+    let magnitude = u64::from(word & 0x7fff_ffff);
+    // To the nearest, ties to even, as a cast does.
+    let half = if shift == 0 { 0 } else { (1 << (shift - 1)) - 1 + (magnitude >> shift & 1) };
+    let magnitude = ((magnitude + half) >> shift) as i64;
+    if word >> 31 == 1 { -magnitude } else { magnitude }
+}
+
+/// Bits an element, from the share of zero steps and the mean logarithm of the others.
+pub(crate) fn bits_of_steps(zero_share: f64, mean_log2: f64) -> f64 {
+    let part = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
+    part(zero_share) + part(1.0 - zero_share) + (1.0 - zero_share) * (mean_log2 + 1.5)
+}
+
+/// The steps between a parent's and a child's elements, one pair after the other: how large they
+/// are decides what a difference costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steps {
+    mantissa: Option<u32>,
+    /// What an integer child's elements are multiplied by.
+    scale: f64,
+    limit: f64,
+    zeros: f64,
+    log2: f64,
+    count: f64,
+}
+
+impl Steps {
+    pub(crate) fn new(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
+        let mantissa = mantissa_bits(parent).zip(mantissa_bits(child)).map(|(a, b)| a.min(b));
+        let limit = child.bits().map_or(8.0, f64::from).min(match mantissa_bits(child) {
+            // Alone, a float takes its sign, its mantissa and about 2.6 bits of exponent.
+            Some(bits) if child.bits() != Some(64) => f64::from(bits) + 3.6,
+            _ => 64.0,
+        });
+        Steps { mantissa, scale, limit, zeros: 0.0, log2: 0.0, count: 0.0 }
+    }
+
+    pub(crate) fn add(&mut self, parent: f64, child: f64) {
+        let step = match self.mantissa {
+            Some(bits) => {
+                (ordered(child as f32, bits) - ordered(parent as f32, bits)).unsigned_abs() as f64
+            }
+            None => (child - self.scale * parent).abs().round(),
+        };
+        self.count += 1.0;
+        if step > 0.0 { self.log2 += step.log2() } else { self.zeros += 1.0 }
+    }
+
+    pub(crate) fn equal(&self) -> f64 {
+        if self.count > 0.0 { self.zeros / self.count } else { 0.0 }
+    }
+
+    pub(crate) fn bits(&self) -> f64 {
+        let moved = self.count - self.zeros;
+        let mean = if moved > 0.0 { self.log2 / moved } else { 0.0 };
+        bits_of_steps(self.equal(), mean).min(self.limit)
+    }
+
+    /// Bits that an element of the child takes alone.
+    pub(crate) fn limit(&self) -> f64 {
+        self.limit
+    }
+}
+
+impl Sketch {
+    /// The sketch of a tensor whose bytes are in memory. Cost: 64 elements are looked at.
+    pub fn of(dtype: &Dtype, bytes: &[u8]) -> Self {
+        let mut sketcher = Sketcher::new(dtype, bytes.len() as u64);
+        sketcher.feed(0, bytes);
+        sketcher.finish()
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> &Dtype {
+        &self.dtype
+    }
+
+    /// Elements of the tensor; a complex one counts twice. 0 for types that are not sampled.
+    pub fn elements(&self) -> u64 {
+        self.elements
+    }
+
+    /// The sampled elements.
+    pub fn samples(&self) -> &[f32] {
+        &self.samples
+    }
+
+    /// Whether comparing tells relatives from strangers: enough samples of both signs. A
+    /// normalisation's weights are all near one in every model.
+    pub fn is_telling(&self) -> bool {
+        let signs = |sign: f32| self.samples.iter().filter(|value| **value * sign > 0.0).count();
+        signs(1.0) >= 8 && signs(-1.0) >= 8
+    }
+
+    /// What `self` would make of `child` as its parent; `None` when they have other numbers of
+    /// elements, or none.
+    pub fn estimate(&self, child: &Sketch) -> Option<Estimate> {
+        if self.elements != child.elements || self.samples.is_empty() {
+            return None;
+        }
+        let pairs =
+            || self.samples.iter().zip(&child.samples).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let count = self.samples.len() as f64;
+        let finite = |sum: f64| if sum.is_finite() { sum } else { 0.0 };
+        let mean_a = finite(pairs().map(|(a, _)| a).sum::<f64>() / count);
+        let mean_b = finite(pairs().map(|(_, b)| b).sum::<f64>() / count);
+        let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
+        for (a, b) in pairs() {
+            let (a, b) = (a - mean_a, b - mean_b);
+            (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
+        }
+        let correlation = finite(ab / (aa * bb).sqrt());
+        let mut steps =
+            Steps::new(&self.dtype, &child.dtype, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
+        pairs().for_each(|(a, b)| steps.add(a, b));
+        let (equal, bits) = (steps.equal(), steps.bits());
+        Some(Estimate {
+            correlation,
+            equal,
+            bits,
+            elements: self.elements,
+            samples: self.samples.len(),
+        })
+    }
+
+    /// Names of buckets that a tensor is likely to share with its relatives: one of the signs of
+    /// sixteen samples, one of eight samples in steps of a quarter of their spread. None for
+    /// tensors that are not telling.
+    pub fn bands(&self) -> Option<[u64; 2]> {
+        if !self.is_telling() || self.samples.len() < SKETCH_SAMPLES {
+            return None;
+        }
+        let spread = self.samples.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        let spread = (spread / self.samples.len() as f64).sqrt();
+        let signs = self.samples.iter().step_by(4);
+        let signs = signs.fold(0u64, |bits, value| bits << 1 | u64::from(*value < 0.0));
+        let cells = self.samples.iter().skip(1).step_by(8);
+        let cell = |value: &f32| (f64::from(*value) * 4.0 / spread).round() as i64 as u64;
+        let cells = cells.fold(0u64, |hash, value| mix(hash ^ cell(value)));
+        Some([mix(mix(self.elements) ^ signs), mix(mix(self.elements ^ 1 << 63) ^ cells)])
+    }
+
+    /// The sketch's bytes, as the catalogue keeps them.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = ByteWriter::with_capacity(12 + 4 * self.samples.len());
+        out.u8(SKETCH_VERSION).u8(self.dtype.code()).u16(self.samples.len() as u16);
+        out.u64(self.elements);
+        for sample in &self.samples {
+            out.u32(sample.to_bits());
+        }
+        out.into_bytes()
+    }
+
+    /// Reads a sketch; `None` for one of a later version, which is then made anew.
+    ///
+    /// # Errors
+    ///
+    /// Says which field is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, FormatError> {
+        let mut input = ByteReader::new("sketch", bytes);
+        if input.u8()? != SKETCH_VERSION {
+            return Ok(None);
+        }
+        let dtype = Dtype::from_code(input.u8()?).unwrap_or(Dtype::Unknown("".into()));
+        let (count, elements) = (input.u16()?, input.u64()?);
+        if u64::from(count) != elements.min(SKETCH_SAMPLES as u64) {
+            return Err(FormatError::new("sketch samples", 2, elements.min(64), count));
+        }
+        let samples = (0..count).map(|_| input.u32().map(f32::from_bits));
+        let samples = samples.collect::<Result<_, _>>()?;
+        input.finish()?;
+        Ok(Some(Sketch { dtype, elements, samples }))
+    }
+}
+
+/// The most tensors of a model whose bands are kept.
+pub const BANDED_TENSORS_MAX: usize = 12;
+
+/// The buckets in which a model is found: for the twelve of its telling tensors whose sign bands
+/// are the smallest numbers (so that relatives choose the same tensors) their two bands and the
+/// first eight bytes of their content ids.
+pub fn model_bands<'a>(tensors: impl IntoIterator<Item = (&'a ContentId, &'a Sketch)>) -> Vec<u64> {
+    let banded = tensors.into_iter().filter_map(|(id, sketch)| Some((sketch.bands()?, *id)));
+    let mut banded: Vec<([u64; 2], ContentId)> = banded.collect();
+    banded.sort_unstable();
+    banded.dedup();
+    banded.truncate(BANDED_TENSORS_MAX);
+    let first = |id: &ContentId| id.as_bytes().first_chunk().copied().unwrap_or_default();
+    let bands = |([signs, cells], id): &([u64; 2], ContentId)| {
+        [*signs, *cells, mix(u64::from_le_bytes(first(id)))]
+    };
+    let mut bands: Vec<u64> = banded.iter().flat_map(bands).collect();
+    bands.sort_unstable();
+    bands.dedup();
+    bands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn noise(seed: u64, len: usize) -> Vec<f32> {
+        let unit = |at: u64| mix(seed << 32 ^ at) as f64 / u64::MAX as f64 - 0.5;
+        (0..len as u64)
+            .map(|at| (unit(4 * at) + unit(4 * at + 1) + unit(4 * at + 2)) as f32)
+            .collect()
+    }
+
+    fn sketch(values: &[f32]) -> Sketch {
+        Sketch::of(&Dtype::F32, bytemuck::cast_slice(values))
+    }
+
+    #[test]
+    fn relatives_are_told_from_strangers() {
+        let parent = noise(1, 10_000);
+        let child: Vec<f32> =
+            parent.iter().zip(noise(2, 10_000)).map(|(p, n)| p + n / 100.0).collect();
+        let near = sketch(&parent).estimate(&sketch(&child)).unwrap();
+        let far = sketch(&parent).estimate(&sketch(&noise(3, 10_000))).unwrap();
+        assert!(near.correlation > 0.99 && far.correlation.abs() < 0.5, "{near:?} {far:?}");
+        assert!(near.bits < far.bits, "{near:?} {far:?}");
+        let same = sketch(&parent).estimate(&sketch(&parent)).unwrap();
+        assert_eq!((same.equal, same.bits), (1.0, 0.0));
+        assert_eq!(sketch(&parent).estimate(&sketch(&parent[1..])), None);
+    }
+
+    #[test]
+    fn a_cast_costs_nothing() {
+        let parent = noise(1, 5000);
+        let child: Vec<u16> = parent.iter().map(|v| bf16::from_f32(*v).to_bits()).collect();
+        let child = Sketch::of(&Dtype::Bf16, bytemuck::cast_slice(&child));
+        let estimate = sketch(&parent).estimate(&child).unwrap();
+        assert_eq!((estimate.equal, estimate.delta_bytes()), (1.0, 0));
+        assert_eq!(sketch(&parent).bands().is_some(), child.bands().is_some());
+        assert_eq!(sketch(&parent).bands().unwrap()[0], child.bands().unwrap()[0]);
+    }
+
+    #[test]
+    fn places_are_inside_and_ascend() {
+        for elements in [1u64, 63, 64, 65, 1000, 1 << 40] {
+            let places: Vec<u64> =
+                (0..elements.min(64) as usize).map(|at| place(elements, at)).collect();
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
+            assert!(places.iter().all(|place| *place < elements));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_make_the_same_sketch(
+            len in 0usize..2000,
+            cuts in proptest::collection::vec(1usize..97, 1..9),
+        ) {
+            let values = noise(7, len);
+            let bytes: &[u8] = bytemuck::cast_slice(&values);
+            let mut sketcher = Sketcher::new(&Dtype::F32, bytes.len() as u64);
+            let (mut at, mut cut) = (0, cuts.iter().cycle());
+            while at < bytes.len() {
+                let next = (at + cut.next().unwrap()).min(bytes.len());
+                sketcher.feed(at as u64, &bytes[at..next]);
+                at = next;
+            }
+            let pieces = sketcher.finish();
+            prop_assert_eq!(&pieces, &sketch(&values));
+            prop_assert_eq!(Sketch::decode(&pieces.encode()), Ok(Some(pieces.clone())));
+            let encoded = pieces.encode();
+            for len in 1..encoded.len() {
+                prop_assert!(Sketch::decode(&encoded[..len]).is_err());
+            }
+        }
+    }
+}

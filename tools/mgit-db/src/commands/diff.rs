@@ -1,0 +1,190 @@
+//! `diff`: what is different between two models.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::diff::{Change, LayerChange, ModelDiff, TensorChange, TensorDistance, TensorFacts, diff};
+use mgit::lineage::ModelRef;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output, json_float};
+use crate::text::{count, shown, size};
+
+/// Show what is different between two models, layer by layer.
+///
+/// Layers are matched by what they do and how they are connected, not by name. Tensors of equal
+/// content are not read. The largest changes, over the length of the weights, come first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db diff family.mgit base tuned
+  mgit-db diff family.mgit tuned@1 tuned@2 --json")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The first model
+    from: ModelRef,
+    /// The second model
+    to: ModelRef,
+}
+
+/// Shows the difference.
+///
+/// # Errors
+///
+/// A model is not there or damaged.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let from = snapshot.model(&arguments.from.to_string())?;
+    let to = snapshot.model(&arguments.to.to_string())?;
+    let found = diff(&from, &to)?;
+    let mut text = format!(
+        "{} {}\n{} {}\n",
+        output.paint(Ink::Bad, "---"),
+        output.paint(Ink::Name, &from.full_name()),
+        output.paint(Ink::Good, "+++"),
+        output.paint(Ink::Name, &to.full_name()),
+    );
+    text += &summary(&found);
+    for layer in &found.layers {
+        text += &describe(layer, output);
+    }
+    let mut document = document(&found);
+    if let Value::Object(keys) = &mut document {
+        keys.insert("from".to_owned(), from.full_name().into());
+        keys.insert("to".to_owned(), to.full_name().into());
+    }
+    output.print(document, &text)
+}
+
+fn summary(found: &ModelDiff) -> String {
+    let number = |change| found.layers.iter().filter(|layer| layer.change == change).count() as u64;
+    let (added, removed) = (number(Change::Added), number(Change::Removed));
+    let changed = number(Change::Changed);
+    if added + removed + changed == 0 {
+        return format!("the same: {}\n", count(found.unchanged as u64, "layer"));
+    }
+    format!(
+        "{}: {added} added, {removed} removed, {changed} changed, {} the same\n\
+         divergence {:.3} by structure, {:.3} with contents; {} read\n",
+        count(added + removed + changed + found.unchanged as u64, "layer"),
+        found.unchanged,
+        found.structural,
+        found.contextual,
+        size(found.bytes_read),
+    )
+}
+
+fn describe(layer: &LayerChange, output: &Output) -> String {
+    let (mark, ink) = match layer.change {
+        Change::Added => ("+", Ink::Good),
+        Change::Removed => ("-", Ink::Bad),
+        Change::Changed => ("~", Ink::Name),
+    };
+    let from = layer.from.as_deref().unwrap_or_default();
+    let to = layer.to.as_deref().unwrap_or(from);
+    let name = match layer.change {
+        Change::Changed if from != to => format!("{} -> {}", shown(from), shown(to)),
+        _ => shown(to),
+    };
+    let mut line = format!("{mark} {name} ({})", shown(&layer.kind.to_string()));
+    if layer.change == Change::Changed {
+        line += &format!(", moved by {:.3} %", layer.weight * 100.0);
+    }
+    let mut text = format!("\n{}\n", output.paint(ink, &line));
+    for tensor in &layer.tensors {
+        text += &format!("    {}\n", describe_tensor(tensor));
+    }
+    text
+}
+
+fn describe_tensor(tensor: &TensorChange) -> String {
+    let facts = |facts: &TensorFacts| {
+        let last = facts.name.rsplit(['.', '/']).next().unwrap_or_default();
+        (shown(last), format!("{} {}", facts.dtype, facts.shape))
+    };
+    match (&tensor.from, &tensor.to) {
+        (Some(from), Some(to)) => {
+            let ((_, before), (name, after)) = (facts(from), facts(to));
+            let kind = if before == after { after } else { format!("{before} -> {after}") };
+            let found = match &tensor.distance {
+                Some(found) => numbers(found),
+                None => "cannot be compared".to_owned(),
+            };
+            format!("{name} {kind}: {found}; {} stored", size(to.stored_bytes))
+        }
+        (Some(only), None) | (None, Some(only)) => {
+            let (name, kind) = facts(only);
+            format!("{name} {kind}: {}", size(only.bytes))
+        }
+        (None, None) => String::new(),
+    }
+}
+
+fn numbers(found: &TensorDistance) -> String {
+    let bits = found.bits.map(|bits| format!(", {bits} bits")).unwrap_or_default();
+    format!(
+        "{:.2} % changed{bits}, L2 {:.4}, max {:.3e}, cosine {:.6}",
+        found.share() * 100.0,
+        found.l2,
+        found.max,
+        found.cosine
+    )
+}
+
+fn document(found: &ModelDiff) -> Value {
+    let facts = |facts: &Option<TensorFacts>| {
+        facts.as_ref().map(|facts| {
+            json!({
+                "name": facts.name,
+                "dtype": facts.dtype.name(),
+                "shape": facts.shape.dims(),
+                "bytes": facts.bytes,
+                "stored_bytes": facts.stored_bytes,
+            })
+        })
+    };
+    let distance = |found: &TensorDistance| {
+        json!({
+            "elements": found.elements,
+            "changed": found.changed,
+            "share": found.share(),
+            "l2": json_float(found.l2),
+            "norm": json_float(found.norm),
+            "max": json_float(found.max),
+            "cosine": json_float(found.cosine),
+            "bits": found.bits,
+        })
+    };
+    let tensor = |tensor: &TensorChange| {
+        json!({
+            "from": facts(&tensor.from),
+            "to": facts(&tensor.to),
+            "distance": tensor.distance.as_ref().map(distance),
+        })
+    };
+    let layer = |layer: &LayerChange| {
+        json!({
+            "change": match layer.change {
+                Change::Added => "added",
+                Change::Removed => "removed",
+                Change::Changed => "changed",
+            },
+            "from": layer.from,
+            "to": layer.to,
+            "kind": layer.kind.name(),
+            "weight": json_float(layer.weight),
+            "tensors": layer.tensors.iter().map(tensor).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "structural": found.structural,
+        "contextual": found.contextual,
+        "unchanged_layers": found.unchanged,
+        "layers": found.layers.iter().map(layer).collect::<Vec<_>>(),
+        "edges_removed": found.edges_removed,
+        "edges_added": found.edges_added,
+        "bytes_read": found.bytes_read,
+    })
+}

@@ -1,0 +1,152 @@
+//! Files that models come from, of every kind.
+
+use std::path::{Path, PathBuf};
+
+use mgit::NewModel;
+use mgit::architecture::Architecture;
+use mgit::infer::Member;
+use mgit::interchange::{ModelFile, OnnxFile};
+use serde_json::Value;
+
+use crate::failure::Failure;
+
+/// The longest description of layers that is read.
+const LAYERS_LEN_MAX: u64 = 64 << 20;
+
+/// An open model file.
+#[derive(Debug)]
+pub enum ModelInput {
+    /// One or several safetensors files, and the layers given beside them.
+    Safetensors(ModelFile, Option<Architecture>),
+    /// An ONNX file.
+    Onnx(OnnxFile),
+}
+
+impl ModelInput {
+    /// Opens what is at `path`: ONNX by its name, else safetensors. Layers are read from the
+    /// file of the same name that ends in `.layers.json`, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        if path.extension().is_some_and(|extension| extension == "onnx") {
+            return Ok(ModelInput::Onnx(OnnxFile::open(path)?));
+        }
+        let file = ModelFile::open(path)?;
+        let beside = path.with_extension("layers.json");
+        let layers = if beside.is_file() { Some(layers_of(&beside)?) } else { None };
+        Ok(ModelInput::Safetensors(file, layers))
+    }
+
+    /// Bytes of the files.
+    pub fn logical_bytes(&self) -> u64 {
+        match self {
+            ModelInput::Safetensors(file, _) => file.logical_bytes(),
+            ModelInput::Onnx(file) => file.logical_bytes(),
+        }
+    }
+
+    /// The model, to be added as `name`.
+    ///
+    /// # Errors
+    ///
+    /// A graph with a cycle.
+    pub fn model<'a>(&'a self, name: &str) -> Result<NewModel<'a>, Failure> {
+        let model = NewModel::new(name);
+        Ok(match self {
+            ModelInput::Safetensors(file, layers) => {
+                let model = model.file(file);
+                match layers {
+                    Some(layers) => model.layers(layers),
+                    None => model,
+                }
+            }
+            ModelInput::Onnx(file) => model.onnx(file)?,
+        })
+    }
+
+    /// The model, to be compared with others. Reads the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn member(&self, label: &str) -> Result<Member<'_>, Failure> {
+        Ok(match self {
+            ModelInput::Safetensors(file, _) => Member::file(label, file)?,
+            ModelInput::Onnx(file) => Member::onnx(label, file)?,
+        })
+    }
+}
+
+fn layers_of(path: &Path) -> Result<Architecture, Failure> {
+    let unreadable = |error| Failure::io(format!("read {path:?}"), &error);
+    if path.metadata().map_err(unreadable)?.len() > LAYERS_LEN_MAX {
+        let message = format!("{path:?} is longer than a description of layers can be");
+        return Err(Failure::failed("malformed-file", message));
+    }
+    let malformed = |error: String| {
+        Failure::failed("malformed-file", format!("{path:?}: {error}: mend it or move it away"))
+    };
+    let text = std::fs::read(path).map_err(unreadable)?;
+    let value: Value =
+        serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+    Architecture::from_json(&value).map_err(|error| malformed(error.to_string()))
+}
+
+/// The name of a model that a path suggests: its file's, without the ending, with `-` for what
+/// names do not have.
+pub fn name_of(path: &Path) -> String {
+    let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    let stem = stem.unwrap_or_default().to_string_lossy();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name: String = stem.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+    match name.trim_matches('.') {
+        "" | "auto" | "none" => format!("model-{}", name.trim_matches('.')),
+        name => name.to_owned(),
+    }
+}
+
+/// Model files of a folder, by name: safetensors and ONNX files, and folders with an index.
+///
+/// # Errors
+///
+/// The folder cannot be read.
+pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |error| Failure::io(format!("read {folder:?}"), &error);
+    let list = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
+        folder.read_dir()?.map(|entry| Ok(entry?.path())).collect()
+    };
+    let ends = |path: &Path, end: &str| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(end.as_bytes()))
+    };
+    let has_index =
+        |entries: &[PathBuf]| entries.iter().any(|entry| ends(entry, ".safetensors.index.json"));
+    let entries = list(folder).map_err(unreadable)?;
+    if has_index(&entries) {
+        return Ok(vec![folder.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in entries {
+        let is_model = ends(&entry, ".safetensors") || ends(&entry, ".onnx");
+        let is_sharded = || entry.is_dir() && list(&entry).is_ok_and(|parts| has_index(&parts));
+        if entry.is_file() && is_model || is_sharded() {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_files() {
+        assert_eq!(name_of(Path::new("a/b c@2.safetensors")), "b-c-2");
+        assert_eq!(name_of(Path::new("auto.onnx")), "model-auto");
+        assert_eq!(name_of(Path::new("llama-3.1.safetensors")), "llama-3.1");
+        assert!(name_of(Path::new("..")).parse::<mgit::lineage::ModelName>().is_ok());
+    }
+}
