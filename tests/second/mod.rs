@@ -126,7 +126,8 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
     for (change, sequence) in history.iter().zip(1..) {
         assert_eq!(change.number("sequence"), sequence, "commits ascend by one");
         for operation in change.list("operations") {
-            let id = operation.text("id");
+            // Operations of the whole store, and tags that went, have none.
+            let id = operation.optional("id").unwrap_or_default();
             match operation.text("op").as_str() {
                 "add-node" => {
                     let (name, version) = (operation.text("name"), operation.number("version"));
@@ -146,6 +147,10 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
                 }
                 "set-metadata" => {
                     nodes.get_mut(&id).unwrap().metadata = operation.get("metadata");
+                }
+                "rename-node" => {
+                    let (name, version) = (operation.text("name"), operation.number("version"));
+                    nodes.get_mut(&id).unwrap().full_name = format!("{name}@{version}");
                 }
                 // The page says so.
                 _ => {}
