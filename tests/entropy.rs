@@ -39,7 +39,7 @@ fn one_weight_in_a_hundred_costs_little_more_than_its_entropy() {
         let mut child = base.clone();
         let (mut changed, mut bits_of_how) = (0u32, 0f64);
         for element in child.chunks_mut(width) {
-            if random.next() % 100 > 0 {
+            if !random.next().is_multiple_of(100) {
                 continue;
             }
             // So many units of the last place, up or down: half of them 1, a quarter 2, ...

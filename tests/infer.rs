@@ -65,7 +65,8 @@ fn weights(seed: u64) -> Vec<(String, Vec<f32>)> {
 
 fn moved(tensors: &[(String, Vec<f32>)], seed: u64, by: f32) -> Vec<(String, Vec<f32>)> {
     let steps = weights(seed);
-    let tensor = |((name, a), (_, step)): (&(String, Vec<f32>), &(String, Vec<f32>))| {
+    type Named = (String, Vec<f32>);
+    let tensor = |((name, a), (_, step)): (&Named, &Named)| -> Named {
         let step = step.iter().map(|step| if name.starts_with("norm") { 0.0 } else { step * by });
         (name.clone(), a.iter().zip(step).map(|(a, step)| a + step).collect())
     };

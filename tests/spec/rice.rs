@@ -47,7 +47,7 @@ pub fn decode(float: Float, stored: &[u8], base: &[u8]) -> Vec<u8> {
         }
     }
     assert_eq!(bits.at.div_ceil(8), bits.bytes.len(), "all bits are read");
-    while bits.at % 8 != 0 {
+    while !bits.at.is_multiple_of(8) {
         assert_eq!(bits.take(1), 0, "filling");
     }
     out

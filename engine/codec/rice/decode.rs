@@ -160,7 +160,7 @@ pub(super) fn filled<const N: usize>(rest: &[u8]) -> [u8; N] {
 /// The elements that a last block has.
 #[inline(always)]
 pub(super) fn there<const N: usize>(rest: &[u8]) -> u64 {
-    (1 << (rest.len() / (N / BLOCK_LEN)) % BLOCK_LEN) - 1
+    (1 << ((rest.len() / (N / BLOCK_LEN)) % BLOCK_LEN)) - 1
 }
 
 /// Decodes block after block.

@@ -319,7 +319,8 @@ impl<M> Coder<M> {
         let here = self.cost(magnitudes, steps, live, from);
         // Long steps cost about the same in a wide range: one side a block will do.
         let long = shape.mantissa_bits >= FLAT_FROM;
-        let (try_down, try_up) = (!long || self.block % 2 == 0, !long || self.block % 2 == 1);
+        let even = self.block.is_multiple_of(2);
+        let (try_down, try_up) = (!long || even, !long || !even);
         let below = if try_down { self.cost(magnitudes, steps, live, down) } else { u32::MAX };
         let above = if try_up { self.cost(magnitudes, steps, live, up) } else { u32::MAX };
         if above <= here && above <= below {
