@@ -232,13 +232,11 @@ impl Transaction {
                 encode_best(profile, tensor, bytes, Basis::of_candidates(tensor, bytes, chains)?)
             })
             .collect::<Result<_>>()?;
-        for (tensor, id, bytes, _) in &fresh {
-            self.put_sketch(*id, &Sketch::of(&tensor.dtype, bytes))?;
-        }
         for ((tensor, id, bytes, _), encoded) in fresh.iter().zip(encoded) {
             let row = self.write_encoded(*id, &tensor.dtype, &encoded, bytes)?;
             self.note_stored(report, &row, encoded.len())?;
             self.insert_tensor(*id, row)?;
+            self.put_sketch(*id, &Sketch::of(&tensor.dtype, bytes))?;
         }
         Ok(loaded.iter().map(|(id, _)| *id).collect())
     }
