@@ -1,7 +1,7 @@
 //! The open file: superblock, space, records, syncs.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::format::{
@@ -67,6 +67,8 @@ pub struct Container {
     access: Access,
     state: Mutex<State>,
     poisoned: AtomicBool,
+    /// Length of the file before its extents were covered, where they had to be.
+    found_len: AtomicU64,
 }
 
 impl Container {
@@ -136,6 +138,7 @@ impl Container {
         }
         self.check_writable()?;
         let end = self.state().extents.end();
+        self.found_len.store(self.disk_len()?, Ordering::Relaxed);
         let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
         self.poison_on_error(result)
     }
@@ -201,7 +204,8 @@ impl Container {
         };
         let poisoned = AtomicBool::new(false);
         let state = Mutex::new(state);
-        Ok(Container { disk, mapping, pins, writer_lock, access, state, poisoned })
+        let found_len = AtomicU64::new(u64::MAX);
+        Ok(Container { disk, mapping, pins, writer_lock, access, state, poisoned, found_len })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -365,6 +369,12 @@ impl Container {
     /// when ranges overlap; those of the disk.
     pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
         let file_len = self.disk_len()?;
+        // What was committed was there before: the zeros that cover extents are no record.
+        let found = self.found_len.load(Ordering::Relaxed);
+        let expected = records.iter().map(Extent::end).max().unwrap_or(0);
+        if found < expected {
+            return Err(ContainerError::Truncated { expected, found });
+        }
         let mut state = self.state();
         records.extend_from_slice(state.extents.as_slice());
         state.space = Space::new(records, file_len, sequence)?;
