@@ -103,6 +103,15 @@ fn lineages() -> Option<PathBuf> {
     Some(folder)
 }
 
+/// The folder of unpacked models that `MGIT_MODELS` names.
+fn whole_models() -> Option<PathBuf> {
+    let unpacked = std::env::var_os("MGIT_MODELS").map(PathBuf::from);
+    if unpacked.is_none() {
+        println!("skipped: MGIT_MODELS does not name a folder of unpacked models");
+    }
+    unpacked
+}
+
 #[test]
 fn the_starter_family_comes_back() {
     let Some(folder) = lineages() else { return };
@@ -117,12 +126,48 @@ fn the_slices_come_back() {
     assert!(stored < logical, "{stored} for {logical}");
 }
 
+/// A diff reads the layer that changed, in both models, and no other byte of 2 x 90 MB.
+#[test]
+fn a_diff_of_whole_models_reads_the_layer_that_changed() {
+    const LAYER: &str = "encoder.layer.3.";
+    let Some(folder) = whole_models() else { return };
+    let file = ModelFile::open(folder.join("minilm-base.safetensors")).unwrap();
+    let home = common::folder();
+    let store = Store::create(home.path().join("models.mgit")).unwrap();
+    add(&store, NewModel::new("base").file(&file)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let base = snapshot.model("base").unwrap();
+    let (mut bytes, mut layer) = (Vec::new(), 0);
+    for tensor in base.tensors() {
+        let mut content = tensor.view().unwrap().to_vec();
+        if tensor.name().contains(LAYER) {
+            layer += content.len() as u64;
+            content.iter_mut().step_by(4).for_each(|byte| *byte ^= 1);
+        }
+        bytes.push((
+            tensor.name().to_owned(),
+            tensor.dtype().clone(),
+            tensor.shape().clone(),
+            content,
+        ));
+    }
+    let tuned =
+        bytes.iter().fold(NewModel::new("tuned"), |model, (name, dtype, shape, content)| {
+            model.tensor(NewTensor::from_bytes(name, dtype.clone(), shape.clone(), content))
+        });
+    add(&store, tuned.parent("base", How::FineTune)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let [a, b] = ["base", "tuned"].map(|name| snapshot.model(name).unwrap());
+    let found = mgit::diff::diff(&a, &b).unwrap();
+    let whole: u64 = bytes.iter().map(|(.., content)| content.len() as u64).sum();
+    println!("{} bytes read of two models of {whole}; the layer has {layer}", found.bytes_read);
+    assert_eq!(found.bytes_read, 2 * layer);
+    assert!(layer > 1 << 20 && layer < whole / 10);
+}
+
 #[test]
 fn whole_models_come_back() {
-    let Some(unpacked) = std::env::var_os("MGIT_MODELS").map(PathBuf::from) else {
-        println!("skipped: MGIT_MODELS does not name a folder of unpacked models");
-        return;
-    };
+    let Some(unpacked) = whole_models() else { return };
     let Some(folder) = lineages() else { return };
     let mut members = members(&folder.join("full"));
     for member in &mut members {

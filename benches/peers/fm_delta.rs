@@ -1,3 +1,4 @@
+use super::order::{float_16, float_32, order_16, order_32};
 use super::range_coder::{Decoder, Encoder, Model, SYMBOLS};
 use super::{Kind, Method};
 
@@ -46,29 +47,12 @@ impl Method for FmDelta {
         };
         if kind == Kind::F32 {
             for (out, base) in out.as_chunks_mut().0.iter_mut().zip(base.as_chunks().0) {
-                let bits = order_32(base).wrapping_add(take() as u32);
-                let flip = if bits >> 31 == 0 { u32::MAX } else { 1 << 31 };
-                *out = (bits ^ flip).to_le_bytes();
+                *out = float_32(order_32(base).wrapping_add(take() as u32));
             }
         } else {
             for (out, base) in out.as_chunks_mut().0.iter_mut().zip(base.as_chunks().0) {
-                let bits = order_16(base).wrapping_add(take() as u16);
-                let flip = if bits >> 15 == 0 { u16::MAX } else { 1 << 15 };
-                *out = (bits ^ flip).to_le_bytes();
+                *out = float_16(order_16(base).wrapping_add(take() as u16));
             }
         }
     }
-}
-
-/// A float's bits as an integer that sorts as the floats do.
-#[inline(always)]
-fn order_32(bytes: &[u8; 4]) -> u32 {
-    let bits = u32::from_le_bytes(*bytes);
-    bits ^ (((bits as i32) >> 31) as u32 | 1 << 31)
-}
-
-#[inline(always)]
-fn order_16(bytes: &[u8; 2]) -> u16 {
-    let bits = u16::from_le_bytes(*bytes);
-    bits ^ (((bits as i16) >> 15) as u16 | 1 << 15)
 }

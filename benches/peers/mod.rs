@@ -5,8 +5,10 @@
 mod bitx;
 mod fm_delta;
 mod huffman;
+mod order;
 mod ours;
 pub mod pairs;
+mod pco;
 mod plain;
 mod planes;
 mod range_coder;
@@ -90,6 +92,7 @@ pub fn entries() -> Vec<Entry> {
         entry("BitX", usize::MAX, || Box::new(bitx::BitX::new())),
         entry("FM-Delta", usize::MAX, || Box::new(fm_delta::FmDelta)),
         entry("ZipNN alone", MIB / 4, || Box::new(zipnn::ZipNn::default())),
+        Entry { slow: true, ..entry("pco steps", usize::MAX, || Box::new(pco::Pco)) },
         Entry { slow: true, ..entry("zstd-19 plain", usize::MAX, || Box::new(plain::Zstd::new())) },
         Entry { slow: true, ..entry("LZMA plain", usize::MAX, || Box::new(plain::Lzma)) },
     ]

@@ -72,74 +72,35 @@ fn edge_table(direction: Direction) -> Table {
     }
 }
 
-/// Parents or children of a node, read as they are asked for. Parents come in their order,
-/// children in the order of ids; provenance edges come before version edges. A node at the end of
-/// two edges comes twice.
+/// The rows of a table whose keys begin alike, read as they are asked for.
 #[derive(Debug)]
-pub struct Neighbours<'t, T: ?Sized> {
+struct Rows<'t, T: ?Sized, Row> {
     graph: Graph<'t, T>,
-    direction: Direction,
+    table: Table,
     prefix: Vec<u8>,
+    decode: fn(&[u8], &[u8]) -> Result<Row, CatalogError>,
     /// The last key read; `None` before the first.
     after: Option<Vec<u8>>,
-    batch: VecDeque<NodeId>,
+    batch: VecDeque<Row>,
     done: bool,
 }
 
-impl<T: ReadTables + ?Sized> Neighbours<'_, T> {
+impl<'t, T: ReadTables + ?Sized, Row> Rows<'t, T, Row> {
+    fn new(
+        graph: Graph<'t, T>,
+        table: Table,
+        prefix: Vec<u8>,
+        decode: fn(&[u8], &[u8]) -> Result<Row, CatalogError>,
+    ) -> Self {
+        Rows { graph, table, prefix, decode, after: None, batch: VecDeque::new(), done: false }
+    }
+
     fn fill(&mut self) -> Result<(), LineageError> {
         let mut last = Vec::new();
-        let (batch, direction) = (&mut self.batch, self.direction);
+        let (batch, decode) = (&mut self.batch, self.decode);
         let after = self.after.as_deref();
-        self.graph.0.scan_after(
-            edge_table(direction),
-            &self.prefix,
-            after,
-            &mut |key, value| {
-                batch.push_back(other_end(direction, key, value)?);
-                if batch.len() < BATCH {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                last = key.to_vec();
-                Ok(ControlFlow::Break(()))
-            },
-        )?;
-        self.done = last.is_empty();
-        self.after = Some(last);
-        Ok(())
-    }
-}
-
-impl<T: ReadTables + ?Sized> Iterator for Neighbours<'_, T> {
-    type Item = Result<NodeId, LineageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.batch.is_empty()
-            && !self.done
-            && let Err(error) = self.fill()
-        {
-            self.done = true;
-            return Some(Err(error));
-        }
-        self.batch.pop_front().map(Ok)
-    }
-}
-
-/// Every node, in the order of ids, read as they are asked for.
-#[derive(Debug)]
-pub struct Nodes<'t, T: ?Sized> {
-    graph: Graph<'t, T>,
-    after: Option<Vec<u8>>,
-    batch: VecDeque<Node>,
-    done: bool,
-}
-
-impl<T: ReadTables + ?Sized> Nodes<'_, T> {
-    fn fill(&mut self) -> Result<(), LineageError> {
-        let mut last = Vec::new();
-        let batch = &mut self.batch;
-        self.graph.0.scan_after(Table::Nodes, &[], self.after.as_deref(), &mut |key, value| {
-            batch.push_back(Node { id: id_from("node key", key)?, row: NodeRow::decode(value)? });
+        self.graph.0.scan_after(self.table, &self.prefix, after, &mut |key, value| {
+            batch.push_back(decode(key, value)?);
             if batch.len() < BATCH {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -150,12 +111,8 @@ impl<T: ReadTables + ?Sized> Nodes<'_, T> {
         self.after = Some(last);
         Ok(())
     }
-}
 
-impl<T: ReadTables + ?Sized> Iterator for Nodes<'_, T> {
-    type Item = Result<Node, LineageError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Result<Row, LineageError>> {
         if self.batch.is_empty()
             && !self.done
             && let Err(error) = self.fill()
@@ -164,6 +121,32 @@ impl<T: ReadTables + ?Sized> Iterator for Nodes<'_, T> {
             return Some(Err(error));
         }
         self.batch.pop_front().map(Ok)
+    }
+}
+
+/// Parents or children of a node, read as they are asked for. Parents come in their order,
+/// children in the order of ids; provenance edges come before version edges. A node at the end of
+/// two edges comes twice.
+#[derive(Debug)]
+pub struct Neighbours<'t, T: ?Sized>(Rows<'t, T, NodeId>);
+
+impl<T: ReadTables + ?Sized> Iterator for Neighbours<'_, T> {
+    type Item = Result<NodeId, LineageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
+    }
+}
+
+/// Every node, in the order of ids, read as they are asked for.
+#[derive(Debug)]
+pub struct Nodes<'t, T: ?Sized>(Rows<'t, T, Node>);
+
+impl<T: ReadTables + ?Sized> Iterator for Nodes<'_, T> {
+    type Item = Result<Node, LineageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next()
     }
 }
 
@@ -184,7 +167,7 @@ impl<T: ReadTables + ?Sized> Iterator for Ends<'_, T> {
                 Ok(node) => node,
                 Err(error) => return Some(Err(error)),
             };
-            match self.nodes.graph.has_edge(node.id, self.direction, self.edges) {
+            match self.nodes.0.graph.has_edge(node.id, self.direction, self.edges) {
                 Ok(true) => {}
                 Ok(false) => return Some(Ok(node)),
                 Err(error) => return Some(Err(error)),
@@ -419,14 +402,11 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
         direction: Direction,
         edges: Edges,
     ) -> Neighbours<'t, T> {
-        Neighbours {
-            graph: *self,
-            direction,
-            prefix: edges.prefix(node),
-            after: None,
-            batch: VecDeque::new(),
-            done: false,
-        }
+        let decode = match direction {
+            Direction::Up => |key: &[u8], value: &[u8]| other_end(Direction::Up, key, value),
+            Direction::Down => |key: &[u8], value: &[u8]| other_end(Direction::Down, key, value),
+        };
+        Neighbours(Rows::new(*self, edge_table(direction), edges.prefix(node), decode))
     }
 
     /// Whether a node has an edge in a direction. Cost: one row.
@@ -450,7 +430,10 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
 
     /// Every node, in the order of ids, as they are asked for.
     pub fn iter(&self) -> Nodes<'t, T> {
-        Nodes { graph: *self, after: None, batch: VecDeque::new(), done: false }
+        let decode = |key: &[u8], value: &[u8]| {
+            Ok(Node { id: id_from("node key", key)?, row: NodeRow::decode(value)? })
+        };
+        Nodes(Rows::new(*self, Table::Nodes, Vec::new(), decode))
     }
 
     /// The nodes without parents by these edges, in the order of ids.
