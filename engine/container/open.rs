@@ -1,12 +1,12 @@
-//! The open file: superblock, space, records, syncs.
+//! The open file: superblock, catalogue extents, syncs.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::format::{
-    DATA_START, Extent, FORMAT_VERSION, FormatError, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN,
-    RECORD_ALIGN, SUPERBLOCK_LEN, StoreState, Superblock, WRITER_FLAGS_KNOWN,
+    DATA_START, Extent, FORMAT_VERSION, FormatError, PAGE_ALIGN, SUPERBLOCK_LEN, StoreState,
+    Superblock, WRITER_FLAGS_KNOWN,
 };
 
 use super::disk::{Disk, FileDisk, read_disk};
@@ -15,7 +15,7 @@ use super::extents::ExtentMap;
 use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte, lock_for_writing};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
-use super::space::{Space, whole};
+use super::space::Space;
 use super::superblock_slots::{Slots, other_slot_agrees, read_superblock, superblock_slots};
 
 /// What a container is opened for.
@@ -29,21 +29,10 @@ pub(super) enum Access {
     View,
 }
 
-/// Where a record was put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordPlace {
-    /// Offset of the record in the file.
-    pub offset: u64,
-    /// Offset of the payload from the record's start.
-    pub payload_offset: u32,
-    /// Bytes reserved, from the record's start.
-    pub len: u64,
-}
-
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     superblock: Superblock,
-    extents: ExtentMap,
+    pub(super) extents: ExtentMap,
     /// The superblock in memory says more than the one in the file.
     superblock_dirty: bool,
     /// The other slot says less than the current one.
@@ -51,24 +40,24 @@ struct State {
     /// The superblock as it was read, until it is written: the medium may not have it. Where a
     /// sync failed before, the system may show what it has not written and never will.
     superblock_unsure: Option<Superblock>,
-    space: Space,
+    pub(super) space: Space,
     /// Whether `space` knows what the records leave free.
-    space_known: bool,
+    pub(super) space_known: bool,
 }
 
 /// The one file, open.
 #[derive(Debug)]
 pub struct Container {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     mapping: Arc<dyn Mapping>,
-    pins: Arc<Pins>,
+    pub(super) pins: Arc<Pins>,
     /// Holds the writer's byte in the modes that lock it.
     writer_lock: Box<dyn LockSpace>,
     access: Access,
     state: Mutex<State>,
     poisoned: AtomicBool,
     /// Length of the file before its extents were covered, where they had to be.
-    found_len: AtomicU64,
+    pub(super) found_len: AtomicU64,
 }
 
 impl Container {
@@ -208,7 +197,7 @@ impl Container {
         Ok(Container { disk, mapping, pins, writer_lock, access, state, poisoned, found_len })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic while the state was held is a bug of ours; the state itself is only plain data.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -360,130 +349,6 @@ impl Container {
         Ok(())
     }
 
-    /// Tells the container which ranges the records of the committed state cover, at the commit
-    /// of this number; the rest may be reused when no snapshot is older.
-    ///
-    /// # Errors
-    ///
-    /// [`ContainerError::Truncated`] when the file ends before a range, [`ContainerError::Format`]
-    /// when ranges overlap; those of the disk.
-    pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
-        let file_len = self.disk_len()?;
-        // What was committed was there before: the zeros that cover extents are no record.
-        let found = self.found_len.load(Ordering::Relaxed);
-        let expected = records.iter().map(Extent::end).max().unwrap_or(0);
-        if found < expected {
-            return Err(ContainerError::Truncated { expected, found });
-        }
-        let mut state = self.state();
-        records.extend_from_slice(state.extents.as_slice());
-        state.space = Space::new(records, file_len, sequence)?;
-        state.space_known = true;
-        Ok(())
-    }
-
-    /// Whether [`set_used`](Self::set_used) has been called.
-    pub fn knows_used(&self) -> bool {
-        self.state().space_known
-    }
-
-    /// Makes free what no snapshot in any process can still read.
-    ///
-    /// # Errors
-    ///
-    /// Lock calls that fail.
-    pub fn release_space(&self) -> Result<(), ContainerError> {
-        let sequences = self.state().space.pending_sequences();
-        if sequences.is_empty() {
-            return Ok(());
-        }
-        let needed = self.pins.first_needed(&sequences)?;
-        self.state().space.release_before(needed);
-        Ok(())
-    }
-
-    /// Reserves room for a record whose header and index take `head_len` bytes and whose payload
-    /// takes up to `stored_len`. A raw payload of some size is page-aligned.
-    ///
-    /// # Errors
-    ///
-    /// [`ContainerError::Poisoned`]; a record of more than 2^63 bytes.
-    pub fn reserve(
-        &self,
-        head_len: u64,
-        stored_len: u64,
-        raw: bool,
-    ) -> Result<RecordPlace, ContainerError> {
-        self.check_writable()?;
-        let payload_offset = head_len.next_multiple_of(RECORD_ALIGN);
-        let align = if raw && stored_len >= PAGE_ALIGN_FROM { PAGE_ALIGN } else { PAYLOAD_ALIGN };
-        let too_long = |_| ContainerError::Io {
-            operation: "reserve",
-            offset: 0,
-            source: std::io::ErrorKind::FileTooLarge.into(),
-        };
-        let short_offset = u32::try_from(payload_offset).map_err(too_long)?;
-        let len = payload_offset.saturating_add(stored_len);
-        i64::try_from(len).map_err(too_long)?;
-        let offset = self.state().space.take(len, payload_offset, align);
-        Ok(RecordPlace { offset, payload_offset: short_offset, len })
-    }
-
-    /// Writes `bytes` at `offset` of a reserved place. Durable only after the next commit.
-    ///
-    /// # Errors
-    ///
-    /// Those of the disk. The transaction must be dropped; the next one may write again.
-    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
-        self.check_writable()?;
-        self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
-    }
-
-    /// Gives back a reserved place that was never committed.
-    pub fn give_back(&self, place: Extent) {
-        let file_len = self.disk.len();
-        let mut state = self.state();
-        state.space.give_back(whole(place));
-        // Without the length the end stays where it is: the file may then become longer.
-        if let Ok(file_len) = file_len {
-            state.space.trim_unwritten(file_len);
-        }
-    }
-
-    /// Notes that the commit of this number freed these ranges. Call it when that commit is
-    /// durable (rule 5).
-    pub fn free_after(&self, sequence: u64, extents: Vec<Extent>) {
-        self.state().space.free_after(sequence, extents);
-    }
-
-    /// Gives free bytes back to the medium where the file system can do so: only those that may be
-    /// written at once, in whole blocks (rule 5 holds for holes too). Returns how many it gave
-    /// back now, with those that were holes already.
-    ///
-    /// # Errors
-    ///
-    /// Those of the disk. Nothing is lost by them.
-    pub fn punch_free(&self) -> Result<u64, ContainerError> {
-        self.check_writable()?;
-        // Under the lock on the state, so that nobody takes a range meanwhile.
-        let state = self.state();
-        let file_len = self.disk_len()?;
-        let mut punched = 0;
-        for range in state.space.free_ranges() {
-            let start = range.offset.next_multiple_of(PAGE_ALIGN);
-            let end = range.end().min(file_len) / PAGE_ALIGN * PAGE_ALIGN;
-            if start >= end {
-                continue;
-            }
-            let done = self.disk.punch_hole(start, end - start);
-            if !done.map_err(ContainerError::io("punch a hole", start))? {
-                break;
-            }
-            punched += end - start;
-        }
-        Ok(punched)
-    }
-
     /// Marks the file as replaced by another one, in both slots of the superblock. This handle
     /// writes no more.
     ///
@@ -505,12 +370,6 @@ impl Container {
     /// Who may do what with the file.
     pub(crate) fn mode(&self) -> Result<u32, ContainerError> {
         self.disk.mode().map_err(ContainerError::io("look at the file", 0))
-    }
-
-    /// Bytes free now, and bytes that wait for a snapshot.
-    pub fn free_bytes(&self) -> (u64, u64) {
-        let state = self.state();
-        (state.space.free_bytes(), state.space.pending_bytes())
     }
 
     /// Sets flags of features that readers and writers of this store must know. They are written
