@@ -128,8 +128,11 @@ impl FloatShape {
                 Some(place) => {
                     let (told, sign) =
                         if self.signed { (place >> 1, place & 1) } else { (place, 0) };
+                    // A half has fewer exponents than there are symbols: what is above the last of
+                    // them, counted from below the first, must not reach into the sign.
+                    let sign_bit = self.number.sign();
                     let magnitude = u64::from(told) << (self.mantissa_bits() - self.top);
-                    let bits = magnitude | (u64::from(sign) * self.number.sign());
+                    let bits = magnitude & (sign_bit - 1) | u64::from(sign) * sign_bit;
                     Meaning { bits, open: 0, is_told: true }
                 }
             };
@@ -200,5 +203,46 @@ impl<'a> FloatReader<'a> {
 
     pub(in crate::codec) fn is_finished(&self) -> bool {
         self.open.is_finished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+    use crate::codec::coded::BLOCK_LEN;
+    use crate::codec::coded::parts::put_wide;
+    use crate::codec::lane::Lane;
+    use crate::tensor::Dtype;
+
+    /// Exponents may be counted from below the first one: what is above it by more than a half has
+    /// exponents keeps its sign nevertheless.
+    #[test]
+    fn every_half_comes_back_in_every_shape() {
+        let number = Lane::of(&Dtype::F16).number();
+        let all: Vec<u64> = (0..=0xffff).collect();
+        for (low, top, signed, trailing) in [-90, -9, -1, 0, 7, 31].into_iter().flat_map(|low| {
+            [(low, 0, false, 0), (low, 1, false, 2), (low, 2, true, 0), (low, 1, true, 9)]
+        }) {
+            let shape = FloatShape { number, low, top, signed, trailing };
+            let mut open = BitWriter::default();
+            let mut symbols = Vec::new();
+            for half in &all {
+                let (symbol, bits, count) = shape.symbol(*half, 0, 0);
+                put_wide(bits, count, &mut open);
+                symbols.push(symbol);
+            }
+            let open = open.finish();
+            let mut reader = FloatReader::new(shape, &open);
+            let mut found = [[0; 2]; BLOCK_LEN];
+            for (halves, symbols) in all.chunks(BLOCK_LEN).zip(symbols.chunks(BLOCK_LEN)) {
+                reader.fill::<2, false>(symbols, 0, true, &mut found);
+                for (half, found) in halves.iter().zip(found) {
+                    assert_eq!(u64::from(u16::from_le_bytes(found)), *half, "{shape:?}");
+                }
+            }
+            assert!(reader.is_finished());
+        }
     }
 }
