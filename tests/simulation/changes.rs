@@ -53,7 +53,7 @@ pub struct Change {
 }
 
 /// Every change.
-pub const CHANGES: [Change; 8] = [
+pub const CHANGES: [Change; 11] = [
     Change { name: "add a root", weight: 2, run: add_root },
     Change { name: "add a child", weight: 4, run: add_child },
     Change { name: "add a version", weight: 2, run: add_version },
@@ -62,6 +62,9 @@ pub const CHANGES: [Change; 8] = [
     Change { name: "remove a model", weight: 4, run: remove },
     Change { name: "add a parent", weight: 1, run: add_parent },
     Change { name: "recode", weight: 1, run: recode },
+    Change { name: "move", weight: 1, run: move_model },
+    Change { name: "tag", weight: 1, run: tag },
+    Change { name: "set facts", weight: 1, run: set_facts },
 ];
 
 impl Place<'_> {
@@ -233,6 +236,51 @@ fn add_parent(place: &mut Place<'_>) -> Result<()> {
     }
     place.transaction.add_parent(&child, &parent, how)?;
     place.plain.models.entry(child).and_modify(|model| model.parents.push((parent, how)));
+    place.is_changed();
+    Ok(())
+}
+
+fn move_model(place: &mut Place<'_>) -> Result<()> {
+    let Some(full) = place.some_model() else { return add_root(place) };
+    let name = place.some_name();
+    if full.split('@').next() == Some(&name) || !place.plain.move_to(&full, &name) {
+        return Ok(());
+    }
+    place.transaction.move_model(&full, &name)?;
+    place.is_changed();
+    Ok(())
+}
+
+/// Sets a tag, which another model may have, or removes it.
+fn tag(place: &mut Place<'_>) -> Result<()> {
+    let Some(full) = place.some_model() else { return add_root(place) };
+    let tag = format!("tag{}", place.choices.below(3));
+    if place.choices.one_in(4) && place.plain.tags.remove(&tag).is_some() {
+        place.transaction.remove_tag(&tag)?;
+    } else {
+        place.transaction.set_tag(&tag, &full)?;
+        place.plain.tags.insert(tag, full);
+    }
+    place.is_changed();
+    Ok(())
+}
+
+fn set_facts(place: &mut Place<'_>) -> Result<()> {
+    let Some(full) = place.some_model() else { return add_root(place) };
+    let step = place.choices.below(1000);
+    let metadata: serde_json::Map<_, _> = [("step".to_owned(), step.into())].into_iter().collect();
+    place.transaction.set_metadata(&full, metadata.clone())?;
+    let is_cast = place.plain.models[&full].kind == CAST;
+    let kind = format!("kind{}", step % 3);
+    if !is_cast {
+        place.transaction.set_kind(&full, &kind)?;
+    }
+    place.plain.models.entry(full).and_modify(|model| {
+        model.metadata = metadata;
+        if !is_cast {
+            model.kind = kind;
+        }
+    });
     place.is_changed();
     Ok(())
 }

@@ -29,6 +29,8 @@ pub struct PlainStore {
     pub models: BTreeMap<String, PlainModel>,
     /// The highest version ever given.
     pub highest: BTreeMap<String, u32>,
+    /// Models by their tags.
+    pub tags: BTreeMap<String, String>,
     /// Number of the last commit.
     pub sequence: u64,
 }
@@ -77,6 +79,7 @@ impl PlainStore {
             return false;
         }
         let Some(gone) = self.models.remove(full) else { return false };
+        self.tags.retain(|_, model| model != full);
         for model in self.models.values_mut() {
             if model.previous.as_deref() == Some(full) {
                 model.previous = gone.previous.clone();
@@ -100,15 +103,46 @@ impl PlainStore {
         true
     }
 
-    /// Whether a snapshot shows this: every model, edge, fact and byte, and the commit's number.
+    /// Moves a model to another name, as its next version; `false`, and nothing done, when a
+    /// circle would come of it.
+    pub fn move_to(&mut self, full: &str, name: &str) -> bool {
+        let mut after = self.clone();
+        let Some(model) = after.models.remove(full) else { return false };
+        let previous = after.latest(name);
+        let version = after.highest.entry(name.to_owned()).or_default();
+        *version += 1;
+        let moved = format!("{name}@{version}");
+        for other in after.models.values_mut() {
+            if other.previous.as_deref() == Some(full) {
+                other.previous = model.previous.clone();
+            }
+            let parents = other.parents.iter_mut().filter(|(parent, _)| parent == full);
+            parents.for_each(|(parent, _)| *parent = moved.clone());
+        }
+        let tags = after.tags.values_mut().filter(|model| *model == full);
+        tags.for_each(|model| *model = moved.clone());
+        after.models.insert(moved.clone(), PlainModel { previous: None, ..model });
+        if previous.as_deref().is_some_and(|previous| after.descends(previous, &moved)) {
+            return false;
+        }
+        after.models.entry(moved).and_modify(|model| model.previous = previous);
+        *self = after;
+        true
+    }
+
+    /// Whether a snapshot shows this: every model, edge, fact, tag and byte, and the commit's
+    /// number.
     pub fn is_shown(&self, snapshot: &Snapshot) -> Result<bool> {
-        let (models, sequence) = shown(snapshot)?;
-        Ok(models == self.models && sequence == self.sequence)
+        let (models, tags, sequence) = shown(snapshot)?;
+        Ok(models == self.models && tags == self.tags && sequence == self.sequence)
     }
 }
 
+/// Models by `name@version`, the same by tags, and the number of the commit.
+type Shown = (BTreeMap<String, PlainModel>, BTreeMap<String, String>, u64);
+
 /// Everything a snapshot shows, through checked views.
-pub fn shown(snapshot: &Snapshot) -> Result<(BTreeMap<String, PlainModel>, u64)> {
+pub fn shown(snapshot: &Snapshot) -> Result<Shown> {
     let graph = snapshot.graph();
     let mut names = BTreeMap::new();
     for node in snapshot.nodes()? {
@@ -128,5 +162,6 @@ pub fn shown(snapshot: &Snapshot) -> Result<(BTreeMap<String, PlainModel>, u64)>
         };
         models.insert(node.full_name(), model);
     }
-    Ok((models, snapshot.sequence()))
+    let tags = graph.tags()?.into_iter().map(|(tag, id)| (tag, name_of(id))).collect();
+    Ok((models, tags, snapshot.sequence()))
 }
