@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::UpkeepError;
-use super::copy::{Copied, copy_into, refuse_unknown_features};
-use super::new_store::{Identity, NewStore, refuse_existing};
-use crate::catalog::{ReadTables, meta};
+use super::copy::{Copied, copy_onto, refuse_unknown_features};
+use super::new_store::{Unnamed, refuse_existing};
 use crate::store::{Snapshot, Store};
 
 /// What a backup or a vacuum made.
@@ -42,11 +41,9 @@ pub fn backup(
     refuse_existing(to)?;
     refuse_unknown_features(store)?;
     let mode = store.container().mode()?;
-    let identity = Identity::of(&store.container().superblock());
-    let created_ms = snapshot.tables().meta_u64(meta::CREATED_MS)?;
-    let new = NewStore::create(to, ".mgit-backup-", mode, identity, created_ms)?;
-    let copied = copy_into(&new, store, snapshot, progress)?;
-    let made = new.finish(false, progress)?;
+    let unnamed = Unnamed::create(to, ".mgit-backup-", mode)?;
+    let (made, copied) = copy_onto(unnamed.disk()?, to, store, snapshot, progress)?;
+    unnamed.publish(false)?;
     // Closing it is the last that is written to it.
     drop(made);
     let new_bytes = std::fs::metadata(to).map_err(UpkeepError::target(to))?.len();

@@ -1,10 +1,12 @@
 //! A store copied as of one commit: what a backup and a vacuum have in common.
 
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::UpkeepError;
-use super::new_store::NewStore;
-use crate::catalog::{CatalogWrite, ReadTables, RecordRow, Table, WriteTables};
+use super::new_store::{Identity, NewStore};
+use crate::catalog::{CatalogWrite, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::container::{ContainerError, Disk};
 use crate::format::WRITER_FLAGS_KNOWN;
 use crate::store::{Snapshot, Store};
@@ -27,9 +29,24 @@ pub(super) fn refuse_unknown_features(store: &Store) -> Result<(), UpkeepError> 
     }
 }
 
-/// Copies everything that `snapshot` sees into `new`, in one transaction. The records come in the
-/// order of the file. Memory: a row a record.
-pub(super) fn copy_into(
+/// Copies everything that `snapshot` sees onto an empty disk, which will be at `path`, and checks
+/// it there. Gives what holds the new store's lock.
+pub(super) fn copy_onto(
+    disk: Arc<dyn Disk>,
+    path: &Path,
+    store: &Store,
+    snapshot: &Snapshot,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(Store, Copied), UpkeepError> {
+    let identity = Identity::of(&store.container().superblock());
+    let created_ms = snapshot.tables().meta_u64(meta::CREATED_MS)?;
+    let new = NewStore::create(disk, path, identity, created_ms)?;
+    let copied = copy_into(&new, store, snapshot, progress)?;
+    Ok((new.finish(progress)?, copied))
+}
+
+/// Copies in one transaction. The records come in the order of the file. Memory: a row a record.
+fn copy_into(
     new: &NewStore,
     store: &Store,
     snapshot: &Snapshot,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 
-use super::{UpkeepError, VerifyDepth, VerifyReport, verify};
+use super::{UpkeepError, VerifyDepth, verify};
 use crate::catalog::{Catalog, CatalogWrite, RecordRow};
 use crate::container::{Container, ContainerError, Disk, FileDisk, folder_of, temporary_in};
 use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
@@ -17,10 +17,9 @@ use crate::store::{Error, Store};
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
 
-/// A new store under a temporary name.
+/// A new store, which has no name yet.
 #[derive(Debug)]
 pub(super) struct NewStore {
-    temporary: NamedTempFile,
     disk: Arc<dyn Disk>,
     catalog: Catalog,
     container: Arc<Container>,
@@ -49,29 +48,19 @@ impl Identity {
 }
 
 impl NewStore {
-    /// An empty store that will be at `path`; its file gets `mode` less the umask.
+    /// An empty store on an empty disk, which will be at `path`.
     pub(super) fn create(
+        disk: Arc<dyn Disk>,
         path: &Path,
-        prefix: &str,
-        mode: u32,
         identity: Identity,
         created_ms: u64,
     ) -> Result<Self, UpkeepError> {
-        let folder = folder_of(path);
-        let temporary = temporary_in(folder, prefix, mode).map_err(UpkeepError::target(folder))?;
-        let file = temporary.as_file().try_clone().map_err(UpkeepError::target(path))?;
-        let disk: Arc<dyn Disk> = Arc::new(FileDisk::new(file));
         let container = Arc::new(Container::create(Arc::clone(&disk), identity.store_id)?);
         container.require_features(identity.reader_flags, identity.writer_flags);
         let catalog = Catalog::create(&container, created_ms)?;
         container.set_used(Vec::new(), 0)?;
         container.release_space()?;
-        Ok(NewStore { temporary, disk, catalog, container, path: path.to_owned() })
-    }
-
-    /// The file, to give it an owner or a mode.
-    pub(super) fn file(&self) -> &File {
-        self.temporary.as_file()
+        Ok(NewStore { disk, catalog, container, path: path.to_owned() })
     }
 
     pub(super) fn begin_write(&self) -> Result<CatalogWrite, UpkeepError> {
@@ -112,57 +101,57 @@ impl NewStore {
         Ok(RecordRow { offset: place.offset, ..row.clone() })
     }
 
-    /// Closes what was built and opens it as a store, still under its temporary name.
-    pub(super) fn open(self) -> Result<OpenedStore, UpkeepError> {
-        let NewStore { temporary, disk, catalog, container, path } = self;
+    /// Closes what was built and opens it as a store.
+    pub(super) fn open(self) -> Result<Store, UpkeepError> {
+        let NewStore { disk, catalog, container, path } = self;
         // Closed first, so that what was written is what a reader finds.
         drop(catalog);
         drop(container);
-        let store = Store::open_on(disk, &path)?;
-        Ok(OpenedStore { temporary, store, path })
+        Ok(Store::open_on(disk, path)?)
     }
 
-    /// Checks the new store as it is read from its file, then gives it its name, in the place of
-    /// what has it or, unless `replace` says so, only where nothing has. Gives back what holds
-    /// the new store's lock.
-    pub(super) fn finish(
-        self,
-        replace: bool,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<Store, UpkeepError> {
-        let opened = self.open()?;
-        let report = opened.verify(VerifyDepth::Quick, progress)?;
-        if !report.is_clean() {
-            return Err(UpkeepError::Damaged { findings: report.findings });
+    /// Opens it, and checks it as it is read from its disk.
+    pub(super) fn finish(self, progress: &(dyn Fn(u64) + Sync)) -> Result<Store, UpkeepError> {
+        let store = self.open()?;
+        let report = verify(&store, &store.snapshot()?, VerifyDepth::Quick, progress)?;
+        match report.is_clean() {
+            true => Ok(store),
+            false => Err(UpkeepError::Damaged { findings: report.findings }),
         }
-        opened.publish(replace)
     }
 }
 
-/// A store that is whole and has no name yet.
+/// The file of a new store, under a temporary name until it is published. It goes when this is
+/// dropped before.
 #[derive(Debug)]
-pub(super) struct OpenedStore {
+pub(super) struct Unnamed {
     temporary: NamedTempFile,
-    store: Store,
     path: PathBuf,
 }
 
-impl OpenedStore {
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+impl Unnamed {
+    /// An empty file in the folder of `path`, with `mode` less the umask.
+    pub(super) fn create(path: &Path, prefix: &str, mode: u32) -> Result<Self, UpkeepError> {
+        let folder = folder_of(path);
+        let temporary = temporary_in(folder, prefix, mode).map_err(UpkeepError::target(folder))?;
+        Ok(Unnamed { temporary, path: path.to_owned() })
     }
 
-    pub(super) fn verify(
-        &self,
-        depth: VerifyDepth,
-        progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<VerifyReport, UpkeepError> {
-        Ok(verify(&self.store, &self.store.snapshot()?, depth, progress)?)
+    /// The file, to give it an owner or a mode.
+    pub(super) fn file(&self) -> &File {
+        self.temporary.as_file()
     }
 
-    /// Syncs the file, gives it its name, and syncs the folder.
-    pub(super) fn publish(self, replace: bool) -> Result<Store, UpkeepError> {
-        let OpenedStore { temporary, store, path } = self;
+    /// The file as a disk.
+    pub(super) fn disk(&self) -> Result<Arc<dyn Disk>, UpkeepError> {
+        let file = self.file().try_clone().map_err(UpkeepError::target(&self.path))?;
+        Ok(Arc::new(FileDisk::new(file)))
+    }
+
+    /// Syncs the file, gives it its name, in the place of what has it or, unless `replace` says
+    /// so, only where nothing has, and syncs the folder.
+    pub(super) fn publish(self, replace: bool) -> Result<(), UpkeepError> {
+        let Unnamed { temporary, path } = self;
         temporary.as_file().sync_all().map_err(UpkeepError::target(&path))?;
         let named = match replace {
             true => temporary.persist(&path),
@@ -171,8 +160,7 @@ impl OpenedStore {
         named.map_err(|error| UpkeepError::target(&path)(error.error))?;
         let folder = folder_of(&path);
         let sync_folder = || File::open(folder)?.sync_all();
-        sync_folder().map_err(UpkeepError::target(folder))?;
-        Ok(store)
+        sync_folder().map_err(UpkeepError::target(folder))
     }
 }
 

@@ -3,12 +3,13 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
-use super::copy::{Copied, copy_into, refuse_unknown_features};
+use super::copy::{Copied, copy_onto, refuse_unknown_features};
 use super::leftovers::remove_leftovers;
-use super::new_store::{Identity, NewStore};
+use super::new_store::Unnamed;
 use super::{CopyReport, UpkeepError};
-use crate::catalog::{ReadTables, meta};
+use crate::container::Disk;
 use crate::store::Store;
 
 /// Writes the store at `path` anew, without free space, and gives the new file its name: nobody
@@ -37,13 +38,11 @@ pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport
     // This process has the writer's lock: no other vacuum of this store is under way.
     remove_leftovers(path, &prefix);
     let snapshot = store.snapshot()?;
-    let identity = Identity::of(&store.container().superblock());
-    let created_ms = snapshot.tables().meta_u64(meta::CREATED_MS)?;
-    let new = NewStore::create(path, &prefix, 0o600, identity, created_ms)?;
-    let copied = copy_into(&new, &store, &snapshot, progress)?;
-    keep_access(new.file(), &old).map_err(UpkeepError::target(path))?;
+    let unnamed = Unnamed::create(path, &prefix, 0o600)?;
     // The new file's lock is held too until the old one says that it was replaced.
-    let made = new.finish(true, progress)?;
+    let (made, copied) = copy_onto(unnamed.disk()?, path, &store, &snapshot, progress)?;
+    keep_access(unnamed.file(), &old).map_err(UpkeepError::target(path))?;
+    unnamed.publish(true)?;
     let (commit, old_bytes) = (snapshot.sequence(), store.container().disk_len()?);
     drop(snapshot);
     // The store at `path` is the new one already. A failure leaves readers of the old file with
@@ -54,6 +53,20 @@ pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport
     let new_bytes = std::fs::metadata(path).map_err(UpkeepError::target(path))?.len();
     let Copied { models, records } = copied;
     Ok(CopyReport { commit, models, records, old_bytes, new_bytes })
+}
+
+/// Writes what `store` has onto an empty disk, as [`vacuum`] does before it gives the new file its
+/// name; `path` is only remembered. Whoever puts that disk in the place of the old one
+/// [retires](crate::container::Container::retire) the old store then. No commit may be made to it
+/// meanwhile.
+///
+/// # Errors
+///
+/// Those of [`vacuum`] that are not about files. What is on the disk is then nothing.
+pub fn vacuum_onto(disk: Arc<dyn Disk>, path: &Path, store: &Store) -> Result<Store, UpkeepError> {
+    refuse_unknown_features(store)?;
+    let (made, _) = copy_onto(disk, path, store, &store.snapshot()?, &|_| ())?;
+    Ok(made)
 }
 
 /// What the temporary files of vacuums of this store begin with.

@@ -39,14 +39,12 @@ fn history(has_faults: bool, choices: &[u8], random: &mut Random) -> Result<(), 
         session.step()?;
         session.check()?;
     }
-    let recording = session.disk().recording();
+    let recordings = session.recordings();
     drop(session);
-    let mut places: Vec<usize> =
-        (0..CUTS).map(|_| random.below(recording.entries.len() + 1)).collect();
-    places.sort_unstable();
-    let mut medium = Medium::new(&recording);
-    for place in places {
-        medium.advance(place);
+    for _ in 0..CUTS {
+        let recording = &recordings[random.below(recordings.len())];
+        let mut medium = Medium::new(recording);
+        medium.advance(random.below(recording.entries.len() + 1));
         if medium.allowed().is_empty() {
             continue;
         }

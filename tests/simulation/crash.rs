@@ -142,44 +142,59 @@ fn caught<T>(work: impl FnOnce() -> Result<T, Stop>) -> Result<T, String> {
 
 impl Run<'_> {
     fn history(&mut self) {
-        let (plan, mut recording) = (self.plan, None);
+        let (plan, mut recordings) = (self.plan, Vec::new());
         let result = caught(|| {
             let mut session = Session::create(Choices::of_seed(plan.seed), plan.off)?;
             session.has_faults = plan.has_faults;
-            let disk = Arc::clone(session.disk());
             let result = run_steps(&mut session, plan.steps);
-            recording = Some(disk.recording());
+            recordings = session.recordings();
             result?;
+            let disk = Arc::clone(session.disk());
             drop(session);
-            recording = Some(disk.recording());
+            recordings.pop();
+            recordings.push(disk.recording());
             Ok(())
         });
         if let Err(message) = result {
             self.fail("", message, None);
         }
-        if let Some(recording) = recording {
-            self.cut(&recording, &[], "", plan.depth);
+        if !recordings.is_empty() {
+            self.cut(&recordings, &[], "", plan.depth);
         }
     }
 
-    /// Checks cuts of a recording that begins with one of these states.
-    fn cut(&mut self, recording: &Recording, first: &[Arc<PlainStore>], path: &str, depth: usize) {
+    /// Checks cuts of the files that had the name in turn; the first began with one of these
+    /// states.
+    fn cut(&mut self, files: &[Recording], first: &[Arc<PlainStore>], path: &str, depth: usize) {
         let count = if path.is_empty() { self.plan.cuts } else { self.plan.cuts_after };
         let mut random = Random(self.plan.seed ^ hash(path));
-        let len = recording.entries.len();
-        let hot = places_of_superblocks(recording);
+        let every = |(file, recording): (usize, &Recording)| {
+            (0..=recording.entries.len()).map(move |at| (file, at)).collect::<Vec<_>>()
+        };
+        let hot = |(file, recording)| {
+            places_of_superblocks(recording).into_iter().map(move |at| (file, at))
+        };
+        let all: Vec<_> = files.iter().enumerate().flat_map(every).collect();
+        let hot: Vec<_> = files.iter().enumerate().flat_map(hot).collect();
         let mut place = |_| match random.below(10) < self.plan.hot_of_ten {
             true if !hot.is_empty() => hot[random.below(hot.len())],
-            _ => random.below(len + 1),
+            _ => all[random.below(all.len())],
         };
-        let mut places: Vec<usize> = (0..count).map(&mut place).collect();
+        let mut places: Vec<(usize, usize)> = (0..count).map(&mut place).collect();
         places.sort_unstable();
-        let mut medium = Medium::new(recording).showing(first);
-        if self.plan.off == Some(Rule::FreedWhenDurable) {
-            // A sync that is none promises nothing: what matters is what is overwritten.
-            medium = medium.unsure();
-        }
-        for (at, place) in places.into_iter().enumerate() {
+        let medium_of = |file: usize| {
+            let medium = Medium::new(&files[file]).showing(if file == 0 { first } else { &[] });
+            match self.plan.off {
+                // A sync that is none promises nothing: what matters is what is overwritten.
+                Some(Rule::FreedWhenDurable) => medium.unsure(),
+                _ => medium,
+            }
+        };
+        let (mut now, mut medium) = (0, medium_of(0));
+        for (at, (file, place)) in places.into_iter().enumerate() {
+            if file != now {
+                (now, medium) = (file, medium_of(file));
+            }
             medium.advance(place);
             let path = if path.is_empty() { at.to_string() } else { format!("{path}.{at}") };
             if self.plan.only.as_ref().is_some_and(|only| !only.starts_with(&path)) {
@@ -203,7 +218,7 @@ impl Run<'_> {
         let goes_on = random.below(2) == 0;
         let again = depth > 0 && random.below(3) == 0;
         let off = self.plan.off;
-        let mut recording = None;
+        let mut recordings = None;
         let result = caught(|| {
             if looks {
                 Session::look(&image.bytes, allowed, off)?;
@@ -220,7 +235,7 @@ impl Run<'_> {
                 run_steps(&mut session, 3)?;
                 // What was found is what the medium has.
                 let first = if off.is_none() { &found[..] } else { allowed };
-                recording = Some((session.disk().recording(), first.to_vec()));
+                recordings = Some((session.recordings(), first.to_vec()));
             }
             Ok(())
         });
@@ -232,8 +247,8 @@ impl Run<'_> {
                 self.fail(path, message, Some(&image.bytes));
             }
             Ok(()) => {
-                if let Some((recording, first)) = recording {
-                    self.cut(&recording, &first, path, depth - 1);
+                if let Some((recordings, first)) = recordings {
+                    self.cut(&recordings, &first, path, depth - 1);
                 }
             }
         }

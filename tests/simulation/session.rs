@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use mgit::catalog::{ReadTables, RecordRow, Table};
 use mgit::container::Disk;
-use mgit::upkeep::{UpkeepError, VerifyDepth, gc, verify};
+use mgit::upkeep::{UpkeepError, VerifyDepth, gc, vacuum_onto, verify};
 use mgit::{Error, Snapshot, Store};
 
 use super::changes::{Place, Sizes};
 use super::choices::Choices;
-use super::disk::{Mark, Rule, SimDisk};
+use super::disk::{Mark, Recording, Rule, SimDisk};
 use super::faults::{Call, Dropped, Fault, PLANNED};
 use super::plain::PlainStore;
 
@@ -26,10 +26,11 @@ pub struct Step {
 }
 
 /// Every step.
-pub const STEPS: [Step; 6] = [
+pub const STEPS: [Step; 7] = [
     Step { name: "commit", weight: 9, run: Session::commit },
     Step { name: "drop a transaction", weight: 2, run: Session::drop_transaction },
     Step { name: "collect and punch", weight: 2, run: Session::collect },
+    Step { name: "vacuum", weight: 1, run: Session::vacuum },
     Step { name: "close and open", weight: 2, run: Session::reopen },
     Step { name: "hold a snapshot", weight: 1, run: Session::hold },
     Step { name: "let a snapshot go", weight: 1, run: Session::let_go },
@@ -86,6 +87,8 @@ pub struct Session {
     store: Option<Store>,
     plain: Arc<PlainStore>,
     disk: Arc<SimDisk>,
+    /// Of the disks that a vacuum has put another one in the place of.
+    before: Vec<Recording>,
     /// Whether calls of the disk fail now and then.
     pub has_faults: bool,
 }
@@ -120,12 +123,19 @@ impl Session {
     }
 
     fn on(disk: Arc<SimDisk>, plain: Arc<PlainStore>, choices: Choices) -> Self {
-        Session { choices, held: Vec::new(), store: None, plain, disk, has_faults: false }
+        let (held, before) = (Vec::new(), Vec::new());
+        Session { choices, held, store: None, plain, disk, before, has_faults: false }
     }
 
     /// The disk.
     pub fn disk(&self) -> &Arc<SimDisk> {
         &self.disk
+    }
+
+    /// What was done to each file that had the store's name, in turn.
+    pub fn recordings(&self) -> Vec<Recording> {
+        let now = self.disk.recording();
+        self.before.iter().cloned().chain([now]).collect()
     }
 
     /// What must be shown.
@@ -259,6 +269,33 @@ impl Session {
             Err(UpkeepError::Store(error)) => Err(error.into()),
             Err(error) => Err(Stop::Wrong(error.to_string())),
         }
+    }
+
+    /// Writes the store anew onto another disk, in the place of this one.
+    fn vacuum(&mut self) -> Result<(), Stop> {
+        let disk = SimDisk::new(Vec::new(), self.disk.off());
+        // The rename and its sync are the file system's; here they are one mark.
+        let visible = || disk.mark(Mark::Visible(Arc::clone(&self.plain)));
+        if disk.off() == Some(Rule::MadeAside) {
+            visible();
+        }
+        let store = self.store()?;
+        let made = match vacuum_onto(Arc::clone(&disk) as Arc<_>, disk.path(), store) {
+            Ok(made) => made,
+            Err(UpkeepError::Store(error)) => return Err(error.into()),
+            // What could not be read is damage to a copy.
+            Err(UpkeepError::Damaged { .. }) if self.disk.failed() > 0 => return Ok(()),
+            Err(error) => return Err(Stop::Wrong(error.to_string())),
+        };
+        visible();
+        let recording = self.disk.recording();
+        // A failure leaves readers of the old file with what they see.
+        let _ = store.container().retire();
+        self.before.push(recording);
+        self.held.retain(|held| !held.is_own);
+        self.store = Some(made);
+        self.disk = disk;
+        Ok(())
     }
 
     /// Closes the store, and opens it. Readers of other handles outlive that.

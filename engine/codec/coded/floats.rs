@@ -132,7 +132,7 @@ impl FloatShape {
                     // them, counted from below the first, must not reach into the sign.
                     let sign_bit = self.number.sign();
                     let magnitude = u64::from(told) << (self.mantissa_bits() - self.top);
-                    let bits = magnitude & (sign_bit - 1) | u64::from(sign) * sign_bit;
+                    let bits = magnitude & (sign_bit - 1) | (u64::from(sign) * sign_bit);
                     Meaning { bits, open: 0, is_told: true }
                 }
             };

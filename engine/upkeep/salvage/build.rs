@@ -12,10 +12,10 @@ use crate::catalog::{
 };
 use crate::format::{FEATURE_DEPTH_GAPS, Manifest, Operation, ProvenanceEdge};
 use crate::lineage::{NodeId, OnChildren};
-use crate::store::Transaction;
+use crate::store::{Store, Transaction};
 use crate::tensor::ContentId;
-use crate::upkeep::new_store::{NewStore, OpenedStore};
-use crate::upkeep::{UpkeepError, VerifyDepth, VerifyReport};
+use crate::upkeep::new_store::{NewStore, Unnamed};
+use crate::upkeep::{UpkeepError, VerifyDepth, VerifyReport, verify};
 
 /// How often models that a check of the new store finds hurt are taken out of it.
 const ROUNDS_MAX: usize = 3;
@@ -32,22 +32,23 @@ pub(super) fn build(
     if has_depth_gaps(&survey) {
         identity.reader_flags |= FEATURE_DEPTH_GAPS;
     }
-    let new = NewStore::create(path, ".mgit-salvage-", mode, identity, created_ms)?;
+    let unnamed = Unnamed::create(path, ".mgit-salvage-", mode)?;
+    let new = NewStore::create(unnamed.disk()?, path, identity, created_ms)?;
     let mut write = new.begin_write()?;
     put_records(&new, &mut write, &survey, progress)?;
     put_graph(&mut write, &survey)?;
     let last = survey.graph.last;
     write.put(Table::Meta, meta::COMMIT.as_bytes(), &last.to_le_bytes())?;
     write.commit()?;
-    let opened = new.open()?;
+    let made = new.open()?;
     // The history begins anew, with one commit that adds every model.
-    let mut transaction = opened.store().begin_write()?;
+    let mut transaction = made.begin_write()?;
     transaction.note_operations(operations(&survey.graph));
     put_marks(&mut transaction, &survey.graph)?;
     transaction.commit_changes()?;
     let mut report = survey.report;
-    take_out_hurt(&opened, &mut report, progress)?;
-    opened.publish(false)?;
+    take_out_hurt(&made, &mut report, progress)?;
+    unnamed.publish(false)?;
     Ok(report)
 }
 
@@ -82,19 +83,22 @@ fn has_depth_gaps(survey: &Survey) -> bool {
 
 /// Checksums are no content ids: a record made to deceive is found only now.
 fn take_out_hurt(
-    opened: &OpenedStore,
+    made: &Store,
     report: &mut SalvageReport,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<(), UpkeepError> {
+    let check = || -> Result<VerifyReport, UpkeepError> {
+        Ok(verify(made, &made.snapshot()?, VerifyDepth::Full, progress)?)
+    };
     for _ in 0..ROUNDS_MAX {
-        let found: VerifyReport = opened.verify(VerifyDepth::Full, progress)?;
+        let found = check()?;
         if found.is_clean() {
             return Ok(());
         }
         if found.hurt_models.is_empty() {
             return Err(UpkeepError::Damaged { findings: found.findings });
         }
-        let mut transaction = opened.store().begin_write()?;
+        let mut transaction = made.begin_write()?;
         for model in &found.hurt_models {
             transaction.remove_model(model, OnChildren::Detach)?;
             let of_it = found.findings.iter().filter(|finding| finding.models.contains(model));
@@ -109,7 +113,7 @@ fn take_out_hurt(
         }
         transaction.commit()?;
     }
-    let found = opened.verify(VerifyDepth::Full, progress)?;
+    let found = check()?;
     match found.is_clean() {
         true => Ok(()),
         false => Err(UpkeepError::Damaged { findings: found.findings }),
