@@ -31,6 +31,7 @@ fn weights(count: u32, step: u32) -> Vec<u8> {
 
 fn main() {
     safetensors_files();
+    onnx_files();
     structures();
     chunks();
     formulas();
@@ -67,6 +68,51 @@ fn safetensors_files() {
     put("safetensors_header", "unknown-dtype", &file(unknown, 5));
     let bits = br#"{"x":{"dtype":"F4","shape":[2,2],"data_offsets":[0,2]},"__metadata__":null}"#;
     put("safetensors_header", "sub-byte", &file(bits, 2));
+}
+
+/// A number of a field in the encoding of protocol buffers.
+fn number(field: u64, mut value: u64) -> Vec<u8> {
+    let mut bytes = vec![(field << 3) as u8];
+    while value >= 128 {
+        bytes.push(value as u8 | 128);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// Bytes of a field, at most 127.
+fn message(field: u64, parts: &[&[u8]]) -> Vec<u8> {
+    let bytes = parts.concat();
+    assert!(bytes.len() < 128 && field < 16);
+    [&[(field << 3 | 2) as u8, bytes.len() as u8], &bytes[..]].concat()
+}
+
+fn onnx_files() {
+    let file = |graph: &[&[u8]]| message(7, graph);
+    let tensor = |dtype: u64, name: &str, fields: &[&[u8]]| {
+        let head = [&number(1, 2)[..], &number(2, dtype), &message(8, &[name.as_bytes()])];
+        message(5, &[&head.concat(), &fields.concat()])
+    };
+    let raw = tensor(1, "w", &[&message(9, &[&[1, 2, 3, 4, 5, 6, 7, 8]])]);
+    let halves = tensor(10, "h", &[&number(5, 0x3c00), &number(5, 0xbc00)]);
+    let packed = tensor(1, "p", &[&message(4, &[&[0; 8]])]);
+    let entry = |key: &str, value: &str| {
+        let (key, value) = (message(1, &[key.as_bytes()]), message(2, &[value.as_bytes()]));
+        message(13, &[&key, &value])
+    };
+    let beside = [entry("location", "model.onnx"), entry("offset", "1"), entry("length", "2")];
+    let beside = tensor(2, "x", &[&number(14, 1), &beside.concat()]);
+    let node = |name: &str, kind: &str, input: &str, output: &str| {
+        let [input, output] = [(1, input), (2, output)].map(|(f, t)| message(f, &[t.as_bytes()]));
+        let (name, kind) = (message(3, &[name.as_bytes()]), message(4, &[kind.as_bytes()]));
+        message(1, &[&input, &message(1, &[b"w"]), &output, &name, &kind])
+    };
+    let nodes = [node("a", "Conv", "in", "mid"), node("b", "Relu", "mid", "out")].concat();
+    put("onnx", "graph", &file(&[&nodes, &raw]));
+    put("onnx", "cycle", &file(&[&nodes, &node("c", "Add", "out", "in")]));
+    put("onnx", "numbers", &file(&[&halves, &packed]));
+    put("onnx", "beside", &file(&[&raw, &beside]));
 }
 
 fn structures() {
