@@ -375,6 +375,11 @@ fn change_records() {
     let recode = Operation::Recode { profile: "dense".into(), tensors: 3 };
     let rename = Operation::RenameNode { id: "00".into(), name: "b".into(), version: 2 };
     let kind = Operation::SetKind { id: "00".into(), kind: "bert".into() };
+    let replace = Operation::ReplaceContent {
+        id: "00".into(),
+        manifest: "11".into(),
+        metadata: serde_json::Map::new(),
+    };
     let tag = |id| Operation::SetTag { tag: "best".into(), id };
     let edge_metadata = Operation::SetEdgeMetadata {
         id: "00".into(),
@@ -390,6 +395,7 @@ fn change_records() {
         (previous(Some("44".into())), previous(None)),
         (metadata.clone(), metadata),
         (rename.clone(), rename),
+        (replace.clone(), replace),
         (kind.clone(), kind),
         (tag(Some("00".into())), tag(None)),
         (edge_metadata.clone(), edge_metadata),

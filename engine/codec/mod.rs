@@ -15,6 +15,7 @@ mod alone;
 mod coded;
 pub mod formula;
 mod lane;
+mod lossy;
 pub mod low_rank;
 mod lz4;
 mod ordered;
@@ -31,6 +32,7 @@ use std::cell::Cell;
 use std::fmt;
 
 pub use lane::Lane;
+pub use lossy::{Half, Loss, Lossy, UnknownLossy};
 pub use profile::{Profile, UnknownProfile};
 
 /// How a chunk is stored. The number is its code in the file.

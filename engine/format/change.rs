@@ -111,6 +111,15 @@ pub enum Operation {
         /// Its metadata from now on.
         metadata: serde_json::Map<String, serde_json::Value>,
     },
+    /// A node has another content from now on: it was made lossy.
+    ReplaceContent {
+        /// Node id, 32 hex digits.
+        id: String,
+        /// Content id of its manifest, 64 hex digits.
+        manifest: String,
+        /// Its metadata from now on.
+        metadata: serde_json::Map<String, serde_json::Value>,
+    },
     /// Something that this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

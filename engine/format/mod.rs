@@ -55,6 +55,9 @@ pub const FEATURE_FORMULA: u64 = 1 << 4;
 /// Reader's feature flag: some record is deeper than its base by more than one.
 pub const FEATURE_DEPTH_GAPS: u64 = 1 << 5;
 
+/// Reader's feature flag: some record has the formula `increment`.
+pub const FEATURE_INCREMENT: u64 = 1 << 7;
+
 /// Writer's feature flag: there are tags, in tables of their own.
 pub const FEATURE_TAGS: u64 = 1 << 8;
 
@@ -64,13 +67,21 @@ pub const FEATURE_EDGE_METADATA: u64 = 1 << 9;
 /// Writer's feature flag: change records give nodes other names or kinds.
 pub const FEATURE_RENAMES: u64 = 1 << 10;
 
+/// Writer's feature flag: some node is marked as lossy.
+pub const FEATURE_LOSSY: u64 = 1 << 12;
+
+/// Writer's feature flag: some node is pinned.
+pub const FEATURE_PINNED: u64 = 1 << 13;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_RICE
     | FEATURE_ALONE
     | FEATURE_STEPPED
     | FEATURE_FORMULA
-    | FEATURE_DEPTH_GAPS;
+    | FEATURE_DEPTH_GAPS
+    | FEATURE_INCREMENT;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
-pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS | FEATURE_EDGE_METADATA | FEATURE_RENAMES;
+pub const WRITER_FLAGS_KNOWN: u64 =
+    FEATURE_TAGS | FEATURE_EDGE_METADATA | FEATURE_RENAMES | FEATURE_LOSSY | FEATURE_PINNED;

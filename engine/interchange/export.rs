@@ -11,7 +11,7 @@ use crate::format::ManifestPart;
 use crate::store::{Error, Model, Tensor};
 
 /// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
-const PIECE_LEN: usize = 8 << 20;
+pub(super) const PIECE_LEN: usize = 8 << 20;
 /// Bytes of a raw tensor that are checked and written at a time, while they are in the cache:
 /// whole chunks too.
 const RAW_PIECE_LEN: usize = 1 << 20;
@@ -83,7 +83,7 @@ impl From<Error> for ExportError {
 }
 
 impl ExportError {
-    fn target(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub(super) fn target(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| ExportError::Target { path: path.to_owned(), source }
     }
 }
@@ -164,7 +164,7 @@ impl Write for Target<'_> {
 }
 
 /// Writes a file under a temporary name beside `path`, syncs it, and gives it its name.
-fn write_file(
+pub(super) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {

@@ -21,6 +21,7 @@
 //!
 //! The format: <https://github.com/huggingface/safetensors#format>.
 
+mod draft;
 mod error;
 mod export;
 mod header;
@@ -36,6 +37,7 @@ mod regular_file;
 mod safetensors;
 mod sharded;
 
+pub use draft::export_draft;
 pub use error::InterchangeError;
 pub use export::{ExportError, export_to_path, export_to_stream};
 pub use header::{

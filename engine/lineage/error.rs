@@ -86,6 +86,11 @@ pub enum LineageError {
         /// The node.
         node: NodeId,
     },
+    /// A piece of metadata that only the store itself writes.
+    OwnKey {
+        /// Its key.
+        key: String,
+    },
     /// The operating system gave no random bits for a node's id.
     NoRandomness,
     /// The catalogue below.
@@ -144,6 +149,9 @@ impl fmt::Display for LineageError {
             LineageError::TooMany { what } => write!(f, "too many {what}"),
             LineageError::Dangling { node } => {
                 write!(f, "damaged graph: an edge leads to node {node}, which is not there")
+            }
+            LineageError::OwnKey { key } => {
+                write!(f, "the metadata {key:?} is the store's own: it cannot be set")
             }
             LineageError::NoRandomness => {
                 write!(f, "the operating system gave no random bits for an id")

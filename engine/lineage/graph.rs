@@ -270,6 +270,18 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         self.metadata_rows(Table::Metadata, &node.0)
     }
 
+    /// What the store itself noted of a node under one of the [`OWN_KEYS`](super::OWN_KEYS).
+    /// Cost: one row.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue; a value that is not JSON.
+    pub fn own_metadata(&self, node: NodeId, key: &str) -> Result<Option<Value>, LineageError> {
+        let value = self.0.get(Table::Metadata, &keys::metadata(&node.0, key))?;
+        let value = value.map(|value| serde_json::from_slice(&value)).transpose();
+        Ok(value.map_err(|error| FormatError::new("metadata value", 0, "JSON", error))?)
+    }
+
     /// The user metadata of the edge of this kind between two nodes; empty when there is none.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::{Edge, Graph, How, LineageError, ModelName, Node, NodeId};
+use super::{Edge, Graph, How, LineageError, ModelName, Node, NodeId, OWN_KEYS};
 use crate::catalog::{EdgeKind, NodeRow, ParentRow, Table, WriteTables, keys};
 
 /// What happens to the provenance children of a removed node.
@@ -326,18 +326,47 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
         Ok(())
     }
 
-    /// Replaces the user metadata of a node.
+    /// Notes something of a node under one of the [`OWN_KEYS`], or takes it away.
     ///
     /// # Errors
     ///
     /// Those of the catalogue.
+    pub fn set_own_metadata(
+        &mut self,
+        node: NodeId,
+        key: &str,
+        value: Option<&Value>,
+    ) -> Result<(), LineageError> {
+        let key = keys::metadata(&node.0, key);
+        match value {
+            Some(value) => Ok(self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?),
+            None => {
+                self.0.delete(Table::Metadata, &key)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Replaces the user metadata of a node. What the store noted itself stays.
+    ///
+    /// # Errors
+    ///
+    /// [`LineageError::OwnKey`] when it would change that; those of the catalogue.
     pub fn set_metadata(
         &mut self,
         node: NodeId,
         metadata: &Map<String, Value>,
     ) -> Result<(), LineageError> {
+        let mut own = Map::new();
+        for key in OWN_KEYS {
+            let value = self.read().own_metadata(node, key)?;
+            if metadata.get(key).is_some_and(|given| Some(given) != value.as_ref()) {
+                return Err(LineageError::OwnKey { key: key.to_owned() });
+            }
+            own.extend(value.map(|value| (key.to_owned(), value)));
+        }
         self.clear_metadata(Table::Metadata, &node.0)?;
-        for (key, value) in metadata {
+        for (key, value) in own.iter().chain(metadata) {
             let key = keys::metadata(&node.0, key);
             self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
         }

@@ -22,3 +22,10 @@ pub use graph::{Edge, Graph, Node};
 pub use graph_mut::{GraphMut, NewNode, OnChildren, Relinked};
 pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX, NodeId};
 pub use walk::{Direction, Edges, Ends, Neighbours, Nodes, Walk};
+
+/// Metadata of a lossy node: how it was made so, and the content id of what it stands for.
+pub const LOSSY_KEY: &str = "mgit.lossy";
+/// Metadata of a pinned node.
+pub const PINNED_KEY: &str = "mgit.pinned";
+/// Keys of metadata that only the store itself writes.
+pub const OWN_KEYS: [&str; 2] = [LOSSY_KEY, PINNED_KEY];

@@ -107,6 +107,23 @@ pub enum Error {
     },
     /// A bound of the file format.
     Format(FormatError),
+    /// The gate could not judge a lossy model.
+    Gate {
+        /// Why not.
+        reason: String,
+    },
+    /// The gate accepts no loss of the model at all.
+    GateRefused,
+    /// The model is lossy already: its own values are not there to be rounded.
+    AlreadyLossy {
+        /// The model.
+        model: String,
+    },
+    /// No tensor of the model has a partner among its parents' that it can be rounded to.
+    NothingLossy {
+        /// The model.
+        model: String,
+    },
 }
 
 impl Error {
@@ -129,6 +146,7 @@ impl Error {
                 LineageError::NoSuchTag { .. } => "no-such-tag",
                 LineageError::NoSuchEdge { .. } => "no-such-edge",
                 LineageError::NotEarlier { .. } => "not-earlier",
+                LineageError::OwnKey { .. } => "own-key",
                 LineageError::Circle { .. } | LineageError::Dangling { .. } => "damaged",
                 _ => "lineage",
             },
@@ -148,6 +166,10 @@ impl Error {
             Error::Source { .. } => "source",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
+            Error::Gate { .. } => "gate",
+            Error::GateRefused => "gate-refused",
+            Error::AlreadyLossy { .. } => "already-lossy",
+            Error::NothingLossy { .. } => "nothing-lossy",
         }
     }
 
@@ -294,6 +316,16 @@ impl fmt::Display for Error {
             }
             Error::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
             Error::Format(source) => write!(f, "beyond the file format: {source}"),
+            Error::Gate { reason } => write!(f, "the gate could not judge the model: {reason}"),
+            Error::GateRefused => write!(f, "the gate accepts no loss: nothing was changed"),
+            Error::AlreadyLossy { model } => {
+                write!(f, "{model} is lossy already: import its own values anew")
+            }
+            Error::NothingLossy { model } => write!(
+                f,
+                "nothing of {model} can be made lossy: it takes tensors of F16, BF16 or F32, and \
+                 a parent's of the same shape that they differ from"
+            ),
         }
     }
 }

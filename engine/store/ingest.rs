@@ -243,7 +243,7 @@ impl Transaction {
 
     /// The chain of a content that is in the store; its length agrees. Its checksums are still to
     /// be checked, all along the chain: the bytes at hand may be the only good ones.
-    fn known_content<'c>(
+    pub(super) fn known_content<'c>(
         &self,
         shared: &'c super::open::Shared,
         id: ContentId,

@@ -154,11 +154,13 @@ impl Transaction {
         Ok(())
     }
 
-    /// Replaces the user metadata of a model.
+    /// Replaces the user metadata of a model. What the store noted itself
+    /// ([`OWN_KEYS`](crate::lineage::OWN_KEYS)) stays.
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](LineageError::NoSuchModel).
+    /// [`NoSuchModel`](LineageError::NoSuchModel); [`OwnKey`](LineageError::OwnKey) when it would
+    /// change that. After an error the transaction must be dropped.
     pub fn set_metadata(&mut self, model: &str, metadata: Map<String, Value>) -> Result<()> {
         self.check_whole()?;
         let node = self.find(model)?.id;
@@ -166,6 +168,7 @@ impl Transaction {
             GraphMut(this.tables_mut()?).set_metadata(node, &metadata)?;
             this.note_changed(node)
         })?;
+        let metadata = self.graph()?.metadata(node)?;
         self.note(Operation::SetMetadata { id: node.to_string(), metadata });
         Ok(())
     }
@@ -252,7 +255,7 @@ impl Transaction {
     }
 
     /// Notes in a node's row that this commit changed its edges, name, tags or metadata.
-    fn note_changed(&mut self, id: NodeId) -> Result<()> {
+    pub(super) fn note_changed(&mut self, id: NodeId) -> Result<()> {
         let mut node = self.graph()?.expect(id)?;
         node.row.revision = self.sequence;
         let row = node.row.encode()?;

@@ -11,6 +11,7 @@
 //!   are read chunk by chunk.
 
 mod basis;
+mod cache;
 mod candidate;
 mod chain;
 mod choice;
@@ -21,9 +22,12 @@ mod formula;
 mod ingest;
 mod layers;
 mod lineage;
+mod lossy;
+mod lossy_write;
 mod model;
 mod new_model;
 mod open;
+mod pin;
 mod recode;
 mod record;
 mod record_writer;
@@ -36,8 +40,10 @@ pub use chain::Chain;
 pub use collect::CollectReport;
 pub use error::{Error, Result};
 pub use formula::StoredFormula;
+pub use lossy::{DraftTensor, Gate, LossyDraft, LossyReport};
+pub use lossy_write::LossyRecodeReport;
 pub use model::Model;
-pub use new_model::{ImportReport, NewModel, NewPart, NewTensor, TensorSource};
+pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, TensorSource};
 pub use open::{Access, Store};
 pub use recode::RecodeReport;
 pub use record::StoredRecord;

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use serde_json::{Map, Value};
 
-use crate::codec::Profile;
+use super::lossy::{Gate, LossyDraft, LossyReport};
+use crate::codec::{Lossy, Profile};
 use crate::lineage::{How, Node};
 use crate::planning::TensorKey;
 use crate::tensor::{Dtype, Shape};
@@ -43,6 +44,22 @@ impl fmt::Debug for Source<'_> {
             Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
             Source::ReadAt(_) => f.write_str("source"),
             Source::Reader(_) => f.write_str("reader"),
+        }
+    }
+}
+
+impl TensorSource for NewTensor<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match &self.source {
+            Source::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+                out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Source::ReadAt(source) => source.read_at(offset, out),
+            // Readers are settled before anything is read.
+            Source::Reader(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -128,6 +145,20 @@ pub struct NewModel<'a> {
     pub(super) progress: Option<&'a (dyn Fn(u64) + Sync)>,
     pub(super) chain_depth_max: Option<u8>,
     pub(super) profile: Profile,
+    pub(super) lossy: Option<Lossy>,
+    pub(super) gate: Option<Box<Gate<'a>>>,
+    pub(super) advice: Advice,
+}
+
+/// How a model will be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// As others.
+    #[default]
+    None,
+    /// Read often: it is pinned, that is, kept raw, so that it is read without a copy.
+    ReadOften,
 }
 
 impl fmt::Debug for NewModel<'_> {
@@ -207,6 +238,27 @@ impl<'a> NewModel<'a> {
         self
     }
 
+    /// Lets the model be stored with rounded values, each within the bound of `lossy` of its own:
+    /// its differences from its parents are rounded. It is marked as lossy for ever. What no
+    /// parent has in the same type and shape stays as it is; where that is all, so does the model.
+    pub fn lossy(mut self, lossy: Lossy) -> Self {
+        self.lossy = Some(lossy);
+        self
+    }
+
+    /// Lets `gate` judge the lossy model before it is stored, and parts of its loss when it does
+    /// not accept all of it.
+    pub fn gate(mut self, gate: impl FnMut(&LossyDraft<'_>) -> Result<bool, String> + 'a) -> Self {
+        self.gate = Some(Box::new(gate));
+        self
+    }
+
+    /// Says how the model will be used.
+    pub fn advise(mut self, advice: Advice) -> Self {
+        self.advice = advice;
+        self
+    }
+
     /// Calls `progress` with the number of tensor bytes done since the last call.
     pub fn progress(mut self, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
         self.progress = Some(progress);
@@ -235,4 +287,6 @@ pub struct ImportReport {
     pub raw_bytes: u64,
     /// Bytes of all records added to the file, the manifest's among them.
     pub added_bytes: u64,
+    /// What was rounded, when the model was made lossy.
+    pub lossy: Option<LossyReport>,
 }

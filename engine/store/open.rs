@@ -1,10 +1,11 @@
 //! Making and opening a store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::cache::Cache;
 use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
 use crate::container::{Container, ContainerError, Disk, FileId, folder_of, temporary_in};
@@ -73,8 +74,8 @@ pub(super) struct Shared {
     opened_retired: bool,
     /// Records whose every chunk checksum this handle has found right.
     checked: Mutex<HashSet<CheckedPlace>>,
-    /// Reconstructed tensors that somebody still looks at.
-    buffers: Mutex<HashMap<ContentId, Weak<AlignedBuffer>>>,
+    /// Reconstructed tensors.
+    buffers: Mutex<Cache>,
 }
 
 /// How often a file that was replaced while it was opened is opened again.
@@ -118,22 +119,13 @@ impl Shared {
     }
 
     pub(super) fn shared_buffer(&self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
-        locked(&self.buffers).get(&id).and_then(Weak::upgrade)
+        locked(&self.buffers).get(id)
     }
 
     /// Remembers a reconstructed tensor; gives back the one to use, should another thread have
     /// been faster.
     pub(super) fn share_buffer(&self, id: ContentId, buffer: AlignedBuffer) -> Arc<AlignedBuffer> {
-        let mut buffers = locked(&self.buffers);
-        if let Some(known) = buffers.get(&id).and_then(Weak::upgrade) {
-            return known;
-        }
-        if buffers.len() >= 64 {
-            buffers.retain(|_, buffer| buffer.strong_count() > 0);
-        }
-        let buffer = Arc::new(buffer);
-        buffers.insert(id, Arc::downgrade(&buffer));
-        buffer
+        locked(&self.buffers).put(id, buffer)
     }
 }
 
@@ -296,6 +288,18 @@ impl Store {
             })),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Sets how many bytes of reconstructed tensors are kept for later views, those that were asked
+    /// for last: 32 MiB unless this is called, none with 0. Views of one content share its buffer
+    /// whatever the bound, while any of them lives. Raw tensors are never kept: they are mapped.
+    pub fn set_cache_bytes(&self, bytes: u64) {
+        locked(&self.shared.buffers).set_bound(bytes);
+    }
+
+    /// How many bytes of reconstructed tensors are kept now.
+    pub fn cached_bytes(&self) -> u64 {
+        locked(&self.shared.buffers).kept_bytes()
     }
 
     /// How the store is open.

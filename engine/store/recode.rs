@@ -15,7 +15,6 @@ use super::ingest::slab_len;
 use super::model::read_manifest;
 use super::open::Shared;
 use super::record::record_row;
-use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{Error, NewTensor, Result, TensorSource};
 use crate::catalog::{ReadTables, RecordRow, Table};
@@ -23,7 +22,7 @@ use crate::codec::Profile;
 use crate::format::{FEATURE_DEPTH_GAPS, ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
 use crate::planning::CHAIN_DEPTH_MAX;
-use crate::tensor::{ContentId, Dtype};
+use crate::tensor::ContentId;
 
 /// What recoding did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub struct RecodeReport {
 }
 
 /// The content of a stored tensor as a source of a new one.
-struct Stored<'c>(Chain<'c>);
+pub(super) struct Stored<'c>(pub(super) Chain<'c>);
 
 impl TensorSource for Stored<'_> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -54,7 +53,7 @@ impl Transaction {
     ///
     /// Bases are chosen anew among the present one and those that an import would try; a tensor
     /// that deltas stand on does not become deeper. With [`Profile::Dense`] only what becomes
-    /// smaller is written. Memory is bounded, whatever the size of the tensors.
+    /// smaller is written. Tensors of [pinned](Self::pin) models stay raw. Memory is bounded, whatever the size of the tensors.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///
@@ -77,7 +76,8 @@ impl Transaction {
         self.chain_depth_max = CHAIN_DEPTH_MAX;
         let report = self.change(|this| {
             let mut report = RecodeReport::default();
-            let mut seen = HashSet::new();
+            // Pinned tensors stay raw: they count as seen.
+            let mut seen = this.pinned_contents()?;
             for node in nodes {
                 this.recode_node(&node, &mut seen, &mut report, progress)?;
             }
@@ -177,35 +177,11 @@ impl Transaction {
         if others > 0 || row.is_none_or(|row| row.stored_len < alone) {
             return Ok(());
         }
-        let shared = self.shared_arc();
         for id in over {
             let missing = || damaged(id, 0)(&"missing from the catalogue");
             let old = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
             let old = old.ok_or_else(missing)?;
-            let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, old.clone())?;
-            chain.check()?;
-            let header = chain.record().header();
-            let dtype = Dtype::from_code(header.dtype_code).ok_or_else(missing)?;
-            let draft = RecordDraft::tensor(id, &dtype, old.raw_len, None);
-            let mut bytes = vec![0; slab_len().min(old.raw_len as usize)];
-            let place = self.reserve(&draft, old.raw_len)?;
-            let (mut start, mut entries) = (0, Vec::new());
-            let mut hasher = blake3::Hasher::new();
-            while start < old.raw_len {
-                let len = (old.raw_len - start).min(bytes.len() as u64);
-                let part = &mut bytes[..len as usize];
-                chain.read(start, part, Checks::First)?;
-                hasher.update_rayon(part);
-                entries.extend(raw_entries(part));
-                let at = place.offset + u64::from(place.payload_offset) + start;
-                shared.container.write(at, part)?;
-                start += len;
-            }
-            if ContentId::from(hasher.finalize()) != id {
-                return Err(damaged(id, old.offset)(&"the content hashes to another id"));
-            }
-            let row = self.finish_record(&draft, place, &entries, old.raw_len)?;
-            self.replace_record(id, old, row)?;
+            self.store_raw(id, old)?;
         }
         Ok(())
     }
@@ -303,7 +279,12 @@ impl Transaction {
     }
 
     /// Puts a new record of a content in the place of its old one.
-    fn replace_record(&mut self, id: ContentId, old: RecordRow, new: RecordRow) -> Result<()> {
+    pub(super) fn replace_record(
+        &mut self,
+        id: ContentId,
+        old: RecordRow,
+        new: RecordRow,
+    ) -> Result<()> {
         if old.dependents > 0 && old.depth != new.depth {
             self.shared.container.require_features(FEATURE_DEPTH_GAPS, 0);
         }

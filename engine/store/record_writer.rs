@@ -9,11 +9,12 @@ use super::record::{encodings_used, record_row};
 use super::transaction::Transaction;
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Encoding;
+use crate::codec::formula::INCREMENT_CODE;
 use crate::container::RecordPlace;
 use crate::format::{
     CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
-    FEATURE_ORDERED, FEATURE_RICE, FEATURE_STEPPED, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader,
-    RecordKind,
+    FEATURE_INCREMENT, FEATURE_ORDERED, FEATURE_RICE, FEATURE_STEPPED, RECORD_ALIGN,
+    RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
 use crate::tensor::{ContentId, Dtype};
 
@@ -128,8 +129,11 @@ impl Transaction {
                 features |= feature_of(encoding);
             }
         }
-        if !draft.formula.is_empty() {
+        if let Some(code) = draft.formula.first() {
             features |= FEATURE_FORMULA;
+            if *code == INCREMENT_CODE {
+                features |= FEATURE_INCREMENT;
+            }
         }
         if features != 0 {
             // In the superblock with the first sync of the commit, before it can be seen.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Checks};
 use super::error::damaged;
+use super::pin::is_raw;
 use super::record::record_row;
 use super::{Error, Result, Snapshot};
 use crate::catalog::{RecordRow, Table};
@@ -119,8 +120,8 @@ impl Tensor {
     }
 
     /// The tensor's bytes: mapped, without a copy, when they lie raw in the file, else
-    /// reconstructed on all cores. Views of equal content share one buffer while any of them
-    /// lives. The first view a handle takes of a content checks its checksums.
+    /// reconstructed on all cores. Views of equal content share one buffer, which the store keeps
+    /// as far as its [cache](super::Store::set_cache_bytes) goes. The first view a handle takes of a content checks its checksums.
     ///
     /// # Errors
     ///
@@ -141,19 +142,25 @@ impl Tensor {
     }
 
     fn view_with(&self, checks: Checks) -> Result<TensorView> {
-        let chain = self.chain()?;
+        let shared = self.snapshot.shared();
+        let id = self.content_id();
+        let row = self.row()?;
+        if !is_raw(&row)
+            && let Some(buffer) = shared.shared_buffer(id)
+        {
+            return Ok(self.reconstructed(buffer));
+        }
+        let chain = Chain::open(shared, self.snapshot.tables(), RecordKind::Tensor, id, row)?;
         if let Some(bytes) = chain.record().raw() {
             if checks == Checks::First {
                 chain.check()?;
             }
             return Ok(self.mapped(&chain, 0, bytes.len()));
         }
-        let shared = self.snapshot.shared();
-        let id = self.content_id();
-        let buffer = match shared.shared_buffer(id) {
-            Some(buffer) => buffer,
-            None if checks == Checks::First => shared.share_buffer(id, chain.reconstruct(checks)?),
-            None => Arc::new(chain.reconstruct(checks)?),
+        let buffer = chain.reconstruct(checks)?;
+        let buffer = match checks {
+            Checks::First => shared.share_buffer(id, buffer),
+            Checks::Skipped => Arc::new(buffer),
         };
         Ok(self.reconstructed(buffer))
     }

@@ -10,15 +10,16 @@ use super::model::read_manifest;
 use super::open::{Shared, now_ms};
 use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
-use super::{Error, ImportReport, NewModel, Result, Store};
+use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::codec::Profile;
 use crate::format::{
-    ChangeRecord, Extent, Manifest, ManifestPart, ManifestTensor, Operation, ProvenanceEdge,
-    RecordKind,
+    ChangeRecord, Extent, FEATURE_LOSSY, Manifest, ManifestPart, ManifestTensor, Operation,
+    ProvenanceEdge, RecordKind,
 };
 use crate::lineage::{
-    Edge, Graph, GraphMut, LineageError, ModelRef, NewNode, Node, NodeId, OnChildren,
+    Edge, Graph, GraphMut, LOSSY_KEY, LineageError, ModelRef, NewNode, Node, NodeId, OWN_KEYS,
+    OnChildren,
 };
 use crate::planning::CHAIN_DEPTH_MAX;
 use crate::tensor::ContentId;
@@ -178,6 +179,9 @@ impl Transaction {
             let name = name.to_string();
             return Err(LineageError::NameTaken { name, by: "a tag" }.into());
         }
+        if let Some(key) = OWN_KEYS.into_iter().find(|key| model.metadata.contains_key(*key)) {
+            return Err(LineageError::OwnKey { key: key.to_owned() }.into());
+        }
         let previous = self.graph()?.latest(&name)?;
         let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
         relatives.extend(previous);
@@ -186,8 +190,30 @@ impl Transaction {
         let folder = std::env::temp_dir();
         settle_readers(&mut readers, self.shared.folder().unwrap_or(&folder))?;
 
+        self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
+        self.profile = model.profile;
+        let (lossy, mut gate) = (model.lossy, model.gate.take());
+        let model = model;
         let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
-        let bases = self.candidates(tensors(), &relatives, parents.len())?;
+        let mut bases = self.candidates(tensors(), &relatives, parents.len())?;
+        let shared = self.shared_arc();
+        let plan = match lossy {
+            Some(lossy) => {
+                let planned = tensors().zip(bases.iter().map(Vec::as_slice));
+                Some(self.plan_lossy(&shared, lossy, planned, files_of(&model))?)
+            }
+            None => None,
+        };
+        let draft = match &plan {
+            Some(plan) => plan.settle(gate.as_deref_mut())?,
+            None => None,
+        };
+        let pins = model.advice == Advice::ReadOften;
+        if pins {
+            // Raw from the start.
+            bases.iter_mut().for_each(Vec::clear);
+            self.profile = Profile::Balanced;
+        }
         let incoming: Vec<Incoming<'_, '_>> =
             tensors().zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
         let byte_sum: u64 = incoming.iter().map(|incoming| incoming.tensor.byte_len).sum();
@@ -211,17 +237,28 @@ impl Transaction {
             raw: 0,
             raw_bytes: 0,
             added_bytes: 0,
+            lossy: None,
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
-        self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
-        self.profile = model.profile;
+        let mut metadata = model.metadata.clone();
         let manifest = self.change(|this| {
-            let ids = this.ingest(&incoming, &mut report, &progress)?;
-            let (id, manifest) = this.hold_manifest(&model, &ids, &mut report)?;
+            let ids = match &draft {
+                None => this.ingest(&incoming, &mut report, &progress)?,
+                Some(draft) => {
+                    let (lossy, mark) = draft.report()?;
+                    report.lossy = Some(lossy);
+                    metadata.insert(LOSSY_KEY.to_owned(), mark);
+                    this.shared.container.require_features(0, FEATURE_LOSSY);
+                    this.ingest_draft(draft, incoming, &mut report, &progress)?
+                }
+            };
+            let manifest = manifest_of(&model, &ids);
+            let (id, added) = this.hold(&manifest)?;
+            report.added_bytes += added;
             let new = NewNode {
                 row: NodeRow { manifest: id, ..row },
                 parents: parents.clone(),
-                metadata: model.metadata.clone(),
+                metadata: metadata.clone(),
             };
             let revision = this.sequence;
             report.node = GraphMut(this.tables_mut()?).add(new, revision)?;
@@ -239,40 +276,18 @@ impl Transaction {
             logical_bytes: row.logical_bytes,
             previous: previous.map(|id| id.to_string()),
             parents: provenance(&parents),
-            metadata: model.metadata,
+            metadata,
         });
+        if pins {
+            let id = report.node.id;
+            self.change(|this| this.pin_node(id))?;
+        }
         Ok(report)
     }
 
-    /// Makes the model's manifest, or finds an equal one; it then holds its tensors.
-    fn hold_manifest(
-        &mut self,
-        model: &NewModel<'_>,
-        ids: &[ContentId],
-        report: &mut ImportReport,
-    ) -> Result<(ContentId, Manifest)> {
-        let mut manifest = Manifest {
-            index_name: model.index.0.clone(),
-            index: model.index.1.clone(),
-            ..Manifest::default()
-        };
-        let mut ids = ids.iter();
-        for part in &model.parts {
-            manifest.parts.push(ManifestPart {
-                name: part.name.clone(),
-                header: part.header.clone(),
-                tensor_count: part.tensors.len() as u32,
-            });
-            for (tensor, id) in part.tensors.iter().zip(&mut ids) {
-                manifest.tensors.push(ManifestTensor {
-                    name: tensor.name.clone(),
-                    dtype: tensor.dtype.clone(),
-                    shape: tensor.shape.clone(),
-                    byte_len: tensor.byte_len,
-                    content_id: *id,
-                });
-            }
-        }
+    /// Stores a manifest, or finds it; it then holds its tensors. Gives back the bytes of a record
+    /// that was added.
+    pub(super) fn hold(&mut self, manifest: &Manifest) -> Result<(ContentId, u64)> {
         let bytes = manifest.encode()?;
         let id = ContentId::of(&bytes);
         if let Some(row) = record_row(self.tables()?, Table::Manifests, id.as_bytes())? {
@@ -281,19 +296,19 @@ impl Transaction {
             self.change_row(Table::Manifests, id, |row| {
                 row.holders = row.holders.saturating_add(1)
             })?;
-            return Ok((id, manifest));
+            return Ok((id, 0));
         }
         let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
         let mut row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
         row.holders = 1;
-        report.added_bytes += row.len;
+        let added = row.len;
         self.put_row(Table::Manifests, id, &row)?;
-        for (id, count) in count_ids(&manifest) {
+        for (id, count) in count_ids(manifest) {
             self.change_row(Table::Tensors, id, |row| {
                 row.holders = row.holders.saturating_add(count)
             })?;
         }
-        Ok((id, manifest))
+        Ok((id, added))
     }
 
     /// Removes a model. Its tensors' bytes become free when no model, no delta and no snapshot,
@@ -314,21 +329,38 @@ impl Transaction {
     }
 
     fn remove_node(&mut self, node: Node, on_children: OnChildren) -> Result<RemoveReport> {
-        let before: u64 = self.freed.iter().map(|extent| extent.len).sum();
+        let before = self.freed_bytes();
         let relinked = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
         self.note_relinked(&relinked)?;
         self.operations.push(Operation::RemoveNode { id: node.id.to_string() });
 
-        let mut hidden = Vec::new();
         let manifest_id = node.row.manifest;
         let manifest = read_manifest(&self.shared, self.tables()?, manifest_id)?;
         self.remove_bands(node.id, &manifest)?;
+        let hidden_bases = self.release(manifest_id, &manifest)?;
+        Ok(RemoveReport {
+            node,
+            changed_children: relinked.children,
+            freed_bytes: self.freed_bytes() - before,
+            hidden_bases,
+        })
+    }
+
+    /// Bytes that this transaction has freed so far.
+    pub(super) fn freed_bytes(&self) -> u64 {
+        self.freed.iter().map(|extent| extent.len).sum()
+    }
+
+    /// Takes a node's hold on its manifest, and frees what nothing needs then. Gives back how many
+    /// tensors stay, hidden.
+    pub(super) fn release(&mut self, manifest_id: ContentId, manifest: &Manifest) -> Result<u64> {
+        let mut hidden = Vec::new();
         let row = self.change_row(Table::Manifests, manifest_id, |row| {
             row.holders = row.holders.saturating_sub(1);
         })?;
         if !row.is_needed() {
             self.free_record(Table::Manifests, manifest_id, &row)?;
-            for (id, count) in count_ids(&manifest) {
+            for (id, count) in count_ids(manifest) {
                 let row = self.change_row(Table::Tensors, id, |row| {
                     row.holders = row.holders.saturating_sub(count);
                 })?;
@@ -344,13 +376,7 @@ impl Transaction {
             let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
             hidden_bases += u64::from(row.is_some());
         }
-        let after: u64 = self.freed.iter().map(|extent| extent.len).sum();
-        Ok(RemoveReport {
-            node,
-            changed_children: relinked.children,
-            freed_bytes: after - before,
-            hidden_bases,
-        })
+        Ok(hidden_bases)
     }
 
     /// Notes what this transaction does, for its change record.
@@ -458,6 +484,34 @@ impl Drop for Transaction {
             self.shared.container.give_back(extent);
         }
     }
+}
+
+/// The manifest of a model without its tensors.
+fn files_of(model: &NewModel<'_>) -> Manifest {
+    let part = |part: &NewPart<'_>| ManifestPart {
+        name: part.name.clone(),
+        header: part.header.clone(),
+        tensor_count: part.tensors.len() as u32,
+    };
+    Manifest {
+        index_name: model.index.0.clone(),
+        index: model.index.1.clone(),
+        parts: model.parts.iter().map(part).collect(),
+        ..Manifest::default()
+    }
+}
+
+/// The manifest of a model whose tensors have these ids.
+fn manifest_of(model: &NewModel<'_>, ids: &[ContentId]) -> Manifest {
+    let tensors = model.parts.iter().flat_map(|part| &part.tensors);
+    let tensor = |(tensor, id): (&NewTensor<'_>, &ContentId)| ManifestTensor {
+        name: tensor.name.clone(),
+        dtype: tensor.dtype.clone(),
+        shape: tensor.shape.clone(),
+        byte_len: tensor.byte_len,
+        content_id: *id,
+    };
+    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model) }
 }
 
 /// How often a manifest names each content.

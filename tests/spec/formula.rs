@@ -137,6 +137,44 @@ fn arithmetic_as_the_page_says(bits: &[u32]) {
         let product = |sum: f32, k: usize| b[i * rank + k].mul_add(c[k * columns + j], sum);
         settled(a[at] + (0..rank).fold(0.0, product) * scale)
     });
+    increments_as_the_page_says(&a, factor);
+}
+
+fn increments_as_the_page_says(base: &[f32], factor: f32) {
+    let base_bytes: Vec<u8> = base.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let low: Vec<u8> = (0..base.len()).map(|at| (at * 37 % 256) as u8).collect();
+    let high: Vec<u8> = (0..base.len()).map(|at| (at / 3 * 11 % 256) as u8).collect();
+    // Halves of every kind: zeros of both signs, infinities and NaNs among them.
+    let halves: Vec<u8> = (0..base.len()).flat_map(|at| ((at * 16) as u16).to_le_bytes()).collect();
+    let half = |at: usize| {
+        let bits = u16::from_le_bytes([halves[2 * at], halves[2 * at + 1]]);
+        mgit::half::f16::from_bits(bits).to_f32()
+    };
+    let integer = |bytes: &[u8], at: usize| f32::from(bytes[at] as i8);
+    type Case<'a> = (&'a [Dtype], Vec<&'a [u8]>, &'a dyn Fn(usize) -> f32);
+    let narrow = |at: usize| integer(&low, at);
+    let wide = |at: usize| integer(&low, at) + 256.0 * integer(&high, at);
+    let cases: [Case<'_>; 3] = [
+        (&[Dtype::F32, Dtype::I8], vec![&base_bytes, &low], &narrow),
+        (&[Dtype::F32, Dtype::I8, Dtype::I8], vec![&base_bytes, &low, &high], &wide),
+        (&[Dtype::F32, Dtype::F16], vec![&base_bytes, &halves], &half),
+    ];
+    for (types, bases, added) in cases {
+        let formula = Formula::parse(11, &Dtype::F32, types, &factor.to_le_bytes()).unwrap();
+        let mut out = vec![0xaa; base_bytes.len()];
+        formula.predict(&(0..out.len() as u64), &bases, &mut out);
+        for (at, made) in out.as_chunks::<4>().0.iter().enumerate() {
+            let x = added(at);
+            let sum = settled(base[at] + factor * x);
+            let expected = if x == 0.0 { base[at].to_bits() } else { sum };
+            assert_eq!(u32::from_le_bytes(*made), expected, "{types:?} {at}");
+        }
+    }
+    let parse = |own: Dtype, types: &[Dtype]| Formula::parse(11, &own, types, &[0; 4]);
+    for types in [&[Dtype::F32][..], &[Dtype::F32, Dtype::U8], &[Dtype::F16, Dtype::I8]] {
+        assert!(parse(Dtype::F32, types).is_err(), "{types:?}");
+    }
+    assert!(parse(Dtype::F64, &[Dtype::F64, Dtype::I8]).is_err());
 }
 
 #[test]

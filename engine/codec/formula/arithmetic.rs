@@ -5,7 +5,7 @@ use super::{FormulaError, wrong};
 use crate::tensor::Dtype;
 
 /// The one NaN that arithmetic makes: which one a processor would make is its own affair.
-pub(super) fn settled(value: f32) -> f32 {
+pub(in crate::codec) fn settled(value: f32) -> f32 {
     if value.is_nan() { f32::from_bits(0x7fc0_0000) } else { value }
 }
 

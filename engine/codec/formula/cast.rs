@@ -38,6 +38,24 @@ impl FloatType {
             FloatType::F64 => 8,
         }
     }
+
+    /// Every element of `bytes` in single precision.
+    pub(in crate::codec) fn singles(self, bytes: &[u8]) -> Vec<f32> {
+        let twos = || bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b));
+        match self {
+            FloatType::F16 => twos().map(from_half_bits).collect(),
+            FloatType::Bf16 => twos().map(from_brain_bits).collect(),
+            FloatType::F32 => {
+                bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+            }
+            FloatType::F64 => with_singles(self, bytes, |elements| elements.collect()),
+        }
+    }
+
+    /// Writes numbers of single precision as elements of this type.
+    pub(in crate::codec) fn write(self, values: &[f32], out: &mut [u8]) {
+        write_singles(self, values, out);
+    }
 }
 
 /// The bits of a quiet NaN of single precision with the sign and the upper payload of `bits`.

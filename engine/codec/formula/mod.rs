@@ -8,6 +8,7 @@
 mod arithmetic;
 mod cast;
 mod guess;
+mod increment;
 mod int8;
 mod lora;
 
@@ -18,13 +19,18 @@ use std::fmt;
 use std::ops::Range;
 
 pub use arithmetic::MeanOrder;
+pub(super) use arithmetic::settled;
 use arithmetic::{Mean, Prune, Scale, TaskVector, common_type};
 pub use cast::FloatType;
+use increment::{Added, Increment};
 pub use int8::AbsmaxOrder;
 use int8::{Absmax, Requantise};
 use lora::Lora;
 
 use crate::tensor::Dtype;
+
+/// The code of [`Formula::Increment`], which takes a feature flag of its own.
+pub const INCREMENT_CODE: u8 = 11;
 
 /// A row that has to be seen as a whole is no longer than this many bytes of its base.
 const ROW_BYTES_MAX: u64 = 16 << 20;
@@ -56,6 +62,8 @@ pub enum Formula {
     TaskVector(TaskVector),
     /// A base plus a factor times the product of two matrices.
     Lora(Lora),
+    /// A base plus a factor times the numbers of another.
+    Increment(Increment),
 }
 
 /// Bytes that are not the parameters of a formula, or a formula that does not fit its bases.
@@ -108,6 +116,19 @@ impl Formula {
         lora.fits().then_some(Formula::Lora(lora))
     }
 
+    /// A base of a content of type `own`, plus `factor` times numbers of type `added`: I8, as one
+    /// base or, when they are `wide`, as two, or F16. `None` for other types.
+    pub fn increment(own: &Dtype, added: &Dtype, wide: bool, factor: f32) -> Option<Self> {
+        let of = common_type(own, &[]).ok()?;
+        let added = match added {
+            Dtype::I8 if wide => Added::Wide,
+            Dtype::I8 => Added::Narrow,
+            Dtype::F16 => Added::Half,
+            _ => return None,
+        };
+        Some(Formula::Increment(Increment { of, added, factor }))
+    }
+
     /// The code in the file.
     pub fn code(&self) -> u8 {
         match self {
@@ -120,6 +141,7 @@ impl Formula {
             Formula::Mean(_) => 8,
             Formula::TaskVector(_) => 9,
             Formula::Lora(_) => 10,
+            Formula::Increment(_) => INCREMENT_CODE,
         }
     }
 
@@ -134,7 +156,7 @@ impl Formula {
     }
 
     /// The codes and names of all formulas.
-    pub const NAMES: [(u8, &str); 9] = [
+    pub const NAMES: [(u8, &str); 10] = [
         (1, "resize"),
         (2, "cast"),
         (3, "absmax-int8"),
@@ -144,6 +166,7 @@ impl Formula {
         (8, "mean"),
         (9, "task-vector"),
         (10, "lora"),
+        (11, "increment"),
     ];
 
     /// The parameters' bytes in the file.
@@ -157,6 +180,7 @@ impl Formula {
             Formula::Mean(mean) => mean.parameters(),
             Formula::TaskVector(task) => task.factor.to_le_bytes().to_vec(),
             Formula::Lora(lora) => lora.parameters(),
+            Formula::Increment(increment) => increment.factor.to_le_bytes().to_vec(),
         }
     }
 
@@ -181,6 +205,7 @@ impl Formula {
                 return TaskVector::parse(of, parameters).map(Formula::TaskVector);
             }
             (10, 3) => return Lora::parse(own, bases, parameters).map(Formula::Lora),
+            (11, 2..) => return Increment::parse(own, bases, parameters).map(Formula::Increment),
             _ => {}
         }
         let [base] = bases else { return wrong(format!("{} bases", bases.len())) };
@@ -213,6 +238,7 @@ impl Formula {
             Formula::Mean(mean) => return vec![range.clone(); mean.count],
             Formula::TaskVector(_) => return vec![range.clone(); 3],
             Formula::Lora(lora) => return lora.needs(range),
+            Formula::Increment(increment) => return increment.needs(range),
             Formula::Cast { from, to } => {
                 let (from, to) = (from.bytes() as u64, to.bytes() as u64);
                 range.start / to * from..range.end.div_ceil(to).saturating_mul(from)
@@ -241,6 +267,7 @@ impl Formula {
             Formula::Mean(mean) => mean.predict(bases, out),
             Formula::TaskVector(task) => task.predict(bases, out),
             Formula::Lora(lora) => lora.predict(range, bases, out),
+            Formula::Increment(increment) => increment.predict(bases, out),
         }
     }
 }

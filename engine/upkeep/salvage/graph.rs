@@ -182,6 +182,12 @@ impl SavedGraph {
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
                 (node.metadata, node.revision) = (metadata.clone(), sequence);
             }
+            Operation::ReplaceContent { id, manifest, metadata } => {
+                let id = node_id(id)?;
+                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+                (node.manifest, node.revision) = (content_id(manifest)?, sequence);
+                node.metadata = metadata.clone();
+            }
             Operation::RenameNode { id, name, version } => {
                 let id = node_id(id)?;
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;

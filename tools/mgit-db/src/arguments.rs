@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     adopt, backup, browse, cat, completions, demo, diff, du, dump, export, gc, graph, import,
-    infer, init, log, ls, meta, mv, note, parent, recode, rm, salvage, show, stat, tag, vacuum,
-    verify,
+    infer, init, log, ls, meta, mv, note, parent, pin, recode, rm, salvage, show, stat, tag,
+    vacuum, verify,
 };
 
 const START: &str = "\
@@ -48,6 +48,10 @@ pub enum Command {
     Rm(rm::Arguments),
     /// Encode stored tensors anew, for speed or for size
     Recode(recode::Arguments),
+    /// Keep a model raw, so that it is read without a copy
+    Pin(pin::Arguments),
+    /// Let a pinned model be encoded as others are
+    Unpin(pin::Arguments),
     /// List the models
     Ls(ls::Arguments),
     /// Show a model and its tensors

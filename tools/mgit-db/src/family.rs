@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mgit::Snapshot;
-use mgit::lineage::{Edge, Node, NodeId};
+use mgit::lineage::{Edge, LOSSY_KEY, Node, NodeId};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -16,6 +16,7 @@ pub struct Family<'s> {
     nodes: Vec<Node>,
     places: HashMap<NodeId, usize>,
     tags: HashMap<NodeId, Vec<String>>,
+    lossy: HashMap<NodeId, Value>,
 }
 
 /// What a node was made from.
@@ -40,12 +41,23 @@ impl<'s> Family<'s> {
         for (tag, id) in snapshot.graph().tags()? {
             tags.entry(id).or_default().push(tag);
         }
-        Ok(Family { snapshot, nodes, places, tags })
+        let mut lossy = HashMap::new();
+        for node in &nodes {
+            if let Some(mark) = snapshot.graph().own_metadata(node.id, LOSSY_KEY)? {
+                lossy.insert(node.id, mark);
+            }
+        }
+        Ok(Family { snapshot, nodes, places, tags, lossy })
     }
 
     /// The tags of a node.
     pub fn tags(&self, id: NodeId) -> &[String] {
         self.tags.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// How a node was made lossy, if it was.
+    pub fn lossy(&self, id: NodeId) -> Option<&Value> {
+        self.lossy.get(&id)
     }
 
     /// The nodes.
@@ -96,6 +108,7 @@ impl<'s> Family<'s> {
             "parents": origin.parents.iter().map(parent).collect::<Vec<_>>(),
             "previous": origin.previous.map(|id| self.full_name(id)),
             "tags": self.tags(node.id),
+            "lossy": self.lossy(node.id),
         })
     }
 }

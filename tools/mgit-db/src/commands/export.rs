@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mgit::interchange::{export_to_path, export_to_stream};
-use mgit::lineage::ModelRef;
+use mgit::lineage::{LOSSY_KEY, ModelRef};
 use mgit::{Model, Store};
 use serde_json::json;
 
@@ -74,12 +74,19 @@ fn to_path(model: &Model, path: &Path, output: &Output) -> Result<(), Failure> {
     export_to_path(model, path, &|bytes| bar.advance(bytes))?;
     drop(bar);
     let bytes = model.node().row.logical_bytes;
+    let lossy = model.metadata()?.get(LOSSY_KEY).cloned();
     let document = json!({
         "model": model.full_name(),
         "file": path.display().to_string(),
         "logical_bytes": bytes,
+        "lossy": lossy,
         "sharded": !model.manifest().index_name.is_empty(),
     });
     let path = shown(&path.display().to_string());
-    output.print(document, &format!("{} -> {path} ({})\n", model.full_name(), size(bytes)))
+    let mut text = format!("{} -> {path} ({})\n", model.full_name(), size(bytes));
+    if let Some(mark) = lossy {
+        let stands_for = mark.get("stands_for").and_then(|id| id.as_str()).unwrap_or_default();
+        text += &format!("  lossy: these are not the values of {}\n", shown(stands_for));
+    }
+    output.print(document, &text)
 }

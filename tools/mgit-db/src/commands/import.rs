@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::lineage::{ModelName, ModelRef};
-use mgit::store::ImportReport;
+use mgit::store::{Advice, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
 
 use super::infer::{arrival, describe as describe_arrival, document as arrival_document};
 use super::recode::profile_parser;
 use crate::failure::Failure;
+use crate::gate::{self, Gate};
 use crate::model_input::ModelInput;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -26,7 +27,9 @@ use crate::text::{Side, Table, count, shown, size};
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit step1.safetensors step2.safetensors --name tuned --parent base
   mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other
-  mgit-db import family.mgit mystery.safetensors --name mystery --parent auto")]
+  mgit-db import family.mgit mystery.safetensors --name mystery --parent auto
+  mgit-db import family.mgit tuned.safetensors --name tuned --parent base --lossy quantised:1e-4 \\
+      --gate 'python3 evaluate.py {model}' --max-drop 0.005 --higher-is-better")]
 pub struct Arguments {
     /// The store; `init` makes one
     store: PathBuf,
@@ -52,6 +55,11 @@ pub struct Arguments {
     /// What to encode for
     #[arg(long, default_value_t, value_parser = profile_parser())]
     profile: Profile,
+    /// How the model will be used: read-often keeps it raw, to be read without a copy, as `pin`
+    #[arg(long, value_name = "USE", value_parser = ["read-often"])]
+    advise: Option<String>,
+    #[command(flatten)]
+    lossy: gate::LossyArguments,
 }
 
 /// A parent as it is asked for.
@@ -104,6 +112,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let message = "--parent auto stands alone: it also finds out how the model was derived";
         return Err(Failure::usage(message));
     }
+    Gate::new(&arguments.lossy)?;
     let store = Store::open(&arguments.store)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
@@ -114,6 +123,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             .map_err(|failure| with_imported(failure, &imported))?;
         let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
+        if let Some(lossy) = arguments.lossy.lossy {
+            output.text(&match &report.lossy {
+                Some(report) => format!("  {}", gate::describe(lossy, report)),
+                None => "  lossless: no parent has what could be rounded to\n".to_owned(),
+            })?;
+        }
         if let Some((text, found)) = found {
             output.text(&text)?;
             document["inferred"] = found;
@@ -192,6 +207,15 @@ fn import_file(
     for (parent, how) in parents {
         model = model.parent(parent, how);
     }
+    if arguments.advise.is_some() {
+        model = model.advise(Advice::ReadOften);
+    }
+    if let Some(lossy) = arguments.lossy.lossy {
+        model = model.lossy(lossy);
+    }
+    if let Some(mut gate) = Gate::new(&arguments.lossy)? {
+        model = model.gate(move |draft| gate.judge(draft));
+    }
     for (key, value) in metadata {
         model = model.metadata(key, value.clone());
     }
@@ -217,6 +241,7 @@ fn document(file: &Path, report: &ImportReport) -> Value {
         },
         "raw": { "tensors": report.raw, "bytes": report.raw_bytes },
         "added_bytes": report.added_bytes,
+        "lossy": report.lossy.as_ref().map(gate::document),
     })
 }
 

@@ -310,6 +310,9 @@ fn describe_node(family: &Family<'_>, node: &Node, output: &Output) -> String {
     if let tags @ [_, ..] = family.tags(node.id) {
         text += &output.paint(Ink::Good, &format!(" ({})", tags.join(", ")));
     }
+    if family.lossy(node.id).is_some() {
+        text += "  lossy";
+    }
     let kind = if row.kind.is_empty() { String::new() } else { format!("{}, ", shown(&row.kind)) };
     text += &format!(
         "  {kind}{}, {}, {}",

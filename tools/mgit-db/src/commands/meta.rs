@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::Store;
-use mgit::lineage::ModelRef;
+use mgit::lineage::{LineageError, ModelRef, OWN_KEYS};
 use serde_json::{Value, json};
 
 use super::import::parse_metadata;
@@ -52,6 +52,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         if !arguments.set.is_empty() || !arguments.unset.is_empty() {
             let mut metadata = transaction.graph()?.metadata(node.id)?;
             for key in &arguments.unset {
+                if OWN_KEYS.contains(&key.as_str()) {
+                    return Err(LineageError::OwnKey { key: key.clone() }.into());
+                }
                 if metadata.shift_remove(key).is_none() {
                     let message = format!("{} has no metadata {key:?}", node.full_name());
                     return Err(Failure::failed("no-such-key", message));

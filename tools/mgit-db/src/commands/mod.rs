@@ -21,6 +21,7 @@ pub mod meta;
 pub mod mv;
 pub mod note;
 pub mod parent;
+pub mod pin;
 pub mod recode;
 pub mod rm;
 pub mod salvage;
@@ -50,6 +51,8 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
         Command::Recode(arguments) => recode::run(&arguments, output),
+        Command::Pin(arguments) => pin::run(&arguments, true, output),
+        Command::Unpin(arguments) => pin::run(&arguments, false, output),
         Command::Ls(arguments) => return ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Diff(arguments) => diff::run(&arguments, output),

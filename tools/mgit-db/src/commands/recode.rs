@@ -3,23 +3,27 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mgit::codec::Lossy;
 use mgit::lineage::ModelRef;
+use mgit::store::LossyDraft;
 use mgit::{Profile, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::gate::{self, Gate};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Encode stored tensors anew, for speed or for size.
+/// Encode stored tensors anew, for speed or for size; or make a model lossy.
 ///
-/// Contents and models stay as they are, in one transaction. The file does not shrink: what the
-/// old encodings took is used again by later writes.
+/// Without --lossy, contents and models stay as they are, in one transaction. The file does not
+/// shrink: what the old encodings took is used again by later writes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db recode family.mgit --profile dense
   mgit-db recode family.mgit tuned@1 --profile fast
+  mgit-db recode family.mgit tuned@1 --lossy quantised:1e-4
 
 fast      encoded and decoded fast
 balanced  small, and decoded fast; models without a parent are read without a copy
@@ -30,8 +34,10 @@ pub struct Arguments {
     /// The model: name (its highest version), name@version or node id [default: all models]
     model: Option<ModelRef>,
     /// What to encode for
-    #[arg(long, value_parser = profile_parser())]
-    profile: Profile,
+    #[arg(long, value_parser = profile_parser(), required_unless_present = "lossy")]
+    profile: Option<Profile>,
+    #[command(flatten)]
+    lossy: gate::LossyArguments,
 }
 
 /// Reads the name of a profile.
@@ -46,17 +52,21 @@ pub fn profile_parser() -> impl TypedValueParser<Value = Profile> {
 ///
 /// The model is not there; a tensor is damaged.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    if let Some(lossy) = arguments.lossy.lossy {
+        return make_lossy(arguments, lossy, output);
+    }
+    let profile = arguments.profile.unwrap_or_default();
     let store = Store::open(&arguments.store)?;
     let model = arguments.model.as_ref().map(ToString::to_string);
     let bytes = bytes_to_do(&store, model.as_deref())?;
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
-    let report = transaction.recode(model.as_deref(), arguments.profile, &progress)?;
+    let report = transaction.recode(model.as_deref(), profile, &progress)?;
     transaction.commit()?;
     drop(bar);
     let document = json!({
-        "profile": arguments.profile.name(),
+        "profile": profile.name(),
         "tensors": report.tensors,
         "changed": report.changed,
         "before_bytes": report.before_bytes,
@@ -64,12 +74,51 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     });
     let text = format!(
         "{}: {} of {} encoded anew, {} -> {}\n",
-        arguments.profile,
+        profile,
         report.changed,
         count(report.tensors, "tensor"),
         size(report.before_bytes),
         size(report.after_bytes)
     );
+    output.print(document, &text)
+}
+
+/// Makes one model lossy.
+fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<(), Failure> {
+    let Some(model) = arguments.model.as_ref().map(ToString::to_string) else {
+        return Err(Failure::usage("--lossy changes a model for ever: name the model"));
+    };
+    if arguments.profile.is_some() {
+        return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
+    }
+    let mut gate = Gate::new(&arguments.lossy)?;
+    let store = Store::open(&arguments.store)?;
+    let bytes = bytes_to_do(&store, Some(&model))?;
+    let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
+    let mut transaction = store.begin_write()?;
+    let name = transaction.find(&model)?.full_name();
+    let mut judge = |draft: &LossyDraft<'_>| match &mut gate {
+        Some(gate) => gate.judge(draft),
+        None => Ok(true),
+    };
+    let progress = |bytes| bar.advance(bytes);
+    let report = transaction.recode_lossy(&model, lossy, Some(&mut judge), &progress)?;
+    transaction.commit()?;
+    drop(bar);
+    let document = json!({
+        "model": name,
+        "method": lossy.to_string(),
+        "lossy": gate::document(&report.lossy),
+        "added_bytes": report.added_bytes,
+        "freed_bytes": report.freed_bytes,
+        "hidden_bases": report.hidden_bases,
+    });
+    let mut text = format!("{name} {}", gate::describe(lossy, &report.lossy));
+    text += &format!("  {} freed, {} added\n", size(report.freed_bytes), size(report.added_bytes));
+    if report.hidden_bases > 0 {
+        let stay = count(report.hidden_bases, "tensor");
+        text += &format!("  {stay} of before stay: other models stand on them\n");
+    }
     output.print(document, &text)
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mgit::architecture::{Architecture, LAYERS_KEY};
 use mgit::catalog::EdgeKind;
-use mgit::lineage::ModelRef;
+use mgit::lineage::{LOSSY_KEY, ModelRef};
 use mgit::{Model, Store};
 use serde_json::{Map, Value, json};
 
@@ -49,7 +49,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         .collect::<Result<_, _>>()?;
 
     let mut text = facts(&model, &family, &origin, &edge_metadata, output);
-    for (key, value) in metadata.iter().filter(|(key, _)| *key != LAYERS_KEY) {
+    for (key, value) in
+        metadata.iter().filter(|(key, _)| ![LAYERS_KEY, LOSSY_KEY].contains(&key.as_str()))
+    {
         text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
     let (tensors, table) = tensors(&model)?;
@@ -107,6 +109,10 @@ fn facts(
     text += &format!("\n  id {}\n  created {}\n", model.node().id, timestamp(row.created_ms));
     if let tags @ [_, ..] = family.tags(model.node().id) {
         text += &format!("  tagged {}\n", tags.join(", "));
+    }
+    if let Some(mark) = family.lossy(model.node().id) {
+        let word = |key: &str| mark.get(key).map(shown_value).unwrap_or_default();
+        text += &format!("  lossy: {}, stands for {}\n", word("method"), word("stands_for"));
     }
     for (edge, metadata) in origin.parents.iter().zip(edge_metadata) {
         text += &format!("  {} of {}\n", edge.how, family.full_name(edge.parent));

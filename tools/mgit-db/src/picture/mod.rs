@@ -87,6 +87,12 @@ pub struct DrawnEdge {
     pub metadata: Map<String, Value>,
 }
 
+/// A node's tags; whether it is lossy is shown as one.
+fn marks(family: &Family<'_>, id: NodeId) -> Vec<String> {
+    let lossy = family.lossy(id).map(|_| "lossy".to_owned());
+    family.tags(id).iter().cloned().chain(lossy).collect()
+}
+
 impl Picture {
     /// Reads what is to be drawn, without values. Cost: every manifest, and a row a content.
     ///
@@ -116,7 +122,7 @@ impl Picture {
             picture.nodes.push(DrawnNode {
                 node: node.clone(),
                 name: node.full_name(),
-                tags: family.tags(node.id).to_vec(),
+                tags: marks(&family, node.id),
                 own_bytes: tensors.as_ref().map(|_| 0),
                 tensors: tensors.unwrap_or_default(),
             });

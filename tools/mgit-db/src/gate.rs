@@ -1,0 +1,234 @@
+//! The quality gate of lossy models: a command that measures a model file.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::builder::TypedValueParser;
+use mgit::codec::Lossy;
+use mgit::interchange::export_draft;
+use mgit::store::{LossyDraft, LossyReport};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::text::count;
+
+/// What stands for the model's path in the command.
+const PLACE: &str = "{model}";
+
+/// How a model is made lossy, and what it must still be good for.
+#[derive(Debug, clap::Args)]
+pub struct LossyArguments {
+    /// Round the differences from the parents: fp16, or quantised:EPS to multiples of
+    /// 2 ln(1 + EPS). The model is marked as lossy for ever
+    #[arg(long, value_name = "METHOD", value_parser = lossy_parser())]
+    pub lossy: Option<Lossy>,
+    /// A command that measures the model file {model}: the last line that it prints is the metric,
+    /// as a number or as {"metric": N, "direction": "higher"}. It is split at spaces, and run
+    /// without a shell; quotes keep spaces
+    #[arg(long, value_name = "COMMAND", requires = "lossy", requires = "max_drop")]
+    pub gate: Option<String>,
+    /// By how much the metric may get worse
+    #[arg(long, value_name = "X", requires = "gate", value_parser = parse_drop)]
+    pub max_drop: Option<f64>,
+    /// Higher metrics are better
+    #[arg(long, requires = "gate", conflicts_with = "lower_is_better")]
+    pub higher_is_better: bool,
+    /// Lower metrics are better
+    #[arg(long, requires = "gate")]
+    pub lower_is_better: bool,
+}
+
+fn lossy_parser() -> impl TypedValueParser<Value = Lossy> {
+    clap::builder::StringValueParser::new().try_map(|text| text.parse::<Lossy>())
+}
+
+fn parse_drop(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(drop) if drop.is_finite() && drop >= 0.0 => Ok(drop),
+        _ => Err("write a number that is not negative".to_owned()),
+    }
+}
+
+/// Which metrics are better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Better {
+    Higher,
+    Lower,
+}
+
+/// A command that judges lossy models.
+#[derive(Debug)]
+pub struct Gate {
+    words: Vec<String>,
+    max_drop: f64,
+    better: Option<Better>,
+    /// The metric of the model without loss.
+    original: Option<f64>,
+}
+
+impl Gate {
+    /// The gate that was asked for, if one was.
+    ///
+    /// # Errors
+    ///
+    /// A command that does not say where the model's path goes.
+    pub fn new(arguments: &LossyArguments) -> Result<Option<Self>, Failure> {
+        let (Some(command), Some(max_drop)) = (&arguments.gate, arguments.max_drop) else {
+            return Ok(None);
+        };
+        let words = split(command).map_err(Failure::usage)?;
+        if !words.iter().skip(1).any(|word| word.contains(PLACE)) {
+            let message = format!(
+                "--gate {command:?} measures nothing: write {PLACE} where the \
+                                   path of the model goes"
+            );
+            return Err(Failure::usage(message));
+        }
+        let better = match (arguments.higher_is_better, arguments.lower_is_better) {
+            (true, _) => Some(Better::Higher),
+            (_, true) => Some(Better::Lower),
+            _ => None,
+        };
+        Ok(Some(Gate { words, max_drop, better, original: None }))
+    }
+
+    /// Whether the metric of a draft is near enough to that of the model without loss.
+    ///
+    /// # Errors
+    ///
+    /// Says why it could not be measured.
+    pub fn judge(&mut self, draft: &LossyDraft<'_>) -> Result<bool, String> {
+        let original = match self.original {
+            Some(original) => original,
+            None => self.measure(&draft.original())?,
+        };
+        self.original = Some(original);
+        let found = self.measure(draft)?;
+        let better = self.better.ok_or(
+            "it does not say which metrics are better: add --higher-is-better or \
+             --lower-is-better",
+        )?;
+        let drop = match better {
+            Better::Higher => original - found,
+            Better::Lower => found - original,
+        };
+        Ok(drop <= self.max_drop)
+    }
+
+    fn measure(&mut self, draft: &LossyDraft<'_>) -> Result<f64, String> {
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        let path = folder.path().join("model.safetensors");
+        export_draft(draft, &path).map_err(|error| error.to_string())?;
+        let printed = self.run(&path)?;
+        let (metric, said) = parse_metric(&printed)?;
+        if let (Some(said), Some(asked)) = (said, self.better)
+            && said != asked
+        {
+            return Err(format!("it says that {said:?} metrics are better, you say {asked:?}"));
+        }
+        self.better = self.better.or(said);
+        Ok(metric)
+    }
+
+    fn run(&self, path: &Path) -> Result<String, String> {
+        let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
+        let mut words = self.words.iter().map(|word| word.replace(PLACE, path));
+        let program = words.next().unwrap_or_default();
+        let answer = Command::new(&program)
+            .args(words)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("{program:?} cannot be run: {error}"))?;
+        if !answer.status.success() {
+            return Err(format!("{program:?} failed: {}", answer.status));
+        }
+        String::from_utf8(answer.stdout).map_err(|_| format!("{program:?} prints no text"))
+    }
+}
+
+/// The metric in the last line that is not empty, and which are better, if it says so.
+fn parse_metric(printed: &str) -> Result<(f64, Option<Better>), String> {
+    let line = printed.lines().rev().find(|line| !line.trim().is_empty());
+    let line = line.ok_or("it printed nothing")?.trim();
+    let wrong = || format!("its last line is no metric: {line:?}");
+    let value: Value = serde_json::from_str(line).map_err(|_| wrong())?;
+    let metric = value.as_f64().or_else(|| value.get("metric")?.as_f64()).ok_or_else(wrong)?;
+    let better = match value.get("direction").map(|direction| direction.as_str()) {
+        None => None,
+        Some(Some("higher")) => Some(Better::Higher),
+        Some(Some("lower")) => Some(Better::Lower),
+        Some(_) => return Err(format!("a direction is higher or lower: {line:?}")),
+    };
+    Ok((metric, better))
+}
+
+/// The words of a command: split at white space, but not inside quotes.
+fn split(command: &str) -> Result<Vec<String>, String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for letter in command.chars() {
+        match (quote, letter) {
+            (Some(open), letter) if letter == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, letter) if letter.is_whitespace() => words.extend(word.take()),
+            (_, letter) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    match quote {
+        Some(open) => Err(format!("--gate {command:?} ends inside {open}")),
+        None => Ok(words),
+    }
+}
+
+/// What was made lossy, for programs.
+pub fn document(report: &LossyReport) -> Value {
+    json!({
+        "tensors": report.tensors,
+        "kept_tensors": report.kept_tensors,
+        "elements": report.elements,
+        "exact_elements": report.exact_elements,
+        "stands_for": report.stands_for.to_string(),
+    })
+}
+
+/// What was made lossy, for people.
+pub fn describe(lossy: Lossy, report: &LossyReport) -> String {
+    let mut text = format!("lossy ({lossy}): {} rounded", count(report.tensors, "tensor"));
+    if report.kept_tensors > 0 {
+        text += &format!(", {} kept lossless for the gate", report.kept_tensors);
+    }
+    if report.exact_elements > 0 {
+        text += &format!(", {} of {} elements exact", report.exact_elements, report.elements);
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_split_without_a_shell() {
+        let words = |text| split(text).unwrap();
+        assert_eq!(words("eval --model  {model}"), ["eval", "--model", "{model}"]);
+        assert_eq!(words("a 'b c' d\"e f\"''  \"\""), ["a", "b c", "de f", ""]);
+        assert_eq!(words("a;b|c $(d)"), ["a;b|c", "$(d)"]);
+        assert!(split("a 'b").is_err());
+    }
+
+    #[test]
+    fn metrics_are_numbers_or_say_more() {
+        assert_eq!(parse_metric("loading\n0.5\n\n"), Ok((0.5, None)));
+        let higher = r#"{"metric": 91, "direction": "higher"}"#;
+        assert_eq!(parse_metric(higher), Ok((91.0, Some(Better::Higher))));
+        for wrong in ["", "good", "nan", r#"{"metric": 1, "direction": "up"}"#, r#"{"value": 1}"#] {
+            assert!(parse_metric(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
