@@ -21,19 +21,19 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let any = 0usize..64;
+    let one = 0usize..64;
     let profile = 0usize..3;
     prop_oneof![
-        4 => (any.clone(), any.clone(), any::<u64>())
+        4 => (one.clone(), one.clone(), any::<u64>())
             .prop_map(|(parent, second, seed)| Step::Add { parent, second, seed }),
-        2 => (any.clone(), any::<bool>())
+        2 => (one.clone(), any::<bool>())
             .prop_map(|(model, reparents)| Step::Remove { model, reparents }),
-        1 => (any.clone(), any.clone())
+        1 => (one.clone(), one.clone())
             .prop_map(|(model, parent)| Step::Reparent { model, parent }),
-        2 => (proptest::option::of(any.clone()), profile.clone())
+        2 => (proptest::option::of(one.clone()), profile.clone())
             .prop_map(|(model, profile)| Step::Recode { model, profile }),
-        1 => any.clone().prop_map(|model| Step::Pin { model }),
-        1 => (any, profile).prop_map(|(model, profile)| Step::Unpin { model, profile }),
+        1 => one.clone().prop_map(|model| Step::Pin { model }),
+        1 => (one, profile).prop_map(|(model, profile)| Step::Unpin { model, profile }),
     ]
 }
 
