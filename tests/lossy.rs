@@ -59,10 +59,6 @@ type Float = (Dtype, fn(f32) -> Vec<u8>, fn(&[u8]) -> Vec<f64>);
 
 fn kinds() -> [Float; 3] {
     use mgit::half::{bf16, f16};
-    let halves = |bytes: &[u8], of: fn(u16) -> f64| {
-        bytes.as_chunks::<2>().0.iter().map(|b| of(u16::from_le_bytes(*b))).collect::<Vec<_>>()
-    };
-    let _ = halves;
     [
         (
             Dtype::F32,
@@ -280,7 +276,8 @@ fn points(seed: u64, count: usize) -> Vec<(Vec<f32>, usize)> {
     let mut random = Random(seed);
     let mut unit = || (random.next() >> 40) as f32 / (1 << 23) as f32 - 1.0;
     let mut point = || {
-        let input: Vec<f32> = (0..INPUTS).map(|_| unit()).collect();
+        // The last input is a constant: without one the network is odd, and so must be what it learns.
+        let input: Vec<f32> = (1..INPUTS).map(|_| unit()).chain([1.0]).collect();
         let class = usize::from(input[0] * input[1] + input[2] * 0.5 > 0.0);
         (input, class)
     };
@@ -304,7 +301,7 @@ fn a_gate_judges_by_a_forward_pass_on_held_out_data() {
     let (training, held_out) = (points(1, 4000), points(2, 2000));
     let base = Network::new(5);
     let mut tuned = base.clone();
-    (0..12).for_each(|_| tuned.train(&training, 0.05));
+    (0..40).for_each(|_| tuned.train(&training, 0.05));
     let good = tuned.accuracy(&held_out);
     assert!(good > 0.85, "{good}");
     let (_folder, path, store) = new_store();
@@ -332,7 +329,7 @@ fn a_gate_judges_by_a_forward_pass_on_held_out_data() {
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert_eq!(seen[0].0, [true, true]);
     assert_eq!(seen[1].0.iter().filter(|rounded| **rounded).count(), 1);
-    assert!(seen[0].1 > 0.02, "rough rounding is felt: {seen:?}");
+    assert!(seen[0].1 > 0.01, "rough rounding is felt: {seen:?}");
 
     // A gate that cannot judge is an error, not a yes.
     let mut broken = |_: &LossyDraft<'_>| Err("no data".to_owned());

@@ -63,6 +63,16 @@ impl FromStr for Lossy {
     }
 }
 
+/// `floor(steps + 1/2)`, exactly where the result is a multiple that is used, and without a call:
+/// adding and taking away 1.5 * 2^52 rounds to the nearest integer, ties to even.
+#[inline(always)]
+fn nearest(steps: f64) -> f64 {
+    const MAGIC: f64 = 6_755_399_441_055_744.0;
+    let even = (steps + MAGIC) - MAGIC;
+    // A tie that went down goes up.
+    if even - steps == -0.5 { even + 1.0 } else { even }
+}
+
 /// What rounding did to the elements of a piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Loss {
@@ -146,7 +156,7 @@ impl Lossy {
         match self {
             Lossy::Fp16 => half::f16::from_f32(difference as f32).to_f32(),
             Lossy::Quantised { .. } => {
-                let multiple = (difference / step + 0.5).floor();
+                let multiple = nearest(difference / step);
                 // Also where it is a NaN.
                 if multiple.abs() <= MULTIPLE_MAX { multiple as f32 } else { 0.0 }
             }
@@ -207,5 +217,36 @@ impl Lossy {
                 Half::Upper => ((multiple - i32::from(lower)) >> 8) as u8,
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn steps_are_rounded_as_the_formula_says() {
+        let halves = (-70_000..70_000).map(|twice| f64::from(twice) / 2.0);
+        for steps in halves.flat_map(|tie| [tie, tie.next_up(), tie.next_down(), tie + 0.3]) {
+            // What is just below a half is not brought up to one by the sum's own rounding.
+            let floor = steps.floor();
+            let expected = if steps - floor >= 0.5 { floor + 1.0 } else { floor };
+            assert_eq!(nearest(steps), expected, "{steps}");
+        }
+        assert!(nearest(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn methods_are_read_as_they_are_written() {
+        for text in ["fp16", "quantised:0.0001", "quantised:1e-9"] {
+            let lossy: Lossy = text.parse().unwrap();
+            assert_eq!(lossy.to_string().parse(), Ok(lossy), "{text}");
+        }
+        for text in ["", "fp8", "quantised", "quantised:", "quantised:0", "quantised:nan"] {
+            assert!(text.parse::<Lossy>().is_err(), "{text}");
+        }
+        let step = f64::from(Lossy::Quantised { eps: 1e-4 }.factor());
+        assert!(step <= 2.0 * 1e-4f64.ln_1p() && step > 1.9998e-4);
     }
 }

@@ -425,6 +425,11 @@ impl PlannedTensor<'_> {
         }
     }
 
+    /// The type of what is added.
+    pub(super) fn dtype_of_added(&self) -> Option<Dtype> {
+        self.rounding.as_ref().map(|rounding| rounding.lossy.added_type())
+    }
+
     /// The formula that makes the values, and what it stands on first.
     pub(super) fn formula(&self) -> Option<(crate::codec::formula::Formula, ContentId)> {
         let rounding = self.rounding.as_ref()?;

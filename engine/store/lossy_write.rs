@@ -19,7 +19,7 @@ use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
 use crate::lineage::{GraphMut, LOSSY_KEY, Node};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketch, Sketcher};
-use crate::tensor::{ContentId, Shape};
+use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A content that was brought into the store.
 struct Put {
@@ -129,7 +129,10 @@ impl Transaction {
             let formula = StoredFormula::new(formula, [base].into_iter().chain(added.clone()));
             let plain = vec![Arc::clone(rounding.base())];
             bases.push(Basis { formula: Some(formula), chains, loose: Vec::new() });
-            bases.push(Basis { formula: None, chains: plain, loose: Vec::new() });
+            // Only what is rounded this little may be shorter as an ordinary difference.
+            if planned.dtype_of_added() == Some(Dtype::F16) {
+                bases.push(Basis { formula: None, chains: plain, loose: Vec::new() });
+            }
         }
         let source = Values(planned);
         let (dtype, shape) = (planned.dtype.clone(), planned.shape.clone());
