@@ -69,7 +69,7 @@ impl<'c> Rounding<'c> {
         &self.base
     }
 
-    fn base_id(&self) -> ContentId {
+    fn stands_on(&self) -> ContentId {
         self.base.record().header().content_id
     }
 }
@@ -434,6 +434,6 @@ impl PlannedTensor<'_> {
     pub(super) fn formula(&self) -> Option<(crate::codec::formula::Formula, ContentId)> {
         let rounding = self.rounding.as_ref()?;
         let formula = rounding.lossy.formula(self.dtype, self.halves().len() > 1)?;
-        Some((formula, rounding.base_id()))
+        Some((formula, rounding.stands_on()))
     }
 }
