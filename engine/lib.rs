@@ -59,6 +59,7 @@ compile_error!("mgit reads its file through a memory map: 64-bit little-endian t
 
 pub mod architecture;
 pub mod catalog;
+pub mod checks;
 pub mod codec;
 pub mod command;
 pub mod container;

@@ -53,11 +53,15 @@ pub enum Table {
     Sketches,
     /// Nodes, by the buckets they are looked for in; values are empty.
     Bands,
+    /// Registered tests as JSON text, by name.
+    Tests,
+    /// What tests found, by the hash of what was run and of what it was run on.
+    TestResults,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 17] = [
         Table::Meta,
         Table::Nodes,
         Table::Versions,
@@ -73,14 +77,16 @@ impl Table {
         Table::EdgeMetadata,
         Table::Sketches,
         Table::Bands,
+        Table::Tests,
+        Table::TestResults,
     ];
 
     /// Whether every store has it. The others are made when they are first written; until then
     /// they are as empty ones. Those that must be kept in step with others stand behind a feature
-    /// flag; sketches and bands can be made again and do not.
+    /// flag; sketches, bands and results of tests can be made again and do not.
     pub fn is_from_the_start(self) -> bool {
-        use Table::{Bands, EdgeMetadata, Sketches, Tags, TagsOf};
-        !matches!(self, Tags | TagsOf | EdgeMetadata | Sketches | Bands)
+        use Table::{Bands, EdgeMetadata, Sketches, Tags, TagsOf, TestResults, Tests};
+        !matches!(self, Tags | TagsOf | EdgeMetadata | Sketches | Bands | Tests | TestResults)
     }
 
     /// The table's name in the database.
@@ -101,6 +107,8 @@ impl Table {
             Table::EdgeMetadata => "edge-metadata",
             Table::Sketches => "sketches",
             Table::Bands => "bands",
+            Table::Tests => "tests",
+            Table::TestResults => "test-results",
         }
     }
 }

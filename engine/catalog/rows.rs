@@ -62,6 +62,11 @@ pub mod keys {
         [&band.to_be_bytes()[..], node].concat()
     }
 
+    /// `test-results`: hash of what was run, hash of what it was run on.
+    pub fn test_result(run: &[u8; 32], on: &[u8; 32]) -> Vec<u8> {
+        [&run[..], on].concat()
+    }
+
     /// `metadata`: node and key.
     pub fn metadata(node: &[u8; 16], key: &str) -> Vec<u8> {
         [node, key.as_bytes()].concat()

@@ -120,6 +120,13 @@ pub enum Operation {
         /// Its metadata from now on.
         metadata: serde_json::Map<String, serde_json::Value>,
     },
+    /// A test was registered, or taken away.
+    SetTest {
+        /// The test's name.
+        name: String,
+        /// What it is from now on; none when it is gone.
+        definition: Option<serde_json::Map<String, serde_json::Value>>,
+    },
     /// Something that this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

@@ -67,6 +67,9 @@ pub const FEATURE_EDGE_METADATA: u64 = 1 << 9;
 /// Writer's feature flag: change records give nodes other names or kinds.
 pub const FEATURE_RENAMES: u64 = 1 << 10;
 
+/// Writer's feature flag: there are tests, in a table of their own.
+pub const FEATURE_TESTS: u64 = 1 << 11;
+
 /// Writer's feature flag: some node is marked as lossy.
 pub const FEATURE_LOSSY: u64 = 1 << 12;
 
@@ -83,5 +86,9 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_INCREMENT;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
-pub const WRITER_FLAGS_KNOWN: u64 =
-    FEATURE_TAGS | FEATURE_EDGE_METADATA | FEATURE_RENAMES | FEATURE_LOSSY | FEATURE_PINNED;
+pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS
+    | FEATURE_EDGE_METADATA
+    | FEATURE_RENAMES
+    | FEATURE_TESTS
+    | FEATURE_LOSSY
+    | FEATURE_PINNED;

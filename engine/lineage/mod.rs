@@ -14,6 +14,7 @@ mod error;
 mod graph;
 mod graph_mut;
 mod name;
+mod pattern;
 mod walk;
 
 pub use ancestry::{PathStep, Via};
@@ -21,6 +22,7 @@ pub use error::LineageError;
 pub use graph::{Edge, Graph, Node};
 pub use graph_mut::{GraphMut, NewNode, OnChildren, Relinked};
 pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX, NodeId};
+pub use pattern::glob_matches;
 pub use walk::{Direction, Edges, Ends, Neighbours, Nodes, Walk};
 
 /// Metadata of a lossy node: how it was made so, and the content id of what it stands for.

@@ -14,6 +14,7 @@ mod basis;
 mod cache;
 mod candidate;
 mod chain;
+mod checks;
 mod choice;
 mod collect;
 mod encode;
@@ -37,6 +38,7 @@ mod tensor;
 mod transaction;
 
 pub use chain::Chain;
+pub use checks::TestResultRow;
 pub use collect::CollectReport;
 pub use error::{Error, Result};
 pub use formula::StoredFormula;

@@ -52,12 +52,15 @@ pub(super) fn build(
     Ok(report)
 }
 
-/// Puts back tags, and the metadata of edges, of what was saved.
+/// Puts back tags, tests, and the metadata of edges, of what was saved.
 fn put_marks(transaction: &mut Transaction, graph: &SavedGraph) -> Result<(), UpkeepError> {
     for (tag, id) in &graph.tags {
         if graph.nodes.contains_key(id) {
             transaction.set_tag(tag, &id.to_string())?;
         }
+    }
+    for (name, definition) in &graph.tests {
+        transaction.set_test(name, definition.clone())?;
     }
     for ((child, kind, parent), metadata) in &graph.edges {
         let edge = graph.nodes.get(child).is_some_and(|node| match kind {

@@ -43,6 +43,8 @@ pub(super) struct SavedGraph {
     pub(super) tags: BTreeMap<String, NodeId>,
     /// The metadata of edges: child, kind, parent.
     pub(super) edges: BTreeMap<(NodeId, EdgeKind, NodeId), Map<String, Value>>,
+    /// Registered tests, by name.
+    pub(super) tests: BTreeMap<String, Map<String, Value>>,
     pub(super) created_ms: u64,
     /// The last commit.
     pub(super) last: u64,
@@ -86,6 +88,7 @@ impl SavedGraph {
             Ok(ControlFlow::Continue(()))
         })?;
         saved.tags = graph.tags()?.into_iter().collect();
+        saved.tests = snapshot.tests()?.into_iter().collect();
         for node in graph.nodes()? {
             let provenance = graph.parents(node.id)?.into_iter().map(|edge| edge.parent);
             let version = graph.previous(node.id)?.into_iter();
@@ -210,6 +213,12 @@ impl SavedGraph {
                 let kind = EdgeKind::ALL.into_iter().find(|known| known.name() == kind);
                 let kind = kind.ok_or("a kind of edge that this program does not know")?;
                 self.edges.insert((node_id(id)?, kind, node_id(parent)?), metadata.clone());
+            }
+            Operation::SetTest { name, definition: Some(definition) } => {
+                self.tests.insert(name.clone(), definition.clone());
+            }
+            Operation::SetTest { name, definition: None } => {
+                self.tests.remove(name);
             }
             // How tensors are stored, which their records say themselves.
             Operation::Recode { .. } => {}
