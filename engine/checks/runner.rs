@@ -107,7 +107,9 @@ pub struct RunReport {
     pub runs: u64,
     /// Bytes of tensors that built-in tests read: of each distinct one once.
     pub bytes_read: u64,
-    /// Why what was found could not be kept in the store; it is told all the same.
+    /// What was found and is not kept, for [`Store::keep_test_results`].
+    pub unkept: Vec<TestResultRow>,
+    /// Why it could not be kept in the store that was given.
     pub not_kept: Option<Error>,
 }
 
@@ -210,7 +212,7 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs each test on those of the models that it is for, and keeps in `store` what will be
-    /// found again; none keeps nothing. Models that bounds are measured against are tested too.
+    /// found again; without a store that is left to the caller. Models that bounds are measured against are tested too.
     ///
     /// # Errors
     ///
@@ -252,6 +254,9 @@ impl<'a> Runner<'a> {
         report.runs = self.runs.load(Ordering::Relaxed);
         let rows = std::mem::take(&mut *lock(&self.new_rows));
         report.not_kept = store.and_then(|store| store.keep_test_results(&rows).err());
+        if store.is_none() || report.not_kept.is_some() {
+            report.unkept = rows;
+        }
         Ok(report)
     }
 

@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    adopt, backup, browse, cat, completions, demo, diff, du, dump, export, gc, graph, import,
-    infer, init, log, ls, meta, mv, note, parent, pin, recode, rm, salvage, show, stat, tag,
-    vacuum, verify,
+    adopt, backup, bisect, browse, cat, completions, demo, diff, du, dump, export, gc, graph,
+    import, infer, init, log, ls, meta, mv, note, parent, pin, recode, rm, salvage, show, stat,
+    tag, test, vacuum, verify,
 };
 
 const START: &str = "\
@@ -74,6 +74,10 @@ pub enum Command {
     Meta(meta::Arguments),
     /// Change what a model was derived from
     Parent(parent::Arguments),
+    /// Register tests of models, run them, show and compare what they found
+    Test(test::Arguments),
+    /// Find the first model on a way that fails a test
+    Bisect(bisect::Arguments),
     /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
     /// Show how much is in a store, and what it takes

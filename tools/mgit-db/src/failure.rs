@@ -5,6 +5,8 @@ use std::io;
 use std::process::ExitCode;
 
 use mgit::Error;
+use mgit::checks::CheckError;
+use mgit::command::CommandError;
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
 use mgit::upkeep::UpkeepError;
@@ -123,6 +125,26 @@ impl From<Error> for Failure {
 impl From<LineageError> for Failure {
     fn from(error: LineageError) -> Self {
         Error::from(error).into()
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        let code = error.code();
+        match error {
+            CheckError::Store(error) => error.into(),
+            CheckError::Command(error) => error.into(),
+            CheckError::NoSuchTest { .. } => {
+                Failure::failed(code, format!("{error}: `mgit-db test ls` lists what is there"))
+            }
+            error => Failure::failed(code, error.to_string()),
+        }
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Failure::failed(error.code(), error.to_string())
     }
 }
 

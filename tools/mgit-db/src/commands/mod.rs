@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod backup;
+pub mod bisect;
 pub mod browse;
 pub mod cat;
 pub mod completions;
@@ -28,6 +29,7 @@ pub mod salvage;
 pub mod show;
 pub mod stat;
 pub mod tag;
+pub mod test;
 pub mod vacuum;
 pub mod verify;
 
@@ -63,6 +65,8 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Mv(arguments) => mv::run(&arguments, output),
         Command::Note(arguments) => note::run(&arguments, output),
         Command::Meta(arguments) => meta::run(&arguments, output),
+        Command::Test(arguments) => return test::run(&arguments, output),
+        Command::Bisect(arguments) => return bisect::run(&arguments, output),
         Command::Parent(arguments) => parent::run(&arguments, output),
         Command::Cat(arguments) => cat::run(&arguments, output),
         Command::Stat(arguments) => stat::run(&arguments, output),

@@ -1,0 +1,211 @@
+//! `bisect`: the first model on a way that fails a test.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mgit::checks::{
+    CheckError, RunOptions, Runner, Selector, Status, Test, TestResult, bisect, path_between,
+};
+use mgit::lineage::{Edges, ModelRef, Node};
+use mgit::{Snapshot, Store};
+use serde_json::{Value, json};
+
+use super::test::run::{WhichArguments, keep, trust};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::text::count;
+
+/// Find the first model on a way that fails a test.
+///
+/// The way leads from GOOD, which passes, to BAD, which fails: through the versions between them,
+/// else along what was derived from what. Besides the two ends, log2 of the models on it are
+/// tested. That finds the first failing one if whatever fails stays so; what was not looked at is
+/// said.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db bisect family.mgit --test accuracy base@1 base@40
+  mgit-db bisect family.mgit --builtin finite base tasks/sst2")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// A model that passes
+    good: ModelRef,
+    /// A later model that fails
+    bad: ModelRef,
+    #[command(flatten)]
+    which: WhichArguments,
+    /// Test every model on the way
+    #[arg(long)]
+    all: bool,
+    /// Run also what is known
+    #[arg(long)]
+    fresh: bool,
+    /// Run a command that the store came with: look at it first, with `test ls`
+    #[arg(long)]
+    trust: bool,
+}
+
+/// Tests the models of the way, and remembers what it found.
+struct Prober<'s> {
+    snapshot: &'s Snapshot,
+    arguments: &'s Arguments,
+    test: Test,
+    path: Vec<Node>,
+}
+
+impl Prober<'_> {
+    fn result(&self, place: usize, known_only: bool) -> Result<TestResult, Failure> {
+        let arguments = self.arguments;
+        let options = RunOptions {
+            known_only,
+            fresh: arguments.fresh && !known_only,
+            trust: trust(arguments.trust),
+            ..RunOptions::default()
+        };
+        let nodes = std::slice::from_ref(&self.path[place]);
+        let tests = std::slice::from_ref(&self.test);
+        let report = Runner::new(self.snapshot, options).run(None, tests, nodes)?;
+        // The snapshot does not see it: it is for the next run.
+        if let (Some(reason), false) = (keep(&arguments.store, &report), known_only) {
+            eprintln!("{reason}");
+        }
+        let result = report.results.into_iter().next();
+        result.ok_or_else(|| Failure::failed("no-result", "the test gave no result"))
+    }
+}
+
+fn passed(result: &TestResult) -> Option<bool> {
+    match result.status {
+        Status::Passed => Some(true),
+        Status::Failed => Some(false),
+        Status::Error | Status::NotRun => None,
+    }
+}
+
+/// Finds the first failing model.
+///
+/// # Errors
+///
+/// No way leads from one model to the other; the ends are not as they were said to be.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let mut tests = arguments.which.tests(&snapshot)?;
+    let (Some(mut test), true) = (tests.pop(), tests.is_empty()) else {
+        return Err(Failure::usage("name one test, with --test or --builtin"));
+    };
+    // The models of the way are tested whomever the test is for.
+    test.on = Selector::All;
+    let graph = snapshot.graph();
+    let (good, bad) = (graph.find(&arguments.good)?, graph.find(&arguments.bad)?);
+    let (path, edges) = path_between(&graph, &good, &bad)?;
+    let path = path.into_iter().map(|id| graph.expect(id)).collect::<Result<Vec<_>, _>>()?;
+    let prober = Prober { snapshot: &snapshot, arguments, test, path };
+    let mut results: Vec<Option<TestResult>> = vec![None; prober.path.len()];
+    let mut text = String::new();
+    let mut probe = |place: usize| -> Result<Option<bool>, Failure> {
+        if results[place].is_none() {
+            results[place] = Some(prober.result(place, false)?);
+        }
+        let result = results[place].as_ref();
+        Ok(result.and_then(passed))
+    };
+    if arguments.all {
+        for place in 0..prober.path.len() {
+            probe(place)?;
+        }
+    }
+    let found = bisect(prober.path.len(), &|_| None, &mut probe)?;
+    let found =
+        found.map_err(|(place, _)| wrong_end(&prober.path[place], place, &results[place]))?;
+    // What others have found before costs nothing, and may say that it is not so simple.
+    for place in 0..prober.path.len() {
+        if results[place].is_none() {
+            let known = prober.result(place, true)?;
+            results[place] = Some(known).filter(|known| passed(known).is_some());
+        }
+    }
+    let contradictions: Vec<usize> = (0..results.len())
+        .filter(|place| {
+            let passes = results[*place].as_ref().and_then(passed);
+            let open = found.last_good < *place && *place < found.first_bad;
+            passes.is_some_and(|passes| !open && passes != (*place < found.first_bad))
+        })
+        .collect();
+    let name = |place: usize| prober.path[place].full_name();
+    let seen: Vec<usize> = found.looked_at.iter().map(|(place, _)| *place).collect();
+    for (place, passed) in &found.looked_at {
+        let word = match passed {
+            Some(true) => "passes",
+            Some(false) => "fails",
+            None => "cannot be told",
+        };
+        text += &format!("{} {word}\n", name(*place));
+    }
+    let is_certain = results.iter().all(Option::is_some);
+    let via = match edges {
+        Edges::Version => "versions",
+        Edges::Provenance => "provenance",
+        Edges::Both => "versions and provenance",
+    };
+    let unseen = results.iter().filter(|result| result.is_none()).count();
+    match found.is_exact() {
+        true => text += &format!("the first that fails is {}\n", name(found.first_bad)),
+        false => {
+            let (from, to) = (name(found.last_good + 1), name(found.first_bad));
+            text += &format!("the first that fails is one of those from {from} to {to}: those ");
+            text += "between them cannot be tested\n";
+        }
+    }
+    text += &format!(
+        "{} of {} on the way (by {via}) tested",
+        seen.len(),
+        count(prober.path.len() as u64, "model")
+    );
+    text += &match (unseen, contradictions.as_slice()) {
+        (0, []) => ", and all are known\n".to_owned(),
+        (unseen, []) => format!("; {unseen} not looked at: taken to fail once one before fails\n"),
+        (_, places) => {
+            let names: Vec<_> = places.iter().map(|place| name(*place)).collect();
+            format!(
+                "; the history goes back and forth: {} say otherwise, so that this is one place \
+                 of several where it turns (--all looks at all)\n",
+                names.join(", ")
+            )
+        }
+    };
+    if let Some(result) = &results[found.first_bad] {
+        text += &format!("  {}\n", crate::text::shown(&result.reasons.join("; ")));
+    }
+    let looked_at = found
+        .looked_at
+        .iter()
+        .map(|(place, passed)| json!({ "model": name(*place), "passed": passed }));
+    let reasons = results[found.first_bad].as_ref().map(|result| result.reasons.clone());
+    let document = json!({
+        "first_failing": name(found.first_bad),
+        "last_passing": name(found.last_good),
+        "exact": found.is_exact(),
+        "reasons": reasons,
+        "by": via,
+        "models": prober.path.len(),
+        "runs": found.looked_at.len(),
+        "looked_at": looked_at.collect::<Vec<Value>>(),
+        "not_looked_at": unseen,
+        "all_known": is_certain,
+        "contradictions": contradictions.iter().map(|place| name(*place)).collect::<Vec<_>>(),
+    });
+    output.print(document, &text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wrong_end(node: &Node, place: usize, result: &Option<TestResult>) -> Failure {
+    let (wanted, found) = if place == 0 { ("pass", "fails") } else { ("fail", "passes") };
+    let found = match result {
+        Some(result) if passed(result).is_some() => found.to_owned(),
+        Some(result) => format!("cannot be tested ({})", result.reasons.join("; ")),
+        None => "was not tested".to_owned(),
+    };
+    let reason = format!("must {wanted} and {found}: name other ends");
+    CheckError::WrongEnd { model: node.full_name(), reason }.into()
+}

@@ -1,0 +1,249 @@
+//! `test run`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mgit::checks::{
+    Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
+};
+use mgit::lineage::{ModelRef, Node, glob_matches};
+use mgit::{Snapshot, Store};
+use serde_json::{Value, json};
+
+use super::junit;
+use super::register::parse_builtin;
+use crate::failure::Failure;
+use crate::output::{Ink, Output, json_float};
+use crate::progress::Progress;
+use crate::text::{Side, Table, count, size};
+
+/// Run tests; a test that fails gives exit code 1.
+///
+/// What is known of equal content is not run again. What was found is kept in the store, unless
+/// another program is writing it.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// Models: name, name@version, tag, node id, or a name with * and ? [default: all]
+    model: Vec<String>,
+    /// Which tests
+    #[command(flatten)]
+    which: WhichArguments,
+    /// How many at a time; 0 for as many as there are cores
+    #[arg(short, long, default_value_t = 0)]
+    jobs: usize,
+    /// Run also what is known
+    #[arg(long)]
+    fresh: bool,
+    /// Run the commands that the store came with: look at them first, with `test ls`
+    #[arg(long)]
+    trust: bool,
+    /// Show only what did not pass
+    #[arg(long)]
+    failed: bool,
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Where models are written for commands [default: the temporary folder]
+    #[arg(long, value_name = "FOLDER")]
+    work_folder: Option<PathBuf>,
+}
+
+/// Which tests are meant.
+#[derive(Debug, clap::Args)]
+pub struct WhichArguments {
+    /// Only this test; may be given several times
+    #[arg(short, long, value_name = "NAME")]
+    test: Vec<String>,
+    /// A built-in test that need not be registered: finite, norm-drift, sparsity, statistics
+    #[arg(long, value_name = "TEST", value_parser = parse_builtin)]
+    builtin: Vec<Builtin>,
+}
+
+impl WhichArguments {
+    /// The tests: those that are named, or all that are registered.
+    ///
+    /// # Errors
+    ///
+    /// There is none of a name, or none at all.
+    pub fn tests(&self, snapshot: &Snapshot) -> Result<Vec<Test>, Failure> {
+        let named = self.test.iter().map(|name| Test::find(snapshot, name));
+        let mut tests = named.collect::<Result<Vec<_>, _>>()?;
+        let builtin = |builtin: &Builtin| Test::new(builtin.name(), What::Builtin(*builtin));
+        tests.extend(self.builtin.iter().map(builtin));
+        if self.test.is_empty() && self.builtin.is_empty() {
+            tests = Test::all(snapshot)?;
+        }
+        match tests.is_empty() {
+            true => Err(Failure::failed(
+                "no-tests",
+                "no tests are registered: `test add` adds one, --builtin finite needs none",
+            )),
+            false => Ok(tests),
+        }
+    }
+}
+
+/// The models that are meant: all of them where none is named.
+///
+/// # Errors
+///
+/// One is not there, or a pattern fits none.
+pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failure> {
+    let nodes = snapshot.nodes()?;
+    if models.is_empty() {
+        return Ok(nodes);
+    }
+    let mut selected: Vec<Node> = Vec::new();
+    for model in models {
+        let found: Vec<Node> = if model.contains(['*', '?']) {
+            let fits = |node: &&Node| {
+                glob_matches(model, &node.row.name) || glob_matches(model, &node.full_name())
+            };
+            nodes.iter().filter(fits).cloned().collect()
+        } else {
+            let reference: ModelRef = model.parse()?;
+            vec![snapshot.graph().find(&reference)?]
+        };
+        if found.is_empty() {
+            let message = format!("no model's name fits {model:?}");
+            return Err(Failure::failed("no-such-model", message));
+        }
+        let known = |node: &Node| selected.iter().any(|known| known.id == node.id);
+        let new: Vec<Node> = found.into_iter().filter(|node| !known(node)).collect();
+        selected.extend(new);
+    }
+    Ok(selected)
+}
+
+/// Which commands may run.
+pub fn trust(everything: bool) -> CommandTrust {
+    if everything { CommandTrust::Everything } else { CommandTrust::of_user() }
+}
+
+/// Keeps what was found. Says why that could not be done.
+pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
+    if report.unkept.is_empty() {
+        return None;
+    }
+    let kept = Store::open(path).and_then(|store| store.keep_test_results(&report.unkept));
+    kept.err().map(|error| format!("the results are not kept in the store: {error}"))
+}
+
+/// Runs the tests.
+///
+/// # Errors
+///
+/// A test or model is not there; the JUnit file cannot be written.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    // Read-only, so that others can write while tests run.
+    let store = Store::open_read_only(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let tests = arguments.which.tests(&snapshot)?;
+    let nodes = select(&snapshot, &arguments.model)?;
+    let bar = Progress::unbounded(format!("test {}", arguments.store.display()));
+    let told = std::sync::atomic::AtomicU64::new(0);
+    let progress = |_: &str, _: &str, bytes: u64| {
+        let before = told.fetch_max(bytes, std::sync::atomic::Ordering::Relaxed);
+        bar.advance(bytes.saturating_sub(before));
+    };
+    let options = RunOptions {
+        jobs: arguments.jobs,
+        fresh: arguments.fresh,
+        trust: trust(arguments.trust),
+        work_folder: arguments.work_folder.clone(),
+        progress: Some(&progress),
+        ..RunOptions::default()
+    };
+    let report = Runner::new(&snapshot, options).run(None, &tests, &nodes)?;
+    drop(bar);
+    drop((snapshot, store));
+    let not_kept = keep(&arguments.store, &report);
+    if let Some(file) = &arguments.junit {
+        fs::write(file, junit::document(&report.results))
+            .map_err(|error| Failure::io(format_args!("write {}", file.display()), &error))?;
+    }
+    let of = |status| report.results.iter().filter(|result| result.status == status).count();
+    let counts = [Status::Passed, Status::Failed, Status::Error, Status::NotRun].map(of);
+    let known = report.results.iter().filter(|result| result.was_known).count();
+    let mut text = lines(&report.results, arguments.failed, output);
+    text += &format!("{} passed, {} failed", counts[0], counts[1]);
+    for (number, what) in [(counts[2], "could not be told"), (counts[3], "not run")] {
+        if number > 0 {
+            text += &format!(", {number} {what}");
+        }
+    }
+    text += &format!(
+        " ({}, {} known before, {} of tensors read)\n",
+        count(report.runs, "run"),
+        known,
+        size(report.bytes_read)
+    );
+    if let Some(not_kept) = &not_kept {
+        text += &format!("{not_kept}\n");
+    }
+    let document = json!({
+        "passed": counts[0],
+        "failed": counts[1],
+        "errors": counts[2],
+        "not_run": counts[3],
+        "runs": report.runs,
+        "bytes_read": report.bytes_read,
+        "not_kept": not_kept,
+        "results": report.results.iter().map(json_of).collect::<Vec<_>>(),
+    });
+    output.print(document, &text)?;
+    Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A result as JSON.
+pub fn json_of(result: &TestResult) -> Value {
+    let metrics: Vec<Value> = result
+        .finding
+        .metrics
+        .iter()
+        .map(|metric| {
+            let direction = metric.better.map(mgit::checks::Better::name);
+            let value = json_float(metric.value);
+            json!({ "metric": metric.name, "value": value, "direction": direction })
+        })
+        .collect();
+    json!({
+        "test": result.test,
+        "model": result.node.full_name(),
+        "id": result.node.id.to_string(),
+        "status": result.status.name(),
+        "metrics": metrics,
+        "reasons": result.reasons,
+        "output": result.finding.output,
+        "seconds": result.finding.seconds,
+        "known": result.was_known,
+    })
+}
+
+/// The results as lines, those that did not pass last.
+pub fn lines(results: &[TestResult], only_failed: bool, output: &Output) -> String {
+    let mut table = Table::new(&[("", Side::Left), ("", Side::Left), ("", Side::Left)]);
+    let is_passed = |result: &&TestResult| result.status == Status::Passed;
+    for result in results.iter().filter(|result| is_passed(result) && !only_failed) {
+        let metrics = result.finding.metrics.iter();
+        let metrics: Vec<_> = metrics.map(|m| format!("{} {}", m.name, m.value)).collect();
+        let test = format!("{} {}", result.status.name(), result.test);
+        table.row([test, result.node.full_name(), metrics.join(", ")]);
+    }
+    let mut text = table.lines("");
+    for result in results.iter().filter(|result| !is_passed(result)) {
+        let ink = if result.status == Status::NotRun { Ink::Faint } else { Ink::Bad };
+        let status = output.paint(ink, result.status.name());
+        let (test, model) = (crate::text::shown(&result.test), result.node.full_name());
+        text += &format!("{status} {test}  {}", output.paint(Ink::Name, &model));
+        let reasons = crate::text::shown(&result.reasons.join("; "));
+        text += &format!("  {reasons}\n");
+        for line in result.finding.output.lines().take(4) {
+            text += &format!("    {}\n", crate::text::shown(line));
+        }
+    }
+    text
+}
