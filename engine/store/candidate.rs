@@ -40,15 +40,15 @@ pub(super) struct Candidate {
 pub(super) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
 
 /// The two matrices of an adapter for a tensor, and their rank.
-struct Adapter<'m> {
-    left: &'m ManifestTensor,
-    right: &'m ManifestTensor,
-    rank: u32,
+pub(crate) struct Adapter<'m> {
+    pub(crate) left: &'m ManifestTensor,
+    pub(crate) right: &'m ManifestTensor,
+    pub(crate) rank: u32,
 }
 
 /// The adapters of a model by the names of the tensors that they change, when it is one: names as
 /// the PEFT library gives them.
-fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
+pub(crate) fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
     let by_name: HashMap<&str, &ManifestTensor> =
         manifest.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let adapter = |right: &'_ ManifestTensor| {
@@ -90,12 +90,12 @@ fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)
 
 impl Transaction {
     /// For every tensor, what of `relatives` it may be coded against. The first `parents` of them
-    /// are what it was derived from.
+    /// are what it was derived from, the last `made_of` what it was computed from.
     pub(super) fn candidates<'t, T>(
         &self,
         tensors: impl IntoIterator<Item = &'t T>,
         relatives: &[NodeId],
-        parents: usize,
+        (parents, made_of): (usize, usize),
     ) -> Result<Vec<Vec<Candidate>>>
     where
         &'t T: Into<TensorKey<'t>> + 't,
@@ -123,6 +123,7 @@ impl Transaction {
         }
         for (candidates, equals) in candidates.iter_mut().zip(&equals) {
             combine(candidates, &equals[..parents.min(equals.len())]);
+            combine(candidates, &equals[equals.len().saturating_sub(made_of)..]);
         }
         for adapters in manifests.iter().map(adapters).filter(|adapters| !adapters.is_empty()) {
             for (at, tensor) in tensors.iter().enumerate() {

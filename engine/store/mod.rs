@@ -37,6 +37,7 @@ mod snapshot;
 mod tensor;
 mod transaction;
 
+pub(crate) use candidate::adapters;
 pub use chain::Chain;
 pub use checks::TestResultRow;
 pub use collect::CollectReport;

@@ -28,6 +28,12 @@ impl<S: TensorSource + ?Sized> TensorSource for &S {
     }
 }
 
+impl<S: TensorSource + ?Sized> TensorSource for std::sync::Arc<S> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, out)
+    }
+}
+
 /// Where a new tensor's bytes come from.
 pub(super) enum Source<'a> {
     /// They are in memory.
@@ -138,6 +144,7 @@ pub struct NewModel<'a> {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) parents: Vec<(String, How)>,
+    pub(super) made_of: Vec<String>,
     pub(super) metadata: Map<String, Value>,
     pub(super) index: (String, Vec<u8>),
     pub(super) parts: Vec<NewPart<'a>>,
@@ -183,6 +190,14 @@ impl<'a> NewModel<'a> {
     /// bases of deltas, in the order of the parents.
     pub fn parent(mut self, model: impl Into<String>, how: How) -> Self {
         self.parents.push((model.into(), how));
+        self
+    }
+
+    /// Says which models it was computed from together, in the order of the computation, where
+    /// these are not its parents: their tensors are tried as bases of one formula. No edge comes
+    /// of it.
+    pub fn made_of(mut self, models: impl IntoIterator<Item = String>) -> Self {
+        self.made_of = models.into_iter().collect();
         self
     }
 

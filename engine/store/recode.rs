@@ -102,7 +102,7 @@ impl Transaction {
             self.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
-        let bases = self.candidates(&manifest.tensors, &relatives, parents)?;
+        let bases = self.candidates(&manifest.tensors, &relatives, (parents, 0))?;
         for (tensor, candidates) in manifest.tensors.iter().zip(bases) {
             if seen.insert(tensor.content_id) {
                 self.recode_tensor(tensor, &candidates, report)?;

@@ -185,6 +185,9 @@ impl Transaction {
         let previous = self.graph()?.latest(&name)?;
         let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
         relatives.extend(previous);
+        for model in &model.made_of {
+            relatives.push(self.find(model)?.id);
+        }
         let mut readers: Vec<_> =
             model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
         let folder = std::env::temp_dir();
@@ -195,7 +198,8 @@ impl Transaction {
         let (lossy, mut gate) = (model.lossy, model.gate.take());
         let model = model;
         let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
-        let mut bases = self.candidates(tensors(), &relatives, parents.len())?;
+        let known = (parents.len(), model.made_of.len());
+        let mut bases = self.candidates(tensors(), &relatives, known)?;
         let shared = self.shared_arc();
         let plan = match lossy {
             Some(lossy) => {

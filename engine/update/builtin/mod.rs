@@ -1,0 +1,81 @@
+//! Functions that need no training. They make the same bytes on every machine, and where their
+//! arithmetic is a formula of the file format, the result is kept as that formula.
+
+mod arithmetic;
+mod average;
+mod lora_merge;
+mod rebase;
+mod reduce;
+
+use super::{Creation, Draft, Inputs, UpdateError};
+use crate::lineage::How;
+
+/// A built-in function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Builtin {
+    /// Floats of another type: parameter `dtype`.
+    Cast,
+    /// The smallest magnitudes of every matrix as zeros: parameter `sparsity`, from 0 to 1.
+    Prune,
+    /// Every row of every matrix rounded to 255 steps of its largest magnitude, and back.
+    Quantise,
+    /// The mean of several parents.
+    Average,
+    /// An adapter added to its base: parameters `scale`, or `alpha`, which is divided by the rank.
+    LoraMerge,
+    /// What has changed from an old parent to a new one, added to the old child.
+    Rebase,
+}
+
+impl Builtin {
+    /// Every built-in function.
+    pub const ALL: [Builtin; 6] = [
+        Builtin::Cast,
+        Builtin::Prune,
+        Builtin::Quantise,
+        Builtin::Average,
+        Builtin::LoraMerge,
+        Builtin::Rebase,
+    ];
+
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Builtin::Cast => "cast",
+            Builtin::Prune => "prune",
+            Builtin::Quantise => "quantise",
+            Builtin::Average => "average",
+            Builtin::LoraMerge => "lora-merge",
+            Builtin::Rebase => "rebase",
+        }
+    }
+}
+
+impl Creation for Builtin {
+    fn how(&self) -> How {
+        match self {
+            Builtin::Cast => How::Cast,
+            Builtin::Prune => How::Prune,
+            Builtin::Quantise => How::Quantise,
+            Builtin::Average => How::Average,
+            Builtin::LoraMerge => How::LoraMerge,
+            Builtin::Rebase => How::FineTune,
+        }
+    }
+
+    fn takes_old(&self, _inputs: &Inputs) -> bool {
+        *self == Builtin::Rebase
+    }
+
+    fn make(&self, inputs: &Inputs) -> Result<Draft, UpdateError> {
+        match self {
+            Builtin::Cast => reduce::cast(inputs),
+            Builtin::Prune => reduce::prune(inputs),
+            Builtin::Quantise => reduce::quantise(inputs),
+            Builtin::Average => average::average(inputs),
+            Builtin::LoraMerge => lora_merge::lora_merge(inputs),
+            Builtin::Rebase => rebase::rebase(inputs),
+        }
+    }
+}

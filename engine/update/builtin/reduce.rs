@@ -1,0 +1,104 @@
+//! Functions of one parent that make it smaller: cast, prune, quantise.
+
+use super::super::{Draft, DraftTensor, Inputs, UpdateError};
+use super::arithmetic::{by_formula, doubles, elements, formula, is_number};
+use crate::codec::formula::Formula;
+use crate::store::Tensor;
+use crate::tensor::Dtype;
+
+/// Codes of the formulas of the file format.
+const PRUNE: u8 = 7;
+
+/// Every float in the type of the parameter `dtype`; other tensors as they are.
+pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
+    inputs.only_parameters(&["dtype"])?;
+    let Some(name) = inputs.parameters.get("dtype").and_then(|value| value.as_str()) else {
+        return Err(UpdateError::parameter("dtype", "say f16, bf16, f32 or f64"));
+    };
+    let to = Dtype::from_name(&name.to_uppercase());
+    if !is_number(&to) {
+        let reason = format!("{name:?} is none of f16, bf16, f32 and f64");
+        return Err(UpdateError::parameter("dtype", reason));
+    }
+    Draft::like(inputs.only_parent()?, |tensor| match Formula::cast(tensor.dtype(), &to) {
+        Some(formula) => by_formula(tensor, to.clone(), formula, vec![tensor.clone()]),
+        None => Ok(DraftTensor::keep(tensor)),
+    })
+}
+
+/// Whether a tensor holds weights of connections: floats, of two dimensions or more.
+fn is_matrix(tensor: &Tensor) -> bool {
+    is_number(tensor.dtype()) && tensor.shape().dims().len() >= 2
+}
+
+/// In every matrix, the share `sparsity` of elements of the smallest magnitude as zeros; other
+/// tensors as they are. Elements of one magnitude become zero together.
+pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
+    inputs.only_parameters(&["sparsity"])?;
+    let sparsity = inputs.number("sparsity")?.filter(|share| (0.0..=1.0).contains(share));
+    let Some(sparsity) = sparsity else {
+        return Err(UpdateError::parameter("sparsity", "say how many of 1 become zero: 0.5"));
+    };
+    Draft::like(inputs.only_parent()?, |tensor| {
+        let width = tensor.dtype().lane_bytes();
+        let count = tensor.byte_len() / width.max(1) as u64;
+        let zeros = (sparsity * count as f64) as usize;
+        if !is_matrix(tensor) || zeros == 0 {
+            return Ok(DraftTensor::keep(tensor));
+        }
+        let threshold = threshold(tensor, zeros)?;
+        let parameters = [&threshold.to_le_bytes()[..], &[0]].concat();
+        let dtype = tensor.dtype();
+        let types = (dtype, &[dtype.clone()][..]);
+        let formula = formula(tensor.name(), PRUNE, types, &parameters)?;
+        by_formula(tensor, dtype.clone(), formula, vec![tensor.clone()])
+    })
+}
+
+/// The bits, without the sign, of the element with the `zeros`-th smallest magnitude.
+fn threshold(tensor: &Tensor, zeros: usize) -> Result<u64, UpdateError> {
+    let view = tensor.view()?;
+    let width = tensor.dtype().lane_bytes().max(1);
+    let bits = |element: &[u8]| element.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    let sign = 1u64 << (8 * width - 1);
+    let mut magnitudes: Vec<u64> =
+        view.chunks_exact(width).map(|element| bits(element) & !sign).collect();
+    let at = zeros.min(magnitudes.len()).saturating_sub(1);
+    if magnitudes.is_empty() {
+        return Ok(0);
+    }
+    Ok(*magnitudes.select_nth_unstable(at).1)
+}
+
+/// Every row of every matrix in 255 steps from minus to plus its largest magnitude, and back in
+/// its own type; other tensors as they are.
+pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
+    inputs.only_parameters(&[])?;
+    Draft::like(inputs.only_parent()?, |tensor| {
+        let columns = tensor.shape().dims().last().copied().unwrap_or(0);
+        if !is_matrix(tensor) || columns == 0 {
+            return Ok(DraftTensor::keep(tensor));
+        }
+        let (base, dtype) = (tensor.clone(), tensor.dtype().clone());
+        let (shape, byte_len) = (tensor.shape().clone(), tensor.byte_len());
+        let make = move || {
+            let mut values = doubles(&base)?;
+            let columns = usize::try_from(columns).unwrap_or(usize::MAX);
+            values.chunks_mut(columns).for_each(round_row);
+            elements(base.dtype(), &values, byte_len)
+        };
+        Ok(DraftTensor::lazy(tensor.name(), dtype, shape, byte_len, make))
+    })
+}
+
+/// Rounds a row in single precision: `round(v / (m / 127)) * (m / 127)`, with `m` the largest
+/// finite magnitude. What is not finite stays.
+fn round_row(row: &mut [f64]) {
+    let single = |value: &f64| *value as f32;
+    let finite = row.iter().map(single).filter(|value| value.is_finite());
+    let scale = finite.fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0;
+    for value in row.iter_mut().filter(|value| value.is_finite()) {
+        let steps = (single(value) / scale).round_ties_even().clamp(-127.0, 127.0);
+        *value = if scale > 0.0 { f64::from(steps * scale) } else { 0.0 };
+    }
+}

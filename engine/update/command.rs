@@ -1,0 +1,155 @@
+//! A creation function that is a command: inputs out to files, the command over them, its file in.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Creation, Draft, Inputs, UpdateError};
+use crate::checks::CommandTrust;
+use crate::command::{Bounds, Captured, CommandError, Template, run};
+use crate::interchange::{ModelFile, export_to_path};
+use crate::lineage::How;
+use crate::store::Model;
+
+/// The name of the function in recipes.
+pub const COMMAND_FUNCTION: &str = "command";
+
+/// Bytes of each output that are kept for a message.
+const OUTPUT_LIMIT: usize = 4 << 10;
+
+/// Runs the command of the inputs, if it is trusted.
+///
+/// In its line, `{parent:ROLE}` stands for a file with that parent (`{parent}` for the only one),
+/// `{old}` for one with the version to be replaced, `{out}` for the file, or the folder of a
+/// sharded model, that it is to write, `{param:K}` for a parameter, `{seed}` for the seed. It runs
+/// in a folder of its own, which is removed when the model is in the store.
+#[derive(Clone, Debug, Default)]
+pub struct CommandFunction {
+    trust: CommandTrust,
+    time_limit: Option<Duration>,
+    work: Option<PathBuf>,
+}
+
+impl CommandFunction {
+    /// A function that runs what is trusted so.
+    pub fn new(trust: CommandTrust) -> Self {
+        CommandFunction { trust, ..CommandFunction::default() }
+    }
+
+    /// Kills a command after so long; otherwise it may take for ever.
+    pub fn time_limit(mut self, limit: Option<Duration>) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Puts the files into new folders in this one; otherwise where the system has temporary files.
+    pub fn work(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.work = Some(folder.into());
+        self
+    }
+}
+
+fn failed(error: CommandError) -> UpdateError {
+    UpdateError::Command { code: error.code(), reason: error.to_string() }
+}
+
+/// Writes a model to a file, or to a folder when it is sharded.
+fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateError> {
+    let is_sharded = !model.manifest().index_name.is_empty();
+    let file =
+        folder.join(if is_sharded { name.to_owned() } else { format!("{name}.safetensors") });
+    export_to_path(model, &file, &|_| ()).map_err(|error| match error {
+        crate::interchange::ExportError::Store(error) => UpdateError::Store(error),
+        error => UpdateError::failed(error),
+    })?;
+    Ok(file.into_os_string())
+}
+
+/// A parameter as a word: a text as it is, anything else as JSON.
+fn word(value: &serde_json::Value) -> OsString {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned).into()
+}
+
+/// Fills the placeholders in, and writes the files that they stand for.
+fn words(
+    template: &Template,
+    inputs: &Inputs,
+    folder: &Path,
+    out: &Path,
+) -> Result<Vec<OsString>, UpdateError> {
+    let mut files: Vec<(String, OsString)> = Vec::new();
+    for name in template.placeholders() {
+        if files.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let model = match (name, name.strip_prefix("parent:")) {
+            (_, Some(role)) => inputs.parent(role)?,
+            ("parent", _) => inputs.only_parent()?,
+            ("old", _) => match &inputs.old {
+                Some(old) => old,
+                None => return Err(UpdateError::inputs("{old} has nothing to stand for")),
+            },
+            _ => continue,
+        };
+        let file = write(model, folder, &format!("input-{}", files.len()))?;
+        files.push((name.to_owned(), file));
+    }
+    let fill = |name: &str| match (name, name.strip_prefix("param:")) {
+        ("out", _) => Some(out.as_os_str().to_owned()),
+        ("seed", _) => Some(inputs.seed.to_string().into()),
+        (_, Some(parameter)) => inputs.parameters.get(parameter).map(word),
+        _ => files.iter().find(|(known, _)| known == name).map(|(_, file)| file.clone()),
+    };
+    template.fill(&fill).map_err(failed)
+}
+
+/// The end of what a command said, for a message.
+fn said(output: &Captured) -> String {
+    let text = output.text();
+    let mut lines: Vec<&str> = text.lines().rev().filter(|line| !line.is_empty()).take(3).collect();
+    lines.reverse();
+    let line = lines.join(" | ");
+    let clean = line.chars().filter(|c| !c.is_control()).take(400).collect::<String>();
+    if clean.is_empty() { clean } else { format!(": {clean}") }
+}
+
+impl Creation for CommandFunction {
+    fn how(&self) -> How {
+        How::FineTune
+    }
+
+    fn takes_old(&self, inputs: &Inputs) -> bool {
+        inputs.command.contains("{old}")
+    }
+
+    fn make(&self, inputs: &Inputs) -> Result<Draft, UpdateError> {
+        let template: Template = inputs.command.parse().map_err(failed)?;
+        if !template.placeholders().any(|name| name == "out") {
+            return Err(UpdateError::inputs("the command has no {out}: it would write no model"));
+        }
+        self.trust.check(&template).map_err(failed)?;
+        let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = tempfile::Builder::new().prefix("mgit-make-").tempdir_in(&work);
+        let folder = folder.map_err(|error| {
+            UpdateError::failed(format!("cannot make a folder in {}: {error}", work.display()))
+        })?;
+        let out = folder.path().join("out.safetensors");
+        let words = words(&template, inputs, folder.path(), &out)?;
+        let bounds = Bounds {
+            time_limit: self.time_limit,
+            output_limit: OUTPUT_LIMIT,
+            variables: vec![("MGIT_SEED".into(), inputs.seed.to_string().into())],
+            ..Bounds::default()
+        };
+        let outcome = run(&words, &bounds).map_err(failed)?;
+        if !outcome.exit.is_success() {
+            let said = said(&outcome.stderr);
+            return Err(UpdateError::failed(format!("the command failed, {}{said}", outcome.exit)));
+        }
+        let file = ModelFile::open(&out).map_err(|error| {
+            UpdateError::failed(format!("the command has not written a model: {error}"))
+        })?;
+        Ok(Draft::file(file, Some(Arc::new(folder))))
+    }
+}

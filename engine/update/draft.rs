@@ -1,0 +1,330 @@
+//! A model that a function has made, on its way into the store.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::UpdateError;
+use crate::interchange::ModelFile;
+use crate::lineage::NodeId;
+use crate::store::{Model, NewModel, NewPart, NewTensor, Tensor, TensorSource};
+use crate::tensor::{ContentId, Dtype, Shape};
+
+/// A tensor of a draft. Its bytes may be made only when they are asked for.
+#[derive(Clone)]
+pub struct DraftTensor {
+    name: String,
+    dtype: Dtype,
+    shape: Shape,
+    byte_len: u64,
+    source: Arc<dyn TensorSource>,
+}
+
+impl fmt::Debug for DraftTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DraftTensor { name, dtype, shape, .. } = self;
+        write!(f, "{name} {dtype} {shape}")
+    }
+}
+
+/// The bytes of a tensor that is made when it is first read, and forgotten when it was read to its
+/// end: a long one is read twice, and made twice, and never are all tensors of a model in memory.
+struct Lazy<F> {
+    made: Mutex<Option<Arc<Vec<u8>>>>,
+    byte_len: u64,
+    make: F,
+}
+
+impl<F> TensorSource for Lazy<F>
+where
+    F: Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync,
+{
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let bytes = match made.take() {
+                Some(bytes) => bytes,
+                None => Arc::new((self.make)().map_err(as_io)?),
+            };
+            if offset.saturating_add(out.len() as u64) < self.byte_len {
+                *made = Some(Arc::clone(&bytes));
+            }
+            bytes
+        };
+        copy_part(&bytes, offset, out)
+    }
+}
+
+/// Bytes that are at hand.
+struct InMemory(Vec<u8>);
+
+impl TensorSource for InMemory {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        copy_part(&self.0, offset, out)
+    }
+}
+
+fn copy_part(bytes: &[u8], offset: u64, out: &mut [u8]) -> io::Result<()> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+    out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+    Ok(())
+}
+
+fn as_io(error: UpdateError) -> io::Error {
+    let kind = match &error {
+        UpdateError::Store(error) if error.is_disk_full() => io::ErrorKind::StorageFull,
+        _ => io::ErrorKind::InvalidData,
+    };
+    io::Error::new(kind, error)
+}
+
+/// A tensor of the store as it is.
+struct Stored(Tensor);
+
+impl TensorSource for Stored {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_range_into(offset, out).map_err(|error| as_io(error.into()))
+    }
+}
+
+/// A tensor of a file that stays open.
+struct OfFile {
+    file: Arc<ModelFile>,
+    part: usize,
+    entry: usize,
+    /// What must outlive the reading: a temporary folder, for example.
+    _keep: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl TensorSource for OfFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let (_, file) = self.file.files().nth(self.part).ok_or(io::ErrorKind::NotFound)?;
+        file.read_tensor_at(self.entry, offset, out)
+    }
+}
+
+impl DraftTensor {
+    /// A tensor of these bytes.
+    pub fn from_bytes(name: &str, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> Self {
+        let byte_len = bytes.len() as u64;
+        let source = Arc::new(InMemory(bytes));
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor whose bytes are made when they are asked for: the same every time.
+    pub fn lazy(
+        name: &str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        make: impl Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync + 'static,
+    ) -> Self {
+        let source = Arc::new(Lazy { made: Mutex::new(None), byte_len, make });
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor of the store, as it is.
+    pub fn keep(tensor: &Tensor) -> Self {
+        DraftTensor {
+            name: tensor.name().to_owned(),
+            dtype: tensor.dtype().clone(),
+            shape: tensor.shape().clone(),
+            byte_len: tensor.byte_len(),
+            source: Arc::new(Stored(tensor.clone())),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether its type and shape are those of a tensor of the store.
+    pub(super) fn is_like(&self, tensor: &Tensor) -> bool {
+        self.dtype == *tensor.dtype() && self.shape == *tensor.shape()
+    }
+
+    /// The id of its bytes. Cost: makes and hashes them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the function that makes them.
+    pub fn content_id(&self) -> Result<ContentId, UpdateError> {
+        let mut hasher = blake3::Hasher::new();
+        let mut piece = vec![0; PIECE_LEN.min(usize::try_from(self.byte_len).unwrap_or(PIECE_LEN))];
+        let mut offset = 0;
+        while offset < self.byte_len {
+            let len = (self.byte_len - offset).min(PIECE_LEN as u64) as usize;
+            let Some(part) = piece.get_mut(..len) else { break };
+            let failed = |error: io::Error| UpdateError::tensor(&self.name, error.to_string());
+            self.source.read_at(offset, part).map_err(failed)?;
+            hasher.update(part);
+            offset += len as u64;
+        }
+        Ok(hasher.finalize().into())
+    }
+}
+
+/// Bytes that are hashed at a time.
+const PIECE_LEN: usize = 1 << 20;
+
+/// One file of a draft.
+#[derive(Clone, Debug, Default)]
+struct DraftPart {
+    name: String,
+    header: Vec<u8>,
+    tensors: Vec<DraftTensor>,
+}
+
+/// A model that a function has made: tensors, in the order of the files it is exported as.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    index: (String, Vec<u8>),
+    parts: Vec<DraftPart>,
+    made_of: Vec<NodeId>,
+}
+
+impl Draft {
+    /// A model without tensors.
+    pub fn new() -> Self {
+        Draft::default()
+    }
+
+    /// Adds a tensor.
+    pub fn tensor(mut self, tensor: DraftTensor) -> Self {
+        if self.parts.is_empty() {
+            self.parts.push(DraftPart::default());
+        }
+        if let Some(part) = self.parts.last_mut() {
+            part.tensors.push(tensor);
+        }
+        self
+    }
+
+    /// Adds a tensor of single-precision numbers.
+    ///
+    /// # Errors
+    ///
+    /// Dimensions that are not as many numbers.
+    pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
+        let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
+        let bytes = bytemuck::cast_slice(&values).to_vec();
+        Ok(self.tensor(DraftTensor::from_bytes(name, Dtype::F32, shape?, bytes)))
+    }
+
+    /// A model whose tensors `tensor` makes of those of `model`, one of each. Where types, shapes
+    /// and names stay, so do the files' headers: it is exported as `model` is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `tensor`.
+    pub fn like(
+        model: &Model,
+        mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
+    ) -> Result<Self, UpdateError> {
+        let manifest = model.manifest();
+        let mut tensors = model.tensors();
+        let mut same = true;
+        let mut draft =
+            Draft { index: (manifest.index_name.clone(), manifest.index.clone()), ..Draft::new() };
+        for part in &manifest.parts {
+            let mut made = DraftPart {
+                name: part.name.clone(),
+                header: part.header.clone(),
+                tensors: Vec::new(),
+            };
+            for old in tensors.by_ref().take(part.tensor_count as usize) {
+                let new = tensor(&old)?;
+                same &= new.name == old.name() && new.is_like(&old);
+                made.tensors.push(new);
+            }
+            draft.parts.push(made);
+        }
+        if !same {
+            let tensors = draft.parts.into_iter().flat_map(|part| part.tensors).collect();
+            draft = Draft::new();
+            draft.parts.push(DraftPart { tensors, ..DraftPart::default() });
+        }
+        Ok(draft)
+    }
+
+    /// A model as it lies in files; `keep` lives until the model is in the store.
+    pub fn file(file: ModelFile, keep: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let file = Arc::new(file);
+        let mut draft = Draft::new();
+        if let ModelFile::Sharded(sharded) = &*file {
+            draft.index = (sharded.index_name().to_owned(), sharded.index_bytes().to_vec());
+        }
+        for (at, (name, part)) in file.files().enumerate() {
+            let header = part.header();
+            let tensor = |(entry, tensor): (usize, &crate::interchange::TensorEntry)| DraftTensor {
+                name: tensor.name.clone(),
+                dtype: tensor.dtype.clone(),
+                shape: tensor.shape.clone(),
+                byte_len: tensor.byte_len(),
+                source: Arc::new(OfFile {
+                    file: Arc::clone(&file),
+                    part: at,
+                    entry,
+                    _keep: keep.clone(),
+                }),
+            };
+            draft.parts.push(DraftPart {
+                name: name.unwrap_or_default().to_owned(),
+                header: header.bytes().to_vec(),
+                tensors: header.tensors().iter().enumerate().map(tensor).collect(),
+            });
+        }
+        draft
+    }
+
+    /// Says which models it was computed from together, where these are not its parents: see
+    /// [`NewModel::made_of`].
+    pub fn made_of<'m>(mut self, models: impl IntoIterator<Item = &'m Model>) -> Self {
+        self.made_of = models.into_iter().map(|model| model.node().id).collect();
+        self
+    }
+
+    /// The tensors, in order.
+    pub fn tensors(&self) -> impl Iterator<Item = &DraftTensor> {
+        self.parts.iter().flat_map(|part| &part.tensors)
+    }
+
+    /// Bytes of its tensors.
+    pub fn byte_len(&self) -> u64 {
+        self.tensors().map(|tensor| tensor.byte_len).sum()
+    }
+
+    /// The model, to be added as `name`.
+    pub fn model(&self, name: &str) -> NewModel<'_> {
+        let mut model = NewModel::new(name);
+        let files = self.parts.iter().any(|part| !part.header.is_empty());
+        if files {
+            let header = |part: &DraftPart| 8 + part.header.len() as u64;
+            let headers: u64 = self.parts.iter().map(header).sum();
+            model = model.logical_bytes(self.byte_len() + headers + self.index.1.len() as u64);
+        }
+        if !self.index.0.is_empty() {
+            model = model.index(self.index.0.clone(), self.index.1.clone());
+        }
+        for part in &self.parts {
+            let tensor = |tensor: &DraftTensor| {
+                NewTensor::from_source(
+                    &tensor.name,
+                    tensor.dtype.clone(),
+                    tensor.shape.clone(),
+                    tensor.byte_len,
+                    Arc::clone(&tensor.source),
+                )
+            };
+            model = model.part(NewPart {
+                name: part.name.clone(),
+                header: part.header.clone(),
+                tensors: part.tensors.iter().map(tensor).collect(),
+            });
+        }
+        model.made_of(self.made_of.iter().map(NodeId::to_string))
+    }
+}
