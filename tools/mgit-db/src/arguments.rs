@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     adopt, backup, bisect, browse, cat, completions, demo, diff, du, dump, export, gc, graph,
-    import, infer, init, log, ls, meta, mv, note, parent, pin, recode, rm, salvage, show, stat,
-    tag, test, vacuum, verify,
+    import, infer, init, log, ls, make, meta, mv, note, parent, pin, recode, remake, rm, salvage,
+    show, stat, tag, test, update, vacuum, verify,
 };
 
 const START: &str = "\
@@ -46,6 +46,12 @@ pub enum Command {
     Export(export::Arguments),
     /// Remove a model
     Rm(rm::Arguments),
+    /// Make a model of others by a function, and keep the recipe with it
+    Make(make::Arguments),
+    /// Make a model again by the recipe that is kept with it
+    Remake(remake::Arguments),
+    /// Bring everything that descends from a model up to date with a new version of it
+    Update(update::Arguments),
     /// Encode stored tensors anew, for speed or for size
     Recode(recode::Arguments),
     /// Keep a model raw, so that it is read without a copy

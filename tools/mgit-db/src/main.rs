@@ -8,6 +8,7 @@ mod commands;
 mod demo_data;
 mod failure;
 mod family;
+mod functions;
 mod gate;
 mod lanes;
 mod model_input;

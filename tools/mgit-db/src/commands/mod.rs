@@ -18,18 +18,21 @@ pub mod infer;
 pub mod init;
 pub mod log;
 pub mod ls;
+pub mod make;
 pub mod meta;
 pub mod mv;
 pub mod note;
 pub mod parent;
 pub mod pin;
 pub mod recode;
+pub mod remake;
 pub mod rm;
 pub mod salvage;
 pub mod show;
 pub mod stat;
 pub mod tag;
 pub mod test;
+pub mod update;
 pub mod vacuum;
 pub mod verify;
 
@@ -52,6 +55,9 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Adopt(arguments) => adopt::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
+        Command::Make(arguments) => make::run(&arguments, output),
+        Command::Remake(arguments) => return remake::run(&arguments, output),
+        Command::Update(arguments) => return update::run(&arguments, output),
         Command::Recode(arguments) => recode::run(&arguments, output),
         Command::Pin(arguments) => pin::run(&arguments, true, output),
         Command::Unpin(arguments) => pin::run(&arguments, false, output),

@@ -1,0 +1,116 @@
+//! `make`: a model made of others by a function, and kept with its recipe.
+
+use std::path::PathBuf;
+
+use mgit::lineage::{ModelName, ModelRef};
+use mgit::update::{COMMAND_FUNCTION, Make};
+use mgit::{How, Profile, Store};
+use serde_json::{Value, json};
+
+use super::import::{how_parser, parse_metadata};
+use super::recode::profile_parser;
+use crate::failure::Failure;
+use crate::functions::{Commands, trust_typed};
+use crate::output::Output;
+use crate::text::size;
+
+/// Make a model of others by a function, and keep the recipe with it.
+///
+/// `remake` makes it again, `update` does the same with newer parents.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Functions:
+  cast        floats of another type              --param dtype=bf16
+  prune       the smallest magnitudes of every matrix become zero   --param sparsity=0.5
+  quantise    rows of matrices rounded to 255 steps
+  average     the mean of several parents
+  lora-merge  base, then adapter                  --param scale=2, or --param alpha=16
+  rebase      --old, with what its parents have changed since
+
+In a command, {parent:NAME} is a file with that parent, {old} one with --old, {out} the file to
+write, {param:K} a parameter, {seed} the seed. It is run without a shell. What you type here is
+trusted from then on; what others have put into a store is not.
+
+Examples:
+  mgit-db make family.mgit --name half --with cast --parent base --param dtype=bf16
+  mgit-db make family.mgit --name soup --with average --parent a --parent b
+  mgit-db make family.mgit --name sst2 --parent base --param lr=1e-4 \\
+      --command 'python train.py --from {parent:base} --lr {param:lr} --out {out}'")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The model's name; if it is there already, this makes its next version
+    #[arg(long)]
+    name: ModelName,
+    /// The function
+    #[arg(long, value_name = "FUNC", required_unless_present = "command")]
+    with: Option<String>,
+    /// A command in place of a function
+    #[arg(long, value_name = "LINE", conflicts_with = "with")]
+    command: Option<String>,
+    /// A model it is made from; may be given several times, in the function's order
+    #[arg(long = "parent", value_name = "MODEL")]
+    parents: Vec<ModelRef>,
+    /// How it is derived from its parents [default: as the function says]
+    #[arg(long, value_parser = how_parser())]
+    how: Option<How>,
+    /// A version to be replaced, for functions that look at it
+    #[arg(long, value_name = "MODEL")]
+    old: Option<ModelRef>,
+    /// A parameter: JSON where V reads as JSON, else text; may be given several times
+    #[arg(long = "param", value_name = "K=V", value_parser = parse_metadata)]
+    parameters: Vec<(String, Value)>,
+    /// For whatever is random [default: a random one, kept with the model]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// What kind of model it is [default: the first parent's]
+    #[arg(long)]
+    kind: Option<String>,
+    /// What to encode for
+    #[arg(long, default_value_t, value_parser = profile_parser())]
+    profile: Profile,
+    #[command(flatten)]
+    commands: Commands,
+}
+
+/// Makes the model.
+///
+/// # Errors
+///
+/// An input that is not there; the function fails; those of the store.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let function = arguments.with.as_deref().unwrap_or(COMMAND_FUNCTION);
+    let mut make = Make::new(arguments.name.as_str(), function).profile(arguments.profile);
+    for parent in &arguments.parents {
+        make = make.parent(parent.to_string(), arguments.how);
+    }
+    for (key, value) in &arguments.parameters {
+        make = make.parameter(key, value.clone());
+    }
+    if let Some(old) = &arguments.old {
+        make = make.old(old.to_string());
+    }
+    if let Some(seed) = arguments.seed {
+        make = make.seed(seed);
+    }
+    if let Some(kind) = &arguments.kind {
+        make = make.kind(kind);
+    }
+    let store = Store::open(&arguments.store)?;
+    if let Some(command) = &arguments.command {
+        trust_typed(command)?;
+        make = make.command(command);
+    }
+    let report = make.run(&store, &arguments.commands.functions())?;
+    let row = &report.node.row;
+    let document = json!({
+        "model": report.node.full_name(),
+        "id": report.node.id.to_string(),
+        "function": function,
+        "tensors": row.tensor_count,
+        "logical_bytes": row.logical_bytes,
+        "added_bytes": report.added_bytes,
+    });
+    let (model, logical) = (report.node.full_name(), size(row.logical_bytes));
+    let added = size(report.added_bytes);
+    output.print(document, &format!("{model} <- {function} ({logical}, {added} added)\n"))
+}

@@ -1,0 +1,88 @@
+//! `remake`: a model made again by its recipe.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use mgit::Store;
+use mgit::interchange::export_to_path;
+use mgit::lineage::ModelRef;
+use mgit::update::remake;
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::functions::Commands;
+use crate::output::{Ink, Output};
+use crate::text::{count, shown};
+
+/// Make a model again by the recipe that is kept with it.
+///
+/// Compares what comes out with what is stored, bit for bit, or writes it to a file. The store
+/// does not change. Built-in functions make the same bytes everywhere; a command does if it keeps
+/// to its seed. Exit code 1 if there is a difference.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db remake family.mgit half
+  mgit-db remake family.mgit sst2@3 --out sst2.safetensors")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The model: name (its highest version), name@version or node id
+    model: ModelRef,
+    /// Compare with what is stored; this is done without --out too
+    #[arg(long, conflicts_with = "out")]
+    check: bool,
+    /// Write the model to this file (a folder for a sharded model) instead
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    commands: Commands,
+}
+
+/// Makes the model again.
+///
+/// # Errors
+///
+/// No recipe, or inputs that are gone; the function fails; the file cannot be written.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let store = Store::open_read_only(&arguments.store)?;
+    let model = store.snapshot()?.model(&arguments.model.to_string())?;
+    let remade = remake(&model, &arguments.commands.functions())?;
+    let (name, function) = (model.full_name(), &remade.recipe.function);
+    if let Some(path) = &arguments.out {
+        // A store of its own puts the draft into the form of files, within its bounds of memory.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(std::path::Path::new("."));
+        let folder = tempfile::Builder::new().prefix(".mgit-remake-").tempdir_in(folder);
+        let folder = folder.map_err(|error| Failure::io("make a temporary folder", &error))?;
+        let aside = Store::create(folder.path().join("model.mgit"))?;
+        let mut transaction = aside.begin_write()?;
+        transaction.add_model(remade.draft.model("model"))?;
+        transaction.commit()?;
+        export_to_path(&aside.snapshot()?.model("model")?, path, &|_| ())?;
+        let file = path.display().to_string();
+        let document = json!({ "model": name, "function": function, "file": file });
+        output.print(document, &format!("{name} by {function} -> {}\n", shown(&file)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let differences = remade.differences(&model)?;
+    let document = json!({
+        "model": name,
+        "function": function,
+        "identical": differences.is_empty(),
+        "different": differences,
+    });
+    let text = match differences.as_slice() {
+        [] => {
+            let same = output.paint(Ink::Good, "the same, bit for bit");
+            format!("{name} by {function}: {same}\n")
+        }
+        differences => {
+            let other = count(differences.len() as u64, "tensor");
+            let other = output.paint(Ink::Bad, &format!("{other} not as stored"));
+            let names: Vec<String> = differences.iter().map(|name| shown(name)).collect();
+            format!("{name} by {function}: {other}: {}\n", names.join(", "))
+        }
+    };
+    output.print(document, &text)?;
+    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,73 @@
+//! The functions that `make`, `remake` and `update` know, and which commands they may run.
+
+use std::time::Duration;
+
+use mgit::checks::CommandTrust;
+use mgit::command::{CommandError, Template, TrustFile};
+use mgit::update::{COMMAND_FUNCTION, CommandFunction, Functions, UpdateError};
+
+use crate::failure::Failure;
+
+/// Which commands may run, and how long.
+#[derive(Debug, clap::Args)]
+pub struct Commands {
+    /// Run commands that come from the store though you have not trusted them: look at them first
+    #[arg(long)]
+    trust: bool,
+    /// Kill a command after so many seconds [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    time_limit: Option<Duration>,
+}
+
+/// Reads a number of seconds.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds".to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero());
+    duration.ok_or_else(|| "write a number of seconds above 0".to_owned())
+}
+
+impl Commands {
+    /// The built-in functions, and commands as far as they may run.
+    pub fn functions(&self) -> Functions {
+        let trust = match self.trust {
+            true => CommandTrust::Everything,
+            false => CommandTrust::of_user(),
+        };
+        let command = CommandFunction::new(trust).time_limit(self.time_limit);
+        Functions::new().with(COMMAND_FUNCTION, command)
+    }
+}
+
+/// Trusts a command that this user has typed.
+///
+/// # Errors
+///
+/// A line that is none; the file of trusted commands cannot be written.
+pub fn trust_typed(line: &str) -> Result<(), Failure> {
+    let template: Template = line.parse().map_err(failure)?;
+    let Some(file) = TrustFile::of_user() else {
+        let message = "neither HOME nor XDG_CONFIG_HOME says where trusted commands are kept";
+        return Err(Failure::failed("not-trusted", message));
+    };
+    file.add(&template).map_err(failure)
+}
+
+fn failure(error: CommandError) -> Failure {
+    Failure::failed(error.code(), error.to_string())
+}
+
+impl From<UpdateError> for Failure {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Store(error) => error.into(),
+            UpdateError::Begun { made, left } => Failure::failed(
+                "update-begun",
+                format!(
+                    "{made} models of this update are made already, {left} are not: say --resume \
+                     to make the rest"
+                ),
+            ),
+            error => Failure::failed(error.code(), error.to_string()),
+        }
+    }
+}
