@@ -210,6 +210,38 @@ fn the_marks_are_the_stores_own() {
     assert!(matches!(root, Err(Error::NothingLossy { .. })), "{root:?}");
 }
 
+#[test]
+fn pinned_models_are_not_rounded_and_rounded_ones_can_be_pinned() {
+    let base = weights(5, 50_000);
+    let (_folder, _, store) = new_store();
+    add_one(&store, "base", &[], &base).unwrap();
+    add_one(&store, "child", &["base"], &trained(&base, 6)).unwrap();
+    let own = bytes(&store, "child", "w");
+    let mapped = || {
+        let model = store.snapshot().unwrap().model("child").unwrap();
+        model.tensor("w").unwrap().view().unwrap().is_mapped()
+    };
+    let round =
+        || write(&store, |transaction| transaction.recode_lossy("child", QUANTISED, None, &|_| ()));
+    write(&store, |transaction| transaction.pin("child")).unwrap();
+    let refused = round();
+    assert!(matches!(refused, Err(Error::Pinned { .. })), "{refused:?}");
+    assert!(mapped() && bytes(&store, "child", "w") == own);
+
+    write(&store, |transaction| transaction.unpin("child", Profile::Balanced)).unwrap();
+    round().unwrap();
+    let rounded = bytes(&store, "child", "w");
+    assert!(!mapped() && rounded != own);
+    write(&store, |transaction| transaction.pin("child")).unwrap();
+    assert!(mapped() && bytes(&store, "child", "w") == rounded);
+    write(&store, |transaction| transaction.unpin("child", Profile::Dense)).unwrap();
+    assert!(!mapped() && bytes(&store, "child", "w") == rounded);
+    let snapshot = store.snapshot().unwrap();
+    let node = snapshot.model("child").unwrap().node().id;
+    assert!(snapshot.graph().own_metadata(node, LOSSY_KEY).unwrap().is_some());
+    assert_sound(&store);
+}
+
 /// A network of one hidden layer: 8 inputs, 16 hidden, 2 classes.
 #[derive(Clone)]
 struct Network {

@@ -119,6 +119,11 @@ pub enum Error {
         /// The model.
         model: String,
     },
+    /// The model is pinned: it is to stay as it is, raw.
+    Pinned {
+        /// The model.
+        model: String,
+    },
     /// No tensor of the model has a partner among its parents' that it can be rounded to.
     NothingLossy {
         /// The model.
@@ -170,6 +175,7 @@ impl Error {
             Error::GateRefused => "gate-refused",
             Error::AlreadyLossy { .. } => "already-lossy",
             Error::NothingLossy { .. } => "nothing-lossy",
+            Error::Pinned { .. } => "pinned",
         }
     }
 
@@ -320,6 +326,9 @@ impl fmt::Display for Error {
             Error::GateRefused => write!(f, "the gate accepts no loss: nothing was changed"),
             Error::AlreadyLossy { model } => {
                 write!(f, "{model} is lossy already: import its own values anew")
+            }
+            Error::Pinned { model } => {
+                write!(f, "{model} is pinned, to stay raw as it is: unpin it first")
             }
             Error::NothingLossy { model } => write!(
                 f,

@@ -17,7 +17,7 @@ use super::{Error, ImportReport, NewTensor, Result, TensorSource};
 use crate::catalog::{RecordRow, Table, WriteTables};
 use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
-use crate::lineage::{GraphMut, LOSSY_KEY, Node};
+use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketch, Sketcher};
 use crate::tensor::{ContentId, Dtype, Shape};
 
@@ -114,7 +114,6 @@ impl Transaction {
             }
             added.push((put.id, dtype));
         }
-        self.profile = profile;
 
         let mut bases = Vec::new();
         if let (Some((formula, base_id)), Some(rounding)) = (planned.formula(), &planned.rounding) {
@@ -134,10 +133,15 @@ impl Transaction {
                 bases.push(Basis { formula: None, chains: plain, loose: Vec::new() });
             }
         }
+        if planned.dtype_of_added() != Some(Dtype::F16) {
+            // The formula makes nearly all of it: what it would take alone is not worth the search.
+            self.profile = Profile::Balanced;
+        }
         let source = Values(planned);
         let (dtype, shape) = (planned.dtype.clone(), planned.shape.clone());
         let new = NewTensor::from_source(planned.name, dtype, shape, planned.byte_len, &source);
         let put = self.put_content(&new, &source, bases)?;
+        self.profile = profile;
         if let Some(row) = put.row {
             self.insert_tensor(put.id, row.clone())?;
             rows.push((put.id, row));
@@ -199,7 +203,8 @@ impl Transaction {
     ///
     /// [`Error::GateRefused`] when the gate accepts nothing, [`Error::NothingLossy`] when no
     /// tensor has a partner among the parents' that it can be rounded to,
-    /// [`Error::AlreadyLossy`]: nothing has changed then, and the transaction goes on.
+    /// [`Error::AlreadyLossy`], [`Error::Pinned`] of a model that is to stay raw, which loss would
+    /// not make smaller: nothing has changed then, and the transaction goes on.
     /// [`Error::Gate`]; a damaged tensor; those of the disk.
     pub fn recode_lossy(
         &mut self,
@@ -212,6 +217,9 @@ impl Transaction {
         let node = self.find(model)?;
         if self.graph()?.own_metadata(node.id, LOSSY_KEY)?.is_some() {
             return Err(Error::AlreadyLossy { model: node.full_name() });
+        }
+        if self.graph()?.own_metadata(node.id, PINNED_KEY)?.is_some() {
+            return Err(Error::Pinned { model: node.full_name() });
         }
         let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
         let mut relatives: Vec<_> =

@@ -28,7 +28,8 @@ pub(super) fn is_raw(row: &RecordRow) -> bool {
 impl Transaction {
     /// Pins a model: all its tensors are stored raw, so that they are read from the map, without a
     /// copy. Recoding leaves them so until the model is [unpinned](Self::unpin) or removed. Its
-    /// content stays. Tensors that others share are raw for all of them.
+    /// content stays. Tensors that others share are raw for all of them. A lossy model gives up its
+    /// rounded differences with this: once unpinned it is stored as any other, which takes more.
     ///
     /// # Errors
     ///

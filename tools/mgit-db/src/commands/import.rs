@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, default_value_t, value_parser = profile_parser())]
     profile: Profile,
     /// How the model will be used: read-often keeps it raw, to be read without a copy, as `pin`
-    #[arg(long, value_name = "USE", value_parser = ["read-often"])]
+    #[arg(long, value_name = "USE", value_parser = ["read-often"], conflicts_with = "lossy")]
     advise: Option<String>,
     #[command(flatten)]
     lossy: gate::LossyArguments,
