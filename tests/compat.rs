@@ -6,7 +6,7 @@
 //! of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test compat make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone.
+//! edges alone, `make_lossy` one of rounded and of pinned models.
 
 #![allow(missing_docs)]
 
@@ -203,6 +203,53 @@ fn make_graph() {
         transaction.set_edge_metadata("merged@1", kind, parent, metadata.clone()).unwrap();
     }
     transaction.remove_parent("merged@1", "left").unwrap();
+    transaction.commit().unwrap();
+    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
+
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_lossy() {
+    use mgit::codec::Lossy;
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    let base = weights(6000, 1);
+    let step = weights(6000, 2);
+    let mut tuned: Vec<f32> = base.iter().zip(&step).map(|(base, step)| base + step).collect();
+    // What no rounding may touch.
+    tuned[..4].copy_from_slice(&[f32::NAN, f32::INFINITY, 1e30, -0.0]);
+    let half = |values: &[f32]| -> Vec<u8> {
+        values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
+    };
+    let add = |name: &str, values: &[f32], lossy: Option<Lossy>| {
+        let shape = Shape::new(&[60, 100]).unwrap();
+        let (bytes, halves) = (mgit::bytemuck::cast_slice(values), half(values));
+        let mut model = NewModel::new(name)
+            .tensor(NewTensor::from_bytes("w", Dtype::F32, shape.clone(), bytes))
+            .tensor(NewTensor::from_bytes("h", Dtype::Bf16, shape, &halves));
+        if name != "base" {
+            model = model.parent("base", How::FineTune);
+        }
+        if let Some(lossy) = lossy {
+            model = model.lossy(lossy);
+        }
+        let mut transaction = store.begin_write().unwrap();
+        let report = transaction.add_model(model).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(report.lossy.is_some(), lossy.is_some(), "{name}");
+    };
+    add("base", &base, None);
+    for (name, eps) in [("narrow", 1e-3), ("wide", 1e-5), ("rough", 1e-1)] {
+        add(name, &tuned, Some(Lossy::Quantised { eps }));
+    }
+    add("half", &tuned, Some(Lossy::Fp16));
+    add("recoded", &tuned, None);
+    add("served", &step, None);
+    let mut transaction = store.begin_write().unwrap();
+    let lossy = Lossy::Quantised { eps: 1e-4 };
+    transaction.recode_lossy("recoded", lossy, None, &|_| ()).unwrap();
+    transaction.pin("served").unwrap();
     transaction.commit().unwrap();
     fs::write(path.with_extension("txt"), contents(&store)).unwrap();
 }

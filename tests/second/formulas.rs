@@ -208,6 +208,20 @@ pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<
             };
             (0..count).map(|at| from_f32(made(at), dtype)).collect()
         }
+        11 => {
+            let factor = f32_of(input.number(4));
+            let eight = |b: usize, i: usize| f32::from(raw(b, i) as u8 as i8);
+            let x = |i: usize| match (formula.bases[1].1, bases.len()) {
+                (14, _) => of(1, i),
+                (_, 2) => eight(1, i),
+                _ => eight(1, i) + 256.0 * eight(2, i),
+            };
+            let made = |i: usize| match x(i) {
+                0.0 => raw(0, i),
+                x => from_f32(of(0, i) + factor * x, dtype),
+            };
+            (0..count).map(made).collect()
+        }
         other => panic!("formula {other}"),
     };
     let bytes = |element: u64| element.to_le_bytes().into_iter().take(width(dtype));

@@ -253,6 +253,19 @@ fn formulas() {
         let block = FormulaBlock { code, bases: (0..count).map(base).collect(), parameters };
         put("formula", name, &[&[own.code(), 200, 3][..], &block.encode()].concat());
     }
+    for (name, added) in [
+        ("increment", &[Dtype::I8][..]),
+        ("increment-wide", &[Dtype::I8, Dtype::I8]),
+        ("increment-half", &[Dtype::F16]),
+    ] {
+        let base = |(at, dtype): (usize, &Dtype)| FormulaBase {
+            content_id: ContentId::of(&[at as u8]),
+            dtype_code: dtype.code(),
+        };
+        let bases = [&f32].into_iter().chain(added).enumerate().map(base).collect();
+        let block = FormulaBlock { code: 11, bases, parameters: vec![0, 0, 0, 63] };
+        put("formula", name, &[&[f32.code(), 200, 3][..], &block.encode()].concat());
+    }
 }
 
 fn store() {
