@@ -287,6 +287,33 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
         println!("{name}: {} tensors by {formula}, others {others:?}", made.len());
         assert!(made.iter().all(|found| *found == formula) && made.len() > 6, "{name} {made:?}");
     }
+    // Wrong by one bit in every tensor: what is new costs little, and comes back.
+    let wrong = |mut bytes: Vec<u8>| {
+        let middle = bytes.len() / 8 * 4;
+        bytes[middle] ^= 1;
+        bytes
+    };
+    add_made(&store, "near-f16", &["base"], &Dtype::F16, &|values| {
+        let halves = values[0].iter().flat_map(|v| mgit::half::f16::from_f32(*v).to_le_bytes());
+        wrong(halves.collect())
+    });
+    add_made(&store, "near-soup", &siblings, &Dtype::F32, &|values| {
+        wrong(floats(each(values, &|[a, b, c]| (a + b + c) / 3.0)))
+    });
+    add_made(&store, "near-task", &["B-v1", "A-v1", "base"], &Dtype::F32, &|values| {
+        wrong(floats(each(values, &|[a, b, c]| a + (b - c))))
+    });
+    for name in ["near-f16", "near-soup", "near-task"] {
+        let snapshot = store.snapshot().unwrap();
+        let (mut len, mut stored_len) = (0, 0);
+        for tensor in snapshot.model(name).unwrap().tensors() {
+            let stored = tensor.stored_as().unwrap();
+            assert!(stored.stored_len > 0, "{name} {}", tensor.name());
+            (len, stored_len) = (len + tensor.byte_len(), stored_len + stored.stored_len);
+        }
+        println!("{name}: {stored_len} bytes for {len}");
+        assert!(stored_len < len / 20, "{name}: {stored_len} for {len}");
+    }
     import("int8", &slice("base-int8"), &["base"]);
     let (made, _) = formulas(&store, "int8", "base");
     println!("int8: {} tensors by {:?}", made.len(), made.first());
