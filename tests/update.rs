@@ -18,6 +18,10 @@ use mgit::{Dtype, How, NewModel, NewTensor, Snapshot, Store};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+/// A parent of a model that is made: one that is there, or one that is made too by its old name;
+/// and how.
+type Made = (Result<String, String>, How);
+
 /// A folder in memory, where there is such a thing: a case makes hundreds of commits.
 fn folder() -> TempDir {
     let memory = tempfile::Builder::new().prefix("mgit-update-").tempdir_in("/dev/shm");
@@ -161,10 +165,10 @@ impl Oracle<'_> {
     }
 
     /// The models that are made, and what each descends from: made ones as what they are made of.
-    fn made(&self) -> BTreeMap<String, Vec<(Result<String, String>, How)>> {
+    fn made(&self) -> BTreeMap<String, Vec<Made>> {
         let mut made = BTreeMap::new();
         for it in self.graph.0.iter().filter(|it| self.is_made(&it.full())) {
-            let mut parents: Vec<(Result<String, String>, How)> = Vec::new();
+            let mut parents: Vec<Made> = Vec::new();
             for (parent, how) in &it.parents {
                 let to = match self.is_made(parent) {
                     true => Err(parent.clone()),

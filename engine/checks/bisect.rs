@@ -36,7 +36,6 @@ impl Bisection {
 /// # Errors
 ///
 /// Those of `probe`. `Ok(Err(place))` for an end that is not what it must be.
-#[expect(clippy::type_complexity, reason = "an error of the caller's, or an end that is wrong")]
 pub fn bisect<E>(
     len: usize,
     known: &dyn Fn(usize) -> Option<bool>,

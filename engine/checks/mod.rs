@@ -34,7 +34,7 @@ pub use error::CheckError;
 pub use external::CommandTrust;
 pub use finding::Finding;
 pub use metric::{Better, Metric};
-pub use runner::{ModelTest, RunOptions, RunReport, Runner, Status, TestResult};
+pub use runner::{ModelTest, RunOptions, RunReport, Runner, Status, TestResult, Watch};
 pub use selector::Selector;
 pub use summary::Summary;
 pub use test::{Test, What};

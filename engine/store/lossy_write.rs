@@ -227,7 +227,7 @@ impl Transaction {
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
         self.chain_depth_max = CHAIN_DEPTH_MAX;
-        let candidates = self.candidates(&manifest.tensors, &relatives, parents)?;
+        let candidates = self.candidates(&manifest.tensors, &relatives, (parents, 0))?;
         let shared = self.shared_arc();
         let mut tensors = Vec::new();
         for tensor in &manifest.tensors {

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 36] = [
     "adopt",
     "diff",
     "infer",
@@ -35,8 +35,19 @@ const COMMANDS: [&str; 25] = [
     "note",
     "meta",
     "parent",
+    "test",
+    "bisect",
     "graph",
     "browse",
+    "make",
+    "remake",
+    "update",
+    "pin",
+    "unpin",
+    "gc",
+    "vacuum",
+    "backup",
+    "salvage",
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! `bisect`: the first model on a way that fails a test.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ struct Prober<'s> {
     arguments: &'s Arguments,
     test: Test,
     path: Vec<Node>,
+    /// Why results are not kept.
+    not_kept: RefCell<Option<String>>,
 }
 
 impl Prober<'_> {
@@ -66,8 +69,8 @@ impl Prober<'_> {
         let tests = std::slice::from_ref(&self.test);
         let report = Runner::new(self.snapshot, options).run(None, tests, nodes)?;
         // The snapshot does not see it: it is for the next run.
-        if let (Some(reason), false) = (keep(&arguments.store, &report), known_only) {
-            eprintln!("{reason}");
+        if let Some(reason) = keep(&arguments.store, &report) {
+            self.not_kept.replace(Some(reason));
         }
         let result = report.results.into_iter().next();
         result.ok_or_else(|| Failure::failed("no-result", "the test gave no result"))
@@ -100,7 +103,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let (good, bad) = (graph.find(&arguments.good)?, graph.find(&arguments.bad)?);
     let (path, edges) = path_between(&graph, &good, &bad)?;
     let path = path.into_iter().map(|id| graph.expect(id)).collect::<Result<Vec<_>, _>>()?;
-    let prober = Prober { snapshot: &snapshot, arguments, test, path };
+    let prober =
+        Prober { snapshot: &snapshot, arguments, test, path, not_kept: RefCell::default() };
     let mut results: Vec<Option<TestResult>> = vec![None; prober.path.len()];
     let mut text = String::new();
     let mut probe = |place: usize| -> Result<Option<bool>, Failure> {
@@ -119,11 +123,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let found =
         found.map_err(|(place, _)| wrong_end(&prober.path[place], place, &results[place]))?;
     // What others have found before costs nothing, and may say that it is not so simple.
-    for place in 0..prober.path.len() {
-        if results[place].is_none() {
-            let known = prober.result(place, true)?;
-            results[place] = Some(known).filter(|known| passed(known).is_some());
-        }
+    for (place, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_none()) {
+        let known = prober.result(place, true)?;
+        *result = Some(known).filter(|known| passed(known).is_some());
     }
     let contradictions: Vec<usize> = (0..results.len())
         .filter(|place| {
@@ -182,7 +184,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         .iter()
         .map(|(place, passed)| json!({ "model": name(*place), "passed": passed }));
     let reasons = results[found.first_bad].as_ref().map(|result| result.reasons.clone());
+    let not_kept = prober.not_kept.take();
+    if let Some(reason) = &not_kept {
+        text += &format!("{reason}\n");
+    }
     let document = json!({
+        "not_kept": not_kept,
         "first_failing": name(found.first_bad),
         "last_passing": name(found.last_good),
         "exact": found.is_exact(),

@@ -58,7 +58,9 @@ impl Sandbox {
 
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mgit-db"));
-        command.current_dir(self.0.path()).args(arguments);
+        // Commands are trusted in this folder, and not in the home of whoever tests.
+        command.current_dir(self.0.path()).env("XDG_CONFIG_HOME", self.path("config"));
+        command.args(arguments);
         command
     }
 

@@ -27,7 +27,7 @@ pub struct ResultsArguments {
 }
 
 fn known_only() -> RunOptions<'static> {
-    RunOptions { known_only: true, trust: CommandTrust::Nothing, ..RunOptions::default() }
+    RunOptions { known_only: true, trust: CommandTrust::of_user(), ..RunOptions::default() }
 }
 
 /// Shows what is known.
