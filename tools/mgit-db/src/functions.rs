@@ -27,13 +27,17 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 }
 
 impl Commands {
-    /// The built-in functions, and commands as far as they may run.
-    pub fn functions(&self) -> Functions {
-        let trust = match self.trust {
+    /// Which commands of the store may run.
+    pub fn trust(&self) -> CommandTrust {
+        match self.trust {
             true => CommandTrust::Everything,
             false => CommandTrust::of_user(),
-        };
-        let command = CommandFunction::new(trust).time_limit(self.time_limit);
+        }
+    }
+
+    /// The built-in functions, and commands as far as they may run.
+    pub fn functions(&self) -> Functions {
+        let command = CommandFunction::new(self.trust()).time_limit(self.time_limit);
         Functions::new().with(COMMAND_FUNCTION, command)
     }
 }

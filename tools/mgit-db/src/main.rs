@@ -16,6 +16,7 @@ mod output;
 mod picture;
 mod progress;
 mod select;
+mod side_by_side;
 mod text;
 mod values;
 

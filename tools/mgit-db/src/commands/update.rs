@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mgit::checks::{RunOptions, Runner, Test};
 use mgit::lineage::{ModelRef, Node, glob_matches};
 use mgit::update::{Event, Outcome, Plan, Source, State, Step, Stopped, Update, Way};
 use mgit::{Profile, Store};
@@ -13,6 +14,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::output::{Ink, Output};
+use crate::side_by_side::{Compared, side_by_side, table};
 use crate::text::{count, size};
 
 /// Bring everything that descends from a model up to date with a new version of it.
@@ -20,7 +22,9 @@ use crate::text::{count, size};
 /// Every descendant gets a new version, made of the newest versions of its parents, parents first,
 /// each in a commit of its own. Left as they are: what has nothing new to be made of, versions that
 /// a newer one has replaced, and what somebody has put on the new model by hand. A model that
-/// cannot be made keeps back only what descends from it; the exit code is then 1.
+/// cannot be made keeps back only what descends from it; the exit code is then 1. Registered tests
+/// are run on what was made and on what it takes the place of, and shown side by side; the exit
+/// code is 1 too if a model that was made fails one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Ways:
   auto      by the recipe of each model, where it has one; else rebase
@@ -60,6 +64,9 @@ pub struct Arguments {
     /// Go on with an update that was cut short or had failures
     #[arg(long)]
     resume: bool,
+    /// Do not run the registered tests on what was made
+    #[arg(long)]
+    no_tests: bool,
     /// What to encode for
     #[arg(long, default_value_t, value_parser = profile_parser())]
     profile: Profile,
@@ -102,7 +109,52 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let store = Store::open(&arguments.store)?;
     output.text(&tree(&update.plan(&store.snapshot()?)?, output))?;
     let outcome = update.run(&store, &arguments.commands.functions())?;
-    report(outcome, output)
+    let tested = match arguments.no_tests {
+        true => Tested::default(),
+        false => Tested::of(&store, &outcome, arguments)?,
+    };
+    report(outcome, &tested, output)
+}
+
+/// What the registered tests say of what was made.
+#[derive(Default)]
+struct Tested {
+    text: String,
+    documents: Vec<Value>,
+    fails: bool,
+}
+
+impl Tested {
+    /// Runs the tests on every model that was made, and on the one that it takes the place of.
+    fn of(store: &Store, outcome: &Outcome, arguments: &Arguments) -> Result<Self, Failure> {
+        let snapshot = store.snapshot()?;
+        let tests = Test::all(&snapshot)?;
+        let mut tested = Tested::default();
+        if tests.is_empty() || outcome.made.is_empty() {
+            return Ok(tested);
+        }
+        let pairs: Vec<(&Node, &Node)> = outcome
+            .made
+            .iter()
+            .filter_map(|(step, report)| Some((&outcome.plan.steps.get(*step)?.node, &report.node)))
+            .collect();
+        let nodes: Vec<Node> = pairs.iter().flat_map(|(old, new)| [*old, *new]).cloned().collect();
+        let (jobs, trust) = (arguments.jobs.into(), arguments.commands.trust());
+        let options = RunOptions { jobs, trust, ..RunOptions::default() };
+        let report = Runner::new(&snapshot, options).run(Some(store), &tests, &nodes)?;
+        for (old, new) in pairs {
+            let compared = side_by_side(&tests, &report.results, old, new);
+            if compared.is_empty() {
+                continue;
+            }
+            tested.fails |= compared.iter().any(Compared::fails);
+            let (old, new) = (old.full_name(), new.full_name());
+            tested.text += &format!("\n{old} -> {new}\n{}", table(&compared));
+            let tests: Vec<Value> = compared.iter().map(Compared::document).collect();
+            tested.documents.push(json!({ "old": old, "new": new, "tests": tests }));
+        }
+        Ok(tested)
+    }
 }
 
 /// Says what happens, as it happens.
@@ -126,7 +178,7 @@ fn tell(event: Event<'_>, output: &Output) -> Result<(), Failure> {
     }
 }
 
-fn report(outcome: Outcome, output: &Output) -> Result<ExitCode, Failure> {
+fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode, Failure> {
     let complete = outcome.is_complete();
     let name = |step: usize| outcome.plan.steps.get(step).map(|step| step.node.full_name());
     let made: Vec<Value> = outcome
@@ -150,7 +202,9 @@ fn report(outcome: Outcome, output: &Output) -> Result<ExitCode, Failure> {
         .collect();
     let blocked: Vec<_> = outcome.blocked.iter().map(|step| name(*step)).collect();
     let text = format!(
-        "{} made, {} failed, {} not tried\n",
+        "{}{}{} made, {} failed, {} not tried\n",
+        tested.text,
+        if tested.text.is_empty() { "" } else { "\n" },
         count(made.len() as u64, "model"),
         failed.len(),
         outcome.plan.left() - made.len() - failed.len()
@@ -160,6 +214,7 @@ fn report(outcome: Outcome, output: &Output) -> Result<ExitCode, Failure> {
         "made": made,
         "failed": failed,
         "blocked": blocked,
+        "tests": tested.documents,
     });
     match outcome.stopped {
         Some(Stopped::Failed(error)) => {
@@ -169,7 +224,7 @@ fn report(outcome: Outcome, output: &Output) -> Result<ExitCode, Failure> {
         Some(_) => return Err(Failure::ClosedPipe),
         None => output.print(document, &text)?,
     }
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if complete && !tested.fails { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn how(step: &Step) -> String {
