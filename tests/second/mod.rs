@@ -145,6 +145,11 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
                 "set-previous" => {
                     nodes.get_mut(&id).unwrap().previous = operation.optional("previous");
                 }
+                "replace-content" => {
+                    let node = nodes.get_mut(&id).unwrap();
+                    node.manifest = id_of(&operation.text("manifest"));
+                    node.metadata = operation.get("metadata");
+                }
                 "set-metadata" => {
                     nodes.get_mut(&id).unwrap().metadata = operation.get("metadata");
                 }
