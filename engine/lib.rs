@@ -71,6 +71,7 @@ pub mod lineage;
 pub mod planning;
 pub mod store;
 pub mod tensor;
+pub mod transfer;
 pub mod update;
 pub mod upkeep;
 

@@ -57,11 +57,19 @@ pub enum Table {
     Tests,
     /// What tests found, by the hash of what was run and of what it was run on.
     TestResults,
+    /// Tensors that came from another store before their models, by content id; values are empty.
+    Arrivals,
+    /// Other places that the store exchanges models with, by name.
+    Remotes,
+    /// Marks of models' rows as another side last had them, by that side's id and node id.
+    Agreed,
+    /// Indexes of packs of remotes, by pack id: they never change, and are read once.
+    Packs,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 17] = [
+    pub const ALL: [Table; 21] = [
         Table::Meta,
         Table::Nodes,
         Table::Versions,
@@ -79,14 +87,33 @@ impl Table {
         Table::Bands,
         Table::Tests,
         Table::TestResults,
+        Table::Arrivals,
+        Table::Remotes,
+        Table::Agreed,
+        Table::Packs,
     ];
 
     /// Whether every store has it. The others are made when they are first written; until then
     /// they are as empty ones. Those that must be kept in step with others stand behind a feature
     /// flag; sketches, bands and results of tests can be made again and do not.
     pub fn is_from_the_start(self) -> bool {
-        use Table::{Bands, EdgeMetadata, Sketches, Tags, TagsOf, TestResults, Tests};
-        !matches!(self, Tags | TagsOf | EdgeMetadata | Sketches | Bands | Tests | TestResults)
+        use Table::{
+            Agreed, Arrivals, Bands, EdgeMetadata, Packs, Remotes, Sketches, Tags, TagsOf,
+            TestResults, Tests,
+        };
+        !matches!(
+            self,
+            Tags | TagsOf
+                | EdgeMetadata
+                | Sketches
+                | Bands
+                | Tests
+                | TestResults
+                | Arrivals
+                | Remotes
+                | Agreed
+                | Packs
+        )
     }
 
     /// The table's name in the database.
@@ -109,6 +136,10 @@ impl Table {
             Table::Bands => "bands",
             Table::Tests => "tests",
             Table::TestResults => "test-results",
+            Table::Arrivals => "arrivals",
+            Table::Remotes => "remotes",
+            Table::Agreed => "agreed",
+            Table::Packs => "packs",
         }
     }
 }

@@ -76,6 +76,9 @@ pub const FEATURE_LOSSY: u64 = 1 << 12;
 /// Writer's feature flag: some node is pinned.
 pub const FEATURE_PINNED: u64 = 1 << 13;
 
+/// Writer's feature flag: tensors that came from another store may wait for their models.
+pub const FEATURE_ARRIVALS: u64 = 1 << 14;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_RICE
@@ -91,4 +94,5 @@ pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS
     | FEATURE_RENAMES
     | FEATURE_TESTS
     | FEATURE_LOSSY
-    | FEATURE_PINNED;
+    | FEATURE_PINNED
+    | FEATURE_ARRIVALS;

@@ -261,6 +261,66 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(ids)
     }
 
+    /// The versions of a name that no other version of it stands on: more than one when the name
+    /// has grown apart, which a merge brings together. Ascending. Cost: its versions; ancestors
+    /// only where there are several ends.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn tips(&self, name: &ModelName) -> Result<Vec<NodeId>, LineageError> {
+        let mut tips = Vec::new();
+        for id in self.versions(name)? {
+            if self.children(id, EdgeKind::Version)?.is_empty() {
+                tips.push(id);
+            }
+        }
+        if tips.len() < 2 {
+            return Ok(tips);
+        }
+        let mut own = Vec::new();
+        for tip in &tips {
+            let mut stands_below = false;
+            for other in tips.iter().filter(|other| *other != tip) {
+                stands_below = stands_below || self.descends(*tip, *other)?;
+            }
+            if !stands_below {
+                own.push(*tip);
+            }
+        }
+        Ok(own)
+    }
+
+    /// Every name that has grown apart, with its [`tips`](Self::tips), by name. Cost: all
+    /// versions of all names.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn grown_apart(&self) -> Result<Vec<(ModelName, Vec<NodeId>)>, LineageError> {
+        let mut names: Vec<String> = Vec::new();
+        self.0.scan(Table::Versions, &[], &mut |key, _| {
+            let name = key.get(..key.len().saturating_sub(5)).unwrap_or_default();
+            if names.last().is_none_or(|last| last.as_bytes() != name) {
+                names.push(String::from_utf8_lossy(name).into_owned());
+            } else {
+                // Only a name of several versions can have grown apart.
+                names.extend(names.last().cloned());
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut apart = Vec::new();
+        for same in names.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+            let Some(name) = same.first() else { continue };
+            let name: ModelName = name.parse()?;
+            let tips = self.tips(&name)?;
+            if tips.len() > 1 {
+                apart.push((name, tips));
+            }
+        }
+        Ok(apart)
+    }
+
     /// The user metadata of a node.
     ///
     /// # Errors

@@ -72,6 +72,65 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
         Ok(node)
     }
 
+    /// Adds a node as another store has it: its id, name and version stay, and what that store
+    /// noted of it. What its edges lead to must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`LineageError::NameTaken`] when a tag has its name, or another node its version of it; a
+    /// parent that is not there or is named twice; those of the catalogue.
+    pub fn adopt(
+        &mut self,
+        node: &Node,
+        parents: &[Edge],
+        previous: Option<NodeId>,
+        metadata: &Map<String, Value>,
+    ) -> Result<(), LineageError> {
+        let row = &node.row;
+        let name: ModelName = row.name.parse()?;
+        let taken = |by| Err(LineageError::NameTaken { name: node.full_name(), by });
+        if self.read().tagged(&name)?.is_some() {
+            return taken("a tag");
+        }
+        if self.0.get(Table::Versions, &keys::version(&row.name, row.version))?.is_some() {
+            return taken("another model");
+        }
+        self.place_among(node, &name)?;
+        for (key, value) in metadata {
+            let key = keys::metadata(&node.id.0, key);
+            self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
+        }
+        self.set_parents(node.id, parents)?;
+        self.set_previous(node.id, previous)
+    }
+
+    /// Gives a node another version of its name, a number that was never given. Edges stay.
+    ///
+    /// # Errors
+    ///
+    /// [`LineageError::NameTaken`] when the number is not above all that were given; those of the
+    /// catalogue.
+    pub fn renumber(&mut self, node: &Node, version: u32) -> Result<Node, LineageError> {
+        let name: ModelName = node.row.name.parse()?;
+        if version <= self.read().highest_version(&name)? {
+            let name = format!("{name}@{version}");
+            return Err(LineageError::NameTaken { name, by: "an earlier model" });
+        }
+        self.0.delete(Table::Versions, &keys::version(name.as_str(), node.row.version))?;
+        let row = NodeRow { version, ..node.row.clone() };
+        let node = Node { id: node.id, row };
+        self.place(&node)?;
+        Ok(node)
+    }
+
+    /// Writes a node under its name and version, which may be below the highest.
+    fn place_among(&mut self, node: &Node, name: &ModelName) -> Result<(), LineageError> {
+        let highest = self.read().highest_version(name)?;
+        self.place(node)?;
+        let highest = highest.max(node.row.version);
+        Ok(self.0.put(Table::Names, name.as_str().as_bytes(), &highest.to_le_bytes())?)
+    }
+
     /// The number after the highest that was ever given to a name that models may have.
     fn next_version(&self, name: &ModelName) -> Result<u32, LineageError> {
         if self.read().tagged(name)?.is_some() {

@@ -17,7 +17,8 @@ pub struct CollectReport {
     pub contents: u64,
     /// Tensors that no model has and that stay because deltas stand on them.
     pub hidden_bases: u64,
-    /// Rows whose holders or dependents were not what models and deltas add up to.
+    /// Rows whose holders or dependents were not what models and deltas add up to, and tensors
+    /// that were held for a transfer which did not end.
     pub corrected: u64,
     /// Records that nothing needs and that are freed by the commit.
     pub freed_records: u64,
@@ -46,7 +47,8 @@ fn count(number: u64) -> u32 {
 impl Transaction {
     /// Counts again how many models and deltas need each content, corrects what is wrong, and
     /// frees what nothing needs. A base stays as long as a delta needs it. In a sound store this
-    /// finds nothing: removal frees at once. Cost: every row and every manifest; no tensor.
+    /// finds nothing but what transfers that were cut short left behind, which is then fetched
+    /// again: removal frees at once. Cost: every row and every manifest; no tensor.
     ///
     /// # Errors
     ///
@@ -54,7 +56,16 @@ impl Transaction {
     /// After an error the transaction must be dropped.
     pub fn collect(&mut self) -> Result<CollectReport> {
         self.check_whole()?;
-        self.change(Self::collect_all)
+        self.change(|this| {
+            let freed = this.freed.len();
+            let released = this.release_arrivals()?;
+            let mut report = this.collect_all()?;
+            let freed = this.freed.get(freed..).unwrap_or_default();
+            report.freed_bytes = freed.iter().map(|extent| extent.len).sum();
+            report.freed_records = freed.len() as u64;
+            report.corrected += released;
+            Ok(report)
+        })
     }
 
     fn collect_all(&mut self) -> Result<CollectReport> {

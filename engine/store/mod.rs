@@ -10,6 +10,7 @@
 //! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, and
 //!   are read chunk by chunk.
 
+mod arrive;
 mod basis;
 mod cache;
 mod candidate;
@@ -32,11 +33,13 @@ mod pin;
 mod recode;
 mod record;
 mod record_writer;
+mod send;
 mod sketches;
 mod snapshot;
 mod tensor;
 mod transaction;
 
+pub(crate) use arrive::ArrivingNode;
 pub(crate) use candidate::adapters;
 pub use chain::Chain;
 pub use checks::TestResultRow;

@@ -123,22 +123,7 @@ impl Transaction {
             self.shared.container.give_back(tail);
         }
         let encodings = encodings_used(entries);
-        let mut features = 0;
-        for encoding in Encoding::ALL {
-            if encodings >> encoding.code() & 1 == 1 {
-                features |= feature_of(encoding);
-            }
-        }
-        if let Some(code) = draft.formula.first() {
-            features |= FEATURE_FORMULA;
-            if *code == INCREMENT_CODE {
-                features |= FEATURE_INCREMENT;
-            }
-        }
-        if features != 0 {
-            // In the superblock with the first sync of the commit, before it can be seen.
-            self.shared.container.require_features(features, 0);
-        }
+        self.require_features_of(encodings, draft.formula.first().copied());
         Ok(RecordRow {
             offset: place.offset,
             len,
@@ -152,6 +137,24 @@ impl Transaction {
             dependents: 0,
             more_bases: draft.more_bases.clone(),
         })
+    }
+
+    /// Flags what a reader must know to read a record.
+    pub(super) fn require_features_of(&self, encodings: u32, formula: Option<u8>) {
+        let mut features = match formula {
+            None => 0,
+            Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
+            Some(_) => FEATURE_FORMULA,
+        };
+        for encoding in Encoding::ALL {
+            if encodings >> encoding.code() & 1 == 1 {
+                features |= feature_of(encoding);
+            }
+        }
+        if features != 0 {
+            // In the superblock with the first sync of the commit, before it can be seen.
+            self.shared.container.require_features(features, 0);
+        }
     }
 
     /// Header and chunk index, up to where the payload begins.

@@ -36,7 +36,7 @@ pub struct Transaction {
     /// Places written in this transaction: free again if it is dropped.
     pub(super) reserved: Vec<Extent>,
     /// Places freed by this transaction: free when it is durable and no snapshot is older.
-    freed: Vec<Extent>,
+    pub(super) freed: Vec<Extent>,
     /// A step has begun to change rows and has not ended well.
     broken: bool,
     /// Memory for reading sources into, kept from batch to batch.
@@ -519,7 +519,7 @@ fn manifest_of(model: &NewModel<'_>, ids: &[ContentId]) -> Manifest {
 }
 
 /// How often a manifest names each content.
-fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
+pub(super) fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
     let mut counts: HashMap<ContentId, u32> = HashMap::new();
     for tensor in &manifest.tensors {
         *counts.entry(tensor.content_id).or_default() += 1;

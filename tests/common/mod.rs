@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod children;
+pub mod remote;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::{Check, Contents, Subject};
+use crate::catalog::Table;
 use crate::format::{Manifest, RecordKind};
 use crate::store::Error;
 use crate::tensor::ContentId;
@@ -80,6 +81,13 @@ impl Check<'_> {
         for (id, _) in contents.values().flatten() {
             *holders.entry(*id).or_default() += 1;
         }
+        // What has come from another store is held until its model has come.
+        self.each_row(Table::Arrivals, &mut |key, _| match <[u8; 32]>::try_from(key) {
+            Ok(id) if self.tensors.contains_key(&ContentId::from_bytes(id)) => {
+                *holders.entry(ContentId::from_bytes(id)).or_default() += 1;
+            }
+            _ => self.note(Subject::Store, format!("arrival of no tensor ({key:02x?})")),
+        });
         let mut dependents: HashMap<ContentId, u64> = HashMap::new();
         for row in self.tensors.values() {
             row.bases().for_each(|base| *dependents.entry(base).or_default() += 1);

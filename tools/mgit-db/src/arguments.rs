@@ -3,9 +3,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    adopt, backup, bisect, browse, cat, completions, demo, diff, du, dump, export, gc, graph,
-    import, infer, init, log, ls, make, meta, mv, note, parent, pin, recode, remake, rm, salvage,
-    show, stat, tag, test, update, vacuum, verify,
+    adopt, backup, bisect, browse, bundle, cat, clone, completions, demo, diff, du, dump, export,
+    gc, graph, import, infer, init, log, ls, make, meta, mv, note, parent, pin, pull, push, recode,
+    remake, remote, rm, salvage, show, stat, tag, test, update, vacuum, verify,
 };
 
 const START: &str = "\
@@ -102,6 +102,18 @@ pub enum Command {
     Backup(backup::Arguments),
     /// Make a new store of what is whole in a damaged one
     Salvage(salvage::Arguments),
+    /// Make a new store with the models of another place
+    Clone(clone::Arguments),
+    /// Give a remote, or another store, what it does not have
+    Push(push::Arguments),
+    /// Take in what a remote, or another store, has and this one has not
+    Pull(pull::Arguments),
+    /// Bring tensors for a later pull
+    Fetch(pull::FetchArguments),
+    /// Keep, list or forget places to exchange models with
+    Remote(remote::Arguments),
+    /// Models in one file: write, check, take in
+    Bundle(bundle::Arguments),
     /// See it work on real models
     Demo(demo::Arguments),
     /// Print a completion script for a shell

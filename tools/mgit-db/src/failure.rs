@@ -9,6 +9,7 @@ use mgit::checks::CheckError;
 use mgit::command::CommandError;
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
+use mgit::transfer::TransferError;
 use mgit::upkeep::UpkeepError;
 
 /// A command that was not done.
@@ -152,6 +153,21 @@ impl From<UpkeepError> for Failure {
     fn from(error: UpkeepError) -> Self {
         match error {
             UpkeepError::Store(error) => error.into(),
+            error => Failure::failed(error.code(), error.to_string()),
+        }
+    }
+}
+
+impl From<mgit::catalog::CatalogError> for Failure {
+    fn from(error: mgit::catalog::CatalogError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<TransferError> for Failure {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Store(error) => error.into(),
             error => Failure::failed(error.code(), error.to_string()),
         }
     }

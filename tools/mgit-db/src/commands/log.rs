@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = Store::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
-    output.print(json!({ "models": log.documents }), &log.text)
+    output.print(json!({ "models": log.documents, "grown_apart": log.apart }), &log.text)
 }
 
 /// Which models to draw.
@@ -189,6 +189,8 @@ pub struct Log {
     pub text: String,
     /// The nodes in the drawing's order.
     pub documents: Vec<Value>,
+    /// Names that have several ends.
+    pub apart: Vec<Value>,
 }
 
 impl Log {
@@ -234,8 +236,25 @@ impl Log {
             [] => "no models fit\n".to_owned(),
             _ => drawing(&family, &origins, &edges, &order, output),
         };
-        Ok(Log { text, documents })
+        let (apart, more) = grown_apart(snapshot, &family, output)?;
+        Ok(Log { text: text + &more, documents, apart })
     }
+}
+
+/// Names that have grown apart: as documents, and in words.
+fn grown_apart(
+    snapshot: &Snapshot,
+    family: &Family<'_>,
+    output: &Output,
+) -> Result<(Vec<Value>, String), Failure> {
+    let (mut documents, mut text) = (Vec::new(), String::new());
+    for (name, tips) in snapshot.graph().grown_apart()? {
+        let tips: Vec<String> = tips.into_iter().map(|id| family.full_name(id)).collect();
+        text += &super::transfer::grown_apart(name.as_str(), &tips, output);
+        text.push('\n');
+        documents.push(json!({ "name": name.as_str(), "ends": tips }));
+    }
+    Ok((documents, text))
 }
 
 /// A node's edges: the version before it first, so that versions stand in one line.

@@ -4,7 +4,9 @@ pub mod adopt;
 pub mod backup;
 pub mod bisect;
 pub mod browse;
+pub mod bundle;
 pub mod cat;
+pub mod clone;
 pub mod completions;
 pub mod demo;
 pub mod diff;
@@ -24,14 +26,18 @@ pub mod mv;
 pub mod note;
 pub mod parent;
 pub mod pin;
+pub mod pull;
+pub mod push;
 pub mod recode;
 pub mod remake;
+pub mod remote;
 pub mod rm;
 pub mod salvage;
 pub mod show;
 pub mod stat;
 pub mod tag;
 pub mod test;
+pub mod transfer;
 pub mod update;
 pub mod vacuum;
 pub mod verify;
@@ -83,6 +89,12 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Vacuum(arguments) => vacuum::run(&arguments, output),
         Command::Backup(arguments) => backup::run(&arguments, output),
         Command::Salvage(arguments) => return salvage::run(&arguments, output),
+        Command::Clone(arguments) => clone::run(&arguments, output),
+        Command::Push(arguments) => push::run(&arguments, output),
+        Command::Pull(arguments) => pull::run(&arguments, output),
+        Command::Fetch(arguments) => pull::run_fetch(&arguments, output),
+        Command::Remote(arguments) => remote::run(&arguments, output),
+        Command::Bundle(arguments) => bundle::run(&arguments, output),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }?;

@@ -1,0 +1,121 @@
+//! One file with models in it: a pack that stands alone.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::entry::Tests;
+use super::pack::{TRAILER_LEN, read_trailer};
+use super::packed::PackedSource;
+use super::plan::{There, plan};
+use super::push::{PackBody, draft_packs, full_names};
+use super::receive::{Naming, receive};
+use super::source::{Source, StoreSource};
+use super::{PullReport, Result, Selection, TransferError};
+use crate::container::{folder_of, temporary_in};
+use crate::store::{Error, Store, TensorSource};
+
+/// What is in a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BundleReport {
+    /// Its models, `name@version`, each behind what it descends from.
+    pub models: Vec<String>,
+    /// Its tensors.
+    pub tensors: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
+#[derive(Debug)]
+struct BundleFile(File);
+
+impl TensorSource for BundleFile {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+}
+
+/// Writes the selected models, and what they descend from, as one file. Nothing may be at `path`.
+///
+/// # Errors
+///
+/// [`TransferError::NothingSelected`]; those of the store and the file. Nothing is then at `path`.
+pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Result<BundleReport> {
+    if path.symlink_metadata().is_ok() {
+        return Err(Error::AlreadyExists { path: path.to_owned() }.into());
+    }
+    let source = StoreSource::new(store)?;
+    let none = BTreeSet::new();
+    let there = There { nodes: &none, tests: &Tests::new(), has_tensor: &|_| Ok(false) };
+    let plan = plan(&source, &there, selection)?;
+    if plan.models.is_empty() {
+        return Err(TransferError::NothingSelected);
+    }
+    let shown = path.display().to_string();
+    let failed = |operation| TransferError::io(operation, shown.clone());
+    let mut report = BundleReport {
+        models: full_names(source.nodes(), &plan.models),
+        tensors: plan.tensors.len() as u64,
+        bytes: 0,
+    };
+    let folder = folder_of(path);
+    let mut temporary = temporary_in(folder, ".mgit-bundle-", 0o666).map_err(failed("make"))?;
+    for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
+        let mut body = PackBody::new(&source, &draft, selection.progress);
+        let written = io::copy(&mut body, temporary.as_file_mut()).map_err(failed("write"))?;
+        report.bytes += written;
+    }
+    temporary.as_file().sync_all().map_err(failed("write"))?;
+    temporary.persist_noclobber(path).map_err(|error| failed("name")(error.error))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("name"))?;
+    Ok(report)
+}
+
+/// Opens a bundle: its index is read and checked.
+pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
+    let shown = path.display().to_string();
+    let failed = |operation| TransferError::io(operation, shown.clone());
+    let file = File::open(path).map_err(failed("open"))?;
+    let bytes = file.metadata().map_err(failed("read"))?.len();
+    let start = bytes.checked_sub(TRAILER_LEN);
+    let start = start.ok_or_else(|| TransferError::damaged(&*shown, "it is cut short"))?;
+    let mut trailer = vec![0; TRAILER_LEN as usize];
+    file.read_exact_at(&mut trailer, start).map_err(failed("read"))?;
+    let (offset, len, id) = read_trailer(&shown, &trailer)?;
+    if offset.checked_add(len) != Some(start) {
+        return Err(TransferError::damaged(&*shown, "its trailer names another length"));
+    }
+    let mut source = PackedSource::empty(shown.clone());
+    source.add(&shown, Box::new(BundleFile(file)), offset, len, id)?;
+    Ok(source)
+}
+
+/// Checks a bundle: every record is decoded and hashed, as an import does. Cost: a temporary store
+/// of the bundle's size, beside it.
+///
+/// # Errors
+///
+/// Damage; those of the file.
+pub fn bundle_verify(path: &Path, selection: Selection<'_>) -> Result<BundleReport> {
+    let source = open(path)?;
+    let shown = path.display().to_string();
+    let failed = |operation| TransferError::io(operation, shown.clone());
+    let folder = tempfile::Builder::new().prefix(".mgit-bundle-").tempdir_in(folder_of(path));
+    let folder = folder.map_err(failed("make a folder beside"))?;
+    let store = Store::create(folder.path().join("bundle.mgit"))?;
+    let report = receive(&store, &source, selection, Naming::Pull)?;
+    let bytes = path.metadata().map_err(failed("read"))?.len();
+    Ok(BundleReport { models: report.models, tensors: report.tensors, bytes })
+}
+
+/// Takes in what a bundle has and the store has not.
+///
+/// # Errors
+///
+/// Damage; those of the store. Nothing is seen of an import that fails.
+pub fn bundle_import(store: &Store, path: &Path, selection: Selection<'_>) -> Result<PullReport> {
+    receive(store, &open(path)?, selection, Naming::Pull)
+}

@@ -1,0 +1,195 @@
+use std::{fmt, io};
+
+use crate::catalog::CatalogError;
+use crate::container::ContainerError;
+use crate::format::FormatError;
+use crate::lineage::LineageError;
+use crate::store::Error;
+
+/// A name that has grown apart on two sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// The name.
+    pub name: String,
+    /// The versions that only this side has, `name@version`, ascending.
+    pub ours: Vec<String>,
+    /// The versions that only the other side has.
+    pub theirs: Vec<String>,
+    /// The highest version that both have.
+    pub common: Option<String>,
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |names: &[String]| match names {
+            [] => "nothing".to_owned(),
+            [one] => one.clone(),
+            [first, .., last] => format!("{first} to {last}"),
+        };
+        write!(f, "{}: here {}, there {}", self.name, list(&self.ours), list(&self.theirs))?;
+        match &self.common {
+            Some(common) => write!(f, ", both since {common}"),
+            None => write!(f, ", nothing in common"),
+        }
+    }
+}
+
+/// What can go wrong while models travel.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// One of the stores.
+    Store(Error),
+    /// A remote, or a file, could not be read or written.
+    Io {
+        /// What was to be done.
+        operation: &'static str,
+        /// Where.
+        place: String,
+        /// The answer.
+        source: io::Error,
+    },
+    /// Something of a remote or a bundle is not what it must be.
+    Damaged {
+        /// The file.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is nothing to transfer from at this place.
+    NotFound {
+        /// The place.
+        place: String,
+    },
+    /// The other side has versions of these names that this one does not know.
+    Apart {
+        /// The names.
+        names: Vec<Apart>,
+    },
+    /// Somebody else has pushed to the remote meanwhile.
+    Outrun {
+        /// The place.
+        place: String,
+        /// The number of the ref that was to be made.
+        number: u64,
+    },
+    /// No model fits the selection.
+    NothingSelected,
+    /// No remote of this name is kept in the store.
+    NoSuchRemote {
+        /// The name.
+        name: String,
+        /// Those that are.
+        known: Vec<String>,
+    },
+    /// The name of a remote, or the place it is to stand for, cannot be used.
+    BadRemote {
+        /// The name or place.
+        what: String,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+impl TransferError {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            TransferError::Store(error) => error.code(),
+            TransferError::Io { .. } => "remote-io",
+            TransferError::Damaged { .. } => "remote-damaged",
+            TransferError::NotFound { .. } => "remote-not-found",
+            TransferError::Apart { .. } => "grown-apart",
+            TransferError::Outrun { .. } => "outrun",
+            TransferError::NothingSelected => "nothing-selected",
+            TransferError::NoSuchRemote { .. } => "no-such-remote",
+            TransferError::BadRemote { .. } => "bad-remote",
+        }
+    }
+
+    pub(super) fn io(
+        operation: &'static str,
+        place: impl Into<String>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let place = place.into();
+        move |source| TransferError::Io { operation, place, source }
+    }
+
+    pub(super) fn damaged(what: impl Into<String>, reason: impl fmt::Display) -> Self {
+        TransferError::Damaged { what: what.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<Error> for TransferError {
+    fn from(error: Error) -> Self {
+        TransferError::Store(error)
+    }
+}
+
+impl From<LineageError> for TransferError {
+    fn from(error: LineageError) -> Self {
+        TransferError::Store(error.into())
+    }
+}
+
+impl From<CatalogError> for TransferError {
+    fn from(error: CatalogError) -> Self {
+        TransferError::Store(error.into())
+    }
+}
+
+impl From<ContainerError> for TransferError {
+    fn from(error: ContainerError) -> Self {
+        TransferError::Store(error.into())
+    }
+}
+
+impl From<FormatError> for TransferError {
+    fn from(error: FormatError) -> Self {
+        TransferError::Store(error.into())
+    }
+}
+
+impl fmt::Display for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransferError::Store(source) => source.fmt(f),
+            TransferError::Io { operation, place, source } => {
+                write!(f, "cannot {operation} {place}: {source}")
+            }
+            TransferError::Damaged { what, reason } => write!(f, "{what} is damaged: {reason}"),
+            TransferError::NotFound { place } => {
+                write!(f, "no store, remote or bundle at {place}")
+            }
+            TransferError::Apart { names } => {
+                write!(f, "the other side has versions that are not here: pull first")?;
+                names.iter().try_for_each(|name| write!(f, "; {name}"))
+            }
+            TransferError::Outrun { place, number } => {
+                write!(
+                    f,
+                    "somebody else has pushed to {place} meanwhile (ref {number}): pull first"
+                )
+            }
+            TransferError::NothingSelected => write!(f, "no model fits the selection"),
+            TransferError::NoSuchRemote { name, known } => {
+                write!(f, "no remote {name:?} is kept in this store")?;
+                match known.as_slice() {
+                    [] => write!(f, ": remote add keeps one"),
+                    known => write!(f, ": there are {}", known.join(", ")),
+                }
+            }
+            TransferError::BadRemote { what, reason } => write!(f, "{what:?}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for TransferError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            TransferError::Store(source) => Some(source),
+            TransferError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

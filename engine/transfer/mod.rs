@@ -1,0 +1,65 @@
+//! Models between stores: clone, push, pull, fetch, bundles.
+//!
+//! Invariants of this room:
+//!
+//! - Only what is missing travels, found by content id; records travel as they are stored.
+//! - Nothing that comes is believed before its content was decoded and hashed, and no model is
+//!   seen before everything it needs is there.
+//! - Files of a remote are written once and never changed; a ref is made only where there was
+//!   none, so that of two pushes at a time one is told to pull first.
+//! - A model that both sides have is never replaced, and none is lost: where a name has grown
+//!   apart, both ends of it stay.
+
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod bundle;
+mod entry;
+mod error;
+mod folder;
+#[cfg(feature = "remote")]
+mod object;
+mod pack;
+mod packed;
+mod place;
+mod plan;
+mod push;
+mod receive;
+mod refs;
+mod remote;
+mod remotes;
+mod rows;
+mod source;
+
+pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify};
+pub use error::{Apart, TransferError};
+pub use folder::FolderRemote;
+#[cfg(feature = "remote")]
+pub use object::ObjectRemote;
+pub use place::{Place, fetch, open_remote, pull, push};
+pub use push::push_to_remote;
+pub use receive::{PullReport, Renumbered, fetch_from_remote, pull_from_remote, pull_from_store};
+pub use remote::Remote;
+pub use remotes::{NamedRemote, add_remote, remotes, remove_remote};
+
+/// Which models travel, and who is told how far they are.
+#[derive(Clone, Copy)]
+pub struct Selection<'a> {
+    /// Whether models of a name are wanted; what they descend from comes along.
+    pub wants: &'a (dyn Fn(&str) -> bool + Sync),
+    /// Called with the bytes of records moved since the last call.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl std::fmt::Debug for Selection<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Selection")
+    }
+}
+
+impl Selection<'_> {
+    /// Everything, and nobody is told.
+    pub const ALL: Selection<'static> = Selection { wants: &|_| true, progress: &|_| () };
+}
+
+/// The result of a transfer.
+pub type Result<T> = std::result::Result<T, TransferError>;

@@ -1,0 +1,254 @@
+//! Giving a remote what it does not have: packs, and then a ref that names them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, Read};
+
+use super::entry::{NodeEntry, Nodes};
+use super::pack::{self, PackIndex, PackedRecord};
+use super::packed::PackedSource;
+use super::plan::{Plan, There, grown_apart, plan};
+use super::receive::Naming;
+use super::refs::{Head, PackRef};
+use super::rows::{Agreed, agreed, compare, remember};
+use super::source::{Source, StoreSource};
+use super::{PullReport, Remote, Result, Selection, TransferError};
+use crate::format::{READER_FLAGS_KNOWN, RecordKind};
+use crate::lineage::NodeId;
+use crate::store::{Store, TensorSource};
+use crate::tensor::ContentId;
+
+/// A pack that has become so long is not added to: what a push that is cut short sends again.
+const PACK_LEN: u64 = 64 << 20;
+
+/// A pack that is not written yet.
+#[derive(Debug)]
+pub(super) struct PackDraft {
+    index: PackIndex,
+    /// Where the index begins.
+    end: u64,
+    bytes: Vec<u8>,
+}
+
+impl PackDraft {
+    pub(super) fn as_ref(&self) -> PackRef {
+        let trailer = pack::TRAILER_LEN;
+        let index_bytes = self.bytes.len() as u64;
+        PackRef {
+            id: ContentId::of(&self.bytes).to_string(),
+            bytes: self.end + index_bytes + trailer,
+            index_offset: self.end,
+            index_bytes,
+        }
+    }
+}
+
+/// Cuts what is to travel into packs. The models' rows are in the last one.
+pub(super) fn draft_packs(
+    source: &StoreSource,
+    plan: &Plan,
+    has_manifest: &dyn Fn(ContentId) -> bool,
+    pack_len: u64,
+) -> Result<Vec<PackDraft>> {
+    let mut manifests: Vec<ContentId> =
+        plan.manifests.keys().filter(|id| !has_manifest(**id)).copied().collect();
+    manifests.sort_unstable();
+    let manifests = manifests.into_iter().map(|id| (RecordKind::Manifest, id));
+    let tensors = plan.tensors.iter().map(|(id, _)| (RecordKind::Tensor, *id));
+    let reader_flags = source.reader_flags() & READER_FLAGS_KNOWN;
+    let fresh =
+        || PackIndex { reader_flags, writer_flags: source.writer_flags(), ..PackIndex::default() };
+    let (mut packs, mut index, mut end) = (Vec::new(), fresh(), pack::HEAD_LEN);
+    let close = |index: PackIndex, end| -> Result<PackDraft> {
+        let bytes = index.encode()?;
+        Ok(PackDraft { index, end, bytes })
+    };
+    for (kind, id) in manifests.chain(tensors) {
+        if end >= pack_len {
+            packs.push(close(std::mem::replace(&mut index, fresh()), end)?);
+            end = pack::HEAD_LEN;
+        }
+        let record = source.travelling(kind, id, end)?;
+        end = pack::next_offset(record.offset + record.len);
+        index.records.push(record);
+    }
+    let models = plan.models.iter().chain(&plan.updates);
+    index.rows.models = models.filter_map(|id| source.nodes().get(id).cloned()).collect();
+    let test = |name: &String| Some((name.clone(), source.tests().get(name)?.clone()));
+    index.rows.tests = plan.tests.iter().filter_map(test).collect();
+    packs.push(close(index, end)?);
+    Ok(packs)
+}
+
+impl StoreSource {
+    fn reader_flags(&self) -> u64 {
+        self.reader_flags
+    }
+
+    /// What a pack's index says of a record that is to lie at `offset`.
+    fn travelling(&self, kind: RecordKind, id: ContentId, offset: u64) -> Result<PackedRecord> {
+        let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
+        let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
+        let len = self.snapshot().outgoing(kind, id, &row, false)?.len();
+        let bases = row.bases().collect();
+        Ok(PackedRecord { kind, offset, len, raw_len: row.raw_len, id, bases })
+    }
+}
+
+/// The bytes of a pack, one after the other.
+pub(super) struct PackBody<'s> {
+    source: &'s StoreSource,
+    draft: &'s PackDraft,
+    progress: &'s (dyn Fn(u64) + Sync),
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    at: u64,
+    /// The record that is read, and its place in the index.
+    open: Option<(usize, Box<dyn TensorSource + 's>)>,
+    next: usize,
+}
+
+impl<'s> PackBody<'s> {
+    pub(super) fn new(
+        source: &'s StoreSource,
+        draft: &'s PackDraft,
+        progress: &'s (dyn Fn(u64) + Sync),
+    ) -> Self {
+        let tail = [draft.bytes.clone(), pack::trailer(draft.end, &draft.bytes)].concat();
+        let head = pack::head();
+        PackBody { source, draft, progress, head, tail, at: 0, open: None, next: 0 }
+    }
+
+    /// Reads from the records, or the padding between them.
+    fn read_records(&mut self, out: &mut [u8]) -> Result<usize> {
+        let record = self.draft.index.records.get(self.next);
+        let start = record.map_or(self.draft.end, |record| record.offset);
+        if self.at < start {
+            let len = (start - self.at).min(out.len() as u64) as usize;
+            out.iter_mut().take(len).for_each(|byte| *byte = 0);
+            return Ok(len);
+        }
+        let Some(record) = record else { return Ok(0) };
+        if self.open.as_ref().is_none_or(|(place, _)| *place != self.next) {
+            let opened: Box<dyn TensorSource + 's> =
+                self.source.open_kind(record.kind, record.id)?;
+            self.open = Some((self.next, opened));
+        }
+        let from = self.at - record.offset;
+        let len = (record.len - from).min(out.len() as u64) as usize;
+        let part = out.get_mut(..len).unwrap_or_default();
+        if let Some((_, opened)) = &self.open {
+            let failed = TransferError::io("read", self.source.name());
+            opened.read_at(from, part).map_err(failed)?;
+        }
+        (self.progress)(len as u64);
+        if from + len as u64 == record.len {
+            self.next += 1;
+        }
+        Ok(len)
+    }
+}
+
+impl StoreSource {
+    fn open_kind<'s>(
+        &'s self,
+        kind: RecordKind,
+        id: ContentId,
+    ) -> Result<Box<dyn TensorSource + 's>> {
+        let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
+        let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
+        Ok(Box::new(self.snapshot().outgoing(kind, id, &row, true)?))
+    }
+}
+
+impl Read for PackBody<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let from = |bytes: &[u8], at: u64, out: &mut [u8]| {
+            let rest = bytes.get(at as usize..).unwrap_or_default();
+            let len = rest.len().min(out.len());
+            for (to, from) in out.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            len
+        };
+        let len = if self.at < pack::HEAD_LEN {
+            from(&self.head, self.at, out)
+        } else if self.at < self.draft.end {
+            self.read_records(out).map_err(io::Error::other)?
+        } else {
+            from(&self.tail, self.at - self.draft.end, out)
+        };
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+/// Gives a remote the models that it does not have. Packs that an earlier push, which was cut
+/// short, has left there are not sent again.
+///
+/// # Errors
+///
+/// [`TransferError::Apart`] when the remote has versions of a name that are not here, and
+/// [`TransferError::Outrun`] when somebody else pushes meanwhile: pull first. Those of remote and
+/// store. Nothing is seen of a push that fails.
+pub fn push_to_remote(
+    store: &Store,
+    remote: &dyn Remote,
+    selection: Selection<'_>,
+) -> Result<PullReport> {
+    let source = StoreSource::new(store)?;
+    let head = Head::read(remote)?;
+    let theirs = PackedSource::of_remote(remote, &head, source.snapshot().tables())?;
+    let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
+    let there =
+        There { nodes: &known, tests: theirs.tests(), has_tensor: &|id| Ok(theirs.has_tensor(id)) };
+    let mut plan = plan(&source, &there, selection)?;
+    let names = grown_apart(source.nodes(), theirs.nodes(), &plan.models);
+    if !names.is_empty() {
+        return Err(TransferError::Apart { names });
+    }
+    let agreed = match head.id {
+        Some(id) => agreed(source.snapshot().tables(), id)?,
+        None => Agreed::new(),
+    };
+    let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &agreed, Naming::Push);
+    (plan.updates, plan.settled) = (rows.updates, rows.settled);
+    let mut report = PullReport {
+        tensors: plan.tensors.len() as u64,
+        updated: full_names(source.nodes(), &plan.updates),
+        differing: rows.differing,
+        tests: plan.tests.clone(),
+        ..PullReport::default()
+    };
+    if plan.is_empty() {
+        let nodes = source.nodes();
+        head.id.map_or(Ok(()), |id| remember(store, id, nodes, &plan, theirs.fresh()))?;
+        return Ok(report);
+    }
+    let packs = draft_packs(&source, &plan, &|id| theirs.has_manifest(id), PACK_LEN)?;
+    let place = remote.place();
+    let listed = remote.list("packs").map_err(TransferError::io("list the packs of", &*place))?;
+    let there: HashMap<String, u64> = listed.unwrap_or_default().into_iter().collect();
+    let mut refs = Vec::new();
+    for draft in &packs {
+        let pack = draft.as_ref();
+        let name = format!("{}.pack", pack.id);
+        if there.get(&name) != Some(&pack.bytes) {
+            let mut body = PackBody::new(&source, draft, selection.progress);
+            let path = pack.path();
+            let failed = TransferError::io("write", format!("{place}/{path}"));
+            remote.put(&path, pack.bytes, &mut body).map_err(failed)?;
+            report.bytes += pack.bytes;
+        }
+        refs.push(pack);
+    }
+    let id = head.advance(remote, refs)?;
+    report.models = full_names(source.nodes(), &plan.models);
+    let written = packs.into_iter().map(|draft| (ContentId::of(&draft.bytes), draft.bytes));
+    let indexes: Vec<_> = theirs.fresh().iter().cloned().chain(written).collect();
+    remember(store, id, source.nodes(), &plan, &indexes)?;
+    Ok(report)
+}
+
+pub(super) fn full_names(nodes: &Nodes, ids: &[NodeId]) -> Vec<String> {
+    ids.iter().filter_map(|id| nodes.get(id)).map(NodeEntry::full_name).collect()
+}

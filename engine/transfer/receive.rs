@@ -1,0 +1,361 @@
+//! Taking in what another side has: tensors first, then models and their names, together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entry::{NodeEntry, Nodes, Tests};
+use super::packed::PackedSource;
+use super::plan::{Plan, There, grown_apart, plan};
+use super::push::full_names;
+use super::refs::Head;
+use super::rows::{Agreed, agreed, compare, remember};
+use super::source::{Source, StoreSource};
+use super::{Remote, Result, Selection, TransferError};
+use crate::catalog::{ReadTables, Table};
+use crate::format::RecordKind;
+use crate::lineage::{Graph, Node, NodeId};
+use crate::store::{Store, Transaction};
+
+/// Records of so many bytes are committed at a time: what a transfer that is cut short has to
+/// fetch again.
+const BATCH_LEN: u64 = 64 << 20;
+
+/// A model of ours that has another number now, because the other side gave that number first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renumbered {
+    /// `name@version` before.
+    pub was: String,
+    /// `name@version` now.
+    pub now: String,
+}
+
+/// What was taken in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PullReport {
+    /// The models that came, `name@version`, in their order.
+    pub models: Vec<String>,
+    /// Tensors that came.
+    pub tensors: u64,
+    /// Bytes of their records as they came.
+    pub bytes: u64,
+    /// Tensors that an earlier transfer, which was cut short, had brought already.
+    pub resumed: u64,
+    /// Models of this side that gave way to numbers of the other's.
+    pub renumbered: Vec<Renumbered>,
+    /// Names that have several ends now, each with them: a merge brings them together.
+    pub apart: Vec<(String, Vec<String>)>,
+    /// Models that both sides have, whose metadata, kind, tags or parents were brought up to date.
+    pub updated: Vec<String>,
+    /// Models that both sides have, and have both changed: each side's stayed as they are.
+    pub differing: Vec<String>,
+    /// Registered tests that came; one of a name that is here already did not.
+    pub tests: Vec<String>,
+    /// Tags that did not come, because something else here has their name.
+    pub tags_left_out: Vec<String>,
+}
+
+/// What a transfer does with the names of what it brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// Models of ours make room.
+    Pull,
+    /// The other side must know all that is here.
+    Push,
+    /// None: tensors only.
+    Fetch,
+}
+
+/// Takes in what another store has.
+///
+/// # Errors
+///
+/// Those of either store; a damaged record. Nothing is seen of a transfer that fails.
+pub fn pull_from_store(
+    store: &Store,
+    from: &Store,
+    selection: Selection<'_>,
+) -> Result<PullReport> {
+    receive(store, &StoreSource::new(from)?, selection, Naming::Pull)
+}
+
+/// Takes in what a remote has. Cut short, it goes on where it was when it is called again.
+///
+/// # Errors
+///
+/// Those of the remote and the store; damage. Nothing is seen of a transfer that fails.
+pub fn pull_from_remote(
+    store: &Store,
+    remote: &dyn Remote,
+    selection: Selection<'_>,
+) -> Result<PullReport> {
+    receive(store, &listed(store, remote)?, selection, Naming::Pull)
+}
+
+/// Brings the tensors of what a remote has and this store has not, without the models: a pull then
+/// only names them.
+///
+/// # Errors
+///
+/// As [`pull_from_remote`].
+pub fn fetch_from_remote(
+    store: &Store,
+    remote: &dyn Remote,
+    selection: Selection<'_>,
+) -> Result<PullReport> {
+    receive(store, &listed(store, remote)?, selection, Naming::Fetch)
+}
+
+fn listed<'r>(store: &Store, remote: &'r dyn Remote) -> Result<PackedSource<'r>> {
+    let head = Head::read(remote)?;
+    if head.number == 0 {
+        return Err(TransferError::NotFound { place: remote.place() });
+    }
+    PackedSource::of_remote(remote, &head, store.snapshot()?.tables())
+}
+
+/// Takes in what `source` has.
+pub(super) fn receive(
+    store: &Store,
+    source: &dyn Source,
+    selection: Selection<'_>,
+    naming: Naming,
+) -> Result<PullReport> {
+    let snapshot = store.snapshot()?;
+    let here = NodeEntry::read_all(snapshot.tables())?;
+    let tests: Tests = snapshot.tests()?.into_iter().collect();
+    let known: BTreeSet<NodeId> = here.keys().copied().collect();
+    let there = There {
+        nodes: &known,
+        tests: &tests,
+        has_tensor: &|id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some()),
+    };
+    let mut plan = plan(source, &there, selection)?;
+    let agreed = match (naming, source.id()) {
+        (Naming::Push, _) => source.agreed_with(store.container().superblock().store_id)?,
+        (_, Some(id)) => agreed(snapshot.tables(), id)?,
+        (_, None) => Agreed::new(),
+    };
+    let rows = compare(&here, source.nodes(), &plan.known, &agreed, naming);
+    (plan.updates, plan.settled) = (rows.updates, rows.settled);
+    let mut report = PullReport {
+        tensors: plan.tensors.len() as u64,
+        resumed: snapshot.tables().count(Table::Arrivals)?,
+        updated: full_names(source.nodes(), &plan.updates),
+        differing: rows.differing,
+        tests: plan.tests.clone(),
+        ..PullReport::default()
+    };
+    if naming == Naming::Push {
+        let names = grown_apart(source.nodes(), &here, &plan.models);
+        if !names.is_empty() {
+            return Err(TransferError::Apart { names });
+        }
+    }
+    // Their place must not be used again, and new models' tensors are not freed behind it.
+    drop(snapshot);
+    if plan.is_empty() {
+        if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
+            remember(store, id, source.nodes(), &plan, source.fresh())?;
+        }
+        return Ok(report);
+    }
+    store.container().require_features(0, source.writer_flags());
+    let holds = naming == Naming::Fetch || plan.bytes() > BATCH_LEN;
+    let mut transaction = take_in_tensors(store, source, &plan, selection, holds, &mut report)?;
+    if naming == Naming::Fetch {
+        for (id, index) in source.fresh() {
+            transaction.put_index(*id, index)?;
+        }
+        transaction.commit_changes()?;
+        report.models = full_names(source.nodes(), &plan.models);
+        return Ok(report);
+    }
+    name_models(transaction, source, &plan, naming, &mut report)?;
+    report.tags_left_out.sort();
+    report.tags_left_out.dedup();
+    Ok(report)
+}
+
+/// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
+/// held. Gives back the transaction of the last batch.
+fn take_in_tensors(
+    store: &Store,
+    source: &dyn Source,
+    plan: &Plan,
+    selection: Selection<'_>,
+    holds: bool,
+    report: &mut PullReport,
+) -> Result<Transaction> {
+    let ids: Vec<_> = plan.tensors.iter().map(|(id, _)| *id).collect();
+    source.expect(&ids);
+    let mut transaction = store.begin_write()?;
+    let mut batch = 0;
+    for id in ids {
+        if transaction.has(Table::Tensors, id)? {
+            continue;
+        }
+        let (len, record) = source.open(id)?;
+        transaction.take_in(id, len, &*record)?;
+        report.bytes += len;
+        batch += len;
+        (selection.progress)(len);
+        if holds {
+            transaction.hold_arrival(id)?;
+        }
+        if holds && batch >= BATCH_LEN {
+            transaction.commit_changes()?;
+            transaction = store.begin_write()?;
+            batch = 0;
+        }
+    }
+    Ok(transaction)
+}
+
+/// Adds the models, all in one commit with what is left.
+fn name_models(
+    mut transaction: Transaction,
+    source: &dyn Source,
+    plan: &Plan,
+    naming: Naming,
+    report: &mut PullReport,
+) -> Result<()> {
+    // Again: another thread may have committed meanwhile.
+    let here = NodeEntry::read_all(transaction.graph()?.0)?;
+    let theirs = source.nodes();
+    let models: Vec<&NodeEntry> = plan
+        .models
+        .iter()
+        .filter(|id| !here.contains_key(*id))
+        .filter_map(|id| theirs.get(id))
+        .collect();
+    match naming {
+        Naming::Push => {
+            let names = grown_apart(theirs, &here, &plan.models);
+            if !names.is_empty() {
+                return Err(TransferError::Apart { names });
+            }
+        }
+        _ => make_room(&mut transaction, &here, theirs, &models, report)?,
+    }
+    let updates: Vec<&NodeEntry> = plan.updates.iter().filter_map(|id| theirs.get(id)).collect();
+    for update in &updates {
+        // First all that go, so that a tag can move from one model to another.
+        transaction.drop_tags_but(super::entry::node_id(&update.id)?, &update.tags)?;
+    }
+    for model in &models {
+        let manifest = plan.manifests.get(&model.manifest_id()?);
+        let missing = || TransferError::damaged(source.name(), "a manifest that was not planned");
+        let mut arriving = model.arriving()?;
+        if let Some((older, _)) = &arriving.previous {
+            // Either side may have renamed what came before.
+            let older = transaction.graph()?.expect(*older)?.row;
+            if older.name != arriving.name || older.version >= arriving.version {
+                arriving.previous = None;
+                report.differing.push(model.full_name());
+            }
+        }
+        transaction.adopt_node(arriving, manifest.ok_or_else(missing)?)?;
+        report.models.push(model.full_name());
+    }
+    for update in &updates {
+        if !transaction.update_node(update.arriving()?)? {
+            report.updated.retain(|name| *name != update.full_name());
+            report.differing.push(update.full_name());
+        }
+    }
+    for model in models.iter().chain(&updates) {
+        for tag in &model.tags {
+            let name = tag.parse()?;
+            let id = super::entry::node_id(&model.id)?;
+            if !transaction.adopt_tag(&name, id)? {
+                report.tags_left_out.push(tag.clone());
+            }
+        }
+    }
+    for name in &plan.tests {
+        if let Some(definition) = source.tests().get(name) {
+            transaction.set_test(name, definition.clone())?;
+        }
+    }
+    transaction.release_arrivals()?;
+    if let Some(id) = source.id() {
+        let settled = plan.settled.iter().filter_map(|id| theirs.get(id));
+        for model in models.iter().chain(&updates).copied().chain(settled) {
+            transaction.put_agreed(id, super::entry::node_id(&model.id)?, model.mark())?;
+        }
+    }
+    for (id, index) in source.fresh() {
+        transaction.put_index(*id, index)?;
+    }
+    report.apart = apart_now(transaction.graph()?, &models)?;
+    Ok(transaction.commit_changes()?)
+}
+
+/// Gives models that the other side does not know numbers behind all others, where it has given
+/// theirs to other models: what was published keeps its number.
+fn make_room(
+    transaction: &mut Transaction,
+    here: &Nodes,
+    theirs: &Nodes,
+    models: &[&NodeEntry],
+    report: &mut PullReport,
+) -> Result<()> {
+    let mut names: BTreeMap<&str, (BTreeSet<u32>, u32)> = BTreeMap::new();
+    for model in models {
+        let (numbers, highest) = names.entry(&model.name).or_default();
+        numbers.insert(model.version);
+        *highest = model.version.max(*highest);
+    }
+    for (name, (numbers, highest)) in names {
+        let mut own: Vec<(u32, NodeId)> = here
+            .iter()
+            .filter(|(_, node)| node.name == name)
+            .map(|(id, node)| (node.version, *id))
+            .collect();
+        own.sort_unstable();
+        let Some(first) = own.iter().find(|(version, _)| numbers.contains(version)) else {
+            continue;
+        };
+        let from = first.0;
+        let known = transaction.graph()?.highest_version(&name.parse()?)?;
+        let mut next = highest.max(known);
+        // What follows a model that goes behind goes along: versions ascend along a history.
+        let mut going: BTreeSet<String> = BTreeSet::new();
+        own.retain(|(version, id)| {
+            let before = here.get(id).and_then(|node| node.previous.as_ref());
+            let goes = *version >= from
+                && (!theirs.contains_key(id)
+                    || numbers.contains(version)
+                    || before.is_some_and(|edge| going.contains(&edge.parent)));
+            if goes {
+                going.insert(id.to_string());
+            }
+            goes
+        });
+        for (_, id) in own {
+            let too_many = crate::lineage::LineageError::TooMany { what: "versions of a name" };
+            next = next.checked_add(1).ok_or(too_many)?;
+            let node = transaction.graph()?.expect(id)?;
+            let moved = transaction.renumber(&node, next)?;
+            report.renumbered.push(Renumbered { was: node.full_name(), now: moved.full_name() });
+        }
+    }
+    Ok(())
+}
+
+/// Names of these models that have several ends.
+fn apart_now<T: ReadTables + ?Sized>(
+    graph: Graph<'_, T>,
+    models: &[&NodeEntry],
+) -> Result<Vec<(String, Vec<String>)>> {
+    let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
+    let mut apart = Vec::new();
+    for name in names {
+        let tips = graph.tips(&name.parse()?)?;
+        if tips.len() > 1 {
+            let full = |id: NodeId| Ok(graph.expect(id).map(|node: Node| node.full_name())?);
+            apart.push((name.to_owned(), tips.into_iter().map(full).collect::<Result<_>>()?));
+        }
+    }
+    Ok(apart)
+}

@@ -1,0 +1,126 @@
+//! Rows of models that both sides have: which side has changed them since they were alike.
+//!
+//! A store remembers a mark of every row as each other side last had it. A row that has changed
+//! on one side only goes to the other; one that has changed on both stays as it is on each.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use super::Result;
+use super::entry::{Mark, Nodes, node_id};
+use super::plan::Plan;
+use super::receive::Naming;
+use crate::catalog::{ReadTables, Table};
+use crate::lineage::NodeId;
+use crate::store::{Access, Store};
+use crate::tensor::ContentId;
+
+/// Marks of rows as another side last had them.
+pub(super) type Agreed = HashMap<NodeId, Mark>;
+
+/// What comparing rows found.
+#[derive(Debug, Default)]
+pub(super) struct Compared {
+    /// Models whose rows are to be replaced where they go.
+    pub(super) updates: Vec<NodeId>,
+    /// Models that both sides have changed.
+    pub(super) differing: Vec<String>,
+    /// Models whose rows are alike, which is not remembered yet.
+    pub(super) settled: Vec<NodeId>,
+}
+
+/// The marks that are kept about another side.
+pub(super) fn agreed<T: ReadTables + ?Sized>(tables: &T, other: [u8; 16]) -> Result<Agreed> {
+    let mut agreed = Agreed::new();
+    tables.scan(Table::Agreed, &other, &mut |key, value| {
+        let id = key.get(16..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+        if let (Some(id), Ok(mark)) = (id, Mark::try_from(value)) {
+            agreed.insert(NodeId(id), mark);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(agreed)
+}
+
+/// Compares the rows of models that both sides have: `here` is where they would go to. The marks
+/// are those of whoever asks: where models go to in a pull, where they come from in a push.
+pub(super) fn compare(
+    here: &Nodes,
+    theirs: &Nodes,
+    known: &[NodeId],
+    agreed: &Agreed,
+    naming: Naming,
+) -> Compared {
+    let mut compared = Compared::default();
+    for id in known {
+        let (Some(to), Some(from)) = (here.get(id), theirs.get(id)) else { continue };
+        let mark = agreed.get(id).copied();
+        if to == from {
+            if mark != Some(to.mark()) {
+                compared.settled.push(*id);
+            }
+            continue;
+        }
+        // A content is never replaced, and names are not: both would take a model away.
+        let same_place = (&to.name, to.version, &to.manifest, &to.previous)
+            == (&from.name, from.version, &from.manifest, &from.previous);
+        let (old, new) = (mark == Some(from.mark()), mark == Some(to.mark()));
+        match (old, new) {
+            (false, true) if same_place => compared.updates.push(*id),
+            // The other way round: what comes is what was here before.
+            (true, false) => {}
+            _ => compared.differing.push(match naming {
+                Naming::Push => from.full_name(),
+                _ => to.full_name(),
+            }),
+        }
+    }
+    compared
+}
+
+/// Remembers that another side has these models' rows as they are here, and indexes of its packs.
+/// A store that is open for reading remembers nothing: its changes then count as made on both
+/// sides.
+pub(super) fn remember(
+    store: &Store,
+    other: [u8; 16],
+    nodes: &Nodes,
+    plan: &Plan,
+    indexes: &[(ContentId, Vec<u8>)],
+) -> Result<()> {
+    let ids = plan.models.iter().chain(&plan.updates).chain(&plan.settled).copied().collect();
+    remember_ids(store, other, nodes, ids, indexes)
+}
+
+/// As [`remember`], of models of these names.
+pub(super) fn remember_named<'n>(
+    store: &Store,
+    other: [u8; 16],
+    nodes: &Nodes,
+    names: impl Iterator<Item = &'n String>,
+) -> Result<()> {
+    let names: HashSet<&String> = names.collect();
+    let ids = nodes.iter().filter(|(_, node)| names.contains(&node.full_name()));
+    let ids = ids.map(|(id, _)| *id).collect();
+    remember_ids(store, other, nodes, ids, &[])
+}
+
+fn remember_ids(
+    store: &Store,
+    other: [u8; 16],
+    nodes: &Nodes,
+    ids: Vec<NodeId>,
+    indexes: &[(ContentId, Vec<u8>)],
+) -> Result<()> {
+    if store.access() != Access::Write || (ids.is_empty() && indexes.is_empty()) {
+        return Ok(());
+    }
+    let mut transaction = store.begin_write()?;
+    for node in ids.iter().filter_map(|id| nodes.get(id)) {
+        transaction.put_agreed(other, node_id(&node.id)?, node.mark())?;
+    }
+    for (id, index) in indexes {
+        transaction.put_index(*id, index)?;
+    }
+    Ok(transaction.commit_changes()?)
+}

@@ -1,0 +1,83 @@
+//! `clone`: a new store with all that another place has.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::catalog::{ReadTables, Table};
+use mgit::lineage::Graph;
+use mgit::transfer::{Place, Selection, add_remote, pull, remotes};
+
+use super::transfer::{Moved, Names, describe, document};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Make a new store with the models of another one, of a remote or of a bundle.
+///
+/// The place is kept in the new store as the remote `origin`. Cut short, the same command goes on
+/// where it was. Credentials of an object store are taken from the environment.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db clone /shared/family.mgit mine.mgit
+  mgit-db clone s3://bucket/family mine.mgit --name 'bert/*'")]
+pub struct Arguments {
+    /// Where from: a store, a folder, an address such as s3://bucket/path, or a bundle
+    #[arg(value_name = "SRC")]
+    from: String,
+    /// The store to make
+    store: PathBuf,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Clones.
+///
+/// # Errors
+///
+/// Something else is at the new store's path; those of both sides.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let place = Place::parse(&arguments.from)?;
+    let store = match unfinished(arguments)? {
+        Some(store) => store,
+        None => {
+            let store = Store::create(&arguments.store)?;
+            add_remote(&store, "origin", &arguments.from)?;
+            store
+        }
+    };
+    let work = |selection: Selection<'_>| pull(&store, &place, selection);
+    let moved = match Moved::by("clone", &arguments.from, work, &arguments.names) {
+        Err(failure) => {
+            // Without a tensor there is nothing to go on with.
+            if store.snapshot()?.tables().count(Table::Tensors)? == 0 {
+                drop(store);
+                let removed = std::fs::remove_file(&arguments.store);
+                removed.map_err(|error| Failure::io("remove what is not whole", &error))?;
+            }
+            return Err(failure);
+        }
+        moved => moved?,
+    };
+    output.print(document(&moved), &describe(&moved, "cloned", output))
+}
+
+/// A store without models that an earlier clone of this place has left behind.
+fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
+    if !arguments.store.is_file() {
+        return Ok(None);
+    }
+    let store = Store::open(&arguments.store)?;
+    let snapshot = store.snapshot()?;
+    let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
+    let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");
+    let same = origin.is_some_and(|origin| {
+        let whole = std::path::absolute(&arguments.from);
+        origin.url == arguments.from || whole.is_ok_and(|path| path.to_str() == Some(&origin.url))
+    });
+    match is_empty && same {
+        true => Ok(Some(store)),
+        false => {
+            let path = arguments.store.clone();
+            Err(mgit::Error::AlreadyExists { path }.into())
+        }
+    }
+}

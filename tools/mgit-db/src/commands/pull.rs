@@ -1,0 +1,69 @@
+//! `pull` and `fetch`: take in what another place has.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::transfer::{fetch, pull};
+
+use super::transfer::{Moved, Names, describe, document, place_of};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Take in the models of a remote, or of another store, that are not here.
+///
+/// Models that both sides have stay as they are here. Where a name has grown apart, both ends
+/// stay: what came keeps its number, and models that only this store has are numbered anew behind
+/// it, which is said. A model made of both ends brings the name together. Cut short, it goes on
+/// where it was.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db pull family.mgit
+  mgit-db pull family.mgit /mnt/share/family.mgit --name 'bert/*'")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// Where from: a remote's name, a path or an address [default: origin]
+    remote: Option<String>,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Pulls.
+///
+/// # Errors
+///
+/// Those of both sides; damage. Nothing is seen of a pull that fails.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open(&arguments.store)?;
+    let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
+    let moved =
+        Moved::by("pull", &shown, |selection| pull(&store, &place, selection), &arguments.names)?;
+    output.print(document(&moved), &describe(&moved, "pulled", output))
+}
+
+/// Bring the tensors of a remote's models that are not here, and not yet the models.
+///
+/// They are held for a pull, which then only names them; `gc` lets go of them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mgit-db fetch family.mgit && mgit-db pull family.mgit")]
+pub struct FetchArguments {
+    /// The store
+    store: PathBuf,
+    /// Where from: a remote's name, a path or an address [default: origin]
+    remote: Option<String>,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Fetches.
+///
+/// # Errors
+///
+/// Those of both sides; damage.
+pub fn run_fetch(arguments: &FetchArguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open(&arguments.store)?;
+    let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
+    let moved =
+        Moved::by("fetch", &shown, |selection| fetch(&store, &place, selection), &arguments.names)?;
+    output.print(document(&moved), &describe(&moved, "fetched, for a pull to name:", output))
+}

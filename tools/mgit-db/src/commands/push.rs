@@ -1,0 +1,53 @@
+//! `push`: gives another place what it does not have.
+
+use std::path::PathBuf;
+
+use mgit::Store;
+use mgit::transfer::push;
+
+use super::transfer::{Moved, Names, describe, document, place_of};
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// Give a remote, or another store, the models that it does not have.
+///
+/// Only what is missing goes there, as it is stored. Where the other side has versions of a name
+/// that are not here, nothing is pushed, and both histories are shown: pull first. Of two pushes
+/// at a time one is told the same.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db push family.mgit
+  mgit-db push family.mgit origin --name 'bert/*'
+  mgit-db push family.mgit /mnt/share/family")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// Where to: a remote's name, a path or an address [default: origin]
+    remote: Option<String>,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Opens a store for remembering what the other side has; for reading alone where it cannot be
+/// written.
+fn open(path: &std::path::Path) -> Result<Store, Failure> {
+    match Store::open(path) {
+        Err(mgit::Error::OpenFile { .. } | mgit::Error::Container(_)) => {
+            Ok(Store::open_read_only(path)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Pushes.
+///
+/// # Errors
+///
+/// The other side has what is not here; those of both sides.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = open(&arguments.store)?;
+    let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
+    let moved =
+        Moved::by("push", &shown, |selection| push(&store, &place, selection), &arguments.names)?;
+    output.print(document(&moved), &describe(&moved, "pushed", output))
+}

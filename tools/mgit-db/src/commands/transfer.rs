@@ -1,0 +1,160 @@
+//! What clone, push, pull, fetch and bundle have in common.
+
+use mgit::Store;
+use mgit::lineage::glob_matches;
+use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Ink, Output};
+use crate::progress::Progress;
+use crate::text::{count, size};
+
+/// Which models travel.
+#[derive(Debug, clap::Args)]
+pub struct Names {
+    /// Only models whose name fits, and what they descend from: a glob of * and ?; may be given
+    /// several times
+    #[arg(long = "name", value_name = "GLOB")]
+    globs: Vec<String>,
+}
+
+impl Names {
+    /// Whether models of a name are wanted.
+    pub fn wants(&self, name: &str) -> bool {
+        self.globs.is_empty() || self.globs.iter().any(|glob| glob_matches(glob, name))
+    }
+}
+
+/// A transfer that was done.
+#[derive(Debug)]
+pub struct Moved {
+    /// The other side.
+    pub place: String,
+    /// What was moved.
+    pub report: PullReport,
+}
+
+impl Moved {
+    /// Does a transfer, with a bar.
+    ///
+    /// # Errors
+    ///
+    /// Those of the transfer.
+    pub fn by(
+        what: &str,
+        place: &str,
+        work: impl FnOnce(Selection<'_>) -> Result<PullReport, TransferError>,
+        names: &Names,
+    ) -> Result<Self, Failure> {
+        let bar = Progress::unbounded(format!("{what} {place}"));
+        let wants = |name: &str| names.wants(name);
+        let progress = |bytes| bar.advance(bytes);
+        let report = work(Selection { wants: &wants, progress: &progress })?;
+        Ok(Moved { place: place.to_owned(), report })
+    }
+}
+
+/// The place that a user names: a remote that is kept in the store, a path, or an address. Without
+/// a name `origin`, or the only remote there is.
+///
+/// # Errors
+///
+/// There is no such remote, nor such a place.
+pub fn place_of(store: &Store, asked: Option<&str>) -> Result<(String, Place), Failure> {
+    let kept = remotes(&store.snapshot()?)?;
+    let name = match (asked, kept.as_slice()) {
+        (Some(asked), _) => asked,
+        (None, [only]) => &only.name,
+        (None, _) => "origin",
+    };
+    if let Some(remote) = kept.iter().find(|remote| remote.name == name) {
+        return Ok((name.to_owned(), Place::parse(&remote.url)?));
+    }
+    // A bare word is a name; a place has something of a path about it, or is there.
+    let is_place = name.contains(['/', '\\', ':']) || std::path::Path::new(name).exists();
+    if !is_place {
+        let known = kept.iter().map(|remote| remote.name.clone()).collect();
+        return Err(TransferError::NoSuchRemote { name: name.to_owned(), known }.into());
+    }
+    Ok((name.to_owned(), Place::parse(name)?))
+}
+
+/// The document of a transfer.
+pub fn document(moved: &Moved) -> Value {
+    let report = &moved.report;
+    let renumbered: Vec<Value> = report
+        .renumbered
+        .iter()
+        .map(|moved| json!({ "was": moved.was, "now": moved.now }))
+        .collect();
+    let apart: Vec<Value> =
+        report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
+    json!({
+        "remote": moved.place,
+        "models": report.models,
+        "tensors": report.tensors,
+        "bytes": report.bytes,
+        "resumed_tensors": report.resumed,
+        "renumbered": renumbered,
+        "grown_apart": apart,
+        "updated": report.updated,
+        "tests": report.tests,
+        "differing": report.differing,
+        "tags_left_out": report.tags_left_out,
+    })
+}
+
+/// A transfer in words.
+pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
+    let report = &moved.report;
+    let mut text = String::new();
+    if report.models.is_empty() && report.updated.is_empty() && report.tests.is_empty() {
+        text += &format!("nothing is missing ({})\n", moved.place);
+    } else if report.models.is_empty() {
+        text += &format!("no models are missing ({})\n", moved.place);
+    } else {
+        text += &format!(
+            "{done} {}, {}, {} ({})\n",
+            count(report.models.len() as u64, "model"),
+            count(report.tensors, "tensor"),
+            size(report.bytes),
+            moved.place
+        );
+    }
+    let shown = 8;
+    for model in report.models.iter().take(shown) {
+        text += &format!("  {}\n", output.paint(Ink::Name, model));
+    }
+    if report.models.len() > shown {
+        text += &format!("  and {} more\n", report.models.len() - shown);
+    }
+    if !report.updated.is_empty() {
+        let models = count(report.updated.len() as u64, "model");
+        text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
+    }
+    if !report.tests.is_empty() {
+        text += &format!("  tests: {}\n", report.tests.join(", "));
+    }
+    for moved in &report.renumbered {
+        text +=
+            &format!("  {} is {} now: the number was given there first\n", moved.was, moved.now);
+    }
+    for (name, tips) in &report.apart {
+        text += &format!("{}\n", grown_apart(name, tips, output));
+    }
+    if !report.differing.is_empty() {
+        let models = count(report.differing.len() as u64, "model");
+        text += &format!("  {models} changed on both sides: each stayed as it is there\n");
+    }
+    for tag in &report.tags_left_out {
+        text += &format!("  tag {tag} did not come: something here has its name\n");
+    }
+    text
+}
+
+/// Says that a name has several ends.
+pub fn grown_apart(name: &str, tips: &[String], output: &Output) -> String {
+    let text = format!("{name} has grown apart: {}", tips.join(", "));
+    output.paint(Ink::Bad, &text)
+}
