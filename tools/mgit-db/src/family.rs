@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use mgit::Snapshot;
+use mgit::checks::{CommandTrust, RunOptions, Runner, Status, Test};
 use mgit::lineage::{Edge, LOSSY_KEY, Node, NodeId};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::text::timestamp;
+use crate::text::{count, timestamp};
 
 /// Every node of a snapshot, by name and version.
 #[derive(Debug)]
@@ -17,6 +18,46 @@ pub struct Family<'s> {
     places: HashMap<NodeId, usize>,
     tags: HashMap<NodeId, Vec<String>>,
     lossy: HashMap<NodeId, Value>,
+    tests: HashMap<NodeId, TestState>,
+}
+
+/// What the registered tests are known to say of a node.
+#[derive(Debug, Default)]
+pub struct TestState {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+impl TestState {
+    /// In a few words; nothing where nothing is known.
+    pub fn describe(&self) -> Option<String> {
+        match (self.passed, self.failed.as_slice()) {
+            (0, []) => None,
+            (passed, []) => Some(count(passed as u64, "test") + " passed"),
+            (_, failed) => Some(format!("fails {}", failed.join(", "))),
+        }
+    }
+}
+
+/// What is known of tests, by node. Runs nothing. Cost: nothing where no test is registered, else
+/// a row a test and model, or a tensor's summary.
+fn known_tests(snapshot: &Snapshot, nodes: &[Node]) -> Result<HashMap<NodeId, TestState>, Failure> {
+    let mut states: HashMap<NodeId, TestState> = HashMap::new();
+    let tests = Test::all(snapshot)?;
+    if tests.is_empty() {
+        return Ok(states);
+    }
+    let trust = CommandTrust::of_user();
+    let options = RunOptions { known_only: true, trust, ..RunOptions::default() };
+    for result in Runner::new(snapshot, options).run(None, &tests, nodes)?.results {
+        let state = states.entry(result.node.id).or_default();
+        match result.status {
+            Status::Passed => state.passed += 1,
+            Status::Failed => state.failed.push(result.test),
+            _ => {}
+        }
+    }
+    Ok(states)
 }
 
 /// What a node was made from.
@@ -47,7 +88,13 @@ impl<'s> Family<'s> {
                 lossy.insert(node.id, mark);
             }
         }
-        Ok(Family { snapshot, nodes, places, tags, lossy })
+        let tests = known_tests(snapshot, &nodes)?;
+        Ok(Family { snapshot, nodes, places, tags, lossy, tests })
+    }
+
+    /// What tests are known to say of a node, in a few words.
+    pub fn tested(&self, id: NodeId) -> Option<String> {
+        self.tests.get(&id).and_then(TestState::describe)
     }
 
     /// The tags of a node.
@@ -109,6 +156,10 @@ impl<'s> Family<'s> {
             "previous": origin.previous.map(|id| self.full_name(id)),
             "tags": self.tags(node.id),
             "lossy": self.lossy(node.id),
+            "tests": self.tests.get(&node.id).map(|tests| json!({
+                "passed": tests.passed,
+                "failed": tests.failed,
+            })),
         })
     }
 }

@@ -72,6 +72,16 @@ fn tests_are_registered_listed_run_compared_and_removed() {
     import(&sandbox, "base", 2.0, &[]);
     sandbox.ok(&["test", "run", "s"]);
     assert!(sandbox.ok(&["test", "compare", "s", "base@1", "base@2"]).contains("bytes"));
+    // Pictures tell it too.
+    assert!(sandbox.ok(&["log", "s"]).contains("2 tests passed"));
+    import(&sandbox, "bad", f32::NAN, &[]);
+    sandbox.run(&["test", "run", "s"]);
+    for format in ["text", "dot", "mermaid", "svg", "html"] {
+        let picture = sandbox.ok(&["graph", "s", "--format", format]);
+        assert!(picture.contains("fails finite"), "{format}: {picture}");
+    }
+    let logged = sandbox.json(&["log", "s"]);
+    assert!(logged.to_string().contains(r#""failed":["finite"]"#), "{logged}");
     let compared = sandbox.json(&["test", "compare", "s", "base@1", "base@2"]);
     assert_eq!(compared["tests"][1]["metrics"][0]["metric"], "bytes");
     assert!(sandbox.ok(&["test", "rm", "s", "size"]).contains("is gone"));

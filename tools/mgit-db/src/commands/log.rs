@@ -332,6 +332,9 @@ fn describe_node(family: &Family<'_>, node: &Node, output: &Output) -> String {
     if family.lossy(node.id).is_some() {
         text += "  lossy";
     }
+    if let Some(tested) = family.tested(node.id) {
+        text += &format!("  {}", shown(&tested));
+    }
     let kind = if row.kind.is_empty() { String::new() } else { format!("{}, ", shown(&row.kind)) };
     text += &format!(
         "  {kind}{}, {}, {}",

@@ -87,10 +87,10 @@ pub struct DrawnEdge {
     pub metadata: Map<String, Value>,
 }
 
-/// A node's tags; whether it is lossy is shown as one.
+/// A node's tags; whether it is lossy, and what tests say of it, is shown as one.
 fn marks(family: &Family<'_>, id: NodeId) -> Vec<String> {
     let lossy = family.lossy(id).map(|_| "lossy".to_owned());
-    family.tags(id).iter().cloned().chain(lossy).collect()
+    family.tags(id).iter().cloned().chain(lossy).chain(family.tested(id)).collect()
 }
 
 impl Picture {
