@@ -68,6 +68,7 @@ pub mod format;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
+pub mod merge;
 pub mod planning;
 pub mod store;
 pub mod tensor;

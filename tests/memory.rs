@@ -16,18 +16,21 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
+use mgit::checks::RunOptions;
 use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::merge::{Merge, MergeOptions, Resolution};
+use mgit::update::Strategy;
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
 /// What tells a child process that it is one: the folder, and the model's size in MiB.
 const FOLDER: &str = "MGIT_MEMORY_FOLDER";
 const MEBIBYTES: &str = "MGIT_MEMORY_MEBIBYTES";
 
-/// Runs the test [`limited`] in a process of its own that may have `limit_kib` of memory.
-fn run_limited(mebibytes: u64, limit_kib: u64) {
+/// Runs a test such as [`limited`] in a process of its own that may have `limit_kib` of memory.
+fn run_limited(body: &str, mebibytes: u64, limit_kib: u64) {
     let folder = tempfile::tempdir().expect("a folder");
     let program = std::env::current_exe().expect("this program");
-    let script = format!(r#"ulimit -d {limit_kib}; exec "$0" --exact limited --nocapture"#);
+    let script = format!(r#"ulimit -d {limit_kib}; exec "$0" --exact {body} --nocapture"#);
     let status = Command::new("sh")
         .args(["-c", &script])
         .arg(program)
@@ -42,13 +45,24 @@ fn run_limited(mebibytes: u64, limit_kib: u64) {
 
 #[test]
 fn a_model_of_64_mib_passes_through_48_mib_of_memory() {
-    run_limited(64, 48 << 10);
+    run_limited("limited", 64, 48 << 10);
 }
 
 #[test]
 #[ignore = "takes minutes and 7 GiB of disk"]
 fn a_model_of_2_gib_passes_through_256_mib_of_memory() {
-    run_limited(2048, 262_144);
+    run_limited("limited", 2048, 262_144);
+}
+
+#[test]
+fn two_models_of_64_mib_are_merged_in_48_mib_of_memory() {
+    run_limited("limited_merge", 64, 48 << 10);
+}
+
+#[test]
+#[ignore = "takes minutes and 9 GiB of disk"]
+fn two_models_of_2_gib_are_merged_in_256_mib_of_memory() {
+    run_limited("limited_merge", 2048, 262_144);
 }
 
 /// The body: does nothing unless [`run_limited`] has started it.
@@ -67,7 +81,7 @@ fn limited() {
     let store = Store::create(folder.join("models.mgit")).expect("a store");
     for (name, parent) in [("one", None), ("two", Some("one"))] {
         let path = folder.join(name);
-        write_model(&path, mebibytes, parent.is_some());
+        write_model(&path, mebibytes, u32::from(parent.is_some()));
         let file = ModelFile::open(&path).expect("the model opens");
         let mut model = NewModel::new(name).file(&file);
         if let Some(parent) = parent {
@@ -90,9 +104,69 @@ fn limited() {
     }
 }
 
+/// The body of the merges: every tensor is a conflict, which is settled by the mean, of which every
+/// element is compared, and by TIES, which reads the differences several times.
+#[test]
+fn limited_merge() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let mebibytes = std::env::var(MEBIBYTES).ok().and_then(|text| text.parse().ok());
+    let mebibytes: u64 = mebibytes.expect("a size");
+    if cfg!(target_os = "linux") {
+        let mut whole = Vec::<u8>::new();
+        assert!(whole.try_reserve_exact((mebibytes << 20) as usize).is_err(), "no limit is set");
+    }
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    for (changed, name) in ["base", "a", "b"].into_iter().enumerate() {
+        let path = folder.join(name);
+        write_model(&path, mebibytes, changed as u32);
+        let file = ModelFile::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).file(&file);
+        if changed > 0 {
+            model = model.parent("base", How::FineTune);
+        }
+        let mut transaction = store.begin_write().expect("a transaction");
+        transaction.add_model(model).expect("the model goes in");
+        transaction.commit().expect("the commit");
+        fs::remove_file(&path).expect("the model is there");
+    }
+    for strategy in [Strategy::Linear, Strategy::Ties] {
+        let options = MergeOptions {
+            on_conflict: Some(Resolution::Blend(strategy)),
+            ..MergeOptions::default()
+        };
+        let merge = Merge::new("a", "b", strategy.name()).options(options);
+        let merged = merge.run(&store, RunOptions::default()).expect("a merge");
+        assert_eq!(merged.plan.unchanged, 0);
+        let added = merged.report.added_bytes >> 20;
+        println!("{strategy}: {mebibytes} MiB in {added} MiB more");
+    }
+    let snapshot = store.snapshot().expect("a snapshot");
+    let of = |name: &str| snapshot.model(name).expect("the model");
+    let (a, b, mean) = (of("a"), of("b"), of("linear"));
+    for ((a, b), mean) in a.tensors().zip(b.tensors()).zip(mean.tensors()) {
+        let mut pieces = [vec![0u8; 1 << 20], vec![0u8; 1 << 20], vec![0u8; 1 << 20]];
+        let mut offset = 0;
+        while offset < mean.byte_len() {
+            let len = (mean.byte_len() - offset).min(1 << 20) as usize;
+            for (tensor, piece) in [&a, &b, &mean].into_iter().zip(&mut pieces) {
+                tensor.read_range_into(offset, &mut piece[..len]).expect("the bytes");
+            }
+            let floats = |piece: usize| pieces[piece][..len].as_chunks::<4>().0.iter();
+            for ((a, b), mean) in floats(0).zip(floats(1)).zip(floats(2)) {
+                let [a, b] = [a, b].map(|bytes| f64::from(f32::from_le_bytes(*bytes)));
+                let wanted = ((a + b) / 2.0) as f32;
+                let bits = if wanted.is_nan() { 0x7fc0_0000 } else { wanted.to_bits() };
+                assert_eq!(bits, u32::from_le_bytes(*mean));
+            }
+            offset += len as u64;
+        }
+    }
+}
+
 /// Writes a model of this size: one tensor of half of it, two of an eighth, and many small ones.
-/// The numbers cannot be compressed; the changed version differs in the lower half of each.
-fn write_model(path: &Path, mebibytes: u64, changed: bool) {
+/// The numbers cannot be compressed; changed versions differ in the lower half of each.
+fn write_model(path: &Path, mebibytes: u64, changed: u32) {
     let rows_of_kib = |kib: u64| Shape::new(&[kib, 256]).expect("a shape");
     let mut tensors: Vec<(String, Shape)> = vec![
         ("half".to_owned(), rows_of_kib(mebibytes << 9)),
@@ -115,7 +189,9 @@ fn write_model(path: &Path, mebibytes: u64, changed: bool) {
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let number = z ^ (z >> 31) ^ if changed { z >> 7 & 0x0000_ffff_0000_ffff } else { 0 };
+        let number = z
+            ^ (z >> 31)
+            ^ if changed > 0 { z >> (6 + changed) & 0x0000_ffff_0000_ffff } else { 0 };
         out.write_all(&number.to_le_bytes()).expect("room");
     }
     out.flush().expect("room");

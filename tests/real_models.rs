@@ -10,7 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{add, assert_rows_add_up, folder, write};
+use mgit::checks::RunOptions;
 use mgit::interchange::{ModelFile, export_to_path, export_to_stream};
+use mgit::merge::{Class, Merge, MergeOptions, Resolution, functions};
+use mgit::update::{Functions, Strategy, remake};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store};
 
 /// A member of a family, as `lineage.json` lists it.
@@ -335,4 +338,57 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
     for (name, tensors) in common::contents(&store.snapshot().unwrap()).unwrap() {
         assert!(before[&name] == tensors, "{name}");
     }
+}
+
+/// Two fine-tunes of one base, merged by each strategy, with what each takes.
+fn merge_of_two(what: &str, folder: &Path, files: [&str; 3]) {
+    let home = common::folder();
+    let path = home.path().join("models.mgit");
+    let store = Store::create(&path).unwrap();
+    for (name, file) in ["base", "a", "b"].iter().zip(files) {
+        let file = ModelFile::open(folder.join(file)).unwrap();
+        let new = NewModel::new(*name);
+        let new = if *name == "base" { new } else { new.parent("base", How::FineTune) };
+        add(&store, new.file(&file)).unwrap();
+    }
+    let plan = Merge::new("a", "b", "m").plan(&store.snapshot().unwrap()).unwrap();
+    let count = |class| plan.of_class(class).count();
+    let (conflicts, possible) = (count(Class::Conflict), count(Class::Possible));
+    println!("{what}: {conflicts} conflicts, {possible} possible, {} unchanged", plan.unchanged);
+    assert!(conflicts + possible > 0);
+    let mut all = vec![Resolution::Ours, Resolution::Theirs];
+    all.extend(Strategy::ALL.map(Resolution::Blend));
+    for resolution in all {
+        let options = MergeOptions { on_conflict: Some(resolution), ..MergeOptions::default() };
+        let merge = Merge::new("a", "b", format!("m-{resolution}")).options(options);
+        let started = std::time::Instant::now();
+        let merged = merge.run(&store, RunOptions::default()).unwrap();
+        let (logical, added) = (merged.report.node.row.logical_bytes, merged.report.added_bytes);
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{what} {resolution}: {logical} bytes in {added} more, {seconds:.1} s");
+        assert!(added < logical, "{resolution}");
+        let model = store.snapshot().unwrap().model(&merged.report.node.full_name()).unwrap();
+        for tensor in model.tensors().filter(|tensor| *tensor.dtype() == Dtype::F32) {
+            let view = tensor.view().unwrap();
+            assert!(view.as_slice::<f32>().unwrap().iter().all(|value| value.is_finite()));
+        }
+        let remade = remake(&model, &functions(Functions::new())).unwrap();
+        assert_eq!(remade.differences(&model).unwrap(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn two_slices_of_fine_tunes_are_merged_by_each_strategy() {
+    let Some(folder) = lineages() else { return };
+    let name = |name: &str| format!("minilm-slice-{name}.safetensors");
+    let files = [name("base"), name("A-v1"), name("B-v1")];
+    merge_of_two("slices", &folder.join("slices"), files.each_ref().map(String::as_str));
+}
+
+#[test]
+fn two_whole_fine_tunes_are_merged_by_each_strategy() {
+    let Some(folder) = whole_models() else { return };
+    let name = |name: &str| format!("minilm-{name}.safetensors");
+    let files = [name("base"), name("A-v1"), name("B-lora-merged")];
+    merge_of_two("whole", &folder, files.each_ref().map(String::as_str));
 }

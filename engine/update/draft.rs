@@ -72,7 +72,7 @@ fn copy_part(bytes: &[u8], offset: u64, out: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn as_io(error: UpdateError) -> io::Error {
+pub(super) fn as_io(error: UpdateError) -> io::Error {
     let kind = match &error {
         UpdateError::Store(error) if error.is_disk_full() => io::ErrorKind::StorageFull,
         _ => io::ErrorKind::InvalidData,
@@ -125,6 +125,23 @@ impl DraftTensor {
         DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
     }
 
+    /// A tensor whose bytes `source` gives in whatever pieces are asked for.
+    pub fn from_source(
+        name: &str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: impl TensorSource + 'static,
+    ) -> Self {
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source: Arc::new(source) }
+    }
+
+    /// The same tensor under another name.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// A tensor of the store, as it is.
     pub fn keep(tensor: &Tensor) -> Self {
         DraftTensor {
@@ -142,7 +159,7 @@ impl DraftTensor {
     }
 
     /// Whether its type and shape are those of a tensor of the store.
-    pub(super) fn is_like(&self, tensor: &Tensor) -> bool {
+    pub(crate) fn is_like(&self, tensor: &Tensor) -> bool {
         self.dtype == *tensor.dtype() && self.shape == *tensor.shape()
     }
 

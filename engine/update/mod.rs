@@ -46,6 +46,7 @@
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod blend;
 mod builtin;
 mod cascade;
 mod command;
@@ -58,6 +59,8 @@ mod plan;
 mod recipe;
 mod remake;
 
+pub(crate) use blend::blend_tensor;
+pub use blend::{BlendSettings, Strategy};
 pub use builtin::Builtin;
 pub use cascade::{Event, Outcome, Stopped};
 pub use command::{COMMAND_FUNCTION, CommandFunction};

@@ -7,6 +7,7 @@ mod lora_merge;
 mod rebase;
 mod reduce;
 
+use super::blend::{Strategy, blend};
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::lineage::How;
 
@@ -26,17 +27,24 @@ pub enum Builtin {
     LoraMerge,
     /// What has changed from an old parent to a new one, added to the old child.
     Rebase,
+    /// Several models mixed; of a strategy that needs a base, the first parent is it.
+    Blend(Strategy),
 }
 
 impl Builtin {
     /// Every built-in function.
-    pub const ALL: [Builtin; 6] = [
+    pub const ALL: [Builtin; 11] = [
         Builtin::Cast,
         Builtin::Prune,
         Builtin::Quantise,
         Builtin::Average,
         Builtin::LoraMerge,
         Builtin::Rebase,
+        Builtin::Blend(Strategy::Linear),
+        Builtin::Blend(Strategy::Slerp),
+        Builtin::Blend(Strategy::TaskArithmetic),
+        Builtin::Blend(Strategy::Ties),
+        Builtin::Blend(Strategy::Dare),
     ];
 
     /// The name in recipes.
@@ -48,6 +56,7 @@ impl Builtin {
             Builtin::Average => "average",
             Builtin::LoraMerge => "lora-merge",
             Builtin::Rebase => "rebase",
+            Builtin::Blend(strategy) => strategy.name(),
         }
     }
 }
@@ -61,6 +70,7 @@ impl Creation for Builtin {
             Builtin::Average => How::Average,
             Builtin::LoraMerge => How::LoraMerge,
             Builtin::Rebase => How::FineTune,
+            Builtin::Blend(_) => How::Merge,
         }
     }
 
@@ -76,6 +86,7 @@ impl Creation for Builtin {
             Builtin::Average => average::average(inputs),
             Builtin::LoraMerge => lora_merge::lora_merge(inputs),
             Builtin::Rebase => rebase::rebase(inputs),
+            Builtin::Blend(strategy) => blend(*strategy, inputs),
         }
     }
 }

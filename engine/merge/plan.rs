@@ -1,0 +1,289 @@
+//! What a merge will do, layer by layer, before it does it.
+
+use serde_json::{Map, Value};
+
+use super::class::{Class, Touched, classify};
+use super::layers::{BASE, Entry, Layers, OURS, THEIRS};
+use super::tests_of::{self, TestConflict};
+use super::values::{self, ValueConflict};
+use super::{MergeError, MergeOptions, Resolution};
+use crate::lineage::{Edges, Node, glob_matches};
+use crate::store::Model;
+
+/// What a side did to a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Touch {
+    /// Nothing.
+    Same,
+    /// It has other contents, or another kind or size.
+    Changed,
+    /// The base does not have it.
+    Added,
+    /// Only the base has it.
+    Removed,
+}
+
+impl Touch {
+    /// A word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Touch::Same => "same",
+            Touch::Changed => "changed",
+            Touch::Added => "added",
+            Touch::Removed => "removed",
+        }
+    }
+}
+
+/// A layer that a side has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerMerge {
+    /// Its name in the merged model.
+    pub name: String,
+    /// Who has changed it.
+    pub touched: Touched,
+    /// What ours did.
+    pub ours: Touch,
+    /// What theirs did.
+    pub theirs: Touch,
+    /// What that means.
+    pub class: Class,
+    /// For a possible conflict: the layers on a shortest path to one that the other side has
+    /// changed, in the direction of the data, both ends among them.
+    pub path: Vec<String>,
+    /// Bytes of its tensors.
+    pub bytes: u64,
+    /// How it is settled: one name for all its tensors, or several; empty where nobody has said.
+    pub settled: Vec<Resolution>,
+    /// Why it cannot be settled so.
+    pub unsettled: Option<String>,
+}
+
+/// What a merge will do.
+#[derive(Debug)]
+pub struct MergePlan {
+    /// The first model.
+    pub ours: Node,
+    /// The second model.
+    pub theirs: Node,
+    /// What both are compared with: given, or of their nearest common ancestors the one with the
+    /// fewest steps to both, and of those the one of the lowest id.
+    pub base: Node,
+    /// Other nearest common ancestors, which were passed over.
+    pub other_bases: Vec<Node>,
+    /// Layers that a side has changed: conflicts, then possible ones, then the others.
+    pub layers: Vec<LayerMerge>,
+    /// How many layers neither side has changed.
+    pub unchanged: usize,
+    /// The merged metadata.
+    pub metadata: Map<String, Value>,
+    /// The merged kind of model.
+    pub kind: String,
+    /// Keys of the metadata that both sides have changed differently.
+    pub metadata_conflicts: Vec<ValueConflict>,
+    /// Tests that the merged model inherits though they are not for its name: by what they run.
+    pub inherited_tests: Vec<crate::checks::Test>,
+    /// Tests that both sides have changed differently: both are kept.
+    pub test_conflicts: Vec<TestConflict>,
+    pub(super) models: [Model; 3],
+    pub(super) merged: Layers,
+    pub(super) touched: Vec<Touched>,
+}
+
+impl MergePlan {
+    /// The plan of a merge of two models of one snapshot.
+    ///
+    /// # Errors
+    ///
+    /// One model twice; no common ancestor; a base that is not there; a glob that fits nothing.
+    pub fn of(ours: &Model, theirs: &Model, options: &MergeOptions) -> Result<Self, MergeError> {
+        if ours.node().id == theirs.node().id {
+            return Err(MergeError::SameModel { model: ours.full_name() });
+        }
+        let snapshot = ours.snapshot();
+        let graph = snapshot.graph();
+        let (base, other_bases) = match &options.base {
+            Some(base) => (snapshot.model(base)?, Vec::new()),
+            None => {
+                let ids = [ours.node().id, theirs.node().id];
+                let found = graph.nearest_common_ancestors(&ids, Edges::Both)?;
+                let nodes =
+                    found.iter().map(|id| graph.expect(*id)).collect::<Result<Vec<_>, _>>()?;
+                let mut nodes = nodes.into_iter();
+                let Some(base) = nodes.next() else {
+                    let (ours, theirs) = (ours.full_name(), theirs.full_name());
+                    return Err(MergeError::NoCommonAncestor { ours, theirs });
+                };
+                (snapshot.model_of(base)?, nodes.collect())
+            }
+        };
+        let merged = Layers::of([&base, ours, theirs])?;
+        let touched: Vec<Touched> = merged.entries.iter().map(touched).collect();
+        let classes = classify(&touched, &merged.all_edges());
+        for take in options.takes.iter().filter(|take| !take.glob.starts_with(values::PREFIX)) {
+            if !merged.entries.iter().any(|entry| fits(&take.glob, entry)) {
+                return Err(MergeError::NothingTaken { glob: take.glob.clone() });
+            }
+        }
+        let mut layers = Vec::new();
+        for ((entry, class), touched) in merged.entries.iter().zip(classes).zip(&touched) {
+            let Some((class, path)) = class else { continue };
+            let name = |at: &usize| {
+                merged.entries.get(*at).map(|entry| entry.name().to_owned()).unwrap_or_default()
+            };
+            let path = path.iter().map(name).collect();
+            layers.push(layer(entry, *touched, class, path, options));
+        }
+        let unchanged = touched.iter().filter(|it| **it == Touched::Neither).count();
+        layers.sort_by_key(|layer| layer.class);
+        let values = values::merge([&base, ours, theirs], options)?;
+        let tests = tests_of::merge([&base, ours, theirs])?;
+        Ok(MergePlan {
+            ours: ours.node().clone(),
+            theirs: theirs.node().clone(),
+            base: base.node().clone(),
+            other_bases,
+            layers,
+            unchanged,
+            metadata: values.metadata,
+            kind: values.kind,
+            metadata_conflicts: values.conflicts,
+            inherited_tests: tests.inherited,
+            test_conflicts: tests.conflicts,
+            models: [base, ours.clone(), theirs.clone()],
+            merged,
+            touched,
+        })
+    }
+
+    /// The layers of a class.
+    pub fn of_class(&self, class: Class) -> impl Iterator<Item = &LayerMerge> {
+        self.layers.iter().filter(move |layer| layer.class == class)
+    }
+
+    /// Layers that nobody has settled, or that cannot be settled as somebody has said.
+    pub fn unsettled(&self) -> impl Iterator<Item = &LayerMerge> {
+        self.layers.iter().filter(|layer| layer.unsettled.is_some())
+    }
+
+    /// Whether the merged model must pass the tests of both sides: it has layers of both that
+    /// meet, or a conflict that was settled.
+    pub fn needs_tests(&self) -> bool {
+        self.layers.iter().any(|layer| layer.class != Class::None)
+    }
+}
+
+fn touched(entry: &Entry) -> Touched {
+    match (entry.is_equal(BASE, OURS), entry.is_equal(BASE, THEIRS)) {
+        (true, true) => Touched::Neither,
+        (false, true) => Touched::Ours,
+        (true, false) => Touched::Theirs,
+        (false, false) if entry.is_equal(OURS, THEIRS) => Touched::Alike,
+        (false, false) => Touched::Both,
+    }
+}
+
+fn touch(entry: &Entry, side: usize) -> Touch {
+    let has = |model: usize| entry.layers.get(model).is_some_and(Option::is_some);
+    match (has(BASE), has(side)) {
+        (true, false) => Touch::Removed,
+        (false, true) => Touch::Added,
+        _ if entry.is_equal(BASE, side) => Touch::Same,
+        _ => Touch::Changed,
+    }
+}
+
+/// Whether a glob fits a layer, or one of its tensors, as any of the models calls them.
+fn fits(glob: &str, entry: &Entry) -> bool {
+    entry.layers.iter().flatten().any(|layer| glob_matches(glob, &layer.name))
+        || entry.slots.iter().any(|slot| fits_tensor(glob, slot))
+}
+
+fn fits_tensor(glob: &str, slot: &[Option<crate::store::Tensor>; 3]) -> bool {
+    slot.iter().flatten().any(|tensor| glob_matches(glob, tensor.name()))
+}
+
+/// How a tensor is settled: by the first glob that fits it or its layer, else by who has changed
+/// the layer; `None` for a conflict that nobody has settled.
+pub(super) fn resolution(
+    entry: &Entry,
+    slot: Option<&[Option<crate::store::Tensor>; 3]>,
+    touched: Touched,
+    options: &MergeOptions,
+) -> Option<Resolution> {
+    let by_layer =
+        |glob: &str| entry.layers.iter().flatten().any(|layer| glob_matches(glob, &layer.name));
+    let taken = options.takes.iter().find(|take| {
+        by_layer(&take.glob) || slot.is_some_and(|slot| fits_tensor(&take.glob, slot))
+    });
+    match (taken, touched) {
+        (Some(take), _) => Some(take.resolution),
+        (None, Touched::Theirs) => Some(Resolution::Theirs),
+        (None, Touched::Both) => options.on_conflict,
+        (None, _) => Some(Resolution::Ours),
+    }
+}
+
+/// Why a strategy cannot mix what both sides have in this place.
+pub(super) fn obstacle(
+    slot: &[Option<crate::store::Tensor>; 3],
+    resolution: Resolution,
+) -> Option<String> {
+    let Resolution::Blend(strategy) = resolution else { return None };
+    let [base, ours, theirs] = slot;
+    let (Some(ours), Some(theirs)) = (ours, theirs) else {
+        let one = slot.iter().flatten().next().map(|tensor| tensor.name().to_owned());
+        return Some(format!("only one side has {}: take a side", one.unwrap_or_default()));
+    };
+    if super::layers::is_same(ours, theirs) {
+        return None;
+    }
+    let settings = crate::update::BlendSettings::new(strategy, 2, 0);
+    let parts = [ours.clone(), theirs.clone()];
+    let made = crate::update::blend_tensor(strategy, &settings, base.as_ref(), &parts);
+    made.err().map(|error| format!("{error}: take a side"))
+}
+
+fn layer(
+    entry: &Entry,
+    touched: Touched,
+    class: Class,
+    path: Vec<String>,
+    options: &MergeOptions,
+) -> LayerMerge {
+    let mut settled: Vec<Resolution> = Vec::new();
+    let mut unsettled = None;
+    let slots: Vec<_> = match entry.slots.is_empty() {
+        true => vec![None],
+        false => entry.slots.iter().map(Some).collect(),
+    };
+    for slot in slots {
+        match resolution(entry, slot, touched, options) {
+            Some(resolution) => {
+                if !settled.contains(&resolution) {
+                    settled.push(resolution);
+                }
+                let found = slot.and_then(|slot| obstacle(slot, resolution));
+                unsettled = unsettled.or(found);
+            }
+            None => {
+                let why = || "both sides have changed it, each otherwise".to_owned();
+                unsettled.get_or_insert_with(why);
+            }
+        }
+    }
+    let largest = |slot: &[Option<crate::store::Tensor>; 3]| {
+        slot.iter().flatten().map(crate::store::Tensor::byte_len).max().unwrap_or(0)
+    };
+    LayerMerge {
+        name: entry.name().to_owned(),
+        touched,
+        ours: touch(entry, OURS),
+        theirs: touch(entry, THEIRS),
+        class,
+        path,
+        bytes: entry.slots.iter().map(largest).sum(),
+        settled,
+        unsettled,
+    }
+}

@@ -1,0 +1,139 @@
+//! A merge, from two names to a commit.
+
+use serde_json::json;
+
+use super::trial::{self, Trial};
+use super::values::MERGE_KEY;
+use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
+use crate::checks::{RunOptions, Test, TestResult};
+use crate::codec::Profile;
+use crate::lineage::How;
+use crate::store::{Error, ImportReport, Snapshot, Store};
+use crate::update::{Input, Inputs, RECIPE_KEY, Recipe};
+
+/// Two models to be merged.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    ours: String,
+    theirs: String,
+    name: String,
+    options: MergeOptions,
+    profile: Profile,
+}
+
+/// What a merge did.
+#[derive(Debug)]
+pub struct Merged {
+    /// What was planned, and done.
+    pub plan: MergePlan,
+    /// The merged model.
+    pub report: ImportReport,
+    /// What the tests of both sides found, where they had to be passed.
+    pub tests: Vec<TestResult>,
+    /// The names of tests that were registered for the merged model.
+    pub inherited: Vec<String>,
+    /// Why what the tests found is not kept, if it is not.
+    pub not_kept: Option<Error>,
+}
+
+impl Merge {
+    /// A merge of two models, `name`, `name@version`, tag or node id, as a model of this name.
+    pub fn new(
+        ours: impl Into<String>,
+        theirs: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        Merge {
+            ours: ours.into(),
+            theirs: theirs.into(),
+            name: name.into(),
+            options: MergeOptions::default(),
+            profile: Profile::default(),
+        }
+    }
+
+    /// Says how conflicts are to be settled.
+    pub fn options(mut self, options: MergeOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Says whether the model is to be encoded for speed or for size.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// What it would do. Cost: no bytes of tensors are read.
+    ///
+    /// # Errors
+    ///
+    /// As [`MergePlan::of`].
+    pub fn plan(&self, snapshot: &Snapshot) -> Result<MergePlan, MergeError> {
+        self.options.check()?;
+        let (ours, theirs) = (snapshot.model(&self.ours)?, snapshot.model(&self.theirs)?);
+        MergePlan::of(&ours, &theirs, &self.options)
+    }
+
+    /// Merges: one commit, with both models as parents and the recipe. Where layers of both sides
+    /// meet, the tests of both sides must pass first, run as `tests` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan`](Self::plan); [`MergeError::Unresolved`], [`MergeError::TestsFailed`]; tensors
+    /// that cannot be mixed; those of the store. The store is then as it was.
+    pub fn run(mut self, store: &Store, tests: RunOptions<'_>) -> Result<Merged, MergeError> {
+        let snapshot = store.snapshot()?;
+        if let Some(base) = &mut self.options.base {
+            // The recipe must mean the same model for ever.
+            *base = snapshot.model(base)?.node().id.to_string();
+        }
+        let plan = self.plan(&snapshot)?;
+        let built = plan.build(&self.options)?;
+        let [_, ours, theirs] = &plan.models;
+        let role = |role: &str, model| Input { role: role.to_owned(), model };
+        let inputs = Inputs {
+            parents: vec![role("ours", ours.clone()), role("theirs", theirs.clone())],
+            parameters: self.options.to_parameters(),
+            seed: self.options.seed,
+            ..Inputs::default()
+        };
+        let recipe = Recipe::of(MERGE_FUNCTION, &inputs);
+        let bare = || {
+            let model = built.draft.model(&self.name).kind(plan.kind.as_str());
+            let mut model = model.profile(self.profile);
+            for (key, value) in &plan.metadata {
+                model = model.metadata(key, value.clone());
+            }
+            match &built.architecture {
+                Some(architecture) => model.layers(architecture),
+                None => model,
+            }
+        };
+        let trial = match plan.needs_tests() {
+            true => trial::run(store, &plan, bare(), &self.name, tests)?,
+            false => Trial::default(),
+        };
+        let count = |class| plan.of_class(class).count();
+        let what = json!({
+            "base": plan.base.id.to_string(),
+            "conflicts": count(Class::Conflict),
+            "possible_conflicts": count(Class::Possible),
+            "tests": trial.results.len(),
+        });
+        let model = bare()
+            .parent(plan.ours.id.to_string(), How::Merge)
+            .parent(plan.theirs.id.to_string(), How::Merge)
+            .metadata(RECIPE_KEY, recipe.to_json())
+            .metadata(MERGE_KEY, what);
+        let known: Vec<String> = snapshot.tests()?.into_iter().map(|(name, _)| name).collect();
+        let mut transaction = store.begin_write()?;
+        let report = transaction.add_model(model)?;
+        let inherited = tests_of::for_node(&plan.inherited_tests, &report.node, &known);
+        inherited.iter().try_for_each(|test: &Test| test.register(&mut transaction))?;
+        transaction.commit()?;
+        let inherited = inherited.into_iter().map(|test| test.name).collect();
+        let not_kept = store.keep_test_results(&trial.unkept).err();
+        Ok(Merged { plan, report, tests: trial.results, inherited, not_kept })
+    }
+}

@@ -1,0 +1,172 @@
+//! Blends: several models mixed into one, tensor by tensor.
+//!
+//! All arithmetic is in double precision, every operation rounded, models in their order; the
+//! result is rounded to single precision and then to the tensor's type (to F64 not at all). So a
+//! blend is the same on every machine, and in whatever pieces it is made. With `x` a model's
+//! element, `b` the base's, `w` its weight:
+//!
+//! - linear: the sum of `w * x`, over the sum of `w` where it is normalised (as it is by default);
+//! - slerp, of two models: on the arc between them, both taken as one vector; on the straight line
+//!   where the cosine of their angle is above 0.9995, or below -0.9995;
+//! - task arithmetic: `b + scale * sum of w * (x - b)`;
+//! - TIES (Yadav et al., 2023): of each `x - b` the largest magnitudes are kept, `density` of them;
+//!   the sign of the sum of `w * (x - b)` is elected (plus for zero), and only what has it counts:
+//!   its sum is divided by the sum of its weights where it is normalised (by default);
+//! - DARE (Yu et al., 2023): of each `x - b` a random part of `density` is kept and divided by
+//!   `density`, then as task arithmetic.
+//!
+//! Magnitudes are compared in single precision; of equal ones the first are kept.
+
+mod numbers;
+mod select;
+mod settings;
+mod slerp;
+mod source;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use settings::BlendSettings;
+
+use super::{Draft, DraftTensor, Inputs, UpdateError};
+use crate::store::{Model, Tensor};
+use settings::Parameters;
+use source::Blended;
+
+/// A way to mix models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// The weighted mean.
+    Linear,
+    /// On the arc between two models.
+    Slerp,
+    /// The weighted differences from a base, added to it.
+    TaskArithmetic,
+    /// Trimmed differences, signs elected, those that agree averaged.
+    Ties,
+    /// Differences dropped at random and rescaled.
+    Dare,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Strategy; 5] = [
+        Strategy::Linear,
+        Strategy::Slerp,
+        Strategy::TaskArithmetic,
+        Strategy::Ties,
+        Strategy::Dare,
+    ];
+
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Linear => "linear",
+            Strategy::Slerp => "slerp",
+            Strategy::TaskArithmetic => "task-arithmetic",
+            Strategy::Ties => "ties",
+            Strategy::Dare => "dare",
+        }
+    }
+
+    /// Whether it works on differences from a base.
+    pub fn needs_base(self) -> bool {
+        matches!(self, Strategy::TaskArithmetic | Strategy::Ties | Strategy::Dare)
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = UpdateError;
+
+    fn from_str(text: &str) -> Result<Self, UpdateError> {
+        let found = Strategy::ALL.into_iter().find(|strategy| strategy.name() == text);
+        found.ok_or_else(|| {
+            let names = Strategy::ALL.map(Strategy::name).join(", ");
+            UpdateError::parameter("strategy", format!("{text:?} is none of {names}"))
+        })
+    }
+}
+
+/// The creation function of a strategy. Of those that need a base, the first parent is it. The
+/// result has the files of the first model that is no base.
+pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, UpdateError> {
+    let models: Vec<&Model> = inputs.parents.iter().map(|input| &input.model).collect();
+    let (base, models) = match (strategy.needs_base(), models.split_first()) {
+        (true, Some((base, models))) => (Some(*base), models),
+        _ => (None, models.as_slice()),
+    };
+    let least = if strategy.needs_base() { 1 } else { 2 };
+    if models.len() < least || (strategy == Strategy::Slerp && models.len() != 2) {
+        return Err(UpdateError::inputs(match strategy {
+            Strategy::Slerp => "slerp needs two parents".to_owned(),
+            Strategy::Linear => "linear needs two parents or more".to_owned(),
+            _ => format!("{strategy} needs a base and then one model or more"),
+        }));
+    }
+    let parameters = Parameters::read(strategy, &inputs.parameters, models.len(), inputs.seed)?;
+    let Some((first, others)) = models.split_first() else { return Ok(Draft::new()) };
+    for other in others.iter().chain(&base) {
+        if other.tensors().len() != first.tensors().len() {
+            let (a, b) = (first.full_name(), other.full_name());
+            return Err(UpdateError::inputs(format!("{a} and {b} have not the same tensors")));
+        }
+    }
+    Draft::like(first, |tensor| {
+        let of = |model: &&Model| model.tensor(tensor.name());
+        let base = base.as_ref().map(of).transpose()?;
+        let parts = models.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+        blend_tensor(strategy, parameters.of(tensor.name()), base.as_ref(), &parts)
+    })
+}
+
+/// One tensor of the same place in several models, mixed: of the name, type and shape of the first.
+///
+/// What is no float must be changed alike wherever it is changed, or be equal.
+///
+/// # Errors
+///
+/// Shapes that differ, elements that are no floats and differ, a base that is needed and missing.
+pub(crate) fn blend_tensor(
+    strategy: Strategy,
+    settings: &BlendSettings,
+    base: Option<&Tensor>,
+    parts: &[Tensor],
+) -> Result<DraftTensor, UpdateError> {
+    let Some(first) = parts.first() else {
+        return Err(UpdateError::inputs("nothing is given to be mixed"));
+    };
+    let refuse = |reason: String| Err(UpdateError::tensor(first.name(), reason));
+    let base = base.filter(|_| strategy.needs_base());
+    if strategy.needs_base() && base.is_none() {
+        return refuse(format!("{strategy} needs the tensor of a base, and the base has none"));
+    }
+    if let Some(other) = parts.iter().chain(base).find(|other| other.shape() != first.shape()) {
+        return refuse(format!("shapes differ: {} and {}", first.shape(), other.shape()));
+    }
+    let is_same =
+        |other: &Tensor| other.content_id() == first.content_id() && other.dtype() == first.dtype();
+    let is_mean = strategy == Strategy::Slerp || settings.normalise;
+    if parts.iter().chain(base).all(is_same) && (is_mean || base.is_some()) {
+        return Ok(DraftTensor::keep(first));
+    }
+    if let Some(other) = parts.iter().chain(base).find(|it| !numbers::is_number(it.dtype())) {
+        let is_moved =
+            |part: &&Tensor| base.is_none_or(|base| base.content_id() != part.content_id());
+        let mut changed = parts.iter().filter(is_moved);
+        if let Some(one) = changed.next()
+            && changed.all(|other| other.content_id() == one.content_id())
+        {
+            return Ok(DraftTensor::keep(one));
+        }
+        return refuse(format!("the models differ in it, and {} is no float", other.dtype()));
+    }
+    let source = Blended::new(strategy, settings, base, parts)?;
+    let (dtype, shape) = (first.dtype().clone(), first.shape().clone());
+    Ok(DraftTensor::from_source(first.name(), dtype, shape, first.byte_len(), source))
+}
