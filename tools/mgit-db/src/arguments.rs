@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     adopt, backup, bisect, browse, bundle, cat, clone, completions, demo, diff, du, dump, export,
-    gc, graph, import, infer, init, log, ls, make, meta, mv, note, parent, pin, pull, push, recode,
-    remake, remote, rm, salvage, show, stat, tag, test, update, vacuum, verify,
+    gc, graph, import, infer, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push,
+    recode, remake, remote, rm, salvage, show, stat, tag, test, update, vacuum, verify,
 };
 
 const START: &str = "\
@@ -52,6 +52,8 @@ pub enum Command {
     Remake(remake::Arguments),
     /// Bring everything that descends from a model up to date with a new version of it
     Update(update::Arguments),
+    /// Merge two models of one family, layer by layer
+    Merge(merge::Arguments),
     /// Encode stored tensors anew, for speed or for size
     Recode(recode::Arguments),
     /// Keep a model raw, so that it is read without a copy

@@ -38,7 +38,7 @@ impl Commands {
     /// The built-in functions, and commands as far as they may run.
     pub fn functions(&self) -> Functions {
         let command = CommandFunction::new(self.trust()).time_limit(self.time_limit);
-        Functions::new().with(COMMAND_FUNCTION, command)
+        mgit::merge::functions(Functions::new()).with(COMMAND_FUNCTION, command)
     }
 }
 

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 37] = [
     "adopt",
     "diff",
     "infer",
@@ -42,6 +42,7 @@ const COMMANDS: [&str; 36] = [
     "make",
     "remake",
     "update",
+    "merge",
     "pin",
     "unpin",
     "gc",

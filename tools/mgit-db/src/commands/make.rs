@@ -25,6 +25,12 @@ use crate::text::size;
   average     the mean of several parents
   lora-merge  base, then adapter                  --param scale=2, or --param alpha=16
   rebase      --old, with what its parents have changed since
+  linear      the weighted mean                   --param weight=[0.7,0.3]
+  slerp       two parents, on the arc between     --param t=0.3
+  task-arithmetic, ties, dare
+              base, then models; their differences, weighted, trimmed, dropped at random
+                                                  --param weight=[1,0.5] --param density=0.2
+              for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
 
 In a command, {parent:NAME} is a file with that parent, {old} one with --old, {out} the file to
 write, {param:K} a parameter, {seed} the seed. It is run without a shell. What you type here is

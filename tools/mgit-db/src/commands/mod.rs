@@ -21,6 +21,7 @@ pub mod init;
 pub mod log;
 pub mod ls;
 pub mod make;
+pub mod merge;
 pub mod meta;
 pub mod mv;
 pub mod note;
@@ -64,6 +65,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Make(arguments) => make::run(&arguments, output),
         Command::Remake(arguments) => return remake::run(&arguments, output),
         Command::Update(arguments) => return update::run(&arguments, output),
+        Command::Merge(arguments) => return merge::run(&arguments, output),
         Command::Recode(arguments) => recode::run(&arguments, output),
         Command::Pin(arguments) => pin::run(&arguments, true, output),
         Command::Unpin(arguments) => pin::run(&arguments, false, output),
