@@ -1,9 +1,10 @@
-//! Promise: whatever is removed, given other parents, recoded or pinned, in any order, every model
+//! Promise: whatever is removed, given other parents, recoded, pinned or repacked, in any order, every model
 //! that is left keeps its bytes. Checked against a plain map of bytes.
 
 mod common;
 
 use common::*;
+use mgit::store::Repack;
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{How, OnChildren, Profile, Store};
 use proptest::prelude::*;
@@ -17,7 +18,8 @@ enum Step {
     Recode { model: Option<usize>, profile: usize },
     Pin { model: usize },
     Unpin { model: usize, profile: usize },
-    // Another way to change how tensors are stored belongs here, such as repacking.
+    Repack { depth: u8, profile: usize },
+    // Another way to change how tensors are stored belongs here.
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,7 +35,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (proptest::option::of(one.clone()), profile.clone())
             .prop_map(|(model, profile)| Step::Recode { model, profile }),
         1 => one.clone().prop_map(|model| Step::Pin { model }),
-        1 => (one, profile).prop_map(|(model, profile)| Step::Unpin { model, profile }),
+        1 => (one, profile.clone())
+            .prop_map(|(model, profile)| Step::Unpin { model, profile }),
+        2 => (0u8..5, profile).prop_map(|(depth, profile)| Step::Repack { depth, profile }),
     ]
 }
 
@@ -108,6 +112,11 @@ impl Expected {
                 let profile = Profile::ALL[profile];
                 write(store, |transaction| transaction.unpin(&name, profile))?;
                 self.pinned.retain(|known| *known != name);
+            }
+            Step::Repack { depth, profile } => {
+                let how = Repack::default().depth_max(depth).profile(Profile::ALL[profile]);
+                let report = write(store, |transaction| transaction.repack(&how, &|_| ()))?;
+                assert!(report.after_bytes <= report.before_bytes, "{report:?}");
             }
         }
         Ok(())

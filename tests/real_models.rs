@@ -392,3 +392,77 @@ fn two_whole_fine_tunes_are_merged_by_each_strategy() {
     let files = [name("base"), name("A-v1"), name("B-lora-merged")];
     merge_of_two("whole", &folder, files.each_ref().map(String::as_str));
 }
+
+/// The records of a family, each member with the parents that `parents` gives it.
+fn size_of<'m>(
+    what: &str,
+    members: &'m [Member],
+    parents: impl Fn(usize) -> Option<&'m str>,
+) -> (u64, Vec<u64>, common::Contents) {
+    let (_home, _, store) = common::new_store();
+    let mut added = Vec::new();
+    for (at, member) in members.iter().enumerate() {
+        let file = ModelFile::open(&member.file).unwrap();
+        let new = NewModel::new(&member.name);
+        let new = parents(at).into_iter().fold(new, |new, parent| new.parent(parent, How::Other));
+        added.push(add(&store, new.file(&file)).unwrap().added_bytes);
+    }
+    let snapshot = store.snapshot().unwrap();
+    assert_rows_add_up(&snapshot, what);
+    let stored = common::tensor_rows(&snapshot).values().map(|row| row.len).sum();
+    (stored, added, common::contents(&snapshot).unwrap())
+}
+
+#[test]
+fn parents_withheld_or_wrong_cost_next_to_nothing() {
+    let Some(folder) = lineages() else { return };
+    let mut folders = vec![("starter", folder.join("starter")), ("slices", folder.join("slices"))];
+    let unpacked = std::env::var_os("MGIT_MODELS").map(PathBuf::from);
+    folders.extend(unpacked.map(|unpacked| ("whole", unpacked)));
+    for (what, folder) in folders {
+        let all = members(&folder);
+        let (right, by_right, contents) = size_of(what, &all, |at| all[at].parent.as_deref());
+        let (withheld, by_withheld, same) = size_of(what, &all, |_| None);
+        assert!(contents == same, "{what}");
+        // Its true parent's place is taken by a model that is neither that nor its relative, or,
+        // in a family of one tree, by the last before it that is not its parent.
+        let family = |member: &Member| member.name.split('-').next().unwrap().to_owned();
+        let wrong = |at: usize| {
+            let earlier =
+                || all[..at].iter().rev().filter(|m| Some(&m.name) != all[at].parent.as_ref());
+            let stranger = earlier().find(|m| family(m) != family(&all[at]));
+            stranger.or_else(|| earlier().next()).map(|m| m.name.as_str())
+        };
+        let (wrong, by_wrong, same) = size_of(what, &all, wrong);
+        assert!(contents == same, "{what}");
+        println!("{what}: right {right}, withheld {withheld}, wrong {wrong}");
+        for (at, member) in all.iter().enumerate() {
+            let sizes = (by_right[at], by_withheld[at], by_wrong[at]);
+            println!("  {}: {sizes:?}", member.name);
+        }
+        for other in [withheld, wrong] {
+            assert!(other as f64 <= 1.03 * right as f64, "{what}: {other} for {right}");
+        }
+    }
+}
+
+#[test]
+fn a_look_alike_is_no_relative() {
+    let Some(folder) = lineages() else { return };
+    let (_home, _, store) = common::new_store();
+    let import = |folder: &Path, name: &str| {
+        let file = ModelFile::open(folder.join(format!("{name}.safetensors"))).unwrap();
+        add(&store, NewModel::new(name).file(&file)).unwrap()
+    };
+    import(&folder.join("starter"), "ani-1x-m0");
+    let report = import(&folder.join("slices"), "ani-1x-m1");
+    assert_eq!(report.delta, 0, "member 1 stands on nothing of member 0: {report:?}");
+    assert!(import(&folder.join("slices"), "ani-1ccx-m1").delta > 0);
+    let snapshot = store.snapshot().unwrap();
+    let strangers = snapshot.model("ani-1x-m0").unwrap();
+    let strangers: Vec<_> = strangers.tensors().map(|tensor| tensor.content_id()).collect();
+    for tensor in snapshot.model("ani-1ccx-m1").unwrap().tensors() {
+        let base = tensor.stored_as().unwrap().base;
+        assert!(base.is_none_or(|base| !strangers.contains(&base)), "{}", tensor.name());
+    }
+}

@@ -6,6 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::*;
+use mgit::store::Repack;
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
 
@@ -36,7 +37,7 @@ fn member(values: &[u8]) -> Vec<(String, Dtype, Vec<u8>)> {
 
 #[test]
 fn random_histories_keep_every_byte() {
-    for seed in 0..12 {
+    for seed in 0..16 {
         let mut random = Random(seed);
         let (_folder, _, store) = new_store();
         let mut expected = Contents::new();
@@ -46,7 +47,7 @@ fn random_histories_keep_every_byte() {
             let names: Vec<String> = values.keys().cloned().collect();
             let picked = (!names.is_empty()).then(|| names[random.below(names.len())].clone());
             let profile = Profile::ALL[random.below(3)];
-            match (random.below(8), picked) {
+            match (random.below(9), picked) {
                 (0..=3, parent) => {
                     let name = format!("m{step}");
                     let new = match &parent {
@@ -77,6 +78,11 @@ fn random_histories_keep_every_byte() {
                     values.remove(&name);
                 }
                 (5, _) => _ = recode(&store, None, profile),
+                (8, _) => {
+                    let how = Repack::default().depth_max(random.below(4) as u8).profile(profile);
+                    let report = write(&store, |t| t.repack(&how, &|_| ())).unwrap();
+                    assert!(report.after_bytes <= report.before_bytes, "{context}: {report:?}");
+                }
                 (_, Some(name)) => _ = recode(&store, Some(&name), profile),
                 (_, None) => {}
             }

@@ -361,6 +361,15 @@ fn a_dropped_transaction_leaves_nothing_and_its_room_is_used_again() {
     assert_eq!((found.len(), found["gone@1"][0].1 == bytes), (2, true));
 }
 
+/// Gives samples, and no more.
+struct FailsLong;
+
+impl TensorSource for FailsLong {
+    fn read_at(&self, _: u64, out: &mut [u8]) -> std::io::Result<()> {
+        if out.len() > 16 { Err(std::io::Error::other("too long")) } else { Ok(()) }
+    }
+}
+
 #[test]
 fn a_transaction_with_a_failed_step_cannot_be_committed() {
     let (_folder, _, store) = new_store();
@@ -374,7 +383,7 @@ fn a_transaction_with_a_failed_step_cannot_be_committed() {
     assert_eq!(with_child.code(), "has-children");
     // Half of this model gets in before its second tensor fails.
     let good = tensor("good", &[1; 9]);
-    let bad = NewTensor::from_source("bad", Dtype::U8, shape(&[40 << 20]), 40 << 20, Slice(vec![]));
+    let bad = NewTensor::from_source("bad", Dtype::U8, shape(&[40 << 20]), 40 << 20, FailsLong);
     let half = transaction.add_model(NewModel::new("c").tensor(good).tensor(bad));
     assert_eq!(half.unwrap_err().code(), "source");
     let text = "an earlier step of this transaction failed: drop it and begin another";

@@ -152,18 +152,35 @@ impl Weights {
         }
     }
 
+    /// The same with steps of another mean size.
+    pub fn with_step(mut self, step: f32) -> Self {
+        self.step = step;
+        self
+    }
+
     pub fn write(&self, path: &Path) {
+        self.write_as(path, &Dtype::F32, 4, &|values| mgit::bytemuck::cast_slice(values).to_vec());
+    }
+
+    /// Writes what mixed-precision training keeps of its F32 weights.
+    pub fn write_bf16(&self, path: &Path) {
+        self.write_as(path, &Dtype::Bf16, 2, &|values| {
+            values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
+        });
+    }
+
+    fn write_as(&self, path: &Path, dtype: &Dtype, width: u64, bytes: &dyn Fn(&[f32]) -> Vec<u8>) {
         let shapes: Vec<Shape> =
             self.tensors.iter().map(|(_, shape, _)| Shape::new(shape).expect("a shape")).collect();
         let entries = self.tensors.iter().zip(&shapes).map(|((name, _, values), shape)| {
-            (name.as_str(), &Dtype::F32, shape, values.len() as u64 * 4)
+            (name.as_str(), dtype, shape, values.len() as u64 * width)
         });
         let header = write_header(entries, None);
         let mut out = BufWriter::with_capacity(8 << 20, File::create(path).expect("a new file"));
         let mut put = |bytes: &[u8]| out.write_all(bytes).expect("room for the model");
         put(&(header.len() as u64).to_le_bytes());
         put(&header);
-        self.tensors.iter().for_each(|(_, _, values)| put(mgit::bytemuck::cast_slice(values)));
+        self.tensors.iter().for_each(|(_, _, values)| put(&bytes(values)));
         out.flush().expect("room for the model");
     }
 }

@@ -1,7 +1,6 @@
 //! Where a model that comes into a store belongs.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
@@ -10,17 +9,14 @@ use super::evidence::{Evidence, Reason};
 use super::family::{Kinship, ties};
 use super::member::Member;
 use super::tree::{is_near, turns_back};
-use crate::catalog::{ReadTables, Table};
 use crate::lineage::NodeId;
 use crate::planning::model_bands;
-use crate::store::{Model, Result, Snapshot};
+use crate::store::{Model, Result, Snapshot, look_alikes};
 
 /// Up to this many models, all of a store are candidates.
 const ALL_MAX: u64 = 32;
 /// Candidates whose sketches are compared.
 const CANDIDATES_MAX: usize = 48;
-/// Rows of a bucket that are read.
-const BUCKET_MAX: usize = 64;
 /// Candidates whose weights are compared.
 const COMPARED_MAX: usize = 4;
 /// What comes later is more often the child: odds of 4.5 to 1.
@@ -127,46 +123,6 @@ fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, K
 /// The models worth looking at: all of a small store; else those that share the rarest buckets,
 /// and their ancestors.
 fn candidates(snapshot: &Snapshot, member: &Member<'_>) -> Result<Vec<NodeId>> {
-    let tables = snapshot.tables();
-    if tables.count(Table::Nodes)? <= ALL_MAX {
-        let mut ids = Vec::new();
-        tables.scan(Table::Nodes, &[], &mut |key, _| {
-            ids.extend(<[u8; 16]>::try_from(key).ok().map(NodeId));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        return Ok(ids);
-    }
     let sketches = member.tensors().iter().map(|tensor| (&tensor.id, &tensor.sketch));
-    let mut buckets = Vec::new();
-    for band in model_bands(sketches) {
-        let (members, more) = snapshot.band_members(band, BUCKET_MAX)?;
-        if !members.is_empty() {
-            buckets.push((more, members));
-        }
-    }
-    // A member counts for more in a rare bucket.
-    let mut votes: HashMap<NodeId, f64> = HashMap::new();
-    for (more, members) in &buckets {
-        let weight = if *more { 0.001 } else { 1.0 / members.len() as f64 };
-        for id in members {
-            *votes.entry(*id).or_default() += weight;
-        }
-    }
-    let mut ranked: Vec<(NodeId, f64)> = votes.into_iter().collect();
-    ranked.sort_by(|(a, x), (b, y)| y.total_cmp(x).then(a.cmp(b)));
-    let mut chosen: Vec<NodeId> = Vec::new();
-    let mut seen: HashSet<NodeId> = HashSet::new();
-    for (id, _) in ranked {
-        let mut next = Some(id);
-        // With the first parent of each generation: whoever resembles a child resembles it.
-        while let Some(id) = next.filter(|id| chosen.len() < CANDIDATES_MAX && seen.insert(*id)) {
-            chosen.push(id);
-            let graph = snapshot.graph();
-            next = match graph.node(id)? {
-                Some(_) => graph.parents(id)?.first().map(|edge| edge.parent),
-                None => None,
-            };
-        }
-    }
-    Ok(chosen)
+    look_alikes(snapshot.tables(), &model_bands(sketches), ALL_MAX, CANDIDATES_MAX)
 }

@@ -5,12 +5,9 @@ use rayon::prelude::*;
 
 use super::member::{Member, MemberTensor};
 use super::samples::{self, Samples};
-use crate::planning::Steps;
+use crate::planning::{INHERITED_FROM, Likeness, Steps};
 use crate::store::Result;
 use crate::tensor::Dtype;
-
-/// The correlation from which on a tensor counts as inherited.
-const INHERITED_FROM: f64 = 0.5;
 
 /// What sketches say of two models.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,7 +40,7 @@ pub fn resemble(a: &Member<'_>, b: &Member<'_>) -> Resemblance {
         let tensors = member.tensors().iter().filter(|tensor| tensor.sketch.is_telling());
         tensors.map(|tensor| tensor.sketch.elements() as f64).sum()
     };
-    let (mut result, mut tensors, mut inherited) = (Resemblance::default(), 0.0, 0.0);
+    let (mut result, mut likeness) = (Resemblance::default(), Likeness::default());
     for (here, there) in a.pairs(b) {
         let (Some(left), Some(right)) = (a.tensors().get(here), b.tensors().get(there)) else {
             continue;
@@ -55,20 +52,12 @@ pub fn resemble(a: &Member<'_>, b: &Member<'_>) -> Resemblance {
         if correlation > INHERITED_FROM {
             result.shared_bits += (limit - estimate.bits.min(limit)) * elements;
         }
-        if !left.sketch.is_telling() || !right.sketch.is_telling() {
-            continue;
-        }
-        tensors += 1.0;
-        result.correlation += correlation;
-        // Fisher's transform; strangers' sums stay within a few.
-        let spread = (estimate.samples as f64 - 3.0).max(1.0).sqrt();
-        result.deviations += correlation.clamp(-0.999, 0.999).atanh() * spread;
-        inherited += if correlation > INHERITED_FROM { elements } else { 0.0 };
+        likeness.add((&left.sketch, &right.sketch), &estimate, left.id == right.id);
     }
-    if tensors > 0.0 {
-        result.correlation /= tensors;
-        result.deviations /= f64::sqrt(tensors);
-        result.inherited = inherited / telling(a).min(telling(b)).max(1.0);
+    if likeness.tensors > 0.0 {
+        result.correlation = likeness.correlation / likeness.tensors;
+        result.deviations = likeness.deviations();
+        result.inherited = likeness.inherited / telling(a).min(telling(b)).max(1.0);
     }
     result
 }

@@ -2,18 +2,22 @@
 //!
 //! Invariant: a plan names only bases whose elements have their places in the new tensor.
 
+mod arborescence;
 mod pairing;
+mod ranking;
 mod sketch;
 
+pub use arborescence::{BaseCosts, plan_bases};
 pub use pairing::{Relation, TensorKey, pair_tensors};
+pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, level, rank_relatives};
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };
 pub(crate) use sketch::{Steps, element_bytes, number};
 
-/// The longest chain of deltas that this code writes. A chain that would pass it starts again at
-/// its root. `docs/measurements.md` has the curve this is chosen from.
-pub const CHAIN_DEPTH_MAX: u8 = 4;
+/// The longest chain of deltas that this code writes. Where the chain of the best base is full, one
+/// further down takes its [place](level). `docs/measurements.md` has the curve this is chosen from.
+pub const CHAIN_DEPTH_MAX: u8 = 2;
 
 /// The most bases that are tried for one tensor.
 pub const BASES_TRIED_MAX: usize = 4;

@@ -10,6 +10,8 @@ use crate::tensor::{ContentId, Dtype};
 
 /// The most elements that are sampled.
 pub const SKETCH_SAMPLES: usize = 64;
+/// A tensor of no more bytes is read whole for its samples.
+const READ_WHOLE_MAX: u64 = 1 << 14;
 /// The version of the sketch's layout.
 pub const SKETCH_VERSION: u8 = 1;
 
@@ -246,6 +248,39 @@ impl Sketch {
         sketcher.finish()
     }
 
+    /// The sketch of a tensor of `byte_len` bytes, of which only the samples are read, by `read`:
+    /// a short tensor at once, else an element at a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn read<E>(
+        dtype: &Dtype,
+        byte_len: u64,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut sketcher = Sketcher::new(dtype, byte_len);
+        let (elements, width) = (sketcher.sketch.elements, sketcher.width);
+        if byte_len <= READ_WHOLE_MAX {
+            let mut bytes = vec![0; if elements > 0 { byte_len as usize } else { 0 }];
+            read(0, &mut bytes)?;
+            sketcher.feed(0, &bytes);
+            return Ok(sketcher.finish());
+        }
+        let mut element = vec![0; width];
+        for at in 0..elements.min(SKETCH_SAMPLES as u64) as usize {
+            let offset = place(elements, at) * width as u64;
+            read(offset, &mut element)?;
+            sketcher.feed(offset, &element);
+        }
+        Ok(sketcher.finish())
+    }
+
+    /// Bits that an element takes without a parent.
+    pub fn alone_bits(&self) -> f64 {
+        Steps::new(&self.dtype, &self.dtype, 1.0).limit()
+    }
+
     /// The element type.
     pub fn dtype(&self) -> &Dtype {
         &self.dtype
@@ -266,6 +301,21 @@ impl Sketch {
     pub fn is_telling(&self) -> bool {
         let signs = |sign: f32| self.samples.iter().filter(|value| **value * sign > 0.0).count();
         signs(1.0) >= 8 && signs(-1.0) >= 8
+    }
+
+    /// Whether `child` may be this scaled, pruned or quantised anew, with nothing added.
+    pub fn may_make(&self, child: &Sketch) -> bool {
+        if self.elements != child.elements || self.dtype != child.dtype {
+            return false;
+        }
+        let pairs = || self.samples.iter().zip(&child.samples);
+        let first = pairs().find(|(a, b)| **a != 0.0 && **b != 0.0);
+        let scale = first.map_or(1.0, |(a, b)| b / a);
+        let step = mantissa_bits(&self.dtype).map_or(0.0, |bits| 2.0 * (-(bits as f32)).exp2());
+        let near = |a: f32, b: f32| (b - scale * a).abs() <= step * b.abs();
+        let pruned = pairs().any(|(a, b)| *a != 0.0 && *b == 0.0);
+        let made = scale != 1.0 || pruned;
+        self.dtype == Dtype::I8 || made && pairs().all(|(a, b)| *b == 0.0 || near(*a, *b))
     }
 
     /// What `self` would make of `child` as its parent; `None` when they have other numbers of
@@ -425,7 +475,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_make_the_same_sketch(
-            len in 0usize..2000,
+            len in 0usize..9000,
             cuts in proptest::collection::vec(1usize..97, 1..9),
         ) {
             let values = noise(7, len);
@@ -439,6 +489,11 @@ mod tests {
             }
             let pieces = sketcher.finish();
             prop_assert_eq!(&pieces, &sketch(&values));
+            let read = Sketch::read(&Dtype::F32, bytes.len() as u64, |at, out| {
+                out.copy_from_slice(bytes.get(at as usize..at as usize + out.len()).ok_or(())?);
+                Ok::<_, ()>(())
+            });
+            prop_assert_eq!(read, Ok(pieces.clone()));
             prop_assert_eq!(Sketch::decode(&pieces.encode()), Ok(Some(pieces.clone())));
             let encoded = pieces.encode();
             for len in 1..encoded.len() {

@@ -25,6 +25,8 @@ pub(super) struct Basis<'c> {
     pub(super) chains: Vec<Arc<Chain<'c>>>,
     /// Further bases, of F32, that are not in the store yet.
     pub(super) loose: Vec<Loose>,
+    /// Depth of what is coded against this, when it is not one more than its bases'.
+    pub(super) depth: Option<u8>,
 }
 
 /// A content that is to be stored with the tensor that stands on it.
@@ -43,10 +45,15 @@ impl Loose {
 }
 
 impl<'c> Basis<'c> {
+    /// A content itself.
+    pub(super) fn plain(chains: Vec<Arc<Chain<'c>>>, depth: Option<u8>) -> Self {
+        Basis { formula: None, chains, loose: Vec::new(), depth }
+    }
+
     /// What a formula makes of a candidate's contents.
     fn of(formula: Formula, (candidate, chains): &OpenCandidate<'c>) -> Self {
         let formula = Some(StoredFormula::new(formula, candidate.bases.iter().cloned()));
-        Basis { formula, chains: chains.clone(), loose: Vec::new() }
+        Basis { formula, chains: chains.clone(), loose: Vec::new(), depth: None }
     }
 
     /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
@@ -83,9 +90,11 @@ impl<'c> Basis<'c> {
         let beginnings =
             || chains.iter().map(|chain| beginning(chain, look.len())).collect::<Result<Vec<_>>>();
         let formula = match candidate.way {
-            Way::Related(Relation::Same) => {
-                let mut all =
-                    vec![Basis { formula: None, chains: chains.clone(), loose: Vec::new() }];
+            Way::Related(Relation::Same) | Way::Made => {
+                let mut all = Vec::new();
+                if candidate.way != Way::Made {
+                    all.push(Basis::plain(chains.clone(), None));
+                }
                 let [chain] = chains.as_slice() else { return Ok(all) };
                 let mut guess = None;
                 if *dtype == Dtype::I8 && whole {
@@ -175,7 +184,8 @@ impl<'c> Basis<'c> {
         let base = (chain.record().header().content_id, tensor.dtype.clone());
         let factors = loose.iter().map(|loose| (loose.content_id, Dtype::F32));
         let formula = StoredFormula::new(formula, [base].into_iter().chain(factors));
-        Ok(Some(Basis { formula: Some(formula), chains: self.chains.clone(), loose }))
+        let (formula, chains) = (Some(formula), self.chains.clone());
+        Ok(Some(Basis { formula, chains, loose, depth: self.depth }))
     }
 
     /// Bytes that the formula itself takes, and bases that only it needs.
@@ -196,6 +206,9 @@ impl<'c> Basis<'c> {
 
     /// Depth of what is coded against this.
     pub(super) fn depth(&self) -> u8 {
+        if let Some(depth) = self.depth {
+            return depth;
+        }
         let depths = self.chains.iter().map(|chain| chain.record().header().depth);
         depths.max().unwrap_or(0).saturating_add(1)
     }

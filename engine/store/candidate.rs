@@ -5,21 +5,25 @@ use std::sync::Arc;
 
 use super::Result;
 use super::chain::Chain;
-use super::model::read_manifest;
 use super::open::Shared;
 use super::record::record_row;
 use super::transaction::Transaction;
 use crate::catalog::Table;
 use crate::format::{FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
 use crate::lineage::NodeId;
-use crate::planning::{BASES_TRIED_MAX, Relation, TensorKey, pair_tensors};
+use crate::planning::{BASES_TRIED_MAX, Relation, Sketch, TensorKey};
 use crate::tensor::{ContentId, Dtype};
+
+/// By so much formulas may make a chain longer than its bound.
+const FORMULAS_OVER: u8 = 4;
 
 /// How a tensor may have come from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// From one, as types and shapes tell.
     Related(Relation),
+    /// From one, as a formula of it and not as a difference: its chain is full.
+    Made,
     /// As the mean of all of them.
     Mean,
     /// As the first and a multiple of the difference of the others.
@@ -89,43 +93,40 @@ fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)
 }
 
 impl Transaction {
-    /// For every tensor, what of `relatives` it may be coded against. The first `parents` of them
-    /// are what it was derived from, the last `made_of` what it was computed from.
-    pub(super) fn candidates<'t, T>(
+    /// For every tensor, what it may be coded against: the models of `declared`, of which the
+    /// first `parents` are what it was derived from and the last `made_of` what it was computed
+    /// from, and models that the sketches of all tensors, where they are given, show to be kin.
+    pub(super) fn candidates(
         &self,
-        tensors: impl IntoIterator<Item = &'t T>,
-        relatives: &[NodeId],
+        tensors: &[TensorKey<'_>],
+        sketches: &[Sketch],
+        declared: &[NodeId],
         (parents, made_of): (usize, usize),
-    ) -> Result<Vec<Vec<Candidate>>>
-    where
-        &'t T: Into<TensorKey<'t>> + 't,
-        T: 't,
-    {
-        let tensors: Vec<TensorKey<'_>> = tensors.into_iter().map(Into::into).collect();
+    ) -> Result<Vec<Vec<Candidate>>> {
         let mut candidates = vec![Vec::new(); tensors.len()];
-        let mut equals = vec![vec![None; relatives.len()]; tensors.len()];
-        let mut manifests = Vec::new();
-        for relative in relatives {
-            let node = self.graph()?.expect(*relative)?;
-            manifests.push(read_manifest(&self.shared, self.tables()?, node.row.manifest)?);
-        }
-        for (place, manifest) in manifests.iter().enumerate() {
-            let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-            for (at, pair) in pair_tensors(&tensors, &keys).into_iter().enumerate() {
-                let Some((base, relation)) = pair else { continue };
-                let base = &manifest.tensors[base];
-                let base = (base.content_id, base.dtype.clone());
-                if relation == Relation::Same {
-                    equals[at][place] = Some(base.clone());
+        let (relatives, ranked) = self.relatives(tensors, sketches, declared)?;
+        let mut equals = vec![vec![None; declared.len()]; tensors.len()];
+        for (at, ranked) in ranked.iter().enumerate() {
+            for (place, relative) in relatives.iter().enumerate().take(declared.len()) {
+                if let Some((base, Relation::Same)) = relative.pairs[at] {
+                    let base = &relative.manifest.tensors[base];
+                    equals[at][place] = Some((base.content_id, base.dtype.clone()));
                 }
-                push(&mut candidates[at], vec![base], Way::Related(relation));
+            }
+            for relative in ranked.iter().map(|place| &relatives[*place]) {
+                let Some((base, relation)) = relative.pairs[at] else { continue };
+                let base = &relative.manifest.tensors[base];
+                let base = vec![(base.content_id, base.dtype.clone())];
+                push(&mut candidates[at], base, Way::Related(relation));
             }
         }
+        self.settle_levels(sketches, &mut candidates)?;
+        let manifests = || relatives.iter().take(declared.len()).map(|relative| &relative.manifest);
         for (candidates, equals) in candidates.iter_mut().zip(&equals) {
             combine(candidates, &equals[..parents.min(equals.len())]);
             combine(candidates, &equals[equals.len().saturating_sub(made_of)..]);
         }
-        for adapters in manifests.iter().map(adapters).filter(|adapters| !adapters.is_empty()) {
+        for adapters in manifests().map(adapters).filter(|adapters| !adapters.is_empty()) {
             for (at, tensor) in tensors.iter().enumerate() {
                 let Some(Adapter { left, right, rank }) = adapters.get(tensor.name) else {
                     continue;
@@ -157,7 +158,7 @@ impl Transaction {
             let mut candidate = candidate.clone();
             let mut chains = Vec::new();
             for (base, _) in &mut candidate.bases {
-                chains.extend(self.open_base(shared, base)?.map(Arc::new));
+                chains.extend(self.open_base(shared, base, candidate.way)?.map(Arc::new));
             }
             let whole = chains.len() == candidate.bases.len();
             let itself = candidate.bases.iter().any(|(base, _)| *base == id);
@@ -169,25 +170,35 @@ impl Transaction {
         Ok(opened)
     }
 
-    /// The chain of a base. One that is as long as it may be starts again nearer its root, when
-    /// that is as long and of the same elements; `base` then becomes that one.
-    fn open_base<'c>(&self, shared: &'c Shared, base: &mut ContentId) -> Result<Option<Chain<'c>>> {
+    /// The chain of a base. For a difference from one that is as long as it may be, it starts again
+    /// nearer its root, when that is as long and of the same elements; `base` then becomes that one.
+    /// Formulas, and what stands on them, may make chains a little longer: they are cheap to read.
+    fn open_base<'c>(
+        &self,
+        shared: &'c Shared,
+        base: &mut ContentId,
+        way: Way,
+    ) -> Result<Option<Chain<'c>>> {
         let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
             let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
             let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
             row.map(open).transpose()
         };
         let chain = open(*base)?;
-        let full = |chain: &Chain<'_>| chain.record().header().depth >= self.chain_depth_max;
-        match chain.as_ref().filter(|chain| full(chain)) {
-            None => Ok(chain),
-            Some(chain) => match chain.restart(self.chain_depth_max) {
-                None => Ok(None),
-                Some(root) => {
-                    *base = root;
-                    open(root)
-                }
-            },
+        let depth = chain.as_ref().map_or(0, |chain| chain.record().header().depth);
+        if depth < self.chain_depth_max {
+            return Ok(chain);
         }
+        if way == Way::Related(Relation::Same) {
+            let restart = chain.as_ref().and_then(|chain| chain.restart(self.chain_depth_max));
+            if let Some(root) = restart {
+                *base = root;
+                return open(root);
+            }
+        }
+        let made = chain.as_ref().is_some_and(|chain| chain.record().formula().is_some());
+        let over = made || way != Way::Related(Relation::Same);
+        let bound = self.chain_depth_max.saturating_add(FORMULAS_OVER);
+        Ok(chain.filter(|_| self.chain_depth_max > 0 && over && depth < bound))
     }
 }

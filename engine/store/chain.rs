@@ -129,17 +129,20 @@ impl<'c> Chain<'c> {
         &self.records
     }
 
-    /// The content furthest below this one that is as long, of the same elements, and less deep
-    /// than `depth`.
+    /// The nearest content below this one that is as long, of the same elements, and less deep
+    /// than `depth`, or made by a formula.
     pub(super) fn restart(&self, depth: u8) -> Option<ContentId> {
         let mut place = 0;
         while self.records[place].formula().is_none()
             && let Some(base) = self.bases[place].first()
         {
             place = *base;
+            let record = &self.records[place];
+            if record.header.depth < depth || record.formula().is_some() {
+                return Some(record.header.content_id);
+            }
         }
-        let header = &self.records[place].header;
-        (place > 0 && header.depth < depth).then_some(header.content_id)
+        None
     }
 
     /// Decoded length in bytes.

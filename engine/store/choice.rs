@@ -7,6 +7,9 @@ use super::ingest::{fit_arena, read_source};
 use super::new_model::{NewTensor, Source};
 use crate::codec::{Lane, Profile};
 
+/// Bytes by which several bases of a longer tensor are told apart.
+const PIECE_LEN: usize = 1 << 16;
+
 /// A tensor ready to be written.
 pub(super) struct Encoded<'c> {
     pub(super) chunks: EncodedChunks,
@@ -21,6 +24,32 @@ impl Encoded<'_> {
     }
 }
 
+/// Of several plain bases the one against which a piece of `bytes` is shortest, and every other
+/// basis.
+fn without_worse<'c>(
+    profile: Profile,
+    lane: Lane,
+    bytes: &[u8],
+    bases: Vec<Basis<'c>>,
+) -> Result<Vec<Basis<'c>>> {
+    let (plain, mut kept): (Vec<_>, Vec<_>) =
+        bases.into_iter().partition(|basis| basis.formula.is_none());
+    if plain.len() < 2 || bytes.len() < 4 * PIECE_LEN {
+        return Ok(plain.into_iter().chain(kept).collect());
+    }
+    let start = bytes.len() / 2 / PIECE_LEN * PIECE_LEN;
+    let piece = &bytes[start..start + PIECE_LEN];
+    let mut best: Option<(u64, Basis<'c>)> = None;
+    for basis in plain {
+        let len = delta_chunks(profile, lane, piece, start as u64, &basis)?.stored_len();
+        if best.as_ref().is_none_or(|(least, _)| len < *least) {
+            best = Some((len, basis));
+        }
+    }
+    kept.extend(best.map(|(_, basis)| basis));
+    Ok(kept)
+}
+
 /// The shortest way to store `bytes` that `profile` allows: against one of `bases`, or alone.
 pub(super) fn encode_best<'c>(
     profile: Profile,
@@ -30,6 +59,7 @@ pub(super) fn encode_best<'c>(
 ) -> Result<Encoded<'c>> {
     let lane = Lane::of(&tensor.dtype);
     let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
+    let bases = without_worse(profile, lane, bytes, bases)?;
     let plain = bases.iter().find(|basis| basis.formula.is_none()).cloned();
     let mut consider = |basis: Basis<'c>| -> Result<()> {
         let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;

@@ -18,7 +18,7 @@ use crate::catalog::{RecordRow, Table, WriteTables};
 use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
 use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
-use crate::planning::{CHAIN_DEPTH_MAX, Sketch, Sketcher};
+use crate::planning::{CHAIN_DEPTH_MAX, Sketch, Sketcher, TensorKey};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A content that was brought into the store.
@@ -127,10 +127,10 @@ impl Transaction {
             }
             let formula = StoredFormula::new(formula, [base].into_iter().chain(added.clone()));
             let plain = vec![Arc::clone(rounding.base())];
-            bases.push(Basis { formula: Some(formula), chains, loose: Vec::new() });
+            bases.push(Basis { formula: Some(formula), ..Basis::plain(chains, None) });
             // Only what is rounded this little may be shorter as an ordinary difference.
             if planned.dtype_of_added() == Some(Dtype::F16) {
-                bases.push(Basis { formula: None, chains: plain, loose: Vec::new() });
+                bases.push(Basis::plain(plain, None));
             }
         }
         if planned.dtype_of_added() != Some(Dtype::F16) {
@@ -227,7 +227,8 @@ impl Transaction {
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
         self.chain_depth_max = CHAIN_DEPTH_MAX;
-        let candidates = self.candidates(&manifest.tensors, &relatives, (parents, 0))?;
+        let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
+        let candidates = self.candidates(&keys, &[], &relatives, (parents, 0))?;
         let shared = self.shared_arc();
         let mut tensors = Vec::new();
         for tensor in &manifest.tensors {

@@ -33,6 +33,8 @@ mod pin;
 mod recode;
 mod record;
 mod record_writer;
+mod relatives;
+mod repack;
 mod send;
 mod sketches;
 mod snapshot;
@@ -53,6 +55,8 @@ pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, TensorSo
 pub use open::{Access, Store};
 pub use recode::RecodeReport;
 pub use record::StoredRecord;
+pub(crate) use relatives::look_alikes;
+pub use repack::{Repack, RepackReport};
 pub use snapshot::Snapshot;
 pub use tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};
 pub use transaction::{RemoveReport, Transaction};

@@ -21,7 +21,7 @@ use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{FEATURE_DEPTH_GAPS, ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
-use crate::planning::CHAIN_DEPTH_MAX;
+use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::tensor::ContentId;
 
 /// What recoding did.
@@ -102,7 +102,8 @@ impl Transaction {
             self.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
-        let bases = self.candidates(&manifest.tensors, &relatives, (parents, 0))?;
+        let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
+        let bases = self.candidates(&keys, &[], &relatives, (parents, 0))?;
         for (tensor, candidates) in manifest.tensors.iter().zip(bases) {
             if seen.insert(tensor.content_id) {
                 self.recode_tensor(tensor, &candidates, report)?;
@@ -200,7 +201,7 @@ impl Transaction {
             chains.push(Arc::new(base));
         }
         let formula = chain.record().formula().cloned();
-        Ok((!chains.is_empty()).then_some(Basis { formula, chains, loose: Vec::new() }))
+        Ok((!chains.is_empty()).then_some(Basis { formula, ..Basis::plain(chains, None) }))
     }
 
     /// Whether a tensor that was stored as `old` is to be stored in another way, of `len` bytes

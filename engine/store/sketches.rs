@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 
+use super::relatives::band_members;
 use super::transaction::Transaction;
 use super::{Model, Result, Snapshot};
 use crate::catalog::{ReadTables, Table, WriteTables, keys};
@@ -13,7 +14,11 @@ use crate::lineage::NodeId;
 use crate::planning::{Sketch, Sketcher, model_bands};
 use crate::tensor::{ContentId, Dtype};
 
-fn kept_sketch(tables: &dyn ReadTables, id: ContentId, dtype: &Dtype) -> Result<Option<Sketch>> {
+pub(super) fn kept_sketch(
+    tables: &dyn ReadTables,
+    id: ContentId,
+    dtype: &Dtype,
+) -> Result<Option<Sketch>> {
     let key = keys::sketch(id.as_bytes(), dtype.code());
     let Some(value) = tables.get(Table::Sketches, &key)? else { return Ok(None) };
     // A row that cannot be read is as good as none.
@@ -82,18 +87,7 @@ impl Snapshot {
     ///
     /// Those of the catalogue.
     pub fn band_members(&self, band: u64, limit: usize) -> Result<(Vec<NodeId>, bool)> {
-        let (mut members, mut more) = (Vec::new(), false);
-        let prefix = band.to_be_bytes();
-        self.tables().scan(Table::Bands, &prefix, &mut |key, _| {
-            more = members.len() == limit;
-            if more {
-                return Ok(ControlFlow::Break(()));
-            }
-            let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-            members.extend(id.map(NodeId));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok((members, more))
+        band_members(self.tables(), band, limit)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::encode::plain_chunks;
 use super::error::damaged;
 use super::ingest::{Incoming, settle_readers};
@@ -10,6 +12,7 @@ use super::model::read_manifest;
 use super::open::{Shared, now_ms};
 use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
+use super::relatives::sketch_of;
 use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::codec::Profile;
@@ -21,7 +24,7 @@ use crate::lineage::{
     Edge, Graph, GraphMut, LOSSY_KEY, LineageError, ModelRef, NewNode, Node, NodeId, OWN_KEYS,
     OnChildren,
 };
-use crate::planning::CHAIN_DEPTH_MAX;
+use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::tensor::ContentId;
 
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
@@ -199,7 +202,14 @@ impl Transaction {
         let model = model;
         let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
         let known = (parents.len(), model.made_of.len());
-        let mut bases = self.candidates(tensors(), &relatives, known)?;
+        let mut sketches = Vec::new();
+        // What is rounded is rounded to what was declared, whatever else is near it.
+        if lossy.is_none() && self.tables()?.count(Table::Nodes)? > 0 {
+            let all: Vec<&NewTensor<'_>> = tensors().collect();
+            sketches = all.into_par_iter().map(sketch_of).collect::<Result<_>>()?;
+        }
+        let keys: Vec<TensorKey<'_>> = tensors().map(Into::into).collect();
+        let mut bases = self.candidates(&keys, &sketches, &relatives, known)?;
         let shared = self.shared_arc();
         let plan = match lossy {
             Some(lossy) => {

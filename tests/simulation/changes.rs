@@ -1,7 +1,7 @@
 //! Everything that a transaction can do, each with what it does to the plain model. A new one is
 //! a function and a line in [`CHANGES`]; it calls `is_changed` where it leaves something to commit.
 
-use mgit::store::Transaction;
+use mgit::store::{Repack, Transaction};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Result};
 
 use super::choices::Choices;
@@ -53,7 +53,7 @@ pub struct Change {
 }
 
 /// Every change.
-pub const CHANGES: [Change; 11] = [
+pub const CHANGES: [Change; 12] = [
     Change { name: "add a root", weight: 2, run: add_root },
     Change { name: "add a child", weight: 4, run: add_child },
     Change { name: "add a version", weight: 2, run: add_version },
@@ -62,6 +62,7 @@ pub const CHANGES: [Change; 11] = [
     Change { name: "remove a model", weight: 4, run: remove },
     Change { name: "add a parent", weight: 1, run: add_parent },
     Change { name: "recode", weight: 1, run: recode },
+    Change { name: "repack", weight: 1, run: repack },
     Change { name: "move", weight: 1, run: move_model },
     Change { name: "tag", weight: 1, run: tag },
     Change { name: "set facts", weight: 1, run: set_facts },
@@ -203,6 +204,17 @@ fn recode(place: &mut Place<'_>) -> Result<()> {
     let profile = Profile::ALL[place.choices.below(Profile::ALL.len())];
     let model = place.choices.one_in(2).then_some(model);
     let report = place.transaction.recode(model.as_deref(), profile, &|_| ())?;
+    if report.changed > 0 {
+        place.is_changed();
+    }
+    Ok(())
+}
+
+fn repack(place: &mut Place<'_>) -> Result<()> {
+    let how = Repack::default().depth_max(place.choices.below(5) as u8);
+    let how = how.profile(Profile::ALL[place.choices.below(Profile::ALL.len())]);
+    let report = place.transaction.repack(&how, &|_| ())?;
+    assert!(report.after_bytes <= report.before_bytes, "{report:?}");
     if report.changed > 0 {
         place.is_changed();
     }

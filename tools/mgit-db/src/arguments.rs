@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     adopt, backup, bisect, browse, bundle, cat, clone, completions, demo, diff, du, dump, export,
     gc, graph, import, infer, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push,
-    recode, remake, remote, rm, salvage, show, stat, tag, test, update, vacuum, verify,
+    recode, remake, remote, repack, rm, salvage, show, stat, tag, test, update, vacuum, verify,
 };
 
 const START: &str = "\
@@ -60,6 +60,8 @@ pub enum Command {
     Pin(pin::Arguments),
     /// Let a pinned model be encoded as others are
     Unpin(pin::Arguments),
+    /// Choose anew what tensors are differences from, for size
+    Repack(repack::Arguments),
     /// List the models
     Ls(ls::Arguments),
     /// Show a model and its tensors

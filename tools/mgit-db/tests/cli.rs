@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 38] = [
     "adopt",
     "diff",
     "infer",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 37] = [
     "export",
     "rm",
     "recode",
+    "repack",
     "ls",
     "show",
     "log",
@@ -522,6 +523,25 @@ fn recode_changes_the_encoding_and_nothing_else() {
         assert_eq!(sandbox.ok(&["ls", "s"]), before);
         sandbox.ok(&["verify", "s"]);
     }
+}
+
+#[test]
+fn repack_tells_before_and_after_and_changes_no_model() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    sandbox.import(1, "tuned", &["--parent", "base"]);
+    let before = sandbox.ok(&["ls", "s"]);
+    let dry = sandbox.json(&["repack", "s", "--dry-run", "--max-depth", "1"]);
+    assert_eq!((&dry["dry_run"], &dry["max_depth"]), (&true.into(), &1.into()));
+    sandbox.refused(&["repack", "s", "--max-depth", "65"], 2);
+    let document = sandbox.json(&["repack", "s", "--max-depth", "1"]);
+    assert_eq!(document["changed"], dry["changed"]);
+    let bytes = |side: &str| document[side]["bytes"].as_u64().unwrap();
+    assert!(bytes("after") <= bytes("before"), "{document}");
+    let text = sandbox.ok(&["repack", "s"]);
+    assert!(text.starts_with("0 of "), "{text}");
+    assert_eq!(sandbox.ok(&["ls", "s"]), before);
+    sandbox.ok(&["verify", "s"]);
 }
 
 #[test]

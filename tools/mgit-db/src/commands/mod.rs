@@ -32,6 +32,7 @@ pub mod push;
 pub mod recode;
 pub mod remake;
 pub mod remote;
+pub mod repack;
 pub mod rm;
 pub mod salvage;
 pub mod show;
@@ -69,6 +70,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Recode(arguments) => recode::run(&arguments, output),
         Command::Pin(arguments) => pin::run(&arguments, true, output),
         Command::Unpin(arguments) => pin::run(&arguments, false, output),
+        Command::Repack(arguments) => repack::run(&arguments, output),
         Command::Ls(arguments) => return ls::run(&arguments, output),
         Command::Show(arguments) => show::run(&arguments, output),
         Command::Diff(arguments) => diff::run(&arguments, output),

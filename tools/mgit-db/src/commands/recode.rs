@@ -123,7 +123,11 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
 }
 
 /// Bytes of the distinct tensors of a model, or of all.
-fn bytes_to_do(store: &Store, model: Option<&str>) -> Result<u64, Failure> {
+///
+/// # Errors
+///
+/// The model is not there.
+pub fn bytes_to_do(store: &Store, model: Option<&str>) -> Result<u64, Failure> {
     let snapshot = store.snapshot()?;
     let models = match model {
         Some(model) => vec![snapshot.model(model)?],

@@ -1,0 +1,76 @@
+//! `repack`: what stands on what, chosen anew.
+
+use std::path::PathBuf;
+
+use mgit::planning::CHAIN_DEPTH_MAX;
+use mgit::store::{Repack, RepackReport};
+use mgit::{Profile, Store};
+use serde_json::json;
+
+use super::recode::{bytes_to_do, profile_parser};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::text::{count, size};
+
+/// Choose anew what every tensor is kept as the difference from, so that the store is smallest.
+///
+/// Contents and models stay as they are, in one transaction, and nothing takes more room than
+/// before. The file does not shrink: what the old records took is used again by later writes, and
+/// `vacuum` gives it back.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  mgit-db repack family.mgit --dry-run
+  mgit-db repack family.mgit --max-depth 1")]
+pub struct Arguments {
+    /// The store
+    store: PathBuf,
+    /// The most differences that reading a tensor may go through
+    #[arg(long, value_name = "N", default_value_t = CHAIN_DEPTH_MAX,
+          value_parser = clap::value_parser!(u8).range(..=64))]
+    max_depth: u8,
+    /// What to encode for
+    #[arg(long, default_value_t, value_parser = profile_parser())]
+    profile: Profile,
+    /// Only tell what it would save
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Repacks the store.
+///
+/// # Errors
+///
+/// A tensor is damaged; the disk is full.
+pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let store = Store::open(&arguments.store)?;
+    let bytes = bytes_to_do(&store, None)?;
+    let bar = Progress::new(format!("repack {}", arguments.store.display()), bytes);
+    let how = Repack::default().depth_max(arguments.max_depth).profile(arguments.profile);
+    let mut transaction = store.begin_write()?;
+    let progress = |bytes| bar.advance(bytes);
+    let report = transaction.repack(&how.dry_run(arguments.dry_run), &progress)?;
+    if !arguments.dry_run {
+        transaction.commit()?;
+    }
+    drop(bar);
+    let RepackReport { tensors, changed, before_bytes, after_bytes, .. } = report;
+    let document = json!({
+        "dry_run": arguments.dry_run,
+        "max_depth": arguments.max_depth,
+        "tensors": tensors,
+        "changed": changed,
+        "before": { "bytes": before_bytes, "depth": report.before_depth },
+        "after": { "bytes": after_bytes, "depth": report.after_depth },
+    });
+    let would = if arguments.dry_run { "would stand" } else { "stand" };
+    let text = format!(
+        "{changed} of {} {would} on something else, {} -> {}, depth {} -> {}\n",
+        count(tensors, "tensor"),
+        size(before_bytes),
+        size(after_bytes),
+        report.before_depth,
+        report.after_depth
+    );
+    output.print(document, &text)
+}
