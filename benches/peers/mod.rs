@@ -2,6 +2,8 @@
 //! they run beside ours on the same bytes. They are written to be fast: planes in wide registers,
 //! contexts and scratch memory kept from piece to piece.
 
+#![allow(dead_code, reason = "no benchmark uses every method")]
+
 mod bitx;
 mod fm_delta;
 mod huffman;

@@ -27,6 +27,8 @@ pub(super) struct Basis<'c> {
     pub(super) loose: Vec<Loose>,
     /// Depth of what is coded against this, when it is not one more than its bases'.
     pub(super) depth: Option<u8>,
+    /// Whether it serves only where nothing differs from it.
+    pub(super) exact: bool,
 }
 
 /// A content that is to be stored with the tensor that stands on it.
@@ -47,13 +49,14 @@ impl Loose {
 impl<'c> Basis<'c> {
     /// A content itself.
     pub(super) fn plain(chains: Vec<Arc<Chain<'c>>>, depth: Option<u8>) -> Self {
-        Basis { formula: None, chains, loose: Vec::new(), depth }
+        Basis { formula: None, chains, loose: Vec::new(), depth, exact: false }
     }
 
     /// What a formula makes of a candidate's contents.
     fn of(formula: Formula, (candidate, chains): &OpenCandidate<'c>) -> Self {
         let formula = Some(StoredFormula::new(formula, candidate.bases.iter().cloned()));
-        Basis { formula, chains: chains.clone(), loose: Vec::new(), depth: None }
+        let exact = candidate.way == Way::Made;
+        Basis { formula, chains: chains.clone(), loose: Vec::new(), depth: None, exact }
     }
 
     /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
@@ -102,9 +105,14 @@ impl<'c> Basis<'c> {
                 } else if let Some(seen) =
                     Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
                 {
+                    let basis = Basis::of(seen, open);
+                    if basis.exact && !basis.makes(look)? {
+                        return Ok(all);
+                    }
                     // All that is at hand, for the right threshold.
                     let base = beginning(chain, sample.len())?;
-                    guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
+                    let seen = basis.formula.map(|seen| seen.formula().clone());
+                    guess = Formula::guess_of_one(dtype, &base, sample).or(seen);
                 }
                 all.extend(guess.map(|formula| Basis::of(formula, open)));
                 return Ok(all);
@@ -185,7 +193,19 @@ impl<'c> Basis<'c> {
         let factors = loose.iter().map(|loose| (loose.content_id, Dtype::F32));
         let formula = StoredFormula::new(formula, [base].into_iter().chain(factors));
         let (formula, chains) = (Some(formula), self.chains.clone());
-        Ok(Some(Basis { formula, chains, loose, depth: self.depth }))
+        Ok(Some(Basis { formula, chains, loose, depth: self.depth, exact: false }))
+    }
+
+    /// Whether `beginning` is what this makes of its bases' beginnings.
+    fn makes(&self, beginning: &[u8]) -> Result<bool> {
+        let mut made = vec![0; beginning.len()];
+        self.read(0, &mut made, Checks::First)?;
+        Ok(made == beginning)
+    }
+
+    /// Whether so many bytes of differences from this may be stored.
+    pub(super) fn bears(&self, stored_len: u64) -> bool {
+        stored_len == 0 || !self.exact
     }
 
     /// Bytes that the formula itself takes, and bases that only it needs.

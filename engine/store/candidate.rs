@@ -9,7 +9,7 @@ use super::open::Shared;
 use super::record::record_row;
 use super::transaction::Transaction;
 use crate::catalog::Table;
-use crate::format::{FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
+use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
 use crate::lineage::NodeId;
 use crate::planning::{BASES_TRIED_MAX, Relation, Sketch, TensorKey};
 use crate::tensor::{ContentId, Dtype};
@@ -22,7 +22,7 @@ const FORMULAS_OVER: u8 = 4;
 pub(super) enum Way {
     /// From one, as types and shapes tell.
     Related(Relation),
-    /// From one, as a formula of it and not as a difference: its chain is full.
+    /// From one, as a formula that holds exactly and not as a difference: its chain is full.
     Made,
     /// As the mean of all of them.
     Mean,
@@ -170,9 +170,9 @@ impl Transaction {
         Ok(opened)
     }
 
-    /// The chain of a base. For a difference from one that is as long as it may be, it starts again
-    /// nearer its root, when that is as long and of the same elements; `base` then becomes that one.
-    /// Formulas, and what stands on them, may make chains a little longer: they are cheap to read.
+    /// The chain of a base. For a difference from one of as many steps as there may be, it starts
+    /// again nearer its root, where something of the same elements is; `base` then becomes that one.
+    /// Formulas may go beyond by one step, and exactly holding ones are none.
     fn open_base<'c>(
         &self,
         shared: &'c Shared,
@@ -184,21 +184,16 @@ impl Transaction {
             let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
             row.map(open).transpose()
         };
-        let chain = open(*base)?;
-        let depth = chain.as_ref().map_or(0, |chain| chain.record().header().depth);
-        if depth < self.chain_depth_max {
-            return Ok(chain);
+        let max = self.chain_depth_max;
+        let mut chain = open(*base)?;
+        if way == Way::Related(Relation::Same)
+            && let Some(full) = chain.as_ref().filter(|chain| chain.steps() >= max)
+            && let Some(root) = full.restart(max)
+        {
+            *base = root;
+            chain = open(root)?;
         }
-        if way == Way::Related(Relation::Same) {
-            let restart = chain.as_ref().and_then(|chain| chain.restart(self.chain_depth_max));
-            if let Some(root) = restart {
-                *base = root;
-                return open(root);
-            }
-        }
-        let made = chain.as_ref().is_some_and(|chain| chain.record().formula().is_some());
-        let over = made || way != Way::Related(Relation::Same);
-        let bound = self.chain_depth_max.saturating_add(FORMULAS_OVER);
-        Ok(chain.filter(|_| self.chain_depth_max > 0 && over && depth < bound))
+        let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
+        Ok(chain.filter(|chain| max > 0 && chain.record().header().depth < bound))
     }
 }

@@ -129,20 +129,38 @@ impl<'c> Chain<'c> {
         &self.records
     }
 
-    /// The nearest content below this one that is as long, of the same elements, and less deep
-    /// than `depth`, or made by a formula.
-    pub(super) fn restart(&self, depth: u8) -> Option<ContentId> {
-        let mut place = 0;
-        while self.records[place].formula().is_none()
-            && let Some(base) = self.bases[place].first()
+    /// How many differences decoding passes, for every record: those below it and, where it stands
+    /// on others and has bytes of its own, itself. A formula that holds exactly has none.
+    fn steps_of_all(&self) -> Vec<u8> {
+        let mut order: Vec<usize> = (0..self.records.len()).collect();
+        order.sort_by_key(|place| self.records[*place].header.depth);
+        let mut steps = vec![0u8; self.records.len()];
+        for place in order {
+            let below = self.bases[place].iter().map(|base| steps[*base]).max();
+            let own = below.is_some() && self.records[place].header.stored_len > 0;
+            steps[place] = below.unwrap_or(0).saturating_add(own.into());
+        }
+        steps
+    }
+
+    /// How many differences decoding passes.
+    pub(super) fn steps(&self) -> u8 {
+        self.steps_of_all()[0]
+    }
+
+    /// The nearest content below this one that is of the same elements and fewer than `max` steps
+    /// deep; where there is none, the lowest of the same elements.
+    pub(super) fn restart(&self, max: u8) -> Option<ContentId> {
+        let steps = self.steps_of_all();
+        let (mut place, mut found) = (0, None);
+        while let Some(base) = self.bases[place].first()
+            && self.records[place].keeps_elements()
+            && found.is_none_or(|(_, steps)| steps >= max)
         {
             place = *base;
-            let record = &self.records[place];
-            if record.header.depth < depth || record.formula().is_some() {
-                return Some(record.header.content_id);
-            }
+            found = Some((self.records[place].header.content_id, steps[place]));
         }
-        None
+        found.map(|(id, _)| id)
     }
 
     /// Decoded length in bytes.

@@ -63,6 +63,9 @@ pub(super) fn encode_best<'c>(
     let plain = bases.iter().find(|basis| basis.formula.is_none()).cloned();
     let mut consider = |basis: Basis<'c>| -> Result<()> {
         let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
+        if !basis.bears(chunks.stored_len()) {
+            return Ok(());
+        }
         let basis = chunks.needs_base().then_some(basis);
         let encoded = Encoded { chunks, basis };
         if encoded.len() < best.len() {
@@ -117,6 +120,7 @@ pub(super) fn best_by_sample<'c>(
         }
     }
     let worth = places.len() as u64 * CHUNK_LEN as u64;
-    let best = bases.into_iter().min_by_key(|(sum, _)| *sum);
+    let bearable = bases.into_iter().filter(|(sum, basis)| basis.bears(*sum));
+    let best = bearable.min_by_key(|(sum, _)| *sum);
     Ok(best.filter(|(sum, _)| *sum < worth).map(|(_, basis)| basis))
 }

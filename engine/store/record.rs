@@ -11,6 +11,7 @@ use super::formula::StoredFormula;
 use super::open::{CheckedPlace, Shared};
 use super::{Error, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
+use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
 use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
@@ -146,6 +147,11 @@ impl<'c> StoredRecord<'c> {
     /// The chunk index.
     pub fn chunks(&self) -> &[ChunkEntry] {
         &self.entries
+    }
+
+    /// Whether its first base has the same type and length.
+    pub(super) fn keeps_elements(&self) -> bool {
+        self.formula().is_none_or(|formula| Formula::keeps_elements(formula.formula().code()))
     }
 
     /// The formula that its chunks are coded against, when that is not simply the base.

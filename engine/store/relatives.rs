@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 
 use super::Result;
 use super::candidate::{Candidate, Way};
+use super::chain::Chain;
 use super::ingest::read_source;
 use super::model::read_manifest;
 use super::new_model::{NewTensor, Source};
@@ -13,7 +14,8 @@ use super::record::record_row;
 use super::sketches::kept_sketch;
 use super::transaction::Transaction;
 use crate::catalog::{EdgeKind, ReadTables, Table, keys};
-use crate::format::Manifest;
+use crate::codec::formula::Formula;
+use crate::format::{Manifest, RecordKind};
 use crate::lineage::{Graph, Node, NodeId};
 use crate::planning::{
     Estimate, INHERITED_FROM, Likeness, Relation, Sketch, TensorKey, level, model_bands,
@@ -261,6 +263,18 @@ impl Transaction {
         Ok(siblings)
     }
 
+    /// Whether decoding a content passes as many differences as there may be.
+    fn is_full(&self, id: ContentId) -> Result<bool> {
+        let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+            return Ok(false);
+        };
+        if row.depth < self.chain_depth_max {
+            return Ok(false);
+        }
+        let chain = Chain::open(&self.shared, self.tables()?, RecordKind::Tensor, id, row)?;
+        Ok(chain.steps() >= self.chain_depth_max)
+    }
+
     /// Where the best base's chain is full, puts the one of that chain in its place that later
     /// versions are best served by: one decision for the model, from its tensors' sketches.
     pub(super) fn settle_levels(
@@ -279,21 +293,19 @@ impl Transaction {
             };
             let Some((base, dtype)) = bases.first() else { continue };
             let (mut path, mut judged) = (Vec::new(), Vec::new());
-            let mut next = Some(*base);
+            let mut next = self.is_full(*base)?.then_some(*base);
             while let Some(id) = next
                 && path.len() < levels
             {
                 let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
                     break;
                 };
-                if path.is_empty() && row.depth < self.chain_depth_max {
-                    break;
-                }
                 let kept = kept_sketch(self.tables()?, id, dtype)?;
                 let estimate = kept.and_then(|kept| kept.estimate(sketch));
                 judged.extend(estimate.map(|estimate| (estimate.bits, f64::from(row.dependents))));
                 path.push(id);
-                next = (row.depth > 0 && row.formula == 0).then_some(row.base_id);
+                let alike = row.formula == 0 || Formula::keeps_elements(row.formula);
+                next = (row.depth > 0 && alike).then_some(row.base_id);
             }
             if path.len() < 2 {
                 continue;

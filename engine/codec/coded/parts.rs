@@ -3,7 +3,9 @@
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
 use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::rans::{DecodeTable, Decoder, Encoder, Histogram, SYMBOLS_MAX, coded};
+use crate::codec::ordered::rans::{
+    DecodeTable, Decoder, Encoder, Histogram, SYMBOLS_MAX, coded, encode_wide,
+};
 use crate::codec::ordered::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
 /// The largest step between classes that a symbol can tell.
@@ -116,13 +118,12 @@ pub(in crate::codec) fn encode_symbols(
     contexts: &[u8],
     symbols: &[u8],
 ) -> Vec<u8> {
-    let encoder = Encoder::new(freqs);
     let pairs: Vec<u16> =
         contexts.iter().zip(symbols).map(|(context, symbol)| coded(*context, *symbol)).collect();
     if elements >= WIDE_FROM {
-        encoder.encode::<WIDE_LANES>(&pairs)
+        encode_wide(freqs, &pairs)
     } else {
-        encoder.encode::<NARROW_LANES>(&pairs)
+        Encoder::new(freqs).encode::<NARROW_LANES>(&pairs)
     }
 }
 

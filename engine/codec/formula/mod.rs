@@ -129,6 +129,11 @@ impl Formula {
         Some(Formula::Increment(Increment { of, added, factor }))
     }
 
+    /// Whether what a formula of this code makes is of the type and the shape of its first base.
+    pub fn keeps_elements(code: u8) -> bool {
+        !matches!(code, 1..=3)
+    }
+
     /// The code in the file.
     pub fn code(&self) -> u8 {
         match self {

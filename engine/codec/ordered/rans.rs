@@ -179,6 +179,18 @@ impl Encoder {
 /// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
 pub(in crate::codec) type Frequency = u32;
 
+/// The stream of [`coded`] symbols with 32 states.
+pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    if super::block_avx512::is_available() {
+        let mut out = Vec::new();
+        // SAFETY: the processor was asked.
+        unsafe { WideEncoder::default().encode(contexts, coded, &mut out) };
+        return out;
+    }
+    Encoder::new(contexts).encode::<{ super::WIDE_LANES }>(coded)
+}
+
 /// What [`Encoder::encode`] does for 32 states, in wide registers.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Default)]
