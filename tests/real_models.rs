@@ -238,6 +238,38 @@ fn add_made(
     }
 }
 
+/// Adds a copy of `model` with one bit wrong in every tensor that `formula` alone made: how many
+/// there are, their bytes, and what the copies take.
+fn one_bit_off(store: &Store, model: &str, formula: &str, parents: &[&str]) -> (usize, u64, u64) {
+    let snapshot = store.snapshot().unwrap();
+    let mut tensors = Vec::new();
+    for tensor in snapshot.model(model).unwrap().tensors() {
+        let stored = tensor.stored_as().unwrap();
+        if stored.formula == Some(formula) && stored.stored_len == 0 {
+            let mut bytes = tensor.view().unwrap().to_vec();
+            let middle = bytes.len() / 8 * 4;
+            bytes[middle] ^= 1;
+            let (dtype, shape) = (tensor.dtype().clone(), tensor.shape().clone());
+            tensors.push((tensor.name().to_owned(), dtype, shape, bytes));
+        }
+    }
+    let name = format!("near-{model}");
+    let new = tensors.iter().fold(NewModel::new(&name), |new, (name, dtype, shape, bytes)| {
+        new.tensor(NewTensor::from_bytes(name, dtype.clone(), shape.clone(), bytes))
+    });
+    let new = parents.iter().fold(new, |new, parent| new.parent(*parent, How::Merge));
+    add(store, new).unwrap();
+    let (mut len, mut stored_len) = (0, 0);
+    let snapshot = store.snapshot().unwrap();
+    for (tensor, (.., bytes)) in snapshot.model(&name).unwrap().tensors().zip(&tensors) {
+        assert!(*tensor.view().unwrap() == **bytes, "{name} {}", tensor.name());
+        let stored = tensor.stored_as().unwrap();
+        assert!(stored.stored_len > 0 && stored.base.is_some(), "{name} {}", tensor.name());
+        (len, stored_len) = (len + tensor.byte_len(), stored_len + stored.stored_len);
+    }
+    (tensors.len(), len, stored_len)
+}
+
 #[test]
 fn what_a_formula_makes_of_real_models_costs_a_row() {
     let Some(folder) = lineages() else { return };
@@ -290,33 +322,6 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
         println!("{name}: {} tensors by {formula}, others {others:?}", made.len());
         assert!(made.iter().all(|found| *found == formula) && made.len() > 6, "{name} {made:?}");
     }
-    // Wrong by one bit in every tensor: what is new costs little, and comes back.
-    let wrong = |mut bytes: Vec<u8>| {
-        let middle = bytes.len() / 8 * 4;
-        bytes[middle] ^= 1;
-        bytes
-    };
-    add_made(&store, "near-f16", &["base"], &Dtype::F16, &|values| {
-        let halves = values[0].iter().flat_map(|v| mgit::half::f16::from_f32(*v).to_le_bytes());
-        wrong(halves.collect())
-    });
-    add_made(&store, "near-soup", &siblings, &Dtype::F32, &|values| {
-        wrong(floats(each(values, &|[a, b, c]| (a + b + c) / 3.0)))
-    });
-    add_made(&store, "near-task", &["B-v1", "A-v1", "base"], &Dtype::F32, &|values| {
-        wrong(floats(each(values, &|[a, b, c]| a + (b - c))))
-    });
-    for name in ["near-f16", "near-soup", "near-task"] {
-        let snapshot = store.snapshot().unwrap();
-        let (mut len, mut stored_len) = (0, 0);
-        for tensor in snapshot.model(name).unwrap().tensors() {
-            let stored = tensor.stored_as().unwrap();
-            assert!(stored.stored_len > 0, "{name} {}", tensor.name());
-            (len, stored_len) = (len + tensor.byte_len(), stored_len + stored.stored_len);
-        }
-        println!("{name}: {stored_len} bytes for {len}");
-        assert!(stored_len < len / 20, "{name}: {stored_len} for {len}");
-    }
     import("int8", &slice("base-int8"), &["base"]);
     let (made, _) = formulas(&store, "int8", "base");
     println!("int8: {} tensors by {:?}", made.len(), made.first());
@@ -327,6 +332,23 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
         let (made, others) = formulas(&store, "lora", "base");
         println!("lora: {} tensors by {:?}, others {others:?}", made.len(), made.first());
         assert!(others.is_empty() && made.iter().all(|found| *found == "lora"), "{made:?}");
+    }
+    // Wrong by one bit in every tensor that a formula made: a difference, which costs little.
+    let mut made_by: Vec<(&str, &str, &[&str])> = vec![
+        ("bf16", "cast", &["base"]),
+        ("f16", "cast", &["base"]),
+        ("pruned", "prune", &["base"]),
+        ("soup", "mean", &siblings),
+        ("task", "task-vector", &["B-v1", "A-v1", "base"]),
+        ("int8", "absmax-int8", &["base"]),
+    ];
+    if with_adapter {
+        made_by.push(("lora", "lora", &["base", "adapter"]));
+    }
+    for (name, formula, parents) in made_by {
+        let (tensors, bytes, near) = one_bit_off(&store, name, formula, parents);
+        println!("| {name} | {formula} | {tensors} | {bytes} | 0 | {near} |",);
+        assert!(tensors > 0 && near > 0 && near < bytes / 20, "{name}: {near} for {bytes}");
     }
     assert_rows_add_up(&store.snapshot().unwrap(), "formulas");
     // Their parents gone, they are what they were.

@@ -185,15 +185,14 @@ impl Transaction {
             row.map(open).transpose()
         };
         let max = self.chain_depth_max;
+        let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
         let mut chain = open(*base)?;
         if way == Way::Related(Relation::Same)
-            && let Some(full) = chain.as_ref().filter(|chain| chain.steps() >= max)
-            && let Some(root) = full.restart(max)
+            && let Some(root) = chain.as_ref().and_then(|chain| chain.restart(max, bound))
         {
             *base = root;
             chain = open(root)?;
         }
-        let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
         Ok(chain.filter(|chain| max > 0 && chain.record().header().depth < bound))
     }
 }

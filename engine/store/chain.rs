@@ -130,14 +130,17 @@ impl<'c> Chain<'c> {
     }
 
     /// How many differences decoding passes, for every record: those below it and, where it stands
-    /// on others and has bytes of its own, itself. A formula that holds exactly has none.
+    /// on others and has bytes of its own, itself. A formula that holds exactly has none, unless
+    /// what it adds to its base is stored.
     fn steps_of_all(&self) -> Vec<u8> {
         let mut order: Vec<usize> = (0..self.records.len()).collect();
         order.sort_by_key(|place| self.records[*place].header.depth);
         let mut steps = vec![0u8; self.records.len()];
         for place in order {
             let below = self.bases[place].iter().map(|base| steps[*base]).max();
-            let own = below.is_some() && self.records[place].header.stored_len > 0;
+            let record = &self.records[place];
+            let own = record.header.stored_len > 0 || record.adds_stored();
+            let own = below.is_some() && own;
             steps[place] = below.unwrap_or(0).saturating_add(own.into());
         }
         steps
@@ -148,19 +151,19 @@ impl<'c> Chain<'c> {
         self.steps_of_all()[0]
     }
 
-    /// The nearest content below this one that is of the same elements and fewer than `max` steps
-    /// deep; where there is none, the lowest of the same elements.
-    pub(super) fn restart(&self, max: u8) -> Option<ContentId> {
+    /// The nearest content below this one that is of the same elements, fewer than `max` steps deep
+    /// and less deep than `bound`; where there is none, the lowest of the same elements.
+    pub(super) fn restart(&self, max: u8, bound: u8) -> Option<ContentId> {
         let steps = self.steps_of_all();
-        let (mut place, mut found) = (0, None);
+        let full = |place: usize| steps[place] >= max || self.records[place].header.depth >= bound;
+        let mut place = 0;
         while let Some(base) = self.bases[place].first()
             && self.records[place].keeps_elements()
-            && found.is_none_or(|(_, steps)| steps >= max)
+            && full(place)
         {
             place = *base;
-            found = Some((self.records[place].header.content_id, steps[place]));
         }
-        found.map(|(id, _)| id)
+        (place > 0).then(|| self.records[place].header.content_id)
     }
 
     /// Decoded length in bytes.

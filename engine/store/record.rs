@@ -149,6 +149,12 @@ impl<'c> StoredRecord<'c> {
         &self.entries
     }
 
+    /// Whether its formula adds another base's numbers to the first: a difference in a record of
+    /// its own.
+    pub(super) fn adds_stored(&self) -> bool {
+        matches!(self.formula().map(StoredFormula::formula), Some(Formula::Increment(_)))
+    }
+
     /// Whether its first base has the same type and length.
     pub(super) fn keeps_elements(&self) -> bool {
         self.formula().is_none_or(|formula| Formula::keeps_elements(formula.formula().code()))

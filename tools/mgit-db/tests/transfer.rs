@@ -52,6 +52,14 @@ fn a_name_that_grew_apart_is_shown_and_comes_together() {
     assert!(pulled.contains(apart), "{pulled}");
     assert!(sandbox.ok(&["log", "s"]).contains(apart));
     assert!(sandbox.ok(&["graph", "s"]).contains(apart));
+    for format in ["dot", "mermaid", "svg", "html"] {
+        let drawn = sandbox.ok(&["graph", "s", "--format", format]);
+        // Its two ends, and nothing else.
+        let marks = if format == "html" { 4 } else { 2 };
+        assert_eq!(drawn.matches("grown apart").count(), marks, "{format}");
+    }
+    let svg = sandbox.ok(&["graph", "s", "--format", "svg"]);
+    assert_eq!(svg.matches("<g class=\"node apart\"").count(), 2);
     let log = sandbox.json(&["log", "s"]);
     assert_eq!(log["grown_apart"], json!([{ "name": "tuned", "ends": ["tuned@2", "tuned@3"] }]));
     sandbox.ok(&["push", "s"]);
