@@ -1,7 +1,7 @@
 //! Promise: what `format-spec.md` says of the catalogue's tables, keys and rows is what the code
 //! makes.
 
-use mgit::catalog::{EdgeKind, NodeRow, ParentRow, RecordRow, Table, keys, meta};
+use mgit::catalog::{EdgeKind, NodeRow, ParentRow, PromiseRow, RecordRow, Table, keys, meta};
 use mgit::lineage::How;
 use mgit::tensor::{ContentId, Dtype};
 
@@ -148,6 +148,13 @@ fn catalogue_rows() {
         assert_eq!(bytes[offset..end], expected, "{}", row[2]);
     }
     assert_eq!(end, bytes.len());
+
+    let promise = PromiseRow { raw_len: 0x31, holders: 0x32, place: "/m".into() };
+    let rows: Vec<_> = table("Promise row").iter().map(|row| row[..3].join(" ")).collect();
+    assert_eq!(rows, ["0 8 raw_len", "8 4 holders", "12 4 reserved", "16  place"]);
+    let expected =
+        [&0x31u64.to_le_bytes()[..], &0x32u32.to_le_bytes(), &[0; 4], b"\x02\0/m"].concat();
+    assert_eq!(promise.encode().unwrap(), expected);
 
     let parent = ParentRow { parent: [3; 16], how: "cast".into() };
     let rows: Vec<_> = table("Parent row").iter().map(|row| row[..3].join(" ")).collect();

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 
 pub use engine::{Catalog, CatalogRead, CatalogWrite};
 pub use error::CatalogError;
-pub use rows::{EdgeKind, NodeRow, ParentRow, RecordRow, keys};
+pub use rows::{EdgeKind, NodeRow, ParentRow, PromiseRow, RecordRow, keys};
 
 /// A table of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,11 +65,13 @@ pub enum Table {
     Agreed,
     /// Indexes of packs of remotes, by pack id: they never change, and are read once.
     Packs,
+    /// Tensors that models name and that are somewhere else, by content id.
+    Promised,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 21] = [
+    pub const ALL: [Table; 22] = [
         Table::Meta,
         Table::Nodes,
         Table::Versions,
@@ -91,6 +93,7 @@ impl Table {
         Table::Remotes,
         Table::Agreed,
         Table::Packs,
+        Table::Promised,
     ];
 
     /// Whether every store has it. The others are made when they are first written; until then
@@ -98,8 +101,8 @@ impl Table {
     /// flag; sketches, bands and results of tests can be made again and do not.
     pub fn is_from_the_start(self) -> bool {
         use Table::{
-            Agreed, Arrivals, Bands, EdgeMetadata, Packs, Remotes, Sketches, Tags, TagsOf,
-            TestResults, Tests,
+            Agreed, Arrivals, Bands, EdgeMetadata, Packs, Promised, Remotes, Sketches, Tags,
+            TagsOf, TestResults, Tests,
         };
         !matches!(
             self,
@@ -113,6 +116,7 @@ impl Table {
                 | Remotes
                 | Agreed
                 | Packs
+                | Promised
         )
     }
 
@@ -140,6 +144,7 @@ impl Table {
             Table::Remotes => "remotes",
             Table::Agreed => "agreed",
             Table::Packs => "packs",
+            Table::Promised => "promised",
         }
     }
 }

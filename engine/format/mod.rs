@@ -79,6 +79,9 @@ pub const FEATURE_PINNED: u64 = 1 << 13;
 /// Writer's feature flag: tensors that came from another store may wait for their models.
 pub const FEATURE_ARRIVALS: u64 = 1 << 14;
 
+/// Reader's feature flag: tensors that models name may be somewhere else.
+pub const FEATURE_PROMISED: u64 = 1 << 15;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_RICE
@@ -86,7 +89,8 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_STEPPED
     | FEATURE_FORMULA
     | FEATURE_DEPTH_GAPS
-    | FEATURE_INCREMENT;
+    | FEATURE_INCREMENT
+    | FEATURE_PROMISED;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

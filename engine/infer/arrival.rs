@@ -58,7 +58,12 @@ pub fn place(snapshot: &Snapshot, member: &Member<'_>) -> Result<Arrival> {
     let compare = |id: &NodeId| -> Result<Option<(Member<'static>, Resemblance)>> {
         // A stale row may name a node that is gone.
         let Some(node) = snapshot.graph().node(*id)? else { return Ok(None) };
-        let candidate = Member::stored(snapshot.model_of(node)?)?;
+        let model = snapshot.model_of(node)?;
+        // Of what was not pulled yet there is nothing to compare.
+        if model.promised()? > 0 {
+            return Ok(None);
+        }
+        let candidate = Member::stored(model)?;
         let resemblance = resemble(&candidate, member);
         Ok(resemblance.is_kinship().then_some((candidate, resemblance)))
     };

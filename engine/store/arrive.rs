@@ -11,6 +11,8 @@ use super::chain::{Chain, Checks};
 use super::error::damaged;
 use super::formula::StoredFormula;
 use super::ingest::slab_len;
+use super::model::read_manifest;
+use super::promise::promise_row;
 use super::record::{encodings_used, record_row};
 use super::send::travelling_head_len;
 use super::transaction::{Transaction, provenance};
@@ -67,7 +69,7 @@ impl Transaction {
         self.check_whole()?;
         self.change(|this| {
             let row = this.write_arrival(id, len, source)?;
-            this.insert_tensor(id, row.clone())?;
+            let row = this.insert_tensor(id, row)?;
             this.check_arrival(id, &row)?;
             if row.depth > CHAIN_DEPTH_MAX {
                 this.store_raw(id, row)?;
@@ -196,7 +198,10 @@ impl Transaction {
     /// Keeps a tensor that has come before its model, so that a transfer that is cut short need
     /// not fetch it again.
     pub(crate) fn hold_arrival(&mut self, id: ContentId) -> Result<()> {
-        if self.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some() {
+        let held = self.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
+        let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
+        // Models that are here hold what was promised to them.
+        if held || row.is_some_and(|row| row.holders > 0) {
             return Ok(());
         }
         self.shared.container.require_features(0, FEATURE_ARRIVALS);
@@ -214,14 +219,23 @@ impl Transaction {
             ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
             Ok(ControlFlow::Continue(()))
         })?;
-        for id in &ids {
-            self.tables_mut()?.delete(Table::Arrivals, id.as_bytes())?;
+        self.release_held(&ids)
+    }
+
+    /// As [`release_arrivals`](Self::release_arrivals), of these tensors alone.
+    pub(crate) fn release_held(&mut self, ids: &[ContentId]) -> Result<u64> {
+        let mut released = 0;
+        for id in ids {
+            if !self.tables_mut()?.delete(Table::Arrivals, id.as_bytes())? {
+                continue;
+            }
+            released += 1;
             let row = self.change_row(Table::Tensors, *id, |row| {
                 row.holders = row.holders.saturating_sub(1);
             })?;
             self.free_if_unneeded(*id, row)?;
         }
-        Ok(ids.len() as u64)
+        Ok(released)
     }
 
     /// Adds a model that comes from another store, with the bytes of its manifest. Its tensors
@@ -280,11 +294,23 @@ impl Transaction {
         Ok(adopted)
     }
 
-    /// Refuses a manifest whose tensors are not all here.
+    /// Looks a model's tensors over that have come after it.
+    pub(crate) fn note_whole(&mut self, id: NodeId) -> Result<()> {
+        self.check_whole()?;
+        let manifest = self.graph()?.expect(id)?.row.manifest;
+        let manifest = read_manifest(&self.shared, self.tables()?, manifest)?;
+        self.change(|this| this.add_bands(id, &manifest))
+    }
+
+    /// Refuses a manifest whose tensors are not all here or promised.
     fn check_tensors_of(&self, manifest: &Manifest) -> Result<()> {
         for tensor in &manifest.tensors {
             let row = record_row(self.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
-            if row.is_none_or(|row| row.raw_len != tensor.byte_len) {
+            let len = match row {
+                Some(row) => Some(row.raw_len),
+                None => promise_row(self.tables()?, tensor.content_id)?.map(|row| row.raw_len),
+            };
+            if len != Some(tensor.byte_len) {
                 let reason = format!("tensor {:?} of a model did not come", tensor.name);
                 return Err(damaged(tensor.content_id, 0)(&reason));
             }

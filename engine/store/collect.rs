@@ -1,13 +1,13 @@
 //! Finding again who needs what, and freeing what nobody does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::Result;
 use super::error::damaged;
 use super::model::read_manifest;
 use super::transaction::Transaction;
-use crate::catalog::{NodeRow, ReadTables, RecordRow, Table};
+use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, Table};
 use crate::tensor::ContentId;
 
 /// What a collection found.
@@ -92,11 +92,42 @@ impl Transaction {
                 *holders.entry(tensor.content_id).or_default() += 1;
             }
         }
-        if let Some(missing) = holders.keys().find(|id| !tensors.contains_key(id)) {
+        let promised = self.settle_promises(&holders, &mut report)?;
+        let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
+        if let Some(missing) = holders.keys().find(|id| !known(id)) {
             return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
         }
         self.settle_tensors(&mut tensors, &holders, &mut report)?;
         Ok(report)
+    }
+
+    /// Makes promises say how often they are named; those of what is here, or is not named, go.
+    /// Gives back what is promised.
+    fn settle_promises(
+        &mut self,
+        holders: &HashMap<ContentId, u64>,
+        report: &mut CollectReport,
+    ) -> Result<HashSet<ContentId>> {
+        let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
+        self.tables()?.scan(Table::Promised, &[], &mut |key, value| {
+            if let Ok(id) = <[u8; 32]>::try_from(key) {
+                rows.push((ContentId::from_bytes(id), PromiseRow::decode(value)?));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut promised = HashSet::new();
+        for (id, row) in rows {
+            let here = self.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
+            let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
+            if named > 0 {
+                promised.insert(id);
+            }
+            if row.holders != named || named == 0 {
+                report.corrected += 1;
+                self.change_promise(id, |_| named)?;
+            }
+        }
+        Ok(promised)
     }
 
     /// From the tips of the chains downwards, so that a base is looked at when it is known

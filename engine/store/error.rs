@@ -100,6 +100,15 @@ pub enum Error {
         /// What failed.
         source: io::Error,
     },
+    /// The tensor is to be read and was not pulled yet.
+    Promised {
+        /// The model, `name@version`.
+        model: String,
+        /// The tensor.
+        tensor: String,
+        /// Where it is.
+        place: String,
+    },
     /// More memory than can be had.
     OutOfMemory {
         /// Bytes asked for.
@@ -169,6 +178,7 @@ impl Error {
                 "disk-full"
             }
             Error::Source { .. } => "source",
+            Error::Promised { .. } => "promised",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
             Error::Gate { .. } => "gate",
@@ -320,6 +330,11 @@ impl fmt::Display for Error {
             Error::Source { tensor, source } => {
                 write!(f, "reading tensor {tensor:?} failed: {source}")
             }
+            Error::Promised { model, tensor, place } => write!(
+                f,
+                "tensor {tensor:?} of {model} was not pulled yet: it is at {place:?}; \
+                 fetch brings it"
+            ),
             Error::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
             Error::Format(source) => write!(f, "beyond the file format: {source}"),
             Error::Gate { reason } => write!(f, "the gate could not judge the model: {reason}"),

@@ -277,11 +277,15 @@ impl Transaction {
         Ok(())
     }
 
-    pub(super) fn insert_tensor(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
+    /// Adds a row of a content, which keeps its promise, if there is one. Gives back the row as it
+    /// is then.
+    pub(super) fn insert_tensor(&mut self, id: ContentId, mut row: RecordRow) -> Result<RecordRow> {
+        row.holders = row.holders.saturating_add(self.keep_promise(id)?);
         for base in row.bases() {
             self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
         }
-        self.put_row(Table::Tensors, id, &row)
+        self.put_row(Table::Tensors, id, &row)?;
+        Ok(row)
     }
 
     /// Stores a tensor that is not taken into memory at once.

@@ -11,6 +11,7 @@ use super::formula::StoredFormula;
 use super::ingest::{Incoming, for_slabs, slab_len};
 use super::lossy::{Added, Gate, LossyDraft, LossyReport, PlannedTensor, Values};
 use super::model::read_manifest;
+use super::promise::tensor_row;
 use super::record::record_row;
 use super::transaction::Transaction;
 use super::{Error, ImportReport, NewTensor, Result, TensorSource};
@@ -233,8 +234,7 @@ impl Transaction {
         let mut tensors = Vec::new();
         for tensor in &manifest.tensors {
             let id = tensor.content_id;
-            let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-            let row = row.ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
+            let row = tensor_row(self.tables()?, &node.full_name(), tensor)?;
             let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, row)?;
             chain.check()?;
             tensors.push(NewTensor::from_source(

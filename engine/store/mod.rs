@@ -7,6 +7,7 @@
 //!   it is dropped.
 //! - A content id is stored once; its record is needed while a manifest names it or a delta has it
 //!   as base, and is freed by the commit that takes the last need away.
+//! - A content that a model names has a record, or a promise that says where it is.
 //! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, and
 //!   are read chunk by chunk.
 
@@ -30,6 +31,7 @@ mod model;
 mod new_model;
 mod open;
 mod pin;
+mod promise;
 mod recode;
 mod record;
 mod record_writer;

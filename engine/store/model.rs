@@ -20,6 +20,7 @@ use crate::tensor::ContentId;
 pub struct Model {
     snapshot: Snapshot,
     node: Node,
+    name: Arc<str>,
     manifest: Arc<Manifest>,
     by_name: Arc<OnceLock<HashMap<String, usize>>>,
 }
@@ -40,7 +41,8 @@ pub(super) fn read_manifest(
 impl Model {
     pub(super) fn open(snapshot: Snapshot, node: Node) -> Result<Self> {
         let manifest = read_manifest(snapshot.shared(), snapshot.tables(), node.row.manifest)?;
-        Ok(Model { snapshot, node, manifest: Arc::new(manifest), by_name: Arc::default() })
+        let (name, manifest) = (node.full_name().into(), Arc::new(manifest));
+        Ok(Model { snapshot, node, name, manifest, by_name: Arc::default() })
     }
 
     /// The node of the lineage graph.
@@ -73,7 +75,8 @@ impl Model {
     }
 
     fn tensor_at(&self, at: usize) -> Tensor {
-        Tensor::new(self.snapshot.clone(), Arc::clone(&self.manifest), at)
+        let (name, manifest) = (Arc::clone(&self.name), Arc::clone(&self.manifest));
+        Tensor::new(self.snapshot.clone(), name, manifest, at)
     }
 
     /// The tensors in the order of the model's files.

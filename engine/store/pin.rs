@@ -9,11 +9,11 @@ use super::encode::raw_entries;
 use super::error::damaged;
 use super::ingest::slab_len;
 use super::model::read_manifest;
-use super::record::record_row;
+use super::promise::tensor_row;
 use super::record_writer::RecordDraft;
 use super::transaction::Transaction;
 use super::{RecodeReport, Result};
-use crate::catalog::{RecordRow, Table};
+use crate::catalog::RecordRow;
 use crate::codec::{Encoding, Profile};
 use crate::format::{FEATURE_PINNED, Operation, RecordKind};
 use crate::lineage::{GraphMut, NodeId, PINNED_KEY};
@@ -33,8 +33,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a damaged tensor; those of the
-    /// disk. After an error the transaction must be dropped.
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a damaged tensor, or one that was
+    /// not pulled yet; those of the disk. After an error the transaction must be dropped.
     pub fn pin(&mut self, model: &str) -> Result<RecodeReport> {
         self.check_whole()?;
         let node = self.find(model)?.id;
@@ -51,8 +51,7 @@ impl Transaction {
                 continue;
             }
             let id = tensor.content_id;
-            let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-            let row = row.ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
+            let row = tensor_row(self.tables()?, &node.full_name(), tensor)?;
             report.tensors += 1;
             report.before_bytes += row.len;
             report.after_bytes += match is_raw(&row) {

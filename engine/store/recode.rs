@@ -14,6 +14,7 @@ use super::error::damaged;
 use super::ingest::slab_len;
 use super::model::read_manifest;
 use super::open::Shared;
+use super::promise::promise_row;
 use super::record::record_row;
 use super::transaction::Transaction;
 use super::{Error, NewTensor, Result, TensorSource};
@@ -121,8 +122,13 @@ impl Transaction {
     ) -> Result<()> {
         let shared = self.shared_arc();
         let id = tensor.content_id;
-        let missing = || damaged(id, 0)(&"missing from the catalogue");
-        let old = record_row(self.tables()?, Table::Tensors, id.as_bytes())?.ok_or_else(missing)?;
+        let Some(old) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+            return match promise_row(self.tables()?, id)? {
+                // What has not come stays as it is there.
+                Some(_) => Ok(()),
+                None => Err(damaged(id, 0)(&"missing from the catalogue")),
+            };
+        };
         let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, old.clone())?;
         chain.check()?;
         report.tensors += 1;
@@ -289,10 +295,8 @@ impl Transaction {
         if old.dependents > 0 && old.depth != new.depth {
             self.shared.container.require_features(FEATURE_DEPTH_GAPS, 0);
         }
-        self.insert_tensor(
-            id,
-            RecordRow { holders: old.holders, dependents: old.dependents, ..new },
-        )?;
+        let row = RecordRow { holders: old.holders, dependents: old.dependents, ..new };
+        self.insert_tensor(id, row)?;
         self.free_place(old.extent());
         for base in old.bases() {
             let row = self.change_row(Table::Tensors, base, |base| {

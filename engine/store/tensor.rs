@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::chain::{Chain, Checks};
 use super::error::damaged;
 use super::pin::is_raw;
-use super::record::record_row;
+use super::promise::tensor_row;
 use super::{Error, Result, Snapshot};
-use crate::catalog::{RecordRow, Table};
+use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
@@ -18,6 +18,7 @@ use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice}
 #[derive(Clone, Debug)]
 pub struct Tensor {
     snapshot: Snapshot,
+    model: Arc<str>,
     manifest: Arc<Manifest>,
     at: usize,
 }
@@ -47,8 +48,13 @@ impl StoredAs {
 }
 
 impl Tensor {
-    pub(super) fn new(snapshot: Snapshot, manifest: Arc<Manifest>, at: usize) -> Self {
-        Tensor { snapshot, manifest, at }
+    pub(super) fn new(
+        snapshot: Snapshot,
+        model: Arc<str>,
+        manifest: Arc<Manifest>,
+        at: usize,
+    ) -> Self {
+        Tensor { snapshot, model, manifest, at }
     }
 
     fn info(&self) -> &ManifestTensor {
@@ -82,8 +88,7 @@ impl Tensor {
 
     fn row(&self) -> Result<RecordRow> {
         let id = self.content_id();
-        let row = record_row(self.snapshot.tables(), Table::Tensors, id.as_bytes())?
-            .ok_or_else(|| damaged(id, 0)(&"the tensor is missing from the catalogue"))?;
+        let row = tensor_row(self.snapshot.tables(), &self.model, self.info())?;
         if row.raw_len != self.byte_len() {
             let reason = format!("{} bytes, the model says {}", row.raw_len, self.byte_len());
             return Err(damaged(id, row.offset)(&reason));
@@ -125,7 +130,8 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::OutOfMemory`].
+    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::Promised`] when the tensor was
+    /// not pulled yet; [`Error::OutOfMemory`].
     pub fn view(&self) -> Result<TensorView> {
         self.view_with(Checks::First)
     }

@@ -318,9 +318,11 @@ impl Transaction {
         let added = row.len;
         self.put_row(Table::Manifests, id, &row)?;
         for (id, count) in count_ids(manifest) {
-            self.change_row(Table::Tensors, id, |row| {
-                row.holders = row.holders.saturating_add(count)
-            })?;
+            if !self.change_promise(id, |holders| holders.saturating_add(count))? {
+                self.change_row(Table::Tensors, id, |row| {
+                    row.holders = row.holders.saturating_add(count)
+                })?;
+            }
         }
         Ok((id, added))
     }
@@ -375,6 +377,9 @@ impl Transaction {
         if !row.is_needed() {
             self.free_record(Table::Manifests, manifest_id, &row)?;
             for (id, count) in count_ids(manifest) {
+                if self.change_promise(id, |holders| holders.saturating_sub(count))? {
+                    continue;
+                }
                 let row = self.change_row(Table::Tensors, id, |row| {
                     row.holders = row.holders.saturating_sub(count);
                 })?;

@@ -49,8 +49,13 @@ pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Re
     }
     let source = StoreSource::new(store)?;
     let none = BTreeSet::new();
-    let there = There { nodes: &none, tests: &Tests::new(), has_tensor: &|_| Ok(false) };
-    let plan = plan(&source, &there, selection)?;
+    let there = There {
+        nodes: &none,
+        tests: &Tests::new(),
+        has_tensor: &|_| Ok(false),
+        lacking: &|_| Ok(Vec::new()),
+    };
+    let plan = plan(&source, &there, selection.whole())?;
     if plan.models.is_empty() {
         return Err(TransferError::NothingSelected);
     }
@@ -106,7 +111,7 @@ pub fn bundle_verify(path: &Path, selection: Selection<'_>) -> Result<BundleRepo
     let folder = tempfile::Builder::new().prefix(".mgit-bundle-").tempdir_in(folder_of(path));
     let folder = folder.map_err(failed("make a folder beside"))?;
     let store = Store::create(folder.path().join("bundle.mgit"))?;
-    let report = receive(&store, &source, selection, Naming::Pull)?;
+    let report = receive(&store, &source, selection.whole(), Naming::Pull)?;
     let bytes = path.metadata().map_err(failed("read"))?.len();
     Ok(BundleReport { models: report.models, tensors: report.tensors, bytes })
 }

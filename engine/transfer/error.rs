@@ -73,6 +73,15 @@ pub enum TransferError {
         /// The number of the ref that was to be made.
         number: u64,
     },
+    /// Tensors that were promised cannot be had from where they are.
+    OutOfReach {
+        /// The models, `name@version`, that need them.
+        models: Vec<String>,
+        /// Where they are.
+        place: String,
+        /// Why not.
+        source: Box<TransferError>,
+    },
     /// No model fits the selection.
     NothingSelected,
     /// No remote of this name is kept in the store.
@@ -101,6 +110,7 @@ impl TransferError {
             TransferError::NotFound { .. } => "remote-not-found",
             TransferError::Apart { .. } => "grown-apart",
             TransferError::Outrun { .. } => "outrun",
+            TransferError::OutOfReach { .. } => "out-of-reach",
             TransferError::NothingSelected => "nothing-selected",
             TransferError::NoSuchRemote { .. } => "no-such-remote",
             TransferError::BadRemote { .. } => "bad-remote",
@@ -171,6 +181,13 @@ impl fmt::Display for TransferError {
                     "somebody else has pushed to {place} meanwhile (ref {number}): pull first"
                 )
             }
+            TransferError::OutOfReach { models, place, source } => write!(
+                f,
+                "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give \
+                 them ({source}); try again when it can be reached, or fetch them from another \
+                 place that has them",
+                models.join(", ")
+            ),
             TransferError::NothingSelected => write!(f, "no model fits the selection"),
             TransferError::NoSuchRemote { name, known } => {
                 write!(f, "no remote {name:?} is kept in this store")?;
@@ -189,6 +206,7 @@ impl std::error::Error for TransferError {
         match self {
             TransferError::Store(source) => Some(source),
             TransferError::Io { source, .. } => Some(source),
+            TransferError::OutOfReach { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -7,6 +7,8 @@
 //!   seen before everything it needs is there.
 //! - Files of a remote are written once and never changed; a ref is made only where there was
 //!   none, so that of two pushes at a time one is told to pull first.
+//! - A model whose tensors stay where they are says where that is; what comes later is checked as
+//!   everything is.
 //! - A model that both sides have is never replaced, and none is lost: where a name has grown
 //!   apart, both ends of it stay.
 
@@ -22,6 +24,7 @@ mod pack;
 mod packed;
 mod place;
 mod plan;
+mod promised;
 mod push;
 mod receive;
 mod refs;
@@ -36,6 +39,7 @@ pub use folder::FolderRemote;
 #[cfg(feature = "remote")]
 pub use object::ObjectRemote;
 pub use place::{Place, fetch, open_remote, pull, push};
+pub use promised::fetch_promised;
 pub use push::push_to_remote;
 pub use receive::{PullReport, Renumbered, fetch_from_remote, pull_from_remote, pull_from_store};
 pub use remote::Remote;
@@ -46,6 +50,9 @@ pub use remotes::{NamedRemote, add_remote, remotes, remove_remote};
 pub struct Selection<'a> {
     /// Whether models of a name are wanted; what they descend from comes along.
     pub wants: &'a (dyn Fn(&str) -> bool + Sync),
+    /// Whether a pull leaves the tensors where they are, for a later fetch. Others do not heed it:
+    /// a fetch brings tensors, and what is given away is whole.
+    pub graph_only: bool,
     /// Called with the bytes of records moved since the last call.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
@@ -58,7 +65,13 @@ impl std::fmt::Debug for Selection<'_> {
 
 impl Selection<'_> {
     /// Everything, and nobody is told.
-    pub const ALL: Selection<'static> = Selection { wants: &|_| true, progress: &|_| () };
+    pub const ALL: Selection<'static> =
+        Selection { wants: &|_| true, graph_only: false, progress: &|_| () };
+
+    /// The same, with the tensors.
+    fn whole(self) -> Self {
+        Selection { graph_only: false, ..self }
+    }
 }
 
 /// The result of a transfer.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::entry::{Nodes, Tests, node_id};
 use super::pack::{INDEX_LEN_MAX, PackIndex, PackedRecord};
 use super::refs::Head;
+use super::remotes::whole_place;
 use super::source::{Piece, Source};
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
@@ -249,6 +250,10 @@ impl<'r> PackedSource<'r> {
 impl Source for PackedSource<'_> {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn place(&self) -> Result<String> {
+        whole_place(&self.name)
     }
 
     fn id(&self) -> Option<[u8; 16]> {

@@ -7,14 +7,11 @@ use std::path::{Path, PathBuf};
 use super::bundle;
 use super::folder::FolderRemote;
 use super::pack::PACK_MAGIC;
-use super::receive::{Naming, receive};
+use super::receive::{Naming, listed, receive};
 use super::remotes::refuse_credentials;
 use super::rows::remember_named;
 use super::source::{Source, StoreSource};
-use super::{
-    PullReport, Remote, Result, Selection, TransferError, fetch_from_remote, pull_from_remote,
-    push_to_remote,
-};
+use super::{PullReport, Remote, Result, Selection, TransferError, push_to_remote};
 use crate::store::Store;
 
 /// A place that models come from or go to.
@@ -121,16 +118,19 @@ fn come(
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
+    with_source(store, from, |source| receive(store, source, selection, naming))
+}
+
+/// Opens a place, of whose packs `store` may keep indexes, and shows it to `work`.
+pub(super) fn with_source<T>(
+    store: &Store,
+    from: &Place,
+    work: impl FnOnce(&dyn Source) -> Result<T>,
+) -> Result<T> {
     match from {
-        Place::Store(path) => {
-            let from = Store::open_read_only(path)?;
-            receive(store, &StoreSource::new(&from)?, selection, naming)
-        }
-        Place::Bundle(path) => receive(store, &bundle::open(path)?, selection, naming),
-        place => match naming {
-            Naming::Fetch => fetch_from_remote(store, &*open_remote(place)?, selection),
-            _ => pull_from_remote(store, &*open_remote(place)?, selection),
-        },
+        Place::Store(path) => work(&StoreSource::new(&Store::open_read_only(path)?)?),
+        Place::Bundle(path) => work(&bundle::open(path)?),
+        place => work(&listed(store, &*open_remote(place)?)?),
     }
 }
 

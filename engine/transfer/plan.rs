@@ -1,5 +1,6 @@
 //! What is missing on the other side, and in which order it goes there.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::entry::{NodeEntry, Nodes, Tests};
@@ -8,7 +9,11 @@ use super::source::{Piece, Source};
 use super::{Result, Selection, TransferError};
 use crate::format::Manifest;
 use crate::lineage::NodeId;
+use crate::store::Error;
 use crate::tensor::ContentId;
+
+/// Tensors, each behind its bases, with about as many bytes as their records take.
+pub(super) type Ordered = Vec<(ContentId, u64)>;
 
 /// What is to travel.
 #[derive(Debug, Default)]
@@ -25,15 +30,19 @@ pub(super) struct Plan {
     pub(super) tests: Vec<String>,
     /// The new models' manifests.
     pub(super) manifests: HashMap<ContentId, Vec<u8>>,
-    /// The tensors that are missing there, each behind its bases, with about as many bytes as
-    /// their records take.
-    pub(super) tensors: Vec<(ContentId, u64)>,
+    /// Models that both sides have and whose tensors were missing there: they come now.
+    pub(super) completed: Vec<NodeId>,
+    /// The tensors that are missing there.
+    pub(super) tensors: Ordered,
 }
 
 impl Plan {
     /// Whether nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.models.is_empty() && self.updates.is_empty() && self.tests.is_empty()
+        self.models.is_empty()
+            && self.updates.is_empty()
+            && self.tests.is_empty()
+            && self.tensors.is_empty()
     }
 
     /// Bytes of the tensors' records.
@@ -101,6 +110,8 @@ pub(super) struct There<'a> {
     pub(super) nodes: &'a BTreeSet<NodeId>,
     pub(super) tests: &'a Tests,
     pub(super) has_tensor: &'a dyn Fn(ContentId) -> Result<bool>,
+    /// Tensors of a model that are promised there.
+    pub(super) lacking: &'a dyn Fn(NodeId) -> Result<Vec<ContentId>>,
 }
 
 /// Finds what is missing. Cost: the rows of the source's graph, the manifests of what is missing,
@@ -120,36 +131,62 @@ pub(super) fn plan(
         let Some(node) = source.nodes().get(id) else { continue };
         let manifest = node.manifest_id()?;
         if seen.insert(manifest) {
-            wanted.push(manifest);
+            wanted.push((manifest, node.full_name()));
         }
     }
-    source.expect_manifests(&wanted);
-    let mut starts: Vec<((usize, u64), ContentId)> = Vec::new();
+    let ids: Vec<ContentId> = wanted.iter().map(|(id, _)| *id).collect();
+    source.expect_manifests(&ids);
     let mut pieces: HashMap<ContentId, Piece> = HashMap::new();
-    for id in wanted {
+    for (id, model) in wanted {
         let bytes = source.manifest(id)?;
         let what = || format!("{}: manifest {}", source.name(), id.short());
         let manifest =
             Manifest::decode(&bytes).map_err(|error| TransferError::damaged(what(), error))?;
         plan.manifests.insert(id, bytes);
-        for tensor in manifest.tensors {
+        for tensor in manifest.tensors.iter().filter(|_| !selection.graph_only) {
             let id = tensor.content_id;
-            if pieces.contains_key(&id) || (there.has_tensor)(id)? {
-                continue;
+            if !pieces.contains_key(&id) && !(there.has_tensor)(id)? {
+                pieces.insert(id, piece_of(source, id, Some((&model, &tensor.name)))?);
             }
-            let piece = piece_of(source, id)?;
-            starts.push((piece.place, id));
-            pieces.insert(id, piece);
         }
     }
+    for id in plan.known.iter().filter(|_| !selection.graph_only) {
+        let lacking = (there.lacking)(*id)?;
+        let mut comes = !lacking.is_empty();
+        for id in lacking {
+            if let Entry::Vacant(vacant) = pieces.entry(id) {
+                let piece = source.piece(id)?;
+                comes &= piece.is_some();
+                if let Some(piece) = piece {
+                    vacant.insert(piece);
+                }
+            }
+        }
+        if comes {
+            plan.completed.push(*id);
+        }
+    }
+    plan.tensors = in_order(source, pieces, there.has_tensor)?;
+    Ok(plan)
+}
+
+/// Tensors and the bases that they need and that are not there, each behind its bases, with about
+/// as many bytes as their records take; apart from that in the order of the medium.
+pub(super) fn in_order(
+    source: &dyn Source,
+    mut pieces: HashMap<ContentId, Piece>,
+    has_tensor: &dyn Fn(ContentId) -> Result<bool>,
+) -> Result<Ordered> {
+    let mut starts: Vec<((usize, u64), ContentId)> =
+        pieces.iter().map(|(id, piece)| (piece.place, *id)).collect();
     // Bases that no model names any more come along; all are read in the order of the medium.
     let mut at = 0;
     while let Some((_, id)) = starts.get(at).copied() {
         at += 1;
         let bases = pieces.get(&id).map(|piece| piece.bases.clone()).unwrap_or_default();
         for base in bases {
-            if !pieces.contains_key(&base) && !(there.has_tensor)(base)? {
-                let piece = piece_of(source, base)?;
+            if !pieces.contains_key(&base) && !has_tensor(base)? {
+                let piece = piece_of(source, base, None)?;
                 starts.push((piece.place, base));
                 pieces.insert(base, piece);
             }
@@ -165,14 +202,28 @@ pub(super) fn plan(
         TransferError::damaged(source.name(), format!("tensor {} is its own base", id.short()))
     })?;
     let len = |id: ContentId| (id, pieces.get(&id).map_or(0, |piece| piece.len));
-    plan.tensors = order.into_iter().map(len).collect();
-    Ok(plan)
+    Ok(order.into_iter().map(len).collect())
 }
 
-fn piece_of(source: &dyn Source, id: ContentId) -> Result<Piece> {
-    let lost =
-        || TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()));
-    source.piece(id)?.ok_or_else(lost)
+/// What is known of a tensor that must be there, with the names of a model and of the tensor in it.
+pub(super) fn piece_of(
+    source: &dyn Source,
+    id: ContentId,
+    of: Option<(&str, &str)>,
+) -> Result<Piece> {
+    if let Some(piece) = source.piece(id)? {
+        return Ok(piece);
+    }
+    match (of, source.promised_at(id)?) {
+        (Some((model, tensor)), Some(place)) => {
+            let (model, tensor) = (model.to_owned(), tensor.to_owned());
+            Err(Error::Promised { model, tensor, place }.into())
+        }
+        _ => {
+            let reason = format!("tensor {} is not there", id.short());
+            Err(TransferError::damaged(source.name(), reason))
+        }
+    }
 }
 
 fn by_name<'n>(

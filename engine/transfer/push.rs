@@ -188,8 +188,9 @@ impl Read for PackBody<'_> {
 /// # Errors
 ///
 /// [`TransferError::Apart`] when the remote has versions of a name that are not here, and
-/// [`TransferError::Outrun`] when somebody else pushes meanwhile: pull first. Those of remote and
-/// store. Nothing is seen of a push that fails.
+/// [`TransferError::Outrun`] when somebody else pushes meanwhile: pull first.
+/// [`Error::Promised`](crate::Error::Promised) when tensors that are to go there were not pulled
+/// yet. Those of remote and store. Nothing is seen of a push that fails.
 pub fn push_to_remote(
     store: &Store,
     remote: &dyn Remote,
@@ -199,9 +200,13 @@ pub fn push_to_remote(
     let head = Head::read(remote)?;
     let theirs = PackedSource::of_remote(remote, &head, source.snapshot().tables())?;
     let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
-    let there =
-        There { nodes: &known, tests: theirs.tests(), has_tensor: &|id| Ok(theirs.has_tensor(id)) };
-    let mut plan = plan(&source, &there, selection)?;
+    let there = There {
+        nodes: &known,
+        tests: theirs.tests(),
+        has_tensor: &|id| Ok(theirs.has_tensor(id)),
+        lacking: &|_| Ok(Vec::new()),
+    };
+    let mut plan = plan(&source, &there, selection.whole())?;
     let names = grown_apart(source.nodes(), theirs.nodes(), &plan.models);
     if !names.is_empty() {
         return Err(TransferError::Apart { names });

@@ -7,17 +7,19 @@ use super::packed::PackedSource;
 use super::plan::{Plan, There, grown_apart, plan};
 use super::push::full_names;
 use super::refs::Head;
+use super::remotes::refuse_credentials;
 use super::rows::{Agreed, agreed, compare, remember};
 use super::source::{Source, StoreSource};
 use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
-use crate::format::RecordKind;
+use crate::format::{Manifest, RecordKind};
 use crate::lineage::{Graph, Node, NodeId};
-use crate::store::{Store, Transaction};
+use crate::store::{Snapshot, Store, Transaction};
+use crate::tensor::ContentId;
 
 /// Records of so many bytes are committed at a time: what a transfer that is cut short has to
 /// fetch again.
-const BATCH_LEN: u64 = 64 << 20;
+pub(super) const BATCH_LEN: u64 = 64 << 20;
 
 /// A model of ours that has another number now, because the other side gave that number first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct PullReport {
     pub bytes: u64,
     /// Tensors that an earlier transfer, which was cut short, had brought already.
     pub resumed: u64,
+    /// Tensors that the models name and that stayed where they are.
+    pub promised: u64,
+    /// Models that were here without their tensors, which have come now.
+    pub completed: Vec<String>,
     /// Models of this side that gave way to numbers of the other's.
     pub renumbered: Vec<Renumbered>,
     /// Names that have several ends now, each with them: a merge brings them together.
@@ -105,7 +111,7 @@ pub fn fetch_from_remote(
     receive(store, &listed(store, remote)?, selection, Naming::Fetch)
 }
 
-fn listed<'r>(store: &Store, remote: &'r dyn Remote) -> Result<PackedSource<'r>> {
+pub(super) fn listed<'r>(store: &Store, remote: &'r dyn Remote) -> Result<PackedSource<'r>> {
     let head = Head::read(remote)?;
     if head.number == 0 {
         return Err(TransferError::NotFound { place: remote.place() });
@@ -120,6 +126,10 @@ pub(super) fn receive(
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
+    let selection = match naming {
+        Naming::Pull => selection,
+        _ => selection.whole(),
+    };
     let snapshot = store.snapshot()?;
     let here = NodeEntry::read_all(snapshot.tables())?;
     let tests: Tests = snapshot.tests()?.into_iter().collect();
@@ -128,6 +138,7 @@ pub(super) fn receive(
         nodes: &known,
         tests: &tests,
         has_tensor: &|id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some()),
+        lacking: &|id| lacking(&snapshot, id),
     };
     let mut plan = plan(source, &there, selection)?;
     let agreed = match (naming, source.id()) {
@@ -141,6 +152,7 @@ pub(super) fn receive(
         tensors: plan.tensors.len() as u64,
         resumed: snapshot.tables().count(Table::Arrivals)?,
         updated: full_names(source.nodes(), &plan.updates),
+        completed: full_names(&here, &plan.completed),
         differing: rows.differing,
         tests: plan.tests.clone(),
         ..PullReport::default()
@@ -151,6 +163,7 @@ pub(super) fn receive(
             return Err(TransferError::Apart { names });
         }
     }
+    let place = if selection.graph_only { Some(source.place()?) } else { None };
     // Their place must not be used again, and new models' tensors are not freed behind it.
     drop(snapshot);
     if plan.is_empty() {
@@ -166,19 +179,49 @@ pub(super) fn receive(
         for (id, index) in source.fresh() {
             transaction.put_index(*id, index)?;
         }
+        plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
         transaction.commit_changes()?;
         report.models = full_names(source.nodes(), &plan.models);
         return Ok(report);
     }
-    name_models(transaction, source, &plan, naming, &mut report)?;
+    name_models(transaction, source, &plan, (naming, place.as_deref()), &mut report)?;
     report.tags_left_out.sort();
     report.tags_left_out.dedup();
     Ok(report)
 }
 
+/// Tensors of a model that are promised here.
+fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
+    let mut lacking = Vec::new();
+    if snapshot.tables().count(Table::Promised)? > 0 {
+        let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
+        for tensor in &model.manifest().tensors {
+            lacking.extend(snapshot.promise(tensor.content_id)?.map(|_| tensor.content_id));
+        }
+    }
+    Ok(lacking)
+}
+
+/// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
+fn promise_all(
+    transaction: &mut Transaction,
+    source: &dyn Source,
+    manifest: &[u8],
+    place: &str,
+) -> Result<u64> {
+    let mut promised = 0;
+    for tensor in Manifest::decode(manifest)?.tensors {
+        let elsewhere = source.promised_at(tensor.content_id)?;
+        let place = elsewhere.as_deref().unwrap_or(place);
+        refuse_credentials(place)?;
+        promised += u64::from(transaction.promise(tensor.content_id, tensor.byte_len, place)?);
+    }
+    Ok(promised)
+}
+
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
 /// held. Gives back the transaction of the last batch.
-fn take_in_tensors(
+pub(super) fn take_in_tensors(
     store: &Store,
     source: &dyn Source,
     plan: &Plan,
@@ -216,7 +259,7 @@ fn name_models(
     mut transaction: Transaction,
     source: &dyn Source,
     plan: &Plan,
-    naming: Naming,
+    (naming, promised_at): (Naming, Option<&str>),
     report: &mut PullReport,
 ) -> Result<()> {
     // Again: another thread may have committed meanwhile.
@@ -245,6 +288,10 @@ fn name_models(
     for model in &models {
         let manifest = plan.manifests.get(&model.manifest_id()?);
         let missing = || TransferError::damaged(source.name(), "a manifest that was not planned");
+        let manifest = manifest.ok_or_else(missing)?;
+        if let Some(place) = promised_at {
+            report.promised += promise_all(&mut transaction, source, manifest, place)?;
+        }
         let mut arriving = model.arriving()?;
         if let Some((older, _)) = &arriving.previous {
             // Either side may have renamed what came before.
@@ -254,7 +301,7 @@ fn name_models(
                 report.differing.push(model.full_name());
             }
         }
-        transaction.adopt_node(arriving, manifest.ok_or_else(missing)?)?;
+        transaction.adopt_node(arriving, manifest)?;
         report.models.push(model.full_name());
     }
     for update in &updates {
@@ -275,6 +322,11 @@ fn name_models(
     for name in &plan.tests {
         if let Some(definition) = source.tests().get(name) {
             transaction.set_test(name, definition.clone())?;
+        }
+    }
+    for id in &plan.completed {
+        if transaction.graph()?.node(*id)?.is_some() {
+            transaction.note_whole(*id)?;
         }
     }
     transaction.release_arrivals()?;

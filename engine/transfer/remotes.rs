@@ -66,6 +66,17 @@ pub(super) fn refuse_credentials(url: &str) -> Result<()> {
     Ok(())
 }
 
+/// A place as it can be found again: an address as it is, a path as the whole path.
+pub(super) fn whole_place(place: &str) -> Result<String> {
+    if place.contains("://") {
+        return Ok(place.to_owned());
+    }
+    let whole = std::path::absolute(place).map_err(TransferError::io("find", place))?;
+    let text = whole.to_str().map(str::to_owned);
+    let reason = "a path that is not UTF-8 cannot be kept";
+    text.ok_or_else(|| TransferError::BadRemote { what: place.to_owned(), reason })
+}
+
 /// Keeps a remote, in the place of one of the same name. A path is kept as the whole path.
 ///
 /// # Errors
@@ -75,15 +86,7 @@ pub(super) fn refuse_credentials(url: &str) -> Result<()> {
 pub fn add_remote(store: &Store, name: &str, url: &str) -> Result<NamedRemote> {
     check_name(name)?;
     refuse_credentials(url)?;
-    let url = match url.contains("://") {
-        true => url.to_owned(),
-        false => {
-            let whole = std::path::absolute(url).map_err(TransferError::io("find", url))?;
-            let text = whole.to_str().map(str::to_owned);
-            let reason = "a path that is not UTF-8 cannot be kept";
-            text.ok_or_else(|| TransferError::BadRemote { what: url.to_owned(), reason })?
-        }
-    };
+    let url = whole_place(url)?;
     let row = serde_json::to_vec(&Row { url: url.clone() })
         .map_err(|error| TransferError::damaged("a remote", error))?;
     let mut transaction = store.begin_write()?;

@@ -1,6 +1,7 @@
 //! Where models come from: an open store, or packs.
 
 use super::entry::{NodeEntry, Nodes, Tests};
+use super::remotes::whole_place;
 use super::rows::{Agreed, agreed};
 use super::{Result, TransferError};
 use crate::container::ContainerError;
@@ -26,6 +27,14 @@ pub(super) struct Piece {
 pub(super) trait Source {
     /// Where it is, for messages.
     fn name(&self) -> String;
+
+    /// Where it can be found again: a whole path, or an address.
+    fn place(&self) -> Result<String>;
+
+    /// Where a tensor is that its models name and that is not there either.
+    fn promised_at(&self, _id: ContentId) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Its id, where it is the same place the next time.
     fn id(&self) -> Option<[u8; 16]>;
@@ -107,6 +116,14 @@ impl StoreSource {
 impl Source for StoreSource {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn place(&self) -> Result<String> {
+        whole_place(&self.name)
+    }
+
+    fn promised_at(&self, id: ContentId) -> Result<Option<String>> {
+        Ok(self.snapshot.promise(id)?.map(|promise| promise.place))
     }
 
     fn id(&self) -> Option<[u8; 16]> {

@@ -1,7 +1,7 @@
 //! How much is in a store, and what it takes.
 
-use super::record_rows;
-use crate::catalog::Table;
+use super::{each_row, record_rows};
+use crate::catalog::{PromiseRow, Table};
 use crate::format::{DATA_START, Extent};
 use crate::store::{Result, Snapshot, Store};
 
@@ -28,6 +28,10 @@ pub struct StoreStat {
     pub free_bytes: u64,
     /// Contents that no model names and that stay because deltas stand on them.
     pub hidden_tensors: u64,
+    /// Tensors that models name and that were not pulled yet.
+    pub promised_tensors: u64,
+    /// Bytes of their contents.
+    pub promised_bytes: u64,
     /// Number of the last commit.
     pub commits: u64,
     /// The oldest commit that a snapshot in any process reads, the one asked included.
@@ -73,6 +77,10 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         _ => 0,
     };
 
+    let mut promised = Vec::new();
+    each_row(snapshot.tables(), Table::Promised, &mut |_, value| {
+        promised.extend(PromiseRow::decode(value).ok().map(|row| row.raw_len));
+    })?;
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     Ok(StoreStat {
         models: nodes.len() as u64,
@@ -85,6 +93,8 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         catalog_bytes: sum(&mut superblock.extents.iter().map(|extent| extent.len)),
         free_bytes,
         hidden_tensors: tensors().filter(|row| row.holders == 0).count() as u64,
+        promised_tensors: promised.len() as u64,
+        promised_bytes: sum(&mut promised.into_iter()),
         commits: snapshot.sequence(),
         oldest_reader,
         held_back_bytes,

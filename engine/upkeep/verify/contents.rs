@@ -1,16 +1,37 @@
 //! Manifests: what they name is there, and is held as often as it is named.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
 use super::{Check, Contents, Subject};
-use crate::catalog::Table;
+use crate::catalog::{PromiseRow, Table};
 use crate::format::{Manifest, RecordKind};
 use crate::store::Error;
 use crate::tensor::ContentId;
 
 impl Check<'_> {
+    /// What is not here, but somewhere else.
+    pub(super) fn read_promises(&self) -> BTreeMap<ContentId, PromiseRow> {
+        let mut promised = BTreeMap::new();
+        self.each_row(Table::Promised, &mut |key, value| match (
+            <[u8; 32]>::try_from(key),
+            PromiseRow::decode(value),
+        ) {
+            (Ok(id), Ok(row)) => drop(promised.insert(ContentId::from_bytes(id), row)),
+            (Ok(id), Err(error)) => self.note(Subject::Tensor(ContentId::from_bytes(id)), error),
+            (Err(_), _) => {
+                let message = format!("a key of {} bytes in promised", key.len());
+                self.note(Subject::Store, message);
+            }
+        });
+        promised
+    }
+
+    pub(super) fn is_promised(&self, id: &ContentId) -> bool {
+        !self.tensors.contains_key(id) && self.promised.contains_key(id)
+    }
+
     /// Decodes every manifest that is not known to be hurt.
     pub(super) fn read_manifests(&self) -> Contents {
         let hurt = self.hurt_subjects();
@@ -55,6 +76,7 @@ impl Check<'_> {
                         );
                         self.hurt(Subject::Manifest(*manifest), message);
                     }
+                    None if self.promised.get(id).is_some_and(|row| row.raw_len == *len) => {}
                     None => {
                         let message = format!("its tensor {id} is missing");
                         self.hurt(Subject::Manifest(*manifest), message);
@@ -93,6 +115,18 @@ impl Check<'_> {
             row.bases().for_each(|base| *dependents.entry(base).or_default() += 1);
         }
         let manifests_known = contents.len() == self.manifests.len();
+        for (id, row) in &self.promised {
+            let subject = Subject::Tensor(*id);
+            if self.tensors.contains_key(id) {
+                self.note(subject, "it is promised, and here");
+                continue;
+            }
+            let found = holders.get(id).copied().unwrap_or(0);
+            self.compare(subject, "holders", row.holders, found, manifests_known);
+            if row.holders == 0 {
+                self.note(subject, "nothing needs what is promised");
+            }
+        }
         for (id, row) in &self.tensors {
             let subject = Subject::Tensor(*id);
             let found = holders.get(id).copied().unwrap_or(0);

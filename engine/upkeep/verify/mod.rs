@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::UpkeepError;
-use crate::catalog::{NodeRow, RecordRow, Table};
+use crate::catalog::{NodeRow, PromiseRow, RecordRow, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
 use crate::store::{Result, Snapshot, Store};
@@ -57,6 +57,10 @@ pub struct VerifyReport {
     pub whole_models: Vec<String>,
     /// The models that have lost something.
     pub hurt_models: Vec<String>,
+    /// The models that have tensors which were not pulled yet: what is here of them is right.
+    pub partial_models: Vec<String>,
+    /// Tensors that were not pulled yet.
+    pub promised_tensors: u64,
     /// Why the catalogue could not be read, when it could not. Then the models are those that the
     /// change records name, and the whole ones are what a salvage would save.
     pub catalogue_error: Option<String>,
@@ -93,6 +97,7 @@ pub fn verify(
         progress,
         file_len,
         tensors: BTreeMap::new(),
+        promised: BTreeMap::new(),
         manifests: BTreeMap::new(),
         changes: BTreeMap::new(),
         nodes: BTreeMap::new(),
@@ -154,6 +159,8 @@ fn scanned(
         findings: Vec::new(),
         whole_models: Vec::new(),
         hurt_models: Vec::new(),
+        partial_models: Vec::new(),
+        promised_tensors: 0,
         catalogue_error: Some(error.clone()),
     };
     let survey = match survey {
@@ -232,6 +239,7 @@ struct Check<'s> {
     progress: &'s (dyn Fn(u64) + Sync),
     file_len: u64,
     tensors: BTreeMap<ContentId, RecordRow>,
+    promised: BTreeMap<ContentId, PromiseRow>,
     manifests: BTreeMap<ContentId, RecordRow>,
     changes: BTreeMap<u64, RecordRow>,
     /// `None` for a row that cannot be read.
@@ -305,6 +313,7 @@ impl Check<'_> {
             let row = NodeRow::decode(value).map_err(|error| self.hurt(Subject::Node(id), error));
             nodes.insert(id, row.ok());
         });
+        self.promised = self.read_promises();
         (self.tensors, self.manifests) = (tensors, manifests);
         (self.changes, self.nodes) = (changes, nodes);
     }
@@ -345,11 +354,14 @@ impl Check<'_> {
         // Models by what they stand on, as far as a fault asks for it.
         let mut standing: HashMap<Subject, Vec<String>> = HashMap::new();
         let (mut whole_models, mut hurt_models) = (Vec::new(), Vec::new());
+        let mut partial_models = Vec::new();
         for (name, id, row) in self.named_nodes() {
             let mut subjects = vec![Subject::Node(id)];
+            let mut is_partial = false;
             if let Some(row) = row {
                 subjects.push(Subject::Manifest(row.manifest));
                 let tensors = contents.get(&row.manifest).into_iter().flatten();
+                is_partial = tensors.clone().any(|(id, _)| self.is_promised(id));
                 let below = tensors.flat_map(|(id, _)| self.chain(*id));
                 subjects
                     .extend(below.map(Subject::Tensor).filter(|subject| asked.contains(subject)));
@@ -357,7 +369,11 @@ impl Check<'_> {
             subjects.sort_unstable();
             subjects.dedup();
             let is_hurt = subjects.iter().any(|subject| hurt.contains(subject));
-            if is_hurt { &mut hurt_models } else { &mut whole_models }.push(name.clone());
+            match (is_hurt, is_partial) {
+                (true, _) => hurt_models.push(name.clone()),
+                (false, true) => partial_models.push(name.clone()),
+                (false, false) => whole_models.push(name.clone()),
+            }
             for subject in subjects.into_iter().filter(|subject| asked.contains(subject)) {
                 standing.entry(subject).or_default().push(name.clone());
             }
@@ -381,6 +397,8 @@ impl Check<'_> {
             findings,
             whole_models,
             hurt_models,
+            partial_models,
+            promised_tensors: self.promised.len() as u64,
             catalogue_error: None,
         }
     }

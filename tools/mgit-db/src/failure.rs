@@ -117,6 +117,7 @@ impl From<Error> for Failure {
                 ": name the store's file"
             }
             Error::AlreadyExists { .. } => ": name another path, or use what is there",
+            Error::Promised { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
             _ => "",
         };
         Failure::failed(error.code(), format!("{error}{next}"))

@@ -13,6 +13,7 @@ mod gate;
 mod lanes;
 mod model_input;
 mod output;
+mod partial;
 mod picture;
 mod progress;
 mod select;

@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             let bar = Progress::unbounded(format!("bundle {}", file.display()));
             let wants = |name: &str| names.wants(name);
             let progress = |bytes| bar.advance(bytes);
-            let selection = Selection { wants: &wants, progress: &progress };
+            let selection = Selection { wants: &wants, graph_only: false, progress: &progress };
             let report = bundle_create(&store, file, selection)?;
             drop(bar);
             print(&report, file, "wrote", "", output)
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             let store = Store::open(store)?;
             let place = file.display().to_string();
             let work = |selection: Selection<'_>| bundle_import(&store, file, selection);
-            let moved = Moved::by("import", &place, work, names)?;
+            let moved = Moved::by("import", &place, work, names, false)?;
             output.print(document(&moved), &describe(&moved, "imported", output))
         }
     }

@@ -3,12 +3,13 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use mgit::Tensor;
 use mgit::lineage::ModelRef;
-use mgit::{Store, Tensor};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{Output, write_stdout};
+use crate::partial::open_to_read_named;
 use crate::values::{Number, decode, element_len};
 
 /// Bytes that are printed at a time: whole chunks, so that each is decoded once.
@@ -45,7 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             return Err(Failure::usage(message));
         }
     }
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
     let tensor = model.tensor(&arguments.tensor)?;
     let Some(count) = arguments.values else { return print_bytes(&tensor) };

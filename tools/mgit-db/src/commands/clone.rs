@@ -14,11 +14,13 @@ use crate::output::Output;
 /// Make a new store with the models of another one, of a remote or of a bundle.
 ///
 /// The place is kept in the new store as the remote `origin`. Cut short, the same command goes on
-/// where it was. Credentials of an object store are taken from the environment.
+/// where it was. Credentials of an object store are taken from the environment. With --graph-only
+/// nothing but the graph comes; export, cat, diff and test then bring what they read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db clone /shared/family.mgit mine.mgit
-  mgit-db clone s3://bucket/family mine.mgit --name 'bert/*'")]
+  mgit-db clone s3://bucket/family mine.mgit --name 'bert/*'
+  mgit-db clone s3://bucket/family mine.mgit --graph-only")]
 pub struct Arguments {
     /// Where from: a store, a folder, an address such as s3://bucket/path, or a bundle
     #[arg(value_name = "SRC")]
@@ -27,6 +29,9 @@ pub struct Arguments {
     store: PathBuf,
     #[command(flatten)]
     names: Names,
+    /// Bring the graph alone: tensors stay where they are until they are needed
+    #[arg(long)]
+    graph_only: bool,
 }
 
 /// Clones.
@@ -45,7 +50,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
     };
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
-    let moved = match Moved::by("clone", &arguments.from, work, &arguments.names) {
+    let graph_only = arguments.graph_only;
+    let moved = match Moved::by("clone", &arguments.from, work, &arguments.names, graph_only) {
         Err(failure) => {
             // Without a tensor there is nothing to go on with.
             if store.snapshot()?.tables().count(Table::Tensors)? == 0 {

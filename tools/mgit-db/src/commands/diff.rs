@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::diff::{Change, LayerChange, ModelDiff, TensorChange, TensorDistance, TensorFacts, diff};
 use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::{Ink, Output, json_float};
+use crate::partial::open_to_read_named;
 use crate::text::{count, shown, size};
 
 /// Show what is different between two models, layer by layer.
@@ -34,7 +34,7 @@ pub struct Arguments {
 ///
 /// A model is not there or damaged.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = open_to_read_named(&arguments.store, &[&arguments.from, &arguments.to])?;
     let snapshot = store.snapshot()?;
     let from = snapshot.model(&arguments.from.to_string())?;
     let to = snapshot.model(&arguments.to.to_string())?;

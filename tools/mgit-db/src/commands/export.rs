@@ -4,13 +4,14 @@ use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use mgit::Model;
 use mgit::interchange::{export_to_path, export_to_stream};
 use mgit::lineage::{LOSSY_KEY, ModelRef};
-use mgit::{Model, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::partial::open_to_read_named;
 use crate::progress::Progress;
 use crate::text::{shown, size};
 
@@ -47,7 +48,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let message = "the file to write is the store itself: name another file";
         return Err(Failure::usage(message));
     }
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
     if to_stdout { to_stream(&model) } else { to_path(&model, &arguments.file, output) }
 }

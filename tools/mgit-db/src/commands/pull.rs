@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::Store;
-use mgit::transfer::{fetch, pull};
+use mgit::transfer::{Selection, fetch, pull};
 
 use super::transfer::{Moved, Names, describe, document, place_of};
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::output::Output;
 /// Models that both sides have stay as they are here. Where a name has grown apart, both ends
 /// stay: what came keeps its number, and models that only this store has are numbered anew behind
 /// it, which is said. A model made of both ends brings the name together. Cut short, it goes on
-/// where it was.
+/// where it was. Models that came with --graph-only get their tensors by a pull without it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db pull family.mgit
@@ -26,6 +26,9 @@ pub struct Arguments {
     remote: Option<String>,
     #[command(flatten)]
     names: Names,
+    /// Bring the graph alone: tensors stay where they are until they are needed
+    #[arg(long)]
+    graph_only: bool,
 }
 
 /// Pulls.
@@ -36,14 +39,15 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = Store::open(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
-    let moved =
-        Moved::by("pull", &shown, |selection| pull(&store, &place, selection), &arguments.names)?;
+    let work = |selection: Selection<'_>| pull(&store, &place, selection);
+    let moved = Moved::by("pull", &shown, work, &arguments.names, arguments.graph_only)?;
     output.print(document(&moved), &describe(&moved, "pulled", output))
 }
 
 /// Bring the tensors of a remote's models that are not here, and not yet the models.
 ///
-/// They are held for a pull, which then only names them; `gc` lets go of them.
+/// They are held for a pull, which then only names them; `gc` lets go of them. Models that are here
+/// without their tensors, after a pull with --graph-only, get them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db fetch family.mgit && mgit-db pull family.mgit")]
 pub struct FetchArguments {
@@ -63,7 +67,7 @@ pub struct FetchArguments {
 pub fn run_fetch(arguments: &FetchArguments, output: &Output) -> Result<(), Failure> {
     let store = Store::open(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
-    let moved =
-        Moved::by("fetch", &shown, |selection| fetch(&store, &place, selection), &arguments.names)?;
+    let work = |selection: Selection<'_>| fetch(&store, &place, selection);
+    let moved = Moved::by("fetch", &shown, work, &arguments.names, false)?;
     output.print(document(&moved), &describe(&moved, "fetched, for a pull to name:", output))
 }

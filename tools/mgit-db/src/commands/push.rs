@@ -47,7 +47,12 @@ fn open(path: &std::path::Path) -> Result<Store, Failure> {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = open(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
-    let moved =
-        Moved::by("push", &shown, |selection| push(&store, &place, selection), &arguments.names)?;
+    let moved = Moved::by(
+        "push",
+        &shown,
+        |selection| push(&store, &place, selection),
+        &arguments.names,
+        false,
+    )?;
     output.print(document(&moved), &describe(&moved, "pushed", output))
 }

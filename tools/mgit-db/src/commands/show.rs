@@ -161,26 +161,30 @@ fn tensors(model: &Model) -> Result<(Vec<Value>, String), Failure> {
         ("DEPTH", Side::Right),
     ]);
     for tensor in model.tensors() {
-        let stored = tensor.stored_as()?;
+        let promise = model.snapshot().promise(tensor.content_id())?;
+        let stored = if promise.is_none() { Some(tensor.stored_as()?) } else { None };
+        let place = promise.map(|promise| promise.place);
+        let encoding = stored.as_ref().map(|stored| stored.encoding_names());
         table.row([
             tensor.name().to_owned(),
             tensor.dtype().to_string(),
             tensor.shape().to_string(),
             tensor.byte_len().to_string(),
-            stored.stored_len.to_string(),
-            stored.encoding_names(),
-            stored.depth.to_string(),
+            stored.as_ref().map_or("-".to_owned(), |stored| stored.stored_len.to_string()),
+            encoding.clone().unwrap_or_else(|| "not pulled".to_owned()),
+            stored.as_ref().map_or("-".to_owned(), |stored| stored.depth.to_string()),
         ]);
         documents.push(json!({
             "name": tensor.name(),
             "dtype": tensor.dtype().name(),
             "shape": tensor.shape().dims(),
             "bytes": tensor.byte_len(),
-            "stored_bytes": stored.stored_len,
-            "encoding": stored.encoding_names(),
-            "chain_depth": stored.depth,
+            "stored_bytes": stored.as_ref().map(|stored| stored.stored_len),
+            "encoding": encoding,
+            "chain_depth": stored.as_ref().map(|stored| stored.depth),
             "content_id": tensor.content_id().to_string(),
-            "base": stored.base.map(|base| base.to_string()),
+            "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
+            "promised_at": place,
         }));
     }
     Ok((documents, table.lines("")))

@@ -46,11 +46,12 @@ impl Moved {
         place: &str,
         work: impl FnOnce(Selection<'_>) -> Result<PullReport, TransferError>,
         names: &Names,
+        graph_only: bool,
     ) -> Result<Self, Failure> {
         let bar = Progress::unbounded(format!("{what} {place}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
-        let report = work(Selection { wants: &wants, progress: &progress })?;
+        let report = work(Selection { wants: &wants, graph_only, progress: &progress })?;
         Ok(Moved { place: place.to_owned(), report })
     }
 }
@@ -96,6 +97,8 @@ pub fn document(moved: &Moved) -> Value {
         "tensors": report.tensors,
         "bytes": report.bytes,
         "resumed_tensors": report.resumed,
+        "promised_tensors": report.promised,
+        "completed": report.completed,
         "renumbered": renumbered,
         "grown_apart": apart,
         "updated": report.updated,
@@ -109,7 +112,8 @@ pub fn document(moved: &Moved) -> Value {
 pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     let report = &moved.report;
     let mut text = String::new();
-    if report.models.is_empty() && report.updated.is_empty() && report.tests.is_empty() {
+    let whole = report.completed.is_empty();
+    if report.models.is_empty() && report.updated.is_empty() && report.tests.is_empty() && whole {
         text += &format!("nothing is missing ({})\n", moved.place);
     } else if report.models.is_empty() {
         text += &format!("no models are missing ({})\n", moved.place);
@@ -132,6 +136,13 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     if !report.updated.is_empty() {
         let models = count(report.updated.len() as u64, "model");
         text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
+    }
+    if report.promised > 0 {
+        let tensors = count(report.promised, "tensor");
+        text += &format!("  {tensors} stay there until they are needed\n");
+    }
+    if !report.completed.is_empty() {
+        text += &format!("  tensors came of {}\n", report.completed.join(", "));
     }
     if !report.tests.is_empty() {
         text += &format!("  tests: {}\n", report.tests.join(", "));

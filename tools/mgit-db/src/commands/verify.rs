@@ -59,6 +59,8 @@ fn document(report: &VerifyReport, depth: VerifyDepth) -> Value {
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         "whole_models": report.whole_models,
         "hurt_models": report.hurt_models,
+        "partial_models": report.partial_models,
+        "promised_tensors": report.promised_tensors,
         "catalogue_error": report.catalogue_error,
     })
 }
@@ -71,8 +73,16 @@ pub fn describe(report: &VerifyReport, output: &Output) -> String {
         count(report.records, "record"),
         size(report.bytes)
     );
+    let partial = match report.partial_models.len() as u64 {
+        0 => String::new(),
+        models => format!(
+            "{} of {} were not pulled yet\n",
+            count(report.promised_tensors, "tensor"),
+            count(models, "model")
+        ),
+    };
     if report.is_clean() {
-        return format!("{looked}: {}\n", output.paint(Ink::Good, "no damage"));
+        return format!("{looked}: {}\n{partial}", output.paint(Ink::Good, "no damage"));
     }
     let findings = count(report.findings.len() as u64, "finding");
     let mut text = format!("{looked}: {}\n", output.paint(Ink::Bad, &findings));
@@ -92,6 +102,7 @@ pub fn describe(report: &VerifyReport, output: &Output) -> String {
     };
     text += &format!("hurt models: {}\n", names(&report.hurt_models));
     text += &format!("whole models: {}\n", names(&report.whole_models));
+    text += &partial;
     text += match report.catalogue_error {
         None => "next: export the whole models, or restore the store from a copy\n",
         Some(_) => "next: salvage makes a store of the whole models, or restore it from a copy\n",

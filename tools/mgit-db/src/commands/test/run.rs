@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use mgit::checks::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
 };
-use mgit::lineage::{ModelRef, Node, glob_matches};
+use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
 use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use super::junit;
 use super::register::parse_builtin;
 use crate::failure::Failure;
 use crate::output::{Ink, Output, json_float};
+use crate::partial::open_to_read;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, size};
 
@@ -118,6 +119,18 @@ pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failu
     Ok(selected)
 }
 
+/// The models that tests of these read: also what they are held against.
+fn read_by(snapshot: &Snapshot, models: &[String]) -> Result<Vec<NodeId>, Failure> {
+    let graph = snapshot.graph();
+    let mut read = Vec::new();
+    for node in select(snapshot, models)? {
+        read.push(node.id);
+        read.extend(graph.parents(node.id)?.into_iter().map(|edge| edge.parent));
+        read.extend(graph.previous(node.id)?);
+    }
+    Ok(read)
+}
+
 /// Which commands may run.
 pub fn trust(everything: bool) -> CommandTrust {
     if everything { CommandTrust::Everything } else { CommandTrust::of_user() }
@@ -139,7 +152,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
 /// A test or model is not there; the JUnit file cannot be written.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     // Read-only, so that others can write while tests run.
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = open_to_read(&arguments.store, |snapshot| read_by(snapshot, &arguments.model))?;
     let snapshot = store.snapshot()?;
     let tests = arguments.which.tests(&snapshot)?;
     let nodes = select(&snapshot, &arguments.model)?;

@@ -1,0 +1,127 @@
+//! Bringing tensors that models name and that were left where they are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::place::with_source;
+use super::plan::{Plan, in_order, piece_of};
+use super::receive::{BATCH_LEN, take_in_tensors};
+use super::source::Source;
+use super::{Place, PullReport, Result, Selection, TransferError};
+use crate::format::RecordKind;
+use crate::lineage::NodeId;
+use crate::store::{Error, Store};
+use crate::tensor::ContentId;
+
+/// Models that need tensors from one place, and these.
+#[derive(Debug, Default)]
+struct Wanted {
+    models: Vec<(NodeId, String)>,
+    tensors: Vec<(ContentId, String, String)>,
+}
+
+/// Brings what the models of these references need and what is not here, each tensor from where it
+/// was promised. What is here already costs nothing but a look at the rows. `progress` is called
+/// with the bytes of records moved since the last call. Cut short, it goes on where it was.
+///
+/// # Errors
+///
+/// [`TransferError::OutOfReach`] when a place cannot be reached, or has the tensors no more; those
+/// of the store, which must be open for writing unless nothing is missing. The models of one place
+/// come whole or are as they were.
+pub fn fetch_promised(
+    store: &Store,
+    models: &[&str],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PullReport> {
+    let snapshot = store.snapshot()?;
+    let mut places: BTreeMap<String, Wanted> = BTreeMap::new();
+    for model in models {
+        let model = snapshot.model(model)?;
+        if model.promised()? == 0 {
+            continue;
+        }
+        let full = model.full_name();
+        for tensor in &model.manifest().tensors {
+            let Some(promise) = snapshot.promise(tensor.content_id)? else { continue };
+            let wanted = places.entry(promise.place).or_default();
+            let key = (model.node().id, full.clone());
+            if !wanted.models.contains(&key) {
+                wanted.models.push(key);
+            }
+            wanted.tensors.push((tensor.content_id, full.clone(), tensor.name.clone()));
+        }
+    }
+    drop(snapshot);
+    let mut report = PullReport::default();
+    for (place, wanted) in places {
+        bring(store, &place, &wanted, progress, &mut report)?;
+        report.completed.extend(wanted.models.into_iter().map(|(_, name)| name));
+    }
+    report.completed.sort();
+    report.completed.dedup();
+    Ok(report)
+}
+
+fn bring(
+    store: &Store,
+    place: &str,
+    wanted: &Wanted,
+    progress: &(dyn Fn(u64) + Sync),
+    report: &mut PullReport,
+) -> Result<()> {
+    let out_of_reach = |source: TransferError| TransferError::OutOfReach {
+        models: wanted.models.iter().map(|(_, name)| name.clone()).collect(),
+        place: place.to_owned(),
+        source: Box::new(source),
+    };
+    let opened = std::cell::Cell::new(false);
+    let brought = Place::parse(place).and_then(|place| {
+        with_source(store, &place, |source| {
+            let plan = plan(store, source, wanted)?;
+            opened.set(true);
+            take_in(store, source, &plan, wanted, progress, report)
+        })
+    });
+    brought.map_err(|error| match &error {
+        _ if !opened.get() => out_of_reach(error),
+        TransferError::Io { .. } | TransferError::Damaged { .. } => out_of_reach(error),
+        TransferError::Store(Error::Source { .. }) => out_of_reach(error),
+        _ => error,
+    })
+}
+
+fn plan(store: &Store, source: &dyn Source, wanted: &Wanted) -> Result<Plan> {
+    let snapshot = store.snapshot()?;
+    let mut pieces = HashMap::new();
+    for (id, model, tensor) in &wanted.tensors {
+        pieces.insert(*id, piece_of(source, *id, Some((model, tensor)))?);
+    }
+    let has_tensor = |id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some());
+    Ok(Plan { tensors: in_order(source, pieces, &has_tensor)?, ..Plan::default() })
+}
+
+fn take_in(
+    store: &Store,
+    source: &dyn Source,
+    plan: &Plan,
+    wanted: &Wanted,
+    progress: &(dyn Fn(u64) + Sync),
+    report: &mut PullReport,
+) -> Result<()> {
+    let holds = plan.bytes() > BATCH_LEN;
+    let selection = Selection { progress, ..Selection::ALL };
+    let mut transaction = take_in_tensors(store, source, plan, selection, holds, report)?;
+    report.tensors += plan.tensors.len() as u64;
+    let ids: Vec<ContentId> = plan.tensors.iter().map(|(id, _)| *id).collect();
+    transaction.release_held(&ids)?;
+    for (id, _) in &wanted.models {
+        // Another thread may have removed it.
+        if transaction.graph()?.node(*id)?.is_some() {
+            transaction.note_whole(*id)?;
+        }
+    }
+    for (id, index) in source.fresh() {
+        transaction.put_index(*id, index)?;
+    }
+    Ok(transaction.commit_changes()?)
+}

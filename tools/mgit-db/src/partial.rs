@@ -1,0 +1,54 @@
+//! Models whose tensors were left where they are: a command that reads them brings them first.
+
+use std::path::Path;
+
+use mgit::catalog::{ReadTables, Table};
+use mgit::lineage::{ModelRef, NodeId};
+use mgit::transfer::fetch_promised;
+use mgit::{Snapshot, Store};
+
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// Opens a store to read the models that `which` picks, when what they need is there.
+///
+/// # Errors
+///
+/// Those of the store; what is not there cannot be had from where it is.
+pub fn open_to_read(
+    path: &Path,
+    which: impl FnOnce(&Snapshot) -> Result<Vec<NodeId>, Failure>,
+) -> Result<Store, Failure> {
+    let store = Store::open_read_only(path)?;
+    let snapshot = store.snapshot()?;
+    if snapshot.tables().count(Table::Promised)? == 0 {
+        return Ok(store);
+    }
+    let mut missing = Vec::new();
+    for id in which(&snapshot)? {
+        let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
+        if model.promised()? > 0 {
+            missing.push(id.to_string());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(store);
+    }
+    drop((snapshot, store));
+    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+    let bar = Progress::unbounded(format!("fetch for {}", path.display()));
+    fetch_promised(&Store::open(path)?, &missing, &|bytes| bar.advance(bytes))?;
+    Ok(Store::open_read_only(path)?)
+}
+
+/// As [`open_to_read`], for models that are named.
+///
+/// # Errors
+///
+/// As there; a model that is not there.
+pub fn open_to_read_named(path: &Path, models: &[&ModelRef]) -> Result<Store, Failure> {
+    open_to_read(path, |snapshot| {
+        let find = |model: &&ModelRef| Ok(snapshot.graph().find(model)?.id);
+        models.iter().map(find).collect()
+    })
+}
