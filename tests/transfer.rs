@@ -39,19 +39,56 @@ fn a_clone_is_the_same_family_and_keeps_deltas() {
     assert!(again.models.is_empty() && again.bytes == 0, "{again:?}");
 }
 
+fn hidden(store: &Store) -> usize {
+    let rows = tensor_rows(&store.snapshot().unwrap());
+    rows.values().filter(|row| row.holders == 0).count()
+}
+
 #[test]
-fn a_removed_base_comes_along_hidden() {
+fn a_removed_base_comes_along_hidden_where_much_stands_on_it() {
     let folder = common::folder();
     let a = family(&folder.path().join("a.mgit"));
+    grown(&a, "second", "base", 7);
+    grown(&a, "third", "base", 8);
     write(&a, |transaction| transaction.remove_model("base", mgit::OnChildren::Detach)).unwrap();
     let b = Store::create(folder.path().join("b.mgit")).unwrap();
     pull_from_store(&b, &a, ALL).unwrap();
     assert_same(&a, &b, "cloned without the base");
-    let hidden = |store: &Store| {
-        let rows = tensor_rows(&store.snapshot().unwrap());
-        rows.values().filter(|row| row.holders == 0).count()
-    };
     assert_eq!((hidden(&a), hidden(&b)), (1, 1));
+}
+
+#[test]
+fn what_only_one_tensor_stands_on_stays_where_it_is() {
+    let folder = common::folder();
+    let a = family(&folder.path().join("a.mgit"));
+    write(&a, |transaction| transaction.remove_model("base", mgit::OnChildren::Detach)).unwrap();
+    let b = Store::create(folder.path().join("b.mgit")).unwrap();
+    let remote = Memory::default();
+    push_to_remote(&a, &remote, ALL).unwrap();
+    pull_from_remote(&b, &remote, ALL).unwrap();
+    let c = Store::create(folder.path().join("c.mgit")).unwrap();
+    pull_from_store(&c, &a, ALL).unwrap();
+    let rows = tensor_rows(&a.snapshot().unwrap());
+    let deltas = rows.values().filter(|row| row.depth > 1).map(|row| row.len).sum::<u64>();
+    // The first version alone, and as a difference from it the second.
+    let changed = 160_000 + 12_000 + deltas;
+    let written = remote.written.load(Ordering::Relaxed);
+    assert!(written * 100 <= changed * 105, "{written} bytes for {changed}");
+    assert!(deltas > 0 && hidden(&a) == 1);
+    for store in [&b, &c] {
+        assert_same(&a, store, "without what is hidden");
+        assert_eq!(hidden(store), 0);
+        let rows = tensor_rows(&store.snapshot().unwrap());
+        assert!(rows.values().any(|row| row.depth == 1), "a difference stays one");
+    }
+    // Where the base is, the difference goes.
+    let d = family(&folder.path().join("d.mgit"));
+    grown(&a, "fourth", "tuned@1", 9);
+    let before = tensor_rows(&d.snapshot().unwrap());
+    pull_from_store(&d, &a, ALL).unwrap();
+    let after = tensor_rows(&d.snapshot().unwrap());
+    let came = after.iter().filter(|(id, _)| !before.contains_key(id));
+    assert!(came.into_iter().all(|(_, row)| row.depth > 0 && row.stored_len < 160_000));
 }
 
 #[test]

@@ -302,6 +302,7 @@ impl Source for PackedSource<'_> {
     fn piece(&self, id: ContentId) -> Result<Option<Piece>> {
         Ok(self.tensors.get(&id).map(|(pack, record)| Piece {
             len: record.len,
+            raw_len: None,
             bases: record.bases.clone(),
             place: (*pack, record.offset),
         }))
@@ -311,7 +312,7 @@ impl Source for PackedSource<'_> {
         self.want(ids.iter().filter_map(|id| self.tensors.get(id)));
     }
 
-    fn open<'s>(&'s self, id: ContentId) -> Result<(u64, Box<dyn TensorSource + 's>)> {
+    fn open<'s>(&'s self, id: ContentId, _: bool) -> Result<(u64, Box<dyn TensorSource + 's>)> {
         let missing = || TransferError::damaged(self.name(), format!("no tensor {}", id.short()));
         let found = self.tensors.get(&id).ok_or_else(missing)?;
         let part = self.part(found)?;

@@ -32,6 +32,9 @@ pub(super) struct Plan {
     pub(super) manifests: HashMap<ContentId, Vec<u8>>,
     /// Models that both sides have and whose tensors were missing there: they come now.
     pub(super) completed: Vec<NodeId>,
+    /// Of the tensors those that are to stand alone there: what they are coded against is there for
+    /// nothing else and takes more than that saves.
+    pub(super) alone: HashSet<ContentId>,
     /// The tensors that are missing there.
     pub(super) tensors: Ordered,
 }
@@ -166,17 +169,19 @@ pub(super) fn plan(
             plan.completed.push(*id);
         }
     }
-    plan.tensors = in_order(source, pieces, there.has_tensor)?;
+    (plan.tensors, plan.alone) = in_order(source, pieces, there.has_tensor)?;
     Ok(plan)
 }
 
 /// Tensors and the bases that they need and that are not there, each behind its bases, with about
-/// as many bytes as their records take; apart from that in the order of the medium.
+/// as many bytes as their records take; apart from that in the order of the medium. And which of
+/// them are to stand alone, so that bases of theirs need not go.
 pub(super) fn in_order(
     source: &dyn Source,
     mut pieces: HashMap<ContentId, Piece>,
     has_tensor: &dyn Fn(ContentId) -> Result<bool>,
-) -> Result<Ordered> {
+) -> Result<(Ordered, HashSet<ContentId>)> {
+    let named: HashSet<ContentId> = pieces.keys().copied().collect();
     let mut starts: Vec<((usize, u64), ContentId)> =
         pieces.iter().map(|(id, piece)| (piece.place, *id)).collect();
     // Bases that no model names any more come along; all are read in the order of the medium.
@@ -201,8 +206,73 @@ pub(super) fn in_order(
     let order = below_first(&starts, &bases, &|id| {
         TransferError::damaged(source.name(), format!("tensor {} is its own base", id.short()))
     })?;
-    let len = |id: ContentId| (id, pieces.get(&id).map_or(0, |piece| piece.len));
-    Ok(order.into_iter().map(len).collect())
+    let (alone, left) = stand_alone(&order, &pieces, &named);
+    let len = |id: ContentId| {
+        let piece = pieces.get(&id);
+        let raw_len = piece.and_then(|piece| piece.raw_len).filter(|_| alone.contains(&id));
+        (id, raw_len.or(piece.map(|piece| piece.len)).unwrap_or(0))
+    };
+    let order: Vec<_> = order.into_iter().filter(|id| !left.contains(id)).map(len).collect();
+    Ok((order, alone))
+}
+
+/// Of bases that no model names: those that take more than it costs to send what stands on them
+/// alone. Gives back what is sent alone then, and what stays where it is. `order` has each behind
+/// its bases.
+fn stand_alone(
+    order: &[ContentId],
+    pieces: &HashMap<ContentId, Piece>,
+    named: &HashSet<ContentId>,
+) -> (HashSet<ContentId>, HashSet<ContentId>) {
+    let (mut alone, mut left) = (HashSet::new(), HashSet::new());
+    if named.len() == pieces.len() {
+        return (alone, left);
+    }
+    let bases = |id: &ContentId| pieces.get(id).into_iter().flat_map(|piece| &piece.bases);
+    // What stands on each base, and how much of it still does.
+    let mut over: HashMap<ContentId, HashSet<ContentId>> = HashMap::new();
+    for id in pieces.keys() {
+        for base in bases(id).filter(|base| pieces.contains_key(*base)) {
+            over.entry(*base).or_default().insert(*id);
+        }
+    }
+    let mut standing: HashMap<ContentId, usize> =
+        over.iter().map(|(id, over)| (*id, over.len())).collect();
+    for base in order.iter().rev().filter(|id| !named.contains(*id)) {
+        let stands = |id: &&ContentId| !alone.contains(*id) && !left.contains(*id);
+        let over: Vec<ContentId> =
+            over.get(base).into_iter().flatten().filter(stands).copied().collect();
+        let (mut raw, mut saved) = (Some(0u64), 0u64);
+        for piece in over.iter().filter_map(|id| pieces.get(id)) {
+            raw = raw.zip(piece.raw_len).map(|(sum, len)| sum.saturating_add(len));
+            saved = saved.saturating_add(piece.len);
+        }
+        // Bases that nothing stands on without them stay, and so on down.
+        let (mut going, mut stays, mut taken) = (over.clone(), Vec::new(), Vec::new());
+        while let Some(id) = going.pop() {
+            let below: HashSet<&ContentId> = bases(&id).collect();
+            for below in below {
+                let Some(count) = standing.get_mut(below) else { continue };
+                *count = count.saturating_sub(1);
+                taken.push(*below);
+                if *count == 0 && !named.contains(below) && !over.contains(below) {
+                    saved = saved.saturating_add(pieces.get(below).map_or(0, |piece| piece.len));
+                    stays.push(*below);
+                    going.push(*below);
+                }
+            }
+        }
+        if !over.is_empty() && raw.is_some_and(|raw| raw < saved) {
+            alone.extend(over);
+            alone.retain(|id| !stays.contains(id));
+            left.extend(stays);
+        } else {
+            for below in taken {
+                standing.entry(below).and_modify(|count| *count += 1);
+            }
+        }
+    }
+    (alone, left)
 }
 
 /// What is known of a tensor that must be there, with the names of a model and of the tensor in it.
@@ -267,4 +337,60 @@ pub(super) fn grown_apart(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Ve
         apart.push(Apart { name: name.to_owned(), ours, theirs, common });
     }
     apart
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Tensors by letter: bytes of the record, of the content, bases. Lower case: no model names
+    /// it. Gives what is sent alone, and what stays.
+    fn alone(tensors: &[(char, u64, u64, &str)]) -> (String, String) {
+        let id = |letter: char| ContentId::of(&[letter as u8]);
+        let mut pieces = HashMap::new();
+        for (letter, len, raw_len, bases) in tensors {
+            let bases = bases.chars().map(id).collect();
+            let piece = Piece { len: *len, raw_len: Some(*raw_len), bases, place: (0, 0) };
+            pieces.insert(id(*letter), piece);
+        }
+        let named = tensors.iter().filter(|(letter, ..)| letter.is_uppercase());
+        let named = named.map(|(letter, ..)| id(*letter)).collect();
+        let order: Vec<ContentId> = tensors.iter().map(|(letter, ..)| id(*letter)).collect();
+        let (alone, left) = stand_alone(&order, &pieces, &named);
+        let letters = |ids: &HashSet<ContentId>| -> String {
+            let all = tensors.iter().map(|(letter, ..)| *letter);
+            all.filter(|letter| ids.contains(&id(*letter))).collect()
+        };
+        (letters(&alone), letters(&left))
+    }
+
+    #[test]
+    fn hidden_bases_stay_where_they_cost_more_than_they_save() {
+        let is = |found: (String, String), alone: &str, left: &str| {
+            assert_eq!((found.0.as_str(), found.1.as_str()), (alone, left));
+        };
+        // What a model names goes anyway.
+        is(alone(&[('B', 100, 100, ""), ('T', 30, 100, "B")]), "", "");
+        is(alone(&[('b', 100, 100, ""), ('T', 30, 100, "b")]), "T", "b");
+        is(alone(&[('b', 100, 100, ""), ('S', 30, 100, "b"), ('T', 30, 100, "b")]), "", "");
+        is(alone(&[('b', 100, 100, ""), ('S', 70, 100, "b"), ('T', 70, 100, "b")]), "ST", "b");
+        // What stands on one that is sent alone stays a difference.
+        is(alone(&[('b', 100, 100, ""), ('S', 30, 100, "b"), ('T', 30, 100, "S")]), "S", "b");
+        // A whole chain of hidden ones, and one whose foot another tensor needs.
+        is(alone(&[('a', 100, 100, ""), ('b', 30, 100, "a"), ('T', 30, 100, "b")]), "T", "ab");
+        let foot = [('A', 100, 100, ""), ('b', 30, 100, "A"), ('T', 30, 100, "b")];
+        is(alone(&foot), "", "");
+        // Of a formula over a parent and small hidden differences nothing is gained.
+        is(alone(&[('P', 100, 100, ""), ('h', 25, 25, ""), ('T', 1, 100, "Ph")]), "", "");
+        // Two bases of one tensor, one of them shared.
+        let shared = [
+            ('a', 90, 90, ""),
+            ('b', 90, 90, ""),
+            ('S', 9, 90, "ab"),
+            ('T', 9, 90, "b"),
+            ('U', 9, 90, "b"),
+        ];
+        is(alone(&shared), "S", "a");
+    }
 }

@@ -97,7 +97,8 @@ fn plan(store: &Store, source: &dyn Source, wanted: &Wanted) -> Result<Plan> {
         pieces.insert(*id, piece_of(source, *id, Some((model, tensor)))?);
     }
     let has_tensor = |id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some());
-    Ok(Plan { tensors: in_order(source, pieces, &has_tensor)?, ..Plan::default() })
+    let (tensors, alone) = in_order(source, pieces, &has_tensor)?;
+    Ok(Plan { tensors, alone, ..Plan::default() })
 }
 
 fn take_in(

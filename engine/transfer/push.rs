@@ -62,12 +62,13 @@ pub(super) fn draft_packs(
         let bytes = index.encode()?;
         Ok(PackDraft { index, end, bytes })
     };
+    let alone = |kind, id| kind == RecordKind::Tensor && plan.alone.contains(&id);
     for (kind, id) in manifests.chain(tensors) {
         if end >= pack_len {
             packs.push(close(std::mem::replace(&mut index, fresh()), end)?);
             end = pack::HEAD_LEN;
         }
-        let record = source.travelling(kind, id, end)?;
+        let record = source.travelling(kind, id, end, alone(kind, id))?;
         end = pack::next_offset(record.offset + record.len);
         index.records.push(record);
     }
@@ -85,11 +86,22 @@ impl StoreSource {
     }
 
     /// What a pack's index says of a record that is to lie at `offset`.
-    fn travelling(&self, kind: RecordKind, id: ContentId, offset: u64) -> Result<PackedRecord> {
+    fn travelling(
+        &self,
+        kind: RecordKind,
+        id: ContentId,
+        offset: u64,
+        alone: bool,
+    ) -> Result<PackedRecord> {
         let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
         let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
-        let len = self.snapshot().outgoing(kind, id, &row, false)?.len();
-        let bases = row.bases().collect();
+        let (len, bases) = match alone {
+            true => (self.snapshot().alone_len(id, &row)?, Vec::new()),
+            false => {
+                let len = self.snapshot().outgoing(kind, id, &row, false)?.len();
+                (len, row.bases().collect())
+            }
+        };
         Ok(PackedRecord { kind, offset, len, raw_len: row.raw_len, id, bases })
     }
 }
@@ -129,8 +141,7 @@ impl<'s> PackBody<'s> {
         }
         let Some(record) = record else { return Ok(0) };
         if self.open.as_ref().is_none_or(|(place, _)| *place != self.next) {
-            let opened: Box<dyn TensorSource + 's> =
-                self.source.open_kind(record.kind, record.id)?;
+            let opened: Box<dyn TensorSource + 's> = self.source.open_record(record)?;
             self.open = Some((self.next, opened));
         }
         let from = self.at - record.offset;
@@ -149,13 +160,14 @@ impl<'s> PackBody<'s> {
 }
 
 impl StoreSource {
-    fn open_kind<'s>(
-        &'s self,
-        kind: RecordKind,
-        id: ContentId,
-    ) -> Result<Box<dyn TensorSource + 's>> {
+    /// The bytes of a record that a pack's index names, coded as it says.
+    fn open_record<'s>(&'s self, record: &PackedRecord) -> Result<Box<dyn TensorSource + 's>> {
+        let (kind, id) = (record.kind, record.id);
         let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
         let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
+        if record.bases.is_empty() && row.bases().next().is_some() {
+            return Ok(Box::new(self.snapshot().outgoing_alone(id, &row)?));
+        }
         Ok(Box::new(self.snapshot().outgoing(kind, id, &row, true)?))
     }
 }

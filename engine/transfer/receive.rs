@@ -237,7 +237,7 @@ pub(super) fn take_in_tensors(
         if transaction.has(Table::Tensors, id)? {
             continue;
         }
-        let (len, record) = source.open(id)?;
+        let (len, record) = source.open(id, plan.alone.contains(&id))?;
         transaction.take_in(id, len, &*record)?;
         report.bytes += len;
         batch += len;

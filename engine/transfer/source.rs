@@ -17,6 +17,8 @@ use crate::tensor::ContentId;
 pub(super) struct Piece {
     /// About as many bytes as its record takes.
     pub(super) len: u64,
+    /// Bytes of its content, where it can be sent so that it stands alone.
+    pub(super) raw_len: Option<u64>,
     /// What it is decoded from.
     pub(super) bases: Vec<ContentId>,
     /// Where it lies, so that records are read in the order of the medium.
@@ -70,8 +72,9 @@ pub(super) trait Source {
     /// Says which tensors will be opened.
     fn expect(&self, _ids: &[ContentId]) {}
 
-    /// The record of a tensor, as it travels, and its length.
-    fn open<'s>(&'s self, id: ContentId) -> Result<(u64, Box<dyn TensorSource + 's>)>;
+    /// The record of a tensor, as it travels, and its length; if one says so, and the piece does,
+    /// one that stands alone.
+    fn open<'s>(&'s self, id: ContentId, alone: bool) -> Result<(u64, Box<dyn TensorSource + 's>)>;
 }
 
 /// Features of models, not of how a store keeps them.
@@ -155,12 +158,17 @@ impl Source for StoreSource {
     fn piece(&self, id: ContentId) -> Result<Option<Piece>> {
         let Some(row) = self.snapshot.stored(RecordKind::Tensor, id)? else { return Ok(None) };
         let bases = row.bases().collect();
-        Ok(Some(Piece { len: row.len, bases, place: (0, row.offset) }))
+        let raw_len = Some(row.raw_len);
+        Ok(Some(Piece { len: row.len, raw_len, bases, place: (0, row.offset) }))
     }
 
-    fn open<'s>(&'s self, id: ContentId) -> Result<(u64, Box<dyn TensorSource + 's>)> {
+    fn open<'s>(&'s self, id: ContentId, alone: bool) -> Result<(u64, Box<dyn TensorSource + 's>)> {
         let missing = || TransferError::damaged(self.name(), format!("no tensor {}", id.short()));
         let row = self.snapshot.stored(RecordKind::Tensor, id)?.ok_or_else(missing)?;
+        if alone {
+            let record = self.snapshot.outgoing_alone(id, &row)?;
+            return Ok((record.len(), Box::new(record)));
+        }
         let record = self.snapshot.outgoing(RecordKind::Tensor, id, &row, true)?;
         Ok((record.len(), Box::new(record)))
     }
