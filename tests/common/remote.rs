@@ -111,6 +111,10 @@ pub enum Hurt {
     No,
     Error,
     Flip(u64),
+    /// Fewer bytes than there are.
+    Short(u64),
+    /// More bytes than there are.
+    Long,
 }
 
 impl Memory {
@@ -123,8 +127,12 @@ impl Memory {
         let mut random = Random(faults.random);
         faults.random = random.next();
         Ok(match faults.one_in.map(|one_in| random.below(one_in)) {
-            Some(0) if random.below(2) == 0 => Hurt::Error,
-            Some(0) => Hurt::Flip(random.next()),
+            Some(0) => match random.below(5) {
+                0 | 1 => Hurt::Error,
+                2 => Hurt::Short(random.next()),
+                3 => Hurt::Long,
+                _ => Hurt::Flip(random.next()),
+            },
             _ => Hurt::No,
         })
     }
@@ -138,6 +146,8 @@ impl Memory {
                 bytes[(at % len) as usize] ^= 1 << (at >> 60 & 7);
             }
             Hurt::Flip(_) => {}
+            Hurt::Short(at) => bytes.truncate((at % (bytes.len() as u64 + 1)) as usize),
+            Hurt::Long => bytes.push(0),
         }
         Ok(bytes)
     }
@@ -171,7 +181,9 @@ impl Remote for Memory {
         let start = offset as usize;
         let part = file.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?.to_vec();
         drop(files);
-        out.copy_from_slice(&self.give(part)?);
+        let part = self.give(part)?;
+        let part = part.get(..out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(part);
         Ok(())
     }
 
@@ -205,6 +217,15 @@ impl Remote for Memory {
         let file = |(path, file): (&String, &Vec<u8>)| {
             Some((path.strip_prefix(&prefix)?.to_owned(), file.len() as u64))
         };
-        Ok(Some(files.iter().filter_map(file).collect()))
+        let mut found: Vec<(String, u64)> = files.iter().filter_map(file).collect();
+        drop(files);
+        // A length that lies.
+        match (self.moved(0, &self.read)?, found.last_mut()) {
+            (Hurt::Error, _) => return Err(io::ErrorKind::TimedOut.into()),
+            (Hurt::Flip(by) | Hurt::Short(by), Some((_, len))) => *len = by >> (by % 64),
+            (Hurt::Long, Some((_, len))) => *len += 1,
+            _ => {}
+        }
+        Ok(Some(found))
     }
 }

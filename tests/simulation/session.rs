@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mgit::catalog::{ReadTables, RecordRow, Table};
+use mgit::checks::RunOptions;
 use mgit::container::Disk;
+use mgit::merge::{Merge, MergeError, MergeOptions, Resolution};
+use mgit::update::{Strategy, UpdateError};
 use mgit::upkeep::{UpkeepError, VerifyDepth, gc, vacuum_onto, verify};
 use mgit::{Error, Snapshot, Store};
 
@@ -13,7 +16,7 @@ use super::changes::{Place, Sizes};
 use super::choices::Choices;
 use super::disk::{Mark, Recording, Rule, SimDisk};
 use super::faults::{Call, Dropped, Fault, PLANNED};
-use super::plain::PlainStore;
+use super::plain::{PlainStore, shown};
 
 /// A step: its name, how often it is taken among the others, and what it does.
 pub struct Step {
@@ -26,8 +29,9 @@ pub struct Step {
 }
 
 /// Every step.
-pub const STEPS: [Step; 7] = [
+pub const STEPS: [Step; 8] = [
     Step { name: "commit", weight: 9, run: Session::commit },
+    Step { name: "merge", weight: 1, run: Session::merge },
     Step { name: "drop a transaction", weight: 2, run: Session::drop_transaction },
     Step { name: "collect and punch", weight: 2, run: Session::collect },
     Step { name: "vacuum", weight: 1, run: Session::vacuum },
@@ -237,6 +241,59 @@ impl Session {
             self.disk.set_len(end).map_err(|error| Stop::Wrong(error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Merges two models of one ancestor, if there are such, else commits.
+    fn merge(&mut self) -> Result<(), Stop> {
+        let Some((merge, next)) = self.some_merge()? else { return self.commit() };
+        let next = Arc::new(next);
+        self.disk.mark(Mark::Trying(Arc::clone(&next)));
+        match merge.run(self.store()?, RunOptions::default()) {
+            Ok(_) => {}
+            Err(MergeError::Store(error) | MergeError::Update(UpdateError::Store(error))) => {
+                return Err(error.into());
+            }
+            Err(error) => return Err(Stop::Wrong(format!("a merge: {error}"))),
+        }
+        self.disk.mark(Mark::Promised);
+        self.plain = next;
+        Ok(())
+    }
+
+    /// A merge that can be made, and what the store is after it: found on another disk.
+    fn some_merge(&mut self) -> Result<Option<(Merge, PlainStore)>, Stop> {
+        let names: Vec<String> = self.plain.models.keys().cloned().collect();
+        if names.len() < 2 {
+            return Ok(None);
+        }
+        let settled = [
+            Resolution::Ours,
+            Resolution::Theirs,
+            Resolution::Blend(Strategy::Linear),
+            Resolution::Blend(Strategy::Ties),
+        ];
+        for _ in 0..4 {
+            let [ours, theirs] = [0, 1].map(|_| names[self.choices.below(names.len())].clone());
+            let on_conflict = Some(settled[self.choices.below(settled.len())]);
+            let options = MergeOptions { on_conflict, ..MergeOptions::default() };
+            let name = format!("net/{}", self.choices.below(5));
+            let merge = || Merge::new(&ours, &theirs, &name).options(options.clone());
+            if merge().plan(&self.store()?.snapshot()?).is_err() {
+                continue;
+            }
+            let disk = SimDisk::new(self.disk.bytes(), self.disk.off());
+            let other = Store::open_on(Arc::clone(&disk) as Arc<_>, disk.path())?;
+            if merge().run(&other, RunOptions::default()).is_err() {
+                continue;
+            }
+            let (models, tags, sequence) = shown(&other.snapshot()?)?;
+            ensure(sequence == self.plain.sequence + 1, || "not one commit".to_owned())?;
+            ensure(models.len() == names.len() + 1, || "not one model more".to_owned())?;
+            let mut highest = self.plain.highest.clone();
+            *highest.entry(name.clone()).or_default() += 1;
+            return Ok(Some((merge(), PlainStore { models, highest, tags, sequence })));
+        }
+        Ok(None)
     }
 
     fn change(

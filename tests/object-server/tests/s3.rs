@@ -8,9 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::remote::{ALL, assert_same, family, grown};
-use common::{add, model, weights};
+use common::{add, model, nudged, tensor_rows, weights};
 use mgit::Store;
+use mgit::checks::RunOptions;
+use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::transfer::{ObjectRemote, Remote, TransferError, pull_from_remote, push_to_remote};
+use mgit::update::Strategy;
 use object_server::{SECRET_KEY, Server};
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -77,14 +80,30 @@ fn two_stores_grow_apart_and_together_by_a_server() {
     let b = Store::create(folder.path().join("b.mgit")).unwrap();
     pull_from_remote(&b, &remote, ALL).unwrap();
     assert_same(&a, &b, "cloned");
+    // A change of some size: next to nothing else goes over the wire.
+    let rows = |store: &Store| tensor_rows(&store.snapshot().unwrap());
+    let (before, old) = (wire(&folder.path().join("bucket")), rows(&a));
+    let tuned = vec![("t0".to_owned(), nudged(&list[0].1, 5, 9))];
+    add(&a, model("longer", &["long"], &tuned)).unwrap();
+    let new = rows(&a).into_iter().filter(|(id, _)| !old.contains_key(id));
+    let new: u64 = new.map(|(_, row)| row.len).sum();
+    push_to_remote(&a, &remote, ALL).unwrap();
+    let moved = wire(&folder.path().join("bucket")) - before;
+    println!("{moved} bytes for {new} of records");
+    assert!(new > 200_000 && moved * 100 <= new * 105, "{moved} for {new}");
+    pull_from_remote(&b, &remote, ALL).unwrap();
+    assert_same(&a, &b, "after a change");
     grown(&a, "tuned", "base", 20);
     grown(&b, "tuned", "base", 21);
     push_to_remote(&a, &remote, ALL).unwrap();
     let error = push_to_remote(&b, &remote, ALL).unwrap_err();
     assert!(matches!(error, TransferError::Apart { .. }), "{error}");
     pull_from_remote(&b, &remote, ALL).unwrap();
-    add(&b, model("tuned", &["tuned@3", "tuned@4"], &[("body".to_owned(), weights(9, 10))]))
-        .unwrap();
+    let on_conflict = Some(Resolution::Blend(Strategy::Linear));
+    let options = MergeOptions { on_conflict, ..MergeOptions::default() };
+    let merge = Merge::new("tuned@3", "tuned@4", "tuned").options(options);
+    let merged = merge.run(&b, RunOptions::default()).unwrap();
+    assert_eq!(merged.report.node.full_name(), "tuned@5");
     push_to_remote(&b, &remote, ALL).unwrap();
     pull_from_remote(&a, &remote, ALL).unwrap();
     assert_same(&a, &b, "together");
