@@ -10,6 +10,46 @@ use mgit::{Snapshot, Store};
 use crate::failure::Failure;
 use crate::progress::Progress;
 
+/// Those of these models of which something is not here.
+fn partial(
+    snapshot: &Snapshot,
+    models: impl IntoIterator<Item = NodeId>,
+) -> Result<Vec<String>, Failure> {
+    let mut partial = Vec::new();
+    for id in models {
+        let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
+        if model.promised()? > 0 {
+            partial.push(id.to_string());
+        }
+    }
+    Ok(partial)
+}
+
+/// Brings what these models need to a store that is open for writing.
+///
+/// # Errors
+///
+/// Those of the store; what is not there cannot be had from where it is.
+pub fn bring(
+    store: &Store,
+    path: &Path,
+    models: impl IntoIterator<Item = NodeId>,
+) -> Result<(), Failure> {
+    let snapshot = store.snapshot()?;
+    if snapshot.tables().count(Table::Promised)? == 0 {
+        return Ok(());
+    }
+    let partial = partial(&snapshot, models)?;
+    if partial.is_empty() {
+        return Ok(());
+    }
+    drop(snapshot);
+    let partial: Vec<&str> = partial.iter().map(String::as_str).collect();
+    let bar = Progress::unbounded(format!("fetch for {}", path.display()));
+    fetch_promised(store, &partial, &|bytes| bar.advance(bytes))?;
+    Ok(())
+}
+
 /// Opens a store to read the models that `which` picks, when what they need is there.
 ///
 /// # Errors
@@ -24,20 +64,12 @@ pub fn open_to_read(
     if snapshot.tables().count(Table::Promised)? == 0 {
         return Ok(store);
     }
-    let mut missing = Vec::new();
-    for id in which(&snapshot)? {
-        let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
-        if model.promised()? > 0 {
-            missing.push(id.to_string());
-        }
-    }
-    if missing.is_empty() {
+    let models = which(&snapshot)?;
+    if partial(&snapshot, models.iter().copied())?.is_empty() {
         return Ok(store);
     }
     drop((snapshot, store));
-    let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
-    let bar = Progress::unbounded(format!("fetch for {}", path.display()));
-    fetch_promised(&Store::open(path)?, &missing, &|bytes| bar.advance(bytes))?;
+    bring(&Store::open(path)?, path, models)?;
     Ok(Store::open_read_only(path)?)
 }
 

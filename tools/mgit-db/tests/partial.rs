@@ -75,6 +75,48 @@ fn what_is_read_is_brought_first() {
 }
 
 #[test]
+fn what_is_worked_on_is_brought_first() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    for at in 2..5 {
+        sandbox.import(at, "tuned", &["--parent", "base"]);
+    }
+    sandbox.import(6, "other", &["--parent", "base"]);
+    let prune = ["--with", "prune", "--parent", "tuned", "--param", "sparsity=0.5"];
+    sandbox.ok(&[&["make", "s", "--name", "half"][..], &prune].concat());
+    sandbox.ok(&["push", "s", "./remote"]);
+    let fresh = |name: &str| {
+        sandbox.ok(&["clone", "remote", name, "--graph-only"]);
+        name.to_owned()
+    };
+    let merge = ["merge", "tuned", "other", "--name", "merged", "--on-conflict", "average"];
+    for store in ["s", &fresh("a")] {
+        let command = [&merge[..1], &[store], &merge[1..]].concat();
+        sandbox.ok(&command);
+        sandbox.ok(&["export", store, "merged", &format!("merged-{store}")]);
+    }
+    assert_eq!(sandbox.read("merged-s"), sandbox.read("merged-a"));
+    let remade = sandbox.ok(&["remake", &fresh("b"), "half"]);
+    assert_eq!(remade, sandbox.ok(&["remake", "s", "half"]));
+    sandbox.ok(&["pin", &fresh("c"), "tuned@2"]);
+    let looked = ["tuned@1", "tuned@3", "--builtin", "statistics"];
+    let bisect = |store: &str| {
+        let answer = sandbox.run(&[&["bisect", store][..], &looked].concat());
+        (answer.code, answer.text())
+    };
+    assert_eq!(bisect("s"), bisect(&fresh("d")));
+    let left = sandbox.json(&["verify", "d"])["partial_models"].clone();
+    assert!(!left.to_string().contains("tuned@1"), "{left}");
+    sandbox.write("next.safetensors", &common::model(9));
+    for store in ["s", &fresh("e")] {
+        sandbox.ok(&["import", store, "next.safetensors", "--name", "base"]);
+        sandbox.ok(&["update", store, "base@1", "base@2", "--with", "rebase"]);
+        sandbox.ok(&["export", store, "tuned", &format!("updated-{store}")]);
+    }
+    assert_eq!(sandbox.read("updated-s"), sandbox.read("updated-e"));
+}
+
+#[test]
 fn what_cannot_be_reached_is_said() {
     let sandbox = graph_only();
     std::fs::rename(sandbox.path("remote"), sandbox.path("away")).unwrap();
@@ -83,11 +125,13 @@ fn what_cannot_be_reached_is_said() {
     let text = sandbox.refused(&["export", "part", "tuned@2", "out"], 1);
     assert!(text.contains("tuned@2") && text.contains("/remote"), "{text}");
     assert!(!sandbox.path("out").exists());
+    for command in [&["pin", "part", "base"][..], &["remake", "part", "tuned"]] {
+        assert_eq!(sandbox.failure(command, 1)["code"], "out-of-reach", "{command:?}");
+    }
     // What does not bring tensors by itself says how.
-    let failure = sandbox.failure(&["pin", "part", "base"], 1);
+    let failure = sandbox.failure(&["push", "part", "./third"], 1);
     assert_eq!(failure["code"], "promised");
     assert!(failure["message"].as_str().unwrap().contains("mgit-db fetch"), "{failure}");
-    assert_eq!(sandbox.failure(&["push", "part", "./third"], 1)["code"], "promised");
     sandbox.ok(&["verify", "part"]);
     sandbox.ok(&["fetch", "part", "./away", "--name", "base"]);
     sandbox.ok(&["export", "part", "base", "out"]);

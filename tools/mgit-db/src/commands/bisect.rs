@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::test::run::{WhichArguments, keep, trust};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::partial::open_to_read;
 use crate::text::count;
 
 /// Find the first model on a way that fails a test.
@@ -67,13 +68,26 @@ impl Prober<'_> {
         };
         let nodes = std::slice::from_ref(&self.path[place]);
         let tests = std::slice::from_ref(&self.test);
-        let report = Runner::new(self.snapshot, options).run(None, tests, nodes)?;
+        let store = self.brought(&nodes[0], known_only)?;
+        let snapshot = store.as_ref().map(Store::snapshot).transpose()?;
+        let snapshot = snapshot.as_ref().unwrap_or(self.snapshot);
+        let report = Runner::new(snapshot, options).run(None, tests, nodes)?;
         // The snapshot does not see it: it is for the next run.
         if let Some(reason) = keep(&arguments.store, &report) {
             self.not_kept.replace(Some(reason));
         }
         let result = report.results.into_iter().next();
         result.ok_or_else(|| Failure::failed("no-result", "the test gave no result"))
+    }
+}
+
+impl Prober<'_> {
+    /// The store anew, when something of the model was not there and has been brought.
+    fn brought(&self, node: &Node, known_only: bool) -> Result<Option<Store>, Failure> {
+        if known_only || self.snapshot.model_of(node.clone())?.promised()? == 0 {
+            return Ok(None);
+        }
+        open_to_read(&self.arguments.store, |_| Ok(vec![node.id])).map(Some)
     }
 }
 

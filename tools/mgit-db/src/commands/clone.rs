@@ -15,7 +15,7 @@ use crate::output::Output;
 ///
 /// The place is kept in the new store as the remote `origin`. Cut short, the same command goes on
 /// where it was. Credentials of an object store are taken from the environment. With --graph-only
-/// nothing but the graph comes; export, cat, diff and test then bring what they read.
+/// nothing but the graph comes; commands that read tensors then bring what they need.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db clone /shared/family.mgit mine.mgit

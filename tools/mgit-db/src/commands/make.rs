@@ -12,6 +12,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::{Commands, trust_typed};
 use crate::output::Output;
+use crate::partial::bring;
 use crate::text::size;
 
 /// Make a model of others by a function, and keep the recipe with it.
@@ -106,6 +107,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         trust_typed(command)?;
         make = make.command(command);
     }
+    let snapshot = store.snapshot()?;
+    let inputs = arguments.parents.iter().chain(&arguments.old);
+    let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id));
+    bring(&store, &arguments.store, inputs.collect::<mgit::Result<Vec<_>>>()?)?;
+    drop(snapshot);
     let report = make.run(&store, &arguments.commands.functions())?;
     let row = &report.node.row;
     let document = json!({

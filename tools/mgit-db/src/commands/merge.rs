@@ -16,6 +16,7 @@ use super::recode::profile_parser;
 use super::test::run::trust;
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
+use crate::partial::bring;
 use crate::text::{count, size};
 
 /// Merge two models of one family, layer by layer.
@@ -166,6 +167,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let store = Store::open(&arguments.store)?;
     let plan = merge.plan(&store.snapshot()?)?;
     output.text(&describe(&plan, output))?;
+    bring(&store, &arguments.store, [plan.base.id, plan.ours.id, plan.theirs.id])?;
     let options = RunOptions { trust: trust(arguments.trust), ..RunOptions::default() };
     let merged = merge.run(&store, options)?;
     report(&merged, output)?;

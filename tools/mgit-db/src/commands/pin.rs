@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::partial::bring;
 use crate::text::{count, size};
 
 /// Keep a model raw, so that it is read without a copy.
@@ -32,6 +33,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Failure> {
     let store = Store::open(&arguments.store)?;
     let model = arguments.model.to_string();
+    if pins {
+        let id = store.snapshot()?.graph().find(&arguments.model)?.id;
+        bring(&store, &arguments.store, [id])?;
+    }
     let mut transaction = store.begin_write()?;
     let name = transaction.find(&model)?.full_name();
     let report = match pins {

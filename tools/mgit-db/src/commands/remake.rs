@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::output::{Ink, Output};
+use crate::partial::open_to_read;
 use crate::text::{count, shown};
 
 /// Make a model again by the recipe that is kept with it.
@@ -44,7 +45,12 @@ pub struct Arguments {
 ///
 /// No recipe, or inputs that are gone; the function fails; the file cannot be written.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    // Its parents are what it is made of, and it is compared with itself.
+    let store = open_to_read(&arguments.store, |snapshot| {
+        let id = snapshot.graph().find(&arguments.model)?.id;
+        let parents = snapshot.graph().parents(id)?.into_iter().map(|edge| edge.parent);
+        Ok(parents.chain([id]).collect())
+    })?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
     let remade = remake(&model, &arguments.commands.functions())?;
     let (name, function) = (model.full_name(), &remade.recipe.function);

@@ -14,6 +14,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::output::{Ink, Output};
+use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
 use crate::text::{count, size};
 
@@ -107,7 +108,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         return Ok(ExitCode::SUCCESS);
     }
     let store = Store::open(&arguments.store)?;
-    output.text(&tree(&update.plan(&store.snapshot()?)?, output))?;
+    let plan = update.plan(&store.snapshot()?)?;
+    output.text(&tree(&plan, output))?;
+    let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));
+    let steps = plan.steps.iter().map(|step| step.node.id);
+    bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id, plan.new.id]))?;
     let outcome = update.run(&store, &arguments.commands.functions())?;
     let tested = match arguments.no_tests {
         true => Tested::default(),
