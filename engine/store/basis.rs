@@ -105,14 +105,12 @@ impl<'c> Basis<'c> {
                 } else if let Some(seen) =
                     Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
                 {
-                    let basis = Basis::of(seen, open);
-                    if basis.exact && !basis.makes(look)? {
+                    if candidate.way == Way::Made && !Basis::of(seen.clone(), open).makes(look)? {
                         return Ok(all);
                     }
                     // All that is at hand, for the right threshold.
                     let base = beginning(chain, sample.len())?;
-                    let seen = basis.formula.map(|seen| seen.formula().clone());
-                    guess = Formula::guess_of_one(dtype, &base, sample).or(seen);
+                    guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
                 }
                 all.extend(guess.map(|formula| Basis::of(formula, open)));
                 return Ok(all);

@@ -60,15 +60,20 @@ impl Model {
     ///
     /// Those of the catalogue.
     pub fn promised(&self) -> Result<u64> {
+        Ok(self.promises()?.len() as u64)
+    }
+
+    /// Its tensors that are not here yet, and where they are. Cost: as [`promised`](Self::promised).
+    pub(crate) fn promises(&self) -> Result<Vec<(&ManifestTensor, PromiseRow)>> {
         let tables = self.snapshot().tables();
-        if tables.count(Table::Promised)? == 0 {
-            return Ok(0);
+        let mut promises = Vec::new();
+        if tables.count(Table::Promised)? > 0 {
+            for tensor in &self.manifest().tensors {
+                let row = promise_row(tables, tensor.content_id)?;
+                promises.extend(row.map(|row| (tensor, row)));
+            }
         }
-        let mut promised = 0;
-        for tensor in &self.manifest().tensors {
-            promised += u64::from(promise_row(tables, tensor.content_id)?.is_some());
-        }
-        Ok(promised)
+        Ok(promises)
     }
 }
 

@@ -37,12 +37,8 @@ pub fn fetch_promised(
     let mut places: BTreeMap<String, Wanted> = BTreeMap::new();
     for model in models {
         let model = snapshot.model(model)?;
-        if model.promised()? == 0 {
-            continue;
-        }
         let full = model.full_name();
-        for tensor in &model.manifest().tensors {
-            let Some(promise) = snapshot.promise(tensor.content_id)? else { continue };
+        for (tensor, promise) in model.promises()? {
             let wanted = places.entry(promise.place).or_default();
             let key = (model.node().id, full.clone());
             if !wanted.models.contains(&key) {

@@ -192,14 +192,12 @@ pub(super) fn receive(
 
 /// Tensors of a model that are promised here.
 fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
-    let mut lacking = Vec::new();
-    if snapshot.tables().count(Table::Promised)? > 0 {
-        let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
-        for tensor in &model.manifest().tensors {
-            lacking.extend(snapshot.promise(tensor.content_id)?.map(|_| tensor.content_id));
-        }
+    // Without any, manifests need not be read.
+    if snapshot.tables().count(Table::Promised)? == 0 {
+        return Ok(Vec::new());
     }
-    Ok(lacking)
+    let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
+    Ok(model.promises()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
 }
 
 /// Promises the tensors of a manifest that are not here. Gives back how many were not yet.

@@ -167,32 +167,31 @@ impl Network {
         Ok(Network { layers: (0..LAYERS.len() - 1).map(layer).collect::<Result<_, E>>()? })
     }
 
-    /// Its tensors, for the store.
-    pub fn draft(self) -> Result<Draft, UpdateError> {
-        let mut draft = Draft::new();
-        for (at, (weights, biases)) in self.layers.into_iter().enumerate() {
+    /// Its tensors by name, with their dimensions.
+    fn named(&self) -> impl Iterator<Item = (String, Vec<u64>, &Vec<f32>)> {
+        self.layers.iter().enumerate().flat_map(|(at, (weights, biases))| {
             let (columns, rows) = (LAYERS[at] as u64, LAYERS[at + 1] as u64);
-            draft = draft.floats(&format!("layer{at}.weight"), &[rows, columns], weights)?;
-            draft = draft.floats(&format!("layer{at}.bias"), &[rows], biases)?;
-        }
-        Ok(draft)
+            let weights = (format!("layer{at}.weight"), vec![rows, columns], weights);
+            [weights, (format!("layer{at}.bias"), vec![rows], biases)]
+        })
+    }
+
+    /// Its tensors, for a function that makes a model.
+    pub fn draft(self) -> Result<Draft, UpdateError> {
+        self.named().try_fold(Draft::new(), |draft, (name, dims, values)| {
+            draft.floats(&name, &dims, values.clone())
+        })
     }
 
     /// Its tensors, one by one.
     pub fn tensors(&self) -> Vec<OwnTensor> {
-        let mut tensors = Vec::new();
-        for (at, (weights, biases)) in self.layers.iter().enumerate() {
-            let (columns, rows) = (LAYERS[at] as u64, LAYERS[at + 1] as u64);
-            let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            tensors.push(OwnTensor {
-                name: format!("layer{at}.weight"),
-                dims: vec![rows, columns],
-                bytes: bytes(weights),
-            });
-            let name = format!("layer{at}.bias");
-            tensors.push(OwnTensor { name, dims: vec![rows], bytes: bytes(biases) });
-        }
-        tensors
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let own = |(name, dims, values): (_, _, &Vec<f32>)| OwnTensor {
+            name,
+            dims,
+            bytes: bytes(values),
+        };
+        self.named().map(own).collect()
     }
 
     /// The values of every layer for a picture.

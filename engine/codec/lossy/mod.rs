@@ -9,7 +9,7 @@ mod singles;
 use std::fmt;
 use std::str::FromStr;
 
-use self::singles::{Rounder, nearest};
+use self::singles::Rounder;
 use super::formula::{FloatType, Formula, settled};
 use crate::tensor::Dtype;
 
@@ -142,34 +142,20 @@ impl Lossy {
         Formula::increment(own, &self.added_type(), wide, self.factor())
     }
 
-    /// What is added to `base` for `own`, as a multiple of the factor.
-    #[inline(always)]
-    fn added(self, base: f32, own: f32, step: f64) -> f32 {
-        let difference = f64::from(own) - f64::from(base);
-        match self {
-            Lossy::Fp16 => half::f16::from_f32(difference as f32).to_f32(),
-            Lossy::Quantised { .. } => {
-                let multiple = nearest(difference / step);
-                // Also where it is a NaN.
-                if multiple.abs() <= MULTIPLE_MAX { multiple as f32 } else { 0.0 }
-            }
-        }
-    }
-
     /// The values that take the place of `own`, of which `base` are the parent's, into `values`:
     /// all of them of type `of`. Every one is within the bound, or is the one of `own`.
     pub fn round(self, of: FloatType, base: &[u8], own: &[u8], values: &mut [u8]) -> Loss {
-        if let (FloatType::F32, Some(rounder)) = (of, self.rounder()) {
+        let rounder = self.rounder();
+        if let (FloatType::F32, Some(rounder)) = (of, rounder) {
             let (base, own) = (base.as_chunks().0, own.as_chunks().0);
             return rounder.round(base, own, values.as_chunks_mut().0);
         }
-        let factor = self.factor();
-        let (step, bound) = (f64::from(factor), self.absolute_bound());
+        let (factor, bound) = (self.factor(), self.absolute_bound());
         let mut loss = Loss::default();
         let (bases, owns) = (of.singles(base), of.singles(own));
         let mut rounded = Vec::with_capacity(owns.len());
         for (base, own) in bases.iter().zip(&owns) {
-            let added = self.added(*base, *own, step);
+            let added = added(rounder, *base, *own);
             loss.wide |= !(-128.0..=127.0).contains(&added);
             rounded.push(if added == 0.0 { *base } else { settled(*base + factor * added) });
         }
@@ -194,7 +180,7 @@ impl Lossy {
         loss
     }
 
-    /// What F32 is rounded to multiples with.
+    /// What is rounded to multiples with, where it is to multiples.
     fn rounder(self) -> Option<Rounder> {
         let factor = self.factor();
         let bound = self.absolute_bound()?;
@@ -204,12 +190,12 @@ impl Lossy {
     /// One half of what is added for `own`, into `out`: an element of
     /// [`added_type`](Self::added_type) for every one of `own`.
     pub fn write_added(self, of: FloatType, base: &[u8], own: &[u8], half: Half, out: &mut [u8]) {
-        if let (FloatType::F32, Some(rounder)) = (of, self.rounder()) {
+        let rounder = self.rounder();
+        if let (FloatType::F32, Some(rounder)) = (of, rounder) {
             return rounder.halves(half, base.as_chunks().0, own.as_chunks().0, out);
         }
-        let step = f64::from(self.factor());
         let numbers = of.singles(base).into_iter().zip(of.singles(own));
-        let added = numbers.map(|(base, own)| self.added(base, own, step));
+        let added = numbers.map(|(base, own)| added(rounder, base, own));
         if self == Lossy::Fp16 {
             for (out, added) in out.chunks_exact_mut(2).zip(added) {
                 out.copy_from_slice(&half::f16::from_f32(added).to_le_bytes());
@@ -217,6 +203,14 @@ impl Lossy {
             return;
         }
         out.iter_mut().zip(added).for_each(|(out, added)| *out = half.of(added.into()));
+    }
+}
+
+/// What is added to `base` for `own`: a multiple of the factor, or the difference in half precision.
+fn added(rounder: Option<Rounder>, base: f32, own: f32) -> f32 {
+    match rounder {
+        Some(rounder) => rounder.multiple(base, own) as f32,
+        None => half::f16::from_f32((f64::from(own) - f64::from(base)) as f32).to_f32(),
     }
 }
 

@@ -23,7 +23,7 @@ type Block = [Single; LANES];
 /// `floor(steps + 1/2)`, exactly where the result is a multiple that is used, and without a call:
 /// adding and taking away 1.5 * 2^52 rounds to the nearest integer, ties to even.
 #[inline(always)]
-pub(super) fn nearest(steps: f64) -> f64 {
+fn nearest(steps: f64) -> f64 {
     let even = (steps + MAGIC) - MAGIC;
     // A tie that went down goes up.
     if even - steps == -0.5 { even + 1.0 } else { even }
@@ -125,37 +125,73 @@ impl Rounder {
 
     /// Rounds `owns` into `values`. All three are of one length.
     pub(super) fn round(self, bases: &[Single], owns: &[Single], values: &mut [Single]) -> Loss {
-        #[cfg(target_arch = "x86_64")]
-        match wide::features() {
-            wide::Features::Avx512 => {
-                // SAFETY: the processor has what the function is compiled for.
-                return unsafe { wide::round_avx512(self, bases, owns, values) };
-            }
-            wide::Features::Avx2 => {
-                // SAFETY: as above.
-                return unsafe { wide::round_avx2(self, bases, owns, values) };
-            }
-            wide::Features::Neither => {}
-        }
-        self.round_all(bases, owns, values)
+        widest(Round(self, bases, owns, values))
     }
 
     /// A half of each multiple into `out`. All three have as many elements.
     pub(super) fn halves(self, half: Half, bases: &[Single], owns: &[Single], out: &mut [u8]) {
-        #[cfg(target_arch = "x86_64")]
-        match wide::features() {
-            wide::Features::Avx512 => {
-                // SAFETY: the processor has what the function is compiled for.
-                return unsafe { wide::halves_avx512(self, half, bases, owns, out) };
-            }
-            wide::Features::Avx2 => {
-                // SAFETY: as above.
-                return unsafe { wide::halves_avx2(self, half, bases, owns, out) };
-            }
-            wide::Features::Neither => {}
-        }
-        self.halves_of_all(half, bases, owns, out);
+        widest(Halves(self, half, bases, owns, out));
     }
+}
+
+/// A loop over all elements. It is inlined, so that it is compiled for whoever runs it.
+trait Pass {
+    type Out;
+    fn run(self) -> Self::Out;
+}
+
+struct Round<'a>(Rounder, &'a [Single], &'a [Single], &'a mut [Single]);
+
+impl Pass for Round<'_> {
+    type Out = Loss;
+
+    #[inline(always)]
+    fn run(self) -> Loss {
+        self.0.round_all(self.1, self.2, self.3)
+    }
+}
+
+struct Halves<'a>(Rounder, Half, &'a [Single], &'a [Single], &'a mut [u8]);
+
+impl Pass for Halves<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.halves_of_all(self.1, self.2, self.3, self.4);
+    }
+}
+
+/// Runs a pass with the widest registers of this processor.
+fn widest<P: Pass>(pass: P) -> P::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+        {
+            // SAFETY: the processor has what the function is compiled for.
+            return unsafe { with_avx512(pass) };
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            return unsafe { with_avx2(pass) };
+        }
+    }
+    pass.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+fn with_avx512<P: Pass>(pass: P) -> P::Out {
+    pass.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn with_avx2<P: Pass>(pass: P) -> P::Out {
+    pass.run()
 }
 
 impl Half {
@@ -175,73 +211,6 @@ fn padded(left: &[Single]) -> Block {
     let mut block = Block::default();
     block.iter_mut().zip(left).for_each(|(to, from)| *to = *from);
     block
-}
-
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use super::{Half, Loss, Rounder, Single};
-
-    pub(super) enum Features {
-        Avx512,
-        Avx2,
-        Neither,
-    }
-
-    pub(super) fn features() -> Features {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-        {
-            Features::Avx512
-        } else if is_x86_feature_detected!("avx2") {
-            Features::Avx2
-        } else {
-            Features::Neither
-        }
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn round_avx512(
-        rounder: Rounder,
-        bases: &[Single],
-        owns: &[Single],
-        values: &mut [Single],
-    ) -> Loss {
-        rounder.round_all(bases, owns, values)
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn round_avx2(
-        rounder: Rounder,
-        bases: &[Single],
-        owns: &[Single],
-        values: &mut [Single],
-    ) -> Loss {
-        rounder.round_all(bases, owns, values)
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    pub(super) fn halves_avx512(
-        rounder: Rounder,
-        half: Half,
-        bases: &[Single],
-        owns: &[Single],
-        out: &mut [u8],
-    ) {
-        rounder.halves_of_all(half, bases, owns, out);
-    }
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn halves_avx2(
-        rounder: Rounder,
-        half: Half,
-        bases: &[Single],
-        owns: &[Single],
-        out: &mut [u8],
-    ) {
-        rounder.halves_of_all(half, bases, owns, out);
-    }
 }
 
 #[cfg(test)]

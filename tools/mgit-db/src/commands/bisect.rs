@@ -79,9 +79,7 @@ impl Prober<'_> {
         let result = report.results.into_iter().next();
         result.ok_or_else(|| Failure::failed("no-result", "the test gave no result"))
     }
-}
 
-impl Prober<'_> {
     /// The store anew, when something of the model was not there and has been brought.
     fn brought(&self, node: &Node, known_only: bool) -> Result<Option<Store>, Failure> {
         if known_only || self.snapshot.model_of(node.clone())?.promised()? == 0 {

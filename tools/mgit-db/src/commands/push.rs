@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::Store;
-use mgit::transfer::push;
+use mgit::transfer::{Selection, push};
 
 use super::transfer::{Moved, Names, describe, document, place_of};
 use crate::failure::Failure;
@@ -47,12 +47,7 @@ fn open(path: &std::path::Path) -> Result<Store, Failure> {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = open(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
-    let moved = Moved::by(
-        "push",
-        &shown,
-        |selection| push(&store, &place, selection),
-        &arguments.names,
-        false,
-    )?;
+    let work = |selection: Selection<'_>| push(&store, &place, selection);
+    let moved = Moved::by("push", &shown, work, &arguments.names, false)?;
     output.print(document(&moved), &describe(&moved, "pushed", output))
 }
