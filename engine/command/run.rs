@@ -38,6 +38,8 @@ pub struct Bounds<'a> {
     pub variables: Vec<(OsString, OsString)>,
     /// Set by whoever no longer wants the result: the command is then killed.
     pub cancel: Option<&'a AtomicBool>,
+    /// Whether its standard error goes where this process's goes, and is not kept.
+    pub shows_errors: bool,
 }
 
 impl Default for Bounds<'_> {
@@ -49,6 +51,7 @@ impl Default for Bounds<'_> {
             folder: None,
             variables: Vec::new(),
             cancel: None,
+            shows_errors: false,
         }
     }
 }
@@ -116,14 +119,15 @@ pub fn run(words: &[OsString], bounds: &Bounds<'_>) -> Result<Outcome, CommandEr
         return Err(CommandError::BadTemplate { reason: "it has no words".to_owned() });
     };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let errors = if bounds.shows_errors { Stdio::inherit() } else { Stdio::piped() };
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     command.envs(bounds.variables.iter().map(|(key, value)| (key, value))).process_group(0);
     if let Some(folder) = &bounds.folder {
         command.current_dir(folder);
     }
     die_with_this_thread(&mut command);
     let start = Instant::now();
-    let child = command.spawn().map_err(|source| {
+    let child = crate::ending::start(|| command.spawn()).map_err(|source| {
         let program = program.to_string_lossy().into_owned();
         CommandError::Start { program, source }
     })?;
@@ -168,7 +172,7 @@ impl Drop for Group {
         if !self.is_reaped {
             self.signal(Signal::KILL);
             // It was killed, so that this does not wait long.
-            let _ = self.child.wait();
+            let _ = crate::ending::reap(&mut self.child);
         }
     }
 }
@@ -275,7 +279,7 @@ impl Group {
         }
         // What it has left behind in its group.
         self.signal(Signal::KILL);
-        let status = self.child.wait()?;
+        let status = crate::ending::reap(&mut self.child)?;
         self.is_reaped = true;
         let end = Instant::now();
         while (stdout.from.is_some() || stderr.from.is_some()) && end.elapsed() < DRAINING {

@@ -19,6 +19,8 @@ use super::pins::lock_error;
 pub const WRITER_LOCK_BYTE: u64 = 1 << 61;
 /// Held shared while a reader registers a snapshot, exclusively while the writer looks for them.
 pub const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
+/// Held exclusively, in the lock file of a temporary file or folder, by whoever made it.
+pub(super) const TEMPORARY_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 2;
 /// A snapshot of commit `n` holds byte `SNAPSHOT_LOCK_BASE + n` shared, for as long as it lives.
 pub const SNAPSHOT_LOCK_BASE: u64 = WRITER_LOCK_BYTE + 1024;
 /// The catalogue's own lock bytes begin here.

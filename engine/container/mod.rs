@@ -13,6 +13,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod backend;
+mod destination;
 mod disk;
 mod error;
 mod extents;
@@ -28,6 +29,8 @@ mod temporary;
 mod writeback;
 
 pub use backend::CatalogBackend;
+pub(crate) use destination::EarlyWriter;
+pub use destination::{Destination, DestinationError, Overwrite};
 pub(crate) use disk::read_disk;
 pub use disk::{Disk, FileDisk, FileId};
 pub use error::{ContainerError, LockHolder};
@@ -40,5 +43,6 @@ pub use pins::{Pin, Pins};
 pub use records::RecordPlace;
 pub use superblock_slots::Slots;
 pub(crate) use superblock_slots::superblock_slots;
-pub(crate) use temporary::{folder_of, temporary_in};
+pub(crate) use temporary::{TemporaryFile, folder_of, sweep};
+pub use temporary::{TemporaryFolder, TemporaryKind};
 pub use writeback::{WRITEBACK_FROM, start_writeback};

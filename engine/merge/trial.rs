@@ -2,6 +2,7 @@
 
 use super::{MergeError, MergePlan, tests_of};
 use crate::checks::{Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, What};
+use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::lineage::How;
 use crate::store::{Model, NewModel, Store, TestResultRow};
 use crate::update::{Draft, DraftTensor};
@@ -81,9 +82,9 @@ pub(super) fn run(
     }
 }
 
-fn tempdir(beside: Option<std::path::PathBuf>) -> Result<tempfile::TempDir, MergeError> {
+fn tempdir(beside: Option<std::path::PathBuf>) -> Result<TemporaryFolder, MergeError> {
     let folder = beside.unwrap_or_else(|| std::path::PathBuf::from("."));
-    tempfile::Builder::new().prefix(".mgit-merge-").tempdir_in(&folder).map_err(|error| {
+    TemporaryFolder::create(&folder, TemporaryKind::Merge).map_err(|error| {
         let reason = format!("no folder for the trial in {}: {error}", folder.display());
         crate::update::UpdateError::Failed { reason }.into()
     })

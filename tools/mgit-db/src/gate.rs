@@ -1,10 +1,12 @@
 //! The quality gate of lossy models: a command that measures a model file.
 
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use clap::builder::TypedValueParser;
 use mgit::codec::Lossy;
+use mgit::command::{Bounds, run};
+use mgit::container::{TemporaryFolder, TemporaryKind};
 use mgit::interchange::export_draft;
 use mgit::store::{LossyDraft, LossyReport};
 use serde_json::{Value, json};
@@ -116,8 +118,8 @@ impl Gate {
     }
 
     fn measure(&mut self, draft: &LossyDraft<'_>) -> Result<f64, String> {
-        let folder =
-            tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        let folder = TemporaryFolder::create(&std::env::temp_dir(), TemporaryKind::Gate);
+        let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
         let path = folder.path().join("model.safetensors");
         export_draft(draft, &path).map_err(|error| error.to_string())?;
         let printed = self.run(&path)?;
@@ -133,18 +135,15 @@ impl Gate {
 
     fn run(&self, path: &Path) -> Result<String, String> {
         let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
-        let mut words = self.words.iter().map(|word| word.replace(PLACE, path));
-        let program = words.next().unwrap_or_default();
-        let answer = Command::new(&program)
-            .args(words)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| format!("{program:?} cannot be run: {error}"))?;
-        if !answer.status.success() {
-            return Err(format!("{program:?} failed: {}", answer.status));
+        let words = self.words.iter().map(|word| word.replace(PLACE, path).into());
+        let words: Vec<OsString> = words.collect();
+        let bounds = Bounds { time_limit: None, shows_errors: true, ..Bounds::default() };
+        let outcome = run(&words, &bounds).map_err(|error| error.to_string())?;
+        if !outcome.exit.is_success() {
+            let program = self.words.first().map_or("", String::as_str);
+            return Err(format!("{program:?} failed: {}", outcome.exit));
         }
-        String::from_utf8(answer.stdout).map_err(|_| format!("{program:?} prints no text"))
+        Ok(outcome.stdout.text())
     }
 }
 

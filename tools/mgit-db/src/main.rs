@@ -1,15 +1,18 @@
 //! The command-line tool over mgit stores: arguments in, a call of the engine, its answer out.
 //!
-//! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage; INT, TERM and HUP end it as they do
+//! by default, when what is temporary is removed.
 
 mod arguments;
 mod browse;
 mod commands;
 mod demo_data;
+mod destination;
 mod failure;
 mod family;
 mod functions;
 mod gate;
+mod interrupt;
 mod lanes;
 mod model_input;
 mod output;
@@ -37,13 +40,21 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let output = Output::new(arguments.json);
-    match commands::run(arguments.command, &output) {
+    if let Err(error) = interrupt::watch(output) {
+        let failure = Failure::io("watch for signals", &error);
+        output.print_failure(&failure);
+        return failure.exit_code();
+    }
+    let code = match commands::run(arguments.command, &output) {
         Ok(code) => code,
         Err(failure) => {
             output.print_failure(&failure);
             failure.exit_code()
         }
-    }
+    };
+    // Else the program would end by itself, as if nobody had told it to.
+    interrupt::wait_if_told();
+    code
 }
 
 /// Answers arguments that are wrong, or that ask for help.

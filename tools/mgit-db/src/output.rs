@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::interrupt;
 
 /// The version of the documents' layout: raised when a key changes its meaning or goes.
 pub const SCHEMA: u64 = 1;
@@ -81,10 +82,13 @@ impl Output {
     ///
     /// Standard output cannot be written.
     pub fn print(&self, document: Value, text: &str) -> Result<(), Failure> {
-        if self.json {
-            return write_stdout(&document_bytes(document));
+        if !self.json || !interrupt::takes_the_document() {
+            interrupt::wait_if_told();
         }
-        write_stdout(text.as_bytes())
+        match self.json {
+            true => write_stdout(&document_bytes(document)),
+            false => write_stdout(text.as_bytes()),
+        }
     }
 
     /// Prints a part of the text; nothing with `--json`.
@@ -93,14 +97,26 @@ impl Output {
     ///
     /// Standard output cannot be written.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
-        if self.json { Ok(()) } else { write_stdout(text.as_bytes()) }
+        if self.json {
+            return Ok(());
+        }
+        interrupt::wait_if_told();
+        write_stdout(text.as_bytes())
     }
 
-    /// Says why the command was not done.
+    /// Says why the command was not done; nothing when the program is being ended, which says so.
     pub fn print_failure(&self, failure: &Failure) {
         if matches!(failure, Failure::ClosedPipe) {
             return;
         }
+        if !self.json || !interrupt::takes_the_document() {
+            interrupt::wait_if_told();
+        }
+        self.print_last(failure);
+    }
+
+    /// As [`print_failure`](Self::print_failure), from where the program is ended.
+    pub fn print_last(&self, failure: &Failure) {
         // There is nowhere left to report a failure to report.
         if self.json {
             let error = json!({ "code": failure.code(), "message": failure.to_string() });

@@ -1,10 +1,10 @@
 //! `demo`: the main job, on real models.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mgit::container::{TemporaryFolder, TemporaryKind};
 use mgit::interchange::{ModelFile, export_to_path};
 use mgit::store::ImportReport;
 use mgit::upkeep::{VerifyDepth, verify};
@@ -50,12 +50,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let data = DemoData::find()?;
     prepare(&arguments.folder)?;
     let path = arguments.folder.join("family.mgit");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::io(format!("replace {path:?}"), &error));
-        }
-        _ => {}
-    }
+    remove_old(&path, &data)?;
     let heading = |text: &str| output.text(&format!("\n{}\n\n", output.paint(Ink::Name, text)));
 
     output.text(&format!(
@@ -82,8 +77,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 
     heading("3. Export every model and compare it with its file (mgit-db export)")?;
     let start = Instant::now();
+    let aside = TemporaryFolder::create(&arguments.folder, TemporaryKind::Demo);
+    let aside = aside.map_err(|error| Failure::io("make a temporary folder", &error))?;
     for imported in &sizes.imported {
-        compare(&snapshot, &data, imported, &arguments.folder)?;
+        compare(&snapshot, &data, imported, aside.path())?;
     }
     let export_seconds = start.elapsed().as_secs_f64();
     let count = sizes.imported.len();
@@ -117,6 +114,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "zero_copy": zero_copy.document(),
     });
     output.print(document, "")
+}
+
+/// Removes the store of a demo before, if nobody has brought anything of their own into it.
+fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
+    let kept = |what: &str| {
+        let message = format!("{} {what}: move it, or name another folder", path.display());
+        Failure::failed("already-exists", message)
+    };
+    match path.symlink_metadata() {
+        Err(_) => return Ok(()),
+        Ok(found) if !found.is_file() => return Err(kept("is not a file of the demo's")),
+        Ok(_) => {}
+    }
+    // Held until it is gone: nobody writes to it meanwhile.
+    let store = Store::open(path)?;
+    let is_ours = |name: &str| data.members.iter().any(|member| member.name == name);
+    if store.snapshot()?.nodes()?.iter().any(|node| !is_ours(&node.row.name)) {
+        return Err(kept("holds models that are not the demo's"));
+    }
+    fs::remove_file(path).map_err(|error| Failure::io(format!("replace {path:?}"), &error))
 }
 
 fn import<'d>(store: &Store, data: &DemoData, member: &'d Member) -> Result<Imported<'d>, Failure> {

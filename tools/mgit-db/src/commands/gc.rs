@@ -14,7 +14,8 @@ use crate::text::{count, size};
 ///
 /// Removing a model frees its bytes at once, so this finds something only where a store has
 /// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
-/// it. The file keeps its length: `vacuum` makes it shorter.
+/// it. The file keeps its length: `vacuum` makes it shorter. Temporary files of killed commands,
+/// beside the store and in the system's temporary folder, are removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db gc family.mgit")]
 pub struct Arguments {
@@ -76,7 +77,8 @@ fn describe(report: &GcReport) -> String {
         text += &format!("  {waiting} more wait for a reader of commit {oldest}\n");
     }
     if report.leftovers > 0 {
-        text += &format!("  removed {} of a killed vacuum\n", count(report.leftovers, "file"));
+        let things = count(report.leftovers, "leftover");
+        text += &format!("  removed {things} of killed commands\n");
     }
     text
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
+use crate::interrupt;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
@@ -107,6 +108,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         output.print(json!({ "plan": document(&plan) }), &tree(&plan, output))?;
         return Ok(ExitCode::SUCCESS);
     }
+    interrupt::advise("--resume makes the rest");
     let store = Store::open(&arguments.store)?;
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;
