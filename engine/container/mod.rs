@@ -43,6 +43,6 @@ pub use pins::{Pin, Pins};
 pub use records::RecordPlace;
 pub use superblock_slots::Slots;
 pub(crate) use superblock_slots::superblock_slots;
-pub(crate) use temporary::{TemporaryFile, folder_of, sweep};
-pub use temporary::{TemporaryFolder, TemporaryKind};
+pub(crate) use temporary::{TemporaryFile, folder_of, sweep_once};
+pub use temporary::{TemporaryFolder, TemporaryKind, sweep};
 pub use writeback::{WRITEBACK_FROM, start_writeback};

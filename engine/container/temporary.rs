@@ -300,7 +300,7 @@ impl TemporaryFolder {
 /// Removes the temporary files and folders in `folder` whose makers were killed, and says how
 /// many. Only what belongs to this user is looked at, no link is followed, and what cannot be
 /// removed stays. Cost: reads the names in the folder, at most 65,536 of them.
-pub(crate) fn sweep(folder: &Path) -> u64 {
+pub fn sweep(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let names = entries.flatten().take(SWEPT_ENTRIES_MAX).map(|entry| entry.file_name());
     let ours = names.filter_map(|name| Some(body_of(name.to_str()?)?.to_owned()));
@@ -308,7 +308,7 @@ pub(crate) fn sweep(folder: &Path) -> u64 {
 }
 
 /// Sweeps a folder when this process has not done so before.
-fn sweep_once(folder: &Path) {
+pub(crate) fn sweep_once(folder: &Path) {
     static SWEPT: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if swept.len() >= SWEPT_FOLDERS_MAX {

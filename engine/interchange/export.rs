@@ -32,7 +32,7 @@ pub enum ExportError {
     Destination(DestinationError),
     /// A sharded model goes to a folder, not to a stream or over a file.
     NeedsFolder {
-        /// The model, or the path that is no folder.
+        /// The model.
         model: String,
     },
     /// The folder is there and holds something.
@@ -189,7 +189,11 @@ pub fn export_to(
         return destination.write(|out| export_to_stream_as(model, out, path, progress));
     }
     let names: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
-    let mut folder = ShardFolder::new(path, &names, &manifest.index_name, overwrite)?;
+    let folder = ShardFolder::new(path, &names, &manifest.index_name, overwrite);
+    let mut folder = folder.map_err(|error| match error {
+        ExportError::NeedsFolder { .. } => ExportError::NeedsFolder { model: model.full_name() },
+        error => error,
+    })?;
     for (part, tensors) in parts(model) {
         folder.write(&part.name, |out| write_part(part, &tensors, out, path, progress))?;
     }

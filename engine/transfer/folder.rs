@@ -6,7 +6,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Remote;
-use crate::container::{TemporaryFile, TemporaryKind, folder_of};
+use crate::container::{TemporaryFile, TemporaryKind, folder_of, sweep_once};
+
+/// The folders of a remote that files are put into.
+const FOLDERS: [&str; 2] = ["packs", "refs"];
 
 /// A remote in a folder of this machine. Files appear under their names when they are complete
 /// and synced.
@@ -87,6 +90,8 @@ impl Remote for FolderRemote {
     }
 
     fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {
+        // Whoever uses the remote begins with this: what a killed push has left behind goes.
+        FOLDERS.iter().for_each(|folder| sweep_once(&self.at(folder)));
         let entries = match fs::read_dir(self.at(folder)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Vec::new())),
             entries => entries?,

@@ -24,8 +24,8 @@ pub struct GcReport {
 /// Counts again what each content is needed by, frees what nothing needs, and gives free blocks
 /// back to the medium where the file system can. A base stays while a delta needs it, and a range
 /// while a reader in any process may read it. Removal frees at once, so that in a sound store only
-/// the last step finds something to do. Removes what killed processes have left behind in the
-/// store's folder and in the system's temporary one. Cost: every row and every manifest.
+/// the last step finds something to do. Removes what killed processes have left behind beside the
+/// store. Cost: every row and every manifest.
 ///
 /// # Errors
 ///
@@ -47,6 +47,6 @@ pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
         waiting_bytes,
         oldest_reader: oldest.filter(|oldest| *oldest < last),
         punched_bytes,
-        leftovers: sweep(folder_of(&path)) + sweep(&std::env::temp_dir()),
+        leftovers: sweep(folder_of(&path)),
     })
 }

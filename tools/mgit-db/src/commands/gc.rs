@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::Store;
+use mgit::container::sweep;
 use mgit::upkeep::{GcReport, gc};
 use serde_json::{Value, json};
 
@@ -29,7 +30,8 @@ pub struct Arguments {
 ///
 /// A damaged manifest: what it names is not known, so nothing is freed. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let report = gc(&Store::open(&arguments.store)?)?;
+    let mut report = gc(&Store::open(&arguments.store)?)?;
+    report.leftovers += sweep(&std::env::temp_dir());
     output.print(document(&report), &describe(&report))
 }
 
