@@ -185,8 +185,10 @@ fn export_gives_the_same_bytes() {
     assert!(text.starts_with("tuned@1 -> out.safetensors"), "{text}");
     assert_eq!(sandbox.read("out.safetensors"), model(1));
     assert_eq!(sandbox.run(&["export", "s", "base@1", "-"]).stdout, model(0));
-    // What is there is replaced.
-    assert_eq!(sandbox.json(&["export", "s", "base", "base.safetensors"])["model"], "base@1");
+    // What is there is replaced when that is asked for.
+    let again = ["export", "s", "base", "out.safetensors"];
+    assert!(sandbox.refused(&again, 1).contains("--force"));
+    assert_eq!(sandbox.json(&[&again[..], &["--force"]].concat())["model"], "base@1");
     assert_eq!(sandbox.read("out.safetensors"), model(0));
     sandbox.refused(&["export", "s", "nobody", "other"], 1);
     assert!(sandbox.refused(&["export", "s", "base", "no/such/file"], 1).contains("make it first"));

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use mgit::Model;
+use mgit::container::Destination;
 use mgit::interchange::{export_to, export_to_stream};
 use mgit::lineage::{LOSSY_KEY, ModelRef};
 use serde_json::json;
@@ -49,6 +50,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
             return Err(Failure::usage(message));
         }
+    }
+    if !to_stdout && !arguments.file.is_dir() {
+        // Before anything is brought or read that could not be written.
+        Destination::new(&arguments.file, arguments.force.overwrite())?;
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
