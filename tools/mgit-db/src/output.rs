@@ -82,9 +82,7 @@ impl Output {
     ///
     /// Standard output cannot be written.
     pub fn print(&self, document: Value, text: &str) -> Result<(), Failure> {
-        if !self.json || !interrupt::takes_the_document() {
-            interrupt::wait_if_told();
-        }
+        self.wait_for_turn();
         match self.json {
             true => write_stdout(&document_bytes(document)),
             false => write_stdout(text.as_bytes()),
@@ -109,10 +107,17 @@ impl Output {
         if matches!(failure, Failure::ClosedPipe) {
             return;
         }
-        if !self.json || !interrupt::takes_the_document() {
+        self.wait_for_turn();
+        self.print_last(failure);
+    }
+
+    /// Returns, unless the program is being ended: whatever it would say, a failure that comes of
+    /// that among it, is not to be said.
+    fn wait_for_turn(&self) {
+        interrupt::wait_if_told();
+        if self.json && !interrupt::takes_the_document() {
             interrupt::wait_if_told();
         }
-        self.print_last(failure);
     }
 
     /// As [`print_failure`](Self::print_failure), from where the program is ended.

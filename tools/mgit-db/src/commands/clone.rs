@@ -106,7 +106,8 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
     if !arguments.store.is_file() {
         return Ok(None);
     }
-    let store = Store::open(&arguments.store)?;
+    // Only looked at: it may be somebody's.
+    let store = Store::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
     let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");
@@ -114,8 +115,9 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
         let whole = std::path::absolute(&arguments.from);
         origin.url == arguments.from || whole.is_ok_and(|path| path.to_str() == Some(&origin.url))
     });
+    drop((snapshot, store));
     match is_empty && same {
-        true => Ok(Some(store)),
+        true => Ok(Some(Store::open(&arguments.store)?)),
         false => {
             let path = arguments.store.clone();
             Err(mgit::Error::AlreadyExists { path }.into())

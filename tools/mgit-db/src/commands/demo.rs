@@ -127,12 +127,13 @@ fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
         Ok(found) if !found.is_file() => return Err(kept("is not a file of the demo's")),
         Ok(_) => {}
     }
-    // Held until it is gone: nobody writes to it meanwhile.
-    let store = Store::open(path)?;
     let is_ours = |name: &str| data.members.iter().any(|member| member.name == name);
-    if store.snapshot()?.nodes()?.iter().any(|node| !is_ours(&node.row.name)) {
+    let nodes = Store::open_read_only(path)?.snapshot()?.nodes()?;
+    if nodes.iter().any(|node| !is_ours(&node.row.name)) {
         return Err(kept("holds models that are not the demo's"));
     }
+    // Held until it is gone: nobody writes to it meanwhile.
+    let _held = Store::open(path)?;
     fs::remove_file(path).map_err(|error| Failure::io(format!("replace {path:?}"), &error))
 }
 
