@@ -10,7 +10,7 @@ use mgit::lineage::{LOSSY_KEY, ModelRef};
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, check_stdout};
 use crate::partial::open_to_read_named;
 use crate::progress::Progress;
 use crate::text::{shown, size};
@@ -39,6 +39,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let to_stdout = arguments.file == Path::new("-");
     if to_stdout {
         output.refuse_json("an export to standard output: name a file")?;
+        check_stdout()?;
         if io::stdout().is_terminal() {
             let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
             return Err(Failure::usage(message));
