@@ -5,6 +5,7 @@
 
 mod arguments;
 mod browse;
+mod closed_stdout;
 mod commands;
 mod demo_data;
 mod destination;
@@ -72,11 +73,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
         (true, Some(answer)) => output.print(json!({ answer: text.trim_end() }), ""),
         (true, None) => Err(Failure::usage(message_of(error.kind(), &text))),
         (false, _) => {
+            // Of wrong arguments it is told on standard error.
+            let open = if answer.is_some() { output::check_stdout() } else { Ok(()) };
             let printed = error.print().map_err(|error| Failure::stdout(&error));
             if answer.is_none() {
                 return ExitCode::from(2);
             }
-            printed
+            open.and(printed)
         }
     };
     match printed {

@@ -123,7 +123,7 @@ impl Output {
     /// As [`print_failure`](Self::print_failure), from where the program is ended.
     pub fn print_last(&self, failure: &Failure) {
         // There is nowhere left to report a failure to report.
-        if self.json {
+        if self.json && !crate::closed_stdout::was_closed() {
             let error = json!({ "code": failure.code(), "message": failure.to_string() });
             let _ = write_stdout(&document_bytes(json!({ "error": error })));
         } else {
@@ -144,12 +144,25 @@ fn document_bytes(document: Value) -> Vec<u8> {
     format!("{:#}\n", Value::Object(keys)).into_bytes()
 }
 
+/// Refuses to write to a standard output that was closed from the start.
+///
+/// # Errors
+///
+/// It was.
+pub fn check_stdout() -> Result<(), Failure> {
+    match crate::closed_stdout::was_closed() {
+        true => Err(Failure::failed("io", "cannot write the output: standard output is closed")),
+        false => Ok(()),
+    }
+}
+
 /// Writes bytes to standard output.
 ///
 /// # Errors
 ///
 /// Standard output cannot be written.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    check_stdout()?;
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| Failure::stdout(&error))

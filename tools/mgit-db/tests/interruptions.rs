@@ -330,7 +330,14 @@ fn an_interruption_ends_programs_and_says_so() {
         kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(signal.as_raw()));
-        assert_eq!(output.stderr, b"error: interrupted: nothing was changed\n");
+        // The line was typed for the first time, and is trusted from now on; nothing else stays.
+        let trusted = sandbox.path("config/mgit/trusted");
+        let told = format!(
+            "error: interrupted: what was done before stays: {} is written\n",
+            trusted.display()
+        );
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
+        assert_eq!(sandbox.models(), ["base@1"]);
         assert!(sandbox.path(&format!("{name}.ended")).exists(), "it was not asked to end");
         assert!(temporaries(&sandbox.path("")).is_empty());
     }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::destination::Force;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, check_stdout};
 use crate::partial::open_to_read_named;
 use crate::progress::Progress;
 use crate::text::{shown, size};
@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let to_stdout = arguments.file == Path::new("-");
     if to_stdout {
         output.refuse_json("an export to standard output: name a file")?;
+        check_stdout()?;
         if io::stdout().is_terminal() {
             let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
             return Err(Failure::usage(message));
