@@ -25,8 +25,8 @@ const VALUES_SHOWN: usize = 6;
 /// See it work: real models into one file, and out again byte for byte.
 ///
 /// Imports models that the project carries, with their lineage, compares sizes and bytes, and
-/// leaves the store for you to explore. A second run makes it anew; a folder that is not a demo's
-/// is never touched.
+/// leaves the store for you to explore. A second run makes it anew, unless you have put models of
+/// your own into it; a folder that is not a demo's is never touched.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db demo")]
 pub struct Arguments {
