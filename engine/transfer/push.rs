@@ -237,8 +237,9 @@ pub fn push_to_remote(
         ..PullReport::default()
     };
     if plan.is_empty() {
-        let nodes = source.nodes();
-        head.id.map_or(Ok(()), |id| remember(store, id, nodes, &plan, theirs.fresh()))?;
+        // A remote without models is one: it can be cloned.
+        let id = head.id.map_or_else(|| head.advance(remote, Vec::new()), Ok)?;
+        remember(store, id, source.nodes(), &plan, theirs.fresh())?;
         return Ok(report);
     }
     let packs = draft_packs(&source, &plan, &|id| theirs.has_manifest(id), PACK_LEN)?;
