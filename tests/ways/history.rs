@@ -76,7 +76,7 @@ fn text(error: impl std::fmt::Display, code: &str) -> String {
     let fits_not = [
         "bad-inputs", "bad-parameter", "bad-tensor", "nothing-lossy", "already-lossy", "pinned",
         "no-common-ancestor", "nothing-taken", "merge-conflict", "same-model", "no-such-model",
-        "function-failed", "cycle",
+        "function-failed", "lineage", "no-such-tensor",
     ];
     assert!(fits_not.contains(&code), "{code}: {error}");
     format!("{code}: {error}")

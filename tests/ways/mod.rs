@@ -1,5 +1,6 @@
 //! Every way out of a store, each of which must give the same bytes for every model.
 
+mod cases;
 pub mod history;
 
 use std::collections::BTreeMap;
