@@ -28,7 +28,7 @@ mod temporary;
 mod writeback;
 
 pub use backend::CatalogBackend;
-pub(crate) use disk::read_disk;
+pub(crate) use disk::{open_regular, read_disk};
 pub use disk::{Disk, FileDisk, FileId};
 pub use error::{ContainerError, LockHolder};
 pub(crate) use locks::try_lock_out_writers;

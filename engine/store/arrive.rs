@@ -9,19 +9,17 @@ use serde_json::{Map, Value};
 
 use super::chain::{Chain, Checks, VISITS_MAX};
 use super::error::damaged;
-use super::formula::StoredFormula;
 use super::ingest::slab_len;
 use super::model::read_manifest;
 use super::promise::promise_row;
 use super::record::{encodings_used, record_row};
-use super::send::travelling_head_len;
 use super::transaction::{Transaction, provenance};
+use super::travelling::TravellingHead;
 use super::{Error, Result, TensorSource};
 use crate::catalog::{EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables};
 use crate::format::{
-    CHAIN_DEPTH_LIMIT, CHUNK_ENTRY_LEN, ChunkEntry, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
-    FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RECORD_HEADER_LEN, RecordHeader,
-    RecordKind,
+    CHAIN_DEPTH_LIMIT, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
+    FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RecordHeader, RecordKind,
 };
 use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEYS};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
@@ -29,8 +27,6 @@ use crate::tensor::{ContentId, Dtype};
 
 /// Bytes that are moved at a time.
 const PIECE_LEN: u64 = 1 << 20;
-/// The longest header, index and formula that are believed: the index of a tensor of 8 TiB.
-const HEAD_LEN_MAX: u64 = 1 << 27;
 
 /// A model that comes from another store, its tensors before it.
 #[derive(Clone, Debug)]
@@ -127,47 +123,14 @@ impl Transaction {
         len: u64,
         source: &dyn TensorSource,
     ) -> Result<(RecordRow, u8)> {
-        let wrong = |reason: &str| damaged(id, 0)(&format!("as it came: {reason}"));
         let read = |offset: u64, out: &mut [u8]| {
             let failed = |source| Error::Source { tensor: id.to_string(), source };
             source.read_at(offset, out).map_err(failed)
         };
-        let mut head = vec![0; RECORD_HEADER_LEN];
-        read(0, &mut head)?;
-        let header = RecordHeader::decode(&head).map_err(|error| wrong(&error.to_string()))?;
+        let head = TravellingHead::read(RecordKind::Tensor, id, len, source)?;
+        let bases = head.bases();
+        let TravellingHead { header, index, entries, formula } = head;
         let head_len = u64::from(header.payload_offset);
-        let index_end = header.formula_at().saturating_add(header.formula_len.into());
-        if (header.kind, header.content_id) != (RecordKind::Tensor, id) {
-            return Err(wrong("another content"));
-        }
-        if header.record_len() != len || head_len > HEAD_LEN_MAX {
-            return Err(wrong(&format!("{} bytes in {len}", header.record_len())));
-        }
-        if head_len != travelling_head_len(index_end) {
-            return Err(wrong(&format!("its payload begins at {head_len}")));
-        }
-        let mut index = vec![0; head_len as usize - RECORD_HEADER_LEN];
-        read(RECORD_HEADER_LEN as u64, &mut index)?;
-        let (entries, formula) = index.split_at(header.index_len() as usize);
-        if crc32fast::hash(entries) != header.index_crc {
-            return Err(wrong("checksum of the chunk index"));
-        }
-        let formula = match header.formula_len {
-            0 => None,
-            len => {
-                let read = StoredFormula::read(&header, &formula[..len as usize]);
-                Some(read.map_err(|reason| wrong(&reason))?)
-            }
-        };
-        let entries: Vec<ChunkEntry> = entries
-            .chunks(CHUNK_ENTRY_LEN)
-            .map(|entry| ChunkEntry::decode(entry).map_err(|error| wrong(&error.to_string())))
-            .collect::<Result<_>>()?;
-        let mut bases: Vec<ContentId> =
-            formula.iter().flat_map(|formula| formula.base_ids()).collect();
-        if formula.is_none() && !header.base_id.is_none() {
-            bases.push(header.base_id);
-        }
         let depth = self.depth_over(id, &bases)?;
         let raw = depth == 0 && header.stored_len == header.raw_len;
         let container = std::sync::Arc::clone(&self.shared_arc().container);

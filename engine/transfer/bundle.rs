@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::entry::Tests;
+use super::folder::open_file;
 use super::pack::{TRAILER_LEN, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
@@ -83,7 +84,7 @@ pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Re
 pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
     let shown = path.display().to_string();
     let failed = |operation| TransferError::io(operation, shown.clone());
-    let file = File::open(path).map_err(failed("open"))?;
+    let file = open_file(path).map_err(failed("open"))?;
     let bytes = file.metadata().map_err(failed("read"))?.len();
     let start = bytes.checked_sub(TRAILER_LEN);
     let start = start.ok_or_else(|| TransferError::damaged(&*shown, "it is cut short"))?;
