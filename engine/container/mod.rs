@@ -28,8 +28,8 @@ mod temporary;
 mod writeback;
 
 pub use backend::CatalogBackend;
-pub(crate) use disk::{open_regular, read_disk};
 pub use disk::{Disk, FileDisk, FileId};
+pub(crate) use disk::{open_regular, read_disk};
 pub use error::{ContainerError, LockHolder};
 pub(crate) use locks::try_lock_out_writers;
 pub use locks::{LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};

@@ -95,7 +95,8 @@ impl Transaction {
             let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
             for base in bases {
                 let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-                let missing = || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+                let missing =
+                    || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
                 let row = row.ok_or_else(missing)?;
                 let kind = RecordKind::Tensor;
                 let chain = Chain::open(&shared, self.tables()?, kind, *base, row.clone())?;

@@ -174,8 +174,7 @@ impl Transaction {
         let mut candidates = self.open_candidates(&shared, id, same.as_slice())?;
         candidates.retain(|(_, chains)| chains.iter().all(|base| base.raw_len() == old.raw_len));
         let source = Stored(chain);
-        let shape = Shape::new(&[old.raw_len])
-            .map_err(|error| damaged(id, old.offset)(&error))?;
+        let shape = Shape::new(&[old.raw_len]).map_err(|error| damaged(id, old.offset)(&error))?;
         let new = NewTensor::from_source(id.to_string(), known, shape, old.raw_len, &source);
         let row = if old.raw_len <= slab_len() as u64 {
             self.recode_short(&new, id, &old, &source.0, &candidates, None)?

@@ -5,9 +5,7 @@ use super::formula::StoredFormula;
 use super::send::travelling_head_len;
 use super::{Error, Result, TensorSource};
 use crate::codec::{self, Encoding, Lane};
-use crate::format::{
-    CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind,
-};
+use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{ContentId, Dtype};
 
 /// The longest header, index and formula that are believed: the index of a tensor of 8 TiB.

@@ -74,9 +74,20 @@ pub struct History {
 fn text(error: impl std::fmt::Display, code: &str) -> String {
     // A verb may not fit the models that were chosen for it; a store may not break.
     let fits_not = [
-        "bad-inputs", "bad-parameter", "bad-tensor", "nothing-lossy", "already-lossy", "pinned",
-        "no-common-ancestor", "nothing-taken", "merge-conflict", "same-model", "no-such-model",
-        "function-failed", "lineage", "no-such-tensor",
+        "bad-inputs",
+        "bad-parameter",
+        "bad-tensor",
+        "nothing-lossy",
+        "already-lossy",
+        "pinned",
+        "no-common-ancestor",
+        "nothing-taken",
+        "merge-conflict",
+        "same-model",
+        "no-such-model",
+        "function-failed",
+        "lineage",
+        "no-such-tensor",
     ];
     assert!(fits_not.contains(&code), "{code}: {error}");
     format!("{code}: {error}")

@@ -98,7 +98,8 @@ fn by_remote(store: &Store, at: &Path, to: &Path, expected: &Expected, context: 
     let remote = Place::Folder(at.to_owned());
     push(store, &remote, ALL).unwrap_or_else(|error| panic!("{context}: push: {error}"));
     let clone = create(to);
-    pull(&clone, &remote, ALL).unwrap_or_else(|error| panic!("{context}: clone of a push: {error}"));
+    pull(&clone, &remote, ALL)
+        .unwrap_or_else(|error| panic!("{context}: clone of a push: {error}"));
     expected.is_in(&clone, &format!("{context}: clone of a push"));
 }
 
@@ -108,40 +109,33 @@ fn by_bundle(store: &Store, at: &Path, to: &Path, expected: &Expected, context: 
     }
     bundle_create(store, at, ALL).unwrap_or_else(|error| panic!("{context}: bundle: {error}"));
     let into = create(to);
-    bundle_import(&into, at, ALL).unwrap_or_else(|error| panic!("{context}: bundle import: {error}"));
+    bundle_import(&into, at, ALL)
+        .unwrap_or_else(|error| panic!("{context}: bundle import: {error}"));
     expected.is_in(&into, &format!("{context}: import of a bundle"));
-    let report = bundle_verify(at, ALL).unwrap_or_else(|error| panic!("{context}: bundle verify: {error}"));
+    let report =
+        bundle_verify(at, ALL).unwrap_or_else(|error| panic!("{context}: bundle verify: {error}"));
     assert_eq!(report.models.len(), expected.graph.len(), "{context}: bundle verify");
 }
 
 /// Into a store that has some of the models, kept in another way.
-fn into_a_part(
-    store: &Store,
-    at: &Path,
-    random: &mut Random,
-    expected: &Expected,
-    context: &str,
-) {
+fn into_a_part(store: &Store, at: &Path, random: &mut Random, expected: &Expected, context: &str) {
     let part = create(at);
     let salt = random.next();
-    let wants = |name: &str| (mgit::ContentId::of(name.as_bytes()).as_bytes()[0] as u64 ^ salt) & 1 > 0;
+    let wants =
+        |name: &str| (mgit::ContentId::of(name.as_bytes()).as_bytes()[0] as u64 ^ salt) & 1 > 0;
     // Nothing may fit.
     let _ = pull_from_store(&part, store, Selection { wants: &wants, ..ALL });
     let profile = [Profile::Fast, Profile::Balanced, Profile::Dense][random.below(3)];
     let names: Vec<String> = contents(&part.snapshot().unwrap()).unwrap().into_keys().collect();
-    write(&part, |transaction| {
-        match random.below(4) {
-            0 if !names.is_empty() => {
-                transaction.pin(&names[random.below(names.len())]).map(drop)
-            }
-            1 => transaction.recode(None, profile, &|_| ()).map(drop),
-            2 => {
-                let mut how = Repack::default().depth_max(random.below(5) as u8);
-                how.profile = profile;
-                transaction.repack(&how, &|_| ()).map(drop)
-            }
-            _ => Ok(()),
+    write(&part, |transaction| match random.below(4) {
+        0 if !names.is_empty() => transaction.pin(&names[random.below(names.len())]).map(drop),
+        1 => transaction.recode(None, profile, &|_| ()).map(drop),
+        2 => {
+            let mut how = Repack::default().depth_max(random.below(5) as u8);
+            how.profile = profile;
+            transaction.repack(&how, &|_| ()).map(drop)
         }
+        _ => Ok(()),
     })
     .unwrap();
     pull_from_store(&part, store, ALL)
