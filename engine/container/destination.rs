@@ -171,6 +171,16 @@ impl Destination {
         &self,
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.write_checked(write, |_| Ok(()))
+    }
+
+    /// As [`write`](Self::write); the file gets its name only if `check` finds it good. What was
+    /// written into a pipe or a device cannot be checked.
+    pub(crate) fn write_checked<E: From<DestinationError>>(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+        check: impl FnOnce(&File) -> Result<(), E>,
+    ) -> Result<(), E> {
         let failed = |source| DestinationError::Io { path: self.path.clone(), source };
         let (path, place) = judge(&self.path, self.overwrite)?;
         if let Place::Stream = place {
@@ -187,6 +197,7 @@ impl Destination {
             keep_access(temporary.as_file(), old).map_err(failed)?;
         }
         temporary.as_file().sync_all().map_err(failed)?;
+        check(temporary.as_file())?;
         match judge(&self.path, self.overwrite)? {
             (path, Place::File(_)) => temporary.persist(&path).map_err(failed)?,
             (path, _) => temporary.persist_new(&path).map_err(|error| match error.kind() {

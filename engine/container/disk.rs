@@ -93,26 +93,36 @@ impl FileDisk {
 
     /// Opens the regular file at `path`, which is resolved once.
     pub(super) fn open(path: &Path, write: bool) -> io::Result<Self> {
-        use std::os::unix::fs::OpenOptionsExt;
+        open_regular(path, write).map(FileDisk::new)
+    }
+}
 
-        // Without waiting: a pipe that nobody writes to would be waited for for ever.
-        let mut flags = rustix::fs::OFlags::NONBLOCK;
-        // A descriptor's path in /proc leads to what may have no name.
-        let resolved = path.canonicalize();
-        let path = resolved.as_deref().unwrap_or(path);
-        if resolved.is_ok() {
-            flags |= rustix::fs::OFlags::NOFOLLOW;
+/// Opens the regular file at `path`, which is resolved once. Never waits: a pipe that nobody
+/// writes to would be waited for for ever.
+///
+/// # Errors
+///
+/// Those of the operating system; one that holds a [`ContainerError::NotAStore`] for a folder, a
+/// pipe, a socket or a device.
+pub(crate) fn open_regular(path: &Path, write: bool) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let mut flags = rustix::fs::OFlags::NONBLOCK;
+    // A descriptor's path in /proc leads to what may have no name.
+    let resolved = path.canonicalize();
+    let path = resolved.as_deref().unwrap_or(path);
+    if resolved.is_ok() {
+        flags |= rustix::fs::OFlags::NOFOLLOW;
+    }
+    let flags = flags.bits().cast_signed();
+    let file = File::options().read(true).write(write).custom_flags(flags).open(path);
+    // What cannot be opened, such as a folder for writing, is still to be called what it is.
+    let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
+    match found {
+        Ok(found) if !found.is_file() => {
+            Err(io::Error::other(ContainerError::not_a_file(found.file_type())))
         }
-        let flags = flags.bits().cast_signed();
-        let file = File::options().read(true).write(write).custom_flags(flags).open(path);
-        // What cannot be opened, such as a folder for writing, is still to be called what it is.
-        let found = file.as_ref().map_or_else(|_| std::fs::metadata(path), File::metadata);
-        match found {
-            Ok(found) if !found.is_file() => {
-                Err(io::Error::other(ContainerError::not_a_file(found.file_type())))
-            }
-            _ => file.map(FileDisk::new),
-        }
+        _ => file,
     }
 }
 

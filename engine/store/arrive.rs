@@ -7,21 +7,19 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::chain::{Chain, Checks};
+use super::chain::{Chain, Checks, VISITS_MAX};
 use super::error::damaged;
-use super::formula::StoredFormula;
 use super::ingest::slab_len;
 use super::model::read_manifest;
 use super::promise::promise_row;
 use super::record::{encodings_used, record_row};
-use super::send::travelling_head_len;
 use super::transaction::{Transaction, provenance};
+use super::travelling::TravellingHead;
 use super::{Error, Result, TensorSource};
 use crate::catalog::{EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables};
 use crate::format::{
-    CHUNK_ENTRY_LEN, ChunkEntry, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
-    FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RECORD_HEADER_LEN, RecordHeader,
-    RecordKind,
+    CHAIN_DEPTH_LIMIT, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
+    FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RecordHeader, RecordKind,
 };
 use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEYS};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
@@ -29,8 +27,6 @@ use crate::tensor::{ContentId, Dtype};
 
 /// Bytes that are moved at a time.
 const PIECE_LEN: u64 = 1 << 20;
-/// The longest header, index and formula that are believed: the index of a tensor of 8 TiB.
-const HEAD_LEN_MAX: u64 = 1 << 27;
 
 /// A model that comes from another store, its tensors before it.
 #[derive(Clone, Debug)]
@@ -52,14 +48,17 @@ impl Transaction {
         Ok(record_row(self.tables()?, table, id.as_bytes())?.is_some())
     }
 
-    /// Stores the record of a tensor that comes as another store keeps it; its bases are here. A
-    /// chain that becomes too long by it is cut: the tensor is then stored alone. Memory: a piece
-    /// of the tensor.
+    /// Stores the record of a tensor that comes as another store keeps it; its bases are here. It
+    /// stays, needed or not, until the transaction is committed: what comes later stands on it, or
+    /// names it. A chain stays as long as it is there; one that grows by what its bases stand on
+    /// here, beyond what this store writes, starts again nearer its root. Memory: a piece of the
+    /// tensor.
     ///
     /// # Errors
     ///
     /// [`Error::DamagedRecord`] when the record is not what it must be or the content not that of
-    /// `id`; [`Error::Source`]; those of the disk. The transaction must then be dropped.
+    /// `id`; [`Error::MissingTensor`] without its bases; [`Error::Source`]; those of the disk. The
+    /// transaction must then be dropped.
     pub(crate) fn take_in(
         &mut self,
         id: ContentId,
@@ -68,70 +67,72 @@ impl Transaction {
     ) -> Result<()> {
         self.check_whole()?;
         self.change(|this| {
-            let row = this.write_arrival(id, len, source)?;
+            let (row, sent_depth) = this.write_arrival(id, len, source)?;
             let row = this.insert_tensor(id, row)?;
-            this.check_arrival(id, &row)?;
-            if row.depth > CHAIN_DEPTH_MAX {
-                this.store_raw(id, row)?;
-            }
-            Ok(())
+            this.arriving.insert(id);
+            let steps = this.check_arrival(id, &row)?;
+            let has_grown = row.depth > sent_depth;
+            if has_grown && steps > CHAIN_DEPTH_MAX { this.shorten(id, row) } else { Ok(()) }
         })
     }
 
-    /// Writes the record as it comes, with this store's own fields in its header.
+    /// Frees what has come in this transaction and nothing needs.
+    pub(super) fn settle_arriving(&mut self) -> Result<()> {
+        for id in std::mem::take(&mut self.arriving) {
+            if let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? {
+                self.free_if_unneeded(id, row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The depth of a record over these bases, which are stored. Two chains that are each within
+    /// the format's limits may be beyond them together: then the longest bases are stored alone.
+    fn depth_over(&mut self, id: ContentId, bases: &[ContentId]) -> Result<u8> {
+        let shared = self.shared_arc();
+        loop {
+            let (mut depth, mut visits) = (0, 1);
+            let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
+            for base in bases {
+                let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
+                let missing =
+                    || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+                let row = row.ok_or_else(missing)?;
+                let kind = RecordKind::Tensor;
+                let chain = Chain::open(&shared, self.tables()?, kind, *base, row.clone())?;
+                depth = depth.max(row.depth.saturating_add(1));
+                visits += chain.visits();
+                let length = (row.depth, chain.visits());
+                if longest.as_ref().is_none_or(|(other, ..)| *other < length) {
+                    longest = Some((length, *base, row));
+                }
+            }
+            match longest {
+                Some((_, base, row)) if depth > CHAIN_DEPTH_LIMIT || visits > VISITS_MAX => {
+                    self.store_raw(base, row)?;
+                }
+                _ => return Ok(depth),
+            }
+        }
+    }
+
+    /// Writes the record as it comes, with this store's own fields in its header. Gives back its
+    /// row, and how deep it was where it comes from.
     fn write_arrival(
         &mut self,
         id: ContentId,
         len: u64,
         source: &dyn TensorSource,
-    ) -> Result<RecordRow> {
-        let wrong = |reason: &str| damaged(id, 0)(&format!("as it came: {reason}"));
+    ) -> Result<(RecordRow, u8)> {
         let read = |offset: u64, out: &mut [u8]| {
             let failed = |source| Error::Source { tensor: id.to_string(), source };
             source.read_at(offset, out).map_err(failed)
         };
-        let mut head = vec![0; RECORD_HEADER_LEN];
-        read(0, &mut head)?;
-        let header = RecordHeader::decode(&head).map_err(|error| wrong(&error.to_string()))?;
+        let head = TravellingHead::read(RecordKind::Tensor, id, len, source)?;
+        let bases = head.bases();
+        let TravellingHead { header, index, entries, formula } = head;
         let head_len = u64::from(header.payload_offset);
-        let index_end = header.formula_at().saturating_add(header.formula_len.into());
-        if (header.kind, header.content_id) != (RecordKind::Tensor, id) {
-            return Err(wrong("another content"));
-        }
-        if header.record_len() != len || head_len > HEAD_LEN_MAX {
-            return Err(wrong(&format!("{} bytes in {len}", header.record_len())));
-        }
-        if head_len != travelling_head_len(index_end) {
-            return Err(wrong(&format!("its payload begins at {head_len}")));
-        }
-        let mut index = vec![0; head_len as usize - RECORD_HEADER_LEN];
-        read(RECORD_HEADER_LEN as u64, &mut index)?;
-        let (entries, formula) = index.split_at(header.index_len() as usize);
-        if crc32fast::hash(entries) != header.index_crc {
-            return Err(wrong("checksum of the chunk index"));
-        }
-        let formula = match header.formula_len {
-            0 => None,
-            len => {
-                let read = StoredFormula::read(&header, &formula[..len as usize]);
-                Some(read.map_err(|reason| wrong(&reason))?)
-            }
-        };
-        let entries: Vec<ChunkEntry> = entries
-            .chunks(CHUNK_ENTRY_LEN)
-            .map(|entry| ChunkEntry::decode(entry).map_err(|error| wrong(&error.to_string())))
-            .collect::<Result<_>>()?;
-        let mut bases: Vec<ContentId> =
-            formula.iter().flat_map(|formula| formula.base_ids()).collect();
-        if formula.is_none() && !header.base_id.is_none() {
-            bases.push(header.base_id);
-        }
-        let mut depth = 0;
-        for base in &bases {
-            let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-            let row = row.ok_or_else(|| wrong(&format!("base {} is missing", base.short())))?;
-            depth = depth.max(row.depth.saturating_add(1));
-        }
+        let depth = self.depth_over(id, &bases)?;
         let raw = depth == 0 && header.stored_len == header.raw_len;
         let container = std::sync::Arc::clone(&self.shared_arc().container);
         let place = container.reserve(head_len, header.stored_len, raw)?;
@@ -157,7 +158,7 @@ impl Transaction {
         let encodings = encodings_used(&entries);
         let code = formula.as_ref().map(|formula| formula.formula().code());
         self.require_features_of(encodings, code);
-        Ok(RecordRow {
+        let row = RecordRow {
             offset: place.offset,
             len,
             raw_len: header.raw_len,
@@ -169,11 +170,13 @@ impl Transaction {
             holders: 0,
             dependents: 0,
             more_bases: bases.into_iter().skip(1).collect(),
-        })
+        };
+        Ok((row, header.depth))
     }
 
-    /// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile.
-    fn check_arrival(&mut self, id: ContentId, row: &RecordRow) -> Result<()> {
+    /// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile. Gives
+    /// back how many differences that passes.
+    fn check_arrival(&mut self, id: ContentId, row: &RecordRow) -> Result<u8> {
         let shared = self.shared_arc();
         let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, row.clone())?;
         let known = Dtype::from_code(chain.record().header().dtype_code);
@@ -192,7 +195,8 @@ impl Transaction {
         if ContentId::from(hasher.finalize()) != id {
             return Err(damaged(id, row.offset)(&"as it came: the content hashes to another id"));
         }
-        self.put_sketch(id, &sketcher.finish())
+        self.put_sketch(id, &sketcher.finish())?;
+        Ok(chain.steps())
     }
 
     /// Keeps a tensor that has come before its model, so that a transfer that is cut short need
@@ -252,7 +256,7 @@ impl Transaction {
     fn adopt_whole_node(&mut self, node: ArrivingNode, bytes: &[u8]) -> Result<Node> {
         let id = ContentId::of(bytes);
         let manifest = Manifest::decode(bytes).map_err(|error| damaged(id, 0)(&error))?;
-        self.check_tensors_of(&manifest)?;
+        self.check_tensors_of(&format!("{}@{}", node.name, node.version), &manifest)?;
         let (manifest_id, _) = self.hold(&manifest)?;
         if node.metadata.contains_key(LOSSY_KEY) {
             self.shared.container.require_features(0, FEATURE_LOSSY);
@@ -303,16 +307,22 @@ impl Transaction {
     }
 
     /// Refuses a manifest whose tensors are not all here or promised.
-    fn check_tensors_of(&self, manifest: &Manifest) -> Result<()> {
+    fn check_tensors_of(&self, model: &str, manifest: &Manifest) -> Result<()> {
         for tensor in &manifest.tensors {
             let row = record_row(self.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
             let len = match row {
                 Some(row) => Some(row.raw_len),
                 None => promise_row(self.tables()?, tensor.content_id)?.map(|row| row.raw_len),
             };
-            if len != Some(tensor.byte_len) {
-                let reason = format!("tensor {:?} of a model did not come", tensor.name);
-                return Err(damaged(tensor.content_id, 0)(&reason));
+            let (content_id, name) = (tensor.content_id, &tensor.name);
+            let Some(len) = len else {
+                let needed_by = format!("{name:?} of {model}");
+                return Err(Error::MissingTensor { content_id, needed_by });
+            };
+            if len != tensor.byte_len {
+                let said = tensor.byte_len;
+                let reason = format!("{model} says {said} bytes of its {name:?}, there are {len}");
+                return Err(damaged(content_id, 0)(&reason));
             }
         }
         Ok(())

@@ -22,7 +22,7 @@ pub(super) enum Checks {
 }
 
 /// The most records that decoding one chunk may visit, each counted as often as it is visited.
-const VISITS_MAX: u64 = 256;
+pub(super) const VISITS_MAX: u64 = 256;
 
 /// A content and everything it is decoded from: its record, the bases', and so on to the roots.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl<'c> Chain<'c> {
     }
 
     /// How many records decoding a chunk visits.
-    fn visits(&self) -> u64 {
+    pub(super) fn visits(&self) -> u64 {
         let mut order: Vec<usize> = (0..self.records.len()).collect();
         order.sort_by_key(|place| self.records[*place].header.depth);
         let mut visits = vec![0u64; self.records.len()];

@@ -109,6 +109,13 @@ pub enum Error {
         /// Where it is.
         place: String,
     },
+    /// A transfer needs a tensor that has not come with it and is not here.
+    MissingTensor {
+        /// The tensor.
+        content_id: ContentId,
+        /// What needs it: a tensor of a model, or a content that is decoded from it.
+        needed_by: String,
+    },
     /// More memory than can be had.
     OutOfMemory {
         /// Bytes asked for.
@@ -179,6 +186,7 @@ impl Error {
             }
             Error::Source { .. } => "source",
             Error::Promised { .. } => "promised",
+            Error::MissingTensor { .. } => "missing-tensor",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
             Error::Gate { .. } => "gate",
@@ -334,6 +342,12 @@ impl fmt::Display for Error {
                 f,
                 "tensor {tensor:?} of {model} was not pulled yet: it is at {place:?}; \
                  fetch brings it"
+            ),
+            Error::MissingTensor { content_id, needed_by } => write!(
+                f,
+                "tensor {}, which {needed_by} needs, has not come and is not here: it was removed \
+                 here meanwhile (then try again), or where it comes from is not whole (verify tells)",
+                content_id.short()
             ),
             Error::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
             Error::Format(source) => write!(f, "beyond the file format: {source}"),

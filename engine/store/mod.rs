@@ -8,8 +8,9 @@
 //! - A content id is stored once; its record is needed while a manifest names it or a delta has it
 //!   as base, and is freed by the commit that takes the last need away.
 //! - A content that a model names has a record, or a promise that says where it is.
-//! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, and
-//!   are read chunk by chunk.
+//! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, may be
+//!   longer when they come from another store, and are read chunk by chunk.
+//! - What comes from another store stays until the transaction that brings it is committed.
 
 mod arrive;
 mod basis;
@@ -42,6 +43,7 @@ mod sketches;
 mod snapshot;
 mod tensor;
 mod transaction;
+mod travelling;
 
 pub(crate) use arrive::ArrivingNode;
 pub(crate) use candidate::adapters;
@@ -62,3 +64,4 @@ pub use repack::{Repack, RepackReport};
 pub use snapshot::Snapshot;
 pub use tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};
 pub use transaction::{RemoveReport, Transaction};
+pub(crate) use travelling::TravellingHead;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::basis::Basis;
-use super::candidate::{Candidate, OpenCandidate};
+use super::candidate::{Candidate, OpenCandidate, Way};
 use super::chain::{Chain, Checks};
 use super::choice::{best_by_sample, encode_best, first_chunk};
 use super::encode::raw_entries;
@@ -22,8 +22,8 @@ use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{FEATURE_DEPTH_GAPS, ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
-use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
-use crate::tensor::ContentId;
+use crate::planning::{CHAIN_DEPTH_MAX, Relation, TensorKey};
+use crate::tensor::{ContentId, Dtype, Shape};
 
 /// What recoding did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,6 +159,29 @@ impl Transaction {
         report.changed += 1;
         report.after_bytes += row.len;
         self.replace_record(id, old, row)
+    }
+
+    /// Encodes a tensor anew whose chain is too long: against the nearest content of it that may be
+    /// stood on, or alone.
+    pub(super) fn shorten(&mut self, id: ContentId, old: RecordRow) -> Result<()> {
+        let shared = self.shared_arc();
+        let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, old.clone())?;
+        let code = chain.record().header().dtype_code;
+        let known = Dtype::from_code(code).unwrap_or_else(|| Dtype::from_name("unknown"));
+        let base = vec![(old.base_id, known.clone())];
+        let same = Candidate { bases: base, way: Way::Related(Relation::Same) };
+        let same = chain.record().keeps_elements().then_some(same);
+        let mut candidates = self.open_candidates(&shared, id, same.as_slice())?;
+        candidates.retain(|(_, chains)| chains.iter().all(|base| base.raw_len() == old.raw_len));
+        let source = Stored(chain);
+        let shape = Shape::new(&[old.raw_len]).map_err(|error| damaged(id, old.offset)(&error))?;
+        let new = NewTensor::from_source(id.to_string(), known, shape, old.raw_len, &source);
+        let row = if old.raw_len <= slab_len() as u64 {
+            self.recode_short(&new, id, &old, &source.0, &candidates, None)?
+        } else {
+            self.recode_long(&new, id, &old, &candidates, None)?
+        };
+        row.map_or(Ok(()), |row| self.replace_record(id, old, row))
     }
 
     /// After `hidden` has lost its last model: stores the formulas over it alone, when that frees

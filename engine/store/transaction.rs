@@ -1,6 +1,6 @@
 //! A transaction: models added and removed, visible together or not at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -40,6 +40,9 @@ pub struct Transaction {
     pub(super) reserved: Vec<Extent>,
     /// Places freed by this transaction: free when it is durable and no snapshot is older.
     pub(super) freed: Vec<Extent>,
+    /// Tensors that have come from another store in this transaction: they stay until it is
+    /// committed, whatever needs them by then.
+    pub(super) arriving: BTreeSet<ContentId>,
     /// A step has begun to change rows and has not ended well.
     broken: bool,
     /// Memory for reading sources into, kept from batch to batch.
@@ -85,6 +88,7 @@ impl Transaction {
             operations: Vec::new(),
             reserved: Vec::new(),
             freed: Vec::new(),
+            arriving: BTreeSet::new(),
             broken: false,
             arena: Vec::new(),
             chain_depth_max: CHAIN_DEPTH_MAX,
@@ -423,7 +427,7 @@ impl Transaction {
     pub(super) fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
         let mut rows = vec![(id, row)];
         while let Some((id, row)) = rows.pop() {
-            if row.is_needed() {
+            if row.is_needed() || self.arriving.contains(&id) {
                 continue;
             }
             self.free_record(Table::Tensors, id, &row)?;
@@ -461,6 +465,7 @@ impl Transaction {
     /// Commits also when there is nothing to say.
     pub(crate) fn commit_changes(mut self) -> Result<()> {
         self.check_whole()?;
+        self.settle_arriving()?;
         self.write_change_record()?;
         let Some(tables) = self.tables.take() else { return Err(Error::ReadOnly) };
         // From here on the places may be committed: they are not given back.

@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::check::{Closure, IndexAt, check_pack};
 use super::entry::Tests;
+use super::folder::open_file;
 use super::pack::{TRAILER_LEN, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
@@ -29,8 +31,9 @@ pub struct BundleReport {
     pub bytes: u64,
 }
 
+/// The file of a bundle.
 #[derive(Debug)]
-struct BundleFile(File);
+pub(super) struct BundleFile(pub(super) File);
 
 impl TensorSource for BundleFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -51,8 +54,9 @@ pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Re
 ///
 /// # Errors
 ///
-/// [`TransferError::NothingSelected`]; those of the store and the file. What was there is then as
-/// it was.
+/// [`TransferError::NothingSelected`]; [`TransferError::NotReadable`] when what was written is not
+/// what must be read; those of the store and the file. What was there is then as it was. Cost: the
+/// file is written and read once; a pipe cannot be read back.
 pub fn bundle_write(
     store: &Store,
     destination: &Destination,
@@ -77,30 +81,51 @@ pub fn bundle_write(
         tensors: plan.tensors.len() as u64,
         bytes: 0,
     };
-    destination.write(|out| {
+    let shown = destination.path().display().to_string();
+    let failed = |operation| TransferError::io(operation, shown.clone());
+    let write = |out: &mut dyn io::Write| {
         for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
             let mut body = PackBody::new(&source, &draft, selection.progress);
             report.bytes += io::copy(&mut body, out).map_err(failed("write"))?;
         }
-        Ok::<(), TransferError>(())
-    })?;
+        Ok(())
+    };
+    destination.write_checked(write, |file| read_back(file, &shown))?;
     Ok(report)
+}
+
+/// Reads a bundle that was written, before it gets its name.
+fn read_back(file: &File, shown: &str) -> Result<()> {
+    let not_readable =
+        |reason: String| TransferError::NotReadable { place: shown.to_owned(), reason };
+    let file = file.try_clone().map_err(TransferError::io("read", shown))?;
+    let at = index_of(&file, shown).map_err(|error| not_readable(error.to_string()))?;
+    let mut closure = Closure::default();
+    let (_, mut faults) = check_pack(&BundleFile(file), at, true, &mut closure, &|_| ());
+    faults.extend(closure.faults());
+    faults.into_iter().next().map_or(Ok(()), |fault| Err(not_readable(fault)))
+}
+
+/// Where the index of a bundle is, as its trailer says.
+pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
+    let failed = |operation| TransferError::io(operation, shown);
+    let bytes = file.metadata().map_err(failed("read"))?.len();
+    let start = bytes.checked_sub(TRAILER_LEN);
+    let start = start.ok_or_else(|| TransferError::damaged(shown, "it is cut short"))?;
+    let mut trailer = vec![0; TRAILER_LEN as usize];
+    file.read_exact_at(&mut trailer, start).map_err(failed("read"))?;
+    let (offset, len, id) = read_trailer(shown, &trailer)?;
+    if offset.checked_add(len) != Some(start) {
+        return Err(TransferError::damaged(shown, "its trailer names another length"));
+    }
+    Ok(IndexAt { offset, len, id })
 }
 
 /// Opens a bundle: its index is read and checked.
 pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
     let shown = path.display().to_string();
-    let failed = |operation| TransferError::io(operation, shown.clone());
-    let file = File::open(path).map_err(failed("open"))?;
-    let bytes = file.metadata().map_err(failed("read"))?.len();
-    let start = bytes.checked_sub(TRAILER_LEN);
-    let start = start.ok_or_else(|| TransferError::damaged(&*shown, "it is cut short"))?;
-    let mut trailer = vec![0; TRAILER_LEN as usize];
-    file.read_exact_at(&mut trailer, start).map_err(failed("read"))?;
-    let (offset, len, id) = read_trailer(&shown, &trailer)?;
-    if offset.checked_add(len) != Some(start) {
-        return Err(TransferError::damaged(&*shown, "its trailer names another length"));
-    }
+    let file = open_file(path).map_err(TransferError::io("open", &*shown))?;
+    let IndexAt { offset, len, id } = index_of(&file, &shown)?;
     let mut source = PackedSource::empty(shown.clone());
     source.add(&shown, Box::new(BundleFile(file)), offset, len, id)?;
     Ok(source)

@@ -58,6 +58,20 @@ pub enum TransferError {
         /// What is wrong.
         reason: String,
     },
+    /// What was written cannot be read back, so that it was given no name.
+    NotReadable {
+        /// Where it was written.
+        place: String,
+        /// What was found.
+        reason: String,
+    },
+    /// Packs that a remote's refs name are not there, and this store cannot write them again.
+    Lost {
+        /// The remote.
+        place: String,
+        /// The packs, each with what is wrong.
+        packs: Vec<String>,
+    },
     /// There is nothing to transfer from at this place.
     NotFound {
         /// The place.
@@ -110,6 +124,8 @@ impl TransferError {
             TransferError::Destination(error) => error.code(),
             TransferError::Io { .. } => "remote-io",
             TransferError::Damaged { .. } => "remote-damaged",
+            TransferError::NotReadable { .. } => "not-readable",
+            TransferError::Lost { .. } => "packs-lost",
             TransferError::NotFound { .. } => "remote-not-found",
             TransferError::Apart { .. } => "grown-apart",
             TransferError::Outrun { .. } => "outrun",
@@ -178,6 +194,18 @@ impl fmt::Display for TransferError {
                 write!(f, "cannot {operation} {place}: {source}")
             }
             TransferError::Damaged { what, reason } => write!(f, "{what} is damaged: {reason}"),
+            TransferError::NotReadable { place, reason } => write!(
+                f,
+                "what was written to {place} cannot be read back, and does not count: {reason}; \
+                 verify the store, and the medium there"
+            ),
+            TransferError::Lost { place, packs } => write!(
+                f,
+                "packs that the refs of {place} name are not there: {}; a store that has all their \
+                 models as they were pushed writes them again with a push, and others must be \
+                 pushed to another place",
+                packs.join(", ")
+            ),
             TransferError::NotFound { place } => {
                 write!(f, "no store, remote or bundle at {place}")
             }

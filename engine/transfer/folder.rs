@@ -6,7 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Remote;
-use crate::container::{TemporaryFile, TemporaryKind, folder_of, sweep_once};
+use crate::container::{
+    ContainerError, TemporaryFile, TemporaryKind, folder_of, open_regular, sweep_once,
+};
 
 /// The folders of a remote that files are put into.
 const FOLDERS: [&str; 2] = ["packs", "refs"];
@@ -47,6 +49,17 @@ impl FolderRemote {
     }
 }
 
+/// Opens a file that others may have put there: never waits, and refuses what is none.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    open_regular(path, false).map_err(|error| match error.downcast::<ContainerError>() {
+        Ok(ContainerError::NotAStore { found }) => {
+            io::Error::new(ErrorKind::InvalidInput, format!("{found}, and not a file"))
+        }
+        Ok(error) => io::Error::other(error),
+        Err(error) => error,
+    })
+}
+
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
@@ -57,7 +70,7 @@ impl Remote for FolderRemote {
     }
 
     fn get(&self, path: &str, len_max: u64) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.at(path)) {
+        let file = match open_file(&self.at(path)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -70,7 +83,7 @@ impl Remote for FolderRemote {
     }
 
     fn get_range(&self, path: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        File::open(self.at(path))?.read_exact_at(out, offset)
+        open_file(&self.at(path))?.read_exact_at(out, offset)
     }
 
     fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
@@ -102,7 +115,9 @@ impl Remote for FolderRemote {
             if let Ok(name) = entry.file_name().into_string()
                 && !name.starts_with('.')
             {
-                files.push((name, entry.metadata()?.len()));
+                // A link is as long as what it leads to.
+                let found = fs::metadata(entry.path()).or_else(|_| entry.metadata());
+                files.push((name, found?.len()));
             }
         }
         Ok(Some(files))

@@ -15,6 +15,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod bundle;
+mod check;
 mod entry;
 mod error;
 mod folder;
@@ -32,6 +33,7 @@ mod remote;
 mod remotes;
 mod rows;
 mod source;
+mod verify;
 
 pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify, bundle_write};
 pub use error::{Apart, TransferError};
@@ -44,6 +46,7 @@ pub use push::push_to_remote;
 pub use receive::{PullReport, Renumbered, fetch_from_remote, pull_from_remote, pull_from_store};
 pub use remote::Remote;
 pub use remotes::{NamedRemote, add_remote, remotes, remove_remote};
+pub use verify::{RemoteFinding, RemoteReport, verify_place, verify_remote};
 
 /// Which models travel, and who is told how far they are.
 #[derive(Clone, Copy)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use super::check::Closure;
 use super::entry::{Nodes, Tests, node_id};
 use super::pack::{INDEX_LEN_MAX, PackIndex, PackedRecord};
 use super::refs::Head;
@@ -223,6 +224,15 @@ impl<'r> PackedSource<'r> {
 
     pub(super) fn has_tensor(&self, id: ContentId) -> bool {
         self.tensors.contains_key(&id)
+    }
+
+    /// What the packs hold, as their indexes say.
+    pub(super) fn closure(&self) -> Closure {
+        let tensor =
+            |(id, (_, record)): (&ContentId, &Found)| (*id, (record.raw_len, record.bases.clone()));
+        let tensors = self.tensors.iter().map(tensor).collect();
+        let manifests = self.manifests.keys().copied().collect();
+        Closure::of(tensors, manifests, self.nodes.clone())
     }
 
     pub(super) fn has_manifest(&self, id: ContentId) -> bool {

@@ -1,11 +1,11 @@
 //! Where the other side is: a store's file, a folder, a bundle, or an address.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::bundle;
-use super::folder::FolderRemote;
+use super::folder::{FolderRemote, open_file};
 use super::pack::PACK_MAGIC;
 use super::receive::{Naming, listed, receive};
 use super::remotes::refuse_credentials;
@@ -49,7 +49,7 @@ impl Place {
             Some(found) if found.is_dir() => Ok(Place::Folder(path.to_owned())),
             Some(_) => {
                 let mut magic = Vec::new();
-                let file = File::open(path).map_err(TransferError::io("open", text))?;
+                let file = open_file(path).map_err(TransferError::io("open", text))?;
                 let read = file.take(8).read_to_end(&mut magic);
                 read.map_err(TransferError::io("read", text))?;
                 match magic == PACK_MAGIC {

@@ -75,7 +75,7 @@ fn closure(source: &dyn Source, selection: Selection<'_>) -> Result<Vec<NodeId>>
 }
 
 /// Everything that is reached from `starts`, each behind what it leads to.
-fn below_first<K: Copy + Eq + std::hash::Hash>(
+pub(super) fn below_first<K: Copy + Eq + std::hash::Hash>(
     starts: &[K],
     next: &dyn Fn(&K) -> Result<Vec<K>>,
     circle: &dyn Fn(&K) -> TransferError,

@@ -1,17 +1,20 @@
 //! Giving a remote what it does not have: packs, and then a ref that names them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
+use super::check::{Closure, IndexAt, check_pack};
 use super::entry::{NodeEntry, Nodes};
 use super::pack::{self, PackIndex, PackedRecord};
-use super::packed::PackedSource;
+use super::packed::{PackedSource, RemoteFile};
 use super::plan::{Plan, There, grown_apart, plan};
 use super::receive::Naming;
 use super::refs::{Head, PackRef};
 use super::rows::{Agreed, agreed, compare, remember};
 use super::source::{Source, StoreSource};
+use super::verify::lost;
 use super::{PullReport, Remote, Result, Selection, TransferError};
+use crate::catalog::{ReadTables, Table};
 use crate::format::{READER_FLAGS_KNOWN, RecordKind};
 use crate::lineage::NodeId;
 use crate::store::{Store, TensorSource};
@@ -194,15 +197,97 @@ impl Read for PackBody<'_> {
     }
 }
 
+fn write_pack(
+    remote: &dyn Remote,
+    source: &StoreSource,
+    draft: &PackDraft,
+    selection: Selection<'_>,
+) -> Result<u64> {
+    let pack = draft.as_ref();
+    let path = pack.path();
+    let failed = TransferError::io("write", format!("{}/{path}", remote.place()));
+    let mut body = PackBody::new(source, draft, selection.progress);
+    remote.put(&path, pack.bytes, &mut body).map_err(failed)?;
+    Ok(pack.bytes)
+}
+
+/// What is wrong with a pack as it lies there, read whole.
+fn pack_fault(remote: &dyn Remote, draft: &PackDraft, closure: &mut Closure) -> Option<String> {
+    let pack = draft.as_ref();
+    let id = ContentId::of(&draft.bytes);
+    let at = IndexAt { offset: pack.index_offset, len: pack.index_bytes, id };
+    let file = RemoteFile { remote, path: pack.path() };
+    let (_, faults) = check_pack(&file, at, true, closure, &|_| ());
+    faults.into_iter().next()
+}
+
+/// Reads packs that were written, or found, before a ref names them: all of them, and what they
+/// name must be in them or in `closure`.
+fn read_back(remote: &dyn Remote, packs: &[PackDraft], mut closure: Closure) -> Result<()> {
+    for draft in packs {
+        if let Some(reason) = pack_fault(remote, draft, &mut closure) {
+            let place = format!("{}/{}", remote.place(), draft.as_ref().path());
+            return Err(TransferError::NotReadable { place, reason });
+        }
+    }
+    let place = remote.place();
+    let fault = closure.faults().into_iter().next();
+    fault.map_or(Ok(()), |reason| Err(TransferError::NotReadable { place, reason }))
+}
+
+/// Packs that the last ref names and that are not there, to be written again as they were: their
+/// indexes are kept here, and everything they name is here and stored alike.
+///
+/// # Errors
+///
+/// [`TransferError::Lost`] when one of them cannot be had so.
+fn redraft_lost(
+    source: &StoreSource,
+    head: &Head,
+    there: &BTreeMap<String, u64>,
+    place: &str,
+) -> Result<Vec<PackDraft>> {
+    let (mut drafts, mut gone) = (Vec::new(), Vec::new());
+    for (pack, fault) in lost(head, there) {
+        match redraft(source, pack)? {
+            Some(draft) => drafts.push(draft),
+            None => gone.push(format!("{}: {fault}", pack.path())),
+        }
+    }
+    match gone.is_empty() {
+        true => Ok(drafts),
+        false => Err(TransferError::Lost { place: place.to_owned(), packs: gone }),
+    }
+}
+
+fn redraft(source: &StoreSource, pack: &PackRef) -> Result<Option<PackDraft>> {
+    let Some(id) = pack.content_id() else { return Ok(None) };
+    let kept = source.snapshot().tables().get(Table::Packs, id.as_bytes())?;
+    let Some(bytes) = kept.filter(|bytes| ContentId::of(bytes) == id) else { return Ok(None) };
+    let end = pack.index_offset;
+    let index = PackIndex::decode(&pack.path(), &bytes, end)?;
+    for record in &index.records {
+        let Some(row) = source.snapshot().stored(record.kind, record.id)? else { return Ok(None) };
+        let alone = record.bases.is_empty() && row.bases().next().is_some();
+        if source.travelling(record.kind, record.id, record.offset, alone)? != *record {
+            return Ok(None);
+        }
+    }
+    let draft = PackDraft { index, end, bytes };
+    Ok((draft.as_ref() == *pack).then_some(draft))
+}
+
 /// Gives a remote the models that it does not have. Packs that an earlier push, which was cut
-/// short, has left there are not sent again.
+/// short, has left there are not sent again. What was written, or left, is read back before it
+/// counts. Packs that are named there and were lost are written again where that is possible.
 ///
 /// # Errors
 ///
 /// [`TransferError::Apart`] when the remote has versions of a name that are not here, and
 /// [`TransferError::Outrun`] when somebody else pushes meanwhile: pull first.
 /// [`Error::Promised`](crate::Error::Promised) when tensors that are to go there were not pulled
-/// yet. Those of remote and store. Nothing is seen of a push that fails.
+/// yet. [`TransferError::NotReadable`], [`TransferError::Lost`]. Those of remote and store. Nothing
+/// is seen of a push that fails.
 pub fn push_to_remote(
     store: &Store,
     remote: &dyn Remote,
@@ -210,6 +295,13 @@ pub fn push_to_remote(
 ) -> Result<PullReport> {
     let source = StoreSource::new(store)?;
     let head = Head::read(remote)?;
+    let place = remote.place();
+    let listed = remote.list("packs").map_err(TransferError::io("list the packs of", &*place))?;
+    let listed: Option<BTreeMap<String, u64>> = listed.map(|files| files.into_iter().collect());
+    let lost = match &listed {
+        Some(listed) => redraft_lost(&source, &head, listed, &place)?,
+        None => Vec::new(),
+    };
     let theirs = PackedSource::of_remote(remote, &head, source.snapshot().tables())?;
     let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
     let there = There {
@@ -236,28 +328,30 @@ pub fn push_to_remote(
         tests: plan.tests.clone(),
         ..PullReport::default()
     };
+    for draft in &lost {
+        report.bytes += write_pack(remote, &source, draft, selection)?;
+        report.rewritten.push(draft.as_ref().id);
+    }
+    read_back(remote, &lost, theirs.closure())?;
     if plan.is_empty() {
-        let nodes = source.nodes();
-        head.id.map_or(Ok(()), |id| remember(store, id, nodes, &plan, theirs.fresh()))?;
+        // A remote without models is one: it can be cloned.
+        let id = head.id.map_or_else(|| head.advance(remote, Vec::new()), Ok)?;
+        remember(store, id, source.nodes(), &plan, theirs.fresh())?;
         return Ok(report);
     }
     let packs = draft_packs(&source, &plan, &|id| theirs.has_manifest(id), PACK_LEN)?;
-    let place = remote.place();
-    let listed = remote.list("packs").map_err(TransferError::io("list the packs of", &*place))?;
-    let there: HashMap<String, u64> = listed.unwrap_or_default().into_iter().collect();
     let mut refs = Vec::new();
     for draft in &packs {
         let pack = draft.as_ref();
-        let name = format!("{}.pack", pack.id);
-        if there.get(&name) != Some(&pack.bytes) {
-            let mut body = PackBody::new(&source, draft, selection.progress);
-            let path = pack.path();
-            let failed = TransferError::io("write", format!("{place}/{path}"));
-            remote.put(&path, pack.bytes, &mut body).map_err(failed)?;
-            report.bytes += pack.bytes;
+        let len = listed.as_ref().and_then(|listed| listed.get(&pack.file_name()).copied());
+        // One that an earlier push has left may be whole by its length alone.
+        if pack.fault(len).is_some() || pack_fault(remote, draft, &mut Closure::default()).is_some()
+        {
+            report.bytes += write_pack(remote, &source, draft, selection)?;
         }
         refs.push(pack);
     }
+    read_back(remote, &packs, theirs.closure())?;
     let id = head.advance(remote, refs)?;
     report.models = full_names(source.nodes(), &plan.models);
     let written = packs.into_iter().map(|draft| (ContentId::of(&draft.bytes), draft.bytes));

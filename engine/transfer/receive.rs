@@ -46,6 +46,8 @@ pub struct PullReport {
     pub promised: u64,
     /// Models that were here without their tensors, which have come now.
     pub completed: Vec<String>,
+    /// Packs that were lost at the other side and that a push has written again, by their ids.
+    pub rewritten: Vec<String>,
     /// Models of this side that gave way to numbers of the other's.
     pub renumbered: Vec<Renumbered>,
     /// Names that have several ends now, each with them: a merge brings them together.

@@ -34,6 +34,19 @@ impl PackRef {
         format!("packs/{}.pack", self.id)
     }
 
+    pub(super) fn file_name(&self) -> String {
+        format!("{}.pack", self.id)
+    }
+
+    /// What is wrong with a file of this length in its place.
+    pub(super) fn fault(&self, len: Option<u64>) -> Option<String> {
+        match len {
+            None => Some("it is not there".to_owned()),
+            Some(len) if len == self.bytes => None,
+            Some(len) => Some(format!("it has {len} bytes of {}", self.bytes)),
+        }
+    }
+
     pub(super) fn content_id(&self) -> Option<ContentId> {
         ContentId::from_hex(&self.id)
     }
@@ -69,10 +82,18 @@ pub(super) struct Head {
     pub(super) packs: Vec<PackRef>,
     /// The remote's id; none before the first ref.
     pub(super) id: Option<[u8; 16]>,
-    hash: String,
+    pub(super) hash: String,
 }
 
-fn path_of(number: u64) -> String {
+/// A ref as it was read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadRef {
+    pub(super) head: Head,
+    /// The hash of the ref before it.
+    pub(super) previous: String,
+}
+
+pub(super) fn path_of(number: u64) -> String {
     format!("refs/{number:08}")
 }
 
@@ -92,6 +113,13 @@ impl Head {
         if number == 0 {
             return Ok(Head::default());
         }
+        Ok(Self::read_ref(remote, number)?.head)
+    }
+
+    /// Reads the ref of a number.
+    pub(super) fn read_ref(remote: &dyn Remote, number: u64) -> Result<ReadRef> {
+        let place = remote.place();
+        let io = |what| TransferError::io(what, place.clone());
         let path = path_of(number);
         let what = format!("{place}/{path}");
         let bytes = remote.get(&path, REF_LEN_MAX).map_err(io("read a ref of"))?;
@@ -108,7 +136,8 @@ impl Head {
         let id = NodeId::from_hex(&found.id);
         let id = id.ok_or_else(|| TransferError::damaged(&*what, "its id"))?;
         let hash = ContentId::of(&bytes).to_string();
-        Ok(Head { number, packs: found.packs, id: Some(id.0), hash })
+        let head = Head { number, packs: found.packs, id: Some(id.0), hash };
+        Ok(ReadRef { head, previous: found.previous })
     }
 
     /// Makes the next ref, with more packs. Gives back the remote's id.

@@ -55,18 +55,28 @@ pub struct Tensor {
 /// The records of a file by what they hold, decoded when they are asked for.
 pub struct Contents<'f> {
     file: &'f [u8],
-    records: HashMap<(Kind, [u8; 32]), Record>,
+    /// The newest first.
+    records: HashMap<(Kind, [u8; 32]), Vec<Record>>,
 }
 
 impl Contents<'_> {
     /// The content of this id; its hash is checked.
     pub fn get(&self, kind: Kind, id: [u8; 32]) -> Vec<u8> {
-        let record = self.records.get(&(kind, id)).expect("a record of the content");
-        let bases: Vec<Vec<u8>> =
-            record.bases().into_iter().map(|base| self.get(Kind::Tensor, base)).collect();
-        let content = record.decode(self.file, &bases);
-        assert_eq!(*blake3::hash(&content).as_bytes(), id, "the content has its id");
-        content
+        self.get_below(kind, id, u64::MAX).expect("a record of the content")
+    }
+
+    /// As `get`, from a record that is less deep. What an earlier state or an unfinished
+    /// transaction has left in the file may stand on what stands on it now: of several records the
+    /// newest counts whose bases are there, each less deep than what stands on it.
+    fn get_below(&self, kind: Kind, id: [u8; 32], below: u64) -> Option<Vec<u8>> {
+        let records = self.records.get(&(kind, id))?;
+        records.iter().filter(|record| record.depth < below).find_map(|record| {
+            let base = |id| self.get_below(Kind::Tensor, id, record.depth);
+            let bases: Option<Vec<Vec<u8>>> = record.bases().into_iter().map(base).collect();
+            let content = record.decode(self.file, &bases?);
+            assert_eq!(*blake3::hash(&content).as_bytes(), id, "the content has its id");
+            Some(content)
+        })
     }
 }
 
@@ -78,12 +88,11 @@ pub fn read(file: &[u8]) -> BTreeMap<String, Model> {
         if record.kind == Kind::Change {
             changes.push((record.sequence, record.content_id));
         }
-        // Of two whole records of one content either will do; a later one is the one in use.
         let key = (record.kind, record.content_id);
-        let newer = |known: &Record| known.sequence < record.sequence;
-        if records.get(&key).is_none_or(newer) {
-            records.insert(key, record);
-        }
+        records.entry(key).or_insert_with(Vec::new).push(record);
+    }
+    for records in records.values_mut() {
+        records.sort_by_key(|record: &Record| std::cmp::Reverse(record.sequence));
     }
     let contents = Contents { file, records };
     replay(&contents, history(&contents, changes))

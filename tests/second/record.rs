@@ -78,6 +78,7 @@ pub struct Record {
     pub content_id: [u8; 32],
     pub base_id: Option<[u8; 32]>,
     pub sequence: u64,
+    pub depth: u64,
     dtype: u8,
     chunk_len: usize,
     raw_len: usize,
@@ -153,8 +154,18 @@ fn read(file: &[u8], at: usize) -> Option<(Record, usize)> {
         next += len;
     }
     assert_eq!(next, payload + stored_len, "the chunks are the payload");
-    let record =
-        Record { kind, content_id, base_id, sequence, dtype, chunk_len, raw_len, chunks, formula };
+    let record = Record {
+        kind,
+        content_id,
+        base_id,
+        sequence,
+        depth,
+        dtype,
+        chunk_len,
+        raw_len,
+        chunks,
+        formula,
+    };
     Some((record, next))
 }
 

@@ -43,6 +43,7 @@ pub mod transfer;
 pub mod update;
 pub mod vacuum;
 pub mod verify;
+pub mod verify_remote;
 
 use std::process::ExitCode;
 

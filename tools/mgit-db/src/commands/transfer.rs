@@ -109,6 +109,7 @@ pub fn document(moved: &Moved) -> Value {
         "tests": report.tests,
         "differing": report.differing,
         "tags_left_out": report.tags_left_out,
+        "rewritten_packs": report.rewritten,
     })
 }
 
@@ -150,6 +151,10 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     }
     if !report.tests.is_empty() {
         text += &format!("  tests: {}\n", report.tests.join(", "));
+    }
+    if !report.rewritten.is_empty() {
+        let packs = count(report.rewritten.len() as u64, "pack");
+        text += &format!("  {packs} that were lost there were written again\n");
     }
     for moved in &report.renumbered {
         text +=

@@ -1,4 +1,5 @@
-//! `verify`: whether a store is intact, and which models are hurt where it is not.
+//! `verify`: whether a store, a remote or a bundle is intact, and which models are hurt where a
+//! store is not.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,23 +7,26 @@ use std::process::ExitCode;
 use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify_path};
 use serde_json::{Value, json};
 
+use super::verify_remote::{self, remote_at};
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, shown, size};
 
-/// Check a store: every checksum, every content id, every reference.
+/// Check a store, a remote or a bundle: every checksum, every content id, every reference.
 ///
 /// Exit code 1 when anything is damaged; what is whole can still be exported. Without a readable
-/// catalogue the file is looked through for what a salvage would save.
+/// catalogue the file is looked through for what a salvage would save. Of a remote and a bundle
+/// tensors that are kept as differences are not decoded: a clone, or bundle verify, does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db verify family.mgit
-  mgit-db verify --quick family.mgit")]
+  mgit-db verify --quick family.mgit
+  mgit-db verify s3://bucket/family")]
 pub struct Arguments {
-    /// The store
+    /// The store; or a folder, an address or a bundle
     store: PathBuf,
-    /// Look at checksums only
+    /// Look at checksums only; of a remote or a bundle, at heads, indexes and manifests
     #[arg(long)]
     quick: bool,
 }
@@ -31,9 +35,13 @@ pub struct Arguments {
 ///
 /// # Errors
 ///
-/// The store cannot be opened.
+/// The store cannot be opened, the remote cannot be reached.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let depth = if arguments.quick { VerifyDepth::Quick } else { VerifyDepth::Full };
+    let text = arguments.store.to_string_lossy();
+    if let Some(place) = remote_at(&text) {
+        return verify_remote::run(&text, &place, depth, output);
+    }
     let bar = Progress::unbounded(format!("verify {}", arguments.store.display()));
     let report = verify_path(&arguments.store, depth, &|bytes| bar.advance(bytes))?;
     drop(bar);
