@@ -81,8 +81,6 @@ pub fn bundle_write(
         tensors: plan.tensors.len() as u64,
         bytes: 0,
     };
-    let shown = destination.path().display().to_string();
-    let failed = |operation| TransferError::io(operation, shown.clone());
     let write = |out: &mut dyn io::Write| {
         for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
             let mut body = PackBody::new(&source, &draft, selection.progress);
