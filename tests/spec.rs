@@ -426,7 +426,8 @@ fn change_records() {
         fold,
     };
     let fold = Fold { created_ms: 3, operations: operations.clone() };
-    let value = |fold| -> Value { serde_json::from_slice(&change(fold).encode().unwrap()).unwrap() };
+    let value =
+        |fold| -> Value { serde_json::from_slice(&change(fold).encode().unwrap()).unwrap() };
     let (full, sparse) = (value(Some(fold)), value(None));
     assert_object("Change record fields", &full, &sparse);
     assert_object("Change record fold", &full["fold"], &full["fold"]);

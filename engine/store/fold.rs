@@ -44,7 +44,10 @@ impl Transaction {
 
     /// Writes the change record of this commit, with a fold where one is due, and frees the
     /// records that the fold makes needless.
-    pub(super) fn write_folding(&mut self, mut change: ChangeRecord) -> Result<(ContentId, RecordRow)> {
+    pub(super) fn write_folding(
+        &mut self,
+        mut change: ChangeRecord,
+    ) -> Result<(ContentId, RecordRow)> {
         let known = self.folds_row()?;
         let mut folds = known.unwrap_or_default();
         if known.is_none() {

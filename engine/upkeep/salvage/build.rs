@@ -245,8 +245,9 @@ fn operations(graph: &SavedGraph) -> Vec<Operation> {
     let gone = graph.highest.iter().filter(|(name, highest)| {
         known.get(name.as_str()).is_none_or(|version| version < *highest)
     });
-    operations.extend(gone.map(|(name, version)| {
-        Operation::ReserveVersions { name: name.clone(), version: *version }
+    operations.extend(gone.map(|(name, version)| Operation::ReserveVersions {
+        name: name.clone(),
+        version: *version,
     }));
     operations
 }
