@@ -67,7 +67,7 @@ impl Transaction {
             // What it says again must be less than half of what says it now.
             let last = self.tables()?.get(Table::Changes, &folds.last.to_be_bytes())?;
             let last = last.map(|row| RecordRow::decode(&row)).transpose()?;
-            let now = folds.behind + last.map_or(0, |row| taken(&row));
+            let now = folds.behind.saturating_add(last.map_or(0, |row| taken(&row)));
             if chunks.stored_len().saturating_mul(2) > now {
                 change.fold = None;
                 bytes = change.encode()?;
@@ -119,7 +119,7 @@ impl Transaction {
 
 /// Bytes of the file that a record keeps others from.
 fn taken(row: &RecordRow) -> u64 {
-    row.len.next_multiple_of(RECORD_ALIGN)
+    row.len.checked_next_multiple_of(RECORD_ALIGN).unwrap_or(row.len)
 }
 
 fn changes_len(tables: &CatalogWrite) -> Result<u64> {
