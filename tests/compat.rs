@@ -6,7 +6,7 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test compat make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and
+//! edges alone, `make_folds` one whose change records were folded, `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and
 //! `make_transfer` one that has pulled from a remote, with that remote as `NAME-remote` and what
 //! the store contains when it has pulled the rest as `NAME-remote.txt`; `make_partial` one in
 //! `tests/golden/partial` that has pulled the graph alone of an older golden remote.
@@ -177,6 +177,37 @@ fn make_golden() {
     let mut transaction = store.begin_write().unwrap();
     transaction.remove_model("gone", mgit::OnChildren::Refuse).unwrap();
     transaction.commit().unwrap();
+    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
+
+/// Two folds, and changes before, between and behind them, of which the first are gone.
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_folds() {
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    for round in 0..3u8 {
+        for (name, parents) in [("base", &[][..]), ("tuned", &["base"])] {
+            make_member(&store, name, parents, How::FineTune, Dtype::I8, 60, &[round; 6000]);
+        }
+        let mut transaction = store.begin_write().unwrap();
+        transaction.set_tag("newest", "tuned").unwrap();
+        if round == 0 {
+            transaction.remove_model("tuned", mgit::OnChildren::Refuse).unwrap();
+        } else {
+            let metadata = serde_json::json!({ "round": round });
+            let metadata = metadata.as_object().unwrap().clone();
+            let kind = EdgeKind::Provenance;
+            transaction.set_edge_metadata("tuned", kind, "base", metadata).unwrap();
+        }
+        transaction.commit().unwrap();
+        if round < 2 {
+            let mut transaction = store.begin_write().unwrap();
+            transaction.fold_changes();
+            transaction.commit().unwrap();
+        }
+    }
     fs::write(path.with_extension("txt"), contents(&store)).unwrap();
 }
 

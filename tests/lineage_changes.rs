@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use common::{Random, new_store, seed, write};
 use mgit::catalog::EdgeKind;
-use mgit::format::{FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_TAGS, Operation};
+use mgit::format::{ChangeRecord, FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_TAGS, Operation};
 use mgit::lineage::{Node, NodeId};
 use mgit::store::Transaction;
 use mgit::upkeep::{VerifyDepth, verify};
@@ -97,6 +97,14 @@ impl Plain {
         }
     }
 
+    /// Does what the specification says of a change record.
+    fn apply_change(&mut self, change: ChangeRecord) {
+        if change.fold.is_some() {
+            *self = Plain::default();
+        }
+        change.to_replay().iter().cloned().for_each(|operation| self.apply(operation));
+    }
+
     /// Does what the specification says of an operation.
     fn apply(&mut self, operation: Operation) {
         match operation {
@@ -128,6 +136,10 @@ impl Plain {
             Operation::SetEdgeMetadata { id, parent, kind, metadata } => {
                 self.put_edge_metadata(&id, &kind, &parent, metadata);
             }
+            Operation::ReserveVersions { name, version } => {
+                let given = self.nodes.values().filter(|node| node.0 == name);
+                assert!(given.map(|node| node.1).max().unwrap_or(0) <= version);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -136,9 +148,20 @@ impl Plain {
         let mut changes: Vec<_> = snapshot.changes().collect::<Result<_>>().unwrap();
         changes.reverse();
         let numbers: Vec<u64> = changes.iter().map(|change| change.sequence).collect();
-        assert_eq!(numbers, (1..=snapshot.sequence()).collect::<Vec<_>>());
+        let first = numbers.first().copied().unwrap_or(1);
+        assert_eq!(numbers, (first..=snapshot.sequence()).collect::<Vec<_>>());
         let mut plain = Plain::default();
-        changes.into_iter().flat_map(|change| change.operations).for_each(|o| plain.apply(o));
+        for (at, change) in changes.into_iter().enumerate() {
+            assert!(at > 0 || first == 1 || change.fold.is_some());
+            let (is_fold, operations) = (change.fold.is_some(), change.operations.clone());
+            let mut step_by_step = plain.clone();
+            plain.apply_change(change);
+            if is_fold && at > 0 {
+                // A fold says what the records before it, and it itself, lead to.
+                operations.into_iter().for_each(|operation| step_by_step.apply(operation));
+                assert_eq!(step_by_step, plain);
+            }
+        }
         plain
     }
 }
@@ -206,7 +229,12 @@ fn the_change_records_say_what_the_graph_is() {
             let steps =
                 (0..1 + random.below(3)).try_for_each(|_| step(&mut transaction, &mut random));
             match steps {
-                Ok(()) => transaction.commit().unwrap(),
+                Ok(()) => {
+                    if random.below(5) == 0 {
+                        transaction.fold_changes();
+                    }
+                    transaction.commit().unwrap();
+                }
                 Err(Error::Lineage(_)) => {
                     drop(transaction);
                     assert_eq!(Plain::read(&store.snapshot().unwrap()), before);

@@ -387,10 +387,12 @@ fn change_records() {
         kind: "version".into(),
         metadata: serde_json::Map::new(),
     };
+    let reserve = Operation::ReserveVersions { name: "base".into(), version: 3 };
     let test = |definition| Operation::SetTest { name: "sane".into(), definition };
     let pairs = [
         (test(Some(serde_json::Map::new())), test(None)),
         (recode.clone(), recode),
+        (reserve.clone(), reserve),
         (add(true), add(false)),
         (remove.clone(), remove),
         (parents(vec![edge.clone()]), parents(vec![])),
@@ -415,10 +417,20 @@ fn change_records() {
     assert_eq!(said, named);
     let edge = serde_json::to_value(edge).unwrap();
     assert_object("Change record edge", &edge, &edge);
-    let operations = pairs.into_iter().map(|(full, _)| full).collect();
-    let change = ChangeRecord { sequence: 1, time_ms: 2, previous: String::new(), operations };
-    let value: Value = serde_json::from_slice(&change.encode().unwrap()).unwrap();
-    assert_object("Change record fields", &value, &value);
+    let operations: Vec<_> = pairs.into_iter().map(|(full, _)| full).collect();
+    let change = |fold| ChangeRecord {
+        sequence: 1,
+        time_ms: 2,
+        previous: String::new(),
+        operations: operations.clone(),
+        fold,
+    };
+    let fold = Fold { created_ms: 3, operations: operations.clone() };
+    let value =
+        |fold| -> Value { serde_json::from_slice(&change(fold).encode().unwrap()).unwrap() };
+    let (full, sparse) = (value(Some(fold)), value(None));
+    assert_object("Change record fields", &full, &sparse);
+    assert_object("Change record fold", &full["fold"], &full["fold"]);
 }
 
 #[test]

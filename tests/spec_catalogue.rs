@@ -1,7 +1,9 @@
 //! Promise: what `format-spec.md` says of the catalogue's tables, keys and rows is what the code
 //! makes.
 
-use mgit::catalog::{EdgeKind, NodeRow, ParentRow, PromiseRow, RecordRow, Table, keys, meta};
+use mgit::catalog::{
+    EdgeKind, FoldsRow, NodeRow, ParentRow, PromiseRow, RecordRow, Table, keys, meta,
+};
 use mgit::lineage::How;
 use mgit::tensor::{ContentId, Dtype};
 
@@ -17,7 +19,10 @@ fn catalogue_tables() {
         table(heading).iter().map(|row| row[at].clone()).collect()
     };
     assert_eq!(column("Tables", 0), Table::ALL.map(Table::name));
-    assert_eq!(column("Meta keys", 0), [meta::COMMIT, meta::LAST_CHANGE, meta::CREATED_MS]);
+    assert_eq!(
+        column("Meta keys", 0),
+        [meta::COMMIT, meta::LAST_CHANGE, meta::CREATED_MS, meta::FOLDS]
+    );
     assert_eq!(column("Ways of derivation", 0), How::ALL.map(How::name));
     let kinds = [EdgeKind::Provenance, EdgeKind::Version];
     assert_eq!(column("Edge kinds", 1), kinds.map(|kind| format!("{kind:?}")));
@@ -114,6 +119,19 @@ fn catalogue_rows() {
         };
         expected.resize(expected.len().max(size), 0);
         assert_eq!(bytes[offset..offset + size], expected, "{name}");
+    }
+
+    let folds = FoldsRow { last: 0x2101, before: 0x2102, behind: 0x2103, due: 0x2104 };
+    let bytes = folds.encode();
+    for (offset, size, name) in fields("Folds row", bytes.len()) {
+        let expected = match name.as_str() {
+            "last" => folds.last,
+            "before" => folds.before,
+            "behind" => folds.behind,
+            "due" => folds.due,
+            other => panic!("{other}"),
+        };
+        assert_eq!(bytes[offset..offset + size], expected.to_le_bytes(), "{name}");
     }
 
     let node = NodeRow {

@@ -360,6 +360,28 @@ impl CatalogRead {
     }
 }
 
+impl CatalogRead {
+    /// Bytes of all tables' rows, and of the pages that they and the trees above them lie in.
+    /// Cost: visits every page.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    pub fn lengths(&self) -> Result<(u64, u64), CatalogError> {
+        let (mut rows, mut pages) = (0u64, 0u64);
+        for table in Table::ALL {
+            let stats = self.with(table, |table| {
+                let stats = table.stats().map_err(CatalogError::from_redb)?;
+                let above = stats.metadata_bytes().saturating_add(stats.fragmented_bytes());
+                Ok((stats.stored_bytes(), above))
+            })?;
+            rows = rows.saturating_add(stats.0);
+            pages = pages.saturating_add(stats.0).saturating_add(stats.1);
+        }
+        Ok((rows, pages))
+    }
+}
+
 impl ReadTables for CatalogRead {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
         self.with(table, |table| value_of(table, key))

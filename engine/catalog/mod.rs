@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 
 pub use engine::{Catalog, CatalogRead, CatalogWrite};
 pub use error::CatalogError;
-pub use rows::{EdgeKind, NodeRow, ParentRow, PromiseRow, RecordRow, keys};
+pub use rows::{EdgeKind, FoldsRow, NodeRow, ParentRow, PromiseRow, RecordRow, keys};
 
 /// A table of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +157,8 @@ pub mod meta {
     pub const LAST_CHANGE: &str = "last-change";
     /// Time the store was made, milliseconds since 1970, u64.
     pub const CREATED_MS: &str = "created-ms";
+    /// The [`FoldsRow`](super::FoldsRow); missing until a fold was first thought of.
+    pub const FOLDS: &str = "folds";
 }
 
 /// What a visitor of rows says: go on, or stop.

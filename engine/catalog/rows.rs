@@ -336,6 +336,41 @@ impl PromiseRow {
     }
 }
 
+/// What is known of the change records without reading them: a value of `meta`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoldsRow {
+    /// Number of the last commit whose record holds a fold; 0 without one.
+    pub last: u64,
+    /// That of the one before it, which begins the records that are kept; 0 without one.
+    pub before: u64,
+    /// Bytes that the records behind the last fold take.
+    pub behind: u64,
+    /// How many that must be before the next fold is thought of.
+    pub due: u64,
+}
+
+impl FoldsRow {
+    /// The row's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = ByteWriter::with_capacity(32);
+        out.u64(self.last).u64(self.before).u64(self.behind).u64(self.due);
+        out.into_bytes()
+    }
+
+    /// Reads a row.
+    ///
+    /// # Errors
+    ///
+    /// Another length.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut input = ByteReader::new("folds row", bytes);
+        let (last, before) = (input.u64()?, input.u64()?);
+        let row = FoldsRow { last, before, behind: input.u64()?, due: input.u64()? };
+        input.finish()?;
+        Ok(row)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]

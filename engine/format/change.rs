@@ -127,9 +127,25 @@ pub enum Operation {
         /// What it is from now on; none when it is gone.
         definition: Option<serde_json::Map<String, serde_json::Value>>,
     },
+    /// No version of a name up to this one is given to a model any more.
+    ReserveVersions {
+        /// The name.
+        name: String,
+        /// The highest version that was ever given.
+        version: u32,
+    },
     /// Something that this version does not know. It is passed over.
     #[serde(other)]
     Unknown,
+}
+
+/// The whole graph after a commit: what the change records up to it lead to, without them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fold {
+    /// When the store was made, milliseconds since 1970.
+    pub created_ms: u64,
+    /// What makes the graph out of an empty one.
+    pub operations: Vec<Operation>,
 }
 
 /// What one commit changed, in order.
@@ -143,6 +159,17 @@ pub struct ChangeRecord {
     pub previous: String,
     /// What was done.
     pub operations: Vec<Operation>,
+    /// The graph as this commit left it, in some records: none before it need be there then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+}
+
+impl ChangeRecord {
+    /// What whoever rebuilds the graph does with it: to an empty graph what a fold says, else to
+    /// the graph of before what was done.
+    pub fn to_replay(&self) -> &[Operation] {
+        self.fold.as_ref().map_or(&self.operations, |fold| &fold.operations)
+    }
 }
 
 impl ChangeRecord {
@@ -193,6 +220,7 @@ mod tests {
                     parents: Vec::new(),
                     metadata: serde_json::Map::from_iter([("k".to_owned(), number.into())]),
                 }],
+                fold: None,
             };
             assert_eq!(ChangeRecord::decode(&change.encode().unwrap()), Ok(change));
         }
@@ -219,6 +247,10 @@ mod tests {
                 },
                 Operation::RemoveNode { id: "00".into() },
             ],
+            fold: Some(Fold {
+                created_ms: 4,
+                operations: vec![Operation::ReserveVersions { name: "base".into(), version: 1 }],
+            }),
         };
         let bytes = change.encode().unwrap();
         assert_eq!(ChangeRecord::decode(&bytes), Ok(change));

@@ -18,7 +18,7 @@ mod record;
 mod superblock;
 
 pub use bytes::{ByteReader, ByteWriter};
-pub use change::{ChangeRecord, Operation, ProvenanceEdge};
+pub use change::{ChangeRecord, Fold, Operation, ProvenanceEdge};
 pub use error::FormatError;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, ManifestTensor};
@@ -82,6 +82,9 @@ pub const FEATURE_ARRIVALS: u64 = 1 << 14;
 /// Reader's feature flag: tensors that models name may be somewhere else.
 pub const FEATURE_PROMISED: u64 = 1 << 15;
 
+/// Writer's feature flag: change records may hold folds, and the oldest ones may be gone.
+pub const FEATURE_FOLDS: u64 = 1 << 16;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
     | FEATURE_RICE
@@ -99,4 +102,5 @@ pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS
     | FEATURE_TESTS
     | FEATURE_LOSSY
     | FEATURE_PINNED
-    | FEATURE_ARRIVALS;
+    | FEATURE_ARRIVALS
+    | FEATURE_FOLDS;

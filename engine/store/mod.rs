@@ -22,6 +22,7 @@ mod choice;
 mod collect;
 mod encode;
 mod error;
+mod fold;
 mod formula;
 mod ingest;
 mod layers;

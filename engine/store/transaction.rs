@@ -36,6 +36,8 @@ pub struct Transaction {
     pub(super) shared: Arc<Shared>,
     pub(super) sequence: u64,
     operations: Vec<Operation>,
+    /// The change record of this commit is to hold a fold, whatever it saves.
+    pub(super) folds: bool,
     /// Places written in this transaction: free again if it is dropped.
     pub(super) reserved: Vec<Extent>,
     /// Places freed by this transaction: free when it is durable and no snapshot is older.
@@ -86,6 +88,7 @@ impl Transaction {
             shared,
             sequence: last + 1,
             operations: Vec::new(),
+            folds: false,
             reserved: Vec::new(),
             freed: Vec::new(),
             arriving: BTreeSet::new(),
@@ -451,7 +454,7 @@ impl Transaction {
     /// [`Error::BrokenTransaction`] after a step that failed.
     pub fn commit(self) -> Result<()> {
         self.check_whole()?;
-        if self.operations.is_empty() {
+        if self.operations.is_empty() && !self.folds {
             return Ok(());
         }
         self.commit_changes()
@@ -490,11 +493,9 @@ impl Transaction {
             time_ms: now_ms(),
             previous: if previous.is_none() { String::new() } else { previous.to_string() },
             operations: std::mem::take(&mut self.operations),
+            fold: None,
         };
-        let bytes = change.encode()?;
-        let id = ContentId::of(&bytes);
-        let draft = RecordDraft::plain(RecordKind::Change, id, bytes.len() as u64);
-        let row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
+        let (id, row) = self.write_folding(change)?;
         let sequence = self.sequence;
         let tables = self.tables_mut()?;
         tables.put(Table::Changes, &sequence.to_be_bytes(), &row.encode())?;

@@ -94,8 +94,9 @@ impl NodeEntry {
             parents.push(entry(EdgeKind::Provenance, edge.parent, edge.how.to_string())?);
         }
         let mut metadata = graph.metadata(id)?;
-        // How a store keeps a model is its own affair.
-        metadata.remove(PINNED_KEY);
+        // How a store keeps a model is its own affair. The others stay in their order: a mark is
+        // made of them.
+        metadata.shift_remove(PINNED_KEY);
         let previous = graph.previous(id)?;
         let previous = previous.map(|older| entry(EdgeKind::Version, older, String::new()));
         Ok(NodeEntry {

@@ -16,6 +16,7 @@ mod dump;
 mod error;
 mod gc;
 mod new_store;
+mod parts;
 mod salvage;
 mod stat;
 mod usage;
@@ -26,6 +27,7 @@ pub use backup::{CopyReport, backup, backup_replacing};
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path};
 pub use error::UpkeepError;
 pub use gc::{GcReport, gc};
+pub use parts::{FileParts, RecordParts};
 pub use salvage::{
     GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_replacing, survey,
 };

@@ -1,8 +1,8 @@
 //! How much is in a store, and what it takes.
 
+use super::parts::{FileParts, parts};
 use super::{each_row, record_rows};
 use crate::catalog::{PromiseRow, Table};
-use crate::format::{DATA_START, Extent};
 use crate::store::{Result, Snapshot, Store};
 
 /// The sizes of a store as of one snapshot. Lengths are in bytes.
@@ -24,8 +24,10 @@ pub struct StoreStat {
     pub allocated_bytes: u64,
     /// Bytes of the file that belong to the catalogue.
     pub catalog_bytes: u64,
-    /// Bytes of the file that belong to nothing: neither superblock, catalogue nor record.
+    /// Bytes of the file that a record could take: [`FileParts::free_bytes`] and the tail.
     pub free_bytes: u64,
+    /// What every byte of the file is.
+    pub parts: FileParts,
     /// Contents that no model names and that stay because deltas stand on them.
     pub hidden_tensors: u64,
     /// Tensors that models name and that were not pulled yet.
@@ -50,7 +52,7 @@ impl StoreStat {
     }
 }
 
-/// Measures a store. Cost: every row of its records and nodes; reads no record.
+/// Measures a store. Cost: every page of the catalogue; reads no record.
 ///
 /// # Errors
 ///
@@ -63,11 +65,9 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
     let rows = record_rows(snapshot.tables())?;
     let tensors = || rows.iter().filter(|(table, _)| *table == Table::Tensors).map(|(_, row)| row);
 
-    let mut covered = vec![Extent { offset: 0, len: DATA_START }];
-    covered.extend_from_slice(&superblock.extents);
-    covered.extend(rows.iter().map(|(_, row)| row.extent()));
-
-    let free_bytes = uncovered(covered, file_bytes);
+    let lengths = snapshot.tables().lengths()?;
+    let parts = parts(file_bytes, &superblock.extents, &rows, lengths);
+    let free_bytes = parts.free_bytes + parts.tail_bytes;
     let oldest_reader = container.pins().oldest_reader(snapshot.sequence())?;
     let held_back_bytes = match oldest_reader {
         Some(oldest) if oldest < snapshot.sequence() && container.knows_used() => {
@@ -92,6 +92,7 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         allocated_bytes: container.allocated_len()?,
         catalog_bytes: sum(&mut superblock.extents.iter().map(|extent| extent.len)),
         free_bytes,
+        parts,
         hidden_tensors: tensors().filter(|row| row.holders == 0).count() as u64,
         promised_tensors: promised.len() as u64,
         promised_bytes: sum(&mut promised.into_iter()),
@@ -99,29 +100,4 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         oldest_reader,
         held_back_bytes,
     })
-}
-
-/// Bytes of `0..len` that no extent covers.
-fn uncovered(mut extents: Vec<Extent>, len: u64) -> u64 {
-    extents.sort_unstable();
-    let (mut free, mut end) = (0, 0u64);
-    for extent in extents {
-        free += extent.offset.min(len).saturating_sub(end);
-        end = end.max(extent.end().min(len));
-    }
-    free + len.saturating_sub(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_covered_twice_counts_once() {
-        let extent = |offset, len| Extent { offset, len };
-        assert_eq!(uncovered(vec![], 10), 10);
-        assert_eq!(uncovered(vec![extent(4, 2), extent(0, 3), extent(1, 2)], 10), 5);
-        assert_eq!(uncovered(vec![extent(8, 20), extent(30, 5)], 10), 8);
-        assert_eq!(uncovered(vec![extent(20, u64::MAX)], 10), 10);
-    }
 }

@@ -16,6 +16,10 @@ impl Json {
         Json(self.0.get(key).cloned().unwrap_or_default())
     }
 
+    pub fn has(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(|value| !value.is_null())
+    }
+
     pub fn text(&self, key: &str) -> String {
         self.0[key].as_str().unwrap_or_else(|| panic!("{key} of {}", self.0)).to_owned()
     }

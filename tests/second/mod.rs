@@ -112,7 +112,8 @@ fn history(contents: &Contents<'_>, mut changes: Vec<(u64, [u8; 32])>) -> Vec<Js
         let text = String::from_utf8(contents.get(Kind::Change, id)).unwrap();
         let change = json::parse(&text);
         let previous = change.text("previous");
-        next = (!previous.is_empty()).then(|| id_of(&previous));
+        // A fold says all that the records before it said.
+        next = (!previous.is_empty() && !change.has("fold")).then(|| id_of(&previous));
         history.push(change);
     }
     history.reverse();
@@ -132,9 +133,11 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
         value.list("parents").iter().map(|edge| (edge.text("parent"), edge.text("how"))).collect()
     };
     let mut nodes: BTreeMap<String, Node> = BTreeMap::new();
-    for (change, sequence) in history.iter().zip(1..) {
+    let first = history.first().map_or(1, |change| change.number("sequence"));
+    for (change, sequence) in history.iter().zip(first..) {
         assert_eq!(change.number("sequence"), sequence, "commits ascend by one");
-        for operation in change.list("operations") {
+        let fold = change.has("fold").then(|| change.get("fold"));
+        for operation in fold.as_ref().unwrap_or(change).list("operations") {
             // Operations of the whole store, and tags that went, have none.
             let id = operation.optional("id").unwrap_or_default();
             match operation.text("op").as_str() {

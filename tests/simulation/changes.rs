@@ -53,7 +53,7 @@ pub struct Change {
 }
 
 /// Every change.
-pub const CHANGES: [Change; 12] = [
+pub const CHANGES: [Change; 13] = [
     Change { name: "add a root", weight: 2, run: add_root },
     Change { name: "add a child", weight: 4, run: add_child },
     Change { name: "add a version", weight: 2, run: add_version },
@@ -66,6 +66,7 @@ pub const CHANGES: [Change; 12] = [
     Change { name: "move", weight: 1, run: move_model },
     Change { name: "tag", weight: 1, run: tag },
     Change { name: "set facts", weight: 1, run: set_facts },
+    Change { name: "fold the change records", weight: 2, run: fold },
 ];
 
 impl Place<'_> {
@@ -293,6 +294,12 @@ fn set_facts(place: &mut Place<'_>) -> Result<()> {
             model.kind = kind;
         }
     });
+    place.is_changed();
+    Ok(())
+}
+
+fn fold(place: &mut Place<'_>) -> Result<()> {
+    place.transaction.fold_changes();
     place.is_changed();
     Ok(())
 }

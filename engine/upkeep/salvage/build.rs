@@ -10,7 +10,7 @@ use crate::catalog::{
     CatalogWrite, EdgeKind, NodeRow, ParentRow, RecordRow, Table, WriteTables, keys, meta,
 };
 use crate::container::TemporaryKind;
-use crate::format::{FEATURE_DEPTH_GAPS, Manifest, Operation, ProvenanceEdge};
+use crate::format::{FEATURE_DEPTH_GAPS, FEATURE_FOLDS, Manifest, Operation, ProvenanceEdge};
 use crate::lineage::{NodeId, OnChildren};
 use crate::store::{Store, Transaction};
 use crate::tensor::ContentId;
@@ -45,6 +45,7 @@ pub(super) fn build(
     // The history begins anew, with one commit that adds every model.
     let mut transaction = made.begin_write()?;
     transaction.note_operations(operations(&survey.graph));
+    made.container().require_features(0, FEATURE_FOLDS);
     put_marks(&mut transaction, &survey.graph)?;
     transaction.commit_changes()?;
     let mut report = survey.report;
@@ -235,5 +236,19 @@ fn operations(graph: &SavedGraph) -> Vec<Operation> {
         parents: node.parents.iter().map(edge).collect(),
         metadata: node.metadata.clone(),
     };
-    nodes.into_iter().map(add).collect()
+    let mut operations: Vec<Operation> = nodes.iter().copied().map(add).collect();
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    for (_, node) in nodes {
+        let version = known.entry(&node.name).or_default();
+        *version = node.version.max(*version);
+    }
+    // Of names whose last models are gone.
+    let gone = graph.highest.iter().filter(|(name, highest)| {
+        known.get(name.as_str()).is_none_or(|version| version < *highest)
+    });
+    operations.extend(gone.map(|(name, version)| Operation::ReserveVersions {
+        name: name.clone(),
+        version: *version,
+    }));
+    operations
 }

@@ -122,13 +122,16 @@ impl SavedGraph {
         let mut saved = SavedGraph { notes: history.notes.clone(), ..SavedGraph::default() };
         for change in &history.changes {
             saved.last = change.sequence;
-            for operation in &change.operations {
+            for operation in change.to_replay() {
                 if let Err(reason) = saved.apply(operation, change.sequence) {
                     saved.notes.push(format!("commit {}: {reason}", change.sequence));
                 }
             }
         }
-        saved.created_ms = history.changes.first().map_or(0, |change| change.time_ms);
+        saved.created_ms = history.changes.first().map_or(0, |change| match &change.fold {
+            Some(fold) => fold.created_ms,
+            None => change.time_ms,
+        });
         saved
     }
 
@@ -161,22 +164,30 @@ impl SavedGraph {
                     parents: edges(parents)?,
                     metadata: metadata.clone(),
                 };
-                let highest = self.highest.entry(name.clone()).or_default();
-                *highest = (*highest).max(*version);
+                self.reserve(name, *version);
                 self.nodes.insert(node_id(id)?, node);
             }
             Operation::RemoveNode { id } => {
                 let id = node_id(id)?;
                 self.nodes.remove(&id).ok_or_else(|| missing(id))?;
+                self.tags.retain(|_, node| *node != id);
+                self.edges.retain(|(child, _, parent), _| *child != id && *parent != id);
             }
             Operation::SetParents { id, parents } => {
                 let (id, parents) = (node_id(id)?, edges(parents)?);
+                self.edges.retain(|(child, kind, parent), _| {
+                    let stays = parents.iter().any(|(known, _)| known == parent);
+                    *child != id || *kind != EdgeKind::Provenance || stays
+                });
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
                 (node.parents, node.revision) = (parents, sequence);
             }
             Operation::SetPrevious { id, previous } => {
                 let id = node_id(id)?;
                 let previous = previous.as_deref().map(node_id).transpose()?;
+                self.edges.retain(|(child, kind, parent), _| {
+                    *child != id || *kind != EdgeKind::Version || Some(*parent) == previous
+                });
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
                 (node.previous, node.revision) = (previous, sequence);
             }
@@ -195,8 +206,7 @@ impl SavedGraph {
                 let id = node_id(id)?;
                 let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
                 (node.name, node.version, node.revision) = (name.clone(), *version, sequence);
-                let highest = self.highest.entry(name.clone()).or_default();
-                *highest = (*highest).max(*version);
+                self.reserve(name, *version);
             }
             Operation::SetKind { id, kind } => {
                 let id = node_id(id)?;
@@ -220,16 +230,22 @@ impl SavedGraph {
             Operation::SetTest { name, definition: None } => {
                 self.tests.remove(name);
             }
+            Operation::ReserveVersions { name, version } => self.reserve(name, *version),
             // How tensors are stored, which their records say themselves.
             Operation::Recode { .. } => {}
             Operation::Unknown => return Err("an operation that this program does not know".into()),
         }
         Ok(())
     }
+
+    fn reserve(&mut self, name: &str, version: u32) {
+        let highest = self.highest.entry(name.to_owned()).or_default();
+        *highest = (*highest).max(version);
+    }
 }
 
 impl History {
-    /// Follows the chain from the last record. `tip` is the last commit's record where something
+    /// Follows the chain from the last record, to a fold or to the first. `tip` is the last commit's record where something
     /// better than the records themselves says which it is.
     pub(super) fn follow(found: Vec<FoundChange>, tip: Option<ContentId>) -> Self {
         let mut by_id: HashMap<ContentId, ChangeRecord> = HashMap::new();
@@ -261,6 +277,10 @@ impl History {
         while let Some(change) = next.and_then(|id| by_id.get(&id)) {
             let sequence = change.sequence;
             history.changes.push(change.clone());
+            if change.fold.is_some() {
+                // It says all that the ones before it said, of which none need be left.
+                break;
+            }
             let before = content_id(&change.previous).ok();
             next = before.filter(|id| by_id.get(id).is_some_and(|b| b.sequence < sequence));
             if next.is_some() || change.previous.is_empty() {
@@ -286,6 +306,15 @@ impl History {
         history.changes.reverse();
         history.lost.reverse();
         history
+    }
+
+    /// Counts the commits behind the last record that can be read as lost, up to `seen`, whose
+    /// record is there but cannot.
+    pub(super) fn lose_behind(&mut self, seen: u64) {
+        let last = self.changes.last().map_or(0, |change| change.sequence);
+        if last < seen && last > 0 {
+            self.lost.push((last + 1, seen));
+        }
     }
 
     /// Whether a commit's change record is lost.
@@ -314,7 +343,8 @@ mod tests {
 
     fn change(sequence: u64, time_ms: u64, previous: Option<&FoundChange>) -> FoundChange {
         let previous = previous.map_or(String::new(), |before| before.id.to_string());
-        let change = ChangeRecord { sequence, time_ms, previous, operations: Vec::new() };
+        let operations = Vec::new();
+        let change = ChangeRecord { sequence, time_ms, previous, operations, fold: None };
         FoundChange { id: ContentId::of(&change.encode().unwrap()), change }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::SalvageReport;
 use super::graph::{History, SavedGraph, SavedNode};
 use super::scan::Found;
-use crate::format::Manifest;
+use crate::format::{Manifest, Operation};
 use crate::lineage::{ModelName, NodeId};
 use crate::tensor::ContentId;
 
@@ -20,9 +20,11 @@ pub(super) fn adopt_orphans(
     let named: HashSet<&str> = history
         .changes
         .iter()
-        .flat_map(|change| &change.operations)
+        .flat_map(|change| change.to_replay())
         .filter_map(|operation| match operation {
-            crate::format::Operation::AddNode { manifest, .. } => Some(manifest.as_str()),
+            Operation::AddNode { manifest, .. } | Operation::ReplaceContent { manifest, .. } => {
+                Some(manifest.as_str())
+            }
             _ => None,
         })
         .collect();

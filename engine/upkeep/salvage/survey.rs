@@ -172,7 +172,11 @@ impl Work {
 
         let places = catalogue.as_ref().map(|c| c.places.clone()).unwrap_or_default();
         let tip = catalogue.as_ref().and_then(|catalogue| catalogue.last_change);
-        let history = History::follow(std::mem::take(&mut contents.changes), tip);
+        let mut history = History::follow(std::mem::take(&mut contents.changes), tip);
+        if tip.is_none() {
+            let changes = records.iter().filter(|found| found.header.kind == RecordKind::Change);
+            history.lose_behind(changes.map(|found| found.header.sequence).max().unwrap_or(0));
+        }
         let mut source = GraphSource::ChangeRecords;
         let mut graph = match catalogue {
             Some(catalogue) => {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mgit::codec::{Profile, encode_alone, encode_delta, encode_plain};
 use mgit::format::{
-    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FormulaBase, FormulaBlock, Manifest,
+    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Fold, FormulaBase, FormulaBlock, Manifest,
     ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind,
     SUPERBLOCK_LEN, StoreState, Superblock,
 };
@@ -197,6 +197,10 @@ fn structures() {
             Operation::SetPrevious { id: "33".into(), previous: Some("44".into()) },
             Operation::RemoveNode { id: "00".into() },
         ],
+        fold: Some(Fold {
+            created_ms: 4,
+            operations: vec![Operation::ReserveVersions { name: "base".into(), version: 1 }],
+        }),
     };
     put("change_record", "three-operations", &change.encode().expect("it can be written"));
 }

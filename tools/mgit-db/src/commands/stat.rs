@@ -1,5 +1,6 @@
 //! `stat`: how much is in a store, and what it takes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mgit::Store;
@@ -43,6 +44,7 @@ fn document(stat: &StoreStat) -> Value {
         "allocated_bytes": stat.allocated_bytes,
         "catalog_bytes": stat.catalog_bytes,
         "free_bytes": stat.free_bytes,
+        "parts": stat.parts.list().into_iter().collect::<BTreeMap<_, _>>(),
         "ratio": json_float(stat.ratio()),
         "commits": stat.commits,
         "oldest_reader": stat.oldest_reader,
@@ -82,5 +84,30 @@ fn describe(stat: &StoreStat) -> String {
         line("oldest reader", format!("commit {oldest}"), "a process that still reads it");
         line("held back", size(stat.held_back_bytes), "at most, of the free space, until it ends");
     }
+    format!("{}\n\n{}", table.lines(""), describe_parts(stat))
+}
+
+/// Every byte of the file, so that the numbers add up to its length.
+fn describe_parts(stat: &StoreStat) -> String {
+    let mut table =
+        Table::new(&[("BYTES OF THE FILE", Side::Left), ("", Side::Right), ("", Side::Left)]);
+    let parts = &stat.parts;
+    let records = |count: u64| format!("of {count} records");
+    for (part, bytes) in parts.list() {
+        let more = match part {
+            "catalogue-pages" => "trees, and room in pages of rows".to_owned(),
+            "catalogue-rest" => "pages not in use, and the database's own".to_owned(),
+            "tensors-payload" => records(parts.tensors.records),
+            "tensors-frame" => "headers, chunk indexes, alignment".to_owned(),
+            "hidden-payload" => records(parts.hidden.records),
+            "manifests-payload" => records(parts.manifests.records),
+            "changes-payload" => records(parts.changes.records),
+            "padding" => "between records".to_owned(),
+            "tail" => "free, at the end".to_owned(),
+            _ => String::new(),
+        };
+        table.row([part.to_owned(), bytes.to_string(), more]);
+    }
+    table.row(["sum".to_owned(), parts.sum().to_string(), "the file's length".to_owned()]);
     table.lines("")
 }
