@@ -37,6 +37,7 @@ mod record;
 mod record_writer;
 mod relatives;
 mod repack;
+mod repack_costs;
 mod send;
 mod sketches;
 mod snapshot;
