@@ -6,8 +6,10 @@ mod arborescence;
 mod pairing;
 mod ranking;
 mod sketch;
+#[cfg(test)]
+mod tests;
 
-pub use arborescence::{BaseCosts, plan_bases};
+pub use arborescence::{BaseCosts, BasePlan, plan_bases, present_sum};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, level, rank_relatives};
 pub use sketch::{

@@ -39,6 +39,7 @@ mod record;
 mod record_writer;
 mod relatives;
 mod repack;
+mod repack_costs;
 mod send;
 mod sketches;
 mod snapshot;

@@ -2,7 +2,9 @@
 //!
 //! Contents of one length are a group, which is planned as a whole from pieces of its contents and
 //! then written. Everything is read as it was before, so that contents may change places as each
-//! other's bases; rows are changed when a group has turned out smaller.
+//! other's bases; rows are changed when a group has turned out smaller. Hidden contents, which no
+//! model names, are there only for what stands on them: a plan does without those that cost more
+//! than they save.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -19,28 +21,24 @@ use super::error::damaged;
 use super::ingest::{for_slabs, slab_len};
 use super::model::read_manifest;
 use super::new_model::TensorSource;
+use super::repack_costs::{costs, sample};
 use super::sketches::kept_sketch;
 use super::transaction::Transaction;
 use super::{Error, NewTensor, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Row, Table, Visitor};
-use crate::codec::{self, Lane, Profile};
+use crate::codec::{Lane, Profile};
 use crate::format::{FEATURE_DEPTH_GAPS, Operation, RecordKind};
-use crate::planning::{BaseCosts, CHAIN_DEPTH_MAX, Sketch, plan_bases};
+use crate::planning::{BaseCosts, BasePlan, CHAIN_DEPTH_MAX, Sketch, plan_bases, present_sum};
 use crate::tensor::{ContentId, Dtype, Shape};
 
-/// Of a content's kin by their sketches all are tried as its base, up to so many; of more, the
-/// nearest and the most central: under a low bound many stand on one that is next to few of them.
-const ALL_MAX: usize = 24;
-const NEAR_MAX: usize = 6;
-const CENTRAL_MAX: usize = 4;
-/// So many kin are known of a content.
-const KIN_MAX: usize = 64;
-/// So many contents to either side, in the order of models, are compared by their sketches.
-const WINDOW: usize = 512;
 /// Bytes of a content by which differences are judged, in two pieces.
 const SAMPLE_LEN: usize = 1 << 18;
 /// Bytes of samples that are held at once.
 const SAMPLES_MAX: usize = 256 << 20;
+
+/// A group is written anew where that saves at least this part of what it takes: what is only a
+/// little better by pieces need not be better, and a second run then leaves it as it is.
+const WORTH_ONE_IN: u64 = 256;
 
 /// What repacking is to do.
 #[derive(Clone, Debug)]
@@ -89,6 +87,8 @@ pub struct RepackReport {
     pub tensors: u64,
     /// Those that are stored in another way now.
     pub changed: u64,
+    /// Those of no model that are gone, since nothing stands on them any more.
+    pub freed: u64,
     /// Bytes that the records of all of them took before.
     pub before_bytes: u64,
     /// Bytes that they take now.
@@ -102,7 +102,7 @@ pub struct RepackReport {
 type CatalogResult<T> = std::result::Result<T, CatalogError>;
 
 /// The rows of all tensors as they were.
-struct OldRows(HashMap<ContentId, RecordRow>);
+pub(super) struct OldRows(pub(super) HashMap<ContentId, RecordRow>);
 
 impl ReadTables for OldRows {
     fn get(&self, table: Table, key: &[u8]) -> CatalogResult<Option<Vec<u8>>> {
@@ -131,15 +131,25 @@ impl ReadTables for OldRows {
 }
 
 /// A content of a group.
-struct Member<'c> {
-    id: ContentId,
-    row: RecordRow,
-    dtype: Dtype,
-    chain: Arc<Chain<'c>>,
-    /// Whether it stays as it is.
-    fixed: bool,
-    sketch: Option<Sketch>,
-    sample: Vec<u8>,
+pub(super) struct Member<'c> {
+    pub(super) id: ContentId,
+    pub(super) row: RecordRow,
+    pub(super) dtype: Dtype,
+    pub(super) chain: Arc<Chain<'c>>,
+    /// Whether it stays as it is, or goes.
+    pub(super) fixed: bool,
+    /// Whether only contents of the group stand on it, and no model names it.
+    pub(super) hidden: bool,
+    pub(super) sketch: Option<Sketch>,
+    pub(super) sample: Vec<u8>,
+}
+
+/// What a group came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    changed: u64,
+    freed: u64,
+    saved: u64,
 }
 
 /// A content read as it was before.
@@ -157,9 +167,11 @@ type Replacement = (usize, RecordRow);
 impl Transaction {
     /// Chooses the bases of all tensors anew, so that they take the least room under a bound on
     /// the depth of chains. Contents, models and the graph stay as they are, and so do tensors
-    /// that are stored as a formula of others or belong to a pinned model. What would not become
-    /// smaller stays as it is, also where its chains are longer than asked for: nothing ever takes
-    /// more room than before.
+    /// that are stored as a formula of others or belong to a pinned model. Tensors that no model
+    /// has any more go where the rest is smaller without them. Contents of one length that would
+    /// not become smaller by one part in 256 stay as they are, also where their chains are longer
+    /// than asked for: nothing ever takes more room than before, and repacking again changes
+    /// nothing unless it finds that much.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///
@@ -182,27 +194,41 @@ impl Transaction {
             report.tensors = old.0.len() as u64;
             (report.before_bytes, report.before_depth) = measure(&old.0);
             let (shared, pinned) = (this.shared_arc(), this.pinned_contents()?);
-            let mut saved = 0;
+            let over = over_formulas(&old);
+            let mut sum = Outcome::default();
             for ids in this.groups(&old)? {
                 let len = ids.iter().filter_map(|id| old.0.get(id)).map(|row| row.raw_len).sum();
                 if ids.len() > 1 {
-                    let replaced = this.repack_group(&shared, (&old, &pinned), &ids, how)?;
-                    report.changed += replaced.0;
-                    saved += replaced.1;
+                    let whole = (&old, &over, &pinned);
+                    let outcome = this.repack_group(&shared, whole, &ids, how)?;
+                    sum.changed += outcome.changed;
+                    sum.freed += outcome.freed;
+                    sum.saved += outcome.saved;
                 }
                 progress(len);
             }
-            (report.after_bytes, report.after_depth) = match how.dry_run {
-                true => (report.before_bytes - saved, report.before_depth.min(how.depth_max)),
-                false => measure(&this.note_gaps()?),
-            };
+            (report.changed, report.freed) = (sum.changed, sum.freed);
+            if how.dry_run {
+                report.after_bytes = report.before_bytes.saturating_sub(sum.saved);
+                report.after_depth = report.before_depth.min(how.depth_max);
+            } else {
+                let rows = this.note_gaps()?;
+                (report.after_bytes, report.after_depth) = measure(&rows);
+                report.freed = (old.0.len() - rows.len()) as u64;
+            }
             Ok(report)
         })?;
-        if report.changed > 0 && !how.dry_run {
+        if report.changed + report.freed > 0 && !how.dry_run {
             let (profile, tensors) = (how.profile.to_string(), report.changed);
             self.note(Operation::Recode { profile, tensors });
         }
         Ok(report)
+    }
+
+    /// Tensors that no model has and that stay because others stand on them. Cost: every row.
+    pub(crate) fn hidden_tensors(&self) -> Result<u64> {
+        let rows = self.tensor_rows()?;
+        Ok(rows.values().filter(|row| row.holders == 0).count() as u64)
     }
 
     fn tensor_rows(&self) -> Result<HashMap<ContentId, RecordRow>> {
@@ -242,28 +268,34 @@ impl Transaction {
         Ok(groups)
     }
 
-    /// How many contents were changed, and how many bytes that saves.
     fn repack_group(
         &mut self,
         shared: &super::open::Shared,
-        (old, pinned): (&OldRows, &HashSet<ContentId>),
+        (old, over, pinned): (&OldRows, &HashSet<ContentId>, &HashSet<ContentId>),
         ids: &[ContentId],
         how: &Repack,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<Outcome> {
         let mut members = self.members(shared, old, ids)?;
         for member in &mut members {
             member.fixed |= pinned.contains(&member.id);
+            member.hidden = member.row.holders == 0 && !over.contains(&member.id);
         }
         let mut costs = costs(&members, old, how);
         let limits = costs.depth_max.clone();
         let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
+        let present =
+            present_sum(&BaseCosts { depth_max: vec![u8::MAX; ids.len()], ..costs.clone() });
+        let total: u64 = members.iter().map(|member| member.row.len).sum();
         let mut bound = how.depth_max;
         loop {
             costs.depth_max = limits.iter().map(|limit| bound.min(*limit)).collect();
             let plan = plan_bases(&costs);
-            let replaced = self.write_plan(&members, &plan, how)?;
-            if replaced.0 > 0 || deepest <= bound {
-                return Ok(replaced);
+            let mut outcome = Outcome::default();
+            if plan.sum + total / WORTH_ONE_IN < present {
+                outcome = self.write_plan(&members, &plan, total / WORTH_ONE_IN, how)?;
+            }
+            if outcome.saved > 0 || deepest <= bound {
+                return Ok(outcome);
             }
             // Not within the bound without taking more: within what there is, then.
             bound = deepest;
@@ -284,7 +316,8 @@ impl Transaction {
             let code = chain.record().header().dtype_code;
             let dtype = Dtype::from_code(code).unwrap_or(Dtype::Unknown("".into()));
             let (id, chain, fixed) = (*id, Arc::new(chain), row.formula != 0);
-            Ok(Member { id, row, dtype, chain, fixed, sketch: None, sample: Vec::new() })
+            let (sketch, sample, hidden) = (None, Vec::new(), false);
+            Ok(Member { id, row, dtype, chain, fixed, hidden, sketch, sample })
         };
         let mut members = ids.iter().map(open).collect::<Result<Vec<_>>>()?;
         for member in &mut members {
@@ -298,16 +331,20 @@ impl Transaction {
         Ok(members)
     }
 
-    /// Writes what a plan changes. Keeps it when that is smaller.
+    /// Writes what a plan changes. Keeps it when that saves more than `worth`.
     fn write_plan(
         &mut self,
         members: &[Member<'_>],
-        plan: &[Option<usize>],
+        BasePlan { base: plan, kept, .. }: &BasePlan,
+        worth: u64,
         how: &Repack,
-    ) -> Result<(u64, u64)> {
+    ) -> Result<Outcome> {
         let depths: Vec<u8> = (0..plan.len()).map(|at| depth(members, plan, at)).collect();
         let present = |at: usize| plan[at].map(|base| members[base].id);
         let changed = |at: &usize| {
+            if !kept[*at] {
+                return false;
+            }
             let row = &members[*at].row;
             let base = Some(row.base_id).filter(|id| !id.is_none());
             // One that counts more than it need be deep could not be stood on at its depth.
@@ -316,7 +353,9 @@ impl Transaction {
         let changed: Vec<usize> = (0..plan.len()).filter(changed).collect();
         let reserved = self.reserved.len();
         let mut replacements: Vec<Replacement> = Vec::new();
-        let (mut before, mut after) = (0, 0);
+        let gone = || (0..plan.len()).filter(|at| !kept[*at]);
+        let mut before: u64 = gone().map(|at| members[at].row.len).sum();
+        let mut after = 0;
         for at in changed {
             let base = plan[at].map(|base| (&members[base], depths[at]));
             let row = self.write_member(&members[at], base, how)?;
@@ -324,16 +363,17 @@ impl Transaction {
             after += row.len;
             replacements.push((at, row));
         }
-        if after >= before {
+        if after + worth >= before {
             while self.reserved.len() > reserved {
                 self.give_back_last();
             }
-            return Ok((0, 0));
+            return Ok(Outcome::default());
         }
         if !how.dry_run {
             self.replace(members, &replacements)?;
         }
-        Ok((replacements.len() as u64, before - after))
+        let (changed, freed) = (replacements.len() as u64, gone().count() as u64);
+        Ok(Outcome { changed, freed, saved: before - after })
     }
 
     /// Encodes a content against `base`, at this depth, or alone, whichever is shorter.
@@ -441,6 +481,11 @@ impl Transaction {
     }
 }
 
+/// What formulas stand on.
+fn over_formulas(old: &OldRows) -> HashSet<ContentId> {
+    old.0.values().filter(|row| row.formula != 0).flat_map(RecordRow::bases).collect()
+}
+
 /// Depth of a content under a plan.
 fn depth(members: &[Member<'_>], plan: &[Option<usize>], mut at: usize) -> u8 {
     let mut depth = 0u8;
@@ -451,120 +496,4 @@ fn depth(members: &[Member<'_>], plan: &[Option<usize>], mut at: usize) -> u8 {
         let Some(base) = plan[at] else { return depth };
         (at, depth) = (base, depth.saturating_add(1));
     }
-}
-
-/// Two pieces of a content, `room` bytes together; all of a short one.
-fn sample(chain: &Chain<'_>, room: usize) -> Result<Vec<u8>> {
-    let len = chain.raw_len();
-    if len <= room as u64 {
-        let mut bytes = vec![0; len as usize];
-        chain.read(0, &mut bytes, Checks::First)?;
-        return Ok(bytes);
-    }
-    let mut bytes = vec![0; room];
-    let half = room / 2;
-    let (first, second) = bytes.split_at_mut(half);
-    chain.read(len / 4 / 16 * 16, first, Checks::First)?;
-    chain.read((len - len / 4 - half as u64) / 16 * 16, second, Checks::First)?;
-    Ok(bytes)
-}
-
-/// What the contents of a group take alone and against each other, as far as it is tried.
-fn costs(members: &[Member<'_>], old: &OldRows, how: &Repack) -> BaseCosts {
-    let places: HashMap<ContentId, usize> =
-        members.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
-    let scaled = |member: &Member<'_>, len: usize| {
-        let sample = member.sample.len().max(1) as u128;
-        (len as u128 * u128::from(member.row.raw_len) / sample) as u64
-    };
-    let mut near = near(members);
-    for at in 0..members.len() {
-        for other in near[at].clone() {
-            if !near[other].contains(&at) {
-                near[other].push(at);
-            }
-        }
-    }
-    let present: Vec<Option<usize>> = members
-        .iter()
-        .map(|member| places.get(&member.row.base_id).copied().filter(|_| !member.fixed))
-        .collect();
-    let measure = |at: usize| -> (u64, Vec<(usize, u64)>) {
-        let member = &members[at];
-        let lane = Lane::of(&member.dtype);
-        let mut out = Vec::new();
-        codec::encode_alone(how.profile, lane, &member.sample, &mut out);
-        let mut alone = scaled(member, out.len());
-        if member.row.base_id.is_none() {
-            alone = alone.min(member.row.stored_len);
-        }
-        let mut edges = Vec::new();
-        if member.fixed {
-            return (alone, edges);
-        }
-        for base in near[at].iter().chain(present[at].iter()) {
-            let now = present[at] == Some(*base);
-            if edges.iter().any(|(known, _)| known == base) {
-                continue;
-            }
-            out.clear();
-            let cost = if now {
-                member.row.stored_len
-            } else {
-                codec::encode_delta(
-                    how.profile,
-                    lane,
-                    &member.sample,
-                    &members[*base].sample,
-                    &mut out,
-                );
-                scaled(member, out.len())
-            };
-            edges.push((*base, cost));
-        }
-        (alone, edges)
-    };
-    let (alone, edges) = (0..members.len()).into_par_iter().map(measure).unzip();
-    let fixed = members.iter().map(|member| member.fixed.then_some(member.row.depth)).collect();
-    let mut depth_max = vec![u8::MAX; members.len()];
-    for row in old.0.values().filter(|row| row.formula != 0) {
-        // What stands on a formula's base keeps its header.
-        for at in row.bases().filter_map(|base| places.get(&base)) {
-            depth_max[*at] = depth_max[*at].min(row.depth.saturating_sub(1));
-        }
-    }
-    BaseCosts { alone, edges, present, fixed, depth_max }
-}
-
-/// For each content those that are worth trying as its base, by their sketches.
-fn near(members: &[Member<'_>]) -> Vec<Vec<usize>> {
-    let kin: Vec<Vec<(f64, usize)>> =
-        (0..members.len()).into_par_iter().map(|at| kin(members, at)).collect();
-    let central: Vec<f64> =
-        kin.iter().map(|kin| kin.iter().map(|(saved, _)| saved).sum()).collect();
-    let some = |kin: &Vec<(f64, usize)>| -> Vec<usize> {
-        let mut kin: Vec<usize> = kin.iter().map(|(_, other)| *other).collect();
-        if kin.len() > ALL_MAX {
-            kin[NEAR_MAX..].sort_by(|a, b| central[*b].total_cmp(&central[*a]).then(a.cmp(b)));
-            kin.truncate(NEAR_MAX + CENTRAL_MAX);
-        }
-        kin
-    };
-    kin.iter().map(some).collect()
-}
-
-/// The contents that one resembles, the nearest first, and the bits an element that each saves.
-fn kin(members: &[Member<'_>], at: usize) -> Vec<(f64, usize)> {
-    let Some(sketch) = &members[at].sketch else { return Vec::new() };
-    let window = at.saturating_sub(WINDOW)..members.len().min(at + WINDOW + 1);
-    let saved = |other: usize| {
-        let there = members[other].sketch.as_ref().filter(|there| there.dtype() == sketch.dtype());
-        let estimate = there.filter(|_| other != at)?.estimate(sketch)?;
-        let saved = sketch.alone_bits() - estimate.bits;
-        (saved > 0.0).then_some((saved, other))
-    };
-    let mut kin: Vec<(f64, usize)> = window.filter_map(saved).collect();
-    kin.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.abs_diff(at).cmp(&b.1.abs_diff(at))));
-    kin.truncate(KIN_MAX);
-    kin
 }

@@ -2,13 +2,15 @@
 
 use super::UpkeepError;
 use crate::container::{folder_of, sweep};
-use crate::store::{CollectReport, Store};
+use crate::store::{CollectReport, Repack, RepackReport, Store};
 
 /// What a collection did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GcReport {
     /// What was counted and freed.
     pub collected: CollectReport,
+    /// What repacking did, where it was asked for.
+    pub repacked: Option<RepackReport>,
     /// Bytes that may be written at once.
     pub free_bytes: u64,
     /// Bytes that wait for a reader to end.
@@ -31,9 +33,40 @@ pub struct GcReport {
 ///
 /// A damaged manifest or row: then nothing is freed. Those of the store.
 pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
+    collect(store, None, &|_| ())
+}
+
+/// As [`gc`], and between freeing and giving back chooses the bases of all tensors anew, as
+/// [`Transaction::repack`](crate::store::Transaction::repack) does: what stands on tensors of no
+/// model stands on something else then, where the store is smaller so, and they are freed. That is
+/// a commit of its own, behind the one that frees. `progress` is told the bytes of content done.
+///
+/// # Errors
+///
+/// As [`gc`], and a damaged tensor: then what was freed stays so, and nothing is repacked.
+pub fn gc_repack(
+    store: &Store,
+    how: &Repack,
+    progress: &dyn Fn(u64),
+) -> Result<GcReport, UpkeepError> {
+    collect(store, Some(how), progress)
+}
+
+fn collect(
+    store: &Store,
+    how: Option<&Repack>,
+    progress: &dyn Fn(u64),
+) -> Result<GcReport, UpkeepError> {
     let mut transaction = store.begin_write()?;
-    let collected = transaction.collect()?;
+    let mut collected = transaction.collect()?;
     transaction.commit_collected(&collected)?;
+    let mut repacked = None;
+    if let Some(how) = how {
+        let mut transaction = store.begin_write()?;
+        repacked = Some(transaction.repack(how, progress)?);
+        collected.hidden_bases = transaction.hidden_tensors()?;
+        transaction.commit()?;
+    }
     let container = store.container();
     container.release_space()?;
     let punched_bytes = container.punch_free()?;
@@ -43,6 +76,7 @@ pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
     let oldest = container.pins().oldest_reader(last)?;
     Ok(GcReport {
         collected,
+        repacked,
         free_bytes,
         waiting_bytes,
         oldest_reader: oldest.filter(|oldest| *oldest < last),

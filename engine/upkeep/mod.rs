@@ -26,7 +26,7 @@ mod verify;
 pub use backup::{CopyReport, backup, backup_replacing};
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path};
 pub use error::UpkeepError;
-pub use gc::{GcReport, gc};
+pub use gc::{GcReport, gc, gc_repack};
 pub use parts::{FileParts, RecordParts};
 pub use salvage::{
     GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_replacing, survey,

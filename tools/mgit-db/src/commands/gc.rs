@@ -1,43 +1,71 @@
 //! `gc`: frees what nothing needs, and gives free space back to the medium.
+//! With `--repack`, also what other tensors need not stand on.
 
 use std::path::PathBuf;
 
 use mgit::Store;
 use mgit::container::sweep;
-use mgit::upkeep::{GcReport, gc};
+use mgit::store::{Repack, RepackReport};
+use mgit::upkeep::{GcReport, gc, gc_repack};
 use serde_json::{Value, json};
 
+use super::recode::bytes_to_do;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::text::{count, size};
 
 /// Free what nothing needs, and give free blocks back to the disk.
 ///
 /// Removing a model frees its bytes at once, so this finds something only where a store has
 /// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
-/// it. The file keeps its length: `vacuum` makes it shorter. Temporary files of killed commands,
-/// beside the store and in the system's temporary folder, are removed.
+/// it. After many removals such bases add up: `--repack` puts tensors on what models still have,
+/// wherever that makes the store smaller. The file keeps its length: `vacuum` makes it shorter.
+/// Temporary files of killed commands, beside the store and in the system's temporary folder, are
+/// removed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  mgit-db gc family.mgit")]
+#[command(after_help = "Examples:
+  mgit-db gc family.mgit
+  mgit-db gc family.mgit --repack")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
+    /// Also choose anew what every tensor is kept as the difference from, as `repack` does
+    #[arg(long)]
+    repack: bool,
 }
 
 /// Collects.
 ///
 /// # Errors
 ///
-/// A damaged manifest: what it names is not known, so nothing is freed. Those of the store.
+/// A damaged manifest: what it names is not known, so nothing is freed. With `--repack`, a damaged
+/// tensor: then nothing is repacked. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let mut report = gc(&Store::open(&arguments.store)?)?;
+    let store = Store::open(&arguments.store)?;
+    let mut report = if arguments.repack {
+        let bytes = bytes_to_do(&store, None)?;
+        let bar = Progress::new(format!("gc --repack {}", arguments.store.display()), bytes);
+        gc_repack(&store, &Repack::default(), &|bytes| bar.advance(bytes))?
+    } else {
+        gc(&store)?
+    };
     report.leftovers += sweep(&std::env::temp_dir());
     output.print(document(&report), &describe(&report))
 }
 
 fn document(report: &GcReport) -> Value {
     let collected = &report.collected;
+    let repacked = |RepackReport { changed, freed, before_bytes, after_bytes, .. }: &_| {
+        json!({
+            "changed": changed,
+            "freed_tensors": freed,
+            "before_bytes": before_bytes,
+            "after_bytes": after_bytes,
+        })
+    };
     json!({
+        "repacked": report.repacked.as_ref().map(repacked),
         "contents": collected.contents,
         "hidden_tensors": collected.hidden_bases,
         "corrected_counts": collected.corrected,
@@ -64,6 +92,15 @@ fn describe(report: &GcReport) -> String {
     };
     if collected.corrected > 0 {
         text += &format!("  corrected {}\n", count(collected.corrected, "count"));
+    }
+    if let Some(RepackReport { changed, freed, before_bytes, after_bytes, .. }) = &report.repacked {
+        text += &format!(
+            "  repacked: {} on something else, {} of no model freed, {} -> {}\n",
+            count(*changed, "tensor"),
+            count(*freed, "tensor"),
+            size(*before_bytes),
+            size(*after_bytes)
+        );
     }
     if collected.hidden_bases > 0 {
         let hidden = count(collected.hidden_bases, "tensor");

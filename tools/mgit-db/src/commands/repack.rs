@@ -16,7 +16,8 @@ use crate::text::{count, size};
 /// Choose anew what every tensor is kept as the difference from, so that the store is smallest.
 ///
 /// Contents and models stay as they are, in one transaction, and nothing takes more room than
-/// before. The file does not shrink: what the old records took is used again by later writes, and
+/// before; tensors that only removed models had go where the rest is smaller without them, and what
+/// would be smaller by less than one part in 256 stays as it is. The file does not shrink: what the old records took is used again by later writes, and
 /// `vacuum` gives it back.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -54,17 +55,18 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         transaction.commit()?;
     }
     drop(bar);
-    let RepackReport { tensors, changed, before_bytes, after_bytes, .. } = report;
+    let RepackReport { tensors, changed, freed, before_bytes, after_bytes, .. } = report;
     let document = json!({
         "dry_run": arguments.dry_run,
         "max_depth": arguments.max_depth,
         "tensors": tensors,
         "changed": changed,
+        "freed": freed,
         "before": { "bytes": before_bytes, "depth": report.before_depth },
         "after": { "bytes": after_bytes, "depth": report.after_depth },
     });
     let would = if arguments.dry_run { "would stand" } else { "stand" };
-    let text = format!(
+    let mut text = format!(
         "{changed} of {} {would} on something else, {} -> {}, depth {} -> {}\n",
         count(tensors, "tensor"),
         size(before_bytes),
@@ -72,5 +74,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         report.before_depth,
         report.after_depth
     );
+    if freed > 0 {
+        let go = if arguments.dry_run { "would go" } else { "gone" };
+        text += &format!("  {} of no model {go}\n", count(freed, "tensor"));
+    }
     output.print(document, &text)
 }

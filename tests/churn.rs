@@ -1,0 +1,213 @@
+//! Promise: after any history of imports and removals, `gc` with repacking leaves a store about as
+//! small as a fresh import of the models that live, in their order; everything in it can be copied
+//! and sent; and when the last model is removed, no tensor record is left.
+//!
+//! `MGIT_SEED` runs one history again.
+
+mod common;
+
+use std::path::Path;
+
+use common::*;
+use mgit::store::{Repack, RepackReport};
+use mgit::upkeep::{VerifyDepth, backup, gc, gc_repack, verify};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
+
+const ELEMENTS: [usize; 3] = [12_000, 6000, 900];
+
+/// A model that lives, as it was put in.
+#[derive(Clone)]
+struct Living {
+    name: String,
+    parents: Vec<String>,
+    dtype: Dtype,
+    tensors: Vec<Vec<u8>>,
+    profile: Profile,
+}
+
+impl Living {
+    fn add_to(&self, store: &Store) {
+        let new = NewModel::new(&self.name).profile(self.profile);
+        let new = self.parents.iter().fold(new, |new, parent| new.parent(parent, How::FineTune));
+        let width = if self.dtype == Dtype::F32 { 4 } else { 2 };
+        let new = self.tensors.iter().enumerate().fold(new, |new, (at, bytes)| {
+            let shape = shape(&[bytes.len() as u64 / width]);
+            new.tensor(NewTensor::from_bytes(format!("t{at}"), self.dtype.clone(), shape, bytes))
+        });
+        add(store, new).unwrap();
+    }
+}
+
+/// What records of tensors take.
+fn record_bytes(store: &Store) -> u64 {
+    tensor_rows(&store.snapshot().unwrap()).values().map(|row| row.len).sum()
+}
+
+struct Churn {
+    random: Random,
+    living: Vec<Living>,
+    next: usize,
+    casts: bool,
+}
+
+impl Churn {
+    fn new(seed: u64, casts: bool) -> Self {
+        Churn { random: Random(seed), living: Vec::new(), next: 0, casts }
+    }
+
+    fn import(&mut self, store: &Store) {
+        let random = &mut self.random;
+        let some = (!self.living.is_empty() && random.below(12) > 0)
+            .then(|| self.living[random.below(self.living.len())].clone());
+        let mut model = Living {
+            name: format!("m{}", self.next),
+            parents: Vec::new(),
+            dtype: Dtype::F32,
+            tensors: Vec::new(),
+            profile: Profile::ALL[random.below(Profile::ALL.len())],
+        };
+        self.next += 1;
+        match some {
+            None => model.tensors = ELEMENTS.map(|count| weights(random.next(), count)).to_vec(),
+            Some(some) => {
+                let one_in = [2, 4, 10, 30][random.below(4)];
+                let cast = self.casts && some.dtype == Dtype::F32 && random.below(5) == 0;
+                for bytes in &some.tensors {
+                    model.tensors.push(match random.below(6) {
+                        0 => bytes.clone(),
+                        _ if cast => as_bf16(bytes),
+                        _ => nudged(bytes, random.next(), one_in),
+                    });
+                }
+                if cast {
+                    model.tensors = some.tensors.iter().map(|bytes| as_bf16(bytes)).collect();
+                    model.dtype = Dtype::Bf16;
+                } else {
+                    model.dtype = some.dtype;
+                }
+                if random.below(3) > 0 {
+                    model.parents.push(some.name);
+                }
+            }
+        }
+        model.add_to(store);
+        self.living.push(model);
+    }
+
+    fn remove(&mut self, store: &Store, at: usize) {
+        let gone = self.living.remove(at).name;
+        write(store, |t| t.remove_model(&gone, OnChildren::Detach)).unwrap();
+        for model in &mut self.living {
+            model.parents.retain(|parent| *parent != gone);
+        }
+    }
+
+    /// Imports and removals, so that about `most` live.
+    fn run(&mut self, store: &Store, steps: usize, most: usize) {
+        for _ in 0..steps {
+            if self.living.len() < 2 || self.random.below(2 * most) >= self.living.len() {
+                self.import(store);
+            } else {
+                // Mostly old ones.
+                let (a, b) = (self.random.below(self.living.len()), self.random.below(3));
+                self.remove(store, if b == 0 { a } else { a / 3 });
+            }
+        }
+    }
+
+    fn fresh(&self) -> u64 {
+        let (_folder, _, fresh) = new_store();
+        self.living.iter().for_each(|model| model.add_to(&fresh));
+        record_bytes(&fresh)
+    }
+
+    fn is_in(&self, store: &Store, context: &str) {
+        let mut expected = Contents::new();
+        for model in &self.living {
+            let tensors = model.tensors.iter().enumerate();
+            let tensors = tensors.map(|(at, bytes)| (format!("t{at}"), bytes.clone())).collect();
+            expected.insert(format!("{}@1", model.name), tensors);
+        }
+        assert!(contents(&store.snapshot().unwrap()).unwrap() == expected, "{context}");
+    }
+}
+
+fn as_bf16(bytes: &[u8]) -> Vec<u8> {
+    let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    bytes
+        .chunks_exact(4)
+        .flat_map(|b| mgit::half::bf16::from_f32(number(b)).to_le_bytes())
+        .collect()
+}
+
+fn repacked(store: &Store, context: &str) -> RepackReport {
+    let report = gc_repack(store, &Repack::default().profile(Profile::Dense), &|_| ()).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    assert_rows_add_up(&snapshot, context);
+    let rows = tensor_rows(&snapshot);
+    let hidden = rows.values().filter(|row| row.holders == 0).count() as u64;
+    assert_eq!(report.collected.hidden_bases, hidden, "{context}");
+    let repacked = report.repacked.unwrap();
+    assert_eq!(repacked.after_bytes, record_bytes(store), "{context}");
+    assert_eq!(repacked.tensors - repacked.freed, rows.len() as u64, "{context}");
+    // Another look finds nothing that was left.
+    let again = gc(store).unwrap().collected;
+    assert_eq!((again.corrected, again.freed_records), (0, 0), "{context}");
+    assert_eq!(again.hidden_bases, hidden, "{context}");
+    repacked
+}
+
+/// Every copy that can be made holds the same models.
+fn assert_copies(store: &Store, folder: &Path, context: &str) {
+    let snapshot = store.snapshot().unwrap();
+    let found = verify(store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+    assert!(found.is_clean(), "{context}: {:?}", found.findings);
+    let all = contents(&snapshot).unwrap();
+    let copy = folder.join("copy.mgit");
+    backup(store, &snapshot, &copy, &|_| ()).unwrap();
+    assert_eq!(contents_of(&copy).unwrap(), all, "{context}: a backup");
+}
+
+fn history(seed: u64, casts: bool) {
+    let context = format!("MGIT_SEED={seed}");
+    println!("{context}");
+    let (folder, path, mut store) = new_store();
+    let mut churn = Churn::new(seed, casts);
+    for round in 0..3 {
+        let context = format!("{context}, round {round}");
+        churn.run(&store, 40, 8);
+        let before = record_bytes(&store);
+        let report = repacked(&store, &context);
+        let (after, fresh) = (record_bytes(&store), churn.fresh());
+        println!(
+            "{} living: {before} -> {after}, fresh {fresh}: {:.3} -> {:.3}; {report:?}",
+            churn.living.len(),
+            before as f64 / fresh as f64,
+            after as f64 / fresh as f64
+        );
+        assert!(after * 10 <= fresh * 11, "{context}: {after} for {fresh}");
+        churn.is_in(&store, &context);
+        let again = repacked(&store, &context);
+        assert_eq!((again.changed, again.freed), (0, 0), "{context}: {again:?}");
+        drop(store);
+        store = Store::open(&path).unwrap();
+        churn.is_in(&store, &context);
+    }
+    assert_copies(&store, folder.path(), &context);
+    while !churn.living.is_empty() {
+        let at = churn.random.below(churn.living.len());
+        churn.remove(&store, at);
+    }
+    gc(&store).unwrap();
+    assert_eq!(tensor_rows(&store.snapshot().unwrap()).len(), 0, "{context}");
+}
+
+#[test]
+fn a_store_after_churn_takes_about_what_a_fresh_import_takes() {
+    history(seed(), false);
+}
+
+#[test]
+fn so_does_one_with_casts() {
+    history(seed(), true);
+}
