@@ -22,6 +22,7 @@ mod collect;
 mod encode;
 mod error;
 mod formula;
+mod hidden;
 mod ingest;
 mod layers;
 mod lineage;

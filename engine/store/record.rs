@@ -17,6 +17,10 @@ use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{ContentId, Dtype};
 
+/// Payloads from this length on are remembered as checked; to check a shorter one again costs about
+/// as much as to look it up, and there can be millions of them.
+const REMEMBERED_FROM: u64 = 1 << 12;
+
 /// What a failed read of a record is: the medium's error, or damage where the record is not.
 fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
     move |error| match &error {
@@ -233,13 +237,16 @@ impl<'c> StoredRecord<'c> {
         (start / chunk_len..=last).try_for_each(|at| self.check_chunk(at as usize))
     }
 
-    /// Checks the checksum of every chunk; once a handle, whatever this is asked.
+    /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is
+    /// asked.
     pub(super) fn check(&self) -> Result<()> {
         if self.shared.is_checked(self.place()) {
             return Ok(());
         }
         (0..self.entries.len()).into_par_iter().try_for_each(|at| self.check_chunk(at))?;
-        self.shared.set_checked(self.place());
+        if self.header.stored_len >= REMEMBERED_FROM {
+            self.shared.set_checked(self.place());
+        }
         Ok(())
     }
 }

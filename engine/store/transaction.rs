@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::encode::plain_chunks;
 use super::error::damaged;
+use super::hidden::Formulas;
 use super::ingest::{Incoming, settle_readers};
 use super::model::read_manifest;
 use super::open::{Shared, now_ms};
@@ -48,6 +49,8 @@ pub struct Transaction {
     pub(super) chain_depth_max: u8,
     /// How the model being added is to be encoded.
     pub(super) profile: Profile,
+    /// Once something was hidden: the formulas of the store.
+    pub(super) formulas: Option<Formulas>,
 }
 
 /// What removing a model did.
@@ -89,6 +92,7 @@ impl Transaction {
             arena: Vec::new(),
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
+            formulas: None,
         })
     }
 
@@ -142,6 +146,9 @@ impl Transaction {
     }
 
     pub(super) fn put_row(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
+        if let (Table::Tensors, Some(formulas)) = (table, &mut self.formulas) {
+            formulas.note(id, row);
+        }
         Ok(self.tables_mut()?.put(table, id.as_bytes(), &row.encode())?)
     }
 
@@ -389,13 +396,7 @@ impl Transaction {
                 self.free_if_unneeded(id, row)?;
             }
         }
-        let mut hidden_bases = 0;
-        for id in hidden {
-            self.free_of_formulas(id)?;
-            let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-            hidden_bases += u64::from(row.is_some());
-        }
-        Ok(hidden_bases)
+        self.settle_hidden(hidden)
     }
 
     /// Notes what this transaction does, for its change record.
