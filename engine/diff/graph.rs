@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::architecture::Architecture;
-use crate::format::ManifestTensor;
+use crate::format::{ManifestTensor, TensorList};
 use crate::store::{Model, Result};
 use crate::tensor::ContentId;
 
@@ -20,9 +20,9 @@ pub struct LayerGraph {
 
 impl LayerGraph {
     /// The layers of `architecture`, with the contents that `tensors` lists.
-    pub fn new(architecture: &Architecture, tensors: &[ManifestTensor]) -> Self {
-        let by_name: HashMap<&str, &ManifestTensor> =
-            tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    pub fn new(architecture: &Architecture, tensors: &TensorList) -> Self {
+        let by_name: HashMap<&str, ManifestTensor<'_>> =
+            tensors.iter().map(|tensor| (tensor.name, tensor)).collect();
         let mut graph =
             LayerGraph { edges: architecture.edges().to_vec(), ..LayerGraph::default() };
         for layer in architecture.layers() {

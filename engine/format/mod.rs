@@ -14,14 +14,18 @@ mod change;
 mod error;
 mod formula;
 mod manifest;
+mod packed;
 mod record;
 mod superblock;
+mod tensor_list;
 
 pub use bytes::{ByteReader, ByteWriter};
 pub use change::{ChangeRecord, Operation, ProvenanceEdge};
 pub use error::FormatError;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, ManifestTensor};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart};
+pub use packed::PackedBytes;
+pub use tensor_list::{ManifestTensor, TensorList};
 pub use record::{
     CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, FORMULA_LEN_MAX,
     PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC,

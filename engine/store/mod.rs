@@ -54,6 +54,7 @@ pub use formula::StoredFormula;
 pub use lossy::{DraftTensor, Gate, LossyDraft, LossyReport};
 pub use lossy_write::LossyRecodeReport;
 pub use model::Model;
+pub(crate) use new_model::TensorsSource;
 pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, TensorSource};
 pub use open::{Access, Store};
 pub use recode::RecodeReport;

@@ -1,6 +1,5 @@
 //! A model of a snapshot.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -22,7 +21,8 @@ pub struct Model {
     node: Node,
     name: Arc<str>,
     manifest: Arc<Manifest>,
-    by_name: Arc<OnceLock<HashMap<String, usize>>>,
+    /// Places of the tensors in the order of their names.
+    by_name: Arc<OnceLock<Vec<u32>>>,
 }
 
 /// Reads a manifest.
@@ -84,18 +84,27 @@ impl Model {
         (0..self.manifest.tensors.len()).map(|at| self.tensor_at(at))
     }
 
+    /// The place of the tensor of this name.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        let tensors = &self.manifest.tensors;
+        let name_at = |at: u32| tensors.get(at as usize).map_or("", |tensor| tensor.name);
+        let by_name = self.by_name.get_or_init(|| {
+            let mut places: Vec<u32> = (0..tensors.len() as u32).collect();
+            places.sort_by(|a, b| name_at(*a).cmp(name_at(*b)));
+            places
+        });
+        let found = by_name.binary_search_by(|at| name_at(*at).cmp(name)).ok()?;
+        by_name.get(found).map(|at| *at as usize)
+    }
+
     /// The tensor of this name.
     ///
     /// # Errors
     ///
     /// [`Error::NoSuchTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let by_name = self.by_name.get_or_init(|| {
-            let names = self.manifest.tensors.iter().enumerate();
-            names.map(|(at, tensor)| (tensor.name.clone(), at)).collect()
-        });
-        match by_name.get(name) {
-            Some(at) => Ok(self.tensor_at(*at)),
+        match self.place_of(name) {
+            Some(at) => Ok(self.tensor_at(at)),
             None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
         }
     }

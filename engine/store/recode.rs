@@ -103,9 +103,10 @@ impl Transaction {
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
         let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-        let bases = self.candidates(&keys, &[], &relatives, (parents, 0))?;
-        for (tensor, candidates) in manifest.tensors.iter().zip(bases) {
+        let candidates = self.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
+        for (at, tensor) in manifest.tensors.iter().enumerate() {
             if seen.insert(tensor.content_id) {
+                let candidates = self.candidates_of(&candidates, at, tensor.name)?;
                 self.recode_tensor(tensor, &candidates, report)?;
                 progress(tensor.byte_len);
             }
@@ -115,7 +116,7 @@ impl Transaction {
 
     fn recode_tensor(
         &mut self,
-        tensor: &ManifestTensor,
+        tensor: ManifestTensor<'_>,
         candidates: &[Candidate],
         report: &mut RecodeReport,
     ) -> Result<()> {
@@ -140,7 +141,7 @@ impl Transaction {
         let present = self.present_basis(&shared, &chain)?;
         let source = Stored(chain);
         let new = NewTensor::from_source(
-            tensor.name.clone(),
+            tensor.name,
             tensor.dtype.clone(),
             tensor.shape.clone(),
             tensor.byte_len,

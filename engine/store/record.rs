@@ -290,12 +290,17 @@ pub(super) fn read_plain(
 ) -> Result<Vec<u8>> {
     let offset = row.offset;
     let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
-    let buffer = chain.reconstruct(Checks::First)?;
-    let found = ContentId::of(buffer.as_bytes());
+    let len = chain.believed_len()?;
+    let mut bytes = Vec::new();
+    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
+    bytes.try_reserve_exact(len).map_err(no_room)?;
+    bytes.resize(len, 0);
+    chain.read(0, &mut bytes, Checks::First)?;
+    let found = ContentId::of(&bytes);
     if found != id {
         return Err(damaged(id, offset)(&format!("the content hashes to {}", found.short())));
     }
-    Ok(buffer.as_bytes().to_vec())
+    Ok(bytes)
 }
 
 /// How many chunks have which encoding.

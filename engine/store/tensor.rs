@@ -57,23 +57,24 @@ impl Tensor {
         Tensor { snapshot, model, manifest, at }
     }
 
-    fn info(&self) -> &ManifestTensor {
-        &self.manifest.tensors[self.at]
+    fn info(&self) -> ManifestTensor<'_> {
+        // Made by the model, of a place in its list.
+        self.manifest.tensors.get(self.at).unwrap_or_else(|| unreachable!())
     }
 
     /// Its name in the model.
     pub fn name(&self) -> &str {
-        &self.info().name
+        self.info().name
     }
 
     /// Its element type.
     pub fn dtype(&self) -> &Dtype {
-        &self.info().dtype
+        self.info().dtype
     }
 
     /// Its dimensions.
     pub fn shape(&self) -> &Shape {
-        &self.info().shape
+        self.info().shape
     }
 
     /// Its length in bytes.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::UpdateError;
+use crate::format::PackedBytes;
 use crate::interchange::ModelFile;
 use crate::lineage::NodeId;
 use crate::store::{Model, NewModel, NewPart, NewTensor, Tensor, TensorSource};
@@ -191,7 +192,7 @@ const PIECE_LEN: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 struct DraftPart {
     name: String,
-    header: Vec<u8>,
+    header: PackedBytes,
     tensors: Vec<DraftTensor>,
 }
 
@@ -290,7 +291,7 @@ impl Draft {
             };
             draft.parts.push(DraftPart {
                 name: name.unwrap_or_default().to_owned(),
-                header: header.bytes().to_vec(),
+                header: header.packed().clone(),
                 tensors: header.tensors().iter().enumerate().map(tensor).collect(),
             });
         }

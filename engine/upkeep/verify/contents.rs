@@ -41,7 +41,7 @@ impl Check<'_> {
                 self.snapshot.read_plain(RecordKind::Manifest, id, row).map_err(Error::reason)?;
             let manifest = Manifest::decode(&bytes).map_err(|error| error.to_string())?;
             let named =
-                |tensor: &crate::format::ManifestTensor| (tensor.content_id, tensor.byte_len);
+                |tensor: crate::format::ManifestTensor<'_>| (tensor.content_id, tensor.byte_len);
             Ok(manifest.tensors.iter().map(named).collect())
         };
         let ids: Vec<ContentId> = self.manifests.keys().copied().collect();
