@@ -55,7 +55,7 @@ impl Architecture {
         let layer = |layer: LayerDocument| Layer {
             name: layer.name,
             kind: LayerKind::from_name(&layer.kind),
-            attributes: layer.attributes,
+            attributes: layer.attributes.into(),
             tensors: layer.tensors,
         };
         let layers = document.layers.into_iter().map(layer).collect();
@@ -68,7 +68,7 @@ impl Architecture {
         let layer = |layer: &Layer| LayerDocument {
             name: layer.name.clone(),
             kind: layer.kind.to_string(),
-            attributes: layer.attributes.clone(),
+            attributes: (*layer.attributes).clone(),
             tensors: layer.tensors.clone(),
         };
         let document = Document {
