@@ -242,6 +242,11 @@ impl Architecture {
         &self.edges
     }
 
+    /// The edges alone.
+    pub(crate) fn into_edges(self) -> Vec<(usize, usize)> {
+        self.edges
+    }
+
     /// For every layer the places of those whose output it reads. Cost: linear.
     pub fn all_inputs(&self) -> Vec<Vec<usize>> {
         let mut inputs = vec![Vec::new(); self.layers.len()];

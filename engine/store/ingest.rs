@@ -129,7 +129,8 @@ pub(super) fn read_source(tensor: &NewTensor<'_>, offset: u64, out: &mut [u8]) -
     match &tensor.source {
         Source::ReadAt(source) => source.read_at(offset, out).map_err(failed),
         Source::Shared(source, at) => source.read_tensor_at(*at, offset, out).map_err(failed),
-        // Bytes are borrowed, readers are settled: neither comes here.
+        Source::Borrowed(source) => source.read_at(offset, out).map_err(failed),
+        // Bytes are at hand, readers are settled: neither comes here.
         Source::Bytes(_) | Source::Reader(_) => Err(failed(io::ErrorKind::Unsupported.into())),
     }
 }

@@ -74,14 +74,19 @@ impl Model {
         Ok(self.snapshot.graph().metadata(self.node.id)?)
     }
 
-    fn tensor_at(&self, at: usize) -> Tensor {
+    /// The tensor at a place, if there is one.
+    pub(crate) fn tensor_at(&self, at: usize) -> Option<Tensor> {
+        (at < self.manifest.tensors.len()).then(|| self.at(at))
+    }
+
+    fn at(&self, at: usize) -> Tensor {
         let (name, manifest) = (Arc::clone(&self.name), Arc::clone(&self.manifest));
         Tensor::new(self.snapshot.clone(), name, manifest, at)
     }
 
     /// The tensors in the order of the model's files.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
-        (0..self.manifest.tensors.len()).map(|at| self.tensor_at(at))
+        (0..self.manifest.tensors.len()).map(|at| self.at(at))
     }
 
     /// The place of the tensor of this name.
@@ -104,7 +109,7 @@ impl Model {
     /// [`Error::NoSuchTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         match self.place_of(name) {
-            Some(at) => Ok(self.tensor_at(at)),
+            Some(at) => Ok(self.at(at)),
             None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
         }
     }
@@ -117,7 +122,7 @@ impl Model {
     /// Those of [`Tensor::view`].
     pub fn views(&self) -> Result<Vec<TensorView>> {
         let all = 0..self.manifest.tensors.len();
-        all.into_par_iter().map(|at| self.tensor_at(at).view()).collect()
+        all.into_par_iter().map(|at| self.at(at).view()).collect()
     }
 
     /// Writes the bytes of all tensors, in order, into the caller's buffers, one a tensor: chunks
@@ -133,6 +138,6 @@ impl Model {
             return Err(Error::BufferLength { expected, found });
         }
         let buffers = buffers.par_iter_mut().enumerate();
-        buffers.try_for_each(|(at, buffer)| self.tensor_at(at).read_into(buffer))
+        buffers.try_for_each(|(at, buffer)| self.at(at).read_into(buffer))
     }
 }

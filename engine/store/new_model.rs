@@ -50,6 +50,8 @@ pub(super) enum Source<'a> {
     ReadAt(Box<dyn TensorSource + 'a>),
     /// They are those of one of a file's tensors.
     Shared(&'a dyn TensorsSource, usize),
+    /// They can be read again and again, from somewhere else.
+    Borrowed(&'a dyn TensorSource),
     /// They can be read once.
     Reader(Mutex<Box<dyn Read + Send + 'a>>),
 }
@@ -58,7 +60,7 @@ impl fmt::Debug for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Source::ReadAt(_) | Source::Shared(..) => f.write_str("source"),
+            Source::ReadAt(_) | Source::Shared(..) | Source::Borrowed(_) => f.write_str("source"),
             Source::Reader(_) => f.write_str("reader"),
         }
     }
@@ -75,6 +77,7 @@ impl TensorSource for NewTensor<'_> {
             }
             Source::ReadAt(source) => source.read_at(offset, out),
             Source::Shared(source, at) => source.read_tensor_at(*at, offset, out),
+            Source::Borrowed(source) => source.read_at(offset, out),
             // Readers are settled before anything is read.
             Source::Reader(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -125,6 +128,18 @@ impl<'a> NewTensor<'a> {
         (file, at): (&'a dyn TensorsSource, usize),
     ) -> Self {
         let source = Source::Shared(file, at);
+        NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor that something else has and gives the bytes of.
+    pub(crate) fn borrowed(
+        name: &'a str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: &'a dyn TensorSource,
+    ) -> Self {
+        let source = Source::Borrowed(source);
         NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
     }
 
