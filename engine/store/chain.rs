@@ -45,7 +45,7 @@ impl<'c> Chain<'c> {
         id: ContentId,
         row: RecordRow,
     ) -> Result<Self> {
-        Self::open_through(shared, tables, kind, id, row, Through::Map)
+        Self::open_through(shared, tables, kind, id, row, Through::Either)
     }
 
     /// As [`open`](Self::open), with the records read through what one says.

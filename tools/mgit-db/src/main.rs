@@ -6,6 +6,7 @@ mod arguments;
 mod browse;
 mod commands;
 mod demo_data;
+mod document;
 mod failure;
 mod family;
 mod functions;
