@@ -199,10 +199,7 @@ impl Architecture {
     }
 
     /// A topological order of layers that break no rule; edges are sorted.
-    fn order(
-        layers: &[Layer],
-        edges: &[(usize, usize)],
-    ) -> Result<Vec<usize>, ArchitectureError> {
+    fn order(layers: &[Layer], edges: &[(usize, usize)]) -> Result<Vec<usize>, ArchitectureError> {
         if let Some(layer) = first_duplicate(layers.iter().map(|layer| layer.name.as_str())) {
             return Err(ArchitectureError::DuplicateLayer { layer: layer.to_owned() });
         }
@@ -275,7 +272,9 @@ impl Architecture {
                 if layer.attributes.contains_key(&short) {
                     continue;
                 }
-                Arc::make_mut(&mut layer.attributes).entry(short).or_insert_with(|| tensor.shape.to_string());
+                Arc::make_mut(&mut layer.attributes)
+                    .entry(short)
+                    .or_insert_with(|| tensor.shape.to_string());
             }
         }
         for tensor in tensors.iter().filter(|tensor| !owned.contains(tensor.name)) {

@@ -16,7 +16,7 @@ mod outline;
 mod tensors;
 
 pub use graph::LayerGraph;
-pub(crate) use outline::{Kind, Outline};
 pub use matching::{Matching, Mode, divergence, match_layers};
 pub use models::{Change, LayerChange, ModelDiff, TensorChange, TensorFacts, diff};
+pub(crate) use outline::{Kind, Outline};
 pub use tensors::TensorDistance;

@@ -92,6 +92,7 @@ impl fmt::Debug for PackedBytes {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]
@@ -108,7 +109,8 @@ mod tests {
             assert_eq!(packed.to_vec(), bytes);
             assert!(packed == *bytes && packed == PackedBytes::from(bytes.to_vec()));
         }
-        assert!(PackedBytes::from(&b"ab"[..]) != *b"ba".as_slice());
+        let packed = PackedBytes::from(&b"ab"[..]);
+        assert!(packed != *b"ba".as_slice());
         assert!(PackedBytes::from(&[7; 3 * PIECE_LEN][..]).0.stored.len() < PIECE_LEN);
     }
 }

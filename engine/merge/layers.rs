@@ -218,8 +218,7 @@ impl Layers {
             edges.iter_mut().skip(side).take(1).zip([between]).for_each(|(it, found)| *it = found);
         }
         drop(added);
-        let mut layers =
-            Layers { sides, entries, slots: Vec::new(), slot_ends: Vec::new(), edges };
+        let mut layers = Layers { sides, entries, slots: Vec::new(), slot_ends: Vec::new(), edges };
         for entry in &layers.entries {
             let of = |side: usize| match (entry.get(side), layers.sides.get(side)) {
                 (Some(at), Some(outline)) if *at != NONE => outline.tensors(*at as usize),

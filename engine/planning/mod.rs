@@ -9,7 +9,7 @@ mod sketch;
 
 pub use arborescence::{BaseCosts, plan_bases};
 pub use pairing::{Relation, TensorKey, pair_tensors};
-pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, level, Ranking};
+pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };

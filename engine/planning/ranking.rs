@@ -93,8 +93,7 @@ impl Ranking {
     /// The relatives to try for a tensor, of which `bits` gives the prediction of each.
     pub fn of(&self, bits: impl Fn(usize) -> Option<f64>) -> Vec<usize> {
         let Ranking { totals, order } = self;
-        let with: Vec<(usize, f64)> =
-            order.iter().filter_map(|j| Some((*j, bits(*j)?))).collect();
+        let with: Vec<(usize, f64)> = order.iter().filter_map(|j| Some((*j, bits(*j)?))).collect();
         let Some(&(first, first_bits)) = with.first() else { return Vec::new() };
         let better = |own: f64| {
             own < first_bits - TENSOR_BITS || (own == 0.0 && first_bits > TENSOR_BITS / 8.0)

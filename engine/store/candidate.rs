@@ -128,7 +128,9 @@ impl Candidates {
         let Some(ranking) = &self.ranking else { return all.collect() };
         let bits = |relative: usize| self.relatives.get(relative)?.bits(at);
         let is_pair = |relative: &usize| {
-            self.relatives.get(*relative).is_some_and(|it| it.pairs.get(at).is_some_and(Option::is_some))
+            self.relatives
+                .get(*relative)
+                .is_some_and(|it| it.pairs.get(at).is_some_and(Option::is_some))
         };
         let mut ranked = ranking.of(bits);
         // What sketches cannot judge is tried in order, as far as tensors are tried at all.
@@ -179,8 +181,7 @@ impl Transaction {
             level: 1,
             adapters,
         };
-        candidates.level =
-            self.level_of(&candidates.sketches, &|at| candidates.first(at))?;
+        candidates.level = self.level_of(&candidates.sketches, &|at| candidates.first(at))?;
         Ok(candidates)
     }
 

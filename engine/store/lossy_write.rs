@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::basis::Basis;
+use super::candidate::Candidates;
 use super::chain::Chain;
 use super::choice::{best_by_sample, encode_best};
 use super::encode::raw_entries;
 use super::error::damaged;
 use super::formula::StoredFormula;
-use super::candidate::Candidates;
 use super::ingest::{Incoming, for_slabs, slab_len};
 use super::lossy::{Added, Gate, LossyDraft, LossyReport, PlannedTensor, Values};
 use super::model::read_manifest;

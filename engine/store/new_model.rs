@@ -103,7 +103,13 @@ impl<'a> NewTensor<'a> {
         bytes: &'a [u8],
     ) -> Self {
         let source = Source::Bytes(bytes);
-        NewTensor { name: Cow::Owned(name.into()), dtype, shape, byte_len: bytes.len() as u64, source }
+        NewTensor {
+            name: Cow::Owned(name.into()),
+            dtype,
+            shape,
+            byte_len: bytes.len() as u64,
+            source,
+        }
     }
 
     /// A tensor of `byte_len` bytes that are read when the model is added: twice when there are

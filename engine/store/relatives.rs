@@ -211,13 +211,18 @@ impl Transaction {
             }
             let mut relative = relative(tensors, manifest);
             let (mut likeness, mut shared_bits) = (Likeness::default(), 0.0);
-            self.estimate(&mut relative, sketches, probes.iter().copied(), &mut |at, kept, found| {
-                likeness.add((kept, &sketches[at]), found, found.equal == 1.0);
-                if found.correlation > INHERITED_FROM {
-                    let saved = sketches[at].alone_bits() - found.bits;
-                    shared_bits += saved.max(0.0) * found.elements as f64;
-                }
-            })?;
+            self.estimate(
+                &mut relative,
+                sketches,
+                probes.iter().copied(),
+                &mut |at, kept, found| {
+                    likeness.add((kept, &sketches[at]), found, found.equal == 1.0);
+                    if found.correlation > INHERITED_FROM {
+                        let saved = sketches[at].alone_bits() - found.bits;
+                        shared_bits += saved.max(0.0) * found.elements as f64;
+                    }
+                },
+            )?;
             if likeness.is_kinship(telling) {
                 kin.push((shared_bits, relative));
             }

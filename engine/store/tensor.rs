@@ -167,8 +167,7 @@ impl Tensor {
         }
         let tables = self.snapshot.tables();
         let through = if is_raw(&row) { Through::Map } else { Through::Either };
-        let chain =
-            Chain::open_through(shared, tables, RecordKind::Tensor, id, row, through)?;
+        let chain = Chain::open_through(shared, tables, RecordKind::Tensor, id, row, through)?;
         if let Some(bytes) = chain.record().raw() {
             if checks == Checks::First {
                 chain.check()?;

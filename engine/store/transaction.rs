@@ -561,7 +561,8 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
     }
     let mut names = Vec::new();
     for tensor in model.parts.iter().flat_map(|part| &part.tensors) {
-        let bad = |reason: String| Err(Error::BadTensor { tensor: tensor.name.to_string(), reason });
+        let bad =
+            |reason: String| Err(Error::BadTensor { tensor: tensor.name.to_string(), reason });
         if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {
             return bad("a name has 1 to 65535 bytes".to_owned());
         }

@@ -19,8 +19,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::{InterchangeError, regular_file};
-use crate::format::PackedBytes;
 use crate::architecture::{Architecture, Operator};
+use crate::format::PackedBytes;
 use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
 use crate::tensor::{Dtype, Shape};
 use tensor::Place;

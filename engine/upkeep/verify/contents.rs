@@ -127,7 +127,7 @@ impl Check<'_> {
                 self.note(subject, "nothing needs what is promised");
             }
         }
-        for (id, row) in &self.tensors {
+        for (id, row) in &self.tensors.0 {
             let subject = Subject::Tensor(*id);
             let found = holders.get(id).copied().unwrap_or(0);
             self.compare(subject, "holders", row.holders, found, manifests_known);

@@ -259,15 +259,13 @@ fn line(layer: &LayerMerge, output: &Output) -> String {
     let by = who(layer.touched);
     let mut text = format!("  {class} {} ({by}, {}){settled}\n", layer.name, size(layer.bytes));
     if !layer.path.is_empty() {
-        text += &output.paint(Ink::Faint, &format!("{:20}by {}\n", "", path(&layer.path, layer.left_out)));
+        text += &output
+            .paint(Ink::Faint, &format!("{:20}by {}\n", "", path(&layer.path, layer.left_out)));
     }
     text
 }
 
-fn describe<'p>(
-    plan: &'p MergePlan,
-    output: &'p Output,
-) -> impl Iterator<Item = String> + use<'p> {
+fn describe<'p>(plan: &'p MergePlan, output: &'p Output) -> impl Iterator<Item = String> + use<'p> {
     let layers = plan.layers().map(|layer| line(&layer, output));
     std::iter::once(head(plan, output)).chain(layers).chain([foot(plan)])
 }

@@ -76,9 +76,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         keys.insert("shards".to_owned(), files);
     }
     let rows = || model.tensors().filter_map(|tensor| Row::of(&model, &tensor).ok());
-    let document = Document::new()
-        .keys(document)
-        .list("tensors", || rows().map(|row| row.json()));
+    let document = Document::new().keys(document).list("tensors", || rows().map(|row| row.json()));
     if let Some(layers) = &layers {
         let document = document.object("architecture", layers_document(layers));
         return output.print_long(document, std::iter::once(text).chain(layer_lines(layers)));
