@@ -58,8 +58,8 @@ fn what_was_added_and_removed_is_named() {
     let snapshot = store.snapshot().unwrap();
     let [a, b, empty] = ["a", "b", "empty"].map(|name| snapshot.model(name).unwrap());
     let found = diff(&a, &b).unwrap();
-    let names: Vec<_> = found
-        .layers
+    let layers: Vec<_> = found.layers().collect();
+    let names: Vec<_> = layers
         .iter()
         .map(|layer| (layer.change, layer.from.as_deref(), layer.to.as_deref()))
         .collect();
