@@ -36,13 +36,13 @@ fn one_changed_layer_is_all_that_is_read() {
     let (a, b) = (snapshot.model("a").unwrap(), snapshot.model("b").unwrap());
     let found = diff(&a, &b).unwrap();
     assert_eq!(found.bytes_read, 2 * 256 * 64 * 4);
-    assert_eq!((found.unchanged, found.layers.len()), (7, 1));
-    let change = &found.layers[0];
+    assert_eq!((found.unchanged, found.layers().len()), (7, 1));
+    let change = found.layers().next().unwrap();
     assert_eq!((change.change, change.to.as_deref()), (Change::Changed, Some("layers.3")));
     // Of seven edges two touch the layer.
     assert_eq!((found.structural, found.contextual), (0.0, 2.0 / 7.0));
     let same = diff(&a, &a).unwrap();
-    assert_eq!((same.bytes_read, same.layers.len(), same.contextual), (0, 0, 0.0));
+    assert_eq!((same.bytes_read, same.layers().len(), same.contextual), (0, 0, 0.0));
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn what_was_added_and_removed_is_named() {
     let snapshot = store.snapshot().unwrap();
     let [a, b, empty] = ["a", "b", "empty"].map(|name| snapshot.model(name).unwrap());
     let found = diff(&a, &b).unwrap();
-    let names: Vec<_> = found
-        .layers
+    let layers: Vec<_> = found.layers().collect();
+    let names: Vec<_> = layers
         .iter()
         .map(|layer| (layer.change, layer.from.as_deref(), layer.to.as_deref()))
         .collect();
@@ -88,7 +88,7 @@ fn a_cast_is_compared_by_value() {
     let a = tensor("w", Dtype::F32, &[4], mgit::bytemuck::cast_slice(&values));
     let b = tensor("w", Dtype::Bf16, &[4], mgit::bytemuck::cast_slice(&cast));
     let found = pair_of(&store, a, b);
-    let distance = found.layers[0].tensors[0].distance.unwrap();
+    let distance = found.layers().next().unwrap().tensors[0].distance.unwrap();
     let off = f64::from(bf16::from_f32(0.1).to_f32()) - f64::from(0.1f32);
     assert_eq!((distance.changed, distance.bits), (1, None));
     assert_eq!((distance.max, distance.l2), (off.abs(), off.abs()));
@@ -113,7 +113,7 @@ proptest! {
             tensor("w", Dtype::F32, &dims, mgit::bytemuck::cast_slice(&a)),
             tensor("w", Dtype::F32, &dims, mgit::bytemuck::cast_slice(&b)),
         );
-        let distance = found.layers[0].tensors[0].distance.unwrap();
+        let distance = found.layers().next().unwrap().tensors[0].distance.unwrap();
         let both = || a.iter().zip(&b).map(|(a, b)| (f64::from(*a), f64::from(*b)));
         let near = |found: f64, expected: f64| {
             (found - expected).abs() <= 1e-9 * expected.abs().max(1.0)

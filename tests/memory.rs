@@ -65,6 +65,65 @@ fn two_models_of_2_gib_are_merged_in_256_mib_of_memory() {
     run_limited("limited_merge", 2048, 262_144);
 }
 
+/// The whole is 700,000 tensors within 512 MiB; here a tenth, and what is there in any case: the
+/// batch, the caches and the program. A tensor may take less than 700 bytes.
+#[test]
+fn many_tensors_pass_through_little_memory() {
+    run_limited("limited_tensors", 70_000, 88 << 10);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn tensors_of_700_000_pass_through_512_mib_of_memory() {
+    run_limited("limited_tensors", 700_000, 512 << 10);
+}
+
+/// The body for models of many tensors of one number each: in, in as the next version, out,
+/// compared.
+#[test]
+fn limited_tensors() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let count = std::env::var(MEBIBYTES).ok().and_then(|text| text.parse().ok());
+    let count: u64 = count.expect("a number of tensors");
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    for version in 1..=2u32 {
+        let path = folder.join("model");
+        write_tensors(&path, count, version);
+        let file = ModelFile::open(&path).expect("the model opens");
+        let mut transaction = store.begin_write().expect("a transaction");
+        transaction.add_model(NewModel::new("m").file(&file)).expect("the model goes in");
+        transaction.commit().expect("the commit");
+        drop(file);
+        let out = folder.join("out");
+        let model = store.snapshot().and_then(|snapshot| snapshot.model("m")).expect("the model");
+        assert_eq!(model.tensors().len() as u64, count);
+        export_to_path(&model, &out, &|_| ()).expect("the model comes out");
+        assert_same(&path, &out);
+    }
+    let snapshot = store.snapshot().expect("a snapshot");
+    let [old, new] = ["m@1", "m@2"].map(|name| snapshot.model(name).expect("the model"));
+    let found = mgit::diff::diff(&old, &new).expect("a difference");
+    assert_eq!((found.unchanged as u64, found.layers().len() as u64), (count / 2, count / 2));
+}
+
+/// A model of so many tensors of one number; every second one differs between versions.
+fn write_tensors(path: &Path, count: u64, version: u32) {
+    let shape = Shape::new(&[1]).expect("a shape");
+    let names: Vec<String> = (0..count).map(|at| format!("layers.{at}.weight")).collect();
+    let entries = names.iter().map(|name| (name.as_str(), &Dtype::F32, &shape, 4));
+    let header = write_header(entries, None);
+    drop(names);
+    let mut out = BufWriter::with_capacity(1 << 16, File::create(path).expect("a new file"));
+    out.write_all(&(header.len() as u64).to_le_bytes()).expect("room");
+    out.write_all(&header).expect("room");
+    for at in 0..count {
+        let number = at as u32 * 4 + if at % 2 == 1 { version } else { 0 };
+        out.write_all(&(number as f32 * 1e-6).to_le_bytes()).expect("room");
+    }
+    out.flush().expect("room");
+}
+
 /// The body: does nothing unless [`run_limited`] has started it.
 #[test]
 fn limited() {

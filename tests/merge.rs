@@ -30,7 +30,7 @@ fn architecture(seeds: &Seeds, edges: &[(usize, usize)]) -> Architecture {
     let layer = |at: &usize| Layer {
         name: format!("l{at}"),
         kind: LayerKind::Linear,
-        attributes: BTreeMap::new(),
+        attributes: Default::default(),
         tensors: vec![format!("l{at}.weight")],
     };
     let layers = places.iter().map(layer).collect();
@@ -222,10 +222,10 @@ proptest! {
         }
         let done = run(&store, options).unwrap();
         let found: BTreeMap<String, Class> =
-            done.plan.layers.iter().map(|it| (it.name.clone(), it.class)).collect();
+            done.plan.layers().map(|it| (it.name.clone(), it.class)).collect();
         prop_assert_eq!(&found, &wanted);
         prop_assert_eq!(done.plan.unchanged, count - wanted.len());
-        for layer in &done.plan.layers {
+        for layer in done.plan.layers() {
             // Every path is one, of edges, and of no two changes of one side only.
             let path: Vec<usize> =
                 layer.path.iter().map(|name| name[1..].parse().unwrap()).collect();
@@ -287,7 +287,7 @@ fn changes_that_nothing_joins_are_no_conflict() {
     };
     write(&store, never).unwrap();
     let done = run(&store, MergeOptions::default()).unwrap();
-    assert!(done.plan.layers.iter().all(|layer| layer.class == Class::None));
+    assert!(done.plan.layers().all(|layer| layer.class == Class::None));
     assert!(done.tests.is_empty() && !done.plan.needs_tests());
     assert_eq!(merged(&store)["l0.weight"], values(10));
     assert_eq!(merged(&store)["l3.weight"], values(20));
@@ -346,7 +346,7 @@ fn a_possible_conflict_passes_the_tests_of_both_or_changes_nothing() {
     assert_eq!(own, ["ours/m-1", "theirs/m-1"]);
     let plan = Merge::new("a", "b", "m").plan(&snapshot).unwrap();
     assert_eq!(plan.test_conflicts.len(), 1);
-    let paths: Vec<&[String]> = plan.layers.iter().map(|layer| &layer.path[..]).collect();
+    let paths: Vec<Vec<String>> = plan.layers().map(|layer| layer.path).collect();
     let path = ["l0", "l1", "l2", "l3"].map(str::to_owned);
     assert_eq!(paths, [&path[..], &path[..]]);
 }
@@ -382,7 +382,7 @@ fn a_conflict_is_settled_by_somebody_or_refused() {
     // Slerp of what is far apart, and each of the others, makes a model.
     for strategy in Strategy::ALL {
         let done = run(&store, on_conflict(Resolution::Blend(strategy))).unwrap();
-        assert_eq!(done.plan.of_class(Class::Conflict).count(), 2, "{strategy}");
+        assert_eq!(done.plan.count(Class::Conflict), 2, "{strategy}");
     }
 }
 
@@ -396,7 +396,7 @@ fn layers_that_come_and_go() {
     add(&store, "a", &["base"], &with(&seeds, &[(3, 30), (5, 50)]), &edges);
     add(&store, "b", &["base"], &with(&seeds, &[(4, 40), (5, 51)]), &edges);
     let plan = Merge::new("a", "b", "m").plan(&store.snapshot().unwrap()).unwrap();
-    let layer = |name: &str| plan.layers.iter().find(|it| it.name == name).unwrap();
+    let layer = |name: &str| plan.layers().find(|it| it.name == name).unwrap();
     assert_eq!((layer("l3").ours, layer("l3").theirs), (Touch::Added, Touch::Same));
     assert_eq!(layer("l5").class, Class::Conflict);
     // There is no base of it: a difference from it means nothing.
@@ -451,7 +451,7 @@ fn the_base_is_the_nearest_common_ancestor() {
     // What descends from the other side brings only its own changes.
     add(&store, "a2", &["a"], &with(&seeds, &[(0, 10), (1, 40)]), &edges);
     let plan = Merge::new("a", "a2", "m").plan(&store.snapshot().unwrap()).unwrap();
-    assert_eq!((plan.base.full_name().as_str(), plan.layers.len()), ("a@1", 1));
+    assert_eq!((plan.base.full_name().as_str(), plan.layers().len()), ("a@1", 1));
     // Two criss-cross merges: two ancestors are as near.
     add(&store, "x", &["a", "b"], &with(&seeds, &[(0, 50)]), &edges);
     add(&store, "y", &["b", "a"], &with(&seeds, &[(0, 60)]), &edges);

@@ -374,7 +374,7 @@ fn merge_of_two(what: &str, folder: &Path, files: [&str; 3]) {
         add(&store, new.file(&file)).unwrap();
     }
     let plan = Merge::new("a", "b", "m").plan(&store.snapshot().unwrap()).unwrap();
-    let count = |class| plan.of_class(class).count();
+    let count = |class| plan.count(class);
     let (conflicts, possible) = (count(Class::Conflict), count(Class::Possible));
     println!("{what}: {conflicts} conflicts, {possible} possible, {} unchanged", plan.unchanged);
     assert!(conflicts + possible > 0);

@@ -99,7 +99,7 @@ fn compare(path: &Path) -> (usize, usize) {
         }
         assert!(all.next().is_none());
         for (second, part) in second.parts.iter().zip(parts) {
-            assert_eq!((&second.name, &second.header), (&part.name, &part.header));
+            assert_eq!((&second.name, &second.header), (&part.name, &part.header.to_vec()));
         }
         if let [part] = &second.parts[..]
             && let Some(file) = part.file()

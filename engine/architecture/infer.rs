@@ -1,12 +1,13 @@
 //! Layers from the names and shapes of tensors.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::kinds::{
     LayerKind, is_attention, is_norm, is_parallel, is_shortcut, kind_of, rank_among_siblings,
 };
-use super::modules::{Module, modules, number};
-use super::{Architecture, Layer, Source, TensorInfo};
+use super::modules::{Module, modules, number, split};
+use super::{Architecture, Attributes, Layer, Source, TensorInfo};
 
 /// The layers whose sum, or whatever else joins them, is read next.
 type Stream = Vec<usize>;
@@ -21,6 +22,8 @@ struct Builder<'t, 'a> {
     modules: Vec<Module<'a>>,
     layers: Vec<Layer>,
     edges: Vec<(usize, usize)>,
+    /// Those of the layers so far, each once.
+    attributes: HashSet<Arc<Attributes>>,
 }
 
 impl Architecture {
@@ -32,14 +35,20 @@ impl Architecture {
     /// in also goes around attention and around the perceptron. Cost: linear, but for sorting.
     pub fn infer(tensors: &[TensorInfo<'_>]) -> Self {
         let modules = modules(tensors);
-        let mut builder = Builder { tensors, modules, layers: Vec::new(), edges: Vec::new() };
+        let mut builder = Builder {
+            tensors,
+            modules,
+            layers: Vec::new(),
+            edges: Vec::new(),
+            attributes: HashSet::new(),
+        };
         builder.run(0, &mut Vec::new(), Vec::new());
-        let Builder { mut layers, edges, .. } = builder;
+        let Builder { layers, edges, .. } = builder;
         // Edges lead to layers made later, names are paths and differ: these rules cannot be
         // broken, but the reader of a hostile header need not trust that.
-        match Architecture::new(Source::Inferred, layers.clone(), edges) {
+        match Architecture::try_new(Source::Inferred, layers, edges) {
             Ok(architecture) => architecture,
-            Err(_) => {
+            Err((_, mut layers)) => {
                 layers.sort_by(|a, b| a.name.cmp(&b.name));
                 layers.dedup_by(|a, b| a.name == b.name);
                 layers.truncate(super::LAYERS_MAX);
@@ -101,7 +110,7 @@ impl<'a> Builder<'_, 'a> {
         }
         if is_parallel(rank) {
             let same = |part: &&usize| rank_among_siblings(self.name(**part)) == rank;
-            return parts.iter().take_while(same).count();
+            return parts.iter().take(STREAM_MAX).take_while(same).count();
         }
         // Built alike, of several layers, under names that are no numbers.
         let alike = |part: &&usize| {
@@ -110,7 +119,8 @@ impl<'a> Builder<'_, 'a> {
             !numbered && self.is_alike(*first, **part)
         };
         let parted = self.modules.get(*first).is_some_and(|module| !module.parts.is_empty());
-        if parted { parts.iter().take_while(alike).count().max(1) } else { 1 }
+        let parts = parts.iter().take(STREAM_MAX);
+        if parted { parts.take_while(alike).count().max(1) } else { 1 }
     }
 
     fn is_alike(&self, a: usize, b: usize) -> bool {
@@ -120,7 +130,8 @@ impl<'a> Builder<'_, 'a> {
                 return false;
             };
             let lasts = |module: &Module<'a>| -> Vec<&'a str> {
-                module.tensors.iter().map(|(_, last)| *last).collect()
+                let tensors = module.tensors.iter().map(|at| self.tensors.get(*at as usize));
+                tensors.flatten().map(|tensor| split(tensor.name).1).collect()
             };
             if lasts(first) != lasts(second) || first.parts.len() != second.parts.len() {
                 return false;
@@ -145,13 +156,14 @@ impl<'a> Builder<'_, 'a> {
     fn run_block(&mut self, parts: &[usize], path: &mut Vec<&'a str>, input: Stream) -> Stream {
         let mut around = input.clone();
         let mut stream = input;
+        let has_output = parts.iter().any(|part| rank_among_siblings(self.name(*part)) == 60);
         for part in parts {
             let name = self.name(*part);
             path.push(name);
             let out = self.run(*part, path, stream.clone());
             path.pop();
             let rank = rank_among_siblings(name);
-            let joins = is_attention(name) || rank == 60 || self.ends_block_part(name, parts);
+            let joins = is_attention(name) || rank == 60 || ends_block_part(rank, has_output);
             let ends_in_norm = !is_norm(name)
                 && out.iter().any(|layer| {
                     self.layers.get(*layer).is_some_and(|layer| layer.kind == LayerKind::Norm)
@@ -172,13 +184,6 @@ impl<'a> Builder<'_, 'a> {
         stream
     }
 
-    /// Whether the perceptron of a block ends with this part.
-    fn ends_block_part(&self, name: &str, parts: &[usize]) -> bool {
-        let rank = rank_among_siblings(name);
-        let has_output = parts.iter().any(|part| rank_among_siblings(self.name(*part)) == 60);
-        (rank == 50 && !has_output) || rank == 53
-    }
-
     fn connect(&mut self, from: &[usize], to: usize) {
         // Names can spell far more edges than layers; then only the nearest is kept.
         let room = if self.edges.len() < EDGES_MAX { from.len() } else { 1 };
@@ -186,21 +191,35 @@ impl<'a> Builder<'_, 'a> {
         self.edges.extend(from.map(|from| (*from, to)));
     }
 
-    fn layer(&mut self, path: &[&str], own: &[(usize, &str)]) -> usize {
+    fn layer(&mut self, path: &[&str], own: &[u32]) -> usize {
         let tensors: Vec<(&TensorInfo<'_>, &str)> = own
             .iter()
-            .filter_map(|(place, last)| Some((self.tensors.get(*place)?, *last)))
+            .filter_map(|place| self.tensors.get(*place as usize))
+            .map(|tensor| (tensor, split(tensor.name).1))
             .collect();
         let rank = tensors.iter().map(|(tensor, _)| tensor.shape.rank()).max().unwrap_or(0);
         let kind = kind_of(path, rank);
         let attribute = |(tensor, last): &(&TensorInfo<'_>, &str)| {
             ((*last).to_owned(), tensor.shape.to_string())
         };
-        let attributes: BTreeMap<String, String> = tensors.iter().map(attribute).collect();
+        let attributes: Attributes = tensors.iter().map(attribute).collect();
+        let attributes = match self.attributes.get(&attributes) {
+            Some(known) => Arc::clone(known),
+            None => {
+                let new = Arc::new(attributes);
+                self.attributes.insert(Arc::clone(&new));
+                new
+            }
+        };
         let names = tensors.iter().map(|(tensor, _)| tensor.name.to_owned()).collect();
         let separator =
             if tensors.iter().any(|(tensor, _)| tensor.name.contains('/')) { "/" } else { "." };
         self.layers.push(Layer { name: path.join(separator), kind, attributes, tensors: names });
         self.layers.len() - 1
     }
+}
+
+/// Whether the perceptron of a block ends with a part of this rank.
+fn ends_block_part(rank: u32, has_output: bool) -> bool {
+    (rank == 50 && !has_output) || rank == 53
 }

@@ -27,6 +27,24 @@ struct LayerDocument {
     tensors: Vec<String>,
 }
 
+impl LayerDocument {
+    fn of(layer: &Layer) -> Self {
+        LayerDocument {
+            name: layer.name.clone(),
+            kind: layer.kind.to_string(),
+            attributes: (*layer.attributes).clone(),
+            tensors: layer.tensors.clone(),
+        }
+    }
+}
+
+impl Layer {
+    /// The layer as it stands in the JSON of its [`Architecture`].
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(LayerDocument::of(self)).unwrap_or_default()
+    }
+}
+
 impl Architecture {
     /// Reads layers from JSON:
     /// `{"layers": [{"name": "a", "kind": "linear", "attributes": {"out": "4"}, "tensors":
@@ -55,7 +73,7 @@ impl Architecture {
         let layer = |layer: LayerDocument| Layer {
             name: layer.name,
             kind: LayerKind::from_name(&layer.kind),
-            attributes: layer.attributes,
+            attributes: layer.attributes.into(),
             tensors: layer.tensors,
         };
         let layers = document.layers.into_iter().map(layer).collect();
@@ -65,15 +83,9 @@ impl Architecture {
     /// The layers as the JSON that [`from_json`](Self::from_json) reads.
     pub fn to_json(&self) -> Value {
         let name = |at: &usize| self.layers().get(*at).map(|layer| layer.name.clone());
-        let layer = |layer: &Layer| LayerDocument {
-            name: layer.name.clone(),
-            kind: layer.kind.to_string(),
-            attributes: layer.attributes.clone(),
-            tensors: layer.tensors.clone(),
-        };
         let document = Document {
             source: Some(self.source().to_string()),
-            layers: self.layers().iter().map(layer).collect(),
+            layers: self.layers().iter().map(LayerDocument::of).collect(),
             edges: self
                 .edges()
                 .iter()

@@ -19,6 +19,7 @@ mod operators;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 pub use kinds::LayerKind;
 pub use operators::Operator;
@@ -63,6 +64,9 @@ impl fmt::Display for Source {
     }
 }
 
+/// Sizes and settings by name.
+pub type Attributes = BTreeMap<String, String>;
+
 /// A layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
@@ -71,7 +75,8 @@ pub struct Layer {
     /// What it does.
     pub kind: LayerKind,
     /// Its sizes and settings, by name. For layers with tensors, their shapes are among them.
-    pub attributes: BTreeMap<String, String>,
+    /// Layers of one kind share them.
+    pub attributes: Arc<Attributes>,
     /// The names of its tensors.
     pub tensors: Vec<String>,
 }
@@ -159,34 +164,24 @@ impl Architecture {
         layers: Vec<Layer>,
         edges: impl IntoIterator<Item = (usize, usize)>,
     ) -> Result<Self, ArchitectureError> {
-        let mut names = HashSet::new();
-        let mut tensors = HashSet::new();
-        for layer in &layers {
-            if !names.insert(layer.name.as_str()) {
-                return Err(ArchitectureError::DuplicateLayer { layer: layer.name.clone() });
-            }
-            for tensor in &layer.tensors {
-                if !tensors.insert(tensor.as_str()) {
-                    return Err(ArchitectureError::SharedTensor { tensor: tensor.clone() });
-                }
-            }
-        }
-        let mut edges: Vec<(usize, usize)> = edges.into_iter().collect();
+        let edges: Vec<(usize, usize)> = edges.into_iter().collect();
+        Self::try_new(source, layers, edges).map_err(|(error, _)| error)
+    }
+
+    /// As [`new`](Self::new); what breaks a rule comes back.
+    fn try_new(
+        source: Source,
+        layers: Vec<Layer>,
+        mut edges: Vec<(usize, usize)>,
+    ) -> Result<Self, (ArchitectureError, Vec<Layer>)> {
         edges.sort_unstable();
         edges.dedup();
-        if let Some(found) = [layers.len(), edges.len()].into_iter().find(|n| *n > LAYERS_MAX) {
-            return Err(ArchitectureError::TooMany { found });
-        }
-        let missing = edges.iter().find(|(from, to)| *from.max(to) >= layers.len());
-        if let Some((from, to)) = missing {
-            return Err(ArchitectureError::NoSuchLayer { layer: from.max(to).to_string() });
-        }
-        let order = topological(layers.len(), &edges);
-        if order.len() < layers.len() {
-            let placed: HashSet<usize> = order.into_iter().collect();
-            let left = layers.iter().enumerate().find(|(at, _)| !placed.contains(at));
-            let layer = left.map(|(_, layer)| layer.name.clone()).unwrap_or_default();
-            return Err(ArchitectureError::Cycle { layer });
+        let order = match Self::order(&layers, &edges) {
+            Ok(order) => order,
+            Err(error) => return Err((error, layers)),
+        };
+        if order.iter().enumerate().all(|(new, old)| new == *old) {
+            return Ok(Architecture { source, layers, edges });
         }
         let mut place = vec![0; layers.len()];
         for (new, old) in order.iter().enumerate() {
@@ -203,6 +198,32 @@ impl Architecture {
         Ok(Architecture { source, layers, edges })
     }
 
+    /// A topological order of layers that break no rule; edges are sorted.
+    fn order(layers: &[Layer], edges: &[(usize, usize)]) -> Result<Vec<usize>, ArchitectureError> {
+        if let Some(layer) = first_duplicate(layers.iter().map(|layer| layer.name.as_str())) {
+            return Err(ArchitectureError::DuplicateLayer { layer: layer.to_owned() });
+        }
+        let tensors = layers.iter().flat_map(|layer| &layer.tensors).map(String::as_str);
+        if let Some(tensor) = first_duplicate(tensors) {
+            return Err(ArchitectureError::SharedTensor { tensor: tensor.to_owned() });
+        }
+        if let Some(found) = [layers.len(), edges.len()].into_iter().find(|n| *n > LAYERS_MAX) {
+            return Err(ArchitectureError::TooMany { found });
+        }
+        let missing = edges.iter().find(|(from, to)| *from.max(to) >= layers.len());
+        if let Some((from, to)) = missing {
+            return Err(ArchitectureError::NoSuchLayer { layer: from.max(to).to_string() });
+        }
+        let order = topological(layers.len(), edges);
+        if order.len() < layers.len() {
+            let placed: HashSet<usize> = order.into_iter().collect();
+            let left = layers.iter().enumerate().find(|(at, _)| !placed.contains(at));
+            let layer = left.map(|(_, layer)| layer.name.clone()).unwrap_or_default();
+            return Err(ArchitectureError::Cycle { layer });
+        }
+        Ok(order)
+    }
+
     /// Where it comes from.
     pub fn source(&self) -> Source {
         self.source
@@ -216,6 +237,11 @@ impl Architecture {
     /// The edges, as places of layers: from whose output, to who reads it. Sorted.
     pub fn edges(&self) -> &[(usize, usize)] {
         &self.edges
+    }
+
+    /// The edges alone.
+    pub(crate) fn into_edges(self) -> Vec<(usize, usize)> {
+        self.edges
     }
 
     /// For every layer the places of those whose output it reads. Cost: linear.
@@ -243,7 +269,12 @@ impl Architecture {
             for name in &layer.tensors {
                 let Some(tensor) = present.get(name.as_str()) else { continue };
                 let short = name.rsplit(['.', '/']).next().unwrap_or(name).to_owned();
-                layer.attributes.entry(short).or_insert_with(|| tensor.shape.to_string());
+                if layer.attributes.contains_key(&short) {
+                    continue;
+                }
+                Arc::make_mut(&mut layer.attributes)
+                    .entry(short)
+                    .or_insert_with(|| tensor.shape.to_string());
             }
         }
         for tensor in tensors.iter().filter(|tensor| !owned.contains(tensor.name)) {
@@ -251,15 +282,26 @@ impl Architecture {
             while !names.insert(name.clone()) {
                 name.push('\'');
             }
+            let size = tensor.shape.to_string();
             self.layers.push(Layer {
                 name,
                 kind: LayerKind::Other,
-                attributes: BTreeMap::from([("value".to_owned(), tensor.shape.to_string())]),
+                attributes: Arc::new(Attributes::from([("value".to_owned(), size)])),
                 tensors: vec![tensor.name.to_owned()],
             });
         }
         self
     }
+}
+
+/// A name that comes twice. Sorts instead of hashing: there can be a million.
+fn first_duplicate<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.windows(2).find_map(|pair| match pair {
+        [a, b] if a == b => Some(*a),
+        _ => None,
+    })
 }
 
 /// Kahn's order: of the layers that may come next the one that was given first. Layers of a cycle

@@ -12,10 +12,17 @@ const DEPTH_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Module<'a> {
     pub(super) name: &'a str,
-    /// Places of its own tensors, with the last part of their names.
-    pub(super) tensors: Vec<(usize, &'a str)>,
+    /// Places of its own tensors.
+    pub(super) tensors: Vec<u32>,
     /// Places of its parts in the list of all modules.
     pub(super) parts: Vec<usize>,
+}
+
+/// The path of a tensor's module, the last part of its name, and what parts the two.
+pub(super) fn split(name: &str) -> (&str, &str, char) {
+    let separator = if name.contains('/') { '/' } else { '.' };
+    let (path, last) = name.rsplit_once(separator).unwrap_or((name, "value"));
+    (path, last, separator)
 }
 
 /// All modules; the first is the whole model. A part stands behind its module.
@@ -23,11 +30,7 @@ pub(super) fn modules<'a>(tensors: &[TensorInfo<'a>]) -> Vec<Module<'a>> {
     let mut modules = vec![Module::default()];
     let mut known: HashMap<(usize, &str), usize> = HashMap::new();
     for (place, tensor) in tensors.iter().enumerate() {
-        let separator = if tensor.name.contains('/') { '/' } else { '.' };
-        let (path, last) = match tensor.name.rsplit_once(separator) {
-            Some((path, last)) => (path, last),
-            None => (tensor.name, "value"),
-        };
+        let (path, _, separator) = split(tensor.name);
         let mut at = 0;
         for name in path.splitn(DEPTH_MAX, separator) {
             let next = modules.len();
@@ -41,7 +44,7 @@ pub(super) fn modules<'a>(tensors: &[TensorInfo<'a>]) -> Vec<Module<'a>> {
             at = part;
         }
         if let Some(module) = modules.get_mut(at) {
-            module.tensors.push((place, last));
+            module.tensors.push(place as u32);
         }
     }
     order_parts(&mut modules);

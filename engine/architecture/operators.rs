@@ -56,7 +56,12 @@ impl Architecture {
                 }
             }
             let kind = LayerKind::Named(operator.kind.clone());
-            layers.push(Layer { name, kind, attributes: operator.attributes.clone(), tensors });
+            layers.push(Layer {
+                name,
+                kind,
+                attributes: operator.attributes.clone().into(),
+                tensors,
+            });
         }
         Architecture::new(Source::Graph, layers, edges)
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use redb::{
@@ -11,7 +11,7 @@ use redb::{
     TableHandle, WriteTransaction,
 };
 
-use super::{CatalogError, ReadTables, Row, Table, Visitor, WriteTables, meta};
+use super::{CatalogError, ReadTables, Row, Table, Visit, Visitor, WriteTables, meta};
 use crate::container::{CatalogBackend, Container, ContainerError, OverlayBackend};
 
 /// Memory the database may use for its own cache, in bytes.
@@ -43,11 +43,29 @@ impl std::fmt::Debug for ReadOnlyDatabaseDebug {
 struct Health {
     container: Arc<Container>,
     broken: AtomicBool,
+    /// Rows that were asked for or shown.
+    rows: AtomicU64,
 }
 
 impl Health {
     fn new(container: &Arc<Container>) -> Arc<Self> {
-        Arc::new(Health { container: Arc::clone(container), broken: AtomicBool::new(false) })
+        let container = Arc::clone(container);
+        Arc::new(Health { container, broken: AtomicBool::new(false), rows: AtomicU64::new(0) })
+    }
+
+    fn count_row(&self) {
+        self.rows.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// `visit`, with what it is shown counted.
+    fn counting<'v>(
+        &'v self,
+        visit: &'v mut Visitor<'_>,
+    ) -> impl FnMut(&[u8], &[u8]) -> Result<Visit, CatalogError> + 'v {
+        |key, value| {
+            self.count_row();
+            visit(key, value)
+        }
     }
 
     /// Nothing is asked of the database any more, and nothing it does in closing is written.
@@ -201,6 +219,12 @@ impl Catalog {
                 .map_err(CatalogError::from_redb)
         })
         .map_err(|error| or_truncated(container, error))
+    }
+
+    /// How many rows were read by this handle so far: a measure of work that does not depend on
+    /// the machine.
+    pub fn rows_read(&self) -> u64 {
+        self.health.rows.load(Ordering::Relaxed)
     }
 
     /// Begins to read the last commit.
@@ -384,6 +408,7 @@ impl CatalogRead {
 
 impl ReadTables for CatalogRead {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.transaction.health.count_row();
         self.with(table, |table| value_of(table, key))
     }
 
@@ -394,10 +419,12 @@ impl ReadTables for CatalogRead {
         after: Option<&[u8]>,
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.with(table, |table| visit_range(table, prefix, after, visit))
+        let mut visit = self.transaction.health.counting(visit);
+        self.with(table, |table| visit_range(table, prefix, after, &mut visit))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
+        self.transaction.health.count_row();
         self.with(table, |table| last_of(table, prefix))
     }
 
@@ -473,6 +500,7 @@ impl CatalogWrite {
 
 impl ReadTables for CatalogWrite {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
+        self.transaction.health.count_row();
         self.read(table, |table| value_of(table, key))
     }
 
@@ -483,10 +511,12 @@ impl ReadTables for CatalogWrite {
         after: Option<&[u8]>,
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
-        self.read(table, |table| visit_range(table, prefix, after, visit))
+        let mut visit = self.transaction.health.counting(visit);
+        self.read(table, |table| visit_range(table, prefix, after, &mut visit))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
+        self.transaction.health.count_row();
         self.read(table, |table| last_of(table, prefix))
     }
 

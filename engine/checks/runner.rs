@@ -535,7 +535,7 @@ fn last_line(text: &str) -> &str {
 }
 
 fn named(model: &Model, summaries: Vec<Option<Summary>>) -> Vec<Summarised<'_>> {
-    let names = model.manifest().tensors.iter().map(|tensor| tensor.name.as_str());
+    let names = model.manifest().tensors.iter().map(|tensor| tensor.name);
     names.zip(summaries).collect()
 }
 
@@ -548,7 +548,7 @@ fn judge_builtin(
 ) -> Raw {
     let start = Instant::now();
     let of = |model: &'_ Model| -> Result<Vec<Option<Summary>>, Raw> {
-        let summary = |tensor: &ManifestTensor| match summaries
+        let summary = |tensor: ManifestTensor<'_>| match summaries
             .get(&(tensor.content_id, tensor.dtype.clone()))
         {
             Some(Ok(summary)) => Ok(*summary),

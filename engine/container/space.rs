@@ -13,6 +13,9 @@ pub(super) fn whole(extent: Extent) -> Extent {
     Extent { offset: extent.offset, len: end - extent.offset }
 }
 
+/// How many of the shortest ranges that are long enough are tried at an alignment.
+const FITS_TRIED_MAX: usize = 64;
+
 /// Which bytes of the file may be written.
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -136,10 +139,10 @@ impl Space {
     /// the file. `inner` is a multiple of [`RECORD_ALIGN`] and `align` of it too.
     pub(super) fn take(&mut self, len: u64, inner: u64, align: u64) -> u64 {
         let place = |from: u64| (from + inner).next_multiple_of(align) - inner;
-        let fit = self.by_len.range((len, 0)..).copied().find(|(room, offset)| {
-            let start = place(*offset);
-            start + len <= offset + room
-        });
+        let fits = |(room, offset): &(u64, u64)| place(*offset) + len <= offset + room;
+        let fit = self.by_len.range((len, 0)..).take(FITS_TRIED_MAX).find(|range| fits(range));
+        // Any range that is longer by the alignment fits, wherever it begins.
+        let fit = fit.or_else(|| self.by_len.range((len + align, 0)..).next()).copied();
         let (start, range_end) = match fit {
             Some((room, offset)) => {
                 self.remove(offset, room);

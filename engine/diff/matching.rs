@@ -84,9 +84,10 @@ fn match_edges(growing: &mut Growing<'_>) {
     for edge in growing.a.edges() {
         buckets.entry(growing.a.edge_hash(*edge)).or_default().0.push(*edge);
     }
-    let mut incoming: HashMap<usize, Vec<usize>> = HashMap::new();
+    // The same edges by their ends.
+    let mut incoming: Edges = growing.b.edges().iter().map(|(from, to)| (*to, *from)).collect();
+    incoming.sort_unstable();
     for edge in growing.b.edges() {
-        incoming.entry(edge.1).or_default().push(edge.0);
         if let Some(bucket) = buckets.get_mut(&growing.b.edge_hash(*edge)) {
             bucket.1.push(*edge);
         }
@@ -113,8 +114,10 @@ fn match_edges(growing: &mut Growing<'_>) {
                     found.into_iter().for_each(|to_b| growing.pair(to, to_b));
                 }
                 (None, Some(to_b)) => {
-                    let own = incoming.get(&to_b).into_iter().flatten().take(EDGES_TRIED_MAX);
-                    let mut own = own.copied();
+                    let first = incoming.partition_point(|(to, _)| *to < to_b);
+                    let own = incoming.iter().skip(first).take(EDGES_TRIED_MAX);
+                    let own = own.take_while(|(to, _)| *to == to_b);
+                    let mut own = own.map(|(_, from)| *from);
                     let found = own.find(|from_b| {
                         is_right.contains(&(*from_b, to_b)) && growing.is_free(*from_b)
                     });

@@ -12,9 +12,11 @@
 mod graph;
 mod matching;
 mod models;
+mod outline;
 mod tensors;
 
 pub use graph::LayerGraph;
 pub use matching::{Matching, Mode, divergence, match_layers};
 pub use models::{Change, LayerChange, ModelDiff, TensorChange, TensorFacts, diff};
+pub(crate) use outline::{Kind, Outline};
 pub use tensors::TensorDistance;

@@ -1,12 +1,13 @@
 //! The difference of two models, layer by layer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::AtomicU64;
 
 use super::graph::LayerGraph;
 use super::matching::{Mode, divergence, match_layers};
+use super::outline::Outline;
 use super::tensors::{TensorDistance, distance};
-use crate::architecture::{Architecture, Layer, LayerKind};
+use crate::architecture::LayerKind;
 use crate::store::{Model, Result, Tensor};
 use crate::tensor::{Dtype, Shape};
 
@@ -66,7 +67,7 @@ pub struct LayerChange {
 }
 
 /// The difference of two models.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ModelDiff {
     /// The divergence by kinds and attributes.
     pub structural: f64,
@@ -74,172 +75,242 @@ pub struct ModelDiff {
     pub contextual: f64,
     /// Layers that are the same.
     pub unchanged: usize,
-    /// Layers that are not: added, removed, changed, each group by weight.
-    pub layers: Vec<LayerChange>,
-    /// Edges that only the first model has, by the names of their layers.
-    pub edges_removed: Vec<(String, String)>,
-    /// Edges that only the second model has.
-    pub edges_added: Vec<(String, String)>,
     /// Bytes of tensors that were read for it.
     pub bytes_read: u64,
+    from: Outline,
+    to: Outline,
+    rows: Vec<Row>,
+    /// What was found of the tensors of all rows, row by row.
+    found: Vec<Found>,
+    edges_removed: Vec<(usize, usize)>,
+    edges_added: Vec<(usize, usize)>,
 }
 
-fn facts(tensor: &Tensor) -> Result<TensorFacts> {
-    Ok(TensorFacts {
-        name: tensor.name().to_owned(),
-        dtype: tensor.dtype().clone(),
-        shape: tensor.shape().clone(),
-        bytes: tensor.byte_len(),
-        stored_bytes: tensor.stored_as()?.stored_len,
-    })
+/// A layer that is not the same in both. What the two models tell of it is looked up in them when
+/// it is asked for: there can be a million.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    change: Change,
+    from: Option<u32>,
+    to: Option<u32>,
+    weight: f64,
+    /// Bytes of its tensors.
+    bytes: u64,
+    /// Where its tensors begin in `found`.
+    first: usize,
+    tensors: u32,
+}
+
+/// Two tensors of a layer that are not the same, by their places, with the bytes that they take in
+/// the store.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    from: Option<(u32, u64)>,
+    to: Option<(u32, u64)>,
+    distance: Option<TensorDistance>,
 }
 
 fn is_same(a: &Tensor, b: &Tensor) -> bool {
     a.content_id() == b.content_id() && a.dtype() == b.dtype() && a.shape() == b.shape()
 }
 
-struct Side<'m> {
-    architecture: Architecture,
-    tensors: HashMap<String, Tensor>,
-    model: &'m Model,
+/// A tensor's place, and the bytes that it takes in the store.
+fn stored(tensor: &Tensor, place: u32) -> Result<Option<(u32, u64)>> {
+    Ok(Some((place, tensor.stored_as()?.stored_len)))
 }
 
-impl<'m> Side<'m> {
-    fn new(model: &'m Model) -> Result<Self> {
-        let tensors = model.tensors().map(|tensor| (tensor.name().to_owned(), tensor)).collect();
-        Ok(Side { architecture: model.architecture()?, tensors, model })
+fn facts(side: &Outline, found: Option<(u32, u64)>) -> Option<TensorFacts> {
+    let (place, stored_bytes) = found?;
+    let tensor = side.tensor(place)?;
+    Some(TensorFacts {
+        name: tensor.name().to_owned(),
+        dtype: tensor.dtype().clone(),
+        shape: tensor.shape().clone(),
+        bytes: tensor.byte_len(),
+        stored_bytes,
+    })
+}
+
+impl ModelDiff {
+    /// Layers that are not the same: added, removed, changed, each group by weight.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerChange> + '_ {
+        self.rows.iter().map(|row| self.layer(row))
     }
 
-    fn graph(&self) -> LayerGraph {
-        LayerGraph::new(&self.architecture, &self.model.manifest().tensors)
+    /// How many layers have been changed so.
+    pub fn count(&self, change: Change) -> usize {
+        self.rows.iter().filter(|row| row.change == change).count()
     }
 
-    fn layer(&self, at: usize) -> Option<&Layer> {
-        self.architecture.layers().get(at)
+    fn layer(&self, row: &Row) -> LayerChange {
+        let found = self.found.get(row.first..row.first + row.tensors as usize);
+        let tensor = |found: &Found| TensorChange {
+            from: facts(&self.from, found.from),
+            to: facts(&self.to, found.to),
+            distance: found.distance,
+        };
+        let name = |side: &Outline, at: Option<u32>| at.map(|at| side.name(at as usize).to_owned());
+        let kind = match (row.from, row.to) {
+            (_, Some(to)) => self.to.kind(to as usize),
+            (from, None) => from.and_then(|from| self.from.kind(from as usize)),
+        };
+        LayerChange {
+            change: row.change,
+            from: name(&self.from, row.from),
+            to: name(&self.to, row.to),
+            kind: kind.map_or(LayerKind::Other, |(kind, _)| kind.clone()),
+            weight: row.weight,
+            tensors: found.unwrap_or_default().iter().map(tensor).collect(),
+        }
     }
 
-    fn of(&self, layer: &Layer) -> Vec<&Tensor> {
-        layer.tensors.iter().filter_map(|name| self.tensors.get(name)).collect()
+    /// Edges that only the first model has, by the names of their layers.
+    pub fn edges_removed(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.edges_removed.iter().map(|(from, to)| (self.from.name(*from), self.from.name(*to)))
     }
 
-    fn edge(&self, (from, to): (usize, usize)) -> (String, String) {
-        let name = |at| self.layer(at).map(|layer| layer.name.clone()).unwrap_or_default();
-        (name(from), name(to))
+    /// Edges that only the second model has.
+    pub fn edges_added(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.edges_added.iter().map(|(from, to)| (self.to.name(*from), self.to.name(*to)))
     }
 }
 
 /// The difference of two models, which may be of different stores.
 ///
 /// Cost: the bytes of tensors that differ and have a counterpart of as many elements. Tensors of
-/// equal content are not read.
+/// equal content are not read. Memory: some 200 bytes a tensor.
 ///
 /// # Errors
 ///
 /// Those of the catalogue; a damaged record.
 pub fn diff(a: &Model, b: &Model) -> Result<ModelDiff> {
-    let (a, b) = (Side::new(a)?, Side::new(b)?);
-    let (graph_a, graph_b) = (a.graph(), b.graph());
+    let (from, to) = (Outline::of(a)?, Outline::of(b)?);
+    let (graph_a, graph_b) = (LayerGraph::of_outline(&from), LayerGraph::of_outline(&to));
+    let structural = divergence(&graph_a, &graph_b, Mode::Structural);
+    let contextual = divergence(&graph_a, &graph_b, Mode::Contextual);
     let matching = match_layers(&graph_a, &graph_b, Mode::Structural);
+    let (edges_removed, edges_added) = matching.changed_edges(&graph_a, &graph_b);
+    drop((graph_a, graph_b));
+    let mut found = ModelDiff {
+        structural,
+        contextual,
+        unchanged: 0,
+        bytes_read: 0,
+        from,
+        to,
+        rows: Vec::new(),
+        found: Vec::new(),
+        edges_removed,
+        edges_added,
+    };
     let read = AtomicU64::new(0);
-    let mut layers = Vec::new();
-    let mut unchanged = 0;
+    let mut paired = [vec![false; found.from.len()], vec![false; found.to.len()]];
     for (left, right) in &matching.pairs {
-        let Some((left, right)) = a.layer(*left).zip(b.layer(*right)) else { continue };
-        match changed_layer(&a, &b, left, right, &read)? {
-            Some(change) => layers.push(change),
-            None => unchanged += 1,
+        for (paired, at) in paired.iter_mut().zip([left, right]) {
+            paired.get_mut(*at).into_iter().for_each(|paired| *paired = true);
+        }
+        found.compare(*left, *right, &read)?;
+    }
+    drop(matching);
+    let [paired_a, paired_b] = paired;
+    for (paired, change) in [(paired_a, Change::Removed), (paired_b, Change::Added)] {
+        for (at, _) in paired.iter().enumerate().filter(|(_, paired)| !**paired) {
+            found.lonely(at, change)?;
         }
     }
-    let paired_a: HashSet<usize> = matching.pairs.iter().map(|pair| pair.0).collect();
-    let paired_b: HashSet<usize> = matching.pairs.iter().map(|pair| pair.1).collect();
-    for (side, paired, change) in [(&a, paired_a, Change::Removed), (&b, paired_b, Change::Added)] {
-        let all = side.architecture.layers().iter().enumerate();
-        for (_, layer) in all.filter(|(at, _)| !paired.contains(at)) {
-            layers.push(lonely_layer(side, layer, change)?);
-        }
-    }
-    layers.sort_by(|a, b| {
-        let size = |layer: &LayerChange| -> u64 {
-            let facts = layer.tensors.iter().filter_map(|t| t.to.as_ref().or(t.from.as_ref()));
-            facts.map(|facts| facts.bytes).sum()
-        };
+    found.rows.sort_by(|a, b| {
         let weight = b.weight.total_cmp(&a.weight);
-        a.change.cmp(&b.change).then(weight).then_with(|| size(b).cmp(&size(a)))
+        a.change.cmp(&b.change).then(weight).then_with(|| b.bytes.cmp(&a.bytes))
     });
-    let (deleted, added) = matching.changed_edges(&graph_a, &graph_b);
-    Ok(ModelDiff {
-        structural: divergence(&graph_a, &graph_b, Mode::Structural),
-        contextual: divergence(&graph_a, &graph_b, Mode::Contextual),
-        unchanged,
-        layers,
-        edges_removed: deleted.into_iter().map(|edge| a.edge(edge)).collect(),
-        edges_added: added.into_iter().map(|edge| b.edge(edge)).collect(),
-        bytes_read: read.into_inner(),
-    })
+    found.bytes_read = read.into_inner();
+    Ok(found)
 }
 
-fn lonely_layer(side: &Side<'_>, layer: &Layer, change: Change) -> Result<LayerChange> {
-    let mut tensors = Vec::new();
-    for tensor in side.of(layer) {
-        let facts = Some(facts(tensor)?);
-        let (from, to) = if change == Change::Removed { (facts, None) } else { (None, facts) };
-        tensors.push(TensorChange { from, to, distance: None });
+/// The last part of a tensor's name.
+fn last(tensor: &Tensor) -> &str {
+    tensor.name().rsplit(['.', '/']).next().unwrap_or_default()
+}
+
+impl ModelDiff {
+    /// Adds a layer that only one of them has.
+    fn lonely(&mut self, layer: usize, change: Change) -> Result<()> {
+        let is_removed = change == Change::Removed;
+        let side = if is_removed { &self.from } else { &self.to };
+        let (first, mut bytes) = (self.found.len(), 0);
+        for place in side.tensors(layer) {
+            let Some(tensor) = side.tensor(*place) else { continue };
+            bytes += tensor.byte_len();
+            let one = stored(&tensor, *place)?;
+            let (from, to) = if is_removed { (one, None) } else { (None, one) };
+            self.found.push(Found { from, to, distance: None });
+        }
+        let at = Some(layer as u32);
+        let (from, to) = if is_removed { (at, None) } else { (None, at) };
+        let tensors = (self.found.len() - first) as u32;
+        self.rows.push(Row { change, from, to, weight: 1.0, bytes, first, tensors });
+        Ok(())
     }
-    let name = Some(layer.name.clone());
-    let (from, to) = if change == Change::Removed { (name, None) } else { (None, name) };
-    Ok(LayerChange { change, from, to, kind: layer.kind.clone(), weight: 1.0, tensors })
-}
 
-/// The change of two layers that belong together; `None` when there is none. Tensors are paired
-/// by their names in the layer, and else in order.
-fn changed_layer(
-    a: &Side<'_>,
-    b: &Side<'_>,
-    left: &Layer,
-    right: &Layer,
-    read: &AtomicU64,
-) -> Result<Option<LayerChange>> {
-    let (tensors_a, tensors_b) = (a.of(left), b.of(right));
-    let last =
-        |tensor: &Tensor| tensor.name().rsplit(['.', '/']).next().unwrap_or_default().to_owned();
-    let mut tensors = Vec::new();
-    let (mut difference, mut norm) = (0.0, 0.0);
-    let mut rest_b: Vec<Option<&Tensor>> = tensors_b.iter().copied().map(Some).collect();
-    for (at, tensor_a) in tensors_a.iter().enumerate() {
-        let wanted = last(tensor_a);
-        let named = rest_b.iter().position(|b| b.is_some_and(|b| last(b) == wanted));
-        let place = named.or_else(|| rest_b.get(at).is_some_and(Option::is_some).then_some(at));
-        let partner = place.and_then(|place| rest_b.get_mut(place)).and_then(Option::take);
-        let Some(tensor_b) = partner else {
-            let from = Some(facts(tensor_a)?);
-            tensors.push(TensorChange { from, to: None, distance: None });
-            continue;
+    /// Adds the change of two layers that belong together, if there is one. Tensors are paired by
+    /// their names in the layer, and else in order.
+    fn compare(&mut self, left: usize, right: usize, read: &AtomicU64) -> Result<()> {
+        let of = |side: &Outline, layer: usize| -> Vec<(u32, Tensor)> {
+            let places = side.tensors(layer).iter();
+            places.filter_map(|place| Some((*place, side.tensor(*place)?))).collect()
         };
-        if is_same(tensor_a, tensor_b) {
-            continue;
+        let (tensors_a, tensors_b) = (of(&self.from, left), of(&self.to, right));
+        let mut named: HashMap<&str, VecDeque<usize>> = HashMap::new();
+        for (at, (_, tensor)) in tensors_b.iter().enumerate() {
+            named.entry(last(tensor)).or_default().push_back(at);
         }
-        let found = distance(tensor_a, tensor_b, read)?;
-        if let Some(found) = found {
-            difference += found.l2 * found.l2;
-            norm += found.norm * found.norm;
+        let mut free = vec![true; tensors_b.len()];
+        let is_free = |free: &[bool], at: usize| free.get(at).copied().unwrap_or(false);
+        let (first, mut bytes) = (self.found.len(), 0);
+        let (mut difference, mut norm) = (0.0, 0.0);
+        for (at, (place_a, tensor_a)) in tensors_a.iter().enumerate() {
+            let mut partner = None;
+            while let Some(at) = named.get_mut(last(tensor_a)).and_then(VecDeque::pop_front) {
+                if is_free(&free, at) {
+                    partner = Some(at);
+                    break;
+                }
+            }
+            let partner = partner.or_else(|| is_free(&free, at).then_some(at));
+            let Some((place, (place_b, tensor_b))) =
+                partner.and_then(|place| Some((place, tensors_b.get(place)?)))
+            else {
+                bytes += tensor_a.byte_len();
+                let from = stored(tensor_a, *place_a)?;
+                self.found.push(Found { from, ..Found::default() });
+                continue;
+            };
+            free.get_mut(place).into_iter().for_each(|free| *free = false);
+            if is_same(tensor_a, tensor_b) {
+                continue;
+            }
+            let distance = distance(tensor_a, tensor_b, read)?;
+            if let Some(found) = distance {
+                difference += found.l2 * found.l2;
+                norm += found.norm * found.norm;
+            }
+            bytes += tensor_b.byte_len();
+            let (from, to) = (stored(tensor_a, *place_a)?, stored(tensor_b, *place_b)?);
+            self.found.push(Found { from, to, distance });
         }
-        let (from, to) = (Some(facts(tensor_a)?), Some(facts(tensor_b)?));
-        tensors.push(TensorChange { from, to, distance: found });
+        for ((place, tensor), _) in tensors_b.iter().zip(free).filter(|(_, free)| *free) {
+            bytes += tensor.byte_len();
+            let to = stored(tensor, *place)?;
+            self.found.push(Found { to, ..Found::default() });
+        }
+        let tensors = (self.found.len() - first) as u32;
+        if tensors == 0 {
+            self.unchanged += 1;
+            return Ok(());
+        }
+        let weight = if norm > 0.0 { (difference / norm).sqrt() } else { 1.0 };
+        let (from, to) = (Some(left as u32), Some(right as u32));
+        let change = Change::Changed;
+        self.rows.push(Row { change, from, to, weight, bytes, first, tensors });
+        Ok(())
     }
-    for tensor_b in rest_b.into_iter().flatten() {
-        let to = Some(facts(tensor_b)?);
-        tensors.push(TensorChange { from: None, to, distance: None });
-    }
-    if tensors.is_empty() {
-        return Ok(None);
-    }
-    let weight = if norm > 0.0 { (difference / norm).sqrt() } else { 1.0 };
-    Ok(Some(LayerChange {
-        change: Change::Changed,
-        from: Some(left.name.clone()),
-        to: Some(right.name.clone()),
-        kind: right.kind.clone(),
-        weight,
-        tensors,
-    }))
 }

@@ -148,9 +148,18 @@ impl ByteWriter {
     ///
     /// 4 GiB or more do not fit the field.
     pub fn blob(&mut self, what: &'static str, bytes: &[u8]) -> Result<&mut Self, FormatError> {
-        let len = u32::try_from(bytes.len())
-            .map_err(|_| FormatError::new(what, self.0.len(), "less than 4 GiB", bytes.len()))?;
-        Ok(self.u32(len).put(bytes))
+        Ok(self.blob_len(what, bytes.len())?.put(bytes))
+    }
+
+    /// Appends the length, in 4 bytes, of bytes that are put behind it.
+    ///
+    /// # Errors
+    ///
+    /// 4 GiB or more do not fit the field.
+    pub fn blob_len(&mut self, what: &'static str, len: usize) -> Result<&mut Self, FormatError> {
+        let short = u32::try_from(len)
+            .map_err(|_| FormatError::new(what, self.0.len(), "less than 4 GiB", len))?;
+        Ok(self.u32(short))
     }
 
     /// Zero bytes up to `len` in all.

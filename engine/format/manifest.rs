@@ -1,6 +1,7 @@
 //! The manifest of a model: which tensors it has, in order, and the exact headers of its files.
 
-use super::{ByteReader, ByteWriter, FormatError};
+use super::tensor_list::TensorListBuilder;
+use super::{ByteReader, ByteWriter, FormatError, ManifestTensor, PackedBytes, TensorList};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// The version of the manifest's layout.
@@ -12,24 +13,9 @@ pub struct ManifestPart {
     /// The shard's file name; empty for a single file.
     pub name: String,
     /// The file's own safetensors header, without its length; empty when there was no file.
-    pub header: Vec<u8>,
+    pub header: PackedBytes,
     /// How many of the manifest's tensors belong to this part, in order.
     pub tensor_count: u32,
-}
-
-/// One tensor of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManifestTensor {
-    /// Its name, unique in the model.
-    pub name: String,
-    /// Element type.
-    pub dtype: Dtype,
-    /// Dimensions.
-    pub shape: Shape,
-    /// Length in bytes.
-    pub byte_len: u64,
-    /// BLAKE3 of the bytes.
-    pub content_id: ContentId,
 }
 
 /// What a model is made of.
@@ -42,7 +28,7 @@ pub struct Manifest {
     /// The files, in order; one for a model that is not sharded.
     pub parts: Vec<ManifestPart>,
     /// All tensors, part by part, each part's in the order of their bytes.
-    pub tensors: Vec<ManifestTensor>,
+    pub tensors: TensorList,
 }
 
 impl Manifest {
@@ -54,17 +40,23 @@ impl Manifest {
     ///
     /// A name longer than 65,535 bytes or a header of 4 GiB does not fit its field.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
-        let mut out = ByteWriter::with_capacity(64 + self.tensors.len() * 96);
+        let parts = self.parts.iter().map(|part| 16 + part.name.len() + part.header.len());
+        let tensors = self.tensors.iter().map(|tensor| {
+            64 + tensor.name.len() + 8 * tensor.shape.rank() + tensor.dtype.name().len()
+        });
+        let room = parts.chain(tensors).fold(64 + self.index.len(), usize::saturating_add);
+        let mut out = ByteWriter::with_capacity(room);
         out.u16(MANIFEST_VERSION).u16(0);
         out.u32(self.parts.len() as u32).u32(self.tensors.len() as u32);
         out.text(Self::WHAT, &self.index_name)?.blob(Self::WHAT, &self.index)?;
         for part in &self.parts {
-            out.text(Self::WHAT, &part.name)?.blob(Self::WHAT, &part.header)?;
+            out.text(Self::WHAT, &part.name)?.blob_len(Self::WHAT, part.header.len())?;
+            part.header.pieces().for_each(|piece| _ = out.put(&piece));
             out.u32(part.tensor_count);
         }
         for tensor in &self.tensors {
-            out.text(Self::WHAT, &tensor.name)?.u8(tensor.dtype.code());
-            if let Dtype::Unknown(label) = &tensor.dtype {
+            out.text(Self::WHAT, tensor.name)?.u8(tensor.dtype.code());
+            if let Dtype::Unknown(label) = tensor.dtype {
                 out.text(Self::WHAT, label)?;
             }
             out.u8(tensor.shape.rank() as u8);
@@ -98,7 +90,7 @@ impl Manifest {
         for _ in 0..part_count {
             let part = ManifestPart {
                 name: input.text()?.to_owned(),
-                header: input.blob()?.to_vec(),
+                header: input.blob()?.into(),
                 tensor_count: input.u32()?,
             };
             counted += u64::from(part.tensor_count);
@@ -112,19 +104,22 @@ impl Manifest {
                 counted,
             ));
         }
-        let mut tensors = Vec::new();
+        let mut tensors = TensorListBuilder::default();
         for _ in 0..tensor_count {
-            tensors.push(Self::decode_tensor(&mut input)?);
+            Self::decode_tensor(&mut input, &mut tensors)?;
         }
         input.finish()?;
-        Ok(Manifest { index_name, index, parts, tensors })
+        Ok(Manifest { index_name, index, parts, tensors: tensors.finish() })
     }
 
-    fn decode_tensor(input: &mut ByteReader<'_>) -> Result<ManifestTensor, FormatError> {
+    fn decode_tensor(
+        input: &mut ByteReader<'_>,
+        tensors: &mut TensorListBuilder,
+    ) -> Result<(), FormatError> {
         let at = input.position();
         let wrong =
             |what, expected: &str, found: String| FormatError::new(what, at, expected, found);
-        let name = input.text()?.to_owned();
+        let name = input.text()?;
         let dtype = match input.u8()? {
             Dtype::UNKNOWN_CODE => Dtype::Unknown(input.text()?.into()),
             code => Dtype::from_code(code)
@@ -146,7 +141,8 @@ impl Manifest {
             return Err(wrong("manifest tensor length", &expected, byte_len.to_string()));
         }
         let content_id = ContentId::from_bytes(input.array()?);
-        Ok(ManifestTensor { name, dtype, shape, byte_len, content_id })
+        tensors.push(ManifestTensor { name, dtype: &dtype, shape: &shape, byte_len, content_id });
+        Ok(())
     }
 }
 
@@ -161,25 +157,27 @@ mod tests {
             index_name: "model.safetensors.index.json".into(),
             index: b"{}".to_vec(),
             parts: vec![
-                ManifestPart { name: "a".into(), header: b"{h}".to_vec(), tensor_count: 1 },
-                ManifestPart { name: "b".into(), header: vec![], tensor_count: 1 },
+                ManifestPart { name: "a".into(), header: b"{h}"[..].into(), tensor_count: 1 },
+                ManifestPart { name: "b".into(), header: b""[..].into(), tensor_count: 1 },
             ],
-            tensors: vec![
+            tensors: [
                 ManifestTensor {
-                    name: "w".into(),
-                    dtype: Dtype::F32,
-                    shape: Shape::new(&[2, 3]).unwrap(),
+                    name: "w",
+                    dtype: &Dtype::F32,
+                    shape: &Shape::new(&[2, 3]).unwrap(),
                     byte_len: 24,
                     content_id: ContentId::of(b"w"),
                 },
                 ManifestTensor {
-                    name: "odd".into(),
-                    dtype: Dtype::from_name("F128"),
-                    shape: Shape::new(&[]).unwrap(),
+                    name: "odd",
+                    dtype: &Dtype::from_name("F128"),
+                    shape: &Shape::new(&[]).unwrap(),
                     byte_len: 16,
                     content_id: ContentId::of(b"odd"),
                 },
-            ],
+            ]
+            .into_iter()
+            .collect(),
         };
         let bytes = manifest.encode().unwrap();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest));

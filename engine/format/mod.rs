@@ -14,14 +14,17 @@ mod change;
 mod error;
 mod formula;
 mod manifest;
+mod packed;
 mod record;
 mod superblock;
+mod tensor_list;
 
 pub use bytes::{ByteReader, ByteWriter};
 pub use change::{ChangeRecord, Fold, Operation, ProvenanceEdge};
 pub use error::FormatError;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, ManifestTensor};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart};
+pub use packed::PackedBytes;
 pub use record::{
     CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, FORMULA_LEN_MAX,
     PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC,
@@ -31,6 +34,7 @@ pub use superblock::{
     Extent, FORMAT_VERSION, SUPERBLOCK_EXTENTS_MAX, SUPERBLOCK_LEN, SUPERBLOCK_MAGIC, StoreState,
     Superblock, superblock_field,
 };
+pub use tensor_list::{ManifestTensor, TensorList};
 
 /// Where extents and records begin: after the two superblock slots.
 pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;

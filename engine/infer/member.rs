@@ -71,7 +71,7 @@ impl<'a> Member<'a> {
         let mut lengths = manifest.tensors.iter().map(|tensor| tensor.byte_len);
         for part in &manifest.parts {
             let len = lengths.by_ref().take(part.tensor_count as usize).sum();
-            let header = part.header.clone();
+            let header = part.header.to_vec();
             // A header that was given without a file need not be one.
             if let Ok(header) = SafetensorsHeader::parse("stored header".as_ref(), header, len) {
                 metadata.extend(header.metadata().clone());

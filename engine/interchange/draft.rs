@@ -7,7 +7,7 @@ use super::export::{ExportError, PIECE_LEN};
 use super::shard_folder::ShardFolder;
 use super::write_header;
 use crate::container::{Destination, Overwrite};
-use crate::format::ManifestPart;
+use crate::format::{ManifestPart, PackedBytes};
 use crate::store::{DraftTensor, LossyDraft};
 
 /// Writes a lossy draft as the files that its model would be exported as: to the file `path`, or,
@@ -42,19 +42,17 @@ fn write_part(
     out: &mut dyn Write,
     path: &Path,
 ) -> Result<(), ExportError> {
-    let canonical;
+    let failed = ExportError::target(path);
     let header = if part.header.is_empty() {
         let entries = tensors
             .iter()
             .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-        canonical = write_header(entries, None);
-        &canonical
+        PackedBytes::from(write_header(entries, None))
     } else {
-        &part.header
+        part.header.clone()
     };
-    let failed = ExportError::target(path);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
-    out.write_all(header).map_err(&failed)?;
+    header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
     let mut piece = Vec::new();
     for tensor in tensors {
         let mut offset = 0;

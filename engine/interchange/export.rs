@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::shard_folder::ShardFolder;
 use super::write_header;
 use crate::container::{Destination, DestinationError, Overwrite};
-use crate::format::ManifestPart;
+use crate::format::{ManifestPart, PackedBytes};
 use crate::store::{Error, Model, Tensor};
 
 /// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
@@ -116,19 +116,17 @@ fn write_part(
     path: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
-    let canonical;
+    let failed = ExportError::target(path);
     let header = if part.header.is_empty() {
         let entries = tensors
             .iter()
             .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-        canonical = write_header(entries, None);
-        &canonical
+        PackedBytes::from(write_header(entries, None))
     } else {
-        &part.header
+        part.header.clone()
     };
-    let failed = ExportError::target(path);
     out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
-    out.write_all(header).map_err(&failed)?;
+    header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
     let mut piece = Vec::new();
     for tensor in tensors {
         let mut offset = 0;

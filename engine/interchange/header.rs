@@ -5,6 +5,7 @@ use std::path::Path;
 use super::InterchangeError;
 use super::header_json;
 use super::layout::Layout;
+use crate::format::PackedBytes;
 use crate::tensor::{Dtype, Shape};
 
 /// Bytes of the little-endian header length that a file starts with.
@@ -46,7 +47,7 @@ impl TensorEntry {
 /// The tensors cover the data buffer from its first byte to its last, without hole or overlap.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SafetensorsHeader {
-    bytes: Box<[u8]>,
+    bytes: PackedBytes,
     tensors: Vec<TensorEntry>,
     metadata: BTreeMap<String, String>,
 }
@@ -82,11 +83,19 @@ impl SafetensorsHeader {
         }
         let mut layout = Layout::new(file, buffer_len);
         let metadata = header_json::read(file, text, &mut layout)?;
-        Ok(SafetensorsHeader { tensors: layout.finish()?, metadata, bytes })
+        let packed = PackedBytes::from(&*bytes);
+        drop(bytes);
+        Ok(SafetensorsHeader { tensors: layout.finish()?, metadata, bytes: packed })
     }
 
-    /// The header's own bytes, padding included, the 8-byte length left out.
-    pub fn bytes(&self) -> &[u8] {
+    /// The header's own bytes, padding included, the 8-byte length left out. Cost: they are kept
+    /// compressed.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.bytes.to_vec()
+    }
+
+    /// The header's own bytes as they are kept.
+    pub fn packed(&self) -> &PackedBytes {
         &self.bytes
     }
 

@@ -3,12 +3,18 @@
 use std::io;
 
 use super::{ModelFile, SafetensorsFile, TensorEntry};
-use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
+use crate::store::{NewModel, NewPart, NewTensor, TensorSource, TensorsSource};
 
 /// A tensor of an open file, as a source for the store.
 pub(crate) struct FileTensor<'a> {
     pub(crate) file: &'a SafetensorsFile,
     pub(crate) entry: usize,
+}
+
+impl TensorsSource for SafetensorsFile {
+    fn read_tensor_at(&self, at: usize, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        SafetensorsFile::read_tensor_at(self, at, offset, out)
+    }
 }
 
 impl TensorSource for FileTensor<'_> {
@@ -25,18 +31,18 @@ impl<'a> NewModel<'a> {
             self = self.index(sharded.index_name(), sharded.index_bytes().to_vec());
         }
         for (name, file) in file.files() {
-            let tensor = |(entry, tensor): (usize, &TensorEntry)| {
-                NewTensor::from_source(
+            let tensor = |(entry, tensor): (usize, &'a TensorEntry)| {
+                NewTensor::of_file(
                     &tensor.name,
                     tensor.dtype.clone(),
                     tensor.shape.clone(),
                     tensor.byte_len(),
-                    FileTensor { file, entry },
+                    (file, entry),
                 )
             };
             self = self.part(NewPart {
                 name: name.unwrap_or_default().to_owned(),
-                header: file.header().bytes().to_vec(),
+                header: file.header().packed().clone(),
                 tensors: file.header().tensors().iter().enumerate().map(tensor).collect(),
             });
         }

@@ -93,7 +93,7 @@ impl SafetensorsFile {
                 self.path, entry.name
             )));
         }
-        let data_start = LENGTH_PREFIX_BYTES + self.header.bytes().len() as u64;
+        let data_start = LENGTH_PREFIX_BYTES + self.header.packed().len() as u64;
         self.file.read_exact_at(out, data_start + entry.begin + offset).map_err(|error| {
             io::Error::new(
                 error.kind(),

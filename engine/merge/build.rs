@@ -1,8 +1,6 @@
 //! The merged model as a draft.
 
-use std::collections::HashMap;
-
-use super::layers::{Entry, OURS, THEIRS, is_same};
+use super::layers::{Entry, Layers, OURS, Slot, THEIRS, is_same};
 use super::plan::{obstacle, resolution};
 use super::{MergeError, MergeOptions, MergePlan, Resolution};
 use crate::architecture::{Architecture, Layer};
@@ -24,112 +22,187 @@ impl MergePlan {
     ///
     /// [`MergeError::Unresolved`]; tensors that cannot be mixed.
     pub(super) fn build(&self, options: &MergeOptions) -> Result<Built, MergeError> {
-        let layers: Vec<String> = self.unsettled().map(|layer| layer.name.clone()).collect();
-        if !layers.is_empty() {
+        let mut layers = Vec::new();
+        for layer in self.unsettled() {
             // What stands in the way is said where it is one layer and more than a conflict.
-            let one = self.unsettled().find(|layer| !layer.settled.is_empty());
-            if let Some((layer, why)) = one.and_then(|it| Some((it, it.unsettled.as_ref()?))) {
-                let (tensor, reason) = (layer.name.clone(), why.clone());
-                return Err(UpdateError::Tensor { tensor, reason }.into());
+            if let (false, Some(reason)) = (layer.settled.is_empty(), layer.unsettled) {
+                return Err(UpdateError::Tensor { tensor: layer.name, reason }.into());
             }
+            layers.push(layer.name);
+        }
+        if !layers.is_empty() {
             return Err(MergeError::Unresolved { layers });
         }
         let [_, ours, theirs] = &self.models;
-        // By the name that the merged model gives it; where ours, else theirs, has its place.
-        let mut made: HashMap<String, DraftTensor> = HashMap::new();
+        let mut made = Vec::new();
         let mut kept: Vec<Option<Layer>> = Vec::new();
-        for (entry, touched) in self.merged.entries.iter().zip(&self.touched) {
-            let mut tensors = Vec::new();
-            let mut any = false;
-            for slot in &entry.slots {
-                let Some(resolution) = resolution(entry, Some(slot), *touched, options) else {
+        let is_given = self.merged.is_given();
+        for (entry, touched) in self.merged.entries().zip(&self.touched) {
+            let (first, mut names) = (made.len(), Vec::new());
+            for (at, slot) in entry.slot_places().zip(entry.slots()) {
+                let Some(resolution) = resolution(&entry, Some(&slot), *touched, options) else {
                     continue;
                 };
-                if let Some(tensor) = tensor(slot, resolution, options)? {
-                    tensors.push(tensor.name().to_owned());
-                    made.insert(tensor.name().to_owned(), tensor);
-                    any = true;
+                if let Some(name) = name_of(&slot, resolution) {
+                    if is_given {
+                        names.push(name.to_owned());
+                    }
+                    made.push((at as u32, resolution));
                 }
             }
-            let resolution = resolution(entry, None, *touched, options);
-            kept.push(layer(entry, resolution, any, tensors));
+            if is_given {
+                let resolution = resolution(&entry, None, *touched, options);
+                kept.push(layer(&entry, resolution, made.len() > first, names));
+            }
         }
-        let draft = arranged(&made, ours)
-            .or_else(|| arranged(&made, theirs))
-            .unwrap_or_else(|| in_order(made, ours, theirs));
-        Ok(Built { draft, architecture: self.merged.architecture(&kept) })
+        let made = Made::new(&self.merged, made, options);
+        let draft = match made.arranged(ours)? {
+            Some(draft) => draft,
+            None => match made.arranged(theirs)? {
+                Some(draft) => draft,
+                None => made.in_order(ours, theirs)?,
+            },
+        };
+        let architecture = is_given.then(|| self.merged.architecture(&kept)).flatten();
+        Ok(Built { draft, architecture })
+    }
+}
+
+/// Which side has what stands in a place of the merged model; `None` where nothing does.
+fn taken(slot: &Slot, resolution: Resolution) -> Option<&Tensor> {
+    let [_, ours, theirs] = slot;
+    match resolution {
+        Resolution::Theirs => theirs.as_ref(),
+        Resolution::Ours | Resolution::Blend(_) => ours.as_ref(),
+    }
+}
+
+/// The name that the merged model gives it.
+fn name_of(slot: &Slot, resolution: Resolution) -> Option<&str> {
+    let [_, ours, _] = slot;
+    let taken = taken(slot, resolution)?;
+    Some(ours.as_ref().unwrap_or(taken).name())
+}
+
+/// The merged model's tensors: in what place of the layers, and how settled.
+struct Made<'m> {
+    layers: &'m Layers,
+    options: &'m MergeOptions,
+    /// By the names that the merged model gives them.
+    tensors: Vec<(u32, Resolution)>,
+}
+
+impl<'m> Made<'m> {
+    fn new(
+        layers: &'m Layers,
+        mut tensors: Vec<(u32, Resolution)>,
+        options: &'m MergeOptions,
+    ) -> Self {
+        let named = |(at, resolution): &(u32, Resolution)| {
+            let slot = layers.slot(*at as usize);
+            name_of(&slot, *resolution).unwrap_or_default().to_owned()
+        };
+        // Of two of one name the last one stays: sorting is stable.
+        let mut names: Vec<(Box<str>, u32)> =
+            tensors.iter().zip(0..).map(|(it, at)| (named(it).into_boxed_str(), at)).collect();
+        names.sort();
+        names.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            if same {
+                kept.1 = next.1;
+            }
+            same
+        });
+        let sorted = names.iter().filter_map(|(_, at)| tensors.get(*at as usize).copied());
+        tensors = sorted.collect();
+        Made { layers, options, tensors }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let of = |(at, resolution): &(u32, Resolution)| {
+            let slot = self.layers.slot(*at as usize);
+            name_of(&slot, *resolution).unwrap_or_default().cmp(name)
+        };
+        self.tensors.binary_search_by(of).ok()
+    }
+
+    fn tensor(&self, at: usize) -> Result<Option<DraftTensor>, MergeError> {
+        let Some((at, resolution)) = self.tensors.get(at) else { return Ok(None) };
+        tensor(&self.layers.slot(*at as usize), *resolution, self.options)
+    }
+
+    /// The tensors in the files of `model`, where they are just those that it has.
+    fn arranged(&self, model: &Model) -> Result<Option<Draft>, MergeError> {
+        if model.tensors().len() != self.tensors.len() {
+            return Ok(None);
+        }
+        for tensor in model.tensors() {
+            let Some(at) = self.find(tensor.name()) else { return Ok(None) };
+            if !self.tensor(at)?.is_some_and(|new| new.is_like(&tensor)) {
+                return Ok(None);
+            }
+        }
+        let missing = || UpdateError::failed("a tensor is missing");
+        let new = |tensor: &Tensor| {
+            let at = self.find(tensor.name()).ok_or_else(missing)?;
+            let new = self.tensor(at).map_err(|error| UpdateError::failed(error.to_string()))?;
+            new.ok_or_else(missing)
+        };
+        Ok(Draft::like(model, new).ok())
+    }
+
+    fn in_order(&self, ours: &Model, theirs: &Model) -> Result<Draft, MergeError> {
+        let mut draft = Draft::new();
+        let mut left = vec![true; self.tensors.len()];
+        for tensor in ours.tensors().chain(theirs.tensors()) {
+            let Some(at) = self.find(tensor.name()) else { continue };
+            if left.get_mut(at).is_some_and(std::mem::take)
+                && let Some(tensor) = self.tensor(at)?
+            {
+                draft = draft.tensor(tensor);
+            }
+        }
+        Ok(draft)
     }
 }
 
 /// What stands in a place of the merged model.
 fn tensor(
-    slot: &[Option<Tensor>; 3],
+    slot: &Slot,
     resolution: Resolution,
     options: &MergeOptions,
 ) -> Result<Option<DraftTensor>, MergeError> {
-    let [base, ours, theirs] = slot;
-    let one = match resolution {
-        Resolution::Ours => ours,
-        Resolution::Theirs => theirs,
-        Resolution::Blend(strategy) => {
-            if let Some(reason) = obstacle(slot, resolution) {
-                let tensor = slot.iter().flatten().next().map(|it| it.name().to_owned());
-                let tensor = tensor.unwrap_or_default();
-                return Err(UpdateError::Tensor { tensor, reason }.into());
-            }
-            match (ours, theirs) {
-                (Some(a), Some(b)) if !is_same(a, b) => {
-                    let settings = options.settings(strategy)?;
-                    let parts = [a.clone(), b.clone()];
-                    return Ok(Some(blend_tensor(strategy, &settings, base.as_ref(), &parts)?));
-                }
-                _ => ours,
-            }
+    if let Resolution::Blend(strategy) = resolution {
+        if let Some(reason) = obstacle(slot, resolution) {
+            let tensor = slot.iter().flatten().next().map(|it| it.name().to_owned());
+            let tensor = tensor.unwrap_or_default();
+            return Err(UpdateError::Tensor { tensor, reason }.into());
         }
-    };
-    let name = ours.as_ref().or(one.as_ref()).map(Tensor::name);
-    Ok(one.as_ref().zip(name).map(|(tensor, name)| DraftTensor::keep(tensor).named(name)))
+        if let [base, Some(a), Some(b)] = slot
+            && !is_same(a, b)
+        {
+            let settings = options.settings(strategy)?;
+            let parts = [a.clone(), b.clone()];
+            return Ok(Some(blend_tensor(strategy, &settings, base.as_ref(), &parts)?));
+        }
+    }
+    let name = name_of(slot, resolution);
+    let taken = taken(slot, resolution);
+    Ok(taken.zip(name).map(|(tensor, name)| DraftTensor::keep(tensor).named(name)))
 }
 
 /// The layer of the merged model, if it has one: without tensors, it is there as its side has it.
 fn layer(
-    entry: &Entry,
+    entry: &Entry<'_>,
     resolution: Option<Resolution>,
     any: bool,
     tensors: Vec<String>,
 ) -> Option<Layer> {
-    let of = |side: usize| entry.layers.get(side).and_then(Option::as_ref);
-    let side = match resolution {
-        Some(Resolution::Theirs) => of(THEIRS),
-        _ => of(OURS),
-    };
-    let layer = match (side, any) {
-        (Some(layer), _) => layer,
-        (None, true) => of(OURS).or(of(THEIRS))?,
-        (None, false) => return None,
-    };
-    Some(Layer { name: entry.name().to_owned(), tensors, ..layer.clone() })
-}
-
-/// The tensors in the files of `model`, where they are just those that it has.
-fn arranged(made: &HashMap<String, DraftTensor>, model: &Model) -> Option<Draft> {
-    if model.tensors().len() != made.len() {
-        return None;
+    let side = if resolution == Some(Resolution::Theirs) { THEIRS } else { OURS };
+    match (entry.has(side), any) {
+        (true, _) => entry.layer(side, tensors),
+        (false, true) if entry.has(OURS) => entry.layer(OURS, tensors),
+        (false, true) => entry.layer(THEIRS, tensors),
+        (false, false) => None,
     }
-    let fits = |tensor: Tensor| made.get(tensor.name()).is_some_and(|new| new.is_like(&tensor));
-    if !model.tensors().all(fits) {
-        return None;
-    }
-    let missing = || UpdateError::failed("a tensor is missing");
-    Draft::like(model, |tensor| made.get(tensor.name()).cloned().ok_or_else(missing)).ok()
-}
-
-fn in_order(mut made: HashMap<String, DraftTensor>, ours: &Model, theirs: &Model) -> Draft {
-    let mut draft = Draft::new();
-    for tensor in ours.tensors().chain(theirs.tensors()) {
-        if let Some(tensor) = made.remove(tensor.name()) {
-            draft = draft.tensor(tensor);
-        }
-    }
-    draft
 }

@@ -27,7 +27,7 @@ mod tests_of;
 mod trial;
 mod values;
 
-pub use class::{Class, Touched, classify};
+pub use class::{Class, Touched};
 pub use error::MergeError;
 pub use function::{MERGE_FUNCTION, MergeFunction, functions};
 pub use options::{MergeOptions, Resolution, Take};

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::class::{Class, Touched, classify};
-use super::layers::{BASE, Entry, Layers, OURS, THEIRS};
+use super::class::{Class, Classes, Path, Touched};
+use super::layers::{BASE, Entry, Layers, OURS, Slot, THEIRS};
 use super::tests_of::{self, TestConflict};
 use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
@@ -49,8 +49,11 @@ pub struct LayerMerge {
     /// What that means.
     pub class: Class,
     /// For a possible conflict: the layers on a shortest path to one that the other side has
-    /// changed, in the direction of the data, both ends among them.
+    /// changed, in the direction of the data, both ends among them. Of a long path some in between
+    /// are left out.
     pub path: Vec<String>,
+    /// How many layers of the path are left out, and behind how many of those that are named.
+    pub left_out: (usize, usize),
     /// Bytes of its tensors.
     pub bytes: u64,
     /// How it is settled: one name for all its tensors, or several; empty where nobody has said.
@@ -71,8 +74,6 @@ pub struct MergePlan {
     pub base: Node,
     /// Other nearest common ancestors, which were passed over.
     pub other_bases: Vec<Node>,
-    /// Layers that a side has changed: conflicts, then possible ones, then the others.
-    pub layers: Vec<LayerMerge>,
     /// How many layers neither side has changed.
     pub unchanged: usize,
     /// The merged metadata.
@@ -88,6 +89,10 @@ pub struct MergePlan {
     pub(super) models: [Model; 3],
     pub(super) merged: Layers,
     pub(super) touched: Vec<Touched>,
+    classes: Classes,
+    /// Entries that a side has changed, by their classes.
+    rows: Vec<(Class, u32)>,
+    options: MergeOptions,
 }
 
 impl MergePlan {
@@ -118,24 +123,18 @@ impl MergePlan {
             }
         };
         let merged = Layers::of([&base, ours, theirs])?;
-        let touched: Vec<Touched> = merged.entries.iter().map(touched).collect();
-        let classes = classify(&touched, &merged.all_edges());
+        let touched: Vec<Touched> = merged.entries().map(|entry| touched(&entry)).collect();
+        let classes = Classes::of(&touched, &merged.all_edges());
         for take in options.takes.iter().filter(|take| !take.glob.starts_with(values::PREFIX)) {
-            if !merged.entries.iter().any(|entry| fits(&take.glob, entry)) {
+            if !merged.entries().any(|entry| fits(&take.glob, &entry)) {
                 return Err(MergeError::NothingTaken { glob: take.glob.clone() });
             }
         }
-        let mut layers = Vec::new();
-        for ((entry, class), touched) in merged.entries.iter().zip(classes).zip(&touched) {
-            let Some((class, path)) = class else { continue };
-            let name = |at: &usize| {
-                merged.entries.get(*at).map(|entry| entry.name().to_owned()).unwrap_or_default()
-            };
-            let path = path.iter().map(name).collect();
-            layers.push(layer(entry, *touched, class, path, options));
-        }
+        let of = |(at, touched): (usize, &Touched)| Some((classes.class(at, *touched)?, at as u32));
+        let mut rows: Vec<(Class, u32)> = touched.iter().enumerate().filter_map(of).collect();
+        // Of a class in the order of the layers.
+        rows.sort_unstable();
         let unchanged = touched.iter().filter(|it| **it == Touched::Neither).count();
-        layers.sort_by_key(|layer| layer.class);
         let values = values::merge([&base, ours, theirs], options)?;
         let tests = tests_of::merge([&base, ours, theirs])?;
         Ok(MergePlan {
@@ -143,7 +142,6 @@ impl MergePlan {
             theirs: theirs.node().clone(),
             base: base.node().clone(),
             other_bases,
-            layers,
             unchanged,
             metadata: values.metadata,
             kind: values.kind,
@@ -153,27 +151,48 @@ impl MergePlan {
             models: [base, ours.clone(), theirs.clone()],
             merged,
             touched,
+            classes,
+            rows,
+            options: options.clone(),
         })
     }
 
-    /// The layers of a class.
-    pub fn of_class(&self, class: Class) -> impl Iterator<Item = &LayerMerge> {
-        self.layers.iter().filter(move |layer| layer.class == class)
+    /// Layers that a side has changed: conflicts, then possible ones, then the others.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = LayerMerge> + '_ {
+        self.rows.iter().map(|(class, at)| self.layer(*class, *at as usize))
+    }
+
+    /// How many layers are of a class.
+    pub fn count(&self, class: Class) -> usize {
+        self.rows.iter().filter(|row| row.0 == class).count()
     }
 
     /// Layers that nobody has settled, or that cannot be settled as somebody has said.
-    pub fn unsettled(&self) -> impl Iterator<Item = &LayerMerge> {
-        self.layers.iter().filter(|layer| layer.unsettled.is_some())
+    pub fn unsettled(&self) -> impl Iterator<Item = LayerMerge> + '_ {
+        self.layers().filter(|layer| layer.unsettled.is_some())
     }
 
     /// Whether the merged model must pass the tests of both sides: it has layers of both that
     /// meet, or a conflict that was settled.
     pub fn needs_tests(&self) -> bool {
-        self.layers.iter().any(|layer| layer.class != Class::None)
+        self.rows.iter().any(|(class, _)| *class != Class::None)
+    }
+
+    fn layer(&self, class: Class, at: usize) -> LayerMerge {
+        let touched = self.touched.get(at).copied().unwrap_or_default();
+        let path = match class {
+            Class::Possible => self.classes.path(at, touched),
+            _ => Path::default(),
+        };
+        let entry = self.merged.entry(at);
+        let left_out = (path.left_out, path.first.len());
+        let path = path.first.into_iter().chain(path.last);
+        let path = path.map(|at| self.merged.entry(at).name().to_owned()).collect();
+        layer(&entry, (touched, class), (path, left_out), &self.options)
     }
 }
 
-fn touched(entry: &Entry) -> Touched {
+fn touched(entry: &Entry<'_>) -> Touched {
     match (entry.is_equal(BASE, OURS), entry.is_equal(BASE, THEIRS)) {
         (true, true) => Touched::Neither,
         (false, true) => Touched::Ours,
@@ -183,9 +202,8 @@ fn touched(entry: &Entry) -> Touched {
     }
 }
 
-fn touch(entry: &Entry, side: usize) -> Touch {
-    let has = |model: usize| entry.layers.get(model).is_some_and(Option::is_some);
-    match (has(BASE), has(side)) {
+fn touch(entry: &Entry<'_>, side: usize) -> Touch {
+    match (entry.has(BASE), entry.has(side)) {
         (true, false) => Touch::Removed,
         (false, true) => Touch::Added,
         _ if entry.is_equal(BASE, side) => Touch::Same,
@@ -194,25 +212,24 @@ fn touch(entry: &Entry, side: usize) -> Touch {
 }
 
 /// Whether a glob fits a layer, or one of its tensors, as any of the models calls them.
-fn fits(glob: &str, entry: &Entry) -> bool {
-    entry.layers.iter().flatten().any(|layer| glob_matches(glob, &layer.name))
-        || entry.slots.iter().any(|slot| fits_tensor(glob, slot))
+fn fits(glob: &str, entry: &Entry<'_>) -> bool {
+    entry.names().any(|name| glob_matches(glob, name))
+        || entry.slots().any(|slot| fits_tensor(glob, &slot))
 }
 
-fn fits_tensor(glob: &str, slot: &[Option<crate::store::Tensor>; 3]) -> bool {
+fn fits_tensor(glob: &str, slot: &Slot) -> bool {
     slot.iter().flatten().any(|tensor| glob_matches(glob, tensor.name()))
 }
 
 /// How a tensor is settled: by the first glob that fits it or its layer, else by who has changed
 /// the layer; `None` for a conflict that nobody has settled.
 pub(super) fn resolution(
-    entry: &Entry,
-    slot: Option<&[Option<crate::store::Tensor>; 3]>,
+    entry: &Entry<'_>,
+    slot: Option<&Slot>,
     touched: Touched,
     options: &MergeOptions,
 ) -> Option<Resolution> {
-    let by_layer =
-        |glob: &str| entry.layers.iter().flatten().any(|layer| glob_matches(glob, &layer.name));
+    let by_layer = |glob: &str| entry.names().any(|name| glob_matches(glob, name));
     let taken = options.takes.iter().find(|take| {
         by_layer(&take.glob) || slot.is_some_and(|slot| fits_tensor(&take.glob, slot))
     });
@@ -225,10 +242,7 @@ pub(super) fn resolution(
 }
 
 /// Why a strategy cannot mix what both sides have in this place.
-pub(super) fn obstacle(
-    slot: &[Option<crate::store::Tensor>; 3],
-    resolution: Resolution,
-) -> Option<String> {
+pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<String> {
     let Resolution::Blend(strategy) = resolution else { return None };
     let [base, ours, theirs] = slot;
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
@@ -245,25 +259,21 @@ pub(super) fn obstacle(
 }
 
 fn layer(
-    entry: &Entry,
-    touched: Touched,
-    class: Class,
-    path: Vec<String>,
+    entry: &Entry<'_>,
+    (touched, class): (Touched, Class),
+    (path, left_out): (Vec<String>, (usize, usize)),
     options: &MergeOptions,
 ) -> LayerMerge {
     let mut settled: Vec<Resolution> = Vec::new();
-    let mut unsettled = None;
-    let slots: Vec<_> = match entry.slots.is_empty() {
-        true => vec![None],
-        false => entry.slots.iter().map(Some).collect(),
-    };
-    for slot in slots {
-        match resolution(entry, slot, touched, options) {
+    let (mut unsettled, mut bytes) = (None, 0);
+    let none = entry.slot_places().is_empty().then_some(None);
+    for slot in entry.slots().map(Some).chain(none) {
+        match resolution(entry, slot.as_ref(), touched, options) {
             Some(resolution) => {
                 if !settled.contains(&resolution) {
                     settled.push(resolution);
                 }
-                let found = slot.and_then(|slot| obstacle(slot, resolution));
+                let found = slot.as_ref().and_then(|slot| obstacle(slot, resolution));
                 unsettled = unsettled.or(found);
             }
             None => {
@@ -271,10 +281,9 @@ fn layer(
                 unsettled.get_or_insert_with(why);
             }
         }
+        let tensors = slot.iter().flatten().flatten();
+        bytes += tensors.map(crate::store::Tensor::byte_len).max().unwrap_or(0);
     }
-    let largest = |slot: &[Option<crate::store::Tensor>; 3]| {
-        slot.iter().flatten().map(crate::store::Tensor::byte_len).max().unwrap_or(0)
-    };
     LayerMerge {
         name: entry.name().to_owned(),
         touched,
@@ -282,7 +291,8 @@ fn layer(
         theirs: touch(entry, THEIRS),
         class,
         path,
-        bytes: entry.slots.iter().map(largest).sum(),
+        left_out,
+        bytes,
         settled,
         unsettled,
     }

@@ -114,7 +114,7 @@ impl Merge {
             true => trial::run(store, &plan, bare(), &self.name, tests)?,
             false => Trial::default(),
         };
-        let count = |class| plan.of_class(class).count();
+        let count = |class| plan.count(class);
         let what = json!({
             "base": plan.base.id.to_string(),
             "conflicts": count(Class::Conflict),

@@ -11,7 +11,7 @@ mod tests;
 
 pub use arborescence::{BaseCosts, BasePlan, plan_bases, present_sum};
 pub use pairing::{Relation, TensorKey, pair_tensors};
-pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, level, rank_relatives};
+pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };

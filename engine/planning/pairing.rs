@@ -18,10 +18,10 @@ pub struct TensorKey<'a> {
     pub byte_len: u64,
 }
 
-impl<'a> From<&'a ManifestTensor> for TensorKey<'a> {
-    fn from(tensor: &'a ManifestTensor) -> Self {
+impl<'a> From<ManifestTensor<'a>> for TensorKey<'a> {
+    fn from(tensor: ManifestTensor<'a>) -> Self {
         let ManifestTensor { name, dtype, shape, byte_len, .. } = tensor;
-        TensorKey { name, dtype, shape, byte_len: *byte_len }
+        TensorKey { name, dtype, shape, byte_len }
     }
 }
 

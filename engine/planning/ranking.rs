@@ -58,28 +58,42 @@ impl Likeness {
     }
 }
 
-/// For every tensor the relatives to try, the most promising first, at most [`RANKED_MAX`].
-/// `bits[relative][tensor]` are predicted bits an element, `None` where there is no prediction;
-/// `sizes` are elements, and bits an element that each takes alone.
+/// Which relatives to try for a tensor, the most promising first, at most [`RANKED_MAX`]. Bits are
+/// predicted bits an element, of each relative for every tensor, `None` where there is no
+/// prediction; sizes are elements, and bits an element that each takes alone.
 ///
 /// One tensor's prediction is rough, the sum over a model's is not: a tensor follows the model
 /// unless its own prediction is far better elsewhere.
-pub fn rank_relatives(bits: &[Vec<Option<f64>>], sizes: &[(u64, f64)]) -> Vec<Vec<usize>> {
-    let at = |relative: usize, tensor: usize| bits.get(relative)?.get(tensor).copied().flatten();
-    let total = |relative: usize| -> f64 {
-        let sizes = sizes.iter().enumerate();
-        sizes
-            .map(|(t, (elements, alone))| {
-                at(relative, t).unwrap_or(*alone).min(*alone) * *elements as f64
-            })
-            .sum()
-    };
-    let totals: Vec<f64> = (0..bits.len()).map(total).collect();
-    let mut order: Vec<usize> = (0..bits.len()).collect();
-    order.sort_by(|a, b| totals[*a].total_cmp(&totals[*b]));
-    let rank = |tensor: usize| -> Vec<usize> {
-        let with: Vec<(usize, f64)> =
-            order.iter().filter_map(|j| Some((*j, at(*j, tensor)?))).collect();
+#[derive(Clone, Debug, Default)]
+pub struct Ranking {
+    /// What the whole model is predicted to take against each relative.
+    totals: Vec<f64>,
+    /// The relatives, the best first.
+    order: Vec<usize>,
+}
+
+impl Ranking {
+    /// Ranks relatives by their predictions for all tensors.
+    pub fn new(
+        bits: &[impl AsRef<[Option<f64>]>],
+        sizes: impl Iterator<Item = (u64, f64)> + Clone,
+    ) -> Self {
+        let total = |bits: &[Option<f64>]| -> f64 {
+            let bits = bits.iter().copied().chain(std::iter::repeat(None));
+            let each = sizes.clone().zip(bits);
+            each.map(|((elements, alone), bits)| bits.unwrap_or(alone).min(alone) * elements as f64)
+                .sum()
+        };
+        let totals: Vec<f64> = bits.iter().map(|bits| total(bits.as_ref())).collect();
+        let mut order: Vec<usize> = (0..totals.len()).collect();
+        order.sort_by(|a, b| totals[*a].total_cmp(&totals[*b]));
+        Ranking { totals, order }
+    }
+
+    /// The relatives to try for a tensor, of which `bits` gives the prediction of each.
+    pub fn of(&self, bits: impl Fn(usize) -> Option<f64>) -> Vec<usize> {
+        let Ranking { totals, order } = self;
+        let with: Vec<(usize, f64)> = order.iter().filter_map(|j| Some((*j, bits(*j)?))).collect();
         let Some(&(first, first_bits)) = with.first() else { return Vec::new() };
         let better = |own: f64| {
             own < first_bits - TENSOR_BITS || (own == 0.0 && first_bits > TENSOR_BITS / 8.0)
@@ -96,8 +110,7 @@ pub fn rank_relatives(bits: &[Vec<Option<f64>>], sizes: &[(u64, f64)]) -> Vec<Ve
         }
         ranked.truncate(RANKED_MAX);
         ranked
-    };
-    (0..sizes.len()).map(rank).collect()
+    }
 }
 
 /// Where a new version goes when the chain of the one before it is full: against which of that
@@ -124,6 +137,11 @@ pub fn level(costs: &[f64], dependents: &[f64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rank_relatives(bits: &[Vec<Option<f64>>], sizes: &[(u64, f64)]) -> Vec<Vec<usize>> {
+        let ranking = Ranking::new(bits, sizes.iter().copied());
+        (0..sizes.len()).map(|tensor| ranking.of(|relative| bits[relative][tensor])).collect()
+    }
 
     #[test]
     fn a_tensor_follows_the_model_unless_it_is_far_better_elsewhere() {

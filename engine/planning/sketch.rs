@@ -12,6 +12,9 @@ use crate::tensor::{ContentId, Dtype};
 pub const SKETCH_SAMPLES: usize = 64;
 /// A tensor of no more bytes is read whole for its samples.
 const READ_WHOLE_MAX: u64 = 1 << 14;
+/// A tensor of fewer elements has no sketch: it cannot tell, having less than eight samples of one
+/// sign, and there can be a million of them.
+const SKETCHED_FROM: u64 = 16;
 /// The version of the sketch's layout.
 pub const SKETCH_VERSION: u8 = 1;
 
@@ -128,6 +131,7 @@ impl Sketcher {
     pub fn new(dtype: &Dtype, byte_len: u64) -> Self {
         let width = element_bytes(dtype).unwrap_or(0);
         let elements = byte_len.checked_div(width as u64).unwrap_or(0);
+        let (elements, width) = if elements < SKETCHED_FROM { (0, 0) } else { (elements, width) };
         let samples = Vec::with_capacity(elements.min(SKETCH_SAMPLES as u64) as usize);
         let sketch = Sketch { dtype: dtype.clone(), elements, samples };
         Sketcher { sketch, width, partial: Vec::new() }
@@ -263,7 +267,9 @@ impl Sketch {
         let (elements, width) = (sketcher.sketch.elements, sketcher.width);
         if byte_len <= READ_WHOLE_MAX {
             let mut bytes = vec![0; if elements > 0 { byte_len as usize } else { 0 }];
-            read(0, &mut bytes)?;
+            if !bytes.is_empty() {
+                read(0, &mut bytes)?;
+            }
             sketcher.feed(0, &bytes);
             return Ok(sketcher.finish());
         }
@@ -286,7 +292,8 @@ impl Sketch {
         &self.dtype
     }
 
-    /// Elements of the tensor; a complex one counts twice. 0 for types that are not sampled.
+    /// Elements of the tensor; a complex one counts twice. 0 for types that are not sampled, and
+    /// for tensors of fewer than sixteen elements.
     pub fn elements(&self) -> u64 {
         self.elements
     }

@@ -7,11 +7,12 @@ use super::Result;
 use super::chain::Chain;
 use super::open::Shared;
 use super::record::record_row;
+use super::relatives::Relative;
 use super::transaction::Transaction;
 use crate::catalog::Table;
 use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
 use crate::lineage::NodeId;
-use crate::planning::{BASES_TRIED_MAX, Relation, Sketch, TensorKey};
+use crate::planning::{BASES_TRIED_MAX, Ranking, Relation, Sketch, TensorKey};
 use crate::tensor::{ContentId, Dtype};
 
 /// By so much formulas may make a chain longer than its bound.
@@ -45,30 +46,29 @@ pub(super) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
 
 /// The two matrices of an adapter for a tensor, and their rank.
 pub(crate) struct Adapter<'m> {
-    pub(crate) left: &'m ManifestTensor,
-    pub(crate) right: &'m ManifestTensor,
+    pub(crate) left: ManifestTensor<'m>,
+    pub(crate) right: ManifestTensor<'m>,
     pub(crate) rank: u32,
 }
 
 /// The adapters of a model by the names of the tensors that they change, when it is one: names as
 /// the PEFT library gives them.
 pub(crate) fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
-    let by_name: HashMap<&str, &ManifestTensor> =
-        manifest.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let adapter = |right: &'_ ManifestTensor| {
+    if !manifest.tensors.iter().any(|tensor| tensor.name.contains(".lora_A.")) {
+        return HashMap::new();
+    }
+    let by_name: HashMap<&str, ManifestTensor<'_>> =
+        manifest.tensors.iter().map(|tensor| (tensor.name, tensor)).collect();
+    let adapter = |right: ManifestTensor<'_>| {
         let (module, _) = right.name.split_once(".lora_A.")?;
-        let left = by_name.get(right.name.replacen(".lora_A.", ".lora_B.", 1).as_str())?;
+        let left = *by_name.get(right.name.replacen(".lora_A.", ".lora_B.", 1).as_str())?;
         let (&[rank, _], &[_, same]) = (right.shape.dims(), left.shape.dims()) else { return None };
         let rank = u32::try_from(rank).ok().filter(|rank| u64::from(*rank) == same)?;
         let module = module.strip_prefix("base_model.model.").unwrap_or(module);
-        Some((format!("{module}.weight"), left.name.clone(), right.name.clone(), rank))
+        let right = *by_name.get(right.name)?;
+        Some((format!("{module}.weight"), Adapter { left, right, rank }))
     };
-    let found: Vec<_> = manifest.tensors.iter().filter_map(adapter).collect();
-    let pair = |(name, left, right, rank): (String, String, String, u32)| {
-        let (left, right) = (*by_name.get(left.as_str())?, *by_name.get(right.as_str())?);
-        Some((name, Adapter { left, right, rank }))
-    };
-    found.into_iter().filter_map(pair).collect()
+    manifest.tensors.iter().filter_map(adapter).collect()
 }
 
 fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, way: Way) {
@@ -92,50 +92,127 @@ fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)
     push(candidates, equals, Way::Mean);
 }
 
+/// What the tensors of a new model may be coded against. Worked out tensor by tensor, since there
+/// can be a million.
+pub(super) struct Candidates {
+    relatives: Vec<Relative>,
+    /// How many of the relatives are declared.
+    declared: usize,
+    /// How many of these are what it was derived from, and how many, from behind, what it was
+    /// computed from.
+    parents: usize,
+    made_of: usize,
+    sketches: Vec<Sketch>,
+    /// `None` without sketches: all relatives are tried, in order.
+    ranking: Option<Ranking>,
+    /// Which of a full chain takes the place of the one that it is full at.
+    level: usize,
+    /// By relative, what its adapters change: factors and rank.
+    adapters: Vec<HashMap<String, (Based, Based, u32)>>,
+}
+
+/// A content, and the type that a model sees it as.
+type Based = (ContentId, Dtype);
+
+impl Candidates {
+    fn base(&self, relative: usize, at: usize) -> Option<(Based, Relation)> {
+        let relative = self.relatives.get(relative)?;
+        let (base, relation) = (*relative.pairs.get(at)?)?;
+        let base = relative.manifest.tensors.get(base)?;
+        Some(((base.content_id, base.dtype.clone()), relation))
+    }
+
+    /// The relatives to try for a tensor, the most promising first.
+    fn ranked(&self, at: usize) -> Vec<usize> {
+        let all = 0..self.relatives.len();
+        let Some(ranking) = &self.ranking else { return all.collect() };
+        let bits = |relative: usize| self.relatives.get(relative)?.bits(at);
+        let is_pair = |relative: &usize| {
+            self.relatives
+                .get(*relative)
+                .is_some_and(|it| it.pairs.get(at).is_some_and(Option::is_some))
+        };
+        let mut ranked = ranking.of(bits);
+        // What sketches cannot judge is tried in order, as far as tensors are tried at all.
+        ranked.extend(all.filter(|it| is_pair(it) && bits(*it).is_none()));
+        // Sketches tell nothing of formulas: what a declared one would make is tried.
+        for relative in 0..self.declared {
+            if is_pair(&relative) && !ranked.contains(&relative) {
+                ranked.push(relative);
+            }
+        }
+        ranked
+    }
+
+    /// The base that is tried first, where it is of the same elements.
+    fn first(&self, at: usize) -> Option<Based> {
+        let mut ranked = self.ranked(at).into_iter();
+        let (base, relation) = ranked.find_map(|relative| self.base(relative, at))?;
+        (relation == Relation::Same).then_some(base)
+    }
+}
+
 impl Transaction {
-    /// For every tensor, what it may be coded against: the models of `declared`, of which the
+    /// What the tensors of a model may be coded against: the models of `declared`, of which the
     /// first `parents` are what it was derived from and the last `made_of` what it was computed
     /// from, and models that the sketches of all tensors, where they are given, show to be kin.
     pub(super) fn candidates(
         &self,
         tensors: &[TensorKey<'_>],
-        sketches: &[Sketch],
+        sketches: Vec<Sketch>,
         declared: &[NodeId],
         (parents, made_of): (usize, usize),
-    ) -> Result<Vec<Vec<Candidate>>> {
-        let mut candidates = vec![Vec::new(); tensors.len()];
-        let (relatives, ranked) = self.relatives(tensors, sketches, declared)?;
-        let mut equals = vec![vec![None; declared.len()]; tensors.len()];
-        for (at, ranked) in ranked.iter().enumerate() {
-            for (place, relative) in relatives.iter().enumerate().take(declared.len()) {
-                if let Some((base, Relation::Same)) = relative.pairs[at] {
-                    let base = &relative.manifest.tensors[base];
-                    equals[at][place] = Some((base.content_id, base.dtype.clone()));
-                }
-            }
-            for relative in ranked.iter().map(|place| &relatives[*place]) {
-                let Some((base, relation)) = relative.pairs[at] else { continue };
-                let base = &relative.manifest.tensors[base];
-                let base = vec![(base.content_id, base.dtype.clone())];
-                push(&mut candidates[at], base, Way::Related(relation));
+    ) -> Result<Candidates> {
+        let (relatives, ranking) = self.relatives(tensors, &sketches, declared)?;
+        let based = |tensor: ManifestTensor<'_>| (tensor.content_id, tensor.dtype.clone());
+        let adapters = relatives.iter().take(declared.len()).map(|relative| {
+            let all = adapters(&relative.manifest).into_iter();
+            all.map(|(name, it)| (name, (based(it.left), based(it.right), it.rank))).collect()
+        });
+        let adapters = adapters.collect();
+        let declared = declared.len();
+        let mut candidates = Candidates {
+            relatives,
+            declared,
+            parents,
+            made_of,
+            sketches,
+            ranking,
+            level: 1,
+            adapters,
+        };
+        candidates.level = self.level_of(&candidates.sketches, &|at| candidates.first(at))?;
+        Ok(candidates)
+    }
+
+    /// What one tensor may be coded against, the most promising first.
+    pub(super) fn candidates_of(
+        &self,
+        all: &Candidates,
+        at: usize,
+        name: &str,
+    ) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::new();
+        for relative in all.ranked(at) {
+            if let Some((base, relation)) = all.base(relative, at) {
+                push(&mut candidates, vec![base], Way::Related(relation));
             }
         }
-        self.settle_levels(sketches, &mut candidates)?;
-        let manifests = || relatives.iter().take(declared.len()).map(|relative| &relative.manifest);
-        for (candidates, equals) in candidates.iter_mut().zip(&equals) {
-            combine(candidates, &equals[..parents.min(equals.len())]);
-            combine(candidates, &equals[equals.len().saturating_sub(made_of)..]);
+        if let Some(sketch) = all.sketches.get(at) {
+            self.settle_level(all.level, sketch, &mut candidates)?;
         }
-        for adapters in manifests().map(adapters).filter(|adapters| !adapters.is_empty()) {
-            for (at, tensor) in tensors.iter().enumerate() {
-                let Some(Adapter { left, right, rank }) = adapters.get(tensor.name) else {
-                    continue;
-                };
-                let factor = |tensor: &ManifestTensor| (tensor.content_id, tensor.dtype.clone());
-                for base in equals[at].clone().into_iter().flatten() {
-                    let bases = vec![base, factor(left), factor(right)];
-                    push(&mut candidates[at], bases, Way::Lora { rank: *rank });
-                }
+        let equal = |relative: usize| {
+            let same = all.base(relative, at).filter(|(_, relation)| *relation == Relation::Same);
+            same.map(|(base, _)| base)
+        };
+        let equals: Vec<Option<Based>> = (0..all.declared).map(equal).collect();
+        combine(&mut candidates, &equals[..all.parents.min(equals.len())]);
+        combine(&mut candidates, &equals[equals.len().saturating_sub(all.made_of)..]);
+        for adapters in &all.adapters {
+            let Some((left, right, rank)) = adapters.get(name) else { continue };
+            for base in equals.iter().flatten() {
+                let bases = vec![base.clone(), left.clone(), right.clone()];
+                push(&mut candidates, bases, Way::Lora { rank: *rank });
             }
         }
         Ok(candidates)

@@ -45,7 +45,7 @@ impl<'c> Chain<'c> {
         id: ContentId,
         row: RecordRow,
     ) -> Result<Self> {
-        Self::open_through(shared, tables, kind, id, row, Through::Map)
+        Self::open_through(shared, tables, kind, id, row, Through::Either)
     }
 
     /// As [`open`](Self::open), with the records read through what one says.
@@ -296,8 +296,16 @@ impl<'c> Chain<'c> {
 
     /// The whole content in a new aligned buffer.
     pub(super) fn reconstruct(&self, checks: Checks) -> Result<AlignedBuffer> {
+        let len = self.believed_len()?;
+        let no_memory = || Error::OutOfMemory { bytes: len as u64 };
+        let mut buffer = AlignedBuffer::zeroed(len).ok_or_else(no_memory)?;
+        self.read(0, buffer.as_bytes_mut(), checks)?;
+        Ok(buffer)
+    }
+
+    /// The length of the content, for which memory may be asked.
+    pub(super) fn believed_len(&self) -> Result<usize> {
         let len = self.raw_len();
-        let no_memory = || Error::OutOfMemory { bytes: len };
         // A chunk decodes to at most 255 times its stored bytes, or to its base's length, and the
         // root's chunks are stored: a length that is out of proportion is not believed.
         let stored: u64 = self.records.iter().map(|record| record.header.stored_len).sum();
@@ -306,10 +314,7 @@ impl<'c> Chain<'c> {
             let reason = format!("{len} bytes of content in {stored} stored");
             return Err(damaged(record.header.content_id, record.offset)(&reason));
         }
-        let len = usize::try_from(len).map_err(|_| no_memory())?;
-        let mut buffer = AlignedBuffer::zeroed(len).ok_or_else(no_memory)?;
-        self.read(0, buffer.as_bytes_mut(), checks)?;
-        Ok(buffer)
+        usize::try_from(len).map_err(|_| Error::OutOfMemory { bytes: len })
     }
 }
 

@@ -88,7 +88,7 @@ impl Transaction {
         }
         let mut holders: HashMap<ContentId, u64> = HashMap::new();
         for id in nodes.into_keys() {
-            for tensor in read_manifest(&self.shared, self.tables()?, id)?.tensors {
+            for tensor in &read_manifest(&self.shared, self.tables()?, id)?.tensors {
                 *holders.entry(tensor.content_id).or_default() += 1;
             }
         }

@@ -88,14 +88,14 @@ pub(super) fn alone_chunks(profile: Profile, lane: Lane, bytes: &[u8]) -> Encode
     EncodedChunks { entries, stored }
 }
 
-/// Text-like `bytes`, compressed where that helps.
-pub(super) fn plain_chunks(bytes: &[u8]) -> EncodedChunks {
-    let mut chunks = EncodedChunks::default();
-    for chunk in bytes.chunks(CHUNK_LEN) {
-        let mut stored = Vec::new();
-        let encoding = codec::encode_plain(chunk, &mut stored);
-        chunks.entries.push(entry(encoding, &stored));
-        chunks.stored.push(stored);
-    }
-    chunks
+/// A chunk of text-like bytes, compressed where that helps.
+pub(super) fn plain_chunk(chunk: &[u8]) -> (ChunkEntry, Vec<u8>) {
+    let mut stored = Vec::new();
+    let encoding = codec::encode_plain(chunk, &mut stored);
+    (entry(encoding, &stored), stored)
+}
+
+/// How many bytes text-like bytes take when they are stored.
+pub(super) fn plain_len(bytes: &[u8]) -> u64 {
+    bytes.chunks(CHUNK_LEN).map(|chunk| plain_chunk(chunk).1.len() as u64).sum()
 }

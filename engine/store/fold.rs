@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::encode::plain_chunks;
+use super::encode::plain_len;
 use super::record_writer::RecordDraft;
 use super::transaction::provenance;
 use super::{Result, Transaction};
@@ -62,21 +62,19 @@ impl Transaction {
             };
         }
         let mut bytes = change.encode()?;
-        let mut chunks = plain_chunks(&bytes);
         if change.fold.is_some() && !self.folds {
             // What it says again must be less than half of what says it now.
             let last = self.tables()?.get(Table::Changes, &folds.last.to_be_bytes())?;
             let last = last.map(|row| RecordRow::decode(&row)).transpose()?;
             let now = folds.behind.saturating_add(last.map_or(0, |row| taken(&row)));
-            if chunks.stored_len().saturating_mul(2) > now {
+            if plain_len(&bytes).saturating_mul(2) > now {
                 change.fold = None;
                 bytes = change.encode()?;
-                chunks = plain_chunks(&bytes);
             }
         }
         let id = ContentId::of(&bytes);
         let draft = RecordDraft::plain(RecordKind::Change, id, bytes.len() as u64);
-        let row = self.write_record(&draft, &chunks, &bytes)?;
+        let row = self.write_plain(&draft, &bytes)?;
         if change.fold.is_some() {
             // The last fold stays, and all behind it: one record that rots costs no name.
             self.free_changes_before(folds.last)?;

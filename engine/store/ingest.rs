@@ -13,7 +13,7 @@ use std::sync::PoisonError;
 use rayon::prelude::*;
 
 use super::basis::Basis;
-use super::candidate::Candidate;
+use super::candidate::{Candidates, OpenCandidate};
 use super::chain::Chain;
 use super::choice::{Encoded, best_by_sample, encode_best, first_chunk};
 use super::encode::{CHUNK_LEN, alone_chunks, delta_chunks, raw_entries};
@@ -56,9 +56,12 @@ const PIECE_LEN: usize = 1 << 18;
 #[derive(Debug)]
 pub(super) struct Incoming<'m, 'a> {
     pub(super) tensor: &'m NewTensor<'a>,
-    /// Contents it may be coded against, the most promising first.
-    pub(super) bases: Vec<Candidate>,
+    /// Its place among the model's tensors.
+    pub(super) at: usize,
 }
+
+/// Short tensors are taken together up to this many.
+const BATCH_TENSORS_MAX: usize = 4096;
 
 /// Reads the streams of a model's tensors, which can be read only once, to memory or to a
 /// temporary file in `folder`.
@@ -71,7 +74,7 @@ pub(super) fn settle_readers(
         let len = tensor.byte_len;
         let reader = reader.get_mut().unwrap_or_else(PoisonError::into_inner);
         let settled = settle(reader, len, folder)
-            .map_err(|source| Error::Source { tensor: tensor.name.clone(), source })?;
+            .map_err(|source| Error::Source { tensor: tensor.name.to_string(), source })?;
         tensor.source = Source::ReadAt(settled);
     }
     Ok(())
@@ -122,10 +125,12 @@ fn settle(
 
 /// Fills `out` with the bytes of `tensor` from `offset` on.
 pub(super) fn read_source(tensor: &NewTensor<'_>, offset: u64, out: &mut [u8]) -> Result<()> {
-    let failed = |source| Error::Source { tensor: tensor.name.clone(), source };
+    let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
     match &tensor.source {
         Source::ReadAt(source) => source.read_at(offset, out).map_err(failed),
-        // Bytes are borrowed, readers are settled: neither comes here.
+        Source::Shared(source, at) => source.read_tensor_at(*at, offset, out).map_err(failed),
+        Source::Borrowed(source) => source.read_at(offset, out).map_err(failed),
+        // Bytes are at hand, readers are settled: neither comes here.
         Source::Bytes(_) | Source::Reader(_) => Err(failed(io::ErrorKind::Unsupported.into())),
     }
 }
@@ -141,30 +146,37 @@ fn read_and_hash(tensor: &NewTensor<'_>, out: &mut [u8]) -> Result<ContentId> {
 }
 
 impl Transaction {
-    /// Brings every tensor into the store and gives their ids back, in order.
-    pub(super) fn ingest(
+    /// Brings every tensor into the store, coded against one of `bases` where there are any, and
+    /// gives their ids back, in order.
+    pub(super) fn ingest<'m, 'a: 'm>(
         &mut self,
-        incoming: &[Incoming<'_, '_>],
+        incoming: impl Iterator<Item = Incoming<'m, 'a>>,
+        bases: Option<&Candidates>,
         report: &mut ImportReport,
         progress: &dyn Fn(u64),
     ) -> Result<Vec<ContentId>> {
-        let mut ids = Vec::with_capacity(incoming.len());
-        let mut rest = incoming;
-        while let Some(first) = rest.first() {
+        let mut ids = Vec::with_capacity(incoming.size_hint().0);
+        let mut incoming = incoming.peekable();
+        let mut batch = Vec::new();
+        while let Some(first) = incoming.next() {
             if first.tensor.byte_len > slab_len() as u64 {
-                ids.push(self.ingest_long(first, report, progress)?);
-                rest = &rest[1..];
+                ids.push(self.ingest_long(&first, bases, report, progress)?);
                 continue;
             }
-            let mut total = 0;
-            let fits = |incoming: &&Incoming<'_, '_>| {
-                total += incoming.tensor.byte_len;
-                incoming.tensor.byte_len <= slab_len() as u64 && total <= batch_len() as u64
-            };
-            let (batch, behind) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-            ids.extend(self.ingest_batch(batch, report)?);
-            progress(batch.iter().map(|incoming| incoming.tensor.byte_len).sum());
-            rest = behind;
+            let mut total = first.tensor.byte_len;
+            batch.push(first);
+            while batch.len() < BATCH_TENSORS_MAX
+                && let Some(next) = incoming.next_if(|next| {
+                    let len = next.tensor.byte_len;
+                    len <= slab_len() as u64 && total + len <= batch_len() as u64
+                })
+            {
+                total += next.tensor.byte_len;
+                batch.push(next);
+            }
+            ids.extend(self.ingest_batch(&batch, bases, report)?);
+            progress(total);
+            batch.clear();
         }
         Ok(ids)
     }
@@ -172,6 +184,7 @@ impl Transaction {
     fn ingest_batch(
         &mut self,
         batch: &[Incoming<'_, '_>],
+        bases: Option<&Candidates>,
         report: &mut ImportReport,
     ) -> Result<Vec<ContentId>> {
         let mut arena = std::mem::take(&mut self.arena);
@@ -193,7 +206,7 @@ impl Transaction {
                 _ => Ok((read_and_hash(incoming.tensor, slot)?, &*slot)),
             })
             .collect::<Result<_>>()?;
-        let ids = self.store_loaded(batch, &loaded, report)?;
+        let ids = self.store_loaded(batch, bases, &loaded, report)?;
         self.arena = arena;
         Ok(ids)
     }
@@ -202,6 +215,7 @@ impl Transaction {
     fn store_loaded(
         &mut self,
         batch: &[Incoming<'_, '_>],
+        bases: Option<&Candidates>,
         loaded: &[(ContentId, &[u8])],
         report: &mut ImportReport,
     ) -> Result<Vec<ContentId>> {
@@ -215,7 +229,7 @@ impl Transaction {
                     Some(chain) => known.push(chain),
                     None => {
                         fresh_ids.insert(*id);
-                        let chains = self.open_candidates(&shared, *id, &incoming.bases)?;
+                        let chains = self.open_all(&shared, *id, incoming, bases)?;
                         fresh.push((incoming.tensor, *id, *bytes, chains));
                         continue;
                     }
@@ -239,6 +253,19 @@ impl Transaction {
             self.put_sketch(*id, &Sketch::of(&tensor.dtype, bytes))?;
         }
         Ok(loaded.iter().map(|(id, _)| *id).collect())
+    }
+
+    /// What a tensor of `id` may be coded against, opened.
+    fn open_all<'c>(
+        &self,
+        shared: &'c super::open::Shared,
+        id: ContentId,
+        incoming: &Incoming<'_, '_>,
+        bases: Option<&Candidates>,
+    ) -> Result<Vec<OpenCandidate<'c>>> {
+        let Some(bases) = bases else { return Ok(Vec::new()) };
+        let candidates = self.candidates_of(bases, incoming.at, &incoming.tensor.name)?;
+        self.open_candidates(shared, id, &candidates)
     }
 
     /// The chain of a content that is in the store; its length agrees. Its checksums are still to
@@ -292,6 +319,7 @@ impl Transaction {
     fn ingest_long(
         &mut self,
         incoming: &Incoming<'_, '_>,
+        bases: Option<&Candidates>,
         report: &mut ImportReport,
         progress: &dyn Fn(u64),
     ) -> Result<ContentId> {
@@ -317,7 +345,7 @@ impl Transaction {
             self.arena = arena;
             return Ok(id);
         }
-        let chains = self.open_candidates(&shared, id, &incoming.bases)?;
+        let chains = self.open_all(&shared, id, incoming, bases)?;
         let sample = first_chunk(tensor, &mut arena)?;
         let bases = Basis::of_candidates(tensor, sample, &chains)?;
         let best = best_by_sample(self.profile, tensor, bases, &mut arena)?;
@@ -361,7 +389,7 @@ impl Transaction {
             let first = start as usize / CHUNK_LEN;
             if sums.get(first..first + now.len()) != Some(now.as_slice()) {
                 let changed = io::Error::other("the source has changed while it was read");
-                return Err(Error::Source { tensor: tensor.name.clone(), source: changed });
+                return Err(Error::Source { tensor: tensor.name.to_string(), source: changed });
             }
             let chunks = match base {
                 Some(base) => delta_chunks(profile, lane, slab, start, base)?,

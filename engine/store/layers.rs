@@ -13,9 +13,9 @@ impl Model {
     /// Those of the catalogue.
     pub fn architecture(&self) -> Result<Architecture> {
         let tensors = self.manifest().tensors.iter().map(|it| TensorInfo {
-            name: &it.name,
-            dtype: &it.dtype,
-            shape: &it.shape,
+            name: it.name,
+            dtype: it.dtype,
+            shape: it.shape,
         });
         let tensors: Vec<TensorInfo<'_>> = tensors.collect();
         let key = keys::metadata(&self.node().id.0, LAYERS_KEY);

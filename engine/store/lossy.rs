@@ -247,14 +247,14 @@ impl<'p> LossyDraft<'p> {
 
     /// Content id of the manifest of the model without loss.
     pub fn stands_for(&self) -> Result<ContentId> {
-        let tensor = |planned: &PlannedTensor<'_>| crate::format::ManifestTensor {
-            name: planned.name.to_owned(),
-            dtype: planned.dtype.clone(),
-            shape: planned.shape.clone(),
+        let tensors = self.plan.tensors.iter().map(|planned| crate::format::ManifestTensor {
+            name: planned.name,
+            dtype: planned.dtype,
+            shape: planned.shape,
             byte_len: planned.byte_len,
             content_id: planned.original,
-        };
-        let tensors = self.plan.tensors.iter().map(tensor).collect();
+        });
+        let tensors = tensors.collect();
         Ok(ContentId::of(&Manifest { tensors, ..self.plan.files.clone() }.encode()?))
     }
 
@@ -393,7 +393,7 @@ impl Transaction {
                     rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
                 }
             }
-            let failed = |source| Error::Source { tensor: tensor.name.clone(), source };
+            let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
             let (original, loss) =
                 look(tensor, tensor.byte_len, rounding.as_ref()).map_err(failed)?;
             // Without an error nothing is lost, and with many exact elements little is gained.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::basis::Basis;
+use super::candidate::Candidates;
 use super::chain::Chain;
 use super::choice::{best_by_sample, encode_best};
 use super::encode::raw_entries;
@@ -53,7 +54,7 @@ impl Transaction {
         bases: Vec<Basis<'_>>,
     ) -> Result<Put> {
         let shared = self.shared_arc();
-        let failed = |source| Error::Source { tensor: tensor.name.clone(), source };
+        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
         if tensor.byte_len <= slab_len() as u64 {
             let mut bytes = vec![0; tensor.byte_len as usize];
             source.read_at(0, &mut bytes).map_err(failed)?;
@@ -166,13 +167,13 @@ impl Transaction {
     pub(super) fn ingest_draft(
         &mut self,
         draft: &LossyDraft<'_>,
-        incoming: Vec<Incoming<'_, '_>>,
+        (incoming, bases): (Vec<Incoming<'_, '_>>, Option<&Candidates>),
         report: &mut ImportReport,
         progress: &dyn Fn(u64),
     ) -> Result<Vec<ContentId>> {
         let plain = incoming.into_iter().zip(&draft.rounded).filter(|(_, rounded)| !**rounded);
-        let plain: Vec<Incoming<'_, '_>> = plain.map(|(incoming, _)| incoming).collect();
-        let mut plain = self.ingest(&plain, report, progress)?.into_iter();
+        let plain = plain.map(|(incoming, _)| incoming);
+        let mut plain = self.ingest(plain, bases, report, progress)?.into_iter();
         let mut ids = Vec::new();
         for (planned, rounded) in draft.planned().zip(&draft.rounded) {
             if !*rounded {
@@ -229,7 +230,10 @@ impl Transaction {
         relatives.extend(self.graph()?.previous(node.id)?);
         self.chain_depth_max = CHAIN_DEPTH_MAX;
         let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-        let candidates = self.candidates(&keys, &[], &relatives, (parents, 0))?;
+        let all = self.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
+        let candidates: Vec<_> = (keys.iter().enumerate())
+            .map(|(at, key)| self.candidates_of(&all, at, key.name))
+            .collect::<Result<_>>()?;
         let shared = self.shared_arc();
         let mut tensors = Vec::new();
         for tensor in &manifest.tensors {
@@ -238,14 +242,19 @@ impl Transaction {
             let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, row)?;
             chain.check()?;
             tensors.push(NewTensor::from_source(
-                tensor.name.clone(),
+                tensor.name,
                 tensor.dtype.clone(),
                 tensor.shape.clone(),
                 tensor.byte_len,
                 super::recode::Stored(chain),
             ));
         }
-        let files = Manifest { tensors: Vec::new(), ..manifest.clone() };
+        let files = Manifest {
+            index_name: manifest.index_name.clone(),
+            index: manifest.index.clone(),
+            parts: manifest.parts.clone(),
+            ..Manifest::default()
+        };
         let planned = tensors.iter().zip(&candidates).map(|(t, c)| (t, c.as_slice()));
         let plan = self.plan_lossy(&shared, lossy, planned, files)?;
         let Some(draft) = plan.settle(gate)? else {
@@ -263,11 +272,11 @@ impl Transaction {
     ) -> Result<LossyRecodeReport> {
         let (lossy, mark) = draft.report()?;
         let mut added_bytes = 0;
-        let mut tensors: Vec<ManifestTensor> = Vec::new();
+        let mut tensors: Vec<ManifestTensor<'_>> = Vec::new();
         for ((tensor, planned), rounded) in
             old.tensors.iter().zip(draft.planned()).zip(&draft.rounded)
         {
-            let mut tensor = tensor.clone();
+            let mut tensor = tensor;
             if *rounded {
                 let (id, rows) = self.put_rounded(planned)?;
                 tensor.content_id = id;
@@ -276,6 +285,7 @@ impl Transaction {
             progress(tensor.byte_len);
             tensors.push(tensor);
         }
+        let tensors = tensors.into_iter().collect();
         let new = Manifest { tensors, ..old.clone() };
         let (manifest, added) = self.hold(&new)?;
         added_bytes += added;

@@ -1,6 +1,5 @@
 //! A model of a snapshot.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
@@ -22,7 +21,8 @@ pub struct Model {
     node: Node,
     name: Arc<str>,
     manifest: Arc<Manifest>,
-    by_name: Arc<OnceLock<HashMap<String, usize>>>,
+    /// Places of the tensors in the order of their names.
+    by_name: Arc<OnceLock<Vec<u32>>>,
 }
 
 /// Reads a manifest.
@@ -74,14 +74,32 @@ impl Model {
         Ok(self.snapshot.graph().metadata(self.node.id)?)
     }
 
-    fn tensor_at(&self, at: usize) -> Tensor {
+    /// The tensor at a place, if there is one.
+    pub(crate) fn tensor_at(&self, at: usize) -> Option<Tensor> {
+        (at < self.manifest.tensors.len()).then(|| self.at(at))
+    }
+
+    fn at(&self, at: usize) -> Tensor {
         let (name, manifest) = (Arc::clone(&self.name), Arc::clone(&self.manifest));
         Tensor::new(self.snapshot.clone(), name, manifest, at)
     }
 
     /// The tensors in the order of the model's files.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
-        (0..self.manifest.tensors.len()).map(|at| self.tensor_at(at))
+        (0..self.manifest.tensors.len()).map(|at| self.at(at))
+    }
+
+    /// The place of the tensor of this name.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        let tensors = &self.manifest.tensors;
+        let name_at = |at: u32| tensors.get(at as usize).map_or("", |tensor| tensor.name);
+        let by_name = self.by_name.get_or_init(|| {
+            let mut places: Vec<u32> = (0..tensors.len() as u32).collect();
+            places.sort_by(|a, b| name_at(*a).cmp(name_at(*b)));
+            places
+        });
+        let found = by_name.binary_search_by(|at| name_at(*at).cmp(name)).ok()?;
+        by_name.get(found).map(|at| *at as usize)
     }
 
     /// The tensor of this name.
@@ -90,12 +108,8 @@ impl Model {
     ///
     /// [`Error::NoSuchTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        let by_name = self.by_name.get_or_init(|| {
-            let names = self.manifest.tensors.iter().enumerate();
-            names.map(|(at, tensor)| (tensor.name.clone(), at)).collect()
-        });
-        match by_name.get(name) {
-            Some(at) => Ok(self.tensor_at(*at)),
+        match self.place_of(name) {
+            Some(at) => Ok(self.at(at)),
             None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
         }
     }
@@ -108,7 +122,7 @@ impl Model {
     /// Those of [`Tensor::view`].
     pub fn views(&self) -> Result<Vec<TensorView>> {
         let all = 0..self.manifest.tensors.len();
-        all.into_par_iter().map(|at| self.tensor_at(at).view()).collect()
+        all.into_par_iter().map(|at| self.at(at).view()).collect()
     }
 
     /// Writes the bytes of all tensors, in order, into the caller's buffers, one a tensor: chunks
@@ -124,6 +138,6 @@ impl Model {
             return Err(Error::BufferLength { expected, found });
         }
         let buffers = buffers.par_iter_mut().enumerate();
-        buffers.try_for_each(|(at, buffer)| self.tensor_at(at).read_into(buffer))
+        buffers.try_for_each(|(at, buffer)| self.at(at).read_into(buffer))
     }
 }

@@ -1,5 +1,6 @@
 //! A model to be added.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Mutex;
@@ -8,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::lossy::{Gate, LossyDraft, LossyReport};
 use crate::codec::{Lossy, Profile};
+use crate::format::PackedBytes;
 use crate::lineage::{How, Node};
 use crate::planning::TensorKey;
 use crate::tensor::{Dtype, Shape};
@@ -34,12 +36,22 @@ impl<S: TensorSource + ?Sized> TensorSource for std::sync::Arc<S> {
     }
 }
 
+/// The tensors of one file, which can be read more than once, from several threads.
+pub(crate) trait TensorsSource: Send + Sync {
+    /// Fills `out` with the bytes of the tensor at a place from `offset` on.
+    fn read_tensor_at(&self, at: usize, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
 /// Where a new tensor's bytes come from.
 pub(super) enum Source<'a> {
     /// They are in memory.
     Bytes(&'a [u8]),
     /// They can be read again and again.
     ReadAt(Box<dyn TensorSource + 'a>),
+    /// They are those of one of a file's tensors.
+    Shared(&'a dyn TensorsSource, usize),
+    /// They can be read again and again, from somewhere else.
+    Borrowed(&'a dyn TensorSource),
     /// They can be read once.
     Reader(Mutex<Box<dyn Read + Send + 'a>>),
 }
@@ -48,7 +60,7 @@ impl fmt::Debug for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
-            Source::ReadAt(_) => f.write_str("source"),
+            Source::ReadAt(_) | Source::Shared(..) | Source::Borrowed(_) => f.write_str("source"),
             Source::Reader(_) => f.write_str("reader"),
         }
     }
@@ -64,6 +76,8 @@ impl TensorSource for NewTensor<'_> {
                 Ok(())
             }
             Source::ReadAt(source) => source.read_at(offset, out),
+            Source::Shared(source, at) => source.read_tensor_at(*at, offset, out),
+            Source::Borrowed(source) => source.read_at(offset, out),
             // Readers are settled before anything is read.
             Source::Reader(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -73,7 +87,7 @@ impl TensorSource for NewTensor<'_> {
 /// A tensor of a model to be added.
 #[derive(Debug)]
 pub struct NewTensor<'a> {
-    pub(super) name: String,
+    pub(super) name: Cow<'a, str>,
     pub(super) dtype: Dtype,
     pub(super) shape: Shape,
     pub(super) byte_len: u64,
@@ -89,7 +103,13 @@ impl<'a> NewTensor<'a> {
         bytes: &'a [u8],
     ) -> Self {
         let source = Source::Bytes(bytes);
-        NewTensor { name: name.into(), dtype, shape, byte_len: bytes.len() as u64, source }
+        NewTensor {
+            name: Cow::Owned(name.into()),
+            dtype,
+            shape,
+            byte_len: bytes.len() as u64,
+            source,
+        }
     }
 
     /// A tensor of `byte_len` bytes that are read when the model is added: twice when there are
@@ -102,7 +122,31 @@ impl<'a> NewTensor<'a> {
         source: impl TensorSource + 'a,
     ) -> Self {
         let source = Source::ReadAt(Box::new(source));
-        NewTensor { name: name.into(), dtype, shape, byte_len, source }
+        NewTensor { name: Cow::Owned(name.into()), dtype, shape, byte_len, source }
+    }
+
+    /// One of the tensors of a file, by its place there: nothing is copied of what it is called.
+    pub(crate) fn of_file(
+        name: &'a str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        (file, at): (&'a dyn TensorsSource, usize),
+    ) -> Self {
+        let source = Source::Shared(file, at);
+        NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor that something else has and gives the bytes of.
+    pub(crate) fn borrowed(
+        name: &'a str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: &'a dyn TensorSource,
+    ) -> Self {
+        let source = Source::Borrowed(source);
+        NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
     }
 
     /// A tensor of `byte_len` bytes from a stream that can be read once. A long one is put into a
@@ -115,7 +159,7 @@ impl<'a> NewTensor<'a> {
         reader: impl Read + Send + 'a,
     ) -> Self {
         let source = Source::Reader(Mutex::new(Box::new(reader)));
-        NewTensor { name: name.into(), dtype, shape, byte_len, source }
+        NewTensor { name: Cow::Owned(name.into()), dtype, shape, byte_len, source }
     }
 }
 
@@ -133,7 +177,7 @@ pub struct NewPart<'a> {
     pub name: String,
     /// The file's own safetensors header, so that export gives the same file back; empty when
     /// there is no file.
-    pub header: Vec<u8>,
+    pub header: PackedBytes,
     /// The tensors, in the order of their bytes.
     pub tensors: Vec<NewTensor<'a>>,
 }

@@ -24,7 +24,7 @@ pub(super) fn promise_row(tables: &dyn ReadTables, id: ContentId) -> Result<Opti
 pub(super) fn tensor_row(
     tables: &dyn ReadTables,
     model: &str,
-    tensor: &ManifestTensor,
+    tensor: ManifestTensor<'_>,
 ) -> Result<RecordRow> {
     let id = tensor.content_id;
     if let Some(row) = record_row(tables, Table::Tensors, id.as_bytes())? {
@@ -33,7 +33,7 @@ pub(super) fn tensor_row(
     match promise_row(tables, id)? {
         Some(promise) => Err(Error::Promised {
             model: model.to_owned(),
-            tensor: tensor.name.clone(),
+            tensor: tensor.name.to_owned(),
             place: promise.place,
         }),
         None => Err(damaged(id, 0)(&"the tensor is missing from the catalogue")),
@@ -64,7 +64,7 @@ impl Model {
     }
 
     /// Its tensors that are not here yet, and where they are. Cost: as [`promised`](Self::promised).
-    pub(crate) fn promises(&self) -> Result<Vec<(&ManifestTensor, PromiseRow)>> {
+    pub(crate) fn promises(&self) -> Result<Vec<(ManifestTensor<'_>, PromiseRow)>> {
         let tables = self.snapshot().tables();
         let mut promises = Vec::new();
         if tables.count(Table::Promised)? > 0 {

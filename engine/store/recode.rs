@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::basis::Basis;
@@ -18,7 +17,7 @@ use super::promise::promise_row;
 use super::record::record_row;
 use super::transaction::Transaction;
 use super::{Error, NewTensor, Result, TensorSource};
-use crate::catalog::{ReadTables, RecordRow, Table};
+use crate::catalog::{RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{FEATURE_DEPTH_GAPS, ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
@@ -104,9 +103,10 @@ impl Transaction {
         let parents = relatives.len();
         relatives.extend(self.graph()?.previous(node.id)?);
         let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-        let bases = self.candidates(&keys, &[], &relatives, (parents, 0))?;
-        for (tensor, candidates) in manifest.tensors.iter().zip(bases) {
+        let candidates = self.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
+        for (at, tensor) in manifest.tensors.iter().enumerate() {
             if seen.insert(tensor.content_id) {
+                let candidates = self.candidates_of(&candidates, at, tensor.name)?;
                 self.recode_tensor(tensor, &candidates, report)?;
                 progress(tensor.byte_len);
             }
@@ -116,7 +116,7 @@ impl Transaction {
 
     fn recode_tensor(
         &mut self,
-        tensor: &ManifestTensor,
+        tensor: ManifestTensor<'_>,
         candidates: &[Candidate],
         report: &mut RecodeReport,
     ) -> Result<()> {
@@ -141,7 +141,7 @@ impl Transaction {
         let present = self.present_basis(&shared, &chain)?;
         let source = Stored(chain);
         let new = NewTensor::from_source(
-            tensor.name.clone(),
+            tensor.name,
             tensor.dtype.clone(),
             tensor.shape.clone(),
             tensor.byte_len,
@@ -182,38 +182,6 @@ impl Transaction {
             self.recode_long(&new, id, &old, &candidates, None)?
         };
         row.map_or(Ok(()), |row| self.replace_record(id, old, row))
-    }
-
-    /// After `hidden` has lost its last model: stores the formulas over it alone, when that frees
-    /// more than it takes. (Deltas keep their base: it would take more to store them alone.)
-    pub(super) fn free_of_formulas(&mut self, hidden: ContentId) -> Result<()> {
-        let mut over = Vec::new();
-        let (mut others, mut alone) = (0, 0);
-        self.tables()?.scan(Table::Tensors, &[], &mut |key, value| {
-            let row = RecordRow::decode(value)?;
-            if row.bases().any(|base| base == hidden) {
-                let id: Option<[u8; 32]> = key.try_into().ok();
-                match id.filter(|_| row.formula != 0) {
-                    Some(id) => {
-                        alone += row.raw_len.saturating_sub(row.stored_len);
-                        over.push(ContentId::from_bytes(id));
-                    }
-                    None => others += 1,
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let row = record_row(self.tables()?, Table::Tensors, hidden.as_bytes())?;
-        if others > 0 || row.is_none_or(|row| row.stored_len < alone) {
-            return Ok(());
-        }
-        for id in over {
-            let missing = || damaged(id, 0)(&"missing from the catalogue");
-            let old = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-            let old = old.ok_or_else(missing)?;
-            self.store_raw(id, old)?;
-        }
-        Ok(())
     }
 
     /// What a record is coded against now.

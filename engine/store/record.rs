@@ -17,6 +17,13 @@ use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::tensor::{ContentId, Dtype};
 
+/// The longest record that is read at once.
+const SHORT_MAX: u64 = 1 << 12;
+
+/// Payloads from this length on are remembered as checked; to check a shorter one again costs about
+/// as much as to look it up, and there can be millions of them.
+const REMEMBERED_FROM: u64 = 1 << 12;
+
 /// What a failed read of a record is: the medium's error, or damage where the record is not.
 fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
     move |error| match &error {
@@ -34,6 +41,9 @@ pub(crate) enum Through {
     Map,
     /// Reads: a copy, and what the medium cannot read is an error.
     Disk,
+    /// Reads for short records, of which there can be millions and which would have a page of the
+    /// map each; the map for others.
+    Either,
 }
 
 /// One record of the file: its header and index checked.
@@ -47,6 +57,8 @@ pub struct StoredRecord<'c> {
     starts: Vec<u64>,
     /// The payload as mapped; `None` when every chunk is read by itself.
     payload: Option<&'c [u8]>,
+    /// The payload of a short record that was read at once.
+    copied: Vec<u8>,
     pub(super) lane: Lane,
     formula: Option<StoredFormula>,
 }
@@ -65,16 +77,27 @@ impl<'c> StoredRecord<'c> {
         through: Through,
     ) -> Result<Self> {
         let wrong = damaged(id, row.offset);
+        let is_short = row.len <= SHORT_MAX && through != Through::Map;
+        let through = match through {
+            Through::Either if !is_short => Through::Map,
+            Through::Either => Through::Disk,
+            through => through,
+        };
         let mapped = |offset: u64, len: u64| {
             shared.container.bytes(offset, len).map_err(|error| wrong(&error))
         };
-        let bytes = |offset: u64, len: u64| match through {
-            Through::Map => mapped(offset, len).map(Cow::Borrowed),
-            Through::Disk => shared
-                .container
-                .read(offset, len)
-                .map(Cow::Owned)
-                .map_err(unreadable(id, row.offset)),
+        let read = |offset: u64, len: u64| {
+            shared.container.read(offset, len).map_err(unreadable(id, row.offset))
+        };
+        // One call for all of a short one.
+        let whole = if is_short { read(row.offset, row.len)? } else { Vec::new() };
+        let bytes = |offset: u64, len: u64| -> Result<Cow<'_, [u8]>> {
+            let start = (offset - row.offset) as usize;
+            match (through, whole.get(start..start.saturating_add(len as usize))) {
+                (Through::Map, _) => mapped(offset, len).map(Cow::Borrowed),
+                (_, Some(part)) => Ok(Cow::Borrowed(part)),
+                (_, None) => read(offset, len).map(Cow::Owned),
+            }
         };
         let header = bytes(row.offset, RECORD_HEADER_LEN as u64)?;
         let header = RecordHeader::decode(&header).map_err(|error| wrong(&error))?;
@@ -131,12 +154,13 @@ impl<'c> StoredRecord<'c> {
         let payload_at = row.offset + u64::from(header.payload_offset);
         let payload = match through {
             Through::Map => Some(mapped(payload_at, header.stored_len)?),
-            Through::Disk => None,
+            _ => None,
         };
+        let copied = whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();
         let lane =
             Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
         let offset = row.offset;
-        Ok(StoredRecord { shared, header, offset, entries, starts, payload, lane, formula })
+        Ok(StoredRecord { shared, header, offset, entries, starts, payload, copied, lane, formula })
     }
 
     /// The header.
@@ -203,6 +227,11 @@ impl<'c> StoredRecord<'c> {
             if u64::from(entry.stored_len) > 2 * self.header.chunk_len() {
                 return Err(wrong(&format!("chunk {at} is stored in {len} bytes")));
             }
+            let copied = usize::try_from(start).ok();
+            let copied = copied.and_then(|start| self.copied.get(start..start + len));
+            if let Some(stored) = copied.filter(|stored| !stored.is_empty()) {
+                return Ok((entry, Cow::Owned(stored.to_vec())));
+            }
             let stored = self.shared.container.read(self.payload_at() + start, len as u64);
             let unreadable = unreadable(self.header.content_id, self.offset);
             return Ok((entry, Cow::Owned(stored.map_err(unreadable)?)));
@@ -233,13 +262,16 @@ impl<'c> StoredRecord<'c> {
         (start / chunk_len..=last).try_for_each(|at| self.check_chunk(at as usize))
     }
 
-    /// Checks the checksum of every chunk; once a handle, whatever this is asked.
+    /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is
+    /// asked.
     pub(super) fn check(&self) -> Result<()> {
         if self.shared.is_checked(self.place()) {
             return Ok(());
         }
         (0..self.entries.len()).into_par_iter().try_for_each(|at| self.check_chunk(at))?;
-        self.shared.set_checked(self.place());
+        if self.header.stored_len >= REMEMBERED_FROM {
+            self.shared.set_checked(self.place());
+        }
         Ok(())
     }
 }
@@ -283,12 +315,17 @@ pub(super) fn read_plain(
 ) -> Result<Vec<u8>> {
     let offset = row.offset;
     let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
-    let buffer = chain.reconstruct(Checks::First)?;
-    let found = ContentId::of(buffer.as_bytes());
+    let len = chain.believed_len()?;
+    let mut bytes = Vec::new();
+    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
+    bytes.try_reserve_exact(len).map_err(no_room)?;
+    bytes.resize(len, 0);
+    chain.read(0, &mut bytes, Checks::First)?;
+    let found = ContentId::of(&bytes);
     if found != id {
         return Err(damaged(id, offset)(&format!("the content hashes to {}", found.short())));
     }
-    Ok(buffer.as_bytes().to_vec())
+    Ok(bytes)
 }
 
 /// How many chunks have which encoding.

@@ -3,7 +3,7 @@
 use super::Result;
 use super::basis::Basis;
 use super::choice::Encoded;
-use super::encode::{CHUNK_LEN, EncodedChunks};
+use super::encode::{CHUNK_LEN, EncodedChunks, plain_chunk};
 use super::formula::StoredFormula;
 use super::record::{encodings_used, record_row};
 use super::transaction::Transaction;
@@ -209,6 +209,20 @@ impl Transaction {
         let container = &self.shared.container;
         container.write(place.offset + u64::from(place.payload_offset), payload)?;
         self.finish_record(draft, place, &chunks.entries, stored_len)
+    }
+
+    /// Writes a whole record of text, compressed where that helps, piece by piece.
+    pub(super) fn write_plain(&mut self, draft: &RecordDraft, bytes: &[u8]) -> Result<RecordRow> {
+        let place = self.reserve(draft, bytes.len() as u64)?;
+        let payload_at = place.offset + u64::from(place.payload_offset);
+        let (mut entries, mut stored_len) = (Vec::new(), 0);
+        for chunk in bytes.chunks(CHUNK_LEN) {
+            let (entry, stored) = plain_chunk(chunk);
+            self.shared.container.write(payload_at + stored_len, &stored)?;
+            stored_len += stored.len() as u64;
+            entries.push(entry);
+        }
+        self.finish_record(draft, place, &entries, stored_len)
     }
 
     /// Writes an encoded tensor, and first the contents that it stands on and that are not in the

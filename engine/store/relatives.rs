@@ -13,15 +13,15 @@ use super::new_model::{NewTensor, Source};
 use super::record::record_row;
 use super::sketches::kept_sketch;
 use super::transaction::Transaction;
-use crate::catalog::{EdgeKind, ReadTables, Table, keys};
+use crate::catalog::{EdgeKind, ReadTables, RecordRow, Table, keys};
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::{Graph, Node, NodeId};
 use crate::planning::{
-    Estimate, INHERITED_FROM, Likeness, Relation, Sketch, TensorKey, level, model_bands,
-    pair_tensors, rank_relatives,
+    Estimate, INHERITED_FROM, Likeness, Ranking, Relation, Sketch, TensorKey, level, model_bands,
+    pair_tensors,
 };
-use crate::tensor::ContentId;
+use crate::tensor::{ContentId, Dtype};
 
 /// Other models than the declared ones that are looked at, whatever the size of the store.
 const LOOKED_AT_MAX: usize = 16;
@@ -41,8 +41,8 @@ pub(super) struct Relative {
     pub(super) manifest: Manifest,
     /// For every new tensor its partner, and how it may have come from it.
     pub(super) pairs: Vec<Option<(usize, Relation)>>,
-    /// For every new tensor, what sketches say.
-    estimates: Vec<Option<Estimate>>,
+    /// For every new tensor the bits an element that sketches predict.
+    bits: Vec<Option<f64>>,
 }
 
 /// Models that share the rarest of these buckets, with their ancestors, at most `max`; all models
@@ -122,8 +122,7 @@ pub(super) fn sketch_of(tensor: &NewTensor<'_>) -> Result<Sketch> {
 
 impl Transaction {
     /// The declared models, in order, then at most three others that resemble the new one; and
-    /// for every new tensor which of them to try, the most promising first. Without sketches there
-    /// are no others, and all are tried.
+    /// how they rank. Without sketches there are no others, and all are tried.
     ///
     /// Cost: manifests and sketches of a bounded number of models; no weight is read.
     pub(super) fn relatives(
@@ -131,70 +130,51 @@ impl Transaction {
         tensors: &[TensorKey<'_>],
         sketches: &[Sketch],
         declared: &[NodeId],
-    ) -> Result<(Vec<Relative>, Vec<Vec<usize>>)> {
+    ) -> Result<(Vec<Relative>, Option<Ranking>)> {
         let mut relatives = Vec::new();
         for node in declared {
             let manifest = self.manifest_of(&self.graph()?.expect(*node)?)?;
             relatives.push(relative(tensors, manifest));
         }
         if sketches.is_empty() {
-            let all = (0..relatives.len()).collect();
-            return Ok((relatives, vec![all; tensors.len()]));
+            return Ok((relatives, None));
         }
         for relative in &mut relatives {
-            self.estimate(relative, sketches, None)?;
+            self.estimate(relative, sketches, 0..sketches.len(), &mut |_, _, _| ())?;
         }
         for mut relative in self.kin(tensors, sketches, declared)? {
-            self.estimate(&mut relative, sketches, None)?;
+            self.estimate(&mut relative, sketches, 0..sketches.len(), &mut |_, _, _| ())?;
             relatives.push(relative);
         }
-        let sizes: Vec<(u64, f64)> =
-            sketches.iter().map(|sketch| (sketch.elements(), sketch.alone_bits())).collect();
-        let bits = relatives.iter().map(|relative| {
-            let bits = |estimate: &Option<Estimate>| estimate.map(|estimate| estimate.bits);
-            relative.estimates.iter().map(bits).collect()
-        });
-        let mut ranked = rank_relatives(&bits.collect::<Vec<_>>(), &sizes);
-        for (at, ranked) in ranked.iter_mut().enumerate() {
-            // What sketches cannot judge is tried in order, as far as tensors are tried at all.
-            let unjudged = relatives.iter().enumerate().filter(|(_, relative)| {
-                relative.pairs[at].is_some() && relative.estimates[at].is_none()
-            });
-            ranked.extend(unjudged.map(|(place, _)| place));
-            // Sketches tell nothing of formulas: what a declared one would make is tried.
-            for (place, relative) in relatives.iter().enumerate().take(declared.len()) {
-                if relative.pairs[at].is_some() && !ranked.contains(&place) {
-                    ranked.push(place);
-                }
-            }
-        }
-        Ok((relatives, ranked))
+        let sizes = sketches.iter().map(|sketch| (sketch.elements(), sketch.alone_bits()));
+        let bits: Vec<&[Option<f64>]> = relatives.iter().map(|it| it.bits.as_slice()).collect();
+        let ranking = Ranking::new(&bits, sizes);
+        Ok((relatives, Some(ranking)))
     }
 
     fn manifest_of(&self, node: &Node) -> Result<Manifest> {
         read_manifest(&self.shared, self.tables()?, node.row.manifest)
     }
 
-    /// Estimates the tensors of a relative: all, or `only` some.
+    /// Estimates tensors of a relative, and shows each with what the relative's sketch is.
     fn estimate(
         &self,
         relative: &mut Relative,
         sketches: &[Sketch],
-        only: Option<&[usize]>,
-    ) -> Result<Vec<(usize, Sketch, Estimate)>> {
-        let mut found = Vec::new();
-        let all: Vec<usize> = (0..sketches.len()).collect();
-        for at in only.unwrap_or(&all) {
-            let Some((partner, _)) = relative.pairs[*at] else { continue };
-            let partner = &relative.manifest.tensors[partner];
-            let kept = kept_sketch(self.tables()?, partner.content_id, &partner.dtype)?;
+        which: impl Iterator<Item = usize>,
+        show: &mut dyn FnMut(usize, &Sketch, &Estimate),
+    ) -> Result<()> {
+        for at in which.filter(|at| sketches[*at].elements() > 0) {
+            let Some((partner, _)) = relative.pairs[at] else { continue };
+            let Some(partner) = relative.manifest.tensors.get(partner) else { continue };
+            let kept = kept_sketch(self.tables()?, partner.content_id, partner.dtype)?;
             let Some(kept) = kept else { continue };
-            if let Some(estimate) = kept.estimate(&sketches[*at]) {
-                relative.estimates[*at] = Some(estimate);
-                found.push((*at, kept, estimate));
+            if let Some(estimate) = kept.estimate(&sketches[at]) {
+                relative.bits[at] = Some(estimate.bits);
+                show(at, &kept, &estimate);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// Models that are not declared and that the new one descends from or shares an ancestor
@@ -231,13 +211,18 @@ impl Transaction {
             }
             let mut relative = relative(tensors, manifest);
             let (mut likeness, mut shared_bits) = (Likeness::default(), 0.0);
-            for (at, kept, estimate) in self.estimate(&mut relative, sketches, Some(&probes))? {
-                likeness.add((&kept, &sketches[at]), &estimate, estimate.equal == 1.0);
-                if estimate.correlation > INHERITED_FROM {
-                    let saved = sketches[at].alone_bits() - estimate.bits;
-                    shared_bits += saved.max(0.0) * estimate.elements as f64;
-                }
-            }
+            self.estimate(
+                &mut relative,
+                sketches,
+                probes.iter().copied(),
+                &mut |at, kept, found| {
+                    likeness.add((kept, &sketches[at]), found, found.equal == 1.0);
+                    if found.correlation > INHERITED_FROM {
+                        let saved = sketches[at].alone_bits() - found.bits;
+                        shared_bits += saved.max(0.0) * found.elements as f64;
+                    }
+                },
+            )?;
             if likeness.is_kinship(telling) {
                 kin.push((shared_bits, relative));
             }
@@ -275,44 +260,45 @@ impl Transaction {
         Ok(chain.steps() >= self.chain_depth_max)
     }
 
-    /// Where the best base's chain is full, puts the one of that chain in its place that later
-    /// versions are best served by: one decision for the model, from its tensors' sketches.
-    pub(super) fn settle_levels(
+    /// Where the best base's chain is full: it and what it stands on, down to the root. One that
+    /// stands alone, or whose chain has room, has none.
+    fn full_chain(&self, base: ContentId) -> Result<Vec<(ContentId, RecordRow)>> {
+        let mut path = Vec::new();
+        let mut next = self.is_full(base)?.then_some(base);
+        while let Some(id) = next
+            && path.len() <= usize::from(self.chain_depth_max)
+        {
+            let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+                break;
+            };
+            let alike = row.formula == 0 || Formula::keeps_elements(row.formula);
+            next = (row.depth > 0 && alike).then_some(row.base_id);
+            path.push((id, row));
+        }
+        if path.len() < 2 {
+            path.clear();
+        }
+        Ok(path)
+    }
+
+    /// Which of a full chain serves later versions best: one decision for the model, from its
+    /// tensors' sketches. `firsts` gives for every tensor the base that is tried first, where it
+    /// is of the same elements.
+    pub(super) fn level_of(
         &self,
         sketches: &[Sketch],
-        candidates: &mut [Vec<Candidate>],
-    ) -> Result<()> {
-        let mut paths: Vec<(usize, Vec<ContentId>)> = Vec::new();
+        firsts: &dyn Fn(usize) -> Option<(ContentId, Dtype)>,
+    ) -> Result<usize> {
         let levels = usize::from(self.chain_depth_max) + 1;
         let (mut costs, mut dependents) = (vec![0.0; levels], vec![0.0; levels]);
-        let (mut elements, mut made) = (0.0, Vec::new());
-        for (at, (sketch, candidates)) in sketches.iter().zip(candidates.iter()).enumerate() {
-            let Some(Candidate { bases, way: Way::Related(Relation::Same) }) = candidates.first()
-            else {
-                continue;
-            };
-            let Some((base, dtype)) = bases.first() else { continue };
-            let (mut path, mut judged) = (Vec::new(), Vec::new());
-            let mut next = self.is_full(*base)?.then_some(*base);
-            while let Some(id) = next
-                && path.len() < levels
-            {
-                let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
-                    break;
-                };
-                let kept = kept_sketch(self.tables()?, id, dtype)?;
+        let mut elements = 0.0;
+        for (at, sketch) in sketches.iter().enumerate() {
+            let Some((base, dtype)) = firsts(at) else { continue };
+            let mut judged = Vec::new();
+            for (id, row) in self.full_chain(base)? {
+                let kept = kept_sketch(self.tables()?, id, &dtype)?;
                 let estimate = kept.and_then(|kept| kept.estimate(sketch));
                 judged.extend(estimate.map(|estimate| (estimate.bits, f64::from(row.dependents))));
-                path.push(id);
-                let alike = row.formula == 0 || Formula::keeps_elements(row.formula);
-                next = (row.depth > 0 && alike).then_some(row.base_id);
-            }
-            if path.len() < 2 {
-                continue;
-            }
-            let top = kept_sketch(self.tables()?, *base, dtype)?;
-            if top.is_some_and(|top| top.may_make(sketch)) {
-                made.push((at, Candidate { bases: bases.clone(), way: Way::Made }));
             }
             if judged.len() == levels {
                 let weight = sketch.elements() as f64;
@@ -322,28 +308,48 @@ impl Transaction {
                     dependents[level] += stand * weight;
                 }
             }
-            paths.push((at, path));
         }
         if elements > 0.0 {
             dependents.iter_mut().for_each(|sum| *sum /= elements);
+            return Ok(level(&costs, &dependents));
         }
-        let chosen = if elements > 0.0 { level(&costs, &dependents) } else { 1 };
-        for (at, path) in paths {
-            let base = path.get(chosen).or(path.last()).copied();
-            let first = candidates[at].first_mut().and_then(|first| first.bases.first_mut());
-            if let (Some(base), Some(first)) = (base, first) {
-                first.0 = base;
-            }
-        }
-        for (at, candidate) in made {
-            candidates[at].push(candidate);
-        }
+        Ok(1)
+    }
+
+    /// Where the best base's chain is full, puts the one of that chain in its place that was
+    /// chosen, and adds the best one as what the tensor may be made of exactly.
+    pub(super) fn settle_level(
+        &self,
+        chosen: usize,
+        sketch: &Sketch,
+        candidates: &mut Vec<Candidate>,
+    ) -> Result<()> {
+        let Some(Candidate { bases, way: Way::Related(Relation::Same) }) = candidates.first()
+        else {
+            return Ok(());
+        };
+        let Some((base, dtype)) = bases.first() else { return Ok(()) };
+        let path = self.full_chain(*base)?;
+        let Some((instead, _)) = path.get(chosen).or(path.last()) else { return Ok(()) };
+        let top = kept_sketch(self.tables()?, *base, dtype)?;
+        let made = top.is_some_and(|top| top.may_make(sketch));
+        let made = made.then(|| Candidate { bases: bases.clone(), way: Way::Made });
+        let first = candidates.first_mut().and_then(|first| first.bases.first_mut());
+        first.into_iter().for_each(|first| first.0 = *instead);
+        candidates.extend(made);
         Ok(())
+    }
+}
+
+impl Relative {
+    /// The bits an element that sketches predict for a new tensor.
+    pub(super) fn bits(&self, at: usize) -> Option<f64> {
+        self.bits.get(at).copied().flatten()
     }
 }
 
 fn relative(tensors: &[TensorKey<'_>], manifest: Manifest) -> Relative {
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
     let pairs = pair_tensors(tensors, &keys);
-    Relative { manifest, pairs, estimates: vec![None; tensors.len()] }
+    Relative { manifest, pairs, bits: vec![None; tensors.len()] }
 }

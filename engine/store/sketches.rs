@@ -28,7 +28,7 @@ pub(super) fn kept_sketch(
 fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -> Result<Vec<u64>> {
     let mut sketches = Vec::new();
     for tensor in &manifest.tensors {
-        let sketch = kept_sketch(tables, tensor.content_id, &tensor.dtype)?;
+        let sketch = kept_sketch(tables, tensor.content_id, tensor.dtype)?;
         sketches.extend(sketch.map(|sketch| (tensor.content_id, sketch)));
     }
     Ok(model_bands(sketches.iter().map(|(id, sketch)| (id, sketch))))

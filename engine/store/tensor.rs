@@ -7,6 +7,7 @@ use super::chain::{Chain, Checks};
 use super::error::damaged;
 use super::pin::is_raw;
 use super::promise::tensor_row;
+use super::record::Through;
 use super::{Error, Result, Snapshot};
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
@@ -57,23 +58,24 @@ impl Tensor {
         Tensor { snapshot, model, manifest, at }
     }
 
-    fn info(&self) -> &ManifestTensor {
-        &self.manifest.tensors[self.at]
+    fn info(&self) -> ManifestTensor<'_> {
+        // Made by the model, of a place in its list.
+        self.manifest.tensors.get(self.at).unwrap_or_else(|| unreachable!())
     }
 
     /// Its name in the model.
     pub fn name(&self) -> &str {
-        &self.info().name
+        self.info().name
     }
 
     /// Its element type.
     pub fn dtype(&self) -> &Dtype {
-        &self.info().dtype
+        self.info().dtype
     }
 
     /// Its dimensions.
     pub fn shape(&self) -> &Shape {
-        &self.info().shape
+        self.info().shape
     }
 
     /// Its length in bytes.
@@ -104,7 +106,14 @@ impl Tensor {
     pub fn chain(&self) -> Result<Chain<'_>> {
         let tables = self.snapshot.tables();
         let id = self.content_id();
-        Chain::open(self.snapshot.shared(), tables, RecordKind::Tensor, id, self.row()?)
+        let (shared, row) = (self.snapshot.shared(), self.row()?);
+        Chain::open_through(shared, tables, RecordKind::Tensor, id, row, Through::Map)
+    }
+
+    /// The same, to be read into a buffer: short records are not seen through the map.
+    fn chain_to_copy(&self) -> Result<Chain<'_>> {
+        let (shared, tables) = (self.snapshot.shared(), self.snapshot.tables());
+        Chain::open(shared, tables, RecordKind::Tensor, self.content_id(), self.row()?)
     }
 
     /// How it is kept in the file. Cost: one row.
@@ -156,7 +165,9 @@ impl Tensor {
         {
             return Ok(self.reconstructed(buffer));
         }
-        let chain = Chain::open(shared, self.snapshot.tables(), RecordKind::Tensor, id, row)?;
+        let tables = self.snapshot.tables();
+        let through = if is_raw(&row) { Through::Map } else { Through::Either };
+        let chain = Chain::open_through(shared, tables, RecordKind::Tensor, id, row, through)?;
         if let Some(bytes) = chain.record().raw() {
             if checks == Checks::First {
                 chain.check()?;
@@ -218,7 +229,7 @@ impl Tensor {
 
     /// A part of the tensor through the map, its chunks checked, when it lies raw in the file.
     pub(crate) fn raw_range(&self, offset: u64, len: usize) -> Result<Option<TensorView>> {
-        let chain = self.chain()?;
+        let chain = self.chain_to_copy()?;
         let Some(raw) = chain.record().raw() else { return Ok(None) };
         let end = offset.checked_add(len as u64).filter(|end| *end <= raw.len() as u64);
         let Some(end) = end else {
@@ -240,7 +251,7 @@ impl Tensor {
             let found = out.len() as u64;
             return Err(Error::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain()?.read(0, out, Checks::First)
+        self.chain_to_copy()?.read(0, out, Checks::First)
     }
 
     /// Writes the bytes from `offset` on into `out`. For copying a large tensor piece by piece in
@@ -256,7 +267,7 @@ impl Tensor {
             let found = offset.saturating_add(out.len() as u64);
             return Err(Error::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain()?.read(offset, out, Checks::First)
+        self.chain_to_copy()?.read(offset, out, Checks::First)
     }
 }
 

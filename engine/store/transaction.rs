@@ -1,12 +1,12 @@
 //! A transaction: models added and removed, visible together or not at all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::encode::plain_chunks;
 use super::error::damaged;
+use super::hidden::Formulas;
 use super::ingest::{Incoming, settle_readers};
 use super::model::read_manifest;
 use super::open::{Shared, now_ms};
@@ -53,6 +53,8 @@ pub struct Transaction {
     pub(super) chain_depth_max: u8,
     /// How the model being added is to be encoded.
     pub(super) profile: Profile,
+    /// Once something was hidden: the formulas of the store.
+    pub(super) formulas: Option<Formulas>,
 }
 
 /// What removing a model did.
@@ -96,6 +98,7 @@ impl Transaction {
             arena: Vec::new(),
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
+            formulas: None,
         })
     }
 
@@ -149,6 +152,9 @@ impl Transaction {
     }
 
     pub(super) fn put_row(&mut self, table: Table, id: ContentId, row: &RecordRow) -> Result<()> {
+        if let (Table::Tensors, Some(formulas)) = (table, &mut self.formulas) {
+            formulas.note(id, row);
+        }
         Ok(self.tables_mut()?.put(table, id.as_bytes(), &row.encode())?)
     }
 
@@ -216,11 +222,16 @@ impl Transaction {
             sketches = all.into_par_iter().map(sketch_of).collect::<Result<_>>()?;
         }
         let keys: Vec<TensorKey<'_>> = tensors().map(Into::into).collect();
-        let mut bases = self.candidates(&keys, &sketches, &relatives, known)?;
+        let bases = self.candidates(&keys, sketches, &relatives, known)?;
+        drop(keys);
         let shared = self.shared_arc();
+        let mut lossy_bases = Vec::new();
         let plan = match lossy {
             Some(lossy) => {
-                let planned = tensors().zip(bases.iter().map(Vec::as_slice));
+                for (at, tensor) in tensors().enumerate() {
+                    lossy_bases.push(self.candidates_of(&bases, at, &tensor.name)?);
+                }
+                let planned = tensors().zip(lossy_bases.iter().map(Vec::as_slice));
                 Some(self.plan_lossy(&shared, lossy, planned, files_of(&model))?)
             }
             None => None,
@@ -230,14 +241,13 @@ impl Transaction {
             None => None,
         };
         let pins = model.advice == Advice::ReadOften;
+        // Raw from the start, where it is to be pinned.
+        let bases = (!pins).then_some(bases);
         if pins {
-            // Raw from the start.
-            bases.iter_mut().for_each(Vec::clear);
             self.profile = Profile::Balanced;
         }
-        let incoming: Vec<Incoming<'_, '_>> =
-            tensors().zip(bases).map(|(tensor, bases)| Incoming { tensor, bases }).collect();
-        let byte_sum: u64 = incoming.iter().map(|incoming| incoming.tensor.byte_len).sum();
+        let incoming = || tensors().enumerate().map(|(at, tensor)| Incoming { tensor, at });
+        let byte_sum: u64 = tensors().map(|tensor| tensor.byte_len).sum();
         let row = NodeRow {
             name: name.as_str().to_owned(),
             version: 0,
@@ -245,7 +255,7 @@ impl Transaction {
             created_ms: now_ms(),
             manifest: ContentId::NONE,
             logical_bytes: model.logical_bytes.unwrap_or(byte_sum),
-            tensor_count: incoming.len() as u32,
+            tensor_count: tensors().count() as u32,
             revision: self.sequence,
         };
         let mut report = ImportReport {
@@ -264,15 +274,17 @@ impl Transaction {
         let mut metadata = model.metadata.clone();
         let manifest = self.change(|this| {
             let ids = match &draft {
-                None => this.ingest(&incoming, &mut report, &progress)?,
+                None => this.ingest(incoming(), bases.as_ref(), &mut report, &progress)?,
                 Some(draft) => {
                     let (lossy, mark) = draft.report()?;
                     report.lossy = Some(lossy);
                     metadata.insert(LOSSY_KEY.to_owned(), mark);
                     this.shared.container.require_features(0, FEATURE_LOSSY);
+                    let incoming = (incoming().collect(), bases.as_ref());
                     this.ingest_draft(draft, incoming, &mut report, &progress)?
                 }
             };
+            drop(bases);
             let manifest = manifest_of(&model, &ids);
             let (id, added) = this.hold(&manifest)?;
             report.added_bytes += added;
@@ -320,7 +332,8 @@ impl Transaction {
             return Ok((id, 0));
         }
         let draft = RecordDraft::plain(RecordKind::Manifest, id, bytes.len() as u64);
-        let mut row = self.write_record(&draft, &plain_chunks(&bytes), &bytes)?;
+        let mut row = self.write_plain(&draft, &bytes)?;
+        drop(bytes);
         row.holders = 1;
         let added = row.len;
         self.put_row(Table::Manifests, id, &row)?;
@@ -396,13 +409,7 @@ impl Transaction {
                 self.free_if_unneeded(id, row)?;
             }
         }
-        let mut hidden_bases = 0;
-        for id in hidden {
-            self.free_of_formulas(id)?;
-            let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-            hidden_bases += u64::from(row.is_some());
-        }
-        Ok(hidden_bases)
+        self.settle_hidden(hidden)
     }
 
     /// Notes what this transaction does, for its change record.
@@ -531,12 +538,12 @@ fn files_of(model: &NewModel<'_>) -> Manifest {
 }
 
 /// The manifest of a model whose tensors have these ids.
-fn manifest_of(model: &NewModel<'_>, ids: &[ContentId]) -> Manifest {
+fn manifest_of<'m>(model: &'m NewModel<'_>, ids: &[ContentId]) -> Manifest {
     let tensors = model.parts.iter().flat_map(|part| &part.tensors);
-    let tensor = |(tensor, id): (&NewTensor<'_>, &ContentId)| ManifestTensor {
-        name: tensor.name.clone(),
-        dtype: tensor.dtype.clone(),
-        shape: tensor.shape.clone(),
+    let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
+        name: &tensor.name,
+        dtype: &tensor.dtype,
+        shape: &tensor.shape,
         byte_len: tensor.byte_len,
         content_id: *id,
     };
@@ -545,12 +552,15 @@ fn manifest_of(model: &NewModel<'_>, ids: &[ContentId]) -> Manifest {
 
 /// How often a manifest names each content.
 pub(super) fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
-    let mut counts: HashMap<ContentId, u32> = HashMap::new();
-    for tensor in &manifest.tensors {
-        *counts.entry(tensor.content_id).or_default() += 1;
+    let mut ids: Vec<ContentId> = manifest.tensors.iter().map(|it| it.content_id).collect();
+    ids.sort_unstable();
+    let mut counts: Vec<(ContentId, u32)> = Vec::new();
+    for id in ids {
+        match counts.last_mut() {
+            Some((last, count)) if *last == id => *count += 1,
+            _ => counts.push((id, 1)),
+        }
     }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_unstable();
     counts
 }
 
@@ -560,18 +570,17 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
         let reason = "several files without an index that lists them".to_owned();
         return Err(Error::BadTensor { tensor: String::new(), reason });
     }
-    let mut names = std::collections::HashSet::new();
+    let mut names = Vec::new();
     for tensor in model.parts.iter().flat_map(|part| &part.tensors) {
-        let bad = |reason: String| Err(Error::BadTensor { tensor: tensor.name.clone(), reason });
+        let bad =
+            |reason: String| Err(Error::BadTensor { tensor: tensor.name.to_string(), reason });
         if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {
             return bad("a name has 1 to 65535 bytes".to_owned());
         }
         if tensor.name == "__metadata__" {
             return bad("safetensors files keep this name for their metadata".to_owned());
         }
-        if !names.insert(tensor.name.as_str()) {
-            return bad("the name is used twice".to_owned());
-        }
+        names.push(&*tensor.name);
         match tensor.dtype.byte_len(&tensor.shape) {
             Err(error) => return bad(error.to_string()),
             Ok(Some(expected)) if expected != tensor.byte_len => {
@@ -581,5 +590,12 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
             Ok(_) => {}
         }
     }
-    Ok(())
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            let reason = "the name is used twice".to_owned();
+            Err(Error::BadTensor { tensor: pair[0].to_owned(), reason })
+        }
+        None => Ok(()),
+    }
 }

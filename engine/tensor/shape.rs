@@ -1,4 +1,6 @@
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The most dimensions a tensor may have.
 pub const RANK_MAX: usize = 64;
@@ -6,8 +8,15 @@ pub const RANK_MAX: usize = 64;
 /// The dimensions of a tensor, outermost first. A scalar has none.
 ///
 /// The product of all dimensions, zeros left out, fits in 63 bits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Shape(Box<[u64]>);
+#[derive(Clone)]
+pub struct Shape(Dims);
+
+/// A model can have a million tensors, and most have a dimension or two.
+#[derive(Clone)]
+enum Dims {
+    Few(u8, [u64; 2]),
+    Many(Box<[u64]>),
+}
 
 /// Why dimensions do not make a shape, or a shape and a type do not make a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,27 +68,73 @@ impl Shape {
             .try_fold(1u64, |product, dim| product.checked_mul(*dim))
             .filter(|product| *product <= i64::MAX as u64)
             .ok_or(ShapeError::TooLarge)?;
-        Ok(Shape(dims.into()))
+        Ok(Shape(match *dims {
+            [] => Dims::Few(0, [0, 0]),
+            [a] => Dims::Few(1, [a, 0]),
+            [a, b] => Dims::Few(2, [a, b]),
+            _ => Dims::Many(dims.into()),
+        }))
     }
 
     /// The dimensions, outermost first.
     pub fn dims(&self) -> &[u64] {
-        &self.0
+        match &self.0 {
+            Dims::Few(rank, dims) => dims.get(..usize::from(*rank)).unwrap_or(dims),
+            Dims::Many(dims) => dims,
+        }
     }
 
     /// The number of dimensions.
     pub fn rank(&self) -> usize {
-        self.0.len()
+        self.dims().len()
     }
 
     /// The number of elements: 1 for a scalar, 0 when any dimension is 0.
     pub fn elements(&self) -> u64 {
-        self.0.iter().product()
+        self.dims().iter().product()
     }
 
     /// The number of rows: the first dimension, 1 for a scalar.
     pub fn rows(&self) -> u64 {
-        self.0.first().copied().unwrap_or(1)
+        self.dims().first().copied().unwrap_or(1)
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape(Dims::Few(0, [0, 0]))
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shape").field(&self.dims()).finish()
+    }
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        self.dims() == other.dims()
+    }
+}
+
+impl Eq for Shape {}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dims().hash(state);
+    }
+}
+
+impl PartialOrd for Shape {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Shape {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.dims().cmp(other.dims())
     }
 }
 
@@ -93,7 +148,7 @@ impl TryFrom<&[u64]> for Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[")?;
-        for (i, dim) in self.0.iter().enumerate() {
+        for (i, dim) in self.dims().iter().enumerate() {
             write!(f, "{}{dim}", if i == 0 { "" } else { ", " })?;
         }
         write!(f, "]")

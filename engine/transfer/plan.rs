@@ -149,7 +149,7 @@ pub(super) fn plan(
         for tensor in manifest.tensors.iter().filter(|_| !selection.graph_only) {
             let id = tensor.content_id;
             if !pieces.contains_key(&id) && !(there.has_tensor)(id)? {
-                pieces.insert(id, piece_of(source, id, Some((&model, &tensor.name)))?);
+                pieces.insert(id, piece_of(source, id, Some((&model, tensor.name)))?);
             }
         }
     }

@@ -44,7 +44,7 @@ pub fn fetch_promised(
             if !wanted.models.contains(&key) {
                 wanted.models.push(key);
             }
-            wanted.tensors.push((tensor.content_id, full.clone(), tensor.name.clone()));
+            wanted.tensors.push((tensor.content_id, full.clone(), tensor.name.to_owned()));
         }
     }
     drop(snapshot);

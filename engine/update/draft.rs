@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::UpdateError;
+use crate::format::PackedBytes;
 use crate::interchange::ModelFile;
 use crate::lineage::NodeId;
 use crate::store::{Model, NewModel, NewPart, NewTensor, Tensor, TensorSource};
@@ -13,18 +14,28 @@ use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
 #[derive(Clone)]
-pub struct DraftTensor {
+pub struct DraftTensor(Repr);
+
+/// A model can have a million tensors, and often most are kept as they are.
+#[derive(Clone)]
+enum Repr {
+    /// A tensor of the store, as it is.
+    Kept(Stored),
+    /// Another.
+    Made(Arc<Made>),
+}
+
+struct Made {
     name: String,
     dtype: Dtype,
     shape: Shape,
     byte_len: u64,
-    source: Arc<dyn TensorSource>,
+    source: Box<dyn TensorSource>,
 }
 
 impl fmt::Debug for DraftTensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DraftTensor { name, dtype, shape, .. } = self;
-        write!(f, "{name} {dtype} {shape}")
+        write!(f, "{} {} {}", self.name(), self.dtype(), self.shape())
     }
 }
 
@@ -81,6 +92,7 @@ pub(super) fn as_io(error: UpdateError) -> io::Error {
 }
 
 /// A tensor of the store as it is.
+#[derive(Clone)]
 struct Stored(Tensor);
 
 impl TensorSource for Stored {
@@ -109,8 +121,7 @@ impl DraftTensor {
     /// A tensor of these bytes.
     pub fn from_bytes(name: &str, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> Self {
         let byte_len = bytes.len() as u64;
-        let source = Arc::new(InMemory(bytes));
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+        Self::from_source(name, dtype, shape, byte_len, InMemory(bytes))
     }
 
     /// A tensor whose bytes are made when they are asked for: the same every time.
@@ -121,8 +132,8 @@ impl DraftTensor {
         byte_len: u64,
         make: impl Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync + 'static,
     ) -> Self {
-        let source = Arc::new(Lazy { made: Mutex::new(None), byte_len, make });
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+        let source = Lazy { made: Mutex::new(None), byte_len, make };
+        Self::from_source(name, dtype, shape, byte_len, source)
     }
 
     /// A tensor whose bytes `source` gives in whatever pieces are asked for.
@@ -133,34 +144,63 @@ impl DraftTensor {
         byte_len: u64,
         source: impl TensorSource + 'static,
     ) -> Self {
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source: Arc::new(source) }
+        let (name, source) = (name.to_owned(), Box::new(source));
+        DraftTensor(Repr::Made(Arc::new(Made { name, dtype, shape, byte_len, source })))
     }
 
     /// The same tensor under another name.
-    pub fn named(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.name);
-        self
+    pub fn named(self, name: &str) -> Self {
+        if self.name() == name {
+            return self;
+        }
+        let (dtype, shape, len) = (self.dtype().clone(), self.shape().clone(), self.byte_len());
+        Self::from_source(name, dtype, shape, len, Renamed(self))
     }
 
     /// A tensor of the store, as it is.
     pub fn keep(tensor: &Tensor) -> Self {
-        DraftTensor {
-            name: tensor.name().to_owned(),
-            dtype: tensor.dtype().clone(),
-            shape: tensor.shape().clone(),
-            byte_len: tensor.byte_len(),
-            source: Arc::new(Stored(tensor.clone())),
-        }
+        DraftTensor(Repr::Kept(Stored(tensor.clone())))
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.0 {
+            Repr::Kept(tensor) => tensor.0.name(),
+            Repr::Made(made) => &made.name,
+        }
+    }
+
+    fn dtype(&self) -> &Dtype {
+        match &self.0 {
+            Repr::Kept(tensor) => tensor.0.dtype(),
+            Repr::Made(made) => &made.dtype,
+        }
+    }
+
+    fn shape(&self) -> &Shape {
+        match &self.0 {
+            Repr::Kept(tensor) => tensor.0.shape(),
+            Repr::Made(made) => &made.shape,
+        }
+    }
+
+    fn byte_len(&self) -> u64 {
+        match &self.0 {
+            Repr::Kept(tensor) => tensor.0.byte_len(),
+            Repr::Made(made) => made.byte_len,
+        }
+    }
+
+    fn source(&self) -> &dyn TensorSource {
+        match &self.0 {
+            Repr::Kept(tensor) => tensor,
+            Repr::Made(made) => &*made.source,
+        }
     }
 
     /// Whether its type and shape are those of a tensor of the store.
     pub(crate) fn is_like(&self, tensor: &Tensor) -> bool {
-        self.dtype == *tensor.dtype() && self.shape == *tensor.shape()
+        self.dtype() == tensor.dtype() && self.shape() == tensor.shape()
     }
 
     /// The id of its bytes. Cost: makes and hashes them.
@@ -170,17 +210,27 @@ impl DraftTensor {
     /// Those of the function that makes them.
     pub fn content_id(&self) -> Result<ContentId, UpdateError> {
         let mut hasher = blake3::Hasher::new();
-        let mut piece = vec![0; PIECE_LEN.min(usize::try_from(self.byte_len).unwrap_or(PIECE_LEN))];
+        let byte_len = self.byte_len();
+        let mut piece = vec![0; PIECE_LEN.min(usize::try_from(byte_len).unwrap_or(PIECE_LEN))];
         let mut offset = 0;
-        while offset < self.byte_len {
-            let len = (self.byte_len - offset).min(PIECE_LEN as u64) as usize;
+        while offset < byte_len {
+            let len = (byte_len - offset).min(PIECE_LEN as u64) as usize;
             let Some(part) = piece.get_mut(..len) else { break };
-            let failed = |error: io::Error| UpdateError::tensor(&self.name, error.to_string());
-            self.source.read_at(offset, part).map_err(failed)?;
+            let failed = |error: io::Error| UpdateError::tensor(self.name(), error.to_string());
+            self.source().read_at(offset, part).map_err(failed)?;
             hasher.update(part);
             offset += len as u64;
         }
         Ok(hasher.finalize().into())
+    }
+}
+
+/// A tensor under another name.
+struct Renamed(DraftTensor);
+
+impl TensorSource for Renamed {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.source().read_at(offset, out)
     }
 }
 
@@ -191,7 +241,7 @@ const PIECE_LEN: usize = 1 << 20;
 #[derive(Clone, Debug, Default)]
 struct DraftPart {
     name: String,
-    header: Vec<u8>,
+    header: PackedBytes,
     tensors: Vec<DraftTensor>,
 }
 
@@ -254,7 +304,7 @@ impl Draft {
             };
             for old in tensors.by_ref().take(part.tensor_count as usize) {
                 let new = tensor(&old)?;
-                same &= new.name == old.name() && new.is_like(&old);
+                same &= new.name() == old.name() && new.is_like(&old);
                 made.tensors.push(new);
             }
             draft.parts.push(made);
@@ -276,21 +326,15 @@ impl Draft {
         }
         for (at, (name, part)) in file.files().enumerate() {
             let header = part.header();
-            let tensor = |(entry, tensor): (usize, &crate::interchange::TensorEntry)| DraftTensor {
-                name: tensor.name.clone(),
-                dtype: tensor.dtype.clone(),
-                shape: tensor.shape.clone(),
-                byte_len: tensor.byte_len(),
-                source: Arc::new(OfFile {
-                    file: Arc::clone(&file),
-                    part: at,
-                    entry,
-                    _keep: keep.clone(),
-                }),
+            let tensor = |(entry, tensor): (usize, &crate::interchange::TensorEntry)| {
+                let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
+                let (file, keep) = (Arc::clone(&file), keep.clone());
+                let source = OfFile { file, part: at, entry, _keep: keep };
+                DraftTensor::from_source(&tensor.name, dtype, shape, tensor.byte_len(), source)
             };
             draft.parts.push(DraftPart {
                 name: name.unwrap_or_default().to_owned(),
-                header: header.bytes().to_vec(),
+                header: header.packed().clone(),
                 tensors: header.tensors().iter().enumerate().map(tensor).collect(),
             });
         }
@@ -311,11 +355,11 @@ impl Draft {
 
     /// Bytes of its tensors.
     pub fn byte_len(&self) -> u64 {
-        self.tensors().map(|tensor| tensor.byte_len).sum()
+        self.tensors().map(DraftTensor::byte_len).sum()
     }
 
     /// The model, to be added as `name`.
-    pub fn model(&self, name: &str) -> NewModel<'_> {
+    pub fn model<'d>(&'d self, name: &str) -> NewModel<'d> {
         let mut model = NewModel::new(name);
         let files = self.parts.iter().any(|part| !part.header.is_empty());
         if files {
@@ -327,13 +371,13 @@ impl Draft {
             model = model.index(self.index.0.clone(), self.index.1.clone());
         }
         for part in &self.parts {
-            let tensor = |tensor: &DraftTensor| {
-                NewTensor::from_source(
-                    &tensor.name,
-                    tensor.dtype.clone(),
-                    tensor.shape.clone(),
-                    tensor.byte_len,
-                    Arc::clone(&tensor.source),
+            let tensor = |tensor: &'d DraftTensor| {
+                NewTensor::borrowed(
+                    tensor.name(),
+                    tensor.dtype().clone(),
+                    tensor.shape().clone(),
+                    tensor.byte_len(),
+                    tensor.source(),
                 )
             };
             model = model.part(NewPart {

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::{InterchangeError, regular_file};
 use crate::architecture::{Architecture, Operator};
+use crate::format::PackedBytes;
 use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
 use crate::tensor::{Dtype, Shape};
 use tensor::Place;
@@ -240,7 +241,7 @@ impl<'a> NewModel<'a> {
             )
         };
         let tensors = file.tensors().iter().enumerate().map(tensor).collect();
-        let part = NewPart { name: String::new(), header: Vec::new(), tensors };
+        let part = NewPart { name: String::new(), header: PackedBytes::default(), tensors };
         let model = self.layers(&file.architecture()?).part(part);
         Ok(model.logical_bytes(file.logical_bytes()))
     }

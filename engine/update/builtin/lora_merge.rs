@@ -38,7 +38,7 @@ fn merge(
         return Err(UpdateError::inputs(reason));
     }
     let names: HashMap<&str, ()> =
-        base.manifest().tensors.iter().map(|tensor| (tensor.name.as_str(), ())).collect();
+        base.manifest().tensors.iter().map(|tensor| (tensor.name, ())).collect();
     if let Some(name) = pairs.keys().find(|name| !names.contains_key(name.as_str())) {
         let reason = format!("the adapter changes it, and {} has none", base.full_name());
         return Err(UpdateError::tensor(name, reason));
@@ -46,7 +46,7 @@ fn merge(
     Draft::like(base, |tensor| {
         let Some(pair) = pairs.get(tensor.name()) else { return Ok(DraftTensor::keep(tensor)) };
         let wrong = |reason: String| UpdateError::tensor(tensor.name(), reason);
-        let (left, right) = (adapter.tensor(&pair.left.name)?, adapter.tensor(&pair.right.name)?);
+        let (left, right) = (adapter.tensor(pair.left.name)?, adapter.tensor(pair.right.name)?);
         let (&[rows, columns], &[left_rows, _], &[_, right_columns]) =
             (tensor.shape().dims(), left.shape().dims(), right.shape().dims())
         else {

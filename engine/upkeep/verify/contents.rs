@@ -41,7 +41,7 @@ impl Check<'_> {
                 self.snapshot.read_plain(RecordKind::Manifest, id, row).map_err(Error::reason)?;
             let manifest = Manifest::decode(&bytes).map_err(|error| error.to_string())?;
             let named =
-                |tensor: &crate::format::ManifestTensor| (tensor.content_id, tensor.byte_len);
+                |tensor: crate::format::ManifestTensor<'_>| (tensor.content_id, tensor.byte_len);
             Ok(manifest.tensors.iter().map(named).collect())
         };
         let ids: Vec<ContentId> = self.manifests.keys().copied().collect();
@@ -127,7 +127,7 @@ impl Check<'_> {
                 self.note(subject, "nothing needs what is promised");
             }
         }
-        for (id, row) in &self.tensors {
+        for (id, row) in &self.tensors.0 {
             let subject = Subject::Tensor(*id);
             let found = holders.get(id).copied().unwrap_or(0);
             self.compare(subject, "holders", row.holders, found, manifests_known);

@@ -96,7 +96,7 @@ pub fn verify(
         container,
         progress,
         file_len,
-        tensors: BTreeMap::new(),
+        tensors: Rows::default(),
         promised: BTreeMap::new(),
         manifests: BTreeMap::new(),
         changes: BTreeMap::new(),
@@ -232,13 +232,36 @@ struct Fault {
 /// What the manifests that can be read name: content and length, in order.
 type Contents = BTreeMap<ContentId, Vec<(ContentId, u64)>>;
 
+/// Rows of tensors, in the order of their ids, as a table gives them: there can be millions.
+#[derive(Debug, Default)]
+struct Rows(Vec<(ContentId, RecordRow)>);
+
+impl Rows {
+    fn get(&self, id: &ContentId) -> Option<&RecordRow> {
+        let found = self.0.binary_search_by_key(id, |(id, _)| *id).ok()?;
+        self.0.get(found).map(|(_, row)| row)
+    }
+
+    fn contains_key(&self, id: &ContentId) -> bool {
+        self.get(id).is_some()
+    }
+
+    fn values(&self) -> impl Iterator<Item = &RecordRow> {
+        self.0.iter().map(|(_, row)| row)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// A check under way.
 struct Check<'s> {
     snapshot: &'s Snapshot,
     container: &'s Container,
     progress: &'s (dyn Fn(u64) + Sync),
     file_len: u64,
-    tensors: BTreeMap<ContentId, RecordRow>,
+    tensors: Rows,
     promised: BTreeMap<ContentId, PromiseRow>,
     manifests: BTreeMap<ContentId, RecordRow>,
     changes: BTreeMap<u64, RecordRow>,
@@ -279,15 +302,16 @@ impl Check<'_> {
 
     /// Fills in the rows that the checks go by.
     fn read_tables(&mut self) {
-        let (mut tensors, mut manifests) = (BTreeMap::new(), BTreeMap::new());
-        for (table, rows) in [(Table::Tensors, &mut tensors), (Table::Manifests, &mut manifests)] {
+        let (mut tensors, mut manifests) = (Rows::default(), BTreeMap::new());
+        for table in [Table::Tensors, Table::Manifests] {
             self.each_row(table, &mut |key, value| {
                 let Ok(id) = <[u8; 32]>::try_from(key).map(ContentId::from_bytes) else {
                     let message = format!("a key of {} bytes in {}", key.len(), table.name());
                     return self.note(Subject::Store, message);
                 };
                 match RecordRow::decode(value) {
-                    Ok(row) => drop(rows.insert(id, row)),
+                    Ok(row) if table == Table::Tensors => tensors.0.push((id, row)),
+                    Ok(row) => drop(manifests.insert(id, row)),
                     Err(error) if table == Table::Tensors => self.hurt(Subject::Tensor(id), error),
                     Err(error) => self.hurt(Subject::Manifest(id), error),
                 }

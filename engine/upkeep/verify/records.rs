@@ -57,7 +57,7 @@ impl Check<'_> {
         let mut ranges: Vec<(Extent, Subject)> = Vec::new();
         let extents = self.container.superblock().extents;
         ranges.extend(extents.into_iter().map(|extent| (extent, Subject::Store)));
-        for (id, row) in &self.tensors {
+        for (id, row) in &self.tensors.0 {
             ranges.push((row.extent(), Subject::Tensor(*id)));
         }
         for (id, row) in &self.manifests {
@@ -95,7 +95,7 @@ impl Check<'_> {
 
     /// Every header, index and chunk checksum, and the rows against them.
     pub(super) fn check_records(&self) {
-        self.tensors.par_iter().for_each(|(id, row)| {
+        self.tensors.0.par_iter().for_each(|(id, row)| {
             self.check_record(Subject::Tensor(*id), RecordKind::Tensor, *id, row);
         });
         self.manifests.par_iter().for_each(|(id, row)| {
@@ -168,7 +168,7 @@ impl Check<'_> {
     /// Every base is there, less deep than what stands on it and, without a formula, as long.
     pub(super) fn check_bases(&self) {
         let gaps = self.container.superblock().reader_flags & FEATURE_DEPTH_GAPS != 0;
-        for (id, row) in self.tensors.iter().filter(|(_, row)| !row.base_id.is_none()) {
+        for (id, row) in self.tensors.0.iter().filter(|(_, row)| !row.base_id.is_none()) {
             let subject = Subject::Tensor(*id);
             let mut deepest = 0;
             for base_id in row.bases() {
@@ -191,7 +191,7 @@ impl Check<'_> {
     /// Decodes and hashes every tensor. What stands on damage is not decoded: it is known.
     pub(super) fn check_content_ids(&self) {
         let mut levels: BTreeMap<u8, Vec<(ContentId, &RecordRow)>> = BTreeMap::new();
-        for (id, row) in &self.tensors {
+        for (id, row) in &self.tensors.0 {
             levels.entry(row.depth).or_default().push((*id, row));
         }
         // What is hurt by itself, and what stands on it, from the roots upwards.

@@ -152,21 +152,22 @@ fn structures() {
         ChunkEntry { stored_len: 0, crc: 0, encoding: 1 },
     ];
     put("record_header", "index", &ChunkEntry::encode_all(&entries));
-    let tensor = |name: &str| ManifestTensor {
-        name: name.to_owned(),
-        dtype: Dtype::F32,
-        shape: shape(&[2, 3]),
+    let dims = shape(&[2, 3]);
+    let tensor = |name: &'static str| ManifestTensor {
+        name,
+        dtype: &Dtype::F32,
+        shape: &dims,
         byte_len: 24,
         content_id: ContentId::of(name.as_bytes()),
     };
     let part = |name: &str, tensor_count| ManifestPart {
         name: name.to_owned(),
-        header: b"{}".to_vec(),
+        header: b"{}"[..].into(),
         tensor_count,
     };
     let single = Manifest {
         parts: vec![part("", 2)],
-        tensors: vec![tensor("a"), tensor("b")],
+        tensors: [tensor("a"), tensor("b")].into_iter().collect(),
         ..Manifest::default()
     };
     put("manifest", "single", &single.encode().expect("it fits"));
@@ -174,7 +175,9 @@ fn structures() {
         index_name: "model.safetensors.index.json".to_owned(),
         index: br#"{"weight_map":{}}"#.to_vec(),
         parts: vec![part("a.safetensors", 1), part("b.safetensors", 0)],
-        tensors: vec![ManifestTensor { dtype: Dtype::Unknown("Q9".into()), ..tensor("c") }],
+        tensors: [ManifestTensor { dtype: &Dtype::Unknown("Q9".into()), ..tensor("c") }]
+            .into_iter()
+            .collect(),
     };
     put("manifest", "sharded", &sharded.encode().expect("it fits"));
     let change = ChangeRecord {

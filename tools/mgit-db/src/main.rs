@@ -9,6 +9,7 @@ mod closed_stdout;
 mod commands;
 mod demo_data;
 mod destination;
+mod document;
 mod failure;
 mod family;
 mod functions;

@@ -2,10 +2,11 @@
 //!
 //! Invariant: with `--json`, standard output gets exactly one document, whatever happens.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::interrupt;
 
@@ -87,6 +88,30 @@ impl Output {
             true => write_stdout(&document_bytes(document)),
             false => write_stdout(text.as_bytes()),
         }
+    }
+
+    /// Prints the result, piece by piece: `document`'s keys behind the schema number, or `text`.
+    ///
+    /// # Errors
+    ///
+    /// Standard output cannot be written.
+    pub fn print_long(
+        &self,
+        document: Document<'_>,
+        text: impl Iterator<Item = String>,
+    ) -> Result<(), Failure> {
+        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let written = if self.json {
+            let schema = Document::new().keys(json!({ "schema": SCHEMA }));
+            let document = schema.and(document);
+            let written = serde_json::to_writer_pretty(&mut out, &document);
+            written.map_err(io::Error::from).and_then(|()| out.write_all(b"\n"))
+        } else {
+            let mut text = text;
+            text.try_for_each(|text| out.write_all(text.as_bytes()))
+        };
+        let written = written.and_then(|()| out.flush());
+        written.map_err(|error| Failure::stdout(&error))
     }
 
     /// Prints a part of the text; nothing with `--json`.

@@ -88,6 +88,8 @@ pub enum Side {
 pub struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<String>>,
+    /// At least so wide.
+    widths: Vec<usize>,
 }
 
 impl Table {
@@ -96,7 +98,8 @@ impl Table {
         let headings: Vec<String> = columns.iter().map(|(name, _)| (*name).to_owned()).collect();
         let has_headings = headings.iter().any(|heading| !heading.is_empty());
         let sides = columns.iter().map(|(_, side)| *side).collect();
-        Table { sides, rows: if has_headings { vec![headings] } else { Vec::new() } }
+        let widths = headings.iter().map(|heading| heading.chars().count()).collect();
+        Table { sides, widths, rows: if has_headings { vec![headings] } else { Vec::new() } }
     }
 
     /// Adds a row.
@@ -104,27 +107,42 @@ impl Table {
         self.rows.push(cells.map(|cell| shown(&cell)).into());
     }
 
+    /// Makes the columns as wide as a row that is printed by [`line`](Self::line): of a table that
+    /// is too long to be kept.
+    pub fn fit<const N: usize>(&mut self, cells: &[String; N]) {
+        for (width, cell) in self.widths.iter_mut().zip(cells) {
+            *width = shown(cell).chars().count().max(*width);
+        }
+    }
+
+    /// A row alone, behind all that the columns were fitted to.
+    pub fn line<const N: usize>(&self, cells: &[String; N]) -> String {
+        self.format(&cells.clone().map(|cell| shown(&cell)), &self.widths, "")
+    }
+
+    fn format(&self, row: &[String], widths: &[usize], indent: &str) -> String {
+        let mut line = String::from(indent);
+        for ((cell, width), side) in row.iter().zip(widths).zip(&self.sides) {
+            let width = *width;
+            match side {
+                Side::Left => line.push_str(&format!("{cell:<width$}  ")),
+                Side::Right => line.push_str(&format!("{cell:>width$}  ")),
+            }
+        }
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        line
+    }
+
     /// The lines, each with `indent` before it and without spaces at its end.
     pub fn lines(&self, indent: &str) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            let fitted = self.widths.get(column).copied().unwrap_or(0);
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(fitted)
         };
         let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
-        let mut lines = String::new();
-        for row in &self.rows {
-            let mut line = String::from(indent);
-            for ((cell, width), side) in row.iter().zip(&widths).zip(&self.sides) {
-                let width = *width;
-                match side {
-                    Side::Left => line.push_str(&format!("{cell:<width$}  ")),
-                    Side::Right => line.push_str(&format!("{cell:>width$}  ")),
-                }
-            }
-            lines.push_str(line.trim_end());
-            lines.push('\n');
-        }
-        lines
+        self.rows.iter().map(|row| self.format(row, &widths, indent)).collect()
     }
 }
 

@@ -290,14 +290,14 @@ fn tensor_rows(model: &Model, parent: Option<&Model>) -> Vec<TensorRow> {
         .map(|parent| &parent.manifest().tensors)
         .into_iter()
         .flatten()
-        .map(|tensor| (tensor.name.as_str(), tensor))
+        .map(|tensor| (tensor.name, tensor))
         .collect();
     let row = |(place, tensor): (usize, mgit::Tensor)| {
         let change = match (parent, old.get(tensor.name())) {
             (None, _) => Change::Root,
             (_, None) => Change::Added,
             (_, Some(old)) if old.content_id != tensor.content_id() => Change::Changed,
-            (_, Some(old)) if old.shape != *tensor.shape() || old.dtype != *tensor.dtype() => {
+            (_, Some(old)) if old.shape != tensor.shape() || old.dtype != tensor.dtype() => {
                 Change::Changed
             }
             _ => Change::Equal,

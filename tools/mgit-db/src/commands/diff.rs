@@ -6,6 +6,7 @@ use mgit::diff::{Change, LayerChange, ModelDiff, TensorChange, TensorDistance, T
 use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read_named;
@@ -47,19 +48,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         output.paint(Ink::Name, &to.full_name()),
     );
     text += &summary(&found);
-    for layer in &found.layers {
-        text += &describe(layer, output);
-    }
-    let mut document = document(&found);
-    if let Value::Object(keys) = &mut document {
-        keys.insert("from".to_owned(), from.full_name().into());
-        keys.insert("to".to_owned(), to.full_name().into());
-    }
-    output.print(document, &text)
+    let lines = found.layers().map(|layer| describe(&layer, output));
+    let names = json!({ "from": from.full_name(), "to": to.full_name() });
+    output.print_long(document(&found).keys(names), std::iter::once(text).chain(lines))
 }
 
 fn summary(found: &ModelDiff) -> String {
-    let number = |change| found.layers.iter().filter(|layer| layer.change == change).count() as u64;
+    let number = |change| found.count(change) as u64;
     let (added, removed) = (number(Change::Added), number(Change::Removed));
     let changed = number(Change::Changed);
     if added + removed + changed == 0 {
@@ -133,7 +128,7 @@ fn numbers(found: &TensorDistance) -> String {
     )
 }
 
-fn document(found: &ModelDiff) -> Value {
+fn layer_json(layer: &LayerChange) -> Value {
     let facts = |facts: &Option<TensorFacts>| {
         facts.as_ref().map(|facts| {
             json!({
@@ -164,27 +159,30 @@ fn document(found: &ModelDiff) -> Value {
             "distance": tensor.distance.as_ref().map(distance),
         })
     };
-    let layer = |layer: &LayerChange| {
-        json!({
-            "change": match layer.change {
-                Change::Added => "added",
-                Change::Removed => "removed",
-                Change::Changed => "changed",
-            },
-            "from": layer.from,
-            "to": layer.to,
-            "kind": layer.kind.name(),
-            "weight": json_float(layer.weight),
-            "tensors": layer.tensors.iter().map(tensor).collect::<Vec<_>>(),
-        })
-    };
     json!({
-        "structural": found.structural,
-        "contextual": found.contextual,
-        "unchanged_layers": found.unchanged,
-        "layers": found.layers.iter().map(layer).collect::<Vec<_>>(),
-        "edges_removed": found.edges_removed,
-        "edges_added": found.edges_added,
-        "bytes_read": found.bytes_read,
+        "change": match layer.change {
+            Change::Added => "added",
+            Change::Removed => "removed",
+            Change::Changed => "changed",
+        },
+        "from": layer.from,
+        "to": layer.to,
+        "kind": layer.kind.name(),
+        "weight": json_float(layer.weight),
+        "tensors": layer.tensors.iter().map(tensor).collect::<Vec<_>>(),
     })
+}
+
+fn document(found: &ModelDiff) -> Document<'_> {
+    let edge = |(from, to): (&str, &str)| json!([from, to]);
+    Document::new()
+        .keys(json!({
+            "structural": found.structural,
+            "contextual": found.contextual,
+            "unchanged_layers": found.unchanged,
+        }))
+        .list("layers", || found.layers().map(|layer| layer_json(&layer)))
+        .list("edges_removed", move || found.edges_removed().map(edge))
+        .list("edges_added", move || found.edges_added().map(edge))
+        .keys(json!({ "bytes_read": found.bytes_read }))
 }

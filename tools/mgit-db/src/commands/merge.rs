@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::recode::profile_parser;
 use super::test::run::trust;
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
@@ -160,14 +161,20 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if arguments.dry_run {
         let store = Store::open_read_only(&arguments.store)?;
         let plan = merge.plan(&store.snapshot()?)?;
-        output.print(json!({ "plan": document(&plan) }), &describe(&plan, output))?;
+        let document = Document::new().object("plan", document(&plan));
+        output.print_long(document, describe(&plan, output))?;
         let is_settled = plan.unsettled().next().is_none();
         return Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let store = Store::open(&arguments.store)?;
     let plan = merge.plan(&store.snapshot()?)?;
-    output.text(&describe(&plan, output))?;
-    bring(&store, &arguments.store, [plan.base.id, plan.ours.id, plan.theirs.id])?;
+    if !output.is_json() {
+        output.print_long(Document::new(), describe(&plan, output))?;
+    }
+    let ids = [plan.base.id, plan.ours.id, plan.theirs.id];
+    // It holds what the merge will hold again.
+    drop(plan);
+    bring(&store, &arguments.store, ids)?;
     let options = RunOptions { trust: trust(arguments.trust), ..RunOptions::default() };
     let merged = merge.run(&store, options)?;
     report(&merged, output)?;
@@ -203,9 +210,9 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         "added_bytes": report.added_bytes,
         "tests": tests,
         "inherited_tests": inherited,
-        "plan": document(plan),
     });
-    output.print(document, &text)
+    let document = Document::new().keys(document).object("plan", self::document(plan));
+    output.print_long(document, std::iter::once(text))
 }
 
 fn who(touched: Touched) -> &'static str {
@@ -219,12 +226,20 @@ fn who(touched: Touched) -> &'static str {
 }
 
 /// A path, its middle left out where it is long.
-fn path(layers: &[String]) -> String {
-    match layers {
-        [a, b, middle @ .., y, z] if middle.len() > 1 => {
-            format!("{a} -> {b} -> ({} more) -> {y} -> {z}", middle.len())
+fn path(layers: &[String], (left_out, behind): (usize, usize)) -> String {
+    let (first, last) = layers.split_at(behind.min(layers.len()));
+    let more = left_out + layers.len().saturating_sub(4);
+    match (first, last) {
+        ([a, b, ..], [.., z]) if left_out > 0 => {
+            // The last but one is among those that are left out.
+            format!("{a} -> {b} -> ({} more) -> {z}", left_out + first.len() - 2)
         }
-        layers => layers.join(" -> "),
+        _ => match layers {
+            [a, b, .., y, z] if more > 1 => {
+                format!("{a} -> {b} -> ({more} more) -> {y} -> {z}")
+            }
+            layers => layers.join(" -> "),
+        },
     }
 }
 
@@ -244,12 +259,18 @@ fn line(layer: &LayerMerge, output: &Output) -> String {
     let by = who(layer.touched);
     let mut text = format!("  {class} {} ({by}, {}){settled}\n", layer.name, size(layer.bytes));
     if !layer.path.is_empty() {
-        text += &output.paint(Ink::Faint, &format!("{:20}by {}\n", "", path(&layer.path)));
+        text += &output
+            .paint(Ink::Faint, &format!("{:20}by {}\n", "", path(&layer.path, layer.left_out)));
     }
     text
 }
 
-fn describe(plan: &MergePlan, output: &Output) -> String {
+fn describe<'p>(plan: &'p MergePlan, output: &'p Output) -> impl Iterator<Item = String> + use<'p> {
+    let layers = plan.layers().map(|layer| line(&layer, output));
+    std::iter::once(head(plan, output)).chain(layers).chain([foot(plan)])
+}
+
+fn head(plan: &MergePlan, output: &Output) -> String {
     let mut text = format!(
         "ours   {}\ntheirs {}\nbase   {}",
         output.paint(Ink::Name, &plan.ours.full_name()),
@@ -262,9 +283,11 @@ fn describe(plan: &MergePlan, output: &Output) -> String {
         text += &format!("  (the nearest common ancestor; as near but for steps: {others})");
     }
     text.push('\n');
-    for layer in &plan.layers {
-        text += &line(layer, output);
-    }
+    text
+}
+
+fn foot(plan: &MergePlan) -> String {
+    let mut text = String::new();
     for conflict in &plan.metadata_conflicts {
         let key = &conflict.key;
         text += &format!("  metadata {key}: both have changed it -> {}\n", conflict.taken);
@@ -273,7 +296,7 @@ fn describe(plan: &MergePlan, output: &Output) -> String {
         let (ours, theirs) = (conflict.ours.join(", "), conflict.theirs.join(", "));
         text += &format!("  tests {ours} and {theirs}: judged differently -> both are kept\n");
     }
-    let number = |class| plan.of_class(class).count();
+    let number = |class| plan.count(class);
     text += &format!(
         "{} in conflict, {} possibly, {} without; {} unchanged\n",
         number(Class::Conflict),
@@ -284,21 +307,26 @@ fn describe(plan: &MergePlan, output: &Output) -> String {
     text
 }
 
-fn document(plan: &MergePlan) -> Value {
-    let layer = |layer: &LayerMerge| {
-        let settled: Vec<String> = layer.settled.iter().map(Resolution::to_string).collect();
-        json!({
-            "layer": layer.name,
-            "class": layer.class.name(),
-            "changed_by": who(layer.touched),
-            "ours": layer.ours.name(),
-            "theirs": layer.theirs.name(),
-            "path": layer.path,
-            "bytes": layer.bytes,
-            "settled": settled,
-            "unsettled": layer.unsettled,
-        })
-    };
+fn layer_json(layer: &LayerMerge) -> Value {
+    let settled: Vec<String> = layer.settled.iter().map(Resolution::to_string).collect();
+    let mut json = json!({
+        "layer": layer.name,
+        "class": layer.class.name(),
+        "changed_by": who(layer.touched),
+        "ours": layer.ours.name(),
+        "theirs": layer.theirs.name(),
+        "path": layer.path,
+        "bytes": layer.bytes,
+        "settled": settled,
+        "unsettled": layer.unsettled,
+    });
+    if let (left_out @ 1.., behind) = layer.left_out {
+        json["path_left_out"] = json!({ "layers": left_out, "behind": behind });
+    }
+    json
+}
+
+fn document(plan: &MergePlan) -> Document<'_> {
     let metadata: Vec<Value> = plan
         .metadata_conflicts
         .iter()
@@ -316,14 +344,17 @@ fn document(plan: &MergePlan) -> Value {
         .iter()
         .map(|it| json!({ "ours": it.ours, "theirs": it.theirs }))
         .collect();
-    json!({
-        "ours": plan.ours.full_name(),
-        "theirs": plan.theirs.full_name(),
-        "base": plan.base.full_name(),
-        "other_bases": plan.other_bases.iter().map(|it| it.full_name()).collect::<Vec<_>>(),
-        "layers": plan.layers.iter().map(layer).collect::<Vec<_>>(),
-        "unchanged": plan.unchanged,
-        "metadata_conflicts": metadata,
-        "test_conflicts": tests,
-    })
+    Document::new()
+        .keys(json!({
+            "ours": plan.ours.full_name(),
+            "theirs": plan.theirs.full_name(),
+            "base": plan.base.full_name(),
+            "other_bases": plan.other_bases.iter().map(|it| it.full_name()).collect::<Vec<_>>(),
+        }))
+        .list("layers", || plan.layers().map(|layer| layer_json(&layer)))
+        .keys(json!({
+            "unchanged": plan.unchanged,
+            "metadata_conflicts": metadata,
+            "test_conflicts": tests,
+        }))
 }

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use mgit::architecture::{Architecture, LAYERS_KEY};
+use mgit::architecture::{Architecture, LAYERS_KEY, Layer};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::{LOSSY_KEY, ModelRef};
-use mgit::{Model, Store};
+use mgit::store::StoredAs;
+use mgit::{Model, Store, Tensor};
 use serde_json::{Map, Value, json};
 
+use crate::document::Document;
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
 use crate::output::{Ink, Output};
@@ -54,12 +56,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     {
         text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
-    let (tensors, table) = tensors(&model)?;
     let layers = arguments.layers.then(|| model.architecture()).transpose()?;
     text.push('\n');
-    text += &layers.as_ref().map_or(table, layer_table);
-
-    let manifest = model.manifest();
+    // Whatever cannot be read is found before anything is printed.
+    let table = tensor_table(&model)?;
     let mut document = family.json(model.node(), &origin);
     if let Value::Object(keys) = &mut document {
         keys.insert("metadata".to_owned(), Value::Object(metadata));
@@ -69,16 +69,20 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             }
         }
         keys.insert("manifest".to_owned(), model.node().row.manifest.to_string().into());
+        let manifest = model.manifest();
         let files: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
         let sharded = !manifest.index_name.is_empty();
         let files = if sharded { json!(files) } else { Value::Null };
         keys.insert("shards".to_owned(), files);
-        keys.insert("tensors".to_owned(), tensors.into());
-        if let Some(layers) = layers {
-            keys.insert("architecture".to_owned(), layers.to_json());
-        }
     }
-    output.print(document, &text)
+    let rows = || model.tensors().filter_map(|tensor| Row::of(&model, &tensor).ok());
+    let document = Document::new().keys(document).list("tensors", || rows().map(|row| row.json()));
+    if let Some(layers) = &layers {
+        let document = document.object("architecture", layers_document(layers));
+        return output.print_long(document, std::iter::once(text).chain(layer_lines(layers)));
+    }
+    let lines = rows().map(|row| table.line(&row.cells()));
+    output.print_long(document, [text, table.lines("")].into_iter().chain(lines))
 }
 
 fn shown_value(value: &Value) -> String {
@@ -126,7 +130,19 @@ fn facts(
     text
 }
 
-fn layer_table(layers: &Architecture) -> String {
+/// The layers as [`Architecture::to_json`] gives them.
+fn layers_document(layers: &Architecture) -> Document<'_> {
+    let name = |at: &usize| layers.layers().get(*at).map(|layer| layer.name.as_str());
+    Document::new()
+        .keys(json!({ "source": layers.source().to_string() }))
+        .list("layers", || layers.layers().iter().map(Layer::to_json))
+        .list("edges", move || {
+            let edges = layers.edges().iter();
+            edges.filter_map(move |(from, to)| Some(json!([name(from)?, name(to)?])))
+        })
+}
+
+fn layer_lines(layers: &Architecture) -> impl Iterator<Item = String> + '_ {
     let mut table = Table::new(&[
         ("LAYER", Side::Left),
         ("KIND", Side::Left),
@@ -134,23 +150,75 @@ fn layer_table(layers: &Architecture) -> String {
         ("READS", Side::Left),
     ]);
     let inputs = layers.all_inputs();
-    for (layer, inputs) in layers.layers().iter().zip(&inputs) {
+    let cells = move |at: usize, layer: &Layer| {
         let sizes = layer.attributes.iter().map(|(name, value)| format!("{name} {value}"));
         let name = |at: &usize| layers.layers().get(*at).map(|layer| layer.name.clone());
-        table.row([
+        let inputs = inputs.get(at).into_iter().flatten();
+        [
             layer.name.clone(),
             layer.kind.to_string(),
             sizes.collect::<Vec<_>>().join(", "),
-            inputs.iter().filter_map(name).collect::<Vec<_>>().join(", "),
-        ]);
-    }
+            inputs.filter_map(name).collect::<Vec<_>>().join(", "),
+        ]
+    };
+    let all = || layers.layers().iter().enumerate();
+    all().for_each(|(at, layer)| table.fit(&cells(at, layer)));
     let layer_count = count(layers.layers().len() as u64, "layer");
     let edge_count = count(layers.edges().len() as u64, "edge");
-    format!("{layer_count}, {edge_count}, {}\n{}", layers.source(), table.lines(""))
+    let head = format!("{layer_count}, {edge_count}, {}\n{}", layers.source(), table.lines(""));
+    std::iter::once(head).chain(all().map(move |(at, layer)| table.line(&cells(at, layer))))
 }
 
-fn tensors(model: &Model) -> Result<(Vec<Value>, String), Failure> {
-    let mut documents = Vec::new();
+/// How a tensor is kept.
+struct Row {
+    tensor: Tensor,
+    stored: Option<StoredAs>,
+    /// Where it is, when it is not here.
+    place: Option<String>,
+}
+
+impl Row {
+    fn of(model: &Model, tensor: &Tensor) -> Result<Self, Failure> {
+        let promise = model.snapshot().promise(tensor.content_id())?;
+        let stored = if promise.is_none() { Some(tensor.stored_as()?) } else { None };
+        let place = promise.map(|promise| promise.place);
+        Ok(Row { tensor: tensor.clone(), stored, place })
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let Row { tensor, stored, .. } = self;
+        let stored = stored.as_ref();
+        [
+            tensor.name().to_owned(),
+            tensor.dtype().to_string(),
+            tensor.shape().to_string(),
+            tensor.byte_len().to_string(),
+            stored.map_or("-".to_owned(), |stored| stored.stored_len.to_string()),
+            stored.map_or("not pulled".to_owned(), StoredAs::encoding_names),
+            stored.map_or("-".to_owned(), |stored| stored.depth.to_string()),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        let Row { tensor, stored, place } = self;
+        let stored = stored.as_ref();
+        json!({
+            "name": tensor.name(),
+            "dtype": tensor.dtype().name(),
+            "shape": tensor.shape().dims(),
+            "bytes": tensor.byte_len(),
+            "stored_bytes": stored.map(|stored| stored.stored_len),
+            "encoding": stored.map(StoredAs::encoding_names),
+            "chain_depth": stored.map(|stored| stored.depth),
+            "content_id": tensor.content_id().to_string(),
+            "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
+            "promised_at": place,
+        })
+    }
+}
+
+/// A table without rows, whose columns fit all tensors.
+fn tensor_table(model: &Model) -> Result<Table, Failure> {
     let mut table = Table::new(&[
         ("TENSOR", Side::Left),
         ("DTYPE", Side::Left),
@@ -161,31 +229,7 @@ fn tensors(model: &Model) -> Result<(Vec<Value>, String), Failure> {
         ("DEPTH", Side::Right),
     ]);
     for tensor in model.tensors() {
-        let promise = model.snapshot().promise(tensor.content_id())?;
-        let stored = if promise.is_none() { Some(tensor.stored_as()?) } else { None };
-        let place = promise.map(|promise| promise.place);
-        let encoding = stored.as_ref().map(|stored| stored.encoding_names());
-        table.row([
-            tensor.name().to_owned(),
-            tensor.dtype().to_string(),
-            tensor.shape().to_string(),
-            tensor.byte_len().to_string(),
-            stored.as_ref().map_or("-".to_owned(), |stored| stored.stored_len.to_string()),
-            encoding.clone().unwrap_or_else(|| "not pulled".to_owned()),
-            stored.as_ref().map_or("-".to_owned(), |stored| stored.depth.to_string()),
-        ]);
-        documents.push(json!({
-            "name": tensor.name(),
-            "dtype": tensor.dtype().name(),
-            "shape": tensor.shape().dims(),
-            "bytes": tensor.byte_len(),
-            "stored_bytes": stored.as_ref().map(|stored| stored.stored_len),
-            "encoding": encoding,
-            "chain_depth": stored.as_ref().map(|stored| stored.depth),
-            "content_id": tensor.content_id().to_string(),
-            "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
-            "promised_at": place,
-        }));
+        table.fit(&Row::of(model, &tensor)?.cells());
     }
-    Ok((documents, table.lines("")))
+    Ok(table)
 }
