@@ -94,10 +94,6 @@ fn facts(tensor: &Tensor) -> Result<TensorFacts> {
     })
 }
 
-fn is_same(a: &Tensor, b: &Tensor) -> bool {
-    a.content_id() == b.content_id() && a.dtype() == b.dtype() && a.shape() == b.shape()
-}
-
 struct Side<'m> {
     architecture: Architecture,
     tensors: HashMap<String, Tensor>,
@@ -215,7 +211,7 @@ fn changed_layer(
             tensors.push(TensorChange { from, to: None, distance: None });
             continue;
         };
-        if is_same(tensor_a, tensor_b) {
+        if tensor_a.is_same(tensor_b) {
             continue;
         }
         let found = distance(tensor_a, tensor_b, read)?;

@@ -17,8 +17,9 @@ pub(super) struct Built {
 }
 
 impl MergePlan {
-    /// The merged model: in ours's files where it has ours's tensors, else in theirs's, else without
-    /// files; tensors that only theirs has follow ours's.
+    /// The merged model: in ours's files where it has ours's tensors, in theirs's where it has just
+    /// theirs's, else in ours's too, with ours's metadata, where tensors that only theirs has
+    /// follow in the last.
     ///
     /// # Errors
     ///
@@ -54,9 +55,10 @@ impl MergePlan {
             let resolution = resolution(entry, None, *touched, options);
             kept.push(layer(entry, resolution, any, tensors));
         }
-        let draft = arranged(&made, ours)
-            .or_else(|| arranged(&made, theirs))
-            .unwrap_or_else(|| in_order(made, ours, theirs));
+        let draft = match arranged(&made, ours).or_else(|| arranged(&made, theirs)) {
+            Some(draft) => draft,
+            None => in_order(made, ours, theirs)?,
+        };
         Ok(Built { draft, architecture: self.merged.architecture(&kept) })
     }
 }
@@ -124,12 +126,16 @@ fn arranged(made: &HashMap<String, DraftTensor>, model: &Model) -> Option<Draft>
     Draft::like(model, |tensor| made.get(tensor.name()).cloned().ok_or_else(missing)).ok()
 }
 
-fn in_order(mut made: HashMap<String, DraftTensor>, ours: &Model, theirs: &Model) -> Draft {
-    let mut draft = Draft::new();
+fn in_order(
+    mut made: HashMap<String, DraftTensor>,
+    ours: &Model,
+    theirs: &Model,
+) -> Result<Draft, UpdateError> {
+    let mut tensors = Vec::new();
     for tensor in ours.tensors().chain(theirs.tensors()) {
         if let Some(tensor) = made.remove(tensor.name()) {
-            draft = draft.tensor(tensor);
+            tensors.push(tensor);
         }
     }
-    draft
+    Draft::in_files_of(ours, tensors)
 }

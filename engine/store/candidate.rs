@@ -44,15 +44,15 @@ pub(super) struct Candidate {
 pub(super) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
 
 /// The two matrices of an adapter for a tensor, and their rank.
-pub(crate) struct Adapter<'m> {
-    pub(crate) left: &'m ManifestTensor,
-    pub(crate) right: &'m ManifestTensor,
-    pub(crate) rank: u32,
+struct Adapter<'m> {
+    left: &'m ManifestTensor,
+    right: &'m ManifestTensor,
+    rank: u32,
 }
 
 /// The adapters of a model by the names of the tensors that they change, when it is one: names as
 /// the PEFT library gives them.
-pub(crate) fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
+fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
     let by_name: HashMap<&str, &ManifestTensor> =
         manifest.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     let adapter = |right: &'_ ManifestTensor| {

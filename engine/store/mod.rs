@@ -44,7 +44,6 @@ mod tensor;
 mod transaction;
 
 pub(crate) use arrive::ArrivingNode;
-pub(crate) use candidate::adapters;
 pub use chain::Chain;
 pub use checks::TestResultRow;
 pub use collect::CollectReport;
@@ -53,7 +52,7 @@ pub use formula::StoredFormula;
 pub use lossy::{DraftTensor, Gate, LossyDraft, LossyReport};
 pub use lossy_write::LossyRecodeReport;
 pub use model::Model;
-pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, TensorSource};
+pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, Note, TensorSource};
 pub use open::{Access, Store};
 pub use recode::RecodeReport;
 pub use record::StoredRecord;

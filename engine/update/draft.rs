@@ -1,14 +1,18 @@
 //! A model that a function has made, on its way into the store.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::{Map, Value};
+
 use super::UpdateError;
-use crate::interchange::ModelFile;
+use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::NodeId;
-use crate::store::{Model, NewModel, NewPart, NewTensor, Tensor, TensorSource};
+use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
@@ -19,6 +23,7 @@ pub struct DraftTensor {
     shape: Shape,
     byte_len: u64,
     source: Arc<dyn TensorSource>,
+    note: Option<String>,
 }
 
 impl fmt::Debug for DraftTensor {
@@ -110,7 +115,7 @@ impl DraftTensor {
     pub fn from_bytes(name: &str, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> Self {
         let byte_len = bytes.len() as u64;
         let source = Arc::new(InMemory(bytes));
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source, note: None }
     }
 
     /// A tensor whose bytes are made when they are asked for: the same every time.
@@ -122,7 +127,7 @@ impl DraftTensor {
         make: impl Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync + 'static,
     ) -> Self {
         let source = Arc::new(Lazy { made: Mutex::new(None), byte_len, make });
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source }
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source, note: None }
     }
 
     /// A tensor whose bytes `source` gives in whatever pieces are asked for.
@@ -133,7 +138,14 @@ impl DraftTensor {
         byte_len: u64,
         source: impl TensorSource + 'static,
     ) -> Self {
-        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source: Arc::new(source) }
+        let source = Arc::new(source);
+        DraftTensor { name: name.to_owned(), dtype, shape, byte_len, source, note: None }
+    }
+
+    /// Says something of how it was made, for the report.
+    pub fn noted(mut self, text: impl Into<String>) -> Self {
+        self.note = Some(text.into());
+        self
     }
 
     /// The same tensor under another name.
@@ -150,6 +162,7 @@ impl DraftTensor {
             shape: tensor.shape().clone(),
             byte_len: tensor.byte_len(),
             source: Arc::new(Stored(tensor.clone())),
+            note: None,
         }
     }
 
@@ -195,6 +208,23 @@ struct DraftPart {
     tensors: Vec<DraftTensor>,
 }
 
+impl DraftPart {
+    /// Brings the tensors into an order in which each begins at a multiple of its elements' size,
+    /// which readers that map files ask for: the widest elements first, where it is not so.
+    fn align(&mut self) {
+        let width = |tensor: &DraftTensor| u64::from(tensor.dtype.bits().unwrap_or(8) / 8).max(1);
+        let mut begin = 0u64;
+        let is_aligned = self.tensors.iter().all(|tensor| {
+            let at = begin;
+            begin = begin.saturating_add(tensor.byte_len);
+            at.is_multiple_of(width(tensor))
+        });
+        if !is_aligned {
+            self.tensors.sort_by_key(|tensor| std::cmp::Reverse(width(tensor)));
+        }
+    }
+}
+
 /// A model that a function has made: tensors, in the order of the files it is exported as.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -231,12 +261,13 @@ impl Draft {
         Ok(self.tensor(DraftTensor::from_bytes(name, Dtype::F32, shape?, bytes)))
     }
 
-    /// A model whose tensors `tensor` makes of those of `model`, one of each. Where types, shapes
-    /// and names stay, so do the files' headers: it is exported as `model` is.
+    /// A model whose tensors `tensor` makes of those of `model`, one of each, in the same files.
+    /// Where types, shapes and names stay, so do the files' headers: it is exported as `model` is.
+    /// Else the headers are written anew, with the metadata that they had, and the index with them.
     ///
     /// # Errors
     ///
-    /// Those of `tensor`.
+    /// Those of `tensor`; a header or an index of `model` that cannot be read.
     pub fn like(
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
@@ -260,11 +291,88 @@ impl Draft {
             draft.parts.push(made);
         }
         if !same {
-            let tensors = draft.parts.into_iter().flat_map(|part| part.tensors).collect();
-            draft = Draft::new();
-            draft.parts.push(DraftPart { tensors, ..DraftPart::default() });
+            draft.renew_headers(model)?;
         }
         Ok(draft)
+    }
+
+    /// A model of these tensors in the files of `model`, each where `model` has one of its name, the
+    /// others behind those of the last; with the files' metadata.
+    ///
+    /// # Errors
+    ///
+    /// A header or an index of `model` that cannot be read.
+    pub(crate) fn in_files_of(
+        model: &Model,
+        tensors: Vec<DraftTensor>,
+    ) -> Result<Self, UpdateError> {
+        let manifest = model.manifest();
+        let mut draft =
+            Draft { index: (manifest.index_name.clone(), manifest.index.clone()), ..Draft::new() };
+        let mut places = HashMap::new();
+        let mut names = manifest.tensors.iter().map(|tensor| tensor.name.as_str());
+        for (at, part) in manifest.parts.iter().enumerate() {
+            let (name, header) = (part.name.clone(), part.header.clone());
+            draft.parts.push(DraftPart { name, header, tensors: Vec::new() });
+            places.extend(names.by_ref().take(part.tensor_count as usize).map(|name| (name, at)));
+        }
+        if draft.parts.is_empty() {
+            draft.parts.push(DraftPart::default());
+        }
+        let last = draft.parts.len() - 1;
+        for tensor in tensors {
+            let place = places.get(tensor.name()).copied().unwrap_or(last);
+            if let Some(part) = draft.parts.get_mut(place) {
+                part.tensors.push(tensor);
+            }
+        }
+        draft.renew_headers(model)?;
+        Ok(draft)
+    }
+
+    /// Writes the headers that came from the files of `model`, and the index, for the tensors that
+    /// are there now.
+    fn renew_headers(&mut self, model: &Model) -> Result<(), UpdateError> {
+        let failed = |what: &str, error: &dyn fmt::Display| {
+            UpdateError::failed(format!("{what} of {}: {error}", model.full_name()))
+        };
+        let mut old = model.tensors();
+        for (part, known) in self.parts.iter_mut().zip(&model.manifest().parts) {
+            let lens = old.by_ref().take(known.tensor_count as usize).map(|it| it.byte_len());
+            let len = lens.sum();
+            if part.header.is_empty() {
+                continue;
+            }
+            let header = SafetensorsHeader::parse(Path::new(&part.name), part.header.clone(), len)
+                .map_err(|error| failed("a header", &error))?;
+            part.align();
+            let metadata = Some(header.metadata()).filter(|metadata| !metadata.is_empty());
+            let tensor = |it: &'_ DraftTensor| it.byte_len;
+            let entries = part.tensors.iter();
+            let entries = entries.map(|it| (it.name.as_str(), &it.dtype, &it.shape, tensor(it)));
+            part.header = write_header(entries, metadata);
+        }
+        if self.index.0.is_empty() {
+            return Ok(());
+        }
+        self.parts.retain(|part| !part.tensors.is_empty());
+        let mut index: Value = serde_json::from_slice(&self.index.1)
+            .map_err(|error| failed("the index", &error))?;
+        let of = |part: &DraftPart| -> Vec<(String, Value)> {
+            let names = part.tensors.iter().map(|tensor| tensor.name.clone());
+            names.map(|tensor| (tensor, part.name.clone().into())).collect()
+        };
+        let weights: Map<String, Value> = self.parts.iter().flat_map(of).collect();
+        let Some(object) = index.as_object_mut() else {
+            return Err(failed("the index", &"no object"));
+        };
+        object.insert("weight_map".to_owned(), weights.into());
+        let total = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("total_size"));
+        if let Some(total) = total {
+            *total = self.byte_len().into();
+        }
+        self.index.1 = format!("{index:#}\n").into_bytes();
+        Ok(())
     }
 
     /// A model as it lies in files; `keep` lives until the model is in the store.
@@ -287,6 +395,7 @@ impl Draft {
                     entry,
                     _keep: keep.clone(),
                 }),
+                note: None,
             };
             draft.parts.push(DraftPart {
                 name: name.unwrap_or_default().to_owned(),
@@ -302,6 +411,15 @@ impl Draft {
     pub fn made_of<'m>(mut self, models: impl IntoIterator<Item = &'m Model>) -> Self {
         self.made_of = models.into_iter().map(|model| model.node().id).collect();
         self
+    }
+
+    /// What is to be said of its tensors, in order.
+    pub fn notes(&self) -> Vec<Note> {
+        let note = |tensor: &DraftTensor| {
+            let (tensor, text) = (tensor.name.clone(), tensor.note.clone()?);
+            Some(Note { tensor, text })
+        };
+        self.tensors().filter_map(note).collect()
     }
 
     /// The tensors, in order.

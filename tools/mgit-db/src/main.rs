@@ -12,6 +12,7 @@ mod functions;
 mod gate;
 mod lanes;
 mod model_input;
+mod notes;
 mod output;
 mod partial;
 mod picture;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use super::recode::profile_parser;
 use super::test::run::trust;
 use crate::failure::Failure;
+use crate::notes::{notes_json, notes_text};
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::text::{count, size};
@@ -190,6 +191,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
     if let Some(error) = not_kept {
         text += &format!("what the tests found is not kept: {error}\n");
     }
+    text += &notes_text(&report.notes);
     let (logical, added) = (size(row.logical_bytes), size(report.added_bytes));
     text += &format!("{} ({logical}, {added} added)\n", output.paint(Ink::Good, &name));
     let tests: Vec<Value> = tests
@@ -202,6 +204,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         "logical_bytes": row.logical_bytes,
         "added_bytes": report.added_bytes,
         "tests": tests,
+        "notes": notes_json(&report.notes),
         "inherited_tests": inherited,
         "plan": document(plan),
     });
