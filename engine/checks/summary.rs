@@ -2,9 +2,8 @@
 
 use half::{bf16, f16};
 
-use crate::planning::{element_bytes, number};
 use crate::store::{Result, Tensor};
-use crate::tensor::{ContentId, Dtype};
+use crate::tensor::{ContentId, Dtype, number, number_bytes};
 
 /// Bytes that are read at a time.
 const PIECE_LEN: u64 = 4 << 20;
@@ -36,12 +35,14 @@ impl Summary {
 
     /// Whether the elements of a tensor of this type can be read.
     pub fn is_possible(dtype: &Dtype) -> bool {
-        element_bytes(dtype).is_some()
+        number_bytes(dtype).is_some()
     }
 
-    /// What its summaries are kept under.
+    /// What its summaries are kept under. Before version 2, NaN and infinities of eight-bit floats
+    /// were taken for numbers.
     pub(super) fn run_id(dtype: &Dtype) -> ContentId {
-        ContentId::of(format!("mgit summary 1\0{dtype}").as_bytes())
+        let version = if dtype.name().starts_with("F8") { 2 } else { 1 };
+        ContentId::of(format!("mgit summary {version}\0{dtype}").as_bytes())
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -100,7 +101,7 @@ impl Summary {
     ///
     /// A damaged tensor.
     pub fn of(tensor: &Tensor, read: &dyn Fn(u64)) -> Result<Option<Self>> {
-        let Some(width) = element_bytes(tensor.dtype()) else { return Ok(None) };
+        let Some(width) = number_bytes(tensor.dtype()) else { return Ok(None) };
         let mut summary = Summary { min: f64::MAX, max: f64::MIN, ..Summary::default() };
         let mut piece = vec![0; PIECE_LEN.min(tensor.byte_len()) as usize];
         let mut offset = 0;

@@ -110,10 +110,6 @@ struct Found {
     distance: Option<TensorDistance>,
 }
 
-fn is_same(a: &Tensor, b: &Tensor) -> bool {
-    a.content_id() == b.content_id() && a.dtype() == b.dtype() && a.shape() == b.shape()
-}
-
 /// A tensor's place, and the bytes that it takes in the store.
 fn stored(tensor: &Tensor, place: u32) -> Result<Option<(u32, u64)>> {
     Ok(Some((place, tensor.stored_as()?.stored_len)))
@@ -285,7 +281,7 @@ impl ModelDiff {
                 continue;
             };
             free.get_mut(place).into_iter().for_each(|free| *free = false);
-            if is_same(tensor_a, tensor_b) {
+            if tensor_a.is_same(tensor_b) {
                 continue;
             }
             let distance = distance(tensor_a, tensor_b, read)?;

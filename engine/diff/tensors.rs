@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::planning::{element_bytes, number};
 use crate::store::{Result, Tensor};
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, number, number_bytes};
 
 /// Elements that are compared at a time.
 const PIECE: u64 = 1 << 18;
@@ -74,7 +73,7 @@ fn larger(max: f64, value: f64) -> f64 {
 /// Compares two tensors element by element; `None` when they have other numbers of elements, or
 /// elements that are not known here. Adds to `read` the bytes it reads.
 pub(super) fn distance(a: &Tensor, b: &Tensor, read: &AtomicU64) -> Result<Option<TensorDistance>> {
-    let widths = element_bytes(a.dtype()).zip(element_bytes(b.dtype()));
+    let widths = number_bytes(a.dtype()).zip(number_bytes(b.dtype()));
     let Some((width_a, width_b)) = widths else { return Ok(None) };
     let elements = a.byte_len() / width_a as u64;
     if elements != b.byte_len() / width_b as u64 || a.shape().elements() != b.shape().elements() {
@@ -116,14 +115,16 @@ fn sums((dtype_a, left, width_a): Piece<'_>, (dtype_b, right, width_b): Piece<'_
         sums.aa += a * a;
         sums.bb += b * b;
         sums.ab += a * b;
-        if same_type && left == right {
+        // A cast keeps NaN, and infinities: these are no changes.
+        let same = if same_type { left == right } else { a == b || (a.is_nan() && b.is_nan()) };
+        if same {
             continue;
         }
         if same_type {
             let bits = left.iter().zip(right).map(|(a, b)| (a ^ b).count_ones());
             sums.bits += u64::from(bits.sum::<u32>());
         }
-        sums.changed += u64::from(same_type || a != b);
+        sums.changed += 1;
         sums.dd += (b - a) * (b - a);
         sums.max = if sums.max.is_nan() { sums.max } else { larger(sums.max, (b - a).abs()) };
     }

@@ -1,9 +1,8 @@
 //! Runs of elements of two tensors, side by side.
 
 use super::member::Member;
-use crate::planning::{element_bytes, number};
 use crate::store::Result;
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, number, number_bytes};
 
 /// The most elements of a tensor that a comparison reads.
 const ELEMENTS_MAX: u64 = 1 << 18;
@@ -30,7 +29,7 @@ pub(super) fn read(
     let (Some(left), Some(right)) = (a.tensors().get(at.0), b.tensors().get(at.1)) else {
         return Ok(None);
     };
-    let widths = element_bytes(&left.dtype).zip(element_bytes(&right.dtype));
+    let widths = number_bytes(&left.dtype).zip(number_bytes(&right.dtype));
     let elements = left.sketch.elements();
     let Some(widths) = widths.filter(|_| elements == right.sketch.elements() && elements > 0)
     else {

@@ -15,8 +15,9 @@ pub(super) struct Built {
 }
 
 impl MergePlan {
-    /// The merged model: in ours's files where it has ours's tensors, else in theirs's, else without
-    /// files; tensors that only theirs has follow ours's.
+    /// The merged model: in ours's files where it has ours's tensors, in theirs's where it has just
+    /// theirs's, else in ours's too, with ours's metadata, where tensors that only theirs has
+    /// follow in the last.
     ///
     /// # Errors
     ///
@@ -152,17 +153,17 @@ impl<'m> Made<'m> {
     }
 
     fn in_order(&self, ours: &Model, theirs: &Model) -> Result<Draft, MergeError> {
-        let mut draft = Draft::new();
+        let mut tensors = Vec::new();
         let mut left = vec![true; self.tensors.len()];
         for tensor in ours.tensors().chain(theirs.tensors()) {
             let Some(at) = self.find(tensor.name()) else { continue };
             if left.get_mut(at).is_some_and(std::mem::take)
                 && let Some(tensor) = self.tensor(at)?
             {
-                draft = draft.tensor(tensor);
+                tensors.push(tensor);
             }
         }
-        Ok(draft)
+        Ok(Draft::in_files_of(ours, tensors)?)
     }
 }
 

@@ -22,7 +22,7 @@ const ALIKE_MAX: usize = 64;
 pub(super) type Slot = Three<Option<Tensor>>;
 
 pub(super) fn is_same(a: &Tensor, b: &Tensor) -> bool {
-    a.content_id() == b.content_id() && a.dtype() == b.dtype() && a.shape() == b.shape()
+    a.is_same(b)
 }
 
 fn same(a: Option<&Tensor>, b: Option<&Tensor>) -> bool {

@@ -128,7 +128,8 @@ impl Merge {
             .metadata(MERGE_KEY, what);
         let known: Vec<String> = snapshot.tests()?.into_iter().map(|(name, _)| name).collect();
         let mut transaction = store.begin_write()?;
-        let report = transaction.add_model(model)?;
+        let mut report = transaction.add_model(model)?;
+        report.notes = built.draft.notes();
         let inherited = tests_of::for_node(&plan.inherited_tests, &report.node, &known);
         inherited.iter().try_for_each(|test: &Test| test.register(&mut transaction))?;
         transaction.commit()?;

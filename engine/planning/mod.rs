@@ -15,7 +15,7 @@ pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };
-pub(crate) use sketch::{Steps, element_bytes, number};
+pub(crate) use sketch::Steps;
 
 /// The longest chain of deltas that this code writes. Where the chain of the best base is full, one
 /// further down takes its [place](level). `docs/measurements.md` has the curve this is chosen from.

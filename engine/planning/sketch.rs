@@ -3,10 +3,8 @@
 //! The elements sampled depend on the number of elements alone, so that a tensor and whatever was
 //! derived from it element by element, in whatever type, are sampled at the same places.
 
-use half::{bf16, f16};
-
 use crate::format::{ByteReader, ByteWriter, FormatError};
-use crate::tensor::{ContentId, Dtype};
+use crate::tensor::{ContentId, Dtype, number, number_bytes};
 
 /// The most elements that are sampled.
 pub const SKETCH_SAMPLES: usize = 64;
@@ -68,52 +66,9 @@ fn place(elements: u64, at: usize) -> u64 {
     start + mix(elements ^ (at as u64) << 56) % (end - start)
 }
 
-/// Bytes an element takes, for the types that are sampled.
-pub(crate) fn element_bytes(dtype: &Dtype) -> Option<usize> {
-    match dtype {
-        Dtype::F4 | Dtype::F6E2M3 | Dtype::F6E3M2 | Dtype::F8E8M0 => None,
-        // Two numbers each.
-        Dtype::C64 => Some(4),
-        known => known.bits().map(|bits| bits as usize / 8),
-    }
-}
-
-fn small_float(byte: u8, mantissa_bits: u32, bias: i32) -> f32 {
-    let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from((byte & 0x7f) >> mantissa_bits);
-    let scale = (1u32 << mantissa_bits) as f32;
-    let mantissa = (u32::from(byte) & ((1 << mantissa_bits) - 1)) as f32 / scale;
-    sign * match exponent {
-        0 => mantissa * ((1 - bias) as f32).exp2(),
-        exponent => (1.0 + mantissa) * ((exponent - bias) as f32).exp2(),
-    }
-}
-
-/// The element that the bytes of `element` hold, as `F64`.
-pub(crate) fn number(dtype: &Dtype, element: &[u8]) -> f64 {
-    fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-        bytes.first_chunk().copied().unwrap_or([0; N])
-    }
-    let [byte] = array(element);
-    match dtype {
-        Dtype::F32 | Dtype::C64 => f32::from_le_bytes(array(element)).into(),
-        Dtype::Bf16 => bf16::from_le_bytes(array(element)).to_f64(),
-        Dtype::F16 => f16::from_le_bytes(array(element)).to_f64(),
-        Dtype::F64 => f64::from_le_bytes(array(element)),
-        Dtype::Bool | Dtype::U8 => byte.into(),
-        Dtype::I8 => i8::from_le_bytes([byte]).into(),
-        Dtype::I16 => i16::from_le_bytes(array(element)).into(),
-        Dtype::U16 => u16::from_le_bytes(array(element)).into(),
-        Dtype::I32 => i32::from_le_bytes(array(element)).into(),
-        Dtype::U32 => u32::from_le_bytes(array(element)).into(),
-        Dtype::I64 => i64::from_le_bytes(array(element)) as f64,
-        Dtype::U64 => u64::from_le_bytes(array(element)) as f64,
-        Dtype::F8E4M3 => small_float(byte, 3, 7).into(),
-        Dtype::F8E4M3Fnuz => small_float(byte, 3, 8).into(),
-        Dtype::F8E5M2 => small_float(byte, 2, 15).into(),
-        Dtype::F8E5M2Fnuz => small_float(byte, 2, 16).into(),
-        _ => 0.0,
-    }
+/// Bytes an element takes, for the types that are sampled: scales without a mantissa tell nothing.
+fn sampled_bytes(dtype: &Dtype) -> Option<usize> {
+    number_bytes(dtype).filter(|_| *dtype != Dtype::F8E8M0)
 }
 
 /// Takes a sketch of bytes that come piece by piece, in order.
@@ -129,7 +84,7 @@ pub struct Sketcher {
 impl Sketcher {
     /// Begins the sketch of a tensor of `byte_len` bytes.
     pub fn new(dtype: &Dtype, byte_len: u64) -> Self {
-        let width = element_bytes(dtype).unwrap_or(0);
+        let width = sampled_bytes(dtype).unwrap_or(0);
         let elements = byte_len.checked_div(width as u64).unwrap_or(0);
         let (elements, width) = if elements < SKETCHED_FROM { (0, 0) } else { (elements, width) };
         let samples = Vec::with_capacity(elements.min(SKETCH_SAMPLES as u64) as usize);
@@ -431,6 +386,7 @@ pub fn model_bands<'a>(tensors: impl IntoIterator<Item = (&'a ContentId, &'a Ske
 #[cfg(test)]
 mod tests {
     use super::*;
+    use half::bf16;
     use proptest::prelude::*;
 
     fn noise(seed: u64, len: usize) -> Vec<f32> {

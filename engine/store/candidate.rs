@@ -45,15 +45,15 @@ pub(super) struct Candidate {
 pub(super) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
 
 /// The two matrices of an adapter for a tensor, and their rank.
-pub(crate) struct Adapter<'m> {
-    pub(crate) left: ManifestTensor<'m>,
-    pub(crate) right: ManifestTensor<'m>,
-    pub(crate) rank: u32,
+struct Adapter<'m> {
+    left: ManifestTensor<'m>,
+    right: ManifestTensor<'m>,
+    rank: u32,
 }
 
 /// The adapters of a model by the names of the tensors that they change, when it is one: names as
 /// the PEFT library gives them.
-pub(crate) fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
+fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
     if !manifest.tensors.iter().any(|tensor| tensor.name.contains(".lora_A.")) {
         return HashMap::new();
     }

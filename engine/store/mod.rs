@@ -49,7 +49,6 @@ mod transaction;
 mod travelling;
 
 pub(crate) use arrive::ArrivingNode;
-pub(crate) use candidate::adapters;
 pub use chain::Chain;
 pub use checks::TestResultRow;
 pub use collect::CollectReport;
@@ -59,7 +58,7 @@ pub use lossy::{DraftTensor, Gate, LossyDraft, LossyReport};
 pub use lossy_write::LossyRecodeReport;
 pub use model::Model;
 pub(crate) use new_model::TensorsSource;
-pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, TensorSource};
+pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, Note, TensorSource};
 pub use open::{Access, Store};
 pub use recode::RecodeReport;
 pub use record::StoredRecord;

@@ -348,4 +348,15 @@ pub struct ImportReport {
     pub added_bytes: u64,
     /// What was rounded, when the model was made lossy.
     pub lossy: Option<LossyReport>,
+    /// Of a model that a function has made: what is to be said of some tensors.
+    pub notes: Vec<Note>,
+}
+
+/// What is to be said of how a tensor was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The tensor.
+    pub tensor: String,
+    /// What is to be said.
+    pub text: String,
 }

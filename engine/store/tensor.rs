@@ -63,6 +63,18 @@ impl Tensor {
         self.manifest.tensors.get(self.at).unwrap_or_else(|| unreachable!())
     }
 
+    /// Its type and shape, for people.
+    pub(crate) fn described(&self) -> String {
+        format!("{} {}", self.dtype(), self.shape())
+    }
+
+    /// Whether both have the same elements: bytes, type and shape.
+    pub(crate) fn is_same(&self, other: &Tensor) -> bool {
+        self.content_id() == other.content_id()
+            && self.dtype() == other.dtype()
+            && self.shape() == other.shape()
+    }
+
     /// Its name in the model.
     pub fn name(&self) -> &str {
         self.info().name

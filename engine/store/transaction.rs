@@ -269,6 +269,7 @@ impl Transaction {
             raw_bytes: 0,
             added_bytes: 0,
             lossy: None,
+            notes: Vec::new(),
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
         let mut metadata = model.metadata.clone();

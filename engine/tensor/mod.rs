@@ -4,16 +4,19 @@
 //!
 //! - A [`Shape`] has at most [`RANK_MAX`] dimensions and its element count fits in `u64`.
 //! - [`Dtype::byte_len`] is the only place that turns a shape into a number of bytes.
+//! - [`number`] is the only place that decodes elements by their type's definition.
 //! - A typed view never reinterprets bytes of another element type.
 
 mod buffer;
 mod content_id;
 mod dtype;
 mod element;
+mod number;
 mod shape;
 
 pub use buffer::AlignedBuffer;
 pub use content_id::ContentId;
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
+pub use number::{number, number_bytes};
 pub use shape::{RANK_MAX, Shape, ShapeError};

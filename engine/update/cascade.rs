@@ -300,8 +300,9 @@ impl Run<'_, '_> {
         if let Some(node) = UpdateMark::find(&transaction.graph()?, &mark.plan, &step.node)? {
             return Ok(Made::Before(node));
         }
-        let report = transaction.add_model(addition.model(&draft))?;
+        let mut report = transaction.add_model(addition.model(&draft))?;
         transaction.commit()?;
+        report.notes = draft.notes();
         Ok(Made::Now(Box::new(report)))
     }
 

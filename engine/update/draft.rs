@@ -1,20 +1,28 @@
 //! A model that a function has made, on its way into the store.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value};
 
 use super::UpdateError;
 use crate::format::PackedBytes;
-use crate::interchange::ModelFile;
+use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::NodeId;
-use crate::store::{Model, NewModel, NewPart, NewTensor, Tensor, TensorSource};
+use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
 #[derive(Clone)]
-pub struct DraftTensor(Repr);
+pub struct DraftTensor {
+    of: Repr,
+    /// What the report says of it.
+    note: Option<Box<String>>,
+}
 
 /// A model can have a million tensors, and often most are kept as they are.
 #[derive(Clone)]
@@ -145,7 +153,14 @@ impl DraftTensor {
         source: impl TensorSource + 'static,
     ) -> Self {
         let (name, source) = (name.to_owned(), Box::new(source));
-        DraftTensor(Repr::Made(Arc::new(Made { name, dtype, shape, byte_len, source })))
+        let made = Arc::new(Made { name, dtype, shape, byte_len, source });
+        DraftTensor { of: Repr::Made(made), note: None }
+    }
+
+    /// Says something of how it was made, for the report.
+    pub fn noted(mut self, text: impl Into<String>) -> Self {
+        self.note = Some(Box::new(text.into()));
+        self
     }
 
     /// The same tensor under another name.
@@ -159,40 +174,40 @@ impl DraftTensor {
 
     /// A tensor of the store, as it is.
     pub fn keep(tensor: &Tensor) -> Self {
-        DraftTensor(Repr::Kept(Stored(tensor.clone())))
+        DraftTensor { of: Repr::Kept(Stored(tensor.clone())), note: None }
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        match &self.0 {
+        match &self.of {
             Repr::Kept(tensor) => tensor.0.name(),
             Repr::Made(made) => &made.name,
         }
     }
 
     fn dtype(&self) -> &Dtype {
-        match &self.0 {
+        match &self.of {
             Repr::Kept(tensor) => tensor.0.dtype(),
             Repr::Made(made) => &made.dtype,
         }
     }
 
     fn shape(&self) -> &Shape {
-        match &self.0 {
+        match &self.of {
             Repr::Kept(tensor) => tensor.0.shape(),
             Repr::Made(made) => &made.shape,
         }
     }
 
     fn byte_len(&self) -> u64 {
-        match &self.0 {
+        match &self.of {
             Repr::Kept(tensor) => tensor.0.byte_len(),
             Repr::Made(made) => made.byte_len,
         }
     }
 
     fn source(&self) -> &dyn TensorSource {
-        match &self.0 {
+        match &self.of {
             Repr::Kept(tensor) => tensor,
             Repr::Made(made) => &*made.source,
         }
@@ -245,6 +260,23 @@ struct DraftPart {
     tensors: Vec<DraftTensor>,
 }
 
+impl DraftPart {
+    /// Brings the tensors into an order in which each begins at a multiple of its elements' size,
+    /// which readers that map files ask for: the widest elements first, where it is not so.
+    fn align(&mut self) {
+        let width = |tensor: &DraftTensor| u64::from(tensor.dtype().bits().unwrap_or(8) / 8).max(1);
+        let mut begin = 0u64;
+        let is_aligned = self.tensors.iter().all(|tensor| {
+            let at = begin;
+            begin = begin.saturating_add(tensor.byte_len());
+            at.is_multiple_of(width(tensor))
+        });
+        if !is_aligned {
+            self.tensors.sort_by_key(|tensor| std::cmp::Reverse(width(tensor)));
+        }
+    }
+}
+
 /// A model that a function has made: tensors, in the order of the files it is exported as.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -281,12 +313,13 @@ impl Draft {
         Ok(self.tensor(DraftTensor::from_bytes(name, Dtype::F32, shape?, bytes)))
     }
 
-    /// A model whose tensors `tensor` makes of those of `model`, one of each. Where types, shapes
-    /// and names stay, so do the files' headers: it is exported as `model` is.
+    /// A model whose tensors `tensor` makes of those of `model`, one of each, in the same files.
+    /// Where types, shapes and names stay, so do the files' headers: it is exported as `model` is.
+    /// Else the headers are written anew, with the metadata that they had, and the index with them.
     ///
     /// # Errors
     ///
-    /// Those of `tensor`.
+    /// Those of `tensor`; a header or an index of `model` that cannot be read.
     pub fn like(
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
@@ -310,11 +343,87 @@ impl Draft {
             draft.parts.push(made);
         }
         if !same {
-            let tensors = draft.parts.into_iter().flat_map(|part| part.tensors).collect();
-            draft = Draft::new();
-            draft.parts.push(DraftPart { tensors, ..DraftPart::default() });
+            draft.renew_headers(model)?;
         }
         Ok(draft)
+    }
+
+    /// A model of these tensors in the files of `model`, each where `model` has one of its name, the
+    /// others behind those of the last; with the files' metadata.
+    ///
+    /// # Errors
+    ///
+    /// A header or an index of `model` that cannot be read.
+    pub(crate) fn in_files_of(
+        model: &Model,
+        tensors: Vec<DraftTensor>,
+    ) -> Result<Self, UpdateError> {
+        let manifest = model.manifest();
+        let mut draft =
+            Draft { index: (manifest.index_name.clone(), manifest.index.clone()), ..Draft::new() };
+        let mut places = HashMap::new();
+        let mut names = manifest.tensors.iter().map(|tensor| tensor.name);
+        for (at, part) in manifest.parts.iter().enumerate() {
+            let (name, header) = (part.name.clone(), part.header.clone());
+            draft.parts.push(DraftPart { name, header, tensors: Vec::new() });
+            places.extend(names.by_ref().take(part.tensor_count as usize).map(|name| (name, at)));
+        }
+        if draft.parts.is_empty() {
+            draft.parts.push(DraftPart::default());
+        }
+        let last = draft.parts.len() - 1;
+        for tensor in tensors {
+            let place = places.get(tensor.name()).copied().unwrap_or(last);
+            if let Some(part) = draft.parts.get_mut(place) {
+                part.tensors.push(tensor);
+            }
+        }
+        draft.renew_headers(model)?;
+        Ok(draft)
+    }
+
+    /// Writes the headers that came from the files of `model`, and the index, for the tensors that
+    /// are there now.
+    fn renew_headers(&mut self, model: &Model) -> Result<(), UpdateError> {
+        let failed = |what: &str, error: &dyn fmt::Display| {
+            UpdateError::failed(format!("{what} of {}: {error}", model.full_name()))
+        };
+        let mut old = model.tensors();
+        for (part, known) in self.parts.iter_mut().zip(&model.manifest().parts) {
+            let lens = old.by_ref().take(known.tensor_count as usize).map(|it| it.byte_len());
+            let len = lens.sum();
+            if part.header.is_empty() {
+                continue;
+            }
+            let header = SafetensorsHeader::parse(Path::new(&part.name), part.header.to_vec(), len)
+                .map_err(|error| failed("a header", &error))?;
+            part.align();
+            let metadata = Some(header.metadata()).filter(|metadata| !metadata.is_empty());
+            let entries = part.tensors.iter();
+            let entries = entries.map(|it| (it.name(), it.dtype(), it.shape(), it.byte_len()));
+            part.header = write_header(entries, metadata).into();
+        }
+        if self.index.0.is_empty() {
+            return Ok(());
+        }
+        self.parts.retain(|part| !part.tensors.is_empty());
+        let mut index: Value = serde_json::from_slice(&self.index.1)
+            .map_err(|error| failed("the index", &error))?;
+        let of = |part: &DraftPart| -> Vec<(String, Value)> {
+            let names = part.tensors.iter().map(|tensor| tensor.name().to_owned());
+            names.map(|tensor| (tensor, part.name.clone().into())).collect()
+        };
+        let weights: Map<String, Value> = self.parts.iter().flat_map(of).collect();
+        let Some(object) = index.as_object_mut() else {
+            return Err(failed("the index", &"no object"));
+        };
+        object.insert("weight_map".to_owned(), weights.into());
+        let total = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("total_size"));
+        if let Some(total) = total {
+            *total = self.byte_len().into();
+        }
+        self.index.1 = format!("{index:#}\n").into_bytes();
+        Ok(())
     }
 
     /// A model as it lies in files; `keep` lives until the model is in the store.
@@ -346,6 +455,15 @@ impl Draft {
     pub fn made_of<'m>(mut self, models: impl IntoIterator<Item = &'m Model>) -> Self {
         self.made_of = models.into_iter().map(|model| model.node().id).collect();
         self
+    }
+
+    /// What is to be said of its tensors, in order.
+    pub fn notes(&self) -> Vec<Note> {
+        let note = |tensor: &DraftTensor| {
+            let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.clone());
+            Some(Note { tensor, text })
+        };
+        self.tensors().filter_map(note).collect()
     }
 
     /// The tensors, in order.

@@ -111,8 +111,9 @@ impl Make {
             profile: self.profile,
         };
         let mut transaction = store.begin_write()?;
-        let report = transaction.add_model(addition.model(&draft))?;
+        let mut report = transaction.add_model(addition.model(&draft))?;
         transaction.commit()?;
+        report.notes = draft.notes();
         Ok(report)
     }
 }

@@ -15,18 +15,28 @@
 //! - DARE (Yu et al., 2023): of each `x - b` a random part of `density` is kept and divided by
 //!   `density`, then as task arithmetic.
 //!
-//! Magnitudes are compared in single precision; of equal ones the first are kept.
+//! Magnitudes are compared in single precision; of equal ones the first are kept. Weights that
+//! cancel each other (a sum below 1e-8) are not normalised. Slerp takes vectors shorter than 1e-8 as
+//! they are for the cosine, as mergekit does: very short ones stand at right angles to all.
+//!
+//! Of what is not finite: a model of weight 0 does not count at all; where a model's element equals
+//! the base's, an infinity too, it has not changed; else the arithmetic of IEEE 754 decides, so that
+//! NaN of a model that counts is NaN of the result, unless DARE has dropped it.
 
 mod numbers;
 mod select;
 mod settings;
 mod slerp;
 mod source;
+mod take;
+mod unmixed;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use settings::BlendSettings;
+pub(super) use take::Takes;
+pub(super) use unmixed::unmixed;
 
 use super::{Draft, DraftTensor, Inputs, UpdateError};
 use crate::store::{Model, Tensor};
@@ -109,25 +119,52 @@ pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, Update
             _ => format!("{strategy} needs a base and then one model or more"),
         }));
     }
-    let parameters = Parameters::read(strategy, &inputs.parameters, models.len(), inputs.seed)?;
+    let mut parameters = inputs.parameters.clone();
+    let takes = Takes::read(&mut parameters, &inputs.parents)?;
+    let parameters = Parameters::read(strategy, &parameters, models.len(), inputs.seed)?;
     let Some((first, others)) = models.split_first() else { return Ok(Draft::new()) };
     for other in others.iter().chain(&base) {
-        if other.tensors().len() != first.tensors().len() {
-            let (a, b) = (first.full_name(), other.full_name());
-            return Err(UpdateError::inputs(format!("{a} and {b} have not the same tensors")));
-        }
+        same_tensors(first, other)?;
     }
     Draft::like(first, |tensor| {
+        if let Some(taken) = takes.of(tensor.name())? {
+            return Ok(taken);
+        }
         let of = |model: &&Model| model.tensor(tensor.name());
         let base = base.as_ref().map(of).transpose()?;
         let parts = models.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-        blend_tensor(strategy, parameters.of(tensor.name()), base.as_ref(), &parts)
+        let settings = parameters.of(tensor.name());
+        blend_tensor(strategy, settings, base.as_ref(), &parts).map_err(with_hint)
     })
+}
+
+/// Refuses models of which one has a tensor that the other has not, and names it.
+pub(super) fn same_tensors(a: &Model, b: &Model) -> Result<(), UpdateError> {
+    for (one, other) in [(a, b), (b, a)] {
+        if let Some(lone) = one.tensors().find(|tensor| other.tensor(tensor.name()).is_err()) {
+            let (described, one, other) = (lone.described(), one.full_name(), other.full_name());
+            let reason = format!("only {one} has it, {described}, and {other} has not");
+            return Err(UpdateError::tensor(lone.name(), reason));
+        }
+    }
+    Ok(())
+}
+
+/// Says what can be done with a tensor that cannot be mixed.
+pub(super) fn with_hint(error: UpdateError) -> UpdateError {
+    match error {
+        UpdateError::Tensor { tensor, reason } => {
+            let reason = format!("{reason}: take it from one, with take='{tensor}=PARENT'");
+            UpdateError::Tensor { tensor, reason }
+        }
+        other => other,
+    }
 }
 
 /// One tensor of the same place in several models, mixed: of the name, type and shape of the first.
 ///
-/// What is no float must be changed alike wherever it is changed, or be equal.
+/// What is no float must be changed alike wherever it is changed, be equal, or be a counter, of
+/// which the greatest is taken: [`unmixed`].
 ///
 /// # Errors
 ///
@@ -147,24 +184,15 @@ pub(crate) fn blend_tensor(
         return refuse(format!("{strategy} needs the tensor of a base, and the base has none"));
     }
     if let Some(other) = parts.iter().chain(base).find(|other| other.shape() != first.shape()) {
-        return refuse(format!("shapes differ: {} and {}", first.shape(), other.shape()));
+        return refuse(format!("shapes differ: {} and {}", first.described(), other.described()));
     }
-    let is_same =
-        |other: &Tensor| other.content_id() == first.content_id() && other.dtype() == first.dtype();
-    let is_mean = strategy == Strategy::Slerp || settings.normalise;
-    if parts.iter().chain(base).all(is_same) && (is_mean || base.is_some()) {
+    // Only a mean of equals is their equal, and what has not changed from its base.
+    let is_mean = strategy == Strategy::Slerp || (settings.normalise && settings.has_a_sum());
+    if parts.iter().chain(base).all(|other| other.is_same(first)) && (is_mean || base.is_some()) {
         return Ok(DraftTensor::keep(first));
     }
-    if let Some(other) = parts.iter().chain(base).find(|it| !numbers::is_number(it.dtype())) {
-        let is_moved =
-            |part: &&Tensor| base.is_none_or(|base| base.content_id() != part.content_id());
-        let mut changed = parts.iter().filter(is_moved);
-        if let Some(one) = changed.next()
-            && changed.all(|other| other.content_id() == one.content_id())
-        {
-            return Ok(DraftTensor::keep(one));
-        }
-        return refuse(format!("the models differ in it, and {} is no float", other.dtype()));
+    if !parts.iter().chain(base).all(|tensor| numbers::is_number(tensor.dtype())) {
+        return unmixed(base, parts);
     }
     let source = Blended::new(strategy, settings, base, parts)?;
     let (dtype, shape) = (first.dtype().clone(), first.shape().clone());

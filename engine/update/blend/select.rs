@@ -18,6 +18,11 @@ fn magnitude(difference: f64) -> u32 {
     (difference.abs() as f32).to_bits() & 0x7fff_ffff
 }
 
+/// By how much an element has changed: not at all where it is equal, be it infinite.
+pub(super) fn difference(value: f64, base: f64) -> f64 {
+    if value == base { 0.0 } else { value - base }
+}
+
 impl Cut {
     /// Keeps all.
     pub(super) const NONE: Cut = Cut { magnitude: 0, last: u64::MAX };
@@ -32,7 +37,7 @@ impl Cut {
     /// least one. Cost: reads both up to three times.
     pub(super) fn of(tensor: &Tensor, base: &Tensor, density: f64) -> Result<Self, UpdateError> {
         let count = tensor.byte_len() / tensor.dtype().lane_bytes().max(1) as u64;
-        if density >= 1.0 || count == 0 || tensor.content_id() == base.content_id() {
+        if density >= 1.0 || count == 0 || tensor.is_same(base) {
             return Ok(Cut::NONE);
         }
         let mut left = ((density * count as f64) as u64).clamp(1, count);
@@ -42,7 +47,7 @@ impl Cut {
             let mut counts = vec![0u64; 1 << 16];
             for_each_block((tensor, base), |_, tensor, base| {
                 for (value, base) in tensor.iter().zip(base) {
-                    let bits = magnitude(value - base);
+                    let bits = magnitude(difference(*value, *base));
                     if bits & known == prefix
                         && let Some(count) = counts.get_mut((bits >> shift & 0xffff) as usize)
                     {
@@ -64,7 +69,7 @@ impl Cut {
         let (mut seen, mut last) = (0, 0);
         for_each_block((tensor, base), |start, tensor, base| {
             for (place, (value, base)) in (start..).zip(tensor.iter().zip(base)) {
-                if seen < left && magnitude(value - base) == prefix {
+                if seen < left && magnitude(difference(*value, *base)) == prefix {
                     (seen, last) = (seen + 1, place);
                 }
             }

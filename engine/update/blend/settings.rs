@@ -37,6 +37,21 @@ impl BlendSettings {
         }
     }
 
+    /// The sum of the weights.
+    fn sum(&self) -> f64 {
+        self.weights.iter().fold(0.0, |sum, weight| sum + weight)
+    }
+
+    /// Whether the weights have a sum to divide by, and do not cancel each other.
+    pub(super) fn has_a_sum(&self) -> bool {
+        self.sum().abs() >= 1e-8
+    }
+
+    /// The sum of the weights; 1 where they cancel each other.
+    pub(super) fn divisor(&self) -> f64 {
+        if self.has_a_sum() { self.sum() } else { 1.0 }
+    }
+
     /// With what an object says: `weight` and `density`, each a number for all models or a list of
     /// one for each; `scale`; `normalise`; for slerp `t`, the share of the second model.
     ///
@@ -77,7 +92,7 @@ impl BlendSettings {
                         Strategy::TaskArithmetic => "weight, scale, normalise",
                         Strategy::Ties | Strategy::Dare => "weight, density, scale, normalise",
                     };
-                    let reason = format!("not known to {strategy}, which takes {known}, globs");
+                    let reason = format!("not known to {strategy}, which takes {known}, globs, take");
                     return Err(UpdateError::parameter(name, reason));
                 }
             }

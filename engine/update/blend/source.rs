@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::super::UpdateError;
 use super::super::draft::as_io;
 use super::numbers::{BLOCK, PIECE_LEN, doubles, elements, read};
-use super::select::Cut;
+use super::select::{Cut, difference};
 use super::{BlendSettings, Strategy, slerp};
 use crate::store::{Tensor, TensorSource};
 
@@ -135,17 +135,18 @@ impl Blended {
         let BlendSettings { weights, densities, scale, normalise, .. } = &self.settings;
         match (self.strategy, prepared) {
             (Strategy::Linear, _) => {
-                let sum: f64 = row.iter().zip(weights).fold(0.0, |sum, (x, w)| sum + w * x);
-                if *normalise { sum / divisor(weights) } else { sum }
+                let sum: f64 = row.iter().zip(weights).fold(0.0, |sum, (x, w)| sum + part(*w, *x));
+                if *normalise { sum / self.settings.divisor() } else { sum }
             }
             (Strategy::Slerp, Prepared::Factors(first, second)) => match row {
-                [a, b] => first * *a + second * *b,
+                [a, b] => part(*first, *a) + part(*second, *b),
                 _ => f64::NAN,
             },
             (Strategy::Slerp, _) => f64::NAN,
             (Strategy::TaskArithmetic, _) => {
-                let sum = row.iter().zip(weights).fold(0.0, |sum, (x, w)| sum + w * (x - base));
-                base + scale * if *normalise { sum / divisor(weights) } else { sum }
+                let parts = row.iter().zip(weights).map(|(x, w)| part(*w, difference(*x, base)));
+                let sum = parts.fold(0.0, |sum, part| sum + part);
+                base + scale * if *normalise { sum / self.settings.divisor() } else { sum }
             }
             (Strategy::Dare, _) => {
                 let mut sum = 0.0;
@@ -153,16 +154,16 @@ impl Blended {
                     row.iter().zip(weights).zip(densities).zip(&self.keys)
                 {
                     if *density >= 1.0 || is_kept(*key, place, *density) {
-                        sum += w * ((x - base) / density);
+                        sum += part(*w, difference(*x, base) / density);
                     }
                 }
-                base + scale * if *normalise { sum / divisor(weights) } else { sum }
+                base + scale * if *normalise { sum / self.settings.divisor() } else { sum }
             }
             (Strategy::Ties, prepared) => {
                 let Prepared::Cuts(cuts) = prepared else { return f64::NAN };
                 for ((x, w), cut) in row.iter_mut().zip(weights).zip(cuts) {
-                    let difference = *x - base;
-                    *x = if cut.keeps(place, difference) { w * difference } else { 0.0 };
+                    let difference = difference(*x, base);
+                    *x = if cut.keeps(place, difference) { part(*w, difference) } else { 0.0 };
                 }
                 let total = row.iter().fold(0.0, |sum, value| sum + value);
                 if total.is_nan() {
@@ -181,10 +182,9 @@ impl Blended {
     }
 }
 
-/// The sum of the weights; 1 where they cancel each other.
-fn divisor(weights: &[f64]) -> f64 {
-    let sum = weights.iter().fold(0.0, |sum, weight| sum + weight);
-    if sum.abs() < 1e-8 { 1.0 } else { sum }
+/// A weight times an element: what has no weight does not count, be it infinite or no number.
+fn part(weight: f64, element: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { weight * element }
 }
 
 impl TensorSource for Blended {

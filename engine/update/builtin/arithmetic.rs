@@ -73,7 +73,7 @@ pub(super) fn by_numbers(
 }
 
 /// The one NaN that arithmetic makes, whatever the processor.
-fn settled(value: f64) -> f64 {
+pub(super) fn settled(value: f64) -> f64 {
     if value.is_nan() { f64::from_bits(0x7ff8_0000_0000_0000) } else { value }
 }
 
@@ -136,8 +136,12 @@ fn cast(bytes: &[u8], from: &Dtype, to: &Dtype, count: usize) -> Result<Vec<u8>,
 /// A tensor's elements in double precision.
 pub(super) fn doubles(tensor: &Tensor) -> Result<Vec<f64>, UpdateError> {
     let view = tensor.view()?;
-    let count = view.len() / tensor.dtype().lane_bytes().max(1);
-    let bytes = cast(&view, tensor.dtype(), &Dtype::F64, count)?;
+    doubles_of(tensor.dtype(), &view)
+}
+
+/// Elements in double precision.
+pub(super) fn doubles_of(dtype: &Dtype, bytes: &[u8]) -> Result<Vec<f64>, UpdateError> {
+    let bytes = cast(bytes, dtype, &Dtype::F64, bytes.len() / dtype.lane_bytes().max(1))?;
     Ok(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
 }
 

@@ -1,5 +1,6 @@
 //! The mean of several models.
 
+use super::super::blend::{Takes, same_tensors, unmixed, with_hint};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, by_numbers, formula, is_number};
 use crate::store::{Model, Tensor};
@@ -10,9 +11,10 @@ use crate::tensor::Dtype;
 const MEAN: (u8, [u8; 1]) = (8, [0]);
 
 /// Every float as the mean of the parents' (in double precision for F64); what is no float must be
-/// equal in all of them.
+/// equal in all of them, be taken from one, or be a counter, of which the greatest is taken.
 pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&[])?;
+    inputs.only_parameters(&["take"])?;
+    let takes = Takes::read(&mut inputs.parameters.clone(), &inputs.parents)?;
     let [first, rest @ ..] = inputs.parents.as_slice() else {
         return Err(UpdateError::inputs("an average needs two parents or more"));
     };
@@ -20,24 +22,21 @@ pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
         return Err(UpdateError::inputs("an average needs two parents or more"));
     }
     let rest: Vec<&Model> = rest.iter().map(|input| &input.model).collect();
-    if let Some(other) =
-        rest.iter().find(|other| other.tensors().len() != first.model.tensors().len())
-    {
-        let (a, b) = (first.model.full_name(), other.full_name());
-        return Err(UpdateError::inputs(format!("{a} and {b} have not the same tensors")));
-    }
+    rest.iter().try_for_each(|other| same_tensors(&first.model, other))?;
     Draft::like(&first.model, |tensor| {
+        if let Some(taken) = takes.of(tensor.name())? {
+            return Ok(taken);
+        }
         let mut bases = vec![tensor.clone()];
         for other in &rest {
             bases.push(equal(tensor, other)?);
         }
         let dtype = tensor.dtype().clone();
-        if bases.iter().all(|base| base.content_id() == tensor.content_id()) {
+        if bases.iter().all(|base| base.is_same(tensor)) {
             return Ok(DraftTensor::keep(tensor));
         }
         if !is_number(&dtype) {
-            let reason = format!("the parents differ in it, and {dtype} has no mean here");
-            return Err(UpdateError::tensor(tensor.name(), reason));
+            return unmixed(None, &bases).map_err(with_hint);
         }
         if dtype == Dtype::F64 {
             let count = bases.len() as f64;
@@ -56,8 +55,8 @@ fn equal(tensor: &Tensor, other: &Model) -> Result<Tensor, UpdateError> {
     let name = tensor.name();
     let found = other.tensor(name)?;
     if found.dtype() != tensor.dtype() || found.shape() != tensor.shape() {
-        let other = other.full_name();
-        return Err(UpdateError::tensor(name, format!("{other} has it in another type or shape")));
+        let (first, found, other) = (tensor.described(), found.described(), other.full_name());
+        return Err(UpdateError::tensor(name, format!("{first}, and {found} in {other}")));
     }
     Ok(found)
 }

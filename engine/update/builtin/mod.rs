@@ -1,9 +1,12 @@
 //! Functions that need no training. They make the same bytes on every machine, and where their
 //! arithmetic is a formula of the file format, the result is kept as that formula.
 
+mod adapter;
 mod arithmetic;
 mod average;
 mod lora_merge;
+mod lora_settings;
+mod low_rank;
 mod rebase;
 mod reduce;
 
@@ -23,7 +26,8 @@ pub enum Builtin {
     Quantise,
     /// The mean of several parents.
     Average,
-    /// An adapter added to its base: parameters `scale`, or `alpha`, which is divided by the rank.
+    /// An adapter merged into its base: parameters `scale`; or `alpha`, which is divided by the
+    /// rank; or `config`, the object of an `adapter_config.json`.
     LoraMerge,
     /// What has changed from an old parent to a new one, added to the old child.
     Rebase,

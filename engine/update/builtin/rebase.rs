@@ -42,11 +42,13 @@ fn change(
 ) -> Result<Option<(Tensor, Tensor)>, UpdateError> {
     let fits = |other: &Tensor| other.shape() == tensor.shape();
     let Some(before) = old.tensor(tensor.name()).ok().filter(fits) else { return Ok(None) };
-    match new.tensor(tensor.name()).ok().filter(fits) {
+    let found = new.tensor(tensor.name()).ok();
+    match found.clone().filter(fits) {
         Some(after) => Ok(Some((before, after))),
         None => {
-            let (old, new) = (old.full_name(), new.full_name());
-            let reason = format!("{new} has not the tensor of this shape that {old} has");
+            let (had, old, new) = (before.described(), old.full_name(), new.full_name());
+            let found = found.map_or("none".to_owned(), |found| found.described());
+            let reason = format!("{had} in {old}, and {found} in {new}");
             Err(UpdateError::tensor(tensor.name(), reason))
         }
     }
@@ -57,20 +59,28 @@ fn rebased(tensor: &Tensor, parents: &[(&Model, &Model)]) -> Result<DraftTensor,
     for pair in parents {
         changes.extend(change(tensor, pair)?);
     }
-    let stays = |(before, after): &(Tensor, Tensor)| before.content_id() == after.content_id();
+    let stays = |(before, after): &(Tensor, Tensor)| before.is_same(after);
     if changes.iter().all(stays) {
         return Ok(DraftTensor::keep(tensor));
     }
     let dtype = tensor.dtype().clone();
     if let [(before, after)] = changes.as_slice()
-        && before.content_id() == tensor.content_id()
+        && before.is_same(tensor)
         && *after.dtype() == dtype
     {
         return Ok(DraftTensor::keep(after));
     }
     let types = || changes.iter().flat_map(|(before, after)| [before.dtype(), after.dtype()]);
     if !is_number(&dtype) || !types().all(is_number) {
-        let reason = format!("both it and its parent have changed, and {dtype} is no float here");
+        let all = [tensor.described()].into_iter().chain(
+            changes.iter().flat_map(|(old, new)| [old.described(), new.described()]),
+        );
+        let all: Vec<String> = all.collect();
+        let reason = format!(
+            "both it and its parent have changed, and not all are floats here: {} (it, then its \
+             parents' old and new)",
+            all.join(", ")
+        );
         return Err(UpdateError::tensor(tensor.name(), reason));
     }
     match changes.as_slice() {

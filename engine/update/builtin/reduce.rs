@@ -4,12 +4,13 @@ use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, doubles, elements, formula, is_number};
 use crate::codec::formula::Formula;
 use crate::store::Tensor;
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, number};
 
 /// Codes of the formulas of the file format.
 const PRUNE: u8 = 7;
 
-/// Every float in the type of the parameter `dtype`; other tensors as they are.
+/// Every float in the type of the parameter `dtype`, those of eight bits among them (each as the
+/// number that it is, whatever scales stand beside it); other tensors as they are, which is noted.
 pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["dtype"])?;
     let Some(name) = inputs.parameters.get("dtype").and_then(|value| value.as_str()) else {
@@ -22,8 +23,35 @@ pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
     }
     Draft::like(inputs.only_parent()?, |tensor| match Formula::cast(tensor.dtype(), &to) {
         Some(formula) => by_formula(tensor, to.clone(), formula, vec![tensor.clone()]),
-        None => Ok(DraftTensor::keep(tensor)),
+        None if is_small_float(tensor.dtype()) => widened(tensor, &to),
+        None if *tensor.dtype() == to => Ok(DraftTensor::keep(tensor)),
+        None => {
+            let note = format!("left as it was: {} is not cast", tensor.dtype());
+            Ok(DraftTensor::keep(tensor).noted(note))
+        }
     })
+}
+
+/// Whether elements are numbers of eight bits that stand for themselves.
+fn is_small_float(dtype: &Dtype) -> bool {
+    use Dtype::{F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz};
+    matches!(dtype, F8E4M3 | F8E5M2 | F8E4M3Fnuz | F8E5M2Fnuz)
+}
+
+/// An eight-bit float tensor in a wider type, which holds all of its numbers.
+fn widened(tensor: &Tensor, to: &Dtype) -> Result<DraftTensor, UpdateError> {
+    let wrong = |error: &dyn std::fmt::Display| UpdateError::tensor(tensor.name(), error.to_string());
+    let len = to.byte_len(tensor.shape()).map_err(|error| wrong(&error))?;
+    let byte_len = len.ok_or_else(|| wrong(&"it has no known length"))?;
+    let (base, dtype) = (tensor.clone(), to.clone());
+    let make = move || {
+        let table: Vec<f64> = (0..=u8::MAX).map(|code| number(base.dtype(), &[code])).collect();
+        let view = base.view()?;
+        let value = |code: &u8| table.get(usize::from(*code)).copied().unwrap_or_default();
+        let values: Vec<f64> = view.iter().map(value).collect();
+        elements(&dtype, &values, byte_len)
+    };
+    Ok(DraftTensor::lazy(tensor.name(), to.clone(), tensor.shape().clone(), byte_len, make))
 }
 
 /// Whether a tensor holds weights of connections: floats, of two dimensions or more.

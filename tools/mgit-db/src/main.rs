@@ -17,6 +17,7 @@ mod gate;
 mod interrupt;
 mod lanes;
 mod model_input;
+mod notes;
 mod output;
 mod partial;
 mod picture;

@@ -50,32 +50,11 @@ pub fn decode(dtype: &Dtype, bytes: &[u8]) -> Result<Vec<Number>, String> {
 ///
 /// As [`element_len`]; complex numbers.
 pub fn reals(dtype: &Dtype, bytes: &[u8], out: &mut Vec<f64>) -> Result<(), String> {
-    fn all<const N: usize>(bytes: &[u8], out: &mut Vec<f64>, real: impl Fn([u8; N]) -> f64) {
-        out.extend(bytes.chunks_exact(N).map(|element| real(array(element))));
+    let len = element_len(dtype)? as usize;
+    if *dtype == Dtype::C64 {
+        return Err(format!("elements of {dtype} are not real numbers"));
     }
-    element_len(dtype)?;
-    match dtype {
-        Dtype::F32 => all(bytes, out, |b| f32::from_le_bytes(b).into()),
-        Dtype::F64 => all(bytes, out, f64::from_le_bytes),
-        Dtype::F16 => all(bytes, out, |b| f16::from_le_bytes(b).to_f64()),
-        Dtype::Bf16 => all(bytes, out, |b| bf16::from_le_bytes(b).to_f64()),
-        Dtype::Bool => all(bytes, out, |[b]| f64::from(b != 0)),
-        Dtype::U8 => all(bytes, out, |[b]| b.into()),
-        Dtype::I8 => all(bytes, out, |b| i8::from_le_bytes(b).into()),
-        Dtype::I16 => all(bytes, out, |b| i16::from_le_bytes(b).into()),
-        Dtype::U16 => all(bytes, out, |b| u16::from_le_bytes(b).into()),
-        Dtype::I32 => all(bytes, out, |b| i32::from_le_bytes(b).into()),
-        Dtype::U32 => all(bytes, out, |b| u32::from_le_bytes(b).into()),
-        Dtype::I64 => all(bytes, out, |b| i64::from_le_bytes(b) as f64),
-        Dtype::U64 => all(bytes, out, |b| u64::from_le_bytes(b) as f64),
-        _ => {
-            // The eight-bit floats: each of their texts reads as its number.
-            for number in decode(dtype, bytes)? {
-                let real = number.text.parse();
-                out.push(real.map_err(|_| format!("elements of {dtype} are not real numbers"))?);
-            }
-        }
-    }
+    out.extend(bytes.chunks_exact(len).map(|element| mgit::tensor::number(dtype, element)));
     Ok(())
 }
 
@@ -119,35 +98,14 @@ fn number(dtype: &Dtype, element: &[u8]) -> Number {
             let text = format!("{} {}", real.text, imaginary.text);
             Number { text, json: json!([real.json, imaginary.json]) }
         }
-        Dtype::F8E8M0 if byte == u8::MAX => float(f64::NAN),
-        Dtype::F8E8M0 => float(f64::from(byte).exp2() * (-127f64).exp2()),
-        Dtype::F8E4M3 if byte & 0x7f == 0x7f => float(f64::NAN),
-        Dtype::F8E4M3 => float(small_float(byte, 3, 7)),
-        Dtype::F8E5M2 if byte & 0x7c == 0x7c => float(match (byte & 3, byte >> 7) {
-            (0, 0) => f64::INFINITY,
-            (0, _) => f64::NEG_INFINITY,
-            _ => f64::NAN,
-        }),
-        Dtype::F8E5M2 => float(small_float(byte, 2, 15)),
-        Dtype::F8E4M3Fnuz | Dtype::F8E5M2Fnuz if byte == 0x80 => float(f64::NAN),
-        Dtype::F8E4M3Fnuz => float(small_float(byte, 3, 8)),
-        Dtype::F8E5M2Fnuz => float(small_float(byte, 2, 16)),
+        Dtype::F8E4M3
+        | Dtype::F8E5M2
+        | Dtype::F8E4M3Fnuz
+        | Dtype::F8E5M2Fnuz
+        | Dtype::F8E8M0 => float(mgit::tensor::number(dtype, element)),
         // element_len has refused every other type.
         _ => Number { text: String::new(), json: Value::Null },
     }
-}
-
-/// The value of a sign, an exponent and `mantissa_bits` of mantissa in one byte.
-fn small_float(byte: u8, mantissa_bits: u32, bias: i32) -> f64 {
-    let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
-    let exponent = i32::from((byte & 0x7f) >> mantissa_bits);
-    let scale = f64::from(1u32 << mantissa_bits);
-    let mantissa = f64::from(u32::from(byte) & ((1 << mantissa_bits) - 1)) / scale;
-    let magnitude = match exponent {
-        0 => mantissa * f64::from(1 - bias).exp2(),
-        exponent => (1.0 + mantissa) * f64::from(exponent - bias).exp2(),
-    };
-    sign * magnitude
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `make`: a model made of others by a function, and kept with its recipe.
 
+use std::io::Read;
 use std::path::PathBuf;
 
 use mgit::lineage::{ModelName, ModelRef};
@@ -11,9 +12,13 @@ use super::import::{how_parser, parse_metadata};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::{Commands, trust_typed};
+use crate::notes::{notes_json, notes_text};
 use crate::output::Output;
 use crate::partial::bring;
 use crate::text::size;
+
+/// The most bytes of an adapter's configuration that are read.
+const CONFIG_LEN_MAX: u64 = 16 << 20;
 
 /// Make a model of others by a function, and keep the recipe with it.
 ///
@@ -24,7 +29,8 @@ use crate::text::size;
   prune       the smallest magnitudes of every matrix become zero   --param sparsity=0.5
   quantise    rows of matrices rounded to 255 steps
   average     the mean of several parents
-  lora-merge  base, then adapter                  --param scale=2, or --param alpha=16
+  lora-merge  base, then adapter of PEFT's        --param config=adapter_config.json,
+                                                  or --param alpha=16, or --param scale=2
   rebase      --old, with what its parents have changed since
   linear      the weighted mean                   --param weight=[0.7,0.3]
   slerp       two parents, on the arc between     --param t=0.3
@@ -32,6 +38,7 @@ use crate::text::size;
               base, then models; their differences, weighted, trimmed, dropped at random
                                                   --param weight=[1,0.5] --param density=0.2
               for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
+              (and average) some from one parent  --param 'take=*.num_batches_tracked=NAME'
 
 In a command, {parent:NAME} is a file with that parent, {old} one with --old, {out} the file to
 write, {param:K} a parameter, {seed} the seed. It is run without a shell. What you type here is
@@ -79,6 +86,19 @@ pub struct Arguments {
     commands: Commands,
 }
 
+/// A parameter as the function takes it: `config` of an adapter is the name of a file here, whose
+/// contents are kept with the recipe.
+fn parameter(function: &str, key: &str, value: &Value) -> Result<Value, Failure> {
+    let Some(path) = value.as_str().filter(|_| (function, key) == ("lora-merge", "config")) else {
+        return Ok(value.clone());
+    };
+    let failed = |error: &dyn std::fmt::Display| Failure::failed("bad-parameter", format!("parameter config: {path}: {error}"));
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    let mut text = String::new();
+    file.take(CONFIG_LEN_MAX).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    serde_json::from_str(&text).map_err(|error| failed(&error))
+}
+
 /// Makes the model.
 ///
 /// # Errors
@@ -91,7 +111,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         make = make.parent(parent.to_string(), arguments.how);
     }
     for (key, value) in &arguments.parameters {
-        make = make.parameter(key, value.clone());
+        make = make.parameter(key, parameter(function, key, value)?);
     }
     if let Some(old) = &arguments.old {
         make = make.old(old.to_string());
@@ -121,8 +141,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "tensors": row.tensor_count,
         "logical_bytes": row.logical_bytes,
         "added_bytes": report.added_bytes,
+        "notes": notes_json(&report.notes),
     });
     let (model, logical) = (report.node.full_name(), size(row.logical_bytes));
     let added = size(report.added_bytes);
-    output.print(document, &format!("{model} <- {function} ({logical}, {added} added)\n"))
+    let notes = notes_text(&report.notes);
+    output.print(document, &format!("{notes}{model} <- {function} ({logical}, {added} added)\n"))
 }

@@ -16,6 +16,7 @@ use super::recode::profile_parser;
 use super::test::run::trust;
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::notes::{notes_json, notes_text};
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::text::{count, size};
@@ -197,6 +198,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
     if let Some(error) = not_kept {
         text += &format!("what the tests found is not kept: {error}\n");
     }
+    text += &notes_text(&report.notes);
     let (logical, added) = (size(row.logical_bytes), size(report.added_bytes));
     text += &format!("{} ({logical}, {added} added)\n", output.paint(Ink::Good, &name));
     let tests: Vec<Value> = tests
@@ -209,6 +211,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         "logical_bytes": row.logical_bytes,
         "added_bytes": report.added_bytes,
         "tests": tests,
+        "notes": notes_json(&report.notes),
         "inherited_tests": inherited,
     });
     let document = Document::new().keys(document).object("plan", self::document(plan));

@@ -14,6 +14,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::interrupt;
+use crate::notes::{notes_json, notes_text};
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
@@ -171,7 +172,8 @@ fn tell(event: Event<'_>, output: &Output) -> Result<(), Failure> {
             let made = output.paint(Ink::Good, "made");
             let added = size(report.added_bytes);
             let (old, new) = (step.node.full_name(), report.node.full_name());
-            output.text(&format!("{made}     {old} -> {new} ({added} added)\n"))
+            let notes = notes_text(&report.notes);
+            output.text(&format!("{made}     {old} -> {new} ({added} added)\n{notes}"))
         }
         Event::Failed(step, error) => {
             let failed = output.paint(Ink::Bad, "failed");
@@ -197,6 +199,7 @@ fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode
                 "model": report.node.full_name(),
                 "id": report.node.id.to_string(),
                 "added_bytes": report.added_bytes,
+                "notes": notes_json(&report.notes),
             })
         })
         .collect();

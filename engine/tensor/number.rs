@@ -1,0 +1,81 @@
+//! The numbers that elements are: the one place that knows the bits of every type.
+
+use half::{bf16, f16};
+
+use super::Dtype;
+
+/// Bytes of one number of a tensor of this type; a complex number is two. `None` for elements of
+/// less than a byte, whose order in it is not defined, and for unknown types.
+pub fn number_bytes(dtype: &Dtype) -> Option<usize> {
+    match dtype {
+        Dtype::C64 => Some(4),
+        known => known.bits().filter(|bits| bits % 8 == 0).map(|bits| bits as usize / 8),
+    }
+}
+
+/// The number that the first bytes of `element` hold, in double precision: exact but for integers
+/// beyond 2^53. Of a type that [`number_bytes`] does not know it is 0.
+pub fn number(dtype: &Dtype, element: &[u8]) -> f64 {
+    fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+    let [byte] = array(element);
+    match dtype {
+        Dtype::F32 | Dtype::C64 => f32::from_le_bytes(array(element)).into(),
+        Dtype::Bf16 => bf16::from_le_bytes(array(element)).to_f64(),
+        Dtype::F16 => f16::from_le_bytes(array(element)).to_f64(),
+        Dtype::F64 => f64::from_le_bytes(array(element)),
+        Dtype::Bool => f64::from(u8::from(byte != 0)),
+        Dtype::U8 => byte.into(),
+        Dtype::I8 => i8::from_le_bytes([byte]).into(),
+        Dtype::I16 => i16::from_le_bytes(array(element)).into(),
+        Dtype::U16 => u16::from_le_bytes(array(element)).into(),
+        Dtype::I32 => i32::from_le_bytes(array(element)).into(),
+        Dtype::U32 => u32::from_le_bytes(array(element)).into(),
+        Dtype::I64 => i64::from_le_bytes(array(element)) as f64,
+        Dtype::U64 => u64::from_le_bytes(array(element)) as f64,
+        Dtype::F8E4M3 => e4m3(byte),
+        Dtype::F8E5M2 => e5m2(byte),
+        Dtype::F8E4M3Fnuz if byte == FNUZ_NAN => f64::NAN,
+        Dtype::F8E4M3Fnuz => small(byte, 3, 8),
+        Dtype::F8E5M2Fnuz if byte == FNUZ_NAN => f64::NAN,
+        Dtype::F8E5M2Fnuz => small(byte, 2, 16),
+        Dtype::F8E8M0 if byte == u8::MAX => f64::NAN,
+        Dtype::F8E8M0 => power_of_two(i32::from(byte) - 127),
+        Dtype::F4 | Dtype::F6E2M3 | Dtype::F6E3M2 | Dtype::Unknown(_) => 0.0,
+    }
+}
+
+/// Of the types without negative zero, its code is the only NaN; they have no infinities.
+const FNUZ_NAN: u8 = 0x80;
+
+/// OCP E4M3: all exponent and mantissa bits set is NaN; there are no infinities.
+fn e4m3(byte: u8) -> f64 {
+    if byte & 0x7f == 0x7f { f64::NAN } else { small(byte, 3, 7) }
+}
+
+/// OCP E5M2: with all exponent bits set an infinity or, with a mantissa, NaN, as in IEEE 754.
+fn e5m2(byte: u8) -> f64 {
+    match byte & 0x7f {
+        0x7c if byte >> 7 == 0 => f64::INFINITY,
+        0x7c => f64::NEG_INFINITY,
+        0x7d.. => f64::NAN,
+        _ => small(byte, 2, 15),
+    }
+}
+
+/// The value of a sign, an exponent and `mantissa_bits` of mantissa in one byte.
+fn small(byte: u8, mantissa_bits: u32, bias: i32) -> f64 {
+    let sign = if byte & 0x80 == 0 { 1.0 } else { -1.0 };
+    let exponent = i32::from((byte & 0x7f) >> mantissa_bits);
+    let one = 1u32 << mantissa_bits;
+    let mantissa = u32::from(byte) & (one - 1);
+    let significand = if exponent == 0 { mantissa } else { one + mantissa };
+    let power = exponent.max(1) - bias - mantissa_bits as i32;
+    sign * f64::from(significand) * power_of_two(power)
+}
+
+/// Exact, unlike what a library's function need be; of exponents from -1022 to 1023.
+fn power_of_two(exponent: i32) -> f64 {
+    f64::from_bits(((exponent + 1023).clamp(1, 2046) as u64) << 52)
+}
