@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use mgit::store::Repack;
 use mgit::transfer::{
     Place, Selection, bundle_create, bundle_import, bundle_verify, pull, pull_from_store, push,
+    verify_place,
 };
-use mgit::upkeep::{backup, salvage};
+use mgit::upkeep::{VerifyDepth, backup, salvage};
 use mgit::{Profile, Snapshot, Store};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,6 +98,8 @@ pub fn assert_every_way_out(store: &Store, path: &Path, random: &mut Random, con
 fn by_remote(store: &Store, at: &Path, to: &Path, expected: &Expected, context: &str) {
     let remote = Place::Folder(at.to_owned());
     push(store, &remote, ALL).unwrap_or_else(|error| panic!("{context}: push: {error}"));
+    let report = verify_place(&remote, VerifyDepth::Full, &|_| ()).unwrap();
+    assert!(report.is_clean(), "{context}: the remote: {:?}", report.findings);
     let clone = create(to);
     pull(&clone, &remote, ALL)
         .unwrap_or_else(|error| panic!("{context}: clone of a push: {error}"));
