@@ -201,8 +201,11 @@ impl Replaced {
                 has_other_names: false,
             });
         }
+        if !replace {
+            return Err(taken());
+        }
         let found = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
-        if !replace || !found.is_file() || Some(FileId::of(&found)) == source {
+        if !found.is_file() || Some(FileId::of(&found)) == source {
             return Err(taken());
         }
         let resolved = path.canonicalize().map_err(UpkeepError::target(path))?;
