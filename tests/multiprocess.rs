@@ -69,7 +69,7 @@ fn second_writer(path: &Path) {
     let error = Store::open(path).unwrap_err();
     let holder = LockHolder::Writer;
     let is_typed =
-        matches!(error, Error::Container(ContainerError::Locked { holder: h }) if h == holder);
+        matches!(&error, Error::Container(ContainerError::Locked(by)) if by.holder == holder);
     assert!(is_typed && error.code() == "locked", "{error:?}");
     say(&error.to_string());
     let reader = Store::open_read_only(path).unwrap();

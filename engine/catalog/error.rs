@@ -37,9 +37,9 @@ impl CatalogError {
             redb::Error::PreviousIo => CatalogError::Container(ContainerError::Poisoned),
             redb::Error::RepairAborted => CatalogError::NeedsRepair,
             redb::Error::Corrupted(message) => CatalogError::Damaged { message },
-            redb::Error::DatabaseAlreadyOpen => CatalogError::Container(ContainerError::Locked {
-                holder: crate::container::LockHolder::Writer,
-            }),
+            redb::Error::DatabaseAlreadyOpen => {
+                CatalogError::Container(ContainerError::locked_by_writer())
+            }
             other => CatalogError::Database(other),
         }
     }

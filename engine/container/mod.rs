@@ -16,6 +16,7 @@ mod backend;
 mod disk;
 mod error;
 mod extents;
+mod holder;
 mod locks;
 mod map;
 mod open;
@@ -25,14 +26,18 @@ mod records;
 mod space;
 mod superblock_slots;
 mod temporary;
+mod waiting;
 mod writeback;
 
 pub use backend::CatalogBackend;
 pub(crate) use disk::read_disk;
 pub use disk::{Disk, FileDisk, FileId};
-pub use error::{ContainerError, LockHolder};
+pub use error::{ContainerError, LockHolder, Locked};
+pub use holder::Process;
 pub(crate) use locks::try_lock_out_writers;
-pub use locks::{LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
+pub use locks::{
+    LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE,
+};
 pub use map::Mapping;
 pub use open::Container;
 pub use overlay::OverlayBackend;
@@ -41,4 +46,5 @@ pub use records::RecordPlace;
 pub use superblock_slots::Slots;
 pub(crate) use superblock_slots::superblock_slots;
 pub(crate) use temporary::{folder_of, temporary_in};
+pub use waiting::Waiting;
 pub use writeback::{WRITEBACK_FROM, start_writeback};

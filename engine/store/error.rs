@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
@@ -41,6 +42,13 @@ pub enum Error {
     Lineage(LineageError),
     /// The store was opened read-only.
     ReadOnly,
+    /// This thread has begun a transaction that is still open: it would wait for itself.
+    AlreadyWriting,
+    /// Another thread has a transaction open.
+    Busy {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// An earlier step of the transaction failed half-way: it can only be dropped.
     BrokenTransaction,
     /// A commit failed at a point where it may or may not be on the medium. Open the store again
@@ -165,6 +173,8 @@ impl Error {
                 _ => "lineage",
             },
             Error::ReadOnly => "read-only",
+            Error::AlreadyWriting => "already-writing",
+            Error::Busy { .. } => "busy",
             Error::BrokenTransaction => "broken-transaction",
             Error::OutcomeUnknown { .. } => "outcome-unknown",
             Error::DamagedRecord { .. } => "damaged",
@@ -302,6 +312,13 @@ impl fmt::Display for Error {
             Error::Catalog(source) => source.fmt(f),
             Error::Lineage(source) => source.fmt(f),
             Error::ReadOnly => write!(f, "the store was opened read-only"),
+            Error::AlreadyWriting => write!(
+                f,
+                "this thread has a transaction open already: commit or drop it before the next"
+            ),
+            Error::Busy { .. } => {
+                write!(f, "another thread has a transaction open: wait until it is done")
+            }
             Error::BrokenTransaction => {
                 write!(f, "an earlier step of this transaction failed: drop it and begin another")
             }

@@ -172,7 +172,6 @@ pub(super) fn receive(
         }
         return Ok(report);
     }
-    store.container().require_features(0, source.writer_flags());
     let holds = naming == Naming::Fetch || plan.bytes() > BATCH_LEN;
     let mut transaction = take_in_tensors(store, source, &plan, selection, holds, &mut report)?;
     if naming == Naming::Fetch {
@@ -229,7 +228,12 @@ pub(super) fn take_in_tensors(
 ) -> Result<Transaction> {
     let ids: Vec<_> = plan.tensors.iter().map(|(id, _)| *id).collect();
     source.expect(&ids);
-    let mut transaction = store.begin_write()?;
+    let begin = || -> Result<Transaction> {
+        let transaction = store.begin_write()?;
+        transaction.require_writer_features(source.writer_flags());
+        Ok(transaction)
+    };
+    let mut transaction = begin()?;
     let mut batch = 0;
     for id in ids {
         if transaction.has(Table::Tensors, id)? {
@@ -245,7 +249,7 @@ pub(super) fn take_in_tensors(
         }
         if holds && batch >= BATCH_LEN {
             transaction.commit_changes()?;
-            transaction = store.begin_write()?;
+            transaction = begin()?;
             batch = 0;
         }
     }

@@ -31,6 +31,8 @@ pub struct GcReport {
 ///
 /// A damaged manifest or row: then nothing is freed. Those of the store.
 pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
+    // What is free is only known to the handle that has written.
+    let store = &store.held()?;
     let mut transaction = store.begin_write()?;
     let collected = transaction.collect()?;
     transaction.commit_collected(&collected)?;

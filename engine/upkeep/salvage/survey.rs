@@ -10,7 +10,7 @@ use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
 use super::{GraphSource, LostModel, SalvageReport};
 use crate::catalog::{ReadTables, RecordRow, Table, meta};
-use crate::container::{Container, ContainerError, Disk, LockHolder, LockSpace};
+use crate::container::{Container, ContainerError, Disk, LockSpace};
 use crate::format::{
     ChangeRecord, DATA_START, Manifest, READER_FLAGS_KNOWN, RecordKind, SUPERBLOCK_LEN, Superblock,
     WRITER_FLAGS_KNOWN,
@@ -81,7 +81,7 @@ fn lock_out_writers(disk: &dyn Disk) -> Result<Box<dyn LockSpace>, UpkeepError> 
     let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
     match crate::container::try_lock_out_writers(&*lock)? {
         true => Ok(lock),
-        false => Err(ContainerError::Locked { holder: LockHolder::Writer }.into()),
+        false => Err(ContainerError::locked_by_writer().into()),
     }
 }
 

@@ -12,6 +12,7 @@ mod functions;
 mod gate;
 mod lanes;
 mod model_input;
+mod opening;
 mod output;
 mod partial;
 mod picture;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let output = Output::new(arguments.json);
+    opening::set_wait(arguments.wait);
     match commands::run(arguments.command, &output) {
         Ok(code) => code,
         Err(failure) => {

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::transfer::{BundleReport, Selection, bundle_create, bundle_import, bundle_verify};
 use serde_json::json;
 
 use super::transfer::{Moved, Names, describe, document};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, shown, size};
@@ -60,7 +60,7 @@ enum Command {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     match &arguments.command {
         Command::Create { store, file, names } => {
-            let store = Store::open_read_only(store)?;
+            let store = opening::open_read_only(store)?;
             let bar = Progress::unbounded(format!("bundle {}", file.display()));
             let wants = |name: &str| names.wants(name);
             let progress = |bytes| bar.advance(bytes);
@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             print(&report, file, "checked", ": no damage", output)
         }
         Command::Import { store, file, names } => {
-            let store = Store::open(store)?;
+            let store = opening::open_shared(store)?;
             let place = file.display().to_string();
             let work = |selection: Selection<'_>| bundle_import(&store, file, selection);
             let moved = Moved::by("import", &place, work, names, false)?;

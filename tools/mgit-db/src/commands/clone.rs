@@ -9,6 +9,7 @@ use mgit::transfer::{Place, Selection, add_remote, pull, remotes};
 
 use super::transfer::{Moved, Names, describe, document};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 
 /// Make a new store with the models of another one, of a remote or of a bundle.
@@ -71,7 +72,7 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
     if !arguments.store.is_file() {
         return Ok(None);
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
     let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::upkeep::{GcReport, gc};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{count, size};
 
@@ -28,7 +28,7 @@ pub struct Arguments {
 ///
 /// A damaged manifest: what it names is not known, so nothing is freed. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let report = gc(&Store::open(&arguments.store)?)?;
+    let report = gc(&opening::open(&arguments.store)?)?;
     output.print(document(&report), &describe(&report))
 }
 

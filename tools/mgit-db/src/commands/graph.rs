@@ -5,11 +5,12 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use mgit::{Snapshot, Store};
+use mgit::Snapshot;
 use serde_json::{Map, Value, json};
 
 use super::log::Log;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::picture::{Picture, dot, html, mermaid, svg};
 use crate::text::shown;
@@ -69,7 +70,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if arguments.output.is_none() {
         output.refuse_json("a picture on standard output: name a file with -o")?;
     }
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let format = Format::of(arguments);
     let drawn = draw(arguments, format, &snapshot, output)?;

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::update::{COMMAND_FUNCTION, Make};
-use mgit::{How, Profile, Store};
+use mgit::{How, Profile};
 use serde_json::{Value, json};
 
 use super::import::{how_parser, parse_metadata};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::{Commands, trust_typed};
+use crate::opening;
 use crate::output::Output;
 use crate::partial::bring;
 use crate::text::size;
@@ -102,7 +103,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if let Some(kind) = &arguments.kind {
         make = make.kind(kind);
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     if let Some(command) = &arguments.command {
         trust_typed(command)?;
         make = make.command(command);

@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mgit::Profile;
 use mgit::checks::RunOptions;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::merge::{
     Class, LayerMerge, Merge, MergeError, MergeOptions, MergePlan, Merged, Resolution, Take,
     Touched,
 };
-use mgit::{Profile, Store};
 use serde_json::{Map, Value, json};
 
 use super::recode::profile_parser;
 use super::test::run::trust;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::text::{count, size};
@@ -158,13 +159,13 @@ impl Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let merge = arguments.merge();
     if arguments.dry_run {
-        let store = Store::open_read_only(&arguments.store)?;
+        let store = opening::open_read_only(&arguments.store)?;
         let plan = merge.plan(&store.snapshot()?)?;
         output.print(json!({ "plan": document(&plan) }), &describe(&plan, output))?;
         let is_settled = plan.unsettled().next().is_none();
         return Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let plan = merge.plan(&store.snapshot()?)?;
     output.text(&describe(&plan, output))?;
     bring(&store, &arguments.store, [plan.base.id, plan.ours.id, plan.theirs.id])?;

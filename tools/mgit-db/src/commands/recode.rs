@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return make_lossy(arguments, lossy, output);
     }
     let profile = arguments.profile.unwrap_or_default();
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let model = arguments.model.as_ref().map(ToString::to_string);
     let bytes = bytes_to_do(&store, model.as_deref())?;
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
@@ -92,7 +93,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
     let mut transaction = store.begin_write()?;

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
+use mgit::Model;
 use mgit::architecture::{Architecture, LAYERS_KEY};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::{LOSSY_KEY, ModelRef};
-use mgit::{Model, Store};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::{Side, Table, count, shown, size, timestamp};
 
@@ -34,7 +35,7 @@ pub struct Arguments {
 ///
 /// The model is not there or damaged.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let model = snapshot.model(&arguments.model.to_string())?;
     let family = Family::read(&snapshot)?;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::upkeep::{StoreStat, stat};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Output, json_float};
 use crate::text::{Side, Table, size};
 
@@ -24,7 +24,7 @@ pub struct Arguments {
 ///
 /// Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let stat = stat(&store, &store.snapshot()?)?;
     output.print(document(&stat), &describe(&stat))
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
@@ -102,12 +103,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         .stop(|node| fits(&arguments.stop, node))
         .watch(watch);
     if arguments.dry_run {
-        let store = Store::open_read_only(&arguments.store)?;
+        let store = opening::open_read_only(&arguments.store)?;
         let plan = update.plan(&store.snapshot()?)?;
         output.print(json!({ "plan": document(&plan) }), &tree(&plan, output))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;
     let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));

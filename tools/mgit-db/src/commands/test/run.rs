@@ -4,16 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use mgit::Snapshot;
 use mgit::checks::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
 };
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
-use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
 use super::junit;
 use super::register::parse_builtin;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read;
 use crate::progress::Progress;
@@ -141,7 +142,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
     if report.unkept.is_empty() {
         return None;
     }
-    let kept = Store::open(path).and_then(|store| store.keep_test_results(&report.unkept));
+    let kept = opening::open(path).and_then(|store| store.keep_test_results(&report.unkept));
     kept.err().map(|error| format!("the results are not kept in the store: {error}"))
 }
 
