@@ -1,6 +1,6 @@
-use std::{fmt, io};
+use std::fmt;
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, is_disk_full};
 use crate::format::FormatError;
 
 /// What can go wrong with the catalogue.
@@ -47,7 +47,7 @@ impl CatalogError {
     /// Whether the operating system said that the disk is full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, CatalogError::Container(ContainerError::Io { source, .. })
-            if source.kind() == io::ErrorKind::StorageFull)
+            if is_disk_full(source))
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::holder::Process;
+use super::shortage::io_reason;
 use crate::format::FormatError;
 
 /// What holds the lock that was wanted.
@@ -140,13 +141,8 @@ impl ContainerError {
 impl fmt::Display for ContainerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ContainerError::Io { operation, offset, source }
-                if source.kind() == io::ErrorKind::StorageFull =>
-            {
-                write!(f, "disk full ({operation} at byte {offset}): free some room and try again")
-            }
             ContainerError::Io { operation, offset, source } => {
-                write!(f, "{operation} at byte {offset} failed: {source}")
+                write!(f, "{operation} at byte {offset} failed: {}", io_reason(source))
             }
             ContainerError::NotAStore { found } => {
                 write!(f, "not an mgit store: {found}")

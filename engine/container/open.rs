@@ -293,11 +293,18 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ContainerError::Truncated`] when the file ends before.
+    /// [`ContainerError::Truncated`] when the file ends before; that there is no room for a map.
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], ContainerError> {
-        self.mapping.bytes(offset, len).ok_or_else(|| ContainerError::Truncated {
-            expected: offset.saturating_add(len),
-            found: self.disk.len().unwrap_or(0),
+        self.mapping.bytes(offset, len).ok_or_else(|| {
+            let (expected, len) = (offset.saturating_add(len), self.disk.len());
+            match len {
+                // The file has grown, and there was no address space for another map.
+                Ok(len) if len >= expected => {
+                    let source = std::io::ErrorKind::OutOfMemory.into();
+                    ContainerError::Io { operation: "map", offset, source }
+                }
+                len => ContainerError::Truncated { expected, found: len.unwrap_or(0) },
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::index::is_plain_file_name;
 use super::write_header;
-use crate::container::{WRITEBACK_FROM, folder_of, start_writeback, temporary_in};
+use crate::container::{WRITEBACK_FROM, folder_of, io_reason, start_writeback, temporary_in};
 use crate::format::ManifestPart;
 use crate::store::{Error, Model, Tensor};
 
@@ -51,7 +51,7 @@ impl std::fmt::Display for ExportError {
         match self {
             ExportError::Store(source) => source.fmt(f),
             ExportError::Target { path, source } => {
-                write!(f, "cannot write {}: {source}", path.display())
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
             ExportError::NeedsFolder { model } => {
                 write!(f, "{model} is sharded: name a folder that is not there yet or is empty")

@@ -3,7 +3,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::ContainerError;
+use crate::container::{ContainerError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::tensor::{ContentId, ViewError};
@@ -154,7 +154,9 @@ impl Error {
         match self {
             Error::NotFound { .. } => "store-not-found",
             Error::AlreadyExists { .. } => "already-exists",
-            Error::OpenFile { .. } => "open-failed",
+            Error::OpenFile { source, .. } => {
+                Shortage::of(source).map_or("open-failed", Shortage::code)
+            }
             Error::Container(error) => container_code(error),
             Error::Catalog(error) | Error::Lineage(LineageError::Catalog(error)) => {
                 catalog_code(error)
@@ -184,10 +186,7 @@ impl Error {
             Error::View(_) => "view",
             Error::BadTensor { .. } => "bad-tensor",
             // Reading does not fill a disk: a stream's temporary file does.
-            Error::Source { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "disk-full"
-            }
-            Error::Source { .. } => "source",
+            Error::Source { source, .. } => Shortage::of(source).map_or("source", Shortage::code),
             Error::Promised { .. } => "promised",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
@@ -210,6 +209,12 @@ impl Error {
             Error::OutcomeUnknown { source } => source.is_disk_full(),
             error => error.code() == "disk-full",
         }
+    }
+
+    /// Whether something has run out that says nothing of the file: room on the disk, files that
+    /// may be open, memory.
+    pub fn is_shortage(&self) -> bool {
+        self.is_disk_full() || matches!(self.code(), "too-many-open-files" | "out-of-memory")
     }
 
     /// What is wrong, without the words that name the record.
@@ -236,10 +241,7 @@ impl Error {
 
 fn container_code(error: &ContainerError) -> &'static str {
     match error {
-        ContainerError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-            "disk-full"
-        }
-        ContainerError::Io { .. } => "io",
+        ContainerError::Io { source, .. } => Shortage::of(source).map_or("io", Shortage::code),
         ContainerError::NotAStore { .. } => "not-a-store",
         ContainerError::Truncated { .. } => "truncated",
         ContainerError::NewerVersion { .. } => "newer-version",
@@ -306,7 +308,7 @@ impl fmt::Display for Error {
             }
             Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
             Error::OpenFile { path, source } => {
-                write!(f, "cannot open {}: {source}", path.display())
+                write!(f, "cannot open {}: {}", path.display(), io_reason(source))
             }
             Error::Container(source) => source.fmt(f),
             Error::Catalog(source) => source.fmt(f),
@@ -345,7 +347,7 @@ impl fmt::Display for Error {
             Error::View(source) => source.fmt(f),
             Error::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
             Error::Source { tensor, source } => {
-                write!(f, "reading tensor {tensor:?} failed: {source}")
+                write!(f, "reading tensor {tensor:?} failed: {}", io_reason(source))
             }
             Error::Promised { model, tensor, place } => write!(
                 f,

@@ -2,6 +2,7 @@ use std::{fmt, io};
 
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
+use crate::container::{Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::Error;
@@ -105,7 +106,9 @@ impl TransferError {
     pub fn code(&self) -> &'static str {
         match self {
             TransferError::Store(error) => error.code(),
-            TransferError::Io { .. } => "remote-io",
+            TransferError::Io { source, .. } => {
+                Shortage::of(source).map_or("remote-io", Shortage::code)
+            }
             TransferError::Damaged { .. } => "remote-damaged",
             TransferError::NotFound { .. } => "remote-not-found",
             TransferError::Apart { .. } => "grown-apart",
@@ -165,7 +168,7 @@ impl fmt::Display for TransferError {
         match self {
             TransferError::Store(source) => source.fmt(f),
             TransferError::Io { operation, place, source } => {
-                write!(f, "cannot {operation} {place}: {source}")
+                write!(f, "cannot {operation} {place}: {}", io_reason(source))
             }
             TransferError::Damaged { what, reason } => write!(f, "{what} is damaged: {reason}"),
             TransferError::NotFound { place } => {

@@ -71,6 +71,8 @@ pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, Up
         Err(Error::Container(
             error @ (ContainerError::NewerVersion { .. } | ContainerError::UnknownFeatures { .. }),
         )) => return Err(error.into()),
+        // Nor is one for which something is missing here.
+        Err(error) if error.is_shortage() => return Err(error.into()),
         Err(error) => (None, Some(error.to_string())),
     };
     let identity = identity(&*disk, &scanned)?;

@@ -16,6 +16,7 @@ mod opening;
 mod output;
 mod partial;
 mod picture;
+mod program_output;
 mod progress;
 mod select;
 mod side_by_side;

@@ -198,31 +198,35 @@ fn import_file(
         parents.extend(arrival.parent().map(|(model, kin)| (model.full_name(), kin.how)));
         found = Some((describe_arrival(&arrival), arrival_document(&arrival)));
     }
-    let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
-    let progress = |bytes| bar.advance(bytes);
-    let mut model = input.model(arguments.name.as_str())?.progress(&progress);
-    model = model.profile(arguments.profile);
-    if let Some(kind) = &arguments.kind {
-        model = model.kind(kind);
-    }
-    for (parent, how) in parents {
-        model = model.parent(parent, how);
-    }
-    if arguments.advise.is_some() {
-        model = model.advise(Advice::ReadOften);
-    }
-    if let Some(lossy) = arguments.lossy.lossy {
-        model = model.lossy(lossy);
-    }
-    if let Some(mut gate) = Gate::new(&arguments.lossy)? {
-        model = model.gate(move |draft| gate.judge(draft));
-    }
-    for (key, value) in metadata {
-        model = model.metadata(key, value.clone());
-    }
-    let mut transaction = store.begin_write()?;
-    let report = transaction.add_model(model)?;
-    transaction.commit()?;
+    let mut gate = Gate::new(&arguments.lossy)?;
+    let report = Gate::settle(&mut gate, |gate| {
+        let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
+        let progress = |bytes| bar.advance(bytes);
+        let mut model = input.model(arguments.name.as_str())?.progress(&progress);
+        model = model.profile(arguments.profile);
+        if let Some(kind) = &arguments.kind {
+            model = model.kind(kind);
+        }
+        for (parent, how) in &parents {
+            model = model.parent(parent, *how);
+        }
+        if arguments.advise.is_some() {
+            model = model.advise(Advice::ReadOften);
+        }
+        if let Some(lossy) = arguments.lossy.lossy {
+            model = model.lossy(lossy);
+        }
+        if let Some(gate) = gate {
+            model = model.gate(|draft| gate.judge(draft));
+        }
+        for (key, value) in metadata {
+            model = model.metadata(key, value.clone());
+        }
+        let mut transaction = store.begin_write()?;
+        let report = transaction.add_model(model)?;
+        transaction.commit()?;
+        Ok(report)
+    })?;
     Ok((report, found))
 }
 

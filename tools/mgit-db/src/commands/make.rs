@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id));
     bring(&store, &arguments.store, inputs.collect::<mgit::Result<Vec<_>>>()?)?;
     drop(snapshot);
-    let report = make.run(&store, &arguments.commands.functions())?;
+    let report = make.run(&store, &arguments.commands.functions(1))?;
     let row = &report.node.row;
     let document = json!({
         "model": report.node.full_name(),

@@ -95,17 +95,21 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     let mut gate = Gate::new(&arguments.lossy)?;
     let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
-    let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
-    let mut transaction = store.begin_write()?;
-    let name = transaction.find(&model)?.full_name();
-    let mut judge = |draft: &LossyDraft<'_>| match &mut gate {
-        Some(gate) => gate.judge(draft),
-        None => Ok(true),
-    };
-    let progress = |bytes| bar.advance(bytes);
-    let report = transaction.recode_lossy(&model, lossy, Some(&mut judge), &progress)?;
-    transaction.commit()?;
-    drop(bar);
+    // By its id: others may add versions while the gate runs.
+    let model = store.snapshot()?.model(&model)?.node().id.to_string();
+    let (name, report) = Gate::settle(&mut gate, |mut gate| {
+        let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
+        let mut transaction = store.begin_write()?;
+        let name = transaction.find(&model)?.full_name();
+        let mut judge = |draft: &LossyDraft<'_>| match &mut gate {
+            Some(gate) => gate.judge(draft),
+            None => Ok(true),
+        };
+        let progress = |bytes| bar.advance(bytes);
+        let report = transaction.recode_lossy(&model, lossy, Some(&mut judge), &progress)?;
+        transaction.commit()?;
+        Ok((name, report))
+    })?;
     let document = json!({
         "model": name,
         "method": lossy.to_string(),

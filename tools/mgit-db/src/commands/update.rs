@@ -114,7 +114,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));
     let steps = plan.steps.iter().map(|step| step.node.id);
     bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id, plan.new.id]))?;
-    let outcome = update.run(&store, &arguments.commands.functions())?;
+    let outcome = update.run(&store, &arguments.commands.functions(arguments.jobs.into()))?;
     let tested = match arguments.no_tests {
         true => Tested::default(),
         false => Tested::of(&store, &outcome, arguments)?,
