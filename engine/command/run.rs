@@ -46,7 +46,7 @@ pub struct Bounds<'a> {
 pub type Watch<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
 
 /// One of a command's outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stream {
     /// Its standard output.
     Stdout,

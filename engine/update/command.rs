@@ -20,8 +20,9 @@ const OUTPUT_LIMIT: usize = 16 << 10;
 /// Lines of it that a message has, and letters.
 const SAID_MAX: (usize, usize) = (3, 400);
 
-/// Is shown what a command writes, as it comes: which model it makes, and a piece.
-type Show = Arc<dyn Fn(&str, &[u8]) + Send + Sync>;
+/// Is shown what a command writes, as it comes: which model it makes, which
+/// output, and a piece.
+type Show = Arc<dyn Fn(&str, Stream, &[u8]) + Send + Sync>;
 
 /// Runs the command of the inputs, if it is trusted.
 ///
@@ -56,8 +57,8 @@ impl CommandFunction {
     }
 
     /// Shows what a command writes to either of its outputs, as it comes: `show` is given which model
-    /// it makes, and a piece of what it wrote, which may end inside a line.
-    pub fn show(mut self, show: impl Fn(&str, &[u8]) + Send + Sync + 'static) -> Self {
+    /// it makes, which output it is, and a piece of what it wrote, which may end inside a line.
+    pub fn show(mut self, show: impl Fn(&str, Stream, &[u8]) + Send + Sync + 'static) -> Self {
         self.show = Some(Arc::new(show));
         self
     }
@@ -163,8 +164,10 @@ impl Creation for CommandFunction {
         let folder = folder.map_err(UpdateError::work(&work))?;
         let out = folder.path().join("out.safetensors");
         let words = words(&template, inputs, folder.path(), &out)?;
-        let watch =
-            self.show.as_ref().map(|show| |_: Stream, piece: &[u8]| show(&inputs.making, piece));
+        let watch = self
+            .show
+            .as_ref()
+            .map(|show| |stream, piece: &[u8]| show(&inputs.making, stream, piece));
         let bounds = Bounds {
             time_limit: self.time_limit,
             output_limit: OUTPUT_LIMIT,

@@ -42,7 +42,7 @@ impl Commands {
         let output = ProgramOutput::new(jobs);
         let command = CommandFunction::new(self.trust())
             .time_limit(self.time_limit)
-            .show(move |model, piece| output.show(model, piece));
+            .show(move |model, stream, piece| output.show(model, stream, piece));
         mgit::merge::functions(Functions::new()).with(COMMAND_FUNCTION, command)
     }
 }

@@ -188,7 +188,7 @@ impl Gate {
             output_limit: OUTPUT_LIMIT,
             watch: Some(&|stream, piece| {
                 if stream == Stream::Stderr {
-                    output.show("", piece);
+                    output.show("", stream, piece);
                 }
             }),
             ..Bounds::default()
