@@ -269,7 +269,8 @@ fn a_look_at_a_crashed_store_keeps_writers_out() {
     writer.kill();
     let look = Store::open_read_only(&path).unwrap();
     if look.access() == Access::ReadRepaired {
-        let error = Store::open(&path).unwrap_err();
+        let at_once = mgit::store::OpenOptions::new().wait(std::time::Duration::ZERO);
+        let error = at_once.open(&path).unwrap_err();
         assert_eq!(error.code(), "locked");
         let by_view = matches!(&error, Error::Container(ContainerError::Locked(by))
             if by.holder == LockHolder::RecoveryView);
