@@ -64,6 +64,7 @@ pub mod codec;
 pub mod command;
 pub mod container;
 pub mod diff;
+pub mod ending;
 pub mod format;
 pub mod infer;
 pub mod interchange;

@@ -261,7 +261,12 @@ fn a_name_moves_with_its_versions_and_their_ids() {
     assert_eq!(names(&store), ["a@5", "a@6", "a@7", "b@1"]);
     assert_eq!(code(write(&store, |t| t.rename_models("a", "b"))), "name-taken");
     assert_eq!(code(write(&store, |t| t.rename_models("none-such", "x"))), "no-such-model");
-    assert_eq!(code(write(&store, |t| t.rename_models("a", "x@1"))), "invalid-name");
+    let id = "0123456789abcdef0123456789abcdef";
+    for name in ["x@1", "-a", id] {
+        assert_eq!(code(write(&store, |t| t.rename_models("a", name))), "invalid-name");
+        assert_eq!(code(write(&store, |t| t.move_model("a@5", name))), "invalid-name");
+        assert_eq!(code(write(&store, |t| t.set_tag(name, "a@5"))), "invalid-name");
+    }
 }
 
 #[test]

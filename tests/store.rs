@@ -327,7 +327,8 @@ fn tensors_that_contradict_themselves_are_refused() {
         "bad-tensor",
         "tensor \"\": several files without an index that lists them",
     );
-    for name in ["", "auto", "a@1", "../a"] {
+    let id = "0123456789abcdef0123456789abcdef";
+    for name in ["", "auto", "a@1", "../a", "-a", id] {
         assert_eq!(add(&store, NewModel::new(name)).unwrap_err().code(), "invalid-name");
     }
     let new = NewModel::new("bad").parent("nobody", How::Merge);

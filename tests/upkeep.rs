@@ -158,22 +158,23 @@ fn a_copy_of_a_replaced_file_can_be_read_and_not_written() {
 }
 
 #[test]
-fn leftovers_of_a_killed_vacuum_go_with_the_next() {
+fn leftovers_of_killed_commands_go_with_the_next() {
     let (folder, path, store) = new_store();
     family(&store);
-    let id: String =
-        store.container().superblock().store_id.iter().map(|b| format!("{b:02x}")).collect();
-    let leftover = folder.path().join(format!(".mgit-vacuum-{id}-abcdef"));
-    let foreign = folder.path().join(".mgit-vacuum-00-abcdef");
-    for path in [&leftover, &foreign] {
-        fs::write(path, b"half").unwrap();
-    }
+    let leftover = folder.path().join(".mgit-vacuum-abcdefghij");
+    let lock = folder.path().join(".mgit-vacuum-abcdefghij.lock");
+    // Without a lock file, or under a name that is not ours, it is somebody else's.
+    let foreign = [".mgit-vacuum-klmnopqrst", ".mgit-other-abcdefghij.lock"];
+    let foreign = foreign.map(|name| folder.path().join(name));
+    let leave = || [&leftover, &lock].map(|path| fs::write(path, b"half").unwrap());
+    foreign.iter().for_each(|path| fs::write(path, b"half").unwrap());
+    leave();
     assert_eq!(gc(&store).unwrap().leftovers, 1);
-    assert!(!leftover.exists() && foreign.exists());
-    fs::write(&leftover, b"half").unwrap();
+    assert!(!leftover.exists() && !lock.exists() && foreign.iter().all(|path| path.exists()));
+    leave();
     drop(store);
     vacuum(&path, &|_| ()).unwrap();
-    assert!(!leftover.exists() && foreign.exists());
+    assert!(!leftover.exists() && !lock.exists() && foreign.iter().all(|path| path.exists()));
 }
 
 #[test]

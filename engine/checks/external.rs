@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Finding, Metric, Test};
 use crate::command::{Bounds, CommandError, Exit, Template, TrustFile, check_trust, run};
+use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::interchange::export_to_path;
 use crate::store::Model;
 
@@ -61,7 +62,7 @@ pub(super) fn run_command(
     work: &Path,
     cancel: Option<&AtomicBool>,
 ) -> Result<External, String> {
-    let folder = tempfile::Builder::new().prefix("mgit-test-").tempdir_in(work);
+    let folder = TemporaryFolder::create(work, TemporaryKind::Test);
     let folder = folder.map_err(|e| {
         format!("cannot make a folder in {}: {}", work.display(), crate::container::io_reason(&e))
     })?;

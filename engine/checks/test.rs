@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Bound, Builtin, CheckError, Selector};
 use crate::command::Template;
-use crate::store::{Snapshot, Transaction};
+use crate::lineage::ModelName;
+use crate::store::{Error, Snapshot, Transaction};
 
 /// What a test runs.
 #[derive(Clone, Debug)]
@@ -111,9 +112,11 @@ impl Test {
     ///
     /// # Errors
     ///
-    /// [`CheckError::BadTest`]; those of the transaction.
+    /// [`CheckError::BadTest`]; those of the transaction, a name that is none among them.
     pub fn register(&self, transaction: &mut Transaction) -> Result<(), CheckError> {
         self.check()?;
+        let name: Result<ModelName, _> = self.name.parse();
+        name.and_then(|name| name.check_new()).map_err(Error::from)?;
         Ok(transaction.set_test(&self.name, self.to_json())?)
     }
 

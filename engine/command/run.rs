@@ -40,6 +40,8 @@ pub struct Bounds<'a> {
     pub cancel: Option<&'a AtomicBool>,
     /// Shown every piece of either output, as it comes.
     pub watch: Option<&'a Watch<'a>>,
+    /// Whether its standard error goes where this process's goes, and is not kept.
+    pub shows_errors: bool,
 }
 
 /// Shown pieces of a command's outputs.
@@ -71,6 +73,7 @@ impl Default for Bounds<'_> {
             variables: Vec::new(),
             cancel: None,
             watch: None,
+            shows_errors: false,
         }
     }
 }
@@ -138,14 +141,15 @@ pub fn run(words: &[OsString], bounds: &Bounds<'_>) -> Result<Outcome, CommandEr
         return Err(CommandError::BadTemplate { reason: "it has no words".to_owned() });
     };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let errors = if bounds.shows_errors { Stdio::inherit() } else { Stdio::piped() };
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
     command.envs(bounds.variables.iter().map(|(key, value)| (key, value))).process_group(0);
     if let Some(folder) = &bounds.folder {
         command.current_dir(folder);
     }
     die_with_this_thread(&mut command);
     let start = Instant::now();
-    let child = command.spawn().map_err(|source| {
+    let child = crate::ending::start(|| command.spawn()).map_err(|source| {
         let program = program.to_string_lossy().into_owned();
         CommandError::Start { program, source }
     })?;
@@ -190,7 +194,7 @@ impl Drop for Group {
         if !self.is_reaped {
             self.signal(Signal::KILL);
             // It was killed, so that this does not wait long.
-            let _ = self.child.wait();
+            let _ = crate::ending::reap(&mut self.child);
         }
     }
 }
@@ -306,7 +310,7 @@ impl Group {
         }
         // What it has left behind in its group.
         self.signal(Signal::KILL);
-        let status = self.child.wait()?;
+        let status = crate::ending::reap(&mut self.child)?;
         self.is_reaped = true;
         let end = Instant::now();
         while (stdout.from.is_some() || stderr.from.is_some()) && end.elapsed() < DRAINING {

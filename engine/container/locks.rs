@@ -21,6 +21,8 @@ pub const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
 /// Held shared by whoever holds the writer's byte shared for longer than it takes to open a store,
 /// so that a writer knows for whom it waits.
 pub const VIEW_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 2;
+/// Held exclusively, in the lock file of a temporary file or folder, by whoever made it.
+pub(super) const TEMPORARY_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 2;
 /// A snapshot of commit `n` holds byte `SNAPSHOT_LOCK_BASE + n` shared, for as long as it lives.
 pub const SNAPSHOT_LOCK_BASE: u64 = WRITER_LOCK_BYTE + 1024;
 /// The catalogue's own lock bytes begin here.

@@ -13,6 +13,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod backend;
+mod destination;
 mod disk;
 mod error;
 mod extents;
@@ -31,6 +32,8 @@ mod waiting;
 mod writeback;
 
 pub use backend::CatalogBackend;
+pub(crate) use destination::EarlyWriter;
+pub use destination::{Destination, DestinationError, Overwrite};
 pub(crate) use disk::read_disk;
 pub use disk::{Disk, FileDisk, FileId};
 pub use error::{ContainerError, LockHolder, Locked};
@@ -47,6 +50,7 @@ pub use records::RecordPlace;
 pub use shortage::{Shortage, io_reason, is_disk_full};
 pub use superblock_slots::Slots;
 pub(crate) use superblock_slots::superblock_slots;
-pub(crate) use temporary::{folder_of, temporary_in};
+pub(crate) use temporary::{TemporaryFile, folder_of, sweep_once};
+pub use temporary::{TemporaryFolder, TemporaryKind, sweep};
 pub use waiting::Waiting;
 pub use writeback::{WRITEBACK_FROM, start_writeback};

@@ -1,12 +1,12 @@
 //! A lossy draft to files, for whoever judges it.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use super::export::{ExportError, PIECE_LEN, write_file};
-use super::index::is_plain_file_name;
+use super::export::{ExportError, PIECE_LEN};
+use super::shard_folder::ShardFolder;
 use super::write_header;
+use crate::container::{Destination, Overwrite};
 use crate::format::ManifestPart;
 use crate::store::{DraftTensor, LossyDraft};
 
@@ -25,21 +25,15 @@ pub fn export_draft(draft: &LossyDraft<'_>, path: &Path) -> Result<(), ExportErr
     if index_name.is_empty() {
         let none = ManifestPart::default();
         let part = draft.parts().first().unwrap_or(&none);
-        return write_file(path, |out| write_part(part, &of(part), out, path));
+        let destination = Destination::new(path, Overwrite::Files)?;
+        return destination.write(|out| write_part(part, &of(part), out, path));
     }
-    fs::create_dir_all(path).map_err(ExportError::target(path))?;
+    let names: Vec<&str> = draft.parts().iter().map(|part| part.name.as_str()).collect();
+    let mut folder = ShardFolder::new(path, &names, index_name, Overwrite::Files)?;
     for part in draft.parts() {
-        if !is_plain_file_name(&part.name) {
-            return Err(ExportError::BadShardName { name: part.name.clone() });
-        }
-        let file = path.join(&part.name);
-        write_file(&file, |out| write_part(part, &of(part), out, &file))?;
+        folder.write(&part.name, |out| write_part(part, &of(part), out, path))?;
     }
-    if !is_plain_file_name(index_name) {
-        return Err(ExportError::BadShardName { name: index_name.to_owned() });
-    }
-    let file = path.join(index_name);
-    write_file(&file, |out| out.write_all(index).map_err(ExportError::target(&file)))
+    folder.finish(index)
 }
 
 fn write_part(

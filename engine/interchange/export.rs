@@ -1,12 +1,11 @@
 //! Models of the store to files.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::index::is_plain_file_name;
+use super::shard_folder::ShardFolder;
 use super::write_header;
-use crate::container::{WRITEBACK_FROM, folder_of, io_reason, start_writeback, temporary_in};
+use crate::container::{Destination, DestinationError, Overwrite, io_reason};
 use crate::format::ManifestPart;
 use crate::store::{Error, Model, Tensor};
 
@@ -29,6 +28,8 @@ pub enum ExportError {
         /// What the operating system answered.
         source: io::Error,
     },
+    /// What is at the path may not be replaced, or cannot be.
+    Destination(DestinationError),
     /// A sharded model goes to a folder, not to a stream or over a file.
     NeedsFolder {
         /// The model.
@@ -50,6 +51,7 @@ impl std::fmt::Display for ExportError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ExportError::Store(source) => source.fmt(f),
+            ExportError::Destination(source) => source.fmt(f),
             ExportError::Target { path, source } => {
                 write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
@@ -70,6 +72,7 @@ impl std::error::Error for ExportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             ExportError::Store(source) => Some(source),
+            ExportError::Destination(source) => Some(source),
             ExportError::Target { source, .. } => Some(source),
             _ => None,
         }
@@ -79,6 +82,15 @@ impl std::error::Error for ExportError {
 impl From<Error> for ExportError {
     fn from(error: Error) -> Self {
         ExportError::Store(error)
+    }
+}
+
+impl From<DestinationError> for ExportError {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Io { path, source } => ExportError::Target { path, source },
+            error => ExportError::Destination(error),
+        }
     }
 }
 
@@ -142,85 +154,50 @@ fn write_part(
     Ok(())
 }
 
-/// A file that is written from its start and whose bytes go to the medium meanwhile.
-struct Target<'a> {
-    file: &'a File,
-    written: u64,
-}
-
-impl Write for Target<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let len = self.file.write(bytes)?;
-        if len >= WRITEBACK_FROM {
-            start_writeback(self.file, self.written, len as u64);
-        }
-        self.written += len as u64;
-        Ok(len)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Writes a file under a temporary name beside `path`, syncs it, and gives it its name.
-pub(super) fn write_file(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
-    let failed = ExportError::target(path);
-    let folder = folder_of(path);
-    let temporary = temporary_in(folder, ".mgit-export-", 0o666).map_err(&failed)?;
-    let mut out = BufWriter::new(Target { file: temporary.as_file(), written: 0 });
-    write(&mut out)?;
-    out.flush().map_err(&failed)?;
-    drop(out);
-    temporary.as_file().sync_all().map_err(&failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(&failed)
-}
-
-/// Writes a model as it was imported: to the file `path`, replacing what is there, or, when it is
-/// sharded, into the folder `path`, which must be empty or missing. Files get their names when
-/// they are complete and synced. `progress` is told the tensor bytes done. Memory is bounded.
+/// Writes a model as it was imported: to the file `path`, replacing a file that is there but no
+/// store, or, when it is sharded, into the folder `path`. As [`export_to`] with
+/// [`Overwrite::Files`].
 ///
 /// # Errors
 ///
-/// [`ExportError`]; `path` is then as it was, except for shards already complete.
+/// Those of [`export_to`].
 pub fn export_to_path(
     model: &Model,
     path: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
+    export_to(model, path, Overwrite::Files, progress)
+}
+
+/// Writes a model as it was imported: to the file `path`, or, when it is sharded, into the folder
+/// `path`, which must be missing or empty, or, when files may be replaced, hold nothing but files
+/// of these names. Nothing is seen of it before it is complete and synced. `progress` is told the
+/// tensor bytes done. Memory is bounded.
+///
+/// # Errors
+///
+/// [`ExportError`]; `path` is then as it was.
+pub fn export_to(
+    model: &Model,
+    path: &Path,
+    overwrite: Overwrite,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
     let manifest = model.manifest();
     if manifest.index_name.is_empty() {
-        if path.is_dir() {
-            let taken = io::Error::new(io::ErrorKind::IsADirectory, "it is a folder");
-            return Err(ExportError::target(path)(taken));
-        }
-        return write_file(path, |out| export_to_stream_as(model, out, path, progress));
+        let destination = Destination::new(path, overwrite)?;
+        return destination.write(|out| export_to_stream_as(model, out, path, progress));
     }
-    let failed = ExportError::target(path);
-    let names = manifest.parts.iter().map(|part| &part.name).chain([&manifest.index_name]);
-    for name in names {
-        if !is_plain_file_name(name) {
-            return Err(ExportError::BadShardName { name: name.clone() });
-        }
-    }
-    if path.is_file() {
-        return Err(ExportError::NeedsFolder { model: model.full_name() });
-    }
-    fs::create_dir_all(path).map_err(&failed)?;
-    if fs::read_dir(path).map_err(&failed)?.next().is_some() {
-        return Err(ExportError::FolderNotEmpty { path: path.to_owned() });
-    }
+    let names: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
+    let folder = ShardFolder::new(path, &names, &manifest.index_name, overwrite);
+    let mut folder = folder.map_err(|error| match error {
+        ExportError::NeedsFolder { .. } => ExportError::NeedsFolder { model: model.full_name() },
+        error => error,
+    })?;
     for (part, tensors) in parts(model) {
-        let file = path.join(&part.name);
-        write_file(&file, |out| write_part(part, &tensors, out, &file, progress))?;
+        folder.write(&part.name, |out| write_part(part, &tensors, out, path, progress))?;
     }
-    // The index last: a folder with it is complete.
-    let file = path.join(&manifest.index_name);
-    write_file(&file, |out| out.write_all(&manifest.index).map_err(ExportError::target(&file)))
+    folder.finish(&manifest.index)
 }
 
 /// Writes a model of one file to a stream.

@@ -35,11 +35,12 @@ mod model_file;
 mod onnx;
 mod regular_file;
 mod safetensors;
+mod shard_folder;
 mod sharded;
 
 pub use draft::export_draft;
 pub use error::InterchangeError;
-pub use export::{ExportError, export_to_path, export_to_stream};
+pub use export::{ExportError, export_to, export_to_path, export_to_stream};
 pub use header::{
     DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX, SafetensorsHeader, TensorEntry,
 };

@@ -137,6 +137,9 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
             return Err(LineageError::NameTaken { name: name.to_string(), by: "a tag" });
         }
         let highest = self.read().highest_version(name)?;
+        if highest == 0 {
+            name.check_new()?;
+        }
         highest.checked_add(1).ok_or(LineageError::TooMany { what: "versions of a name" })
     }
 

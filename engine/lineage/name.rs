@@ -54,6 +54,24 @@ impl ModelName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Refuses what is no name for a model, tag or test that is yet to be named: one that begins
+    /// with `-`, which command lines take for an option, or that looks like a node id. What older
+    /// programs named so keeps its name.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidName`](LineageError::InvalidName).
+    pub fn check_new(&self) -> Result<(), LineageError> {
+        let refuse = |reason| Err(LineageError::InvalidName { name: self.0.clone(), reason });
+        if self.0.starts_with('-') {
+            return refuse("a name does not begin with '-'");
+        }
+        if NodeId::from_hex(&self.0).is_some() {
+            return refuse("32 hex digits are a node id");
+        }
+        Ok(())
+    }
 }
 
 impl FromStr for ModelName {
@@ -205,6 +223,7 @@ impl fmt::Display for How {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -217,6 +236,18 @@ mod tests {
             "", "auto", "none", "a@1", "r:a", "a//b", "/a", "a/", "..", "a/../b", "ä", "a b", &long,
         ] {
             assert!(bad.parse::<ModelName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn new_names_are_neither_options_nor_ids() {
+        let is_new = |name: &str| name.parse::<ModelName>().unwrap().check_new().is_ok();
+        let id = "0123456789abcdef0123456789abcdef";
+        for good in ["a-", "a/-b", "0", &id[1..], &format!("a/{id}")] {
+            assert!(is_new(good), "{good}");
+        }
+        for bad in ["-", "-a", "--help", id, &id.to_uppercase()] {
+            assert!(!is_new(bad), "{bad}");
         }
     }
 

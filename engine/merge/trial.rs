@@ -2,6 +2,7 @@
 
 use super::{MergeError, MergePlan, tests_of};
 use crate::checks::{Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, What};
+use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::lineage::{How, NodeId};
 use crate::store::{Model, NewModel, Snapshot, Store, TestResultRow};
 use crate::update::{Draft, DraftTensor};
@@ -106,9 +107,9 @@ pub(super) fn run(
     }
 }
 
-fn tempdir(beside: Option<std::path::PathBuf>) -> Result<tempfile::TempDir, MergeError> {
+fn tempdir(beside: Option<std::path::PathBuf>) -> Result<TemporaryFolder, MergeError> {
     let folder = beside.unwrap_or_else(|| std::path::PathBuf::from("."));
-    let made = tempfile::Builder::new().prefix(".mgit-merge-").tempdir_in(&folder);
+    let made = TemporaryFolder::create(&folder, TemporaryKind::Merge);
     Ok(made.map_err(crate::update::UpdateError::work(&folder))?)
 }
 

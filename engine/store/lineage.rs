@@ -209,6 +209,9 @@ impl Transaction {
         let tag: ModelName = tag.parse()?;
         let node = self.find(model)?;
         let before = self.graph()?.tagged(&tag)?;
+        if before.is_none() {
+            tag.check_new()?;
+        }
         self.shared.container.require_features(0, FEATURE_TAGS);
         self.change(|this| {
             GraphMut(this.tables_mut()?).set_tag(&tag, node.id)?;

@@ -11,7 +11,8 @@ use super::turns::Turns;
 use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
 use crate::container::{
-    Container, ContainerError, Disk, FileDisk, FileId, LockHolder, folder_of, temporary_in,
+    Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
+    folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
 use crate::tensor::{AlignedBuffer, ContentId};
@@ -127,6 +128,11 @@ impl Shared {
         }
     }
 
+    /// The path the store was opened at.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The folder of the store, for temporary files.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.path.parent().filter(|folder| folder.is_dir())
@@ -180,11 +186,11 @@ impl Store {
             return Err(Error::AlreadyExists { path: path.to_owned() });
         }
         let folder = folder_of(path);
-        let temporary =
-            temporary_in(folder, ".mgit-new-", 0o666).map_err(Error::open_file(folder))?;
+        let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
+        let temporary = temporary.map_err(Error::open_file(folder))?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
         let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
-        temporary.persist_noclobber(path).map_err(|error| Error::open_file(path)(error.error))?;
+        temporary.persist_new(path).map_err(Error::open_file(path))?;
         let sync_folder = || std::fs::File::open(folder)?.sync_all();
         sync_folder().map_err(Error::open_file(folder))?;
         Ok(store)

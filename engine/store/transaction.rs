@@ -474,7 +474,11 @@ impl Transaction {
         let Some(tables) = self.tables.take() else { return Err(Error::ReadOnly) };
         // From here on the places may be committed: they are not given back.
         self.reserved.clear();
-        tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
+        crate::ending::critical(|| {
+            tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
+            crate::ending::note_commit(self.shared.path());
+            Ok::<(), Error>(())
+        })?;
         let freed = std::mem::take(&mut self.freed);
         self.shared.forget(freed.iter().map(|extent| extent.offset));
         self.shared.container.free_after(self.sequence, freed);

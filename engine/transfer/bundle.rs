@@ -14,8 +14,8 @@ use super::push::{PackBody, draft_packs, full_names};
 use super::receive::{Naming, receive};
 use super::source::{Source, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
-use crate::container::{folder_of, temporary_in};
-use crate::store::{Error, Store, TensorSource};
+use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};
+use crate::store::{Store, TensorSource};
 
 /// What is in a bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,11 +42,22 @@ impl TensorSource for BundleFile {
 ///
 /// # Errors
 ///
-/// [`TransferError::NothingSelected`]; those of the store and the file. Nothing is then at `path`.
+/// Those of [`bundle_write`].
 pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Result<BundleReport> {
-    if path.symlink_metadata().is_ok() {
-        return Err(Error::AlreadyExists { path: path.to_owned() }.into());
-    }
+    bundle_write(store, &Destination::new(path, Overwrite::Nothing)?, selection)
+}
+
+/// Writes the selected models, and what they descend from, as one file.
+///
+/// # Errors
+///
+/// [`TransferError::NothingSelected`]; those of the store and the file. What was there is then as
+/// it was.
+pub fn bundle_write(
+    store: &Store,
+    destination: &Destination,
+    selection: Selection<'_>,
+) -> Result<BundleReport> {
     let source = StoreSource::new(store)?;
     let none = BTreeSet::new();
     let there = There {
@@ -59,23 +70,20 @@ pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Re
     if plan.models.is_empty() {
         return Err(TransferError::NothingSelected);
     }
-    let shown = path.display().to_string();
+    let shown = destination.path().display().to_string();
     let failed = |operation| TransferError::io(operation, shown.clone());
     let mut report = BundleReport {
         models: full_names(source.nodes(), &plan.models),
         tensors: plan.tensors.len() as u64,
         bytes: 0,
     };
-    let folder = folder_of(path);
-    let mut temporary = temporary_in(folder, ".mgit-bundle-", 0o666).map_err(failed("make"))?;
-    for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
-        let mut body = PackBody::new(&source, &draft, selection.progress);
-        let written = io::copy(&mut body, temporary.as_file_mut()).map_err(failed("write"))?;
-        report.bytes += written;
-    }
-    temporary.as_file().sync_all().map_err(failed("write"))?;
-    temporary.persist_noclobber(path).map_err(|error| failed("name")(error.error))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("name"))?;
+    destination.write(|out| {
+        for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
+            let mut body = PackBody::new(&source, &draft, selection.progress);
+            report.bytes += io::copy(&mut body, out).map_err(failed("write"))?;
+        }
+        Ok::<(), TransferError>(())
+    })?;
     Ok(report)
 }
 
@@ -108,7 +116,7 @@ pub fn bundle_verify(path: &Path, selection: Selection<'_>) -> Result<BundleRepo
     let source = open(path)?;
     let shown = path.display().to_string();
     let failed = |operation| TransferError::io(operation, shown.clone());
-    let folder = tempfile::Builder::new().prefix(".mgit-bundle-").tempdir_in(folder_of(path));
+    let folder = TemporaryFolder::create(folder_of(path), TemporaryKind::Bundle);
     let folder = folder.map_err(failed("make a folder beside"))?;
     let store = Store::create(folder.path().join("bundle.mgit"))?;
     let report = receive(&store, &source, selection.whole(), Naming::Pull)?;

@@ -1,8 +1,7 @@
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::ContainerError;
-use crate::container::{Shortage, io_reason};
+use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::Error;
@@ -41,6 +40,8 @@ impl fmt::Display for Apart {
 pub enum TransferError {
     /// One of the stores.
     Store(Error),
+    /// A bundle cannot be written where it was to be.
+    Destination(DestinationError),
     /// A remote, or a file, could not be read or written.
     Io {
         /// What was to be done.
@@ -106,6 +107,7 @@ impl TransferError {
     pub fn code(&self) -> &'static str {
         match self {
             TransferError::Store(error) => error.code(),
+            TransferError::Destination(error) => error.code(),
             TransferError::Io { source, .. } => {
                 Shortage::of(source).map_or("remote-io", Shortage::code)
             }
@@ -151,6 +153,12 @@ impl From<CatalogError> for TransferError {
     }
 }
 
+impl From<DestinationError> for TransferError {
+    fn from(error: DestinationError) -> Self {
+        TransferError::Destination(error)
+    }
+}
+
 impl From<ContainerError> for TransferError {
     fn from(error: ContainerError) -> Self {
         TransferError::Store(error.into())
@@ -167,6 +175,7 @@ impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TransferError::Store(source) => source.fmt(f),
+            TransferError::Destination(source) => source.fmt(f),
             TransferError::Io { operation, place, source } => {
                 write!(f, "cannot {operation} {place}: {}", io_reason(source))
             }
@@ -208,6 +217,7 @@ impl std::error::Error for TransferError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             TransferError::Store(source) => Some(source),
+            TransferError::Destination(source) => Some(source),
             TransferError::Io { source, .. } => Some(source),
             TransferError::OutOfReach { source, .. } => Some(source),
             _ => None,

@@ -1,12 +1,15 @@
 //! A remote that is a folder.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Remote;
-use crate::container::{folder_of, temporary_in};
+use crate::container::{TemporaryFile, TemporaryKind, folder_of, sweep_once};
+
+/// The folders of a remote that files are put into.
+const FOLDERS: [&str; 2] = ["packs", "refs"];
 
 /// A remote in a folder of this machine. Files appear under their names when they are complete
 /// and synced.
@@ -31,15 +34,14 @@ impl FolderRemote {
         path: &Path,
         len: u64,
         content: &mut dyn Read,
-    ) -> io::Result<tempfile::NamedTempFile> {
+    ) -> io::Result<TemporaryFile> {
         let folder = folder_of(path);
         fs::create_dir_all(folder)?;
-        let mut temporary = temporary_in(folder, ".mgit-put-", 0o666)?;
-        let written = io::copy(&mut content.take(len), temporary.as_file_mut())?;
+        let temporary = TemporaryFile::create(folder, TemporaryKind::Put, 0o666)?;
+        let written = io::copy(&mut content.take(len), &mut temporary.as_file())?;
         if written != len {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, format!("{written} of {len}")));
         }
-        temporary.flush()?;
         temporary.as_file().sync_all()?;
         Ok(temporary)
     }
@@ -73,21 +75,23 @@ impl Remote for FolderRemote {
 
     fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
         let path = self.at(path);
-        self.temporary(&path, len, content)?.persist(&path).map_err(|error| error.error)?;
+        self.temporary(&path, len, content)?.persist(&path)?;
         sync_folder(&path)
     }
 
     fn put_new(&self, path: &str, mut content: &[u8]) -> io::Result<bool> {
         let path = self.at(path);
         let temporary = self.temporary(&path, content.len() as u64, &mut content)?;
-        match temporary.persist_noclobber(&path) {
-            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(error.error),
-            Ok(_) => sync_folder(&path).map(|()| true),
+        match temporary.persist_new(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+            Ok(()) => sync_folder(&path).map(|()| true),
         }
     }
 
     fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {
+        // Whoever uses the remote begins with this: what a killed push has left behind goes.
+        FOLDERS.iter().for_each(|folder| sweep_once(&self.at(folder)));
         let entries = match fs::read_dir(self.at(folder)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Vec::new())),
             entries => entries?,

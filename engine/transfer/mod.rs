@@ -34,7 +34,7 @@ mod remotes;
 mod rows;
 mod source;
 
-pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify};
+pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify, bundle_write};
 pub use error::{Apart, TransferError};
 pub use folder::FolderRemote;
 #[cfg(feature = "remote")]

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::Remote;
+use crate::ending::{critical, note_written};
 
 /// A longer file is sent in parts.
 const PUT_WHOLE_MAX: u64 = 16 << 20;
@@ -117,6 +118,11 @@ impl ObjectRemote {
         answer.recv().map_err(|_| gone())
     }
 
+    /// Remembers a file that is there now.
+    fn note(&self, path: &str) {
+        note_written(std::path::Path::new(&format!("{}/{path}", self.place)));
+    }
+
     fn put_parts(&self, path: Path, len: u64, content: &mut dyn Read) -> io::Result<()> {
         let part_len = PUT_WHOLE_MAX.max(len.div_ceil(PARTS_MAX));
         let store = Arc::clone(&self.store);
@@ -209,24 +215,32 @@ impl Remote for ObjectRemote {
     }
 
     fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
+        let written = || self.note(path);
         let path = self.at(path);
         if len > PUT_WHOLE_MAX {
-            return self.put_parts(path, len, content);
+            return self.put_parts(path, len, content).map(|()| written());
         }
         let payload = PutPayload::from(read_part(content, len)?);
         let store = Arc::clone(&self.store);
-        self.wait(async move { store.put(&path, payload).await })?.map_err(io_error).map(drop)
+        self.wait(async move { store.put(&path, payload).await })?.map_err(io_error)?;
+        written();
+        Ok(())
     }
 
     fn put_new(&self, path: &str, content: &[u8]) -> io::Result<bool> {
+        let written = || self.note(path);
         let (store, path) = (Arc::clone(&self.store), self.at(path));
         let payload = PutPayload::from(content.to_vec());
         let mode = PutMode::Create.into();
-        match self.wait(async move { store.put_opts(&path, payload, mode).await })? {
-            Ok(_) => Ok(true),
+        // What a push is decided by: an interruption waits for the answer.
+        critical(|| match self.wait(async move { store.put_opts(&path, payload, mode).await })? {
+            Ok(_) => {
+                written();
+                Ok(true)
+            }
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
             Err(error) => Err(io_error(error)),
-        }
+        })
     }
 
     fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {

@@ -43,8 +43,9 @@ pub fn remotes(snapshot: &Snapshot) -> Result<Vec<NamedRemote>> {
 
 fn check_name(name: &str) -> Result<()> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
-        let reason = "a remote's name has 1 to 64 letters, digits, '.', '_' and '-'";
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) || name.starts_with('-') {
+        let reason = "a remote's name has 1 to 64 letters, digits, '.', '_' and '-', and does not \
+                      begin with '-'";
         return Err(TransferError::BadRemote { what: name.to_owned(), reason });
     }
     Ok(())

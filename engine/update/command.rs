@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::checks::CommandTrust;
 use crate::command::{Bounds, Captured, CommandError, Stream, Template, Watch, run};
+use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::interchange::{ModelFile, export_to_path};
 use crate::lineage::How;
 use crate::store::Model;
@@ -160,7 +161,7 @@ impl Creation for CommandFunction {
         }
         self.trust.check(&template).map_err(failed)?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
-        let folder = tempfile::Builder::new().prefix("mgit-make-").tempdir_in(&work);
+        let folder = TemporaryFolder::create(&work, TemporaryKind::Make);
         let folder = folder.map_err(UpdateError::work(&work))?;
         let out = folder.path().join("out.safetensors");
         let words = words(&template, inputs, folder.path(), &out)?;

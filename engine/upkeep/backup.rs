@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::UpkeepError;
 use super::copy::{Copied, copy_onto, refuse_unknown_features};
-use super::new_store::{Unnamed, refuse_existing};
+use super::new_store::{Replaced, Unnamed};
+use crate::container::TemporaryKind;
 use crate::store::{Snapshot, Store};
 
 /// What a backup or a vacuum made.
@@ -38,15 +39,42 @@ pub fn backup(
     to: &Path,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
-    refuse_existing(to)?;
+    backup_to(store, snapshot, to, false, progress)
+}
+
+/// As [`backup`], in the place of a file or store that is there, which must not be the one that is
+/// copied. Who has that store open for reading keeps what it sees.
+///
+/// # Errors
+///
+/// Those of [`backup`]; a lock, when somebody writes to what is there. It is then as it was.
+pub fn backup_replacing(
+    store: &Store,
+    snapshot: &Snapshot,
+    to: &Path,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<CopyReport, UpkeepError> {
+    backup_to(store, snapshot, to, true, progress)
+}
+
+fn backup_to(
+    store: &Store,
+    snapshot: &Snapshot,
+    to: &Path,
+    replace: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<CopyReport, UpkeepError> {
+    let source = store.container().disk().file_id().map_err(UpkeepError::target(to))?;
+    let replaced = Replaced::at(to, replace, source)?;
+    let to = replaced.path.clone();
     refuse_unknown_features(store)?;
     let mode = store.container().mode()?;
-    let unnamed = Unnamed::create(to, ".mgit-backup-", mode)?;
-    let (made, copied) = copy_onto(unnamed.disk()?, to, store, snapshot, progress)?;
-    unnamed.publish(false)?;
+    let unnamed = Unnamed::create(&to, TemporaryKind::Backup, mode)?;
+    let (made, copied) = copy_onto(unnamed.disk()?, &to, store, snapshot, progress)?;
+    replaced.by(unnamed)?;
     // Closing it is the last that is written to it.
     drop(made);
-    let new_bytes = std::fs::metadata(to).map_err(UpkeepError::target(to))?.len();
+    let new_bytes = std::fs::metadata(&to).map_err(UpkeepError::target(&to))?.len();
     let (commit, old_bytes) = (snapshot.sequence(), store.container().disk_len()?);
     let Copied { models, records } = copied;
     Ok(CopyReport { commit, models, records, old_bytes, new_bytes })

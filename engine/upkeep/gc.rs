@@ -1,8 +1,7 @@
 //! Freeing what nothing needs, and giving free space back to the medium.
 
 use super::UpkeepError;
-use super::leftovers::remove_leftovers;
-use super::vacuum::temporary_prefix;
+use crate::container::{folder_of, sweep};
 use crate::store::{CollectReport, Store};
 
 /// What a collection did.
@@ -18,14 +17,15 @@ pub struct GcReport {
     pub oldest_reader: Option<u64>,
     /// Bytes of free space that are holes now; 0 where the file system makes none.
     pub punched_bytes: u64,
-    /// Temporary files of killed vacuums that were removed.
+    /// Temporary files and folders of killed processes that were removed.
     pub leftovers: u64,
 }
 
 /// Counts again what each content is needed by, frees what nothing needs, and gives free blocks
 /// back to the medium where the file system can. A base stays while a delta needs it, and a range
 /// while a reader in any process may read it. Removal frees at once, so that in a sound store only
-/// the last step finds something to do. Cost: every row and every manifest.
+/// the last step finds something to do. Removes what killed processes have left behind beside the
+/// store. Cost: every row and every manifest.
 ///
 /// # Errors
 ///
@@ -49,6 +49,6 @@ pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
         waiting_bytes,
         oldest_reader: oldest.filter(|oldest| *oldest < last),
         punched_bytes,
-        leftovers: remove_leftovers(&path, &temporary_prefix(store)),
+        leftovers: sweep(folder_of(&path)),
     })
 }

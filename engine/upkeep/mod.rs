@@ -15,7 +15,6 @@ mod copy;
 mod dump;
 mod error;
 mod gc;
-mod leftovers;
 mod new_store;
 mod salvage;
 mod stat;
@@ -23,11 +22,13 @@ mod usage;
 mod vacuum;
 mod verify;
 
-pub use backup::{CopyReport, backup};
+pub use backup::{CopyReport, backup, backup_replacing};
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path};
 pub use error::UpkeepError;
 pub use gc::{GcReport, gc};
-pub use salvage::{GraphSource, LostModel, SalvageReport, Survey, salvage, survey};
+pub use salvage::{
+    GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_replacing, survey,
+};
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
 pub use vacuum::{vacuum, vacuum_onto, vacuum_with};

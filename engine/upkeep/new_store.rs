@@ -3,14 +3,16 @@
 //! It is built under a temporary name, in one transaction, checked, and then given its name.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::NamedTempFile;
-
 use super::{UpkeepError, VerifyDepth, verify};
 use crate::catalog::{Catalog, CatalogWrite, RecordRow};
-use crate::container::{Container, ContainerError, Disk, FileDisk, folder_of, temporary_in};
+use crate::container::{
+    Container, ContainerError, Disk, FileDisk, FileId, TemporaryFile, TemporaryKind, folder_of,
+};
+use crate::ending::critical;
 use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
 use crate::store::{Error, Store};
 
@@ -125,21 +127,27 @@ impl NewStore {
 /// dropped before.
 #[derive(Debug)]
 pub(super) struct Unnamed {
-    temporary: NamedTempFile,
+    temporary: TemporaryFile,
     path: PathBuf,
 }
 
 impl Unnamed {
     /// An empty file in the folder of `path`, with `mode` less the umask.
-    pub(super) fn create(path: &Path, prefix: &str, mode: u32) -> Result<Self, UpkeepError> {
+    pub(super) fn create(path: &Path, kind: TemporaryKind, mode: u32) -> Result<Self, UpkeepError> {
         let folder = folder_of(path);
-        let temporary = temporary_in(folder, prefix, mode).map_err(UpkeepError::target(folder))?;
+        let temporary = TemporaryFile::create(folder, kind, mode);
+        let temporary = temporary.map_err(UpkeepError::target(folder))?;
         Ok(Unnamed { temporary, path: path.to_owned() })
     }
 
     /// The file, to give it an owner or a mode.
     pub(super) fn file(&self) -> &File {
         self.temporary.as_file()
+    }
+
+    /// The name that it has until then: what is committed to it counts for nothing before.
+    pub(super) fn temporary_path(&self) -> &Path {
+        self.temporary.path()
     }
 
     /// The file as a disk.
@@ -155,19 +163,70 @@ impl Unnamed {
         temporary.as_file().sync_all().map_err(UpkeepError::target(&path))?;
         let named = match replace {
             true => temporary.persist(&path),
-            false => temporary.persist_noclobber(&path),
+            false => temporary.persist_new(&path),
         };
-        named.map_err(|error| UpkeepError::target(&path)(error.error))?;
+        named.map_err(UpkeepError::target(&path))?;
         let folder = folder_of(&path);
         let sync_folder = || File::open(folder)?.sync_all();
         sync_folder().map_err(UpkeepError::target(folder))
     }
 }
 
-/// Refuses a path that has something already.
-pub(super) fn refuse_existing(path: &Path) -> Result<(), UpkeepError> {
-    match path.symlink_metadata() {
-        Ok(_) => Err(Error::AlreadyExists { path: path.to_owned() }.into()),
-        Err(_) => Ok(()),
+/// What is at the path of a new store, and may be replaced by it.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    /// Where the path leads.
+    pub(super) path: PathBuf,
+    /// What is there, open so that nobody else writes to it; `None` for what is no store.
+    store: Option<Store>,
+    is_there: bool,
+    /// Other names go on leading to the old file.
+    has_other_names: bool,
+}
+
+impl Replaced {
+    /// Judges what is at `path`: nothing, or, where `replace` says so, any file but `source`,
+    /// which the new store is made of.
+    pub(super) fn at(
+        path: &Path,
+        replace: bool,
+        source: Option<FileId>,
+    ) -> Result<Self, UpkeepError> {
+        let taken = || UpkeepError::from(Error::AlreadyExists { path: path.to_owned() });
+        if path.symlink_metadata().is_err() {
+            return Ok(Replaced {
+                path: path.to_owned(),
+                store: None,
+                is_there: false,
+                has_other_names: false,
+            });
+        }
+        let found = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
+        if !replace || !found.is_file() || Some(FileId::of(&found)) == source {
+            return Err(taken());
+        }
+        let resolved = path.canonicalize().map_err(UpkeepError::target(path))?;
+        let store = match Store::open(&resolved) {
+            Ok(store) => Some(store),
+            Err(error @ Error::Container(ContainerError::Locked { .. })) => {
+                return Err(error.into());
+            }
+            // Something else, or so damaged that nobody has it open.
+            Err(_) => None,
+        };
+        let has_other_names = found.nlink() > 1;
+        Ok(Replaced { path: resolved, store, is_there: true, has_other_names })
+    }
+
+    /// Gives the new store its name. Who has the old one open is told to open again.
+    pub(super) fn by(self, unnamed: Unnamed) -> Result<(), UpkeepError> {
+        critical(|| {
+            unnamed.publish(self.is_there)?;
+            if let Some(store) = self.store.as_ref().filter(|_| !self.has_other_names) {
+                // A failure leaves readers of the old file with what they see.
+                let _ = store.container().retire();
+            }
+            Ok(())
+        })
     }
 }

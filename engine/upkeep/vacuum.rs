@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::copy::{Copied, copy_onto, refuse_unknown_features};
-use super::leftovers::remove_leftovers;
 use super::new_store::Unnamed;
 use super::{CopyReport, UpkeepError};
-use crate::container::Disk;
+use crate::container::{Disk, TemporaryKind, folder_of, sweep};
+use crate::ending::critical;
 use crate::store::{OpenOptions, Store};
 
 /// Writes the store at `path` anew, without free space, and gives the new file its name: nobody
@@ -47,20 +47,22 @@ pub fn vacuum_with(
     if old.nlink() > 1 {
         return Err(UpkeepError::Linked { path: path.to_owned(), names: old.nlink() });
     }
-    let prefix = temporary_prefix(&store);
-    // This process has the writer's lock: no other vacuum of this store is under way.
-    remove_leftovers(path, &prefix);
+    // It needs much room: also what was left behind since this process began goes first.
+    sweep(folder_of(path));
     let snapshot = store.snapshot()?;
-    let unnamed = Unnamed::create(path, &prefix, 0o600)?;
+    let unnamed = Unnamed::create(path, TemporaryKind::Vacuum, 0o600)?;
     // The new file's lock is held too until the old one says that it was replaced.
     let (made, copied) = copy_onto(unnamed.disk()?, path, &store, &snapshot, progress)?;
     keep_access(unnamed.file(), &old).map_err(UpkeepError::target(path))?;
-    unnamed.publish(true)?;
+    critical(|| {
+        unnamed.publish(true)?;
+        // The store at `path` is the new one already. A failure leaves readers of the old file
+        // with what they see, and writers look at the file's id as well.
+        let _ = store.container().retire();
+        Ok::<(), UpkeepError>(())
+    })?;
     let (commit, old_bytes) = (snapshot.sequence(), store.container().disk_len()?);
     drop(snapshot);
-    // The store at `path` is the new one already. A failure leaves readers of the old file with
-    // what they see, and writers look at the file's id as well.
-    let _ = store.container().retire();
     // Closing it is the last that is written to the new file.
     drop(made);
     let new_bytes = std::fs::metadata(path).map_err(UpkeepError::target(path))?.len();
@@ -80,13 +82,6 @@ pub fn vacuum_onto(disk: Arc<dyn Disk>, path: &Path, store: &Store) -> Result<St
     refuse_unknown_features(store)?;
     let (made, _) = copy_onto(disk, path, store, &store.snapshot()?, &|_| ())?;
     Ok(made)
-}
-
-/// What the temporary files of vacuums of this store begin with.
-pub(super) fn temporary_prefix(store: &Store) -> String {
-    let id = store.container().superblock().store_id;
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!(".mgit-vacuum-{id}-")
 }
 
 /// Gives the new file owner, group and mode of the old one.

@@ -1,7 +1,6 @@
 //! The new store of what is whole.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use super::graph::{SavedGraph, SavedNode};
 use super::scan::Found;
@@ -10,11 +9,12 @@ use super::{LostModel, SalvageReport};
 use crate::catalog::{
     CatalogWrite, EdgeKind, NodeRow, ParentRow, RecordRow, Table, WriteTables, keys, meta,
 };
+use crate::container::TemporaryKind;
 use crate::format::{FEATURE_DEPTH_GAPS, Manifest, Operation, ProvenanceEdge};
 use crate::lineage::{NodeId, OnChildren};
 use crate::store::{Store, Transaction};
 use crate::tensor::ContentId;
-use crate::upkeep::new_store::{NewStore, Unnamed};
+use crate::upkeep::new_store::{NewStore, Replaced, Unnamed};
 use crate::upkeep::{UpkeepError, VerifyDepth, VerifyReport, verify};
 
 /// How often models that a check of the new store finds hurt are taken out of it.
@@ -23,17 +23,18 @@ const ROUNDS_MAX: usize = 3;
 /// Builds, checks and names the new store.
 pub(super) fn build(
     survey: Survey,
-    path: &Path,
+    replaced: Replaced,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
+    let path = &replaced.path;
     let mode = survey.disk.mode().map_err(UpkeepError::target(path))?;
     let created_ms = survey.graph.created_ms;
     let mut identity = survey.identity;
     if has_depth_gaps(&survey) {
         identity.reader_flags |= FEATURE_DEPTH_GAPS;
     }
-    let unnamed = Unnamed::create(path, ".mgit-salvage-", mode)?;
-    let new = NewStore::create(unnamed.disk()?, path, identity, created_ms)?;
+    let unnamed = Unnamed::create(path, TemporaryKind::Salvage, mode)?;
+    let new = NewStore::create(unnamed.disk()?, unnamed.temporary_path(), identity, created_ms)?;
     let mut write = new.begin_write()?;
     put_records(&new, &mut write, &survey, progress)?;
     put_graph(&mut write, &survey)?;
@@ -48,7 +49,7 @@ pub(super) fn build(
     transaction.commit_changes()?;
     let mut report = survey.report;
     take_out_hurt(&made, &mut report, progress)?;
-    unnamed.publish(false)?;
+    replaced.by(unnamed)?;
     Ok(report)
 }
 

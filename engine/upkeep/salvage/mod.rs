@@ -15,7 +15,8 @@ mod survey;
 use std::path::Path;
 
 use super::UpkeepError;
-use super::new_store::refuse_existing;
+use super::new_store::Replaced;
+use crate::container::FileId;
 use crate::format::Extent;
 
 pub(super) use scan::scan;
@@ -103,7 +104,30 @@ pub fn salvage(
     new: &Path,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
-    refuse_existing(new)?;
+    salvage_to(broken, new, false, progress)
+}
+
+/// As [`salvage`], in the place of a file or store that is there, which must not be `broken`.
+///
+/// # Errors
+///
+/// Those of [`salvage`]; a lock, when somebody writes to what is there. It is then as it was.
+pub fn salvage_replacing(
+    broken: &Path,
+    new: &Path,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<SalvageReport, UpkeepError> {
+    salvage_to(broken, new, true, progress)
+}
+
+fn salvage_to(
+    broken: &Path,
+    new: &Path,
+    replace: bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<SalvageReport, UpkeepError> {
+    let source = std::fs::metadata(broken).ok().map(|found| FileId::of(&found));
+    let replaced = Replaced::at(new, replace, source)?;
     let survey = survey(broken, progress)?;
-    build::build(survey, new, progress)
+    build::build(survey, replaced, progress)
 }

@@ -19,7 +19,9 @@ Start with:
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base
 
 MODEL is a name (its highest version), name@version, a tag, or a node id.
-Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.";
+Exit codes: 0 done, 1 failed or damage found, 2 wrong usage. Interrupted (INT, TERM, HUP), a command
+removes what is temporary, says what it has done, and ends by the signal; the second one ends it at
+once.";
 
 /// Keeps families of machine-learning models in one file.
 #[derive(Debug, Parser)]

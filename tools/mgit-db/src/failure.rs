@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use mgit::Error;
 use mgit::checks::CheckError;
 use mgit::command::CommandError;
-use mgit::container::{Shortage, io_reason};
+use mgit::container::{DestinationError, Shortage, io_reason};
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
 use mgit::transfer::TransferError;
@@ -97,6 +97,14 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What is said of a store that is in the way of a new one, by commands that can replace it.
+pub fn taken(failure: Failure) -> Failure {
+    match failure.code() {
+        "already-exists" => failure.and("--force replaces it, unless it is the store itself"),
+        _ => failure,
+    }
+}
+
 fn io_code(error: &io::Error) -> &'static str {
     match (Shortage::of(error), error.kind()) {
         (Some(shortage), _) => shortage.code(),
@@ -169,10 +177,26 @@ impl From<mgit::catalog::CatalogError> for Failure {
     }
 }
 
+impl From<DestinationError> for Failure {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Exists { .. } => Failure::failed(
+                error.code(),
+                format!("{error}: name another file, or add --force to replace it"),
+            ),
+            DestinationError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
+                Failure::ClosedPipe
+            }
+            error => Failure::failed(error.code(), error.to_string()),
+        }
+    }
+}
+
 impl From<TransferError> for Failure {
     fn from(error: TransferError) -> Self {
         match error {
             TransferError::Store(error) => error.into(),
+            TransferError::Destination(error) => error.into(),
             error => Failure::failed(error.code(), error.to_string()),
         }
     }
@@ -196,25 +220,8 @@ impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         match error {
             ExportError::Store(error) => error.into(),
-            ExportError::Target { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
-                Failure::ClosedPipe
-            }
-            ExportError::Target { ref path, ref source } => {
-                let code = io_code(source);
-                let path = path.display();
-                Failure::failed(
-                    code,
-                    match source.kind() {
-                        io::ErrorKind::NotFound => {
-                            format!("cannot write {path}: its folder does not exist: make it first")
-                        }
-                        io::ErrorKind::IsADirectory => {
-                            format!("cannot write {path}: it is a folder: name a file in it")
-                        }
-                        _ => error.to_string(),
-                    },
-                )
-            }
+            ExportError::Destination(error) => error.into(),
+            ExportError::Target { path, source } => DestinationError::Io { path, source }.into(),
             ExportError::NeedsFolder { .. } => Failure::failed("needs-folder", error.to_string()),
             ExportError::FolderNotEmpty { .. } => {
                 Failure::failed("folder-not-empty", error.to_string())

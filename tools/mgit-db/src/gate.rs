@@ -1,19 +1,19 @@
 //! The quality gate of lossy models: a command that measures a model file.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser;
 use mgit::ContentId;
 use mgit::codec::Lossy;
-use mgit::command::{Bounds, Stream, run};
-use mgit::container::io_reason;
+use mgit::command::{Bounds, run};
+use mgit::container::{TemporaryFolder, TemporaryKind, io_reason};
 use mgit::interchange::export_draft;
 use mgit::store::{LossyDraft, LossyReport};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::program_output::ProgramOutput;
 use crate::text::count;
 
 /// What stands for the model's path in the command.
@@ -68,7 +68,7 @@ const OUTPUT_LIMIT: usize = 64 << 10;
 struct Asked {
     id: ContentId,
     /// Removed when it was measured.
-    _folder: tempfile::TempDir,
+    _folder: TemporaryFolder,
     path: PathBuf,
 }
 
@@ -157,7 +157,7 @@ impl Gate {
         if let Some(metric) = self.known.get(&id) {
             return Ok(*metric);
         }
-        let folder = tempfile::tempdir();
+        let folder = TemporaryFolder::create(&std::env::temp_dir(), TemporaryKind::Gate);
         let folder =
             folder.map_err(|error| format!("no temporary folder: {}", io_reason(&error)))?;
         let path = folder.path().join("model.safetensors");
@@ -180,25 +180,20 @@ impl Gate {
 
     fn run(&self, path: &Path) -> Result<String, String> {
         let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
-        let words: Vec<_> =
-            self.words.iter().map(|word| word.replace(PLACE, path).into()).collect();
-        let output = ProgramOutput::new(1);
+        let words = self.words.iter().map(|word| word.replace(PLACE, path).into());
+        let words: Vec<OsString> = words.collect();
         let bounds = Bounds {
             time_limit: None,
             output_limit: OUTPUT_LIMIT,
-            watch: Some(&|stream, piece| {
-                if stream == Stream::Stderr {
-                    output.show("", stream, piece);
-                }
-            }),
+            shows_errors: true,
             ..Bounds::default()
         };
-        let answer = run(&words, &bounds).map_err(|error| error.to_string())?;
-        if !answer.exit.is_success() {
+        let outcome = run(&words, &bounds).map_err(|error| error.to_string())?;
+        if !outcome.exit.is_success() {
             let program = self.words.first().map_or("", String::as_str);
-            return Err(format!("{program:?} failed: {}", answer.exit));
+            return Err(format!("{program:?} failed: {}", outcome.exit));
         }
-        Ok(answer.stdout.end(OUTPUT_LIMIT))
+        Ok(outcome.stdout.end(OUTPUT_LIMIT))
     }
 }
 

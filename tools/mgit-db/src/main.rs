@@ -1,15 +1,19 @@
 //! The command-line tool over mgit stores: arguments in, a call of the engine, its answer out.
 //!
-//! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage; INT, TERM and HUP end it as they do
+//! by default, when what is temporary is removed.
 
 mod arguments;
 mod browse;
+mod closed_stdout;
 mod commands;
 mod demo_data;
+mod destination;
 mod failure;
 mod family;
 mod functions;
 mod gate;
+mod interrupt;
 mod lanes;
 mod model_input;
 mod opening;
@@ -40,13 +44,21 @@ fn main() -> ExitCode {
     };
     let output = Output::new(arguments.json);
     opening::set_wait(arguments.wait);
-    match commands::run(arguments.command, &output) {
+    if let Err(error) = interrupt::watch(output) {
+        let failure = Failure::io("watch for signals", &error);
+        output.print_failure(&failure);
+        return failure.exit_code();
+    }
+    let code = match commands::run(arguments.command, &output) {
         Ok(code) => code,
         Err(failure) => {
             output.print_failure(&failure);
             failure.exit_code()
         }
-    }
+    };
+    // Else the program would end by itself, as if nobody had told it to.
+    interrupt::wait_if_told();
+    code
 }
 
 /// Answers arguments that are wrong, or that ask for help.
@@ -64,11 +76,13 @@ fn refuse(error: &clap::Error) -> ExitCode {
         (true, Some(answer)) => output.print(json!({ answer: text.trim_end() }), ""),
         (true, None) => Err(Failure::usage(message_of(error.kind(), &text))),
         (false, _) => {
+            // Of wrong arguments it is told on standard error.
+            let open = if answer.is_some() { output::check_stdout() } else { Ok(()) };
             let printed = error.print().map_err(|error| Failure::stdout(&error));
             if answer.is_none() {
                 return ExitCode::from(2);
             }
-            printed
+            open.and(printed)
         }
     };
     match printed {

@@ -6,6 +6,7 @@ use mgit::NewModel;
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
 use mgit::interchange::{ModelFile, OnnxFile};
+use mgit::lineage::ModelName;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -95,16 +96,15 @@ fn layers_of(path: &Path) -> Result<Architecture, Failure> {
 }
 
 /// The name of a model that a path suggests: its file's, without the ending, with `-` for what
-/// names do not have.
+/// names do not have. `model-` stands before what would be no name for a new model.
 pub fn name_of(path: &Path) -> String {
     let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
     let stem = stem.unwrap_or_default().to_string_lossy();
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let name: String = stem.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
-    match name.trim_matches('.') {
-        "" | "auto" | "none" => format!("model-{}", name.trim_matches('.')),
-        name => name.to_owned(),
-    }
+    let name = name.trim_matches('.').trim_start_matches('-');
+    let is_name = name.parse::<ModelName>().is_ok_and(|name| name.check_new().is_ok());
+    if is_name { name.to_owned() } else { format!("model-{name}") }
 }
 
 /// Model files of a folder, by name: safetensors and ONNX files, and folders with an index.
@@ -147,6 +147,9 @@ mod tests {
         assert_eq!(name_of(Path::new("a/b c@2.safetensors")), "b-c-2");
         assert_eq!(name_of(Path::new("auto.onnx")), "model-auto");
         assert_eq!(name_of(Path::new("llama-3.1.safetensors")), "llama-3.1");
-        assert!(name_of(Path::new("..")).parse::<mgit::lineage::ModelName>().is_ok());
+        assert_eq!(name_of(Path::new("-rf.safetensors")), "rf");
+        let id = "0123456789abcdef0123456789abcdef";
+        assert_eq!(name_of(Path::new(id)), format!("model-{id}"));
+        assert!(name_of(Path::new("..")).parse::<ModelName>().is_ok());
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::interrupt;
 
 /// The version of the documents' layout: raised when a key changes its meaning or goes.
 pub const SCHEMA: u64 = 1;
@@ -81,10 +82,11 @@ impl Output {
     ///
     /// Standard output cannot be written.
     pub fn print(&self, document: Value, text: &str) -> Result<(), Failure> {
-        if self.json {
-            return write_stdout(&document_bytes(document));
+        self.wait_for_turn();
+        match self.json {
+            true => write_stdout(&document_bytes(document)),
+            false => write_stdout(text.as_bytes()),
         }
-        write_stdout(text.as_bytes())
     }
 
     /// Prints a part of the text; nothing with `--json`.
@@ -93,16 +95,35 @@ impl Output {
     ///
     /// Standard output cannot be written.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
-        if self.json { Ok(()) } else { write_stdout(text.as_bytes()) }
+        if self.json {
+            return Ok(());
+        }
+        interrupt::wait_if_told();
+        write_stdout(text.as_bytes())
     }
 
-    /// Says why the command was not done.
+    /// Says why the command was not done; nothing when the program is being ended, which says so.
     pub fn print_failure(&self, failure: &Failure) {
         if matches!(failure, Failure::ClosedPipe) {
             return;
         }
+        self.wait_for_turn();
+        self.print_last(failure);
+    }
+
+    /// Returns, unless the program is being ended: whatever it would say, a failure that comes of
+    /// that among it, is not to be said.
+    fn wait_for_turn(&self) {
+        interrupt::wait_if_told();
+        if self.json && !interrupt::takes_the_document() {
+            interrupt::wait_if_told();
+        }
+    }
+
+    /// As [`print_failure`](Self::print_failure), from where the program is ended.
+    pub fn print_last(&self, failure: &Failure) {
         // There is nowhere left to report a failure to report.
-        if self.json {
+        if self.json && !crate::closed_stdout::was_closed() {
             let error = json!({ "code": failure.code(), "message": failure.to_string() });
             let _ = write_stdout(&document_bytes(json!({ "error": error })));
         } else {
@@ -123,12 +144,25 @@ fn document_bytes(document: Value) -> Vec<u8> {
     format!("{:#}\n", Value::Object(keys)).into_bytes()
 }
 
+/// Refuses to write to a standard output that was closed from the start.
+///
+/// # Errors
+///
+/// It was.
+pub fn check_stdout() -> Result<(), Failure> {
+    match crate::closed_stdout::was_closed() {
+        true => Err(Failure::failed("io", "cannot write the output: standard output is closed")),
+        false => Ok(()),
+    }
+}
+
 /// Writes bytes to standard output.
 ///
 /// # Errors
 ///
 /// Standard output cannot be written.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    check_stdout()?;
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| Failure::stdout(&error))

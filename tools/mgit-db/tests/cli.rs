@@ -185,13 +185,15 @@ fn export_gives_the_same_bytes() {
     assert!(text.starts_with("tuned@1 -> out.safetensors"), "{text}");
     assert_eq!(sandbox.read("out.safetensors"), model(1));
     assert_eq!(sandbox.run(&["export", "s", "base@1", "-"]).stdout, model(0));
-    // What is there is replaced.
-    assert_eq!(sandbox.json(&["export", "s", "base", "out.safetensors"])["model"], "base@1");
+    // What is there is replaced when that is asked for.
+    let again = ["export", "s", "base", "out.safetensors"];
+    assert!(sandbox.refused(&again, 1).contains("--force"));
+    assert_eq!(sandbox.json(&[&again[..], &["--force"]].concat())["model"], "base@1");
     assert_eq!(sandbox.read("out.safetensors"), model(0));
     sandbox.refused(&["export", "s", "nobody", "other"], 1);
     assert!(sandbox.refused(&["export", "s", "base", "no/such/file"], 1).contains("make it first"));
     assert!(sandbox.refused(&["export", "s", "base", "."], 1).contains("name a file"));
-    assert!(sandbox.refused(&["export", "s", "base", "./s"], 2).contains("the store itself"));
+    assert!(sandbox.refused(&["export", "s", "base", "./s"], 1).contains("is a store"));
     let left: Vec<_> = files(&sandbox.path("")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(left, ["base.safetensors", "out.safetensors", "s", "tuned.safetensors"]);
 }
@@ -480,6 +482,54 @@ fn a_closed_pipe_is_quiet() {
         // As the shell tells of a program that the signal has ended.
         assert_eq!((answer.code, answer.stderr.as_str()), (Some(141), ""), "{arguments:?}");
     }
+}
+
+/// As cron and some supervisors start programs. What was to be printed is then lost: exit code 0
+/// would say that it was not.
+#[test]
+fn a_closed_standard_output_is_a_failure() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    let cases: [&[&str]; 9] = [
+        &["ls", "s"],
+        &["ls", "s", "--json"],
+        &["log", "s"],
+        &["show", "s", "base"],
+        &["export", "s", "base", "-"],
+        &["cat", "s", "base", "embed"],
+        &["dump", "s", "--json"],
+        &["completions", "bash"],
+        &["--help"],
+    ];
+    for arguments in cases {
+        let tool = sandbox.command(arguments);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "exec \"$@\" >&-", "sh"]).arg(tool.get_program()).args(tool.get_args());
+        let answer = shell.current_dir(sandbox.path(".")).output().unwrap();
+        let told = String::from_utf8(answer.stderr).unwrap();
+        assert_eq!(answer.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("standard output is closed"), "{arguments:?}: {told}");
+    }
+    // Opened, and thrown away, is another thing.
+    let mut ls = sandbox.command(&["ls", "s"]);
+    assert!(ls.stdout(std::process::Stdio::null()).status().unwrap().success());
+}
+
+#[test]
+fn new_names_are_neither_options_nor_ids() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    let id = "0123456789abcdef0123456789abcdef";
+    for name in ["-x", id] {
+        let name = format!("--name={name}");
+        let refused = sandbox.refused(&["import", "s", "base.safetensors", &name], 1);
+        assert!(refused.contains("is not a model name"), "{refused}");
+    }
+    sandbox.refused(&["mv", "s", "base", id], 1);
+    sandbox.refused(&["tag", "s", id, "base"], 1);
+    sandbox.refused(&["test", "add", "s", id, "--builtin", "finite"], 1);
+    sandbox.refused(&["remote", "add", "s", "--", "-x", "elsewhere"], 1);
+    assert_eq!(sandbox.models(), ["base@1"]);
 }
 
 #[test]

@@ -62,7 +62,10 @@ fn the_end_of_the_files_name_says_the_format() {
         assert_eq!(document["bytes"], bytes.len());
         assert!(bytes.starts_with(start.as_bytes()), "{file}");
     }
-    sandbox.ok(&["graph", "s", "-o", "f.txt", "--format", "svg"]);
+    // What the command drew may be drawn again; text has no mark of it.
+    sandbox.ok(&["graph", "s", "-o", "f.html", "--format", "svg"]);
+    sandbox.refused(&["graph", "s", "-o", "f.txt", "--format", "svg"], 1);
+    sandbox.ok(&["graph", "s", "-o", "f.txt", "--format", "svg", "--force"]);
     assert!(sandbox.read("f.txt").starts_with(b"<svg "));
     sandbox.refused(&["graph", "s", "-o", "no/such/folder.svg"], 1);
     assert_eq!(sandbox.failure(&["graph", "s"], 2)["code"], "usage");

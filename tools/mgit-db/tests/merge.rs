@@ -65,7 +65,7 @@ fn conflicts_are_settled_or_refused() {
     merge(&["--take", "encoder.layer.1*=theirs"]);
     let out = sandbox.path("out.safetensors");
     let bytes = |model: &str| {
-        sandbox.ok(&["export", "s", model, out.to_str().unwrap()]);
+        sandbox.ok(&["export", "s", model, out.to_str().unwrap(), "--force"]);
         sandbox.read("out.safetensors")
     };
     assert_eq!(bytes("both@1"), network([0.5, 1.375, 2.0]));

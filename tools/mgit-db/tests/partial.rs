@@ -46,8 +46,8 @@ fn the_family_is_seen_without_its_tensors() {
 fn what_is_read_is_brought_first() {
     let sandbox = graph_only();
     for model in ["tuned@1", "base"] {
-        sandbox.ok(&["export", "s", model, "there"]);
-        sandbox.ok(&["export", "part", model, "here"]);
+        sandbox.ok(&["export", "s", model, "there", "--force"]);
+        sandbox.ok(&["export", "part", model, "here", "--force"]);
         assert_eq!(sandbox.read("there"), sandbox.read("here"), "{model}");
     }
     let left = sandbox.json(&["verify", "part"]);

@@ -102,7 +102,6 @@ fn commands_that_go_wrong_leave_nothing() {
     let sandbox = Sandbox::with_store();
     import(&sandbox, "base", &[1.0], &[]);
     let cases = [
-        ("sh -c 'sleep 60' {out}", "0.5"),
         ("sh -c 'exit 3' {out}", "3"),
         ("true {out}", "out"),
         ("true", "{out}"),
@@ -112,9 +111,11 @@ fn commands_that_go_wrong_leave_nothing() {
         ("sh -c 'mkdir {out}'", ""),
         ("no-such-program-here {out}", "no-such-program-here"),
     ];
+    let make = ["make", "s", "--name", "m", "--parent", "base", "--command"];
+    let late = [&make[..], &["sh -c 'sleep 1000' {out}", "--time-limit", "0.5"]].concat();
+    assert!(sandbox.refused(&late, 1).contains("0.5"));
     for (line, told) in cases {
-        let make = ["make", "s", "--name", "m", "--parent", "base", "--time-limit", "0.5"];
-        let refused = sandbox.refused(&[&make[..], &["--command", line]].concat(), 1);
+        let refused = sandbox.refused(&[&make[..], &[line]].concat(), 1);
         assert!(refused.contains(told), "{line}: {refused}");
         assert_eq!(sandbox.models(), ["base@1"], "{line}");
     }
@@ -201,9 +202,9 @@ fn a_failing_model_keeps_back_only_what_stands_on_it() {
     is_whole(&sandbox);
 }
 
-/// Kills the update again and again, at moments further and further on, until one is quick enough.
-#[test]
-fn an_update_that_is_killed_goes_on_and_makes_nothing_twice() {
+/// Kills an update again and again, at moments further and further on, until one is quick enough.
+/// Says how often: not at all on a machine so busy that the first was done before it was killed.
+fn kill_updates() -> u32 {
     let sandbox = Sandbox::with_store();
     import(&sandbox, "base", &[1.0], &[]);
     let names: Vec<String> = (0..12).map(|at| format!("m{at:02}")).collect();
@@ -227,12 +228,17 @@ fn an_update_that_is_killed_goes_on_and_makes_nothing_twice() {
         kills += 1;
         is_whole(&sandbox);
     }
-    assert!(kills > 0, "nothing was killed");
     let models = sandbox.models();
     assert_eq!(models.len(), 2 * 13, "{models:?}");
     for (at, name) in names.iter().enumerate() {
         assert!(models.contains(&format!("{name}@2")), "{models:?}");
         assert_eq!(values(&sandbox, &format!("{name}@2"), 2), [2.0, at as f32]);
     }
-    println!("{kills} updates were killed");
+    kills
+}
+
+#[test]
+fn an_update_that_is_killed_goes_on_and_makes_nothing_twice() {
+    let kills = std::iter::repeat_with(kill_updates).find(|kills| *kills > 0);
+    println!("{} updates were killed", kills.unwrap_or_default());
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use mgit::upkeep::backup;
+use mgit::upkeep::{backup, backup_replacing};
 use serde_json::json;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, taken};
 use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -20,8 +20,11 @@ use crate::text::{count, size};
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The copy to make; nothing may be there
+    /// The copy to make
     to: PathBuf,
+    /// Replace a file or store that is there, unless somebody writes to it
+    #[arg(long)]
+    force: bool,
 }
 
 /// Copies.
@@ -32,7 +35,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_read_only(&arguments.store)?;
     let bar = Progress::unbounded(format!("backup {}", arguments.store.display()));
-    let report = backup(&store, &store.snapshot()?, &arguments.to, &|bytes| bar.advance(bytes))?;
+    let copy = if arguments.force { backup_replacing } else { backup };
+    let report = copy(&store, &store.snapshot()?, &arguments.to, &|bytes| bar.advance(bytes));
+    let report = report.map_err(|error| taken(error.into()))?;
     drop(bar);
     let text = format!(
         "copied commit {}, {}, {}: no damage\n",

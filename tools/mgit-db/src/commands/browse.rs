@@ -7,6 +7,7 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::browse::{Browse, Step};
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::opening;
 use crate::output::Output;
 
@@ -35,6 +36,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let title = arguments.store.display().to_string();
     let mut browse = Browse::new(&snapshot, title)?;
     let broken = |error: io::Error| Failure::io("use the terminal", &error);
+    interrupt::draws(true);
     let mut terminal = ratatui::try_init().map_err(broken)?;
     let seen = loop {
         if let Err(error) = terminal.draw(|frame| browse.draw(frame)) {
@@ -52,5 +54,6 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     };
     // Whatever happened, the terminal is given back.
     let restored = ratatui::try_restore();
+    interrupt::draws(false);
     seen.and(restored).map_err(broken)
 }

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::transfer::{BundleReport, Selection, bundle_create, bundle_import, bundle_verify};
+use mgit::container::Destination;
+use mgit::transfer::{BundleReport, Selection, bundle_import, bundle_verify, bundle_write};
 use serde_json::json;
 
 use super::transfer::{Moved, Names, describe, document};
+use crate::destination::Force;
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
@@ -31,10 +33,12 @@ enum Command {
     Create {
         /// The store
         store: PathBuf,
-        /// The file to make; nothing may be there
+        /// The file to make
         file: PathBuf,
         #[command(flatten)]
         names: Names,
+        #[command(flatten)]
+        force: Force,
     },
     /// Check a bundle: every tensor is decoded and hashed, in a temporary store beside it
     Verify {
@@ -59,13 +63,14 @@ enum Command {
 /// Damage; something is at the new file's path; those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Create { store, file, names } => {
+        Command::Create { store, file, names, force } => {
+            let destination = Destination::new(file, force.overwrite())?;
             let store = opening::open_read_only(store)?;
             let bar = Progress::unbounded(format!("bundle {}", file.display()));
             let wants = |name: &str| names.wants(name);
             let progress = |bytes| bar.advance(bytes);
             let selection = Selection { wants: &wants, graph_only: false, progress: &progress };
-            let report = bundle_create(&store, file, selection)?;
+            let report = bundle_write(&store, &destination, selection)?;
             drop(bar);
             print(&report, file, "wrote", "", output)
         }

@@ -1,14 +1,18 @@
 //! `clone`: a new store with all that another place has.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use mgit::Store;
 use mgit::catalog::{ReadTables, Table};
+use mgit::container::{TemporaryFolder, TemporaryKind};
 use mgit::lineage::Graph;
 use mgit::transfer::{Place, Selection, add_remote, pull, remotes};
 
 use super::transfer::{Moved, Names, describe, document};
+use crate::destination::folder_of;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::opening;
 use crate::output::Output;
 
@@ -45,11 +49,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = match unfinished(arguments)? {
         Some(store) => store,
         None => {
-            let store = Store::create(&arguments.store)?;
-            add_remote(&store, "origin", &arguments.from)?;
-            store
+            make(&arguments.store, &arguments.from)?;
+            opening::open(&arguments.store)?
         }
     };
+    say_when_interrupted(&arguments.store, store.snapshot()?.tables().count(Table::Tensors)? == 0);
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
     let graph_only = arguments.graph_only;
     let moved = match Moved::by("clone", &arguments.from, work, &arguments.names, graph_only) {
@@ -67,12 +71,44 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.print(document(&moved), &describe(&moved, "cloned", output))
 }
 
+/// Makes a store that knows where it is from, in one step: a clone that is killed behind it can be
+/// gone on with.
+fn make(path: &Path, from: &str) -> Result<(), Failure> {
+    let taken = || mgit::Error::AlreadyExists { path: path.to_owned() };
+    if path.symlink_metadata().is_ok() {
+        return Err(taken().into());
+    }
+    let failed = |error: io::Error| Failure::io(format!("make {}", path.display()), &error);
+    let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Clone).map_err(failed)?;
+    let name = "clone.mgit";
+    let store = Store::create(folder.path().join(name))?;
+    add_remote(&store, "origin", from)?;
+    drop(store);
+    folder.give_file(name, path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => taken().into(),
+        _ => failed(error),
+    })
+}
+
+/// An interrupted clone removes a store that nothing has come to, as one that fails does.
+fn say_when_interrupted(path: &Path, is_new: bool) {
+    let path = path.to_owned();
+    interrupt::last_word(move |done| {
+        if is_new && done.commits_to(&path) == 0 && std::fs::remove_file(&path).is_ok() {
+            done.written.retain(|written| *written != path);
+            return String::new();
+        }
+        ": the same command goes on where this was".to_owned()
+    });
+}
+
 /// A store without models that an earlier clone of this place has left behind.
 fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
     if !arguments.store.is_file() {
         return Ok(None);
     }
-    let store = opening::open_shared(&arguments.store)?;
+    // Only looked at: it may be somebody's.
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
     let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");
@@ -80,8 +116,9 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
         let whole = std::path::absolute(&arguments.from);
         origin.url == arguments.from || whole.is_ok_and(|path| path.to_str() == Some(&origin.url))
     });
+    drop((snapshot, store));
     match is_empty && same {
-        true => Ok(Some(store)),
+        true => Ok(Some(opening::open(&arguments.store)?)),
         false => {
             let path = arguments.store.clone();
             Err(mgit::Error::AlreadyExists { path }.into())

@@ -1,10 +1,10 @@
 //! `demo`: the main job, on real models.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mgit::container::{TemporaryFolder, TemporaryKind};
 use mgit::interchange::{ModelFile, export_to_path};
 use mgit::store::ImportReport;
 use mgit::upkeep::{VerifyDepth, verify};
@@ -26,8 +26,8 @@ const VALUES_SHOWN: usize = 6;
 /// See it work: real models into one file, and out again byte for byte.
 ///
 /// Imports models that the project carries, with their lineage, compares sizes and bytes, and
-/// leaves the store for you to explore. A second run makes it anew; a folder that is not a demo's
-/// is never touched.
+/// leaves the store for you to explore. A second run makes it anew, unless you have put models of
+/// your own into it; a folder that is not a demo's is never touched.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db demo")]
 pub struct Arguments {
@@ -51,12 +51,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let data = DemoData::find()?;
     prepare(&arguments.folder)?;
     let path = arguments.folder.join("family.mgit");
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(Failure::io(format!("replace {path:?}"), &error));
-        }
-        _ => {}
-    }
+    remove_old(&path, &data)?;
     let heading = |text: &str| output.text(&format!("\n{}\n\n", output.paint(Ink::Name, text)));
 
     output.text(&format!(
@@ -83,8 +78,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 
     heading("3. Export every model and compare it with its file (mgit-db export)")?;
     let start = Instant::now();
+    let aside = TemporaryFolder::create(&arguments.folder, TemporaryKind::Demo);
+    let aside = aside.map_err(|error| Failure::io("make a temporary folder", &error))?;
     for imported in &sizes.imported {
-        compare(&snapshot, &data, imported, &arguments.folder)?;
+        compare(&snapshot, &data, imported, aside.path())?;
     }
     let export_seconds = start.elapsed().as_secs_f64();
     let count = sizes.imported.len();
@@ -118,6 +115,27 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "zero_copy": zero_copy.document(),
     });
     output.print(document, "")
+}
+
+/// Removes the store of a demo before, if nobody has brought anything of their own into it.
+fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
+    let kept = |what: &str| {
+        let message = format!("{} {what}: move it, or name another folder", path.display());
+        Failure::failed("already-exists", message)
+    };
+    match path.symlink_metadata() {
+        Err(_) => return Ok(()),
+        Ok(found) if !found.is_file() => return Err(kept("is not a file of the demo's")),
+        Ok(_) => {}
+    }
+    let is_ours = |name: &str| data.members.iter().any(|member| member.name == name);
+    let nodes = Store::open_read_only(path)?.snapshot()?.nodes()?;
+    if nodes.iter().any(|node| !is_ours(&node.row.name)) {
+        return Err(kept("holds models that are not the demo's"));
+    }
+    // Held until it is gone: nobody writes to it meanwhile.
+    let _held = Store::open(path)?;
+    fs::remove_file(path).map_err(|error| Failure::io(format!("replace {path:?}"), &error))
 }
 
 fn import<'d>(store: &Store, data: &DemoData, member: &'d Member) -> Result<Imported<'d>, Failure> {

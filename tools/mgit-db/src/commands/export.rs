@@ -1,21 +1,26 @@
 //! `export`: a model as the files it was imported from.
 
 use std::io::{self, IsTerminal};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mgit::Model;
-use mgit::interchange::{export_to_path, export_to_stream};
+use mgit::container::Destination;
+use mgit::interchange::{export_to, export_to_stream};
 use mgit::lineage::{LOSSY_KEY, ModelRef};
 use serde_json::json;
 
+use crate::destination::Force;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, check_stdout};
 use crate::partial::open_to_read_named;
 use crate::progress::Progress;
 use crate::text::{shown, size};
 
 /// Write a model as the files it was imported from, byte for byte.
+///
+/// They appear when they are complete. A file that is there is left alone without --force, a pipe or
+/// a device is written into. Into a folder that is there, it must be empty; with --force it may hold
+/// files of the same names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db export family.mgit tuned@2 tuned.safetensors
@@ -28,6 +33,8 @@ pub struct Arguments {
     model: ModelRef,
     /// The file to write (a folder for a sharded model), or - for standard output
     file: PathBuf,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// Writes the model's files.
@@ -39,24 +46,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let to_stdout = arguments.file == Path::new("-");
     if to_stdout {
         output.refuse_json("an export to standard output: name a file")?;
+        check_stdout()?;
         if io::stdout().is_terminal() {
             let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
             return Err(Failure::usage(message));
         }
     }
-    if is_same_file(&arguments.file, &arguments.store) {
-        let message = "the file to write is the store itself: name another file";
-        return Err(Failure::usage(message));
+    if !to_stdout && !arguments.file.is_dir() {
+        // Before anything is brought or read that could not be written.
+        Destination::new(&arguments.file, arguments.force.overwrite())?;
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
-    if to_stdout { to_stream(&model) } else { to_path(&model, &arguments.file, output) }
-}
-
-/// Whether both paths lead to one file, which an export would replace.
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    let identity = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
-    identity(a).is_some_and(|a| Some(a) == identity(b))
+    if to_stdout { to_stream(&model) } else { to_path(&model, arguments, output) }
 }
 
 fn bar(model: &Model) -> Progress {
@@ -70,9 +72,10 @@ fn to_stream(model: &Model) -> Result<(), Failure> {
     io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))
 }
 
-fn to_path(model: &Model, path: &Path, output: &Output) -> Result<(), Failure> {
+fn to_path(model: &Model, arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let path = &arguments.file;
     let bar = bar(model);
-    export_to_path(model, path, &|bytes| bar.advance(bytes))?;
+    export_to(model, path, arguments.force.overwrite(), &|bytes| bar.advance(bytes))?;
     drop(bar);
     let bytes = model.node().row.logical_bytes;
     let lossy = model.metadata()?.get(LOSSY_KEY).cloned();

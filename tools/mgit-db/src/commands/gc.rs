@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mgit::container::sweep;
 use mgit::upkeep::{GcReport, gc};
 use serde_json::{Value, json};
 
@@ -14,7 +15,8 @@ use crate::text::{count, size};
 ///
 /// Removing a model frees its bytes at once, so this finds something only where a store has
 /// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
-/// it. The file keeps its length: `vacuum` makes it shorter.
+/// it. The file keeps its length: `vacuum` makes it shorter. Temporary files of killed commands,
+/// beside the store and in the system's temporary folder, are removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db gc family.mgit")]
 pub struct Arguments {
@@ -28,7 +30,8 @@ pub struct Arguments {
 ///
 /// A damaged manifest: what it names is not known, so nothing is freed. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let report = gc(&opening::open(&arguments.store)?)?;
+    let mut report = gc(&opening::open(&arguments.store)?)?;
+    report.leftovers += sweep(&std::env::temp_dir());
     output.print(document(&report), &describe(&report))
 }
 
@@ -76,7 +79,8 @@ fn describe(report: &GcReport) -> String {
         text += &format!("  {waiting} more wait for a reader of commit {oldest}\n");
     }
     if report.leftovers > 0 {
-        text += &format!("  removed {} of a killed vacuum\n", count(report.leftovers, "file"));
+        let things = count(report.leftovers, "leftover");
+        text += &format!("  removed {things} of killed commands\n");
     }
     text
 }

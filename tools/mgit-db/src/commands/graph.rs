@@ -1,18 +1,18 @@
 //! `graph`: the family as a picture.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use mgit::Snapshot;
+use mgit::container::Destination;
 use serde_json::{Map, Value, json};
 
 use super::log::Log;
+use crate::destination::{Force, write_text};
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
-use crate::picture::{Picture, dot, html, mermaid, svg};
+use crate::picture::{MARK, Picture, dot, html, mermaid, svg};
 use crate::text::shown;
 
 /// Draw the family: a tree as text, a picture, or a page to explore.
@@ -32,9 +32,12 @@ pub struct Arguments {
     /// needs nothing else [default: by the end of FILE, else text]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write into this file; standard output without it
+    /// Write into this file; standard output without it. A picture that this command drew there
+    /// before is replaced, another file only with --force
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// A format of pictures.
@@ -70,18 +73,17 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if arguments.output.is_none() {
         output.refuse_json("a picture on standard output: name a file with -o")?;
     }
+    let overwrite = arguments.force.overwrite_marked(MARK);
+    let destination = arguments.output.as_deref().map(|path| Destination::new(path, overwrite));
+    let destination = destination.transpose()?;
     let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let format = Format::of(arguments);
     let drawn = draw(arguments, format, &snapshot, output)?;
-    let Some(path) = &arguments.output else { return output.text(&drawn) };
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(drawn.as_bytes())
-    };
-    write().map_err(|error| Failure::io(format!("write {}", path.display()), &error))?;
+    let Some(destination) = destination else { return output.text(&drawn) };
+    write_text(&destination, &drawn)?;
     let models = snapshot.nodes()?.len();
-    let name = path.display().to_string();
+    let name = destination.path().display().to_string();
     let word = format.to_possible_value().map(|value| value.get_name().to_owned());
     let document = json!({ "file": name, "format": word, "models": models, "bytes": drawn.len() });
     let text = format!("{} models drawn into {}\n", models, shown(&name));

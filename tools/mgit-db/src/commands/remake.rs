@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Store;
-use mgit::interchange::export_to_path;
+use mgit::container::{Destination, TemporaryFolder, TemporaryKind};
+use mgit::interchange::export_to;
 use mgit::lineage::ModelRef;
 use mgit::update::remake;
 use serde_json::json;
 
+use crate::destination::{Force, folder_of};
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::output::{Ink, Output};
@@ -36,6 +38,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
+    force: Force,
+    #[command(flatten)]
     commands: Commands,
 }
 
@@ -45,6 +49,11 @@ pub struct Arguments {
 ///
 /// No recipe, or inputs that are gone; the function fails; the file cannot be written.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let overwrite = arguments.force.overwrite();
+    if let Some(path) = arguments.out.as_deref().filter(|path| !path.is_dir()) {
+        // Before anything is made that could not be written.
+        Destination::new(path, overwrite)?;
+    }
     // Its parents are what it is made of, and it is compared with itself.
     let store = open_to_read(&arguments.store, |snapshot| {
         let id = snapshot.graph().find(&arguments.model)?.id;
@@ -56,15 +65,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let (name, function) = (model.full_name(), &remade.recipe.function);
     if let Some(path) = &arguments.out {
         // A store of its own puts the draft into the form of files, within its bounds of memory.
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(std::path::Path::new("."));
-        let folder = tempfile::Builder::new().prefix(".mgit-remake-").tempdir_in(folder);
+        let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Remake);
         let folder = folder.map_err(|error| Failure::io("make a temporary folder", &error))?;
         let aside = Store::create(folder.path().join("model.mgit"))?;
         let mut transaction = aside.begin_write()?;
         transaction.add_model(remade.draft.model("model"))?;
         transaction.commit()?;
-        export_to_path(&aside.snapshot()?.model("model")?, path, &|_| ())?;
+        export_to(&aside.snapshot()?.model("model")?, path, overwrite, &|_| ())?;
         let file = path.display().to_string();
         let document = json!({ "model": name, "function": function, "file": file });
         output.print(document, &format!("{name} by {function} -> {}\n", shown(&file)))?;

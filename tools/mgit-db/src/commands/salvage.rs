@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage};
+use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage, salvage_replacing};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, taken};
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, shown};
@@ -24,8 +24,11 @@ const REASONS_SHOWN: usize = 5;
 pub struct Arguments {
     /// The damaged store
     broken: PathBuf,
-    /// The store to make; nothing may be there
+    /// The store to make
     new: PathBuf,
+    /// Replace a file or store that is there, unless somebody writes to it
+    #[arg(long)]
+    force: bool,
 }
 
 /// Salvages.
@@ -35,7 +38,9 @@ pub struct Arguments {
 /// Nothing is left to save; those of the disk.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let bar = Progress::unbounded(format!("salvage {}", arguments.broken.display()));
-    let report = salvage(&arguments.broken, &arguments.new, &|bytes| bar.advance(bytes))?;
+    let make = if arguments.force { salvage_replacing } else { salvage };
+    let report = make(&arguments.broken, &arguments.new, &|bytes| bar.advance(bytes));
+    let report = report.map_err(|error| taken(error.into()))?;
     drop(bar);
     output.print(document(&report), &describe(&report, output))?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

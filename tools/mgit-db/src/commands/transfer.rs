@@ -6,6 +6,7 @@ use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -48,6 +49,9 @@ impl Moved {
         names: &Names,
         graph_only: bool,
     ) -> Result<Self, Failure> {
+        if what != "clone" {
+            interrupt::advise("the same command does the rest");
+        }
         let bar = Progress::unbounded(format!("{what} {place}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
+use crate::interrupt;
 use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
@@ -108,6 +109,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         output.print(json!({ "plan": document(&plan) }), &tree(&plan, output))?;
         return Ok(ExitCode::SUCCESS);
     }
+    interrupt::advise("--resume makes the rest");
     let store = opening::open_shared(&arguments.store)?;
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;

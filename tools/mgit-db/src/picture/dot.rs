@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mgit::catalog::EdgeKind;
 
-use super::Picture;
+use super::{MARK, Picture};
 use crate::text::shown;
 
 /// A string of the DOT language. Control characters have been shown as escapes before.
@@ -24,6 +24,7 @@ fn quoted(text: &str) -> String {
 /// The picture in the DOT language.
 pub fn dot(picture: &Picture) -> String {
     let mut text = format!("digraph {} {{\n", quoted(&shown(&picture.title)));
+    let _ = writeln!(text, "  // {MARK}");
     text += "  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n";
     text += "  edge [fontname=\"sans-serif\", fontsize=10];\n";
     for (place, node) in picture.nodes.iter().enumerate() {

@@ -11,7 +11,7 @@ use mgit::catalog::EdgeKind;
 use serde_json::{Map, Value, json};
 
 use super::svg::{Drawing, MARKERS, style};
-use super::{Picture, escaped};
+use super::{MARK, Picture, escaped};
 use crate::text::timestamp;
 
 const STYLE: &str = include_str!("page.css");
@@ -126,6 +126,7 @@ pub fn html(picture: &Picture, metadata: &[Map<String, Value>]) -> String {
     let (width, height) = (drawing.width, drawing.height);
     format!(
         r##"<!DOCTYPE html>
+<!-- {MARK} -->
 <html lang="en">
 <head>
 <meta charset="utf-8">

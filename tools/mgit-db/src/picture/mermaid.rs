@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use mgit::catalog::EdgeKind;
 
-use super::Picture;
+use super::{MARK, Picture};
 use crate::text::shown;
 
 /// Text of a label: what could mean something is written by its number.
@@ -25,7 +25,7 @@ fn label(text: &str) -> String {
 
 /// The picture as a Mermaid flow chart.
 pub fn mermaid(picture: &Picture) -> String {
-    let mut text = String::from("flowchart LR\n");
+    let mut text = format!("flowchart LR\n  %% {MARK}\n");
     for (place, node) in picture.nodes.iter().enumerate() {
         let mut lines = vec![label(&node.name), label(&node.summary()), label(&node.sizes())];
         if !node.tags.is_empty() {

@@ -26,6 +26,9 @@ use crate::failure::Failure;
 use crate::family::Family;
 use crate::text::{count, shown, size};
 
+/// By what a picture that was drawn here is known again: it stands near the head of each.
+pub const MARK: &str = "drawn by mgit-db graph";
+
 /// A family to be drawn.
 #[derive(Debug)]
 pub struct Picture {

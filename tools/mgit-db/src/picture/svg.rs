@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use mgit::catalog::EdgeKind;
 
 use super::layout::{Layout, Point, Rect, lay_out};
-use super::{APART, DrawnEdge, DrawnNode, Picture, escaped, shortened};
+use super::{APART, DrawnEdge, DrawnNode, MARK, Picture, escaped, shortened};
 use crate::text::{size, time};
 
 /// Around everything.
@@ -282,6 +282,7 @@ pub fn svg(picture: &Picture) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"picture\" width=\"{width:.0}\" \
          height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\">\n"
     );
+    let _ = writeln!(out, "<desc>{MARK}</desc>");
     let _ = writeln!(out, "<title>{}</title>", escaped(&picture.title));
     let _ = writeln!(out, "<style>\n{STYLE}</style>");
     out += MARKERS;

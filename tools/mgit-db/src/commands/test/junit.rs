@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use mgit::checks::{Status, TestResult};
 
+/// By what a file that was made here is known again.
+pub const MARK: &str = "<!-- written by mgit-db test run -->";
+
 /// Text that may stand in XML, between tags and between quotes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -31,7 +34,7 @@ pub fn document(results: &[TestResult]) -> String {
             names.push(&result.test);
         }
     }
-    let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n");
+    let mut out = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{MARK}\n<testsuites>\n");
     for name in names {
         let of: Vec<&TestResult> = results.iter().filter(|result| result.test == name).collect();
         let count = |status| of.iter().filter(|result| result.status == status).count();

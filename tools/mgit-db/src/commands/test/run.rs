@@ -1,6 +1,5 @@
 //! `test run`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,11 +7,13 @@ use mgit::Snapshot;
 use mgit::checks::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
 };
+use mgit::container::Destination;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
 use serde_json::{Value, json};
 
 use super::junit;
 use super::register::parse_builtin;
+use crate::destination::{Force, write_text};
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::{Ink, Output, json_float};
@@ -48,9 +49,12 @@ pub struct Arguments {
     /// Show only what did not pass
     #[arg(long)]
     failed: bool,
-    /// Write the results as JUnit XML
+    /// Write the results as JUnit XML. Results that this command wrote there before are replaced,
+    /// another file only with --force
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
     /// Where models are written for commands [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]
     work_folder: Option<PathBuf>,
@@ -155,6 +159,9 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
 ///
 /// A test or model is not there; the JUnit file cannot be written.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    let overwrite = arguments.force.overwrite_marked(junit::MARK);
+    let junit = arguments.junit.as_deref().map(|path| Destination::new(path, overwrite));
+    let junit = junit.transpose()?;
     // Read-only, so that others can write while tests run.
     let store = open_to_read(&arguments.store, |snapshot| read_by(snapshot, &arguments.model))?;
     let snapshot = store.snapshot()?;
@@ -178,9 +185,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     drop(bar);
     drop((snapshot, store));
     let not_kept = keep(&arguments.store, &report);
-    if let Some(file) = &arguments.junit {
-        fs::write(file, junit::document(&report.results))
-            .map_err(|error| Failure::io(format_args!("write {}", file.display()), &error))?;
+    if let Some(destination) = &junit {
+        write_text(destination, &junit::document(&report.results))?;
     }
     let of = |status| report.results.iter().filter(|result| result.status == status).count();
     let counts = [Status::Passed, Status::Failed, Status::Error, Status::NotRun].map(of);

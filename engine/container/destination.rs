@@ -1,0 +1,321 @@
+//! Where a file is to be written, and what may be there already: one rule for everything that
+//! writes one.
+//!
+//! - Nothing there: the file appears, complete and synced.
+//! - A file: left alone, unless the caller may replace files. Then the new one takes its place by a
+//!   rename, with its mode; other names of the old file keep the old one. A store is never
+//!   replaced.
+//! - A pipe, a terminal or another device of characters: written into.
+//! - A folder, a socket, a device of blocks, a link that leads to nothing: left alone.
+//!
+//! A link is judged by what it leads to, and goes on leading there.
+
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::{error, fmt};
+
+use super::shortage::{Shortage, io_reason};
+use super::temporary::{TemporaryFile, TemporaryKind, folder_of};
+use super::writeback::{WRITEBACK_FROM, start_writeback};
+use crate::ending::note_written;
+use crate::format::{SUPERBLOCK_LEN, SUPERBLOCK_MAGIC};
+
+/// Bytes at the head of a file in which a mark is looked for.
+const MARK_WITHIN: usize = 512;
+
+/// Which files that are there a new one may replace. Never a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overwrite {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that have this mark in their first 512 bytes: they were made by the same means.
+    Marked(&'static str),
+    /// All.
+    Files,
+}
+
+/// Why a file is not written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DestinationError {
+    /// A file is there.
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A store is there.
+    Store {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A folder is there.
+    Folder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What is there cannot be written into.
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The operating system refused something.
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl DestinationError {
+    /// A stable name of the kind of error, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            DestinationError::Exists { .. } => "already-exists",
+            DestinationError::Store { .. } => "is-a-store",
+            DestinationError::Folder { .. } => "is-a-folder",
+            DestinationError::NotAFile { .. } => "not-a-file",
+            DestinationError::Io { source, .. } => match source.kind() {
+                ErrorKind::NotFound => "file-not-found",
+                _ => Shortage::of(source).map_or("io", Shortage::code),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DestinationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DestinationError::Exists { path } => {
+                write!(f, "{} is already there, and was not replaced", path.display())
+            }
+            DestinationError::Store { path } => write!(
+                f,
+                "{} is a store, which no other file replaces: name another file",
+                path.display()
+            ),
+            DestinationError::Folder { path } => {
+                write!(f, "cannot write {}: it is a folder: name a file in it", path.display())
+            }
+            DestinationError::NotAFile { path, what } => {
+                write!(f, "cannot write {}: it is {what}: name a file", path.display())
+            }
+            DestinationError::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+                write!(
+                    f,
+                    "cannot write {}: its folder does not exist: make it first",
+                    path.display()
+                )
+            }
+            DestinationError::Io { path, source } => {
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
+            }
+        }
+    }
+}
+
+impl error::Error for DestinationError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            DestinationError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// What is there.
+#[derive(Debug)]
+enum Place {
+    Nothing,
+    File(Metadata),
+    Stream,
+}
+
+/// A path that may be written to.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+    overwrite: Overwrite,
+}
+
+impl Destination {
+    /// Judges what is at `path`, so that nothing is begun that could not be written.
+    ///
+    /// # Errors
+    ///
+    /// [`DestinationError`].
+    pub fn new(path: &Path, overwrite: Overwrite) -> Result<Self, DestinationError> {
+        judge(path, overwrite)?;
+        Ok(Destination { path: path.to_owned(), overwrite })
+    }
+
+    /// The path, as it was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the file: under a temporary name beside its own, which it gets when it is complete
+    /// and synced, unless what is at the path came there meanwhile and may not be replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`DestinationError`]; those of `write`. What was there is then as it was; into a pipe or a
+    /// device a part may be written.
+    pub fn write<E: From<DestinationError>>(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |source| DestinationError::Io { path: self.path.clone(), source };
+        let (path, place) = judge(&self.path, self.overwrite)?;
+        if let Place::Stream = place {
+            return self.write_into(write);
+        }
+        let folder = folder_of(&path);
+        let temporary =
+            TemporaryFile::create(folder, TemporaryKind::Export, 0o666).map_err(failed)?;
+        let mut out = BufWriter::new(EarlyWriter::new(temporary.as_file()));
+        write(&mut out)?;
+        out.flush().map_err(failed)?;
+        drop(out);
+        if let Place::File(old) = &place {
+            keep_access(temporary.as_file(), old).map_err(failed)?;
+        }
+        temporary.as_file().sync_all().map_err(failed)?;
+        match judge(&self.path, self.overwrite)? {
+            (path, Place::File(_)) => temporary.persist(&path).map_err(failed)?,
+            (path, _) => temporary.persist_new(&path).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => DestinationError::Exists { path: self.path.clone() },
+                _ => failed(error),
+            })?,
+        }
+        let sync = File::open(folder).and_then(|folder| folder.sync_all());
+        Ok(sync.map_err(failed)?)
+    }
+
+    fn write_into<E: From<DestinationError>>(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let failed = |source| DestinationError::Io { path: self.path.clone(), source };
+        let file = File::options().write(true).open(&self.path).map_err(failed)?;
+        let found = file.metadata().map_err(failed)?;
+        if !is_stream(&found) {
+            return Err(DestinationError::Exists { path: self.path.clone() }.into());
+        }
+        let mut out = BufWriter::new(&file);
+        write(&mut out)?;
+        out.flush().map_err(failed)?;
+        note_written(&self.path);
+        Ok(())
+    }
+}
+
+fn is_stream(found: &Metadata) -> bool {
+    found.file_type().is_fifo() || found.file_type().is_char_device()
+}
+
+/// Where `path` leads, and what is there, if it may be written.
+fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), DestinationError> {
+    let owned = || path.to_owned();
+    let failed = |source| DestinationError::Io { path: owned(), source };
+    let not_a_file = |what| DestinationError::NotAFile { path: owned(), what };
+    let found = match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return match path.symlink_metadata() {
+                Ok(_) => Err(not_a_file("a link that leads to nothing")),
+                Err(_) => Ok((owned(), Place::Nothing)),
+            };
+        }
+        found => found.map_err(failed)?,
+    };
+    if found.is_dir() {
+        return Err(DestinationError::Folder { path: owned() });
+    }
+    if is_stream(&found) {
+        return Ok((owned(), Place::Stream));
+    }
+    if !found.is_file() {
+        let is_socket = found.file_type().is_socket();
+        return Err(not_a_file(if is_socket { "a socket" } else { "a device" }));
+    }
+    let resolved = path.canonicalize().map_err(failed)?;
+    let head = match (head(&resolved), overwrite) {
+        // What cannot be looked at is not replaced.
+        (Err(_), Overwrite::Nothing) => return Err(DestinationError::Exists { path: owned() }),
+        (head, _) => head.map_err(failed)?,
+    };
+    if is_store(&head) {
+        return Err(DestinationError::Store { path: owned() });
+    }
+    let may = match overwrite {
+        Overwrite::Nothing => false,
+        Overwrite::Files => true,
+        Overwrite::Marked(mark) => {
+            let head = head.get(..head.len().min(MARK_WITHIN)).unwrap_or_default();
+            head.windows(mark.len().max(1)).any(|part| part == mark.as_bytes())
+        }
+    };
+    match may {
+        true => Ok((resolved, Place::File(found))),
+        false => Err(DestinationError::Exists { path: owned() }),
+    }
+}
+
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut head = Vec::new();
+    file.take((SUPERBLOCK_LEN + SUPERBLOCK_MAGIC.len()) as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Whether one of the superblock's two slots begins as that of a store, also of a damaged one.
+fn is_store(head: &[u8]) -> bool {
+    let second = head.get(SUPERBLOCK_LEN..).unwrap_or_default();
+    head.starts_with(&SUPERBLOCK_MAGIC) || second.starts_with(&SUPERBLOCK_MAGIC)
+}
+
+/// Gives a file the mode of the one that it replaces, and the owner and group where that is
+/// allowed.
+fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {
+    let now = new.metadata()?;
+    if (now.uid(), now.gid()) != (old.uid(), old.gid()) {
+        // As for whoever copies over a file of another's.
+        let _ = std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()));
+    }
+    new.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o777))
+}
+
+/// A file that is written from its start and whose bytes go to the medium meanwhile.
+pub(crate) struct EarlyWriter<'a> {
+    file: &'a File,
+    written: u64,
+}
+
+impl<'a> EarlyWriter<'a> {
+    /// Writes `file`, which is empty.
+    pub(crate) fn new(file: &'a File) -> Self {
+        EarlyWriter { file, written: 0 }
+    }
+}
+
+impl Write for EarlyWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.file.write(bytes)?;
+        if len >= WRITEBACK_FROM {
+            start_writeback(self.file, self.written, len as u64);
+        }
+        self.written += len as u64;
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
