@@ -274,8 +274,8 @@ fn a_failed_write_of_a_tensor_spoils_only_its_transaction() {
     let error = transaction.add_model(model("next", &["base"], &tensors)).unwrap_err();
     assert_eq!(error.code(), "disk-full");
     let text = error.to_string();
-    assert!(text.starts_with("disk full (write at byte "), "{text}");
-    assert!(text.ends_with("free some room and try again"), "{text}");
+    assert!(text.starts_with("write at byte "), "{text}");
+    assert!(text.ends_with("the disk is full: free some room and try again"), "{text}");
     drop(transaction);
     assert_eq!(contents(&store.snapshot().unwrap()).unwrap(), before);
     // The same handle goes on.

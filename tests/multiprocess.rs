@@ -69,7 +69,7 @@ fn second_writer(path: &Path) {
     let error = Store::open(path).unwrap_err();
     let holder = LockHolder::Writer;
     let is_typed =
-        matches!(error, Error::Container(ContainerError::Locked { holder: h }) if h == holder);
+        matches!(&error, Error::Container(ContainerError::Locked(by)) if by.holder == holder);
     assert!(is_typed && error.code() == "locked", "{error:?}");
     say(&error.to_string());
     let reader = Store::open_read_only(path).unwrap();
@@ -81,9 +81,22 @@ fn a_second_writer_is_told_so_and_may_read() {
     let (_folder, path, store) = new_store();
     commit(&store, 0);
     let mut child = RoleChild::start("second-writer", &path);
-    let text = "another process has the store open for writing: wait until it is done, or open \
-                the store read-only";
-    child.expect(text);
+    let who = match Path::new("/proc/self/fdinfo").exists() {
+        true => {
+            let line = std::fs::read("/proc/self/cmdline").unwrap();
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+            let (short, end) = match line.len() > 80 {
+                true => (line.chars().take(80).collect(), "..."),
+                false => (line, ""),
+            };
+            format!("process {} ({short}{end})", std::process::id())
+        }
+        false => "another process".to_owned(),
+    };
+    let text = format!(
+        "{who} has the store open for writing: wait until it is done, or open the store read-only"
+    );
+    child.expect(&text);
     child.expect("sees 1");
     child.finish();
     commit(&store, 1);
@@ -256,8 +269,12 @@ fn a_look_at_a_crashed_store_keeps_writers_out() {
     writer.kill();
     let look = Store::open_read_only(&path).unwrap();
     if look.access() == Access::ReadRepaired {
-        let error = Store::open(&path).unwrap_err();
+        let at_once = mgit::store::OpenOptions::new().wait(std::time::Duration::ZERO);
+        let error = at_once.open(&path).unwrap_err();
         assert_eq!(error.code(), "locked");
+        let by_view = matches!(&error, Error::Container(ContainerError::Locked(by))
+            if by.holder == LockHolder::RecoveryView);
+        assert!(by_view, "{error}");
         let text = "a reader is looking at the store, which was not closed cleanly: wait until it \
                     is done";
         assert_eq!(error.to_string(), text);

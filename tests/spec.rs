@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use mgit::catalog::{RecordRow, Table};
 use mgit::codec::{Encoding, Lane};
-use mgit::container::{REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, WRITER_LOCK_BYTE};
+use mgit::container::{REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE};
 use mgit::format::{self, *};
 use mgit::lineage::NAME_LEN_MAX;
 use mgit::tensor::{ContentId, Dtype, RANK_MAX, Shape};
@@ -441,6 +441,7 @@ fn lock_bytes() {
     let code = [
         ("writer", WRITER_LOCK_BYTE),
         ("register", REGISTER_LOCK_BYTE),
+        ("view", VIEW_LOCK_BYTE),
         ("snapshot", SNAPSHOT_LOCK_BASE),
         ("redb", 1 << 62),
     ];

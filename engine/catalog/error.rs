@@ -1,6 +1,6 @@
-use std::{fmt, io};
+use std::fmt;
 
-use crate::container::ContainerError;
+use crate::container::{ContainerError, is_disk_full};
 use crate::format::FormatError;
 
 /// What can go wrong with the catalogue.
@@ -37,9 +37,9 @@ impl CatalogError {
             redb::Error::PreviousIo => CatalogError::Container(ContainerError::Poisoned),
             redb::Error::RepairAborted => CatalogError::NeedsRepair,
             redb::Error::Corrupted(message) => CatalogError::Damaged { message },
-            redb::Error::DatabaseAlreadyOpen => CatalogError::Container(ContainerError::Locked {
-                holder: crate::container::LockHolder::Writer,
-            }),
+            redb::Error::DatabaseAlreadyOpen => {
+                CatalogError::Container(ContainerError::locked_by_writer())
+            }
             other => CatalogError::Database(other),
         }
     }
@@ -47,7 +47,7 @@ impl CatalogError {
     /// Whether the operating system said that the disk is full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self, CatalogError::Container(ContainerError::Io { source, .. })
-            if source.kind() == io::ErrorKind::StorageFull)
+            if is_disk_full(source))
     }
 }
 

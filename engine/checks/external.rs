@@ -12,7 +12,7 @@ use crate::store::Model;
 
 /// Bytes that are kept of a command's output while it runs: metrics are looked for in them.
 const OUTPUT_LIMIT: usize = 1 << 20;
-/// Bytes that are kept of each output with the result.
+/// Bytes that are kept of the end of each output with the result.
 const KEPT_LIMIT: usize = 8 << 10;
 
 /// Which commands may run.
@@ -53,12 +53,6 @@ pub(super) struct External {
     pub(super) is_lasting: bool,
 }
 
-fn shortened(text: &str) -> String {
-    let mut captured = crate::command::Captured::with_limit(KEPT_LIMIT);
-    captured.push(text.as_bytes());
-    captured.text()
-}
-
 /// Runs a command on a copy of a model in a new folder in `work`. An error is one of this machine:
 /// the model could not be written, the command not started.
 pub(super) fn run_command(
@@ -69,7 +63,9 @@ pub(super) fn run_command(
     cancel: Option<&AtomicBool>,
 ) -> Result<External, String> {
     let folder = TemporaryFolder::create(work, TemporaryKind::Test);
-    let folder = folder.map_err(|e| format!("cannot make a folder in {}: {e}", work.display()))?;
+    let folder = folder.map_err(|e| {
+        format!("cannot make a folder in {}: {}", work.display(), crate::container::io_reason(&e))
+    })?;
     let is_sharded = !model.manifest().index_name.is_empty();
     let file = folder.path().join(if is_sharded { "model" } else { "model.safetensors" });
     if template.placeholders().any(|name| name == "model") {
@@ -97,7 +93,7 @@ pub(super) fn run_command(
     let finding = Finding {
         metrics,
         failure: failed.or(wrong),
-        output: shortened(&stdout) + &shortened(&outcome.stderr.text()),
+        output: outcome.stdout.end(KEPT_LIMIT) + &outcome.stderr.end(KEPT_LIMIT),
         seconds: outcome.time.as_secs_f64(),
     };
     Ok(External { finding, is_lasting: matches!(outcome.exit, Exit::Code(_)) })

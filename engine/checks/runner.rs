@@ -33,7 +33,7 @@ pub trait ModelTest: Sync {
 pub type Watch<'a> = dyn Fn(&str, &str, u64) + Sync + 'a;
 
 /// How tests are run.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct RunOptions<'a> {
     /// How many at a time; 0 for as many as there are cores.
     pub jobs: usize,

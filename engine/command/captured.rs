@@ -34,6 +34,22 @@ impl Captured {
         self.left_out
     }
 
+    /// The last bytes of it, at most `limit`: where a program fails, the end says why. What is before
+    /// them is counted.
+    pub fn end(&self, limit: usize) -> String {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        // What stands before a gap does not belong to the end.
+        let head = if self.left_out == 0 { self.head.as_slice() } else { &[] };
+        let (tail_a, tail_b) = self.tail.as_slices();
+        let all = [head, tail_a, tail_b].concat();
+        let end = all.get(all.len().saturating_sub(limit)..).unwrap_or_default();
+        let text = String::from_utf8_lossy(end);
+        match kept + self.left_out - end.len() as u64 {
+            0 => text.into_owned(),
+            before => format!("[{before} bytes left out]\n{text}"),
+        }
+    }
+
     /// The text; bytes that are no UTF-8 are replaced, and what was left out is said.
     pub fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
@@ -48,6 +64,18 @@ impl Captured {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_is_told_with_what_is_before_it() {
+        let mut captured = Captured::with_limit(8);
+        captured.push(b"abcdef");
+        assert_eq!(captured.end(8), "abcdef");
+        assert_eq!(captured.end(2), "[4 bytes left out]\nef");
+        captured.push(b"ghijklmnopqrstuvwxyz");
+        assert_eq!(captured.end(100), "[22 bytes left out]\nwxyz");
+        assert_eq!(captured.end(3), "[23 bytes left out]\nxyz");
+        assert_eq!(Captured::with_limit(8).end(3), "");
+    }
 
     #[test]
     fn beginning_and_end_are_kept() {

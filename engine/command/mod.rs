@@ -19,7 +19,7 @@ mod trust;
 
 pub use captured::Captured;
 pub use error::CommandError;
-pub use run::{Bounds, Exit, Outcome, run};
+pub use run::{Bounds, Exit, Outcome, Stream, Watch, run};
 pub use template::{TEMPLATE_LEN_MAX, Template};
 pub use trust::{TrustFile, check_trust};
 

@@ -26,7 +26,7 @@ const DRAINING: Duration = Duration::from_millis(200);
 const PIECE_LEN: usize = 64 << 10;
 
 /// What a command may take, and where and with what it runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bounds<'a> {
     /// After so long it is killed. None: it may take for ever.
     pub time_limit: Option<Duration>,
@@ -38,8 +38,29 @@ pub struct Bounds<'a> {
     pub variables: Vec<(OsString, OsString)>,
     /// Set by whoever no longer wants the result: the command is then killed.
     pub cancel: Option<&'a AtomicBool>,
+    /// Shown every piece of either output, as it comes.
+    pub watch: Option<&'a Watch<'a>>,
     /// Whether its standard error goes where this process's goes, and is not kept.
     pub shows_errors: bool,
+}
+
+/// Shown pieces of a command's outputs.
+pub type Watch<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
+
+/// One of a command's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+impl fmt::Debug for Bounds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds { time_limit, output_limit, folder, .. } = self;
+        write!(f, "Bounds({time_limit:?}, {output_limit} bytes, {folder:?})")
+    }
 }
 
 impl Default for Bounds<'_> {
@@ -51,6 +72,7 @@ impl Default for Bounds<'_> {
             folder: None,
             variables: Vec::new(),
             cancel: None,
+            watch: None,
             shows_errors: false,
         }
     }
@@ -178,14 +200,17 @@ impl Drop for Group {
 }
 
 /// One of the command's outputs.
-struct Pipe<R> {
+struct Pipe<'w, R> {
     from: Option<R>,
     captured: Captured,
+    stream: Stream,
+    watch: Option<&'w Watch<'w>>,
 }
 
-impl<R: Read + AsFd> Pipe<R> {
-    fn new(from: Option<R>, limit: usize) -> Self {
-        Pipe { from, captured: Captured::with_limit(limit) }
+impl<'w, R: Read + AsFd> Pipe<'w, R> {
+    fn new(from: Option<R>, stream: Stream, bounds: &Bounds<'w>) -> Self {
+        let captured = Captured::with_limit(bounds.output_limit);
+        Pipe { from, captured, stream, watch: bounds.watch }
     }
 
     /// Takes what is there; is called only when something is, or the end.
@@ -193,7 +218,13 @@ impl<R: Read + AsFd> Pipe<R> {
         let Some(from) = &mut self.from else { return Ok(()) };
         match from.read(piece) {
             Ok(0) => self.from = None,
-            Ok(len) => self.captured.push(piece.get(..len).unwrap_or_default()),
+            Ok(len) => {
+                let piece = piece.get(..len).unwrap_or_default();
+                self.captured.push(piece);
+                if let Some(watch) = self.watch {
+                    watch(self.stream, piece);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -203,8 +234,8 @@ impl<R: Read + AsFd> Pipe<R> {
 
 /// Waits until one of two pipes has something, and reads it. Says whether one had.
 fn read_some<A: Read + AsFd, B: Read + AsFd>(
-    first: &mut Pipe<A>,
-    second: &mut Pipe<B>,
+    first: &mut Pipe<'_, A>,
+    second: &mut Pipe<'_, B>,
     piece: &mut [u8],
 ) -> io::Result<bool> {
     let of = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
@@ -256,8 +287,8 @@ impl Group {
         bounds: &Bounds<'_>,
         start: Instant,
     ) -> io::Result<(Exit, Captured, Captured)> {
-        let mut stdout = Pipe::new(self.child.stdout.take(), bounds.output_limit);
-        let mut stderr = Pipe::new(self.child.stderr.take(), bounds.output_limit);
+        let mut stdout = Pipe::new(self.child.stdout.take(), Stream::Stdout, bounds);
+        let mut stderr = Pipe::new(self.child.stderr.take(), Stream::Stderr, bounds);
         let mut piece = vec![0; PIECE_LEN];
         // Why it was asked to end, and when.
         let mut ending: Option<(Exit, Instant)> = None;

@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
+use super::shortage::{Shortage, io_reason};
 use super::temporary::{TemporaryFile, TemporaryKind, folder_of};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
 use crate::ending::note_written;
@@ -82,8 +83,7 @@ impl DestinationError {
             DestinationError::NotAFile { .. } => "not-a-file",
             DestinationError::Io { source, .. } => match source.kind() {
                 ErrorKind::NotFound => "file-not-found",
-                ErrorKind::StorageFull => "disk-full",
-                _ => "io",
+                _ => Shortage::of(source).map_or("io", Shortage::code),
             },
         }
     }
@@ -114,7 +114,7 @@ impl fmt::Display for DestinationError {
                 )
             }
             DestinationError::Io { path, source } => {
-                write!(f, "cannot write {}: {source}", path.display())
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
         }
     }

@@ -1,15 +1,57 @@
+use std::time::Duration;
 use std::{fmt, io};
 
+use super::holder::Process;
+use super::shortage::io_reason;
 use crate::format::FormatError;
 
-/// Who holds the lock that was wanted.
+/// What holds the lock that was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LockHolder {
-    /// Another writer has the store open.
+    /// A writer has the store open.
     Writer,
     /// A reader views a store that was not closed cleanly, and must not be disturbed.
     RecoveryView,
+    /// A reader opens the store: it checks the catalogue, and is then out of the way.
+    OpeningReader,
+    /// A writer opens a store that was not closed cleanly: it cannot be read before it is repaired.
+    RepairingWriter,
+}
+
+/// A lock that was not had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Locked {
+    /// What holds it.
+    pub holder: LockHolder,
+    /// The process of a writer, where the system tells which it is.
+    pub process: Option<Process>,
+    /// How long it was waited for so far.
+    pub waited: Duration,
+}
+
+impl fmt::Display for Locked {
+    /// Who does what, as a clause.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.process, self.holder) {
+            (Some(process), LockHolder::Writer) => {
+                write!(f, "{process} has the store open for writing")
+            }
+            (None, LockHolder::Writer) => {
+                f.write_str("another process has the store open for writing")
+            }
+            (_, LockHolder::RecoveryView) => {
+                f.write_str("a reader is looking at the store, which was not closed cleanly")
+            }
+            (_, LockHolder::OpeningReader) => {
+                f.write_str("a reader is opening the store, and checks its catalogue")
+            }
+            (_, LockHolder::RepairingWriter) => {
+                f.write_str("a writer is opening the store, which was not closed cleanly")
+            }
+        }
+    }
 }
 
 /// What can go wrong with the file itself.
@@ -58,11 +100,8 @@ pub enum ContainerError {
         /// What is wrong in it.
         source: FormatError,
     },
-    /// The lock that keeps writers apart is held.
-    Locked {
-        /// By whom.
-        holder: LockHolder,
-    },
+    /// The lock that keeps writers apart is held, and was waited for as long as was allowed.
+    Locked(Box<Locked>),
     /// The file system has no byte-range locks, so that two writers could not be kept apart.
     NoLocks,
     /// An earlier write or sync failed: this handle writes no more.
@@ -87,6 +126,12 @@ impl ContainerError {
         ContainerError::NotAStore { found: found.to_owned() }
     }
 
+    /// For a lock that a writer holds, which was not waited for.
+    pub(crate) fn locked_by_writer() -> Self {
+        let (holder, process, waited) = (LockHolder::Writer, None, Duration::ZERO);
+        ContainerError::Locked(Box::new(Locked { holder, process, waited }))
+    }
+
     /// Wraps an error of the operating system.
     pub fn io(operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> Self {
         move |source| ContainerError::Io { operation, offset, source }
@@ -96,13 +141,8 @@ impl ContainerError {
 impl fmt::Display for ContainerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ContainerError::Io { operation, offset, source }
-                if source.kind() == io::ErrorKind::StorageFull =>
-            {
-                write!(f, "disk full ({operation} at byte {offset}): free some room and try again")
-            }
             ContainerError::Io { operation, offset, source } => {
-                write!(f, "{operation} at byte {offset} failed: {source}")
+                write!(f, "{operation} at byte {offset} failed: {}", io_reason(source))
             }
             ContainerError::NotAStore { found } => {
                 write!(f, "not an mgit store: {found}")
@@ -130,16 +170,16 @@ impl fmt::Display for ContainerError {
             ContainerError::Format { offset, source } => {
                 write!(f, "damaged store, in the structure at byte {offset}: {source}")
             }
-            ContainerError::Locked { holder: LockHolder::Writer } => write!(
-                f,
-                "another process has the store open for writing: wait until it is done, \
-                 or open the store read-only"
-            ),
-            ContainerError::Locked { holder: LockHolder::RecoveryView } => write!(
-                f,
-                "a reader is looking at the store, which was not closed cleanly: \
-                 wait until it is done"
-            ),
+            ContainerError::Locked(locked) => {
+                write!(f, "{locked}")?;
+                if locked.waited >= Duration::from_secs(1) {
+                    write!(f, ", after {} s of waiting", locked.waited.as_secs())?;
+                }
+                f.write_str(match locked.holder {
+                    LockHolder::Writer => ": wait until it is done, or open the store read-only",
+                    _ => ": wait until it is done",
+                })
+            }
             ContainerError::NoLocks => {
                 write!(f, "the file system has no byte-range locks: copy the store to one that has")
             }

@@ -7,18 +7,20 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range};
-use std::time::{Duration, Instant};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-use super::error::{ContainerError, LockHolder};
+use super::error::ContainerError;
 use super::pins::lock_error;
 
 /// Held exclusively by the writer, shared by a view of a store that was not closed cleanly.
 pub const WRITER_LOCK_BYTE: u64 = 1 << 61;
 /// Held shared while a reader registers a snapshot, exclusively while the writer looks for them.
 pub const REGISTER_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 1;
+/// Held shared by whoever holds the writer's byte shared for longer than it takes to open a store,
+/// so that a writer knows for whom it waits.
+pub const VIEW_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 2;
 /// Held exclusively, in the lock file of a temporary file or folder, by whoever made it.
 pub(super) const TEMPORARY_LOCK_BYTE: u64 = WRITER_LOCK_BYTE + 2;
 /// A snapshot of commit `n` holds byte `SNAPSHOT_LOCK_BASE + n` shared, for as long as it lives.
@@ -41,9 +43,6 @@ pub trait LockSpace: Debug + Send + Sync {
     fn unlock_all(&self) -> io::Result<()>;
 }
 
-/// How long a writer waits for readers that look at the catalogue while they open the store.
-const READER_CHECK_WAIT: Duration = Duration::from_secs(5);
-
 /// The range of one byte.
 pub(super) fn byte(at: u64) -> (Bound<u64>, Bound<u64>) {
     (Bound::Included(at), Bound::Included(at))
@@ -54,30 +53,20 @@ pub(super) fn bytes(range: Range<u64>) -> (Bound<u64>, Bound<u64>) {
     (Bound::Included(range.start), Bound::Excluded(range.end))
 }
 
-/// Takes the writer's byte. Waits for readers, which hold it only while they open; not for another
-/// writer.
-pub(super) fn lock_for_writing(locks: &dyn LockSpace) -> Result<(), ContainerError> {
-    let start = Instant::now();
-    loop {
-        if locks.try_lock(byte(WRITER_LOCK_BYTE), false).map_err(lock_error)? {
-            return Ok(());
-        }
-        // Shared with others: they are readers.
-        if !locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
-            return Err(ContainerError::Locked { holder: LockHolder::Writer });
-        }
-        locks.unlock(byte(WRITER_LOCK_BYTE)).map_err(lock_error)?;
-        if start.elapsed() > READER_CHECK_WAIT {
-            return Err(ContainerError::Locked { holder: LockHolder::RecoveryView });
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 /// Holds the writer's byte shared, as a reader does that must not be disturbed, unless there is a
 /// writer.
 pub(crate) fn try_lock_out_writers(locks: &dyn LockSpace) -> Result<bool, ContainerError> {
-    locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)
+    let held = locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)?;
+    if held {
+        announce_view(locks)?;
+    }
+    Ok(held)
+}
+
+/// Says that the writer's byte stays held shared.
+pub(super) fn announce_view(locks: &dyn LockSpace) -> Result<(), ContainerError> {
+    // Nobody ever holds it exclusively.
+    locks.try_lock(byte(VIEW_LOCK_BYTE), true).map_err(lock_error).map(drop)
 }
 
 /// Locks on a real file.

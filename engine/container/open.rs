@@ -10,13 +10,14 @@ use crate::format::{
 };
 
 use super::disk::{Disk, FileDisk, read_disk};
-use super::error::{ContainerError, LockHolder};
+use super::error::ContainerError;
 use super::extents::ExtentMap;
-use super::locks::{LockSpace, WRITER_LOCK_BYTE, byte, lock_for_writing};
+use super::locks::{LockSpace, WRITER_LOCK_BYTE, announce_view, byte};
 use super::map::Mapping;
 use super::pins::{Pins, lock_error};
 use super::space::Space;
 use super::superblock_slots::{Slots, other_slot_agrees, read_superblock, superblock_slots};
+use super::waiting::{Waiting, lock_for_writing};
 
 /// What a container is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,11 @@ impl Container {
             extents: Vec::new(),
         };
         disk.set_len(DATA_START).map_err(ContainerError::io("set length", 0))?;
-        let container = Self::assemble(disk, Access::Write, || Ok(superblock))?;
+        let lock = {
+            let disk = Arc::clone(&disk);
+            move |locks: &dyn LockSpace| lock_for_writing(locks, &*disk, &Waiting::default())
+        };
+        let container = Self::assemble(disk, Access::Write, lock, || Ok(superblock))?;
         {
             let mut state = container.state();
             (state.superblock_dirty, state.superblock_unsure) = (true, None);
@@ -93,8 +98,22 @@ impl Container {
     ///
     /// [`ContainerError::Locked`] while another writer has it open; what is wrong with the file.
     pub fn open_writer(disk: Arc<dyn Disk>) -> Result<Self, ContainerError> {
+        Self::open_writer_waiting(disk, &Waiting::default())
+    }
+
+    /// As [`open_writer`](Self::open_writer), waiting for whoever holds the writer's lock.
+    ///
+    /// # Errors
+    ///
+    /// As there, at the limit.
+    pub fn open_writer_waiting(
+        disk: Arc<dyn Disk>,
+        waiting: &Waiting,
+    ) -> Result<Self, ContainerError> {
         let reading = Arc::clone(&disk);
-        let container = Self::assemble(disk, Access::Write, || read_superblock(&*reading))?;
+        let lock = |locks: &dyn LockSpace| lock_for_writing(locks, &*reading, waiting);
+        let superblock = || read_superblock(&*reading);
+        let container = Self::assemble(disk, Access::Write, lock, superblock)?;
         let superblock = container.superblock();
         if superblock.state == StoreState::Retired {
             return Err(ContainerError::Retired);
@@ -146,7 +165,7 @@ impl Container {
     /// What is wrong with the file.
     pub fn open_follower(disk: Arc<dyn Disk>) -> Result<Self, ContainerError> {
         let reading = Arc::clone(&disk);
-        Self::assemble(disk, Access::Follow, || read_superblock(&*reading))
+        Self::assemble(disk, Access::Follow, |_| Ok(()), || read_superblock(&*reading))
     }
 
     /// Opens a store to read it while no writer is let in; `None` while there is one.
@@ -156,28 +175,37 @@ impl Container {
     /// What is wrong with the file.
     pub fn open_view(disk: Arc<dyn Disk>) -> Result<Option<Self>, ContainerError> {
         let reading = Arc::clone(&disk);
-        match Self::assemble(disk, Access::View, || read_superblock(&*reading)) {
-            Err(ContainerError::Locked { .. }) => Ok(None),
+        let lock = |locks: &dyn LockSpace| match locks
+            .try_lock(byte(WRITER_LOCK_BYTE), true)
+            .map_err(lock_error)?
+        {
+            true => Ok(()),
+            false => Err(ContainerError::locked_by_writer()),
+        };
+        match Self::assemble(disk, Access::View, lock, || read_superblock(&*reading)) {
+            Err(ContainerError::Locked(_)) => Ok(None),
             result => result.map(Some),
         }
+    }
+
+    /// Says to writers that this view stays, and they have to wait for it.
+    ///
+    /// # Errors
+    ///
+    /// Lock calls that fail.
+    pub(crate) fn stay(&self) -> Result<(), ContainerError> {
+        announce_view(&*self.writer_lock)
     }
 
     fn assemble(
         disk: Arc<dyn Disk>,
         access: Access,
+        lock: impl FnOnce(&dyn LockSpace) -> Result<(), ContainerError>,
         superblock: impl FnOnce() -> Result<Superblock, ContainerError>,
     ) -> Result<Self, ContainerError> {
         let lock_space = || disk.locks().map_err(ContainerError::io("lock", 0));
         let writer_lock = lock_space()?;
-        match access {
-            Access::Write => lock_for_writing(&*writer_lock)?,
-            Access::View => {
-                if !writer_lock.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
-                    return Err(ContainerError::Locked { holder: LockHolder::Writer });
-                }
-            }
-            Access::Follow => {}
-        }
+        lock(&*writer_lock)?;
         let superblock = superblock()?;
         let extents = ExtentMap::new(superblock.extents.clone());
         let pins = Pins::new(lock_space()?);
@@ -265,11 +293,18 @@ impl Container {
     ///
     /// # Errors
     ///
-    /// [`ContainerError::Truncated`] when the file ends before.
+    /// [`ContainerError::Truncated`] when the file ends before; that there is no room for a map.
     pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], ContainerError> {
-        self.mapping.bytes(offset, len).ok_or_else(|| ContainerError::Truncated {
-            expected: offset.saturating_add(len),
-            found: self.disk.len().unwrap_or(0),
+        self.mapping.bytes(offset, len).ok_or_else(|| {
+            let (expected, len) = (offset.saturating_add(len), self.disk.len());
+            match len {
+                // The file has grown, and there was no address space for another map.
+                Ok(len) if len >= expected => {
+                    let source = std::io::ErrorKind::OutOfMemory.into();
+                    ContainerError::Io { operation: "map", offset, source }
+                }
+                len => ContainerError::Truncated { expected, found: len.unwrap_or(0) },
+            }
         })
     }
 

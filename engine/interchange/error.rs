@@ -195,7 +195,9 @@ impl InterchangeError {
         use InterchangeError as E;
         Some(match self {
             E::NotFound { path, .. } => write!(f, "{path:?} does not exist: check the path"),
-            E::Io { path, action, source } => write!(f, "cannot {action} {path:?}: {source}"),
+            E::Io { path, action, source } => {
+                write!(f, "cannot {action} {path:?}: {}", crate::container::io_reason(source))
+            }
             E::NotRegularFile { path, found } => write!(
                 f,
                 "{path:?} is {found}, expected a regular file: name a .safetensors file or an \

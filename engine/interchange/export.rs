@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::shard_folder::ShardFolder;
 use super::write_header;
-use crate::container::{Destination, DestinationError, Overwrite};
+use crate::container::{Destination, DestinationError, Overwrite, io_reason};
 use crate::format::{ManifestPart, PackedBytes};
 use crate::store::{Error, Model, Tensor};
 
@@ -53,7 +53,7 @@ impl std::fmt::Display for ExportError {
             ExportError::Store(source) => source.fmt(f),
             ExportError::Destination(source) => source.fmt(f),
             ExportError::Target { path, source } => {
-                write!(f, "cannot write {}: {source}", path.display())
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
             ExportError::NeedsFolder { model } => {
                 write!(f, "{model} is sharded: name a folder that is not there yet or is empty")

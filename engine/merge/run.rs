@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use super::trial::{self, Trial};
+use super::trial::{self, Terms, Trial};
 use super::values::MERGE_KEY;
 use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
 use crate::checks::{RunOptions, Test, TestResult};
 use crate::codec::Profile;
 use crate::lineage::How;
 use crate::store::{Error, ImportReport, Snapshot, Store};
-use crate::update::{Input, Inputs, RECIPE_KEY, Recipe};
+use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
 #[derive(Clone, Debug)]
@@ -76,11 +76,15 @@ impl Merge {
     }
 
     /// Merges: one commit, with both models as parents and the recipe. Where layers of both sides
-    /// meet, the tests of both sides must pass first, run as `tests` says.
+    /// meet, the tests of both sides must pass first, run as `tests` says. Others are not kept out
+    /// meanwhile, where the store was opened with
+    /// [`lock_per_transaction`](crate::store::OpenOptions::lock_per_transaction): should the tests,
+    /// or the version before the merged model, change while they run, they run again.
     ///
     /// # Errors
     ///
-    /// As [`plan`](Self::plan); [`MergeError::Unresolved`], [`MergeError::TestsFailed`]; tensors
+    /// As [`plan`](Self::plan); [`MergeError::Unresolved`], [`MergeError::TestsFailed`];
+    /// [`UpdateError::InputRemoved`]; tensors
     /// that cannot be mixed; those of the store. The store is then as it was.
     pub fn run(mut self, store: &Store, tests: RunOptions<'_>) -> Result<Merged, MergeError> {
         let snapshot = store.snapshot()?;
@@ -110,9 +114,23 @@ impl Merge {
                 None => model,
             }
         };
-        let trial = match plan.needs_tests() {
-            true => trial::run(store, &plan, bare(), &self.name, tests)?,
-            false => Trial::default(),
+        let mut now = snapshot.clone();
+        let (trial, mut transaction) = loop {
+            let terms = Terms::read(&now, &plan, &self.name)?;
+            let trial = match plan.needs_tests() {
+                true => {
+                    let terms = (&now, &terms);
+                    trial::run(store, terms, &plan, bare(), &self.name, tests.clone())?
+                }
+                false => Trial::default(),
+            };
+            let transaction = store.begin_write()?;
+            // Others may have written while the tests ran; from now on they do not.
+            now = store.snapshot()?;
+            self.check_inputs(&plan, &now)?;
+            if !plan.needs_tests() || terms.are_same(&Terms::read(&now, &plan, &self.name)?) {
+                break (trial, transaction);
+            }
         };
         let count = |class| plan.count(class);
         let what = json!({
@@ -126,8 +144,7 @@ impl Merge {
             .parent(plan.theirs.id.to_string(), How::Merge)
             .metadata(RECIPE_KEY, recipe.to_json())
             .metadata(MERGE_KEY, what);
-        let known: Vec<String> = snapshot.tests()?.into_iter().map(|(name, _)| name).collect();
-        let mut transaction = store.begin_write()?;
+        let known: Vec<String> = now.tests()?.into_iter().map(|(name, _)| name).collect();
         let mut report = transaction.add_model(model)?;
         report.notes = built.draft.notes();
         let inherited = tests_of::for_node(&plan.inherited_tests, &report.node, &known);
@@ -136,5 +153,17 @@ impl Merge {
         let inherited = inherited.into_iter().map(|test| test.name).collect();
         let not_kept = store.keep_test_results(&trial.unkept).err();
         Ok(Merged { plan, report, tests: trial.results, inherited, not_kept })
+    }
+
+    /// Whether both sides, and the base that was named, are still there.
+    fn check_inputs(&self, plan: &MergePlan, now: &Snapshot) -> Result<(), MergeError> {
+        let base = self.options.base.as_ref().map(|_| &plan.base);
+        for node in [&plan.ours, &plan.theirs].into_iter().chain(base) {
+            if now.graph().node(node.id)?.is_none() {
+                let (model, input) = (self.name.clone(), node.full_name());
+                return Err(UpdateError::InputRemoved { model, input }.into());
+            }
+        }
+        Ok(())
     }
 }

@@ -3,8 +3,8 @@
 use super::{MergeError, MergePlan, tests_of};
 use crate::checks::{Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, What};
 use crate::container::{TemporaryFolder, TemporaryKind};
-use crate::lineage::How;
-use crate::store::{Model, NewModel, Store, TestResultRow};
+use crate::lineage::{How, NodeId};
+use crate::store::{Model, NewModel, Snapshot, Store, TestResultRow};
 use crate::update::{Draft, DraftTensor};
 
 /// What a trial found.
@@ -19,6 +19,35 @@ fn copy(model: &Model) -> Result<Draft, MergeError> {
     Ok(Draft::like(model, |tensor| Ok(DraftTensor::keep(tensor)))?)
 }
 
+/// What decides about a merge besides the models: the tests of both sides, and the version that the
+/// merged model follows. Others may change it while the tests run.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) tests: Vec<Test>,
+    previous: Option<NodeId>,
+}
+
+impl Terms {
+    pub(super) fn read(
+        snapshot: &Snapshot,
+        plan: &MergePlan,
+        name: &str,
+    ) -> Result<Self, MergeError> {
+        let tests = tests_of::of_both(snapshot, &plan.ours, &plan.theirs)?;
+        let latest = name.parse().ok().map(|name| snapshot.graph().latest(&name));
+        let previous = latest.transpose()?.flatten().filter(|_| needs_previous(&tests));
+        Ok(Terms { tests, previous })
+    }
+
+    /// Whether a trial under these terms would be the same under others.
+    pub(super) fn are_same(&self, other: &Self) -> bool {
+        let lines = |terms: &Self| -> Vec<_> {
+            terms.tests.iter().map(|test| (test.name.clone(), test.to_json())).collect()
+        };
+        lines(self) == lines(other) && self.previous == other.previous
+    }
+}
+
 /// Runs the tests of both sides on the merged model, in a store of its own beside `store`, which is
 /// removed again. Both sides are copied there where a test measures a model against its parents,
 /// and the version that the merged model follows where one measures it against that.
@@ -30,13 +59,14 @@ fn copy(model: &Model) -> Result<Draft, MergeError> {
 /// [`MergeError::TestsFailed`] when not all pass, those that could not be run among them.
 pub(super) fn run(
     store: &Store,
+    (snapshot, terms): (&Snapshot, &Terms),
     plan: &MergePlan,
     new: NewModel<'_>,
     name: &str,
     options: RunOptions<'_>,
 ) -> Result<Trial, MergeError> {
     let [_, ours, theirs] = &plan.models;
-    let mut tests = tests_of::of_both(ours.snapshot(), &plan.ours, &plan.theirs)?;
+    let mut tests = terms.tests.clone();
     if tests.is_empty() {
         return Ok(Trial::default());
     }
@@ -46,12 +76,7 @@ pub(super) fn run(
     let folder = tempdir(beside)?;
     let scratch = Store::create(folder.path().join("merged.mgit"))?;
     let mut transaction = scratch.begin_write()?;
-    let previous = match name.parse().ok() {
-        Some(name) => ours.snapshot().graph().latest(&name)?,
-        None => None,
-    };
-    if let (true, Some(previous)) = (needs_previous(&tests), previous) {
-        let snapshot = ours.snapshot();
+    if let Some(previous) = terms.previous {
         let model = snapshot.model_of(snapshot.graph().expect(previous)?)?;
         transaction.add_model(copy(&model)?.model(name).kind(model.node().row.kind.as_str()))?;
     }
@@ -84,10 +109,8 @@ pub(super) fn run(
 
 fn tempdir(beside: Option<std::path::PathBuf>) -> Result<TemporaryFolder, MergeError> {
     let folder = beside.unwrap_or_else(|| std::path::PathBuf::from("."));
-    TemporaryFolder::create(&folder, TemporaryKind::Merge).map_err(|error| {
-        let reason = format!("no folder for the trial in {}: {error}", folder.display());
-        crate::update::UpdateError::Failed { reason }.into()
-    })
+    let made = TemporaryFolder::create(&folder, TemporaryKind::Merge);
+    Ok(made.map_err(crate::update::UpdateError::work(&folder))?)
 }
 
 fn needs_parents(tests: &[Test]) -> bool {

@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::ContainerError;
+use crate::container::{ContainerError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::tensor::{ContentId, ViewError};
@@ -41,6 +42,13 @@ pub enum Error {
     Lineage(LineageError),
     /// The store was opened read-only.
     ReadOnly,
+    /// This thread has begun a transaction that is still open: it would wait for itself.
+    AlreadyWriting,
+    /// Another thread has a transaction open.
+    Busy {
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// An earlier step of the transaction failed half-way: it can only be dropped.
     BrokenTransaction,
     /// A commit failed at a point where it may or may not be on the medium. Open the store again
@@ -153,7 +161,9 @@ impl Error {
         match self {
             Error::NotFound { .. } => "store-not-found",
             Error::AlreadyExists { .. } => "already-exists",
-            Error::OpenFile { .. } => "open-failed",
+            Error::OpenFile { source, .. } => {
+                Shortage::of(source).map_or("open-failed", Shortage::code)
+            }
             Error::Container(error) => container_code(error),
             Error::Catalog(error) | Error::Lineage(LineageError::Catalog(error)) => {
                 catalog_code(error)
@@ -172,6 +182,8 @@ impl Error {
                 _ => "lineage",
             },
             Error::ReadOnly => "read-only",
+            Error::AlreadyWriting => "already-writing",
+            Error::Busy { .. } => "busy",
             Error::BrokenTransaction => "broken-transaction",
             Error::OutcomeUnknown { .. } => "outcome-unknown",
             Error::DamagedRecord { .. } => "damaged",
@@ -181,10 +193,7 @@ impl Error {
             Error::View(_) => "view",
             Error::BadTensor { .. } => "bad-tensor",
             // Reading does not fill a disk: a stream's temporary file does.
-            Error::Source { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "disk-full"
-            }
-            Error::Source { .. } => "source",
+            Error::Source { source, .. } => Shortage::of(source).map_or("source", Shortage::code),
             Error::Promised { .. } => "promised",
             Error::MissingTensor { .. } => "missing-tensor",
             Error::OutOfMemory { .. } => "out-of-memory",
@@ -208,6 +217,12 @@ impl Error {
             Error::OutcomeUnknown { source } => source.is_disk_full(),
             error => error.code() == "disk-full",
         }
+    }
+
+    /// Whether something has run out that says nothing of the file: room on the disk, files that
+    /// may be open, memory.
+    pub fn is_shortage(&self) -> bool {
+        self.is_disk_full() || matches!(self.code(), "too-many-open-files" | "out-of-memory")
     }
 
     /// What is wrong, without the words that name the record.
@@ -234,10 +249,7 @@ impl Error {
 
 fn container_code(error: &ContainerError) -> &'static str {
     match error {
-        ContainerError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-            "disk-full"
-        }
-        ContainerError::Io { .. } => "io",
+        ContainerError::Io { source, .. } => Shortage::of(source).map_or("io", Shortage::code),
         ContainerError::NotAStore { .. } => "not-a-store",
         ContainerError::Truncated { .. } => "truncated",
         ContainerError::NewerVersion { .. } => "newer-version",
@@ -304,12 +316,19 @@ impl fmt::Display for Error {
             }
             Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
             Error::OpenFile { path, source } => {
-                write!(f, "cannot open {}: {source}", path.display())
+                write!(f, "cannot open {}: {}", path.display(), io_reason(source))
             }
             Error::Container(source) => source.fmt(f),
             Error::Catalog(source) => source.fmt(f),
             Error::Lineage(source) => source.fmt(f),
             Error::ReadOnly => write!(f, "the store was opened read-only"),
+            Error::AlreadyWriting => write!(
+                f,
+                "this thread has a transaction open already: commit or drop it before the next"
+            ),
+            Error::Busy { .. } => {
+                write!(f, "another thread has a transaction open: wait until it is done")
+            }
             Error::BrokenTransaction => {
                 write!(f, "an earlier step of this transaction failed: drop it and begin another")
             }
@@ -336,7 +355,7 @@ impl fmt::Display for Error {
             Error::View(source) => source.fmt(f),
             Error::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
             Error::Source { tensor, source } => {
-                write!(f, "reading tensor {tensor:?} failed: {source}")
+                write!(f, "reading tensor {tensor:?} failed: {}", io_reason(source))
             }
             Error::Promised { model, tensor, place } => write!(
                 f,

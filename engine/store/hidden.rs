@@ -5,7 +5,7 @@ use std::ops::{Bound, ControlFlow};
 
 use super::record::record_row;
 use super::transaction::Transaction;
-use super::{Result, Store};
+use super::Result;
 use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::format::FEATURE_FORMULA;
 use crate::tensor::ContentId;
@@ -100,13 +100,5 @@ impl Transaction {
             }
         }
         Ok(())
-    }
-}
-
-impl Store {
-    /// How many rows of the catalogue this handle has read so far: a measure of work that does not
-    /// depend on the machine.
-    pub fn rows_read(&self) -> u64 {
-        self.shared.catalog.rows_read()
     }
 }

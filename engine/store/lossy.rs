@@ -245,6 +245,21 @@ impl<'p> LossyDraft<'p> {
         (&self.plan.files.index_name, &self.plan.files.index)
     }
 
+    /// An id of what it holds: of equal drafts the same, whenever they are made. Nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// A manifest beyond the bounds of the format.
+    pub fn id(&self) -> Result<ContentId> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.stands_for()?.as_bytes()).update(self.plan.lossy.to_string().as_bytes());
+        for (planned, rounded) in self.plan.tensors.iter().zip(&self.rounded) {
+            let base = planned.rounding.as_ref().filter(|_| *rounded).map(Rounding::stands_on);
+            hasher.update(base.unwrap_or(ContentId::NONE).as_bytes());
+        }
+        Ok(hasher.finalize().into())
+    }
+
     /// Content id of the manifest of the model without loss.
     pub fn stands_for(&self) -> Result<ContentId> {
         let tensors = self.plan.tensors.iter().map(|planned| crate::format::ManifestTensor {

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
+use super::options::OpenOptions;
+use super::turns::Turns;
 use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
 use crate::container::{
-    Container, ContainerError, Disk, FileId, TemporaryFile, TemporaryKind, folder_of,
+    Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
+    folder_of,
 };
+use crate::format::WRITER_FLAGS_KNOWN;
 use crate::tensor::{AlignedBuffer, ContentId};
-
-/// How long a reader waits for a writer that is just opening or closing the store.
-const OPENING_WAIT: Duration = Duration::from_secs(5);
 
 /// How a store is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub enum Access {
 ///
 /// `Send` and `Sync`: share it between threads by reference or in an [`Arc`]. The file stays open,
 /// and a writer's lock held, until the store and every snapshot and tensor view taken from it are
-/// dropped.
+/// dropped; with [`OpenOptions::lock_per_transaction`], the lock is held by each transaction.
 ///
 /// ```
 /// use mgit::{Dtype, NewModel, NewTensor, Shape, Store};
@@ -58,7 +59,19 @@ pub enum Access {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(super) shared: Arc<Shared>,
+    /// What it was opened as.
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+/// What the clones of a store share beside the file.
+#[derive(Debug, Default)]
+struct Handle {
+    options: OpenOptions,
+    turns: Arc<Turns>,
+    /// Where the lock is taken for each transaction: what is read through, another one after a
+    /// vacuum, and the path that is opened to write.
+    per_transaction: Option<(Mutex<Arc<Shared>>, PathBuf)>,
 }
 
 /// A record that was checked: offset, content, commit that wrote it. A follower is not told when
@@ -77,7 +90,7 @@ pub(super) struct Shared {
     /// Records whose every chunk checksum this handle has found right.
     checked: Mutex<HashSet<CheckedPlace>>,
     /// Reconstructed tensors.
-    buffers: Mutex<Cache>,
+    buffers: Arc<Mutex<Cache>>,
 }
 
 /// How often a file that was replaced while it was opened is opened again.
@@ -146,9 +159,18 @@ impl Store {
             path,
             opened_retired,
             checked: Mutex::default(),
-            buffers: Mutex::default(),
+            buffers: Arc::default(),
         };
-        Store { shared: Arc::new(shared) }
+        Store { shared: Arc::new(shared), handle: Arc::default() }
+    }
+
+    fn with_options(mut self, options: &OpenOptions) -> Self {
+        self.handle = Arc::new(Handle { options: options.clone(), ..Handle::default() });
+        self
+    }
+
+    pub(super) fn disk_at(path: &Path, write: bool) -> Result<Arc<dyn Disk>> {
+        Container::open_file(path, write).map_err(Error::open_file(path))
     }
 
     /// Makes a new, empty store at `path` and opens it for writing. The file appears under its
@@ -167,7 +189,7 @@ impl Store {
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
         let temporary = temporary.map_err(Error::open_file(folder))?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
-        let store = Self::create_on(Arc::new(crate::container::FileDisk::new(file)), path)?;
+        let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
         temporary.persist_new(path).map_err(Error::open_file(path))?;
         let sync_folder = || std::fs::File::open(folder)?.sync_all();
         sync_folder().map_err(Error::open_file(folder))?;
@@ -187,24 +209,29 @@ impl Store {
         Ok(Self::new(catalog, container, Access::Write, path.into()))
     }
 
-    /// Opens a store for reading and writing. After a crash this repairs it. Cost: reads the
-    /// catalogue once, to check it.
+    /// Opens a store for reading and writing. After a crash this repairs it. Other writers are kept
+    /// out as long as the handle lives, and not waited for: [`OpenOptions`] can do otherwise. Cost:
+    /// reads the catalogue once, to check it.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`]; [`Locked`](crate::container::ContainerError::Locked) while another
     /// process has it open for writing; what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        OpenOptions::new().open(path)
+    }
+
+    pub(super) fn open_held(path: &Path, options: &OpenOptions) -> Result<Self> {
         // Whoever held the lock may have put another file in the place of this one meanwhile.
         for _ in 0..REOPENINGS_MAX {
-            let disk = Container::open_file(path, true).map_err(Error::open_file(path))?;
+            let disk = Self::disk_at(path, true)?;
             let id = disk.file_id().map_err(Error::open_file(path))?;
-            match Container::open_writer(disk) {
+            match Container::open_writer_waiting(disk, &options.waiting) {
                 Ok(container) if is_at(path, id)? => {
                     let container = Arc::new(container);
                     let catalog = Catalog::open_writer(&container)?;
-                    return Ok(Self::new(catalog, container, Access::Write, path.to_owned()));
+                    let store = Self::new(catalog, container, Access::Write, path.to_owned());
+                    return Ok(store.with_options(options));
                 }
                 Ok(_) => {}
                 Err(ContainerError::Retired) if !is_at(path, id)? => {}
@@ -212,6 +239,36 @@ impl Store {
             }
         }
         Err(ContainerError::Retired.into())
+    }
+
+    /// Opens a store to read it, and to write it transaction by transaction.
+    pub(super) fn open_per_transaction(path: &Path, options: &OpenOptions) -> Result<Self> {
+        let resolved = OpenOptions::resolved(path);
+        let open = || options.open_read_only(path);
+        // Who may not write is told so now, and not when the work is done.
+        drop(Self::disk_at(&resolved, true)?);
+        let mut store = open()?;
+        let unknown = store.shared.container.superblock().writer_flags & !WRITER_FLAGS_KNOWN;
+        if unknown != 0 {
+            let writing_only = true;
+            return Err(ContainerError::UnknownFeatures { flags: unknown, writing_only }.into());
+        }
+        if store.access() == Access::ReadRepaired {
+            // A view of it would keep its own transactions out: repair the file.
+            drop(store);
+            drop(Self::open_held(&resolved, options)?);
+            store = open()?;
+        }
+        if store.shared.opened_retired {
+            return Err(ContainerError::Retired.into());
+        }
+        let reader = Mutex::new(Arc::clone(&store.shared));
+        store.handle = Arc::new(Handle {
+            options: options.clone(),
+            turns: Arc::default(),
+            per_transaction: Some((reader, resolved)),
+        });
+        Ok(store)
     }
 
     /// Opens the store on `disk` for reading and writing. `path` is only remembered.
@@ -235,9 +292,7 @@ impl Store {
     ///
     /// [`Error::NotFound`]; what is wrong with the file.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let disk = || Container::open_file(path, false).map_err(Error::open_file(path));
-        Self::open_read_only_on(disk, path)
+        OpenOptions::new().open_read_only(path)
     }
 
     /// Opens the store on a disk for reading. `disk` opens that disk, once more each time: the
@@ -250,8 +305,15 @@ impl Store {
         disk: impl Fn() -> Result<Arc<dyn Disk>>,
         path: impl AsRef<Path>,
     ) -> Result<Self> {
-        let path = path.as_ref();
-        let start = Instant::now();
+        Self::open_reader(&disk, path.as_ref(), &OpenOptions::new())
+    }
+
+    pub(super) fn open_reader(
+        disk: &dyn Fn() -> Result<Arc<dyn Disk>>,
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Self> {
+        let mut wait = options.waiting.begin();
         loop {
             let (checking, following) = (disk()?, disk()?);
             let ids = (checking.file_id(), following.file_id());
@@ -263,11 +325,8 @@ impl Store {
                 false => Self::try_open_read_only(checking, following, path)?,
             };
             match opened {
-                Some(store) => return Ok(store),
-                None if start.elapsed() > OPENING_WAIT => {
-                    return Err(CatalogError::NeedsRepair.into());
-                }
-                None => std::thread::sleep(Duration::from_millis(2)),
+                Some(store) => return Ok(store.with_options(options)),
+                None => wait.go_on(LockHolder::RepairingWriter, None)?,
             }
         }
     }
@@ -290,9 +349,14 @@ impl Store {
         let checked = view.as_ref().map(Catalog::open_view).transpose()?;
         match Catalog::open_follower(&follower) {
             Ok(catalog) => Ok(Some(Self::new(catalog, follower, Access::Read, path.to_owned()))),
-            Err(CatalogError::NeedsRepair) => Ok(checked.zip(view).map(|(catalog, container)| {
-                Self::new(catalog, container, Access::ReadRepaired, path.to_owned())
-            })),
+            Err(CatalogError::NeedsRepair) => match checked.zip(view) {
+                None => Ok(None),
+                Some((catalog, container)) => {
+                    container.stay()?;
+                    let access = Access::ReadRepaired;
+                    Ok(Some(Self::new(catalog, container, access, path.to_owned())))
+                }
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -311,7 +375,15 @@ impl Store {
 
     /// How the store is open.
     pub fn access(&self) -> Access {
-        self.shared.access
+        match self.handle.per_transaction {
+            Some(_) => Access::Write,
+            None => self.shared.access,
+        }
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &OpenOptions {
+        &self.handle.options
     }
 
     /// The path the store was opened at.
@@ -319,9 +391,16 @@ impl Store {
         &self.shared.path
     }
 
-    /// The file below, for tools that look at the format itself.
+    /// The file below, for tools that look at the format itself. With
+    /// [`OpenOptions::lock_per_transaction`], the one that was opened first, for reading.
     pub fn container(&self) -> &Container {
         &self.shared.container
+    }
+
+    /// How many rows of the catalogue this handle has read so far, but for transactions that take
+    /// the lock themselves: a measure of work that does not depend on the machine.
+    pub fn rows_read(&self) -> u64 {
+        self.shared.catalog.rows_read()
     }
 
     /// A consistent view of the last commit. It stays valid while a writer goes on, also when its
@@ -333,28 +412,136 @@ impl Store {
     /// [`ContainerError::Retired`] when a vacuum has put another file in the place of this one:
     /// open the store again, what was read from this one stays valid; those of the catalogue.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let shared = &self.shared;
-        let (pin, tables) = shared.container.pins().register(|| -> Result<_> {
-            let tables = shared.catalog.begin_read()?;
-            Ok((tables.meta_u64(meta::COMMIT)?, tables))
-        })?;
-        if shared.container.is_retired() && !shared.opened_retired {
-            return Err(ContainerError::Retired.into());
+        let Some((reader, path)) = &self.handle.per_transaction else {
+            return self.shared.snapshot();
+        };
+        for _ in 0..REOPENINGS_MAX {
+            let shared = Arc::clone(&locked(reader));
+            match shared.snapshot() {
+                Err(Error::Container(ContainerError::Retired)) => {}
+                // Whoever wrote last has crashed.
+                Err(Error::Catalog(CatalogError::NeedsRepair)) => {
+                    drop(Self::open_held(path, &self.handle.options)?);
+                }
+                taken => return taken,
+            }
+            self.reopen_reader()?;
         }
-        Ok(Snapshot::new(Arc::clone(shared), tables, pin))
+        Err(ContainerError::Retired.into())
     }
 
-    /// Begins a transaction. Waits for the one before it, if there is one in this process.
+    /// Reads through the file that has the store's name now, which is to be the same store.
+    fn reopen_reader(&self) -> Result<()> {
+        let Some((reader, path)) = &self.handle.per_transaction else { return Ok(()) };
+        let store = self.handle.options.open_read_only(path)?;
+        self.check_same(&store.shared)?;
+        let Some(mut shared) = Arc::into_inner(store.shared) else { return Ok(()) };
+        shared.buffers = Arc::clone(&self.shared.buffers);
+        *locked(reader) = Arc::new(shared);
+        Ok(())
+    }
+
+    fn check_same(&self, other: &Shared) -> Result<()> {
+        let id = |shared: &Shared| shared.container.superblock().store_id;
+        match id(&self.shared) == id(other) {
+            true => Ok(()),
+            false => Err(ContainerError::Retired.into()),
+        }
+    }
+
+    /// Begins a transaction. Waits as long as it takes for one that another thread has open, and for
+    /// whoever keeps writers out as long as [`OpenOptions::wait`] says, where the lock is taken for
+    /// each transaction.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
+    /// let first = store.begin_write()?;
+    /// // It would wait for itself.
+    /// assert_eq!(store.begin_write().unwrap_err().code(), "already-writing");
+    /// drop(first);
+    /// store.begin_write()?.commit()?;
+    /// # Ok::<(), mgit::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
+    /// [`Error::AlreadyWriting`] while a transaction is open that this thread has begun;
     /// [`Error::ReadOnly`]; [`Poisoned`](crate::container::ContainerError::Poisoned) after a failed
-    /// commit; those of the catalogue.
+    /// commit; [`Locked`](crate::container::ContainerError::Locked); those of the catalogue.
     pub fn begin_write(&self) -> Result<Transaction> {
-        if self.shared.access != Access::Write {
+        self.begin(None)
+    }
+
+    /// Begins a transaction, unless another one is open.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
+    /// let first = store.begin_write()?;
+    /// std::thread::scope(|scope| {
+    ///     let other = scope.spawn(|| store.try_begin_write().map(drop));
+    ///     assert_eq!(other.join().unwrap().unwrap_err().code(), "busy");
+    /// });
+    /// # Ok::<(), mgit::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] while another thread has a transaction open; otherwise as
+    /// [`begin_write`](Self::begin_write).
+    pub fn try_begin_write(&self) -> Result<Transaction> {
+        self.begin(Some(Duration::ZERO))
+    }
+
+    /// Begins a transaction, waiting at most so long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
+    /// let transaction = store.begin_write_timeout(Duration::from_secs(1))?;
+    /// # transaction.commit()?;
+    /// # Ok::<(), mgit::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when another thread has a transaction open for longer; otherwise as
+    /// [`begin_write`](Self::begin_write).
+    pub fn begin_write_timeout(&self, limit: Duration) -> Result<Transaction> {
+        self.begin(Some(limit))
+    }
+
+    fn begin(&self, limit: Option<Duration>) -> Result<Transaction> {
+        if self.access() != Access::Write {
             return Err(Error::ReadOnly);
         }
-        Transaction::begin(Arc::clone(&self.shared))
+        let start = Instant::now();
+        let turn = self.handle.turns.take(limit)?;
+        let Some((reader, path)) = &self.handle.per_transaction else {
+            return Transaction::begin(Arc::clone(&self.shared), turn);
+        };
+        let mut options = self.handle.options.clone();
+        if let Some(limit) = limit {
+            options.waiting.limit = Some(limit.saturating_sub(start.elapsed()));
+        }
+        let writer = Self::open_held(path, &options)?;
+        self.check_same(&writer.shared)?;
+        let id = |shared: &Shared| shared.container.disk().file_id().ok().flatten();
+        // A vacuum that could not say so to the readers of the old file.
+        if id(&writer.shared) != id(&locked(reader)) {
+            self.reopen_reader()?;
+        }
+        Transaction::begin(writer.shared, turn)
+    }
+
+    /// The same store, held for writing as long as what is returned lives.
+    pub(crate) fn held(&self) -> Result<Self> {
+        match &self.handle.per_transaction {
+            None => Ok(self.clone()),
+            Some((_, path)) => Self::open_held(path, &self.handle.options),
+        }
     }
 
     /// Checks that this handle may still write.
@@ -365,6 +552,17 @@ impl Store {
 }
 
 impl Shared {
+    fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
+        let (pin, tables) = self.container.pins().register(|| -> Result<_> {
+            let tables = self.catalog.begin_read()?;
+            Ok((tables.meta_u64(meta::COMMIT)?, tables))
+        })?;
+        if self.container.is_retired() && !self.opened_retired {
+            return Err(ContainerError::Retired.into());
+        }
+        Ok(Snapshot::new(Arc::clone(self), tables, pin))
+    }
+
     /// The rows of every record of the last commit, for the free space.
     pub(super) fn used_extents(tables: &dyn ReadTables) -> Result<Vec<crate::format::Extent>> {
         let mut used = Vec::new();

@@ -13,6 +13,7 @@ use super::open::{Shared, now_ms};
 use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
 use super::relatives::sketch_of;
+use super::turns::Turn;
 use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::codec::Profile;
@@ -55,6 +56,8 @@ pub struct Transaction {
     pub(super) profile: Profile,
     /// Once something was hidden: the formulas of the store.
     pub(super) formulas: Option<Formulas>,
+    /// Dropped last: then the next transaction may begin.
+    _turn: Turn,
 }
 
 /// What removing a model did.
@@ -77,7 +80,7 @@ pub(super) fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
 }
 
 impl Transaction {
-    pub(super) fn begin(shared: Arc<Shared>) -> Result<Self> {
+    pub(super) fn begin(shared: Arc<Shared>, turn: Turn) -> Result<Self> {
         shared.container.check_writable()?;
         let tables = shared.catalog.begin_write()?;
         let last = tables.meta_u64(meta::COMMIT)?;
@@ -99,11 +102,17 @@ impl Transaction {
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
             formulas: None,
+            _turn: turn,
         })
     }
 
     pub(super) fn shared_arc(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Sets flags of features that writers of the store must know.
+    pub(crate) fn require_writer_features(&self, flags: u64) {
+        self.shared.container.require_features(0, flags);
     }
 
     /// Refuses to go on after a step that failed half-way.

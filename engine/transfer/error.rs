@@ -1,7 +1,7 @@
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::{ContainerError, DestinationError};
+use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::Error;
@@ -122,7 +122,9 @@ impl TransferError {
         match self {
             TransferError::Store(error) => error.code(),
             TransferError::Destination(error) => error.code(),
-            TransferError::Io { .. } => "remote-io",
+            TransferError::Io { source, .. } => {
+                Shortage::of(source).map_or("remote-io", Shortage::code)
+            }
             TransferError::Damaged { .. } => "remote-damaged",
             TransferError::NotReadable { .. } => "not-readable",
             TransferError::Lost { .. } => "packs-lost",
@@ -191,7 +193,7 @@ impl fmt::Display for TransferError {
             TransferError::Store(source) => source.fmt(f),
             TransferError::Destination(source) => source.fmt(f),
             TransferError::Io { operation, place, source } => {
-                write!(f, "cannot {operation} {place}: {source}")
+                write!(f, "cannot {operation} {place}: {}", io_reason(source))
             }
             TransferError::Damaged { what, reason } => write!(f, "{what} is damaged: {reason}"),
             TransferError::NotReadable { place, reason } => write!(

@@ -318,6 +318,11 @@ impl Source for PackedSource<'_> {
         }))
     }
 
+    fn is_far(&self) -> bool {
+        // A bundle is a file that is here.
+        self.id.is_some()
+    }
+
     fn expect(&self, ids: &[ContentId]) {
         self.want(ids.iter().filter_map(|id| self.tensors.get(id)));
     }

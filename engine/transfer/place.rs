@@ -156,7 +156,12 @@ pub fn push(store: &Store, to: &Place, selection: Selection<'_>) -> Result<PullR
     match to {
         Place::Store(path) => {
             let source = StoreSource::new(store)?;
-            push_to_store(store, &source, &Store::open(path)?, selection)
+            push_to_store(
+                store,
+                &source,
+                &store.options().clone().lock_per_transaction(true).open(path)?,
+                selection,
+            )
         }
         Place::Bundle(path) => {
             let reason = "a bundle is written once: make another with bundle create";

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::aside::Aside;
 use super::entry::{NodeEntry, Nodes, Tests};
 use super::packed::PackedSource;
 use super::plan::{Plan, There, grown_apart, plan};
@@ -20,6 +21,9 @@ use crate::tensor::ContentId;
 /// Records of so many bytes are committed at a time: what a transfer that is cut short has to
 /// fetch again.
 pub(super) const BATCH_LEN: u64 = 64 << 20;
+
+/// How often a transfer is planned, while others remove what it builds on.
+const PLANS_MAX: usize = 4;
 
 /// A model of ours that has another number now, because the other side gave that number first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +132,24 @@ pub(super) fn receive(
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
+    for _ in 1..PLANS_MAX {
+        let before = store.snapshot()?.sequence();
+        match receive_once(store, source, selection, naming) {
+            // What was here when it was planned may have been removed since, by another program.
+            Err(TransferError::Store(error))
+                if error.is_damage() && store.snapshot()?.sequence() != before => {}
+            done => return done,
+        }
+    }
+    receive_once(store, source, selection, naming)
+}
+
+fn receive_once(
+    store: &Store,
+    source: &dyn Source,
+    selection: Selection<'_>,
+    naming: Naming,
+) -> Result<PullReport> {
     let selection = match naming {
         Naming::Pull => selection,
         _ => selection.whole(),
@@ -174,7 +196,6 @@ pub(super) fn receive(
         }
         return Ok(report);
     }
-    store.container().require_features(0, source.writer_flags());
     let holds = naming == Naming::Fetch || plan.bytes() > BATCH_LEN;
     let mut transaction = take_in_tensors(store, source, &plan, selection, holds, &mut report)?;
     if naming == Naming::Fetch {
@@ -220,7 +241,8 @@ fn promise_all(
 }
 
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
-/// held. Gives back the transaction of the last batch.
+/// held. Gives back the transaction of the last batch. No transaction is open while records come
+/// from afar.
 pub(super) fn take_in_tensors(
     store: &Store,
     source: &dyn Source,
@@ -231,27 +253,75 @@ pub(super) fn take_in_tensors(
 ) -> Result<Transaction> {
     let ids: Vec<_> = plan.tensors.iter().map(|(id, _)| *id).collect();
     source.expect(&ids);
-    let mut transaction = store.begin_write()?;
-    let mut batch = 0;
-    for id in ids {
-        if transaction.has(Table::Tensors, id)? {
-            continue;
+    let begin = || -> Result<Transaction> {
+        let transaction = store.begin_write()?;
+        transaction.require_writer_features(source.writer_flags());
+        Ok(transaction)
+    };
+    let mut rest = plan.tensors.as_slice();
+    loop {
+        let (batch, behind) = rest.split_at(batch_of(rest));
+        rest = behind;
+        let aside = match source.is_far() && !batch.is_empty() {
+            true => Some(fetch_aside(store, source, plan, selection, batch)?),
+            false => None,
+        };
+        let mut transaction = begin()?;
+        for (id, _) in batch {
+            if transaction.has(Table::Tensors, *id)? {
+                continue;
+            }
+            let len = match aside.as_ref().and_then(|aside| aside.record(*id)) {
+                Some((len, record)) => {
+                    transaction.take_in(*id, len, &record)?;
+                    len
+                }
+                // Near, or something that was here a moment ago.
+                None => {
+                    let (len, record) = source.open(*id, plan.alone.contains(id))?;
+                    transaction.take_in(*id, len, &*record)?;
+                    (selection.progress)(len);
+                    len
+                }
+            };
+            report.bytes += len;
+            if holds {
+                transaction.hold_arrival(*id)?;
+            }
         }
-        let (len, record) = source.open(id, plan.alone.contains(&id))?;
-        transaction.take_in(id, len, &*record)?;
-        report.bytes += len;
-        batch += len;
-        (selection.progress)(len);
-        if holds {
-            transaction.hold_arrival(id)?;
+        if rest.is_empty() {
+            return Ok(transaction);
         }
-        if holds && batch >= BATCH_LEN {
-            transaction.commit_changes()?;
-            transaction = store.begin_write()?;
-            batch = 0;
+        transaction.commit_changes()?;
+    }
+}
+
+/// How many of these make a batch.
+fn batch_of(tensors: &[(ContentId, u64)]) -> usize {
+    let mut len = 0u64;
+    let full = tensors.iter().position(|(_, piece)| {
+        len = len.saturating_add(*piece);
+        len >= BATCH_LEN
+    });
+    full.map_or(tensors.len(), |last| last + 1)
+}
+
+/// Fetches what is not here of a batch.
+fn fetch_aside(
+    store: &Store,
+    source: &dyn Source,
+    plan: &Plan,
+    selection: Selection<'_>,
+    batch: &[(ContentId, u64)],
+) -> Result<Aside> {
+    let snapshot = store.snapshot()?;
+    let mut aside = Aside::new(store)?;
+    for (id, _) in batch {
+        if snapshot.stored(RecordKind::Tensor, *id)?.is_none() {
+            (selection.progress)(aside.fetch(source, *id, plan.alone.contains(id))?);
         }
     }
-    Ok(transaction)
+    Ok(aside)
 }
 
 /// Adds the models, all in one commit with what is left.

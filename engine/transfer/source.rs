@@ -69,6 +69,11 @@ pub(super) trait Source {
     /// What is known of a tensor, if it is there.
     fn piece(&self, id: ContentId) -> Result<Option<Piece>>;
 
+    /// Whether records may take long to come.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Says which tensors will be opened.
     fn expect(&self, _ids: &[ContentId]) {}
 

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::make::{Addition, guarded, parents_of};
 use super::plan::{Plan, Source, State, Step, Update};
-use super::{Functions, Input, Inputs, Recipe, UpdateError, UpdateMark};
+use super::{Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMark};
 use crate::lineage::{How, Node, NodeId};
 use crate::store::{ImportReport, Snapshot, Store};
 
@@ -265,7 +265,9 @@ impl Run<'_, '_> {
         };
         let sources = self.sources(step);
         let creation = self.functions.get(function)?;
-        let mut inputs = self.inputs(&self.store.snapshot()?, step, &sources)?;
+        let snapshot = self.store.snapshot()?;
+        let mut inputs = self.inputs(&snapshot, step, &sources)?;
+        inputs.making = step.node.full_name();
         if !creation.takes_old(&inputs) {
             (inputs.old, inputs.old_parents) = (None, Vec::new());
         }
@@ -295,12 +297,25 @@ impl Run<'_, '_> {
             mark: Some(&mark),
             profile: self.update.profile,
         };
+        let added = self.add(step, &snapshot, &addition, &mark, &draft);
+        added.map_err(|error| draft.not_added(error))
+    }
+
+    fn add(
+        &self,
+        step: &Step,
+        before: &Snapshot,
+        addition: &Addition<'_>,
+        mark: &UpdateMark,
+        draft: &Draft,
+    ) -> Result<Made, UpdateError> {
         let mut transaction = self.store.begin_write()?;
         // Another run of this update may have been quicker.
         if let Some(node) = UpdateMark::find(&transaction.graph()?, &mark.plan, &step.node)? {
             return Ok(Made::Before(node));
         }
-        let mut report = transaction.add_model(addition.model(&draft))?;
+        addition.check_inputs(draft, &transaction, before)?;
+        let mut report = transaction.add_model(addition.model(draft))?;
         transaction.commit()?;
         report.notes = draft.notes();
         Ok(Made::Now(Box::new(report)))

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::checks::CommandTrust;
-use crate::command::{Bounds, Captured, CommandError, Template, run};
+use crate::command::{Bounds, Captured, CommandError, Stream, Template, Watch, run};
 use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::interchange::{ModelFile, export_to_path};
 use crate::lineage::How;
@@ -17,7 +17,13 @@ use crate::store::Model;
 pub const COMMAND_FUNCTION: &str = "command";
 
 /// Bytes of each output that are kept for a message.
-const OUTPUT_LIMIT: usize = 4 << 10;
+const OUTPUT_LIMIT: usize = 16 << 10;
+/// Lines of it that a message has, and letters.
+const SAID_MAX: (usize, usize) = (3, 400);
+
+/// Is shown what a command writes, as it comes: which model it makes, which
+/// output, and a piece.
+type Show = Arc<dyn Fn(&str, Stream, &[u8]) + Send + Sync>;
 
 /// Runs the command of the inputs, if it is trusted.
 ///
@@ -25,11 +31,18 @@ const OUTPUT_LIMIT: usize = 4 << 10;
 /// `{old}` for one with the version to be replaced, `{out}` for the file, or the folder of a
 /// sharded model, that it is to write, `{param:K}` for a parameter, `{seed}` for the seed. It runs
 /// in a folder of its own, which is removed when the model is in the store.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct CommandFunction {
     trust: CommandTrust,
     time_limit: Option<Duration>,
     work: Option<PathBuf>,
+    show: Option<Show>,
+}
+
+impl std::fmt::Debug for CommandFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CommandFunction").field("trust", &self.trust).finish_non_exhaustive()
+    }
 }
 
 impl CommandFunction {
@@ -41,6 +54,13 @@ impl CommandFunction {
     /// Kills a command after so long; otherwise it may take for ever.
     pub fn time_limit(mut self, limit: Option<Duration>) -> Self {
         self.time_limit = limit;
+        self
+    }
+
+    /// Shows what a command writes to either of its outputs, as it comes: `show` is given which model
+    /// it makes, which output it is, and a piece of what it wrote, which may end inside a line.
+    pub fn show(mut self, show: impl Fn(&str, Stream, &[u8]) + Send + Sync + 'static) -> Self {
+        self.show = Some(Arc::new(show));
         self
     }
 
@@ -62,6 +82,9 @@ fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateErr
         folder.join(if is_sharded { name.to_owned() } else { format!("{name}.safetensors") });
     export_to_path(model, &file, &|_| ()).map_err(|error| match error {
         crate::interchange::ExportError::Store(error) => UpdateError::Store(error),
+        crate::interchange::ExportError::Target { path, source } => {
+            UpdateError::Work { path, source }
+        }
         error => UpdateError::failed(error),
     })?;
     Ok(file.into_os_string())
@@ -107,12 +130,19 @@ fn words(
 
 /// The end of what a command said, for a message.
 fn said(output: &Captured) -> String {
-    let text = output.text();
-    let mut lines: Vec<&str> = text.lines().rev().filter(|line| !line.is_empty()).take(3).collect();
+    let text = output.end(OUTPUT_LIMIT);
+    let lines = text.lines().rev().filter(|line| !line.trim().is_empty()).take(SAID_MAX.0);
+    let mut lines: Vec<&str> = lines.collect();
     lines.reverse();
     let line = lines.join(" | ");
-    let clean = line.chars().filter(|c| !c.is_control()).take(400).collect::<String>();
-    if clean.is_empty() { clean } else { format!(": {clean}") }
+    let letters = line.chars().filter(|c| !c.is_control()).collect::<Vec<char>>();
+    let cut = letters.len().saturating_sub(SAID_MAX.1);
+    let clean: String = letters.into_iter().skip(cut).collect();
+    match (clean.is_empty(), cut > 0) {
+        (true, _) => clean,
+        (false, false) => format!(": {clean}"),
+        (false, true) => format!(": ...{clean}"),
+    }
 }
 
 impl Creation for CommandFunction {
@@ -132,25 +162,31 @@ impl Creation for CommandFunction {
         self.trust.check(&template).map_err(failed)?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
         let folder = TemporaryFolder::create(&work, TemporaryKind::Make);
-        let folder = folder.map_err(|error| {
-            UpdateError::failed(format!("cannot make a folder in {}: {error}", work.display()))
-        })?;
+        let folder = folder.map_err(UpdateError::work(&work))?;
         let out = folder.path().join("out.safetensors");
         let words = words(&template, inputs, folder.path(), &out)?;
+        let watch = self
+            .show
+            .as_ref()
+            .map(|show| |stream, piece: &[u8]| show(&inputs.making, stream, piece));
         let bounds = Bounds {
             time_limit: self.time_limit,
             output_limit: OUTPUT_LIMIT,
             variables: vec![("MGIT_SEED".into(), inputs.seed.to_string().into())],
+            watch: watch.as_ref().map(|watch| watch as &Watch<'_>),
             ..Bounds::default()
         };
         let outcome = run(&words, &bounds).map_err(failed)?;
         if !outcome.exit.is_success() {
-            let said = said(&outcome.stderr);
+            let said = match said(&outcome.stderr) {
+                nothing if nothing.is_empty() => said(&outcome.stdout),
+                said => said,
+            };
             return Err(UpdateError::failed(format!("the command failed, {}{said}", outcome.exit)));
         }
         let file = ModelFile::open(&out).map_err(|error| {
             UpdateError::failed(format!("the command has not written a model: {error}"))
         })?;
-        Ok(Draft::file(file, Some(Arc::new(folder))))
+        Ok(Draft::file(file, Some(Arc::new(folder))).written_to(out))
     }
 }

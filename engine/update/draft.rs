@@ -4,16 +4,17 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
 use super::UpdateError;
+use crate::catalog::ReadTables;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
-use crate::lineage::NodeId;
-use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Tensor, TensorSource};
+use crate::lineage::{Graph, NodeId};
+use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Snapshot, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
@@ -94,6 +95,7 @@ fn copy_part(bytes: &[u8], offset: u64, out: &mut [u8]) -> io::Result<()> {
 pub(super) fn as_io(error: UpdateError) -> io::Error {
     let kind = match &error {
         UpdateError::Store(error) if error.is_disk_full() => io::ErrorKind::StorageFull,
+        UpdateError::Work { source, .. } => source.kind(),
         _ => io::ErrorKind::InvalidData,
     };
     io::Error::new(kind, error)
@@ -283,6 +285,8 @@ pub struct Draft {
     index: (String, Vec<u8>),
     parts: Vec<DraftPart>,
     made_of: Vec<NodeId>,
+    /// Where a program has written it, in a folder of its own in the folder of temporary files.
+    output: Option<PathBuf>,
 }
 
 impl Draft {
@@ -464,6 +468,50 @@ impl Draft {
             Some(Note { tensor, text })
         };
         self.tensors().filter_map(note).collect()
+    }
+
+    /// Says where a program has written it: a file or folder in a temporary folder of its own.
+    pub(super) fn written_to(mut self, output: PathBuf) -> Self {
+        self.output = Some(output);
+        self
+    }
+
+    /// Moves what a program has written out of the folder that is removed. Says where it is then;
+    /// `None` where no program has written it, or it cannot be moved.
+    fn keep_output(&self) -> Option<PathBuf> {
+        let output = self.output.as_deref()?;
+        let beside = output.parent()?.parent()?;
+        let folder = tempfile::Builder::new().prefix("mgit-kept-").tempdir_in(beside).ok()?;
+        let kept = folder.path().join(output.file_name()?);
+        std::fs::rename(output, &kept).ok()?;
+        let _ = folder.keep();
+        Some(kept)
+    }
+
+    /// For what was made and could not be added: a program's work of hours is not to be lost.
+    pub(super) fn not_added(&self, error: UpdateError) -> UpdateError {
+        match self.keep_output() {
+            Some(kept) => UpdateError::NotAdded { source: Box::new(error), kept },
+            None => error,
+        }
+    }
+
+    /// Says which of these models and of those it was computed from is no longer there.
+    pub(super) fn check_inputs<T: ReadTables + ?Sized>(
+        &self,
+        name: &str,
+        inputs: impl IntoIterator<Item = NodeId>,
+        graph: &Graph<'_, T>,
+        before: &Snapshot,
+    ) -> Result<(), UpdateError> {
+        for id in inputs.into_iter().chain(self.made_of.iter().copied()) {
+            if graph.node(id)?.is_none() {
+                let node = before.graph().node(id)?;
+                let input = node.map_or_else(|| id.to_string(), |node| node.full_name());
+                return Err(UpdateError::InputRemoved { model: name.to_owned(), input });
+            }
+        }
+        Ok(())
     }
 
     /// The tensors, in order.

@@ -1,5 +1,7 @@
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use crate::container::{ContainerError, Shortage, io_reason, is_disk_full};
 use crate::lineage::{LineageError, NodeId};
 use crate::store::Error;
 
@@ -75,12 +77,38 @@ pub enum UpdateError {
     },
     /// Somebody has told the update to stop.
     Interrupted,
+    /// A model that was given to the function was removed while it worked.
+    InputRemoved {
+        /// The model that was to be made.
+        model: String,
+        /// What was removed.
+        input: String,
+    },
+    /// A temporary file or folder could not be made or written.
+    Work {
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A model was made, and could not be added to the store.
+    NotAdded {
+        /// Why not.
+        source: Box<UpdateError>,
+        /// The file, or folder, with what was made.
+        kept: PathBuf,
+    },
 }
 
 impl UpdateError {
     /// A failure of a function of the caller's.
     pub fn failed(reason: impl fmt::Display) -> Self {
         UpdateError::Failed { reason: reason.to_string() }
+    }
+
+    pub(crate) fn work(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| UpdateError::Work { path, source }
     }
 
     pub(super) fn parameter(name: &str, reason: impl Into<String>) -> Self {
@@ -110,6 +138,11 @@ impl UpdateError {
             UpdateError::InputGone { .. } => "input-gone",
             UpdateError::Begun { .. } => "update-begun",
             UpdateError::Interrupted => "interrupted",
+            UpdateError::InputRemoved { .. } => "input-removed",
+            UpdateError::Work { source, .. } => {
+                Shortage::of(source).map_or("temporary-file", Shortage::code)
+            }
+            UpdateError::NotAdded { source, .. } => source.code(),
         }
     }
 
@@ -117,15 +150,19 @@ impl UpdateError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             UpdateError::Store(error) => match error {
-                Error::Source { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+                Error::Source { source, .. } => is_disk_full(source),
                 Error::BadTensor { .. }
                 | Error::NoSuchTensor { .. }
                 | Error::View(_)
                 | Error::DamagedRecord { .. }
                 | Error::BufferLength { .. }
                 | Error::RowsOutOfRange { .. } => false,
+                // Others may have their turn, and what they have made is not to be lost.
+                Error::Container(ContainerError::Locked(_)) => false,
                 _ => true,
             },
+            UpdateError::Work { source, .. } => is_disk_full(source),
+            UpdateError::NotAdded { source, .. } => source.is_fatal(),
             UpdateError::Interrupted => true,
             _ => false,
         }
@@ -172,6 +209,16 @@ impl fmt::Display for UpdateError {
                  the rest"
             ),
             UpdateError::Interrupted => f.write_str("told to stop"),
+            UpdateError::InputRemoved { model, input } => write!(
+                f,
+                "{input}, which {model} was made from, was removed meanwhile: nothing was added"
+            ),
+            UpdateError::Work { path, source } => {
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
+            }
+            UpdateError::NotAdded { source, kept } => {
+                write!(f, "{source}; what was made is kept, to be imported: {}", kept.display())
+            }
         }
     }
 }
@@ -180,6 +227,8 @@ impl std::error::Error for UpdateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             UpdateError::Store(source) => Some(source),
+            UpdateError::Work { source, .. } => Some(source),
+            UpdateError::NotAdded { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -34,6 +34,9 @@ pub struct Inputs {
     pub command: String,
     /// For whatever is random.
     pub seed: u64,
+    /// What the model is called that is made, for messages only: the version may be another in the
+    /// end.
+    pub making: String,
 }
 
 impl Inputs {

@@ -8,7 +8,7 @@ use super::{Creation, Draft, Functions, Input, Inputs, Recipe, UpdateError, Upda
 use super::{RECIPE_KEY, UPDATE_KEY};
 use crate::codec::Profile;
 use crate::lineage::{How, NodeId};
-use crate::store::{ImportReport, NewModel, Snapshot, Store};
+use crate::store::{ImportReport, NewModel, Snapshot, Store, Transaction};
 
 /// A model to be made by a function.
 #[derive(Clone, Debug, Default)]
@@ -71,16 +71,20 @@ impl Make {
         self
     }
 
-    /// Makes the model and commits it.
+    /// Makes the model and commits it. The store is not kept from others while the function works,
+    /// where it was opened with [`lock_per_transaction`](crate::store::OpenOptions): the model then
+    /// has the parents that were there before it, also when they have newer versions behind it.
     ///
     /// # Errors
     ///
-    /// An input that is not there; those of the function; those of
+    /// An input that is not there; those of the function; [`UpdateError::InputRemoved`] for one that
+    /// was removed while it worked, [`UpdateError::NotAdded`] with what a program has made; those of
     /// [`add_model`](crate::store::Transaction::add_model). The store is then as it was.
     pub fn run(self, store: &Store, functions: &Functions) -> Result<ImportReport, UpdateError> {
         let function = functions.get(&self.function)?;
         let snapshot = store.snapshot()?;
         let mut inputs = self.inputs;
+        inputs.making.clone_from(&self.name);
         let mut edges = Vec::new();
         let mut kind = self.kind;
         for (reference, how) in &self.parents {
@@ -110,12 +114,22 @@ impl Make {
             mark: None,
             profile: self.profile,
         };
-        let mut transaction = store.begin_write()?;
-        let mut report = transaction.add_model(addition.model(&draft))?;
-        transaction.commit()?;
-        report.notes = draft.notes();
-        Ok(report)
+        add(store, &snapshot, &addition, &draft).map_err(|error| draft.not_added(error))
     }
+}
+
+fn add(
+    store: &Store,
+    before: &Snapshot,
+    addition: &Addition<'_>,
+    draft: &Draft,
+) -> Result<ImportReport, UpdateError> {
+    let mut transaction = store.begin_write()?;
+    addition.check_inputs(draft, &transaction, before)?;
+    let mut report = transaction.add_model(addition.model(draft))?;
+    transaction.commit()?;
+    report.notes = draft.notes();
+    Ok(report)
 }
 
 /// The models that a node was derived from.
@@ -163,6 +177,18 @@ pub(super) struct Addition<'a> {
 }
 
 impl Addition<'_> {
+    /// Looks again at what the function was given: others may have written while it worked. A
+    /// parent is the version that it was given, whatever versions came meanwhile.
+    pub(super) fn check_inputs(
+        &self,
+        draft: &Draft,
+        transaction: &Transaction,
+        before: &Snapshot,
+    ) -> Result<(), UpdateError> {
+        let parents = self.edges.iter().map(|(parent, _)| *parent);
+        draft.check_inputs(self.name, parents, &transaction.graph()?, before)
+    }
+
     pub(super) fn model<'d>(&self, draft: &'d Draft) -> NewModel<'d> {
         let mut model = draft.model(self.name).kind(self.kind).profile(self.profile);
         for (parent, how) in self.edges {

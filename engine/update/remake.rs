@@ -37,6 +37,7 @@ pub fn remake(model: &Model, functions: &Functions) -> Result<Remade, UpdateErro
         parameters: recipe.parameters.clone(),
         command: recipe.command.clone(),
         seed: recipe.seed,
+        making: model.full_name(),
     };
     let function = functions.get(&recipe.function)?;
     let draft = guarded(&*function, &inputs)?;

@@ -4,6 +4,7 @@ use std::{fmt, io};
 use super::Finding;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
+use crate::container::{Shortage, io_reason};
 use crate::store::Error;
 
 /// What can go wrong while a store is looked after.
@@ -47,8 +48,7 @@ impl UpkeepError {
             UpkeepError::Linked { .. } => "linked",
             UpkeepError::Target { source, .. } => match source.kind() {
                 io::ErrorKind::AlreadyExists => "already-exists",
-                io::ErrorKind::StorageFull => "disk-full",
-                _ => "target",
+                _ => Shortage::of(source).map_or("target", Shortage::code),
             },
             UpkeepError::NothingFound { .. } => "nothing-found",
         }
@@ -101,7 +101,7 @@ impl fmt::Display for UpkeepError {
                 write!(f, "{} is already there: name another path", path.display())
             }
             UpkeepError::Target { path, source } => {
-                write!(f, "cannot write {}: {source}", path.display())
+                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
             UpkeepError::NothingFound { reason } => {
                 write!(f, "there is nothing to save: {reason}")

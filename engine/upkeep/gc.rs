@@ -57,6 +57,8 @@ fn collect(
     how: Option<&Repack>,
     progress: &dyn Fn(u64),
 ) -> Result<GcReport, UpkeepError> {
+    // What is free is only known to the handle that has written.
+    let store = &store.held()?;
     let mut transaction = store.begin_write()?;
     let mut collected = transaction.collect()?;
     transaction.commit_collected(&collected)?;

@@ -33,7 +33,7 @@ pub use salvage::{
 };
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
-pub use vacuum::{vacuum, vacuum_onto};
+pub use vacuum::{vacuum, vacuum_onto, vacuum_with};
 pub use verify::{Finding, VerifyDepth, VerifyReport, verify, verify_path};
 
 use std::ops::ControlFlow;

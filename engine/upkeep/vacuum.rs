@@ -10,7 +10,7 @@ use super::new_store::Unnamed;
 use super::{CopyReport, UpkeepError};
 use crate::container::{Disk, TemporaryKind, folder_of, sweep};
 use crate::ending::critical;
-use crate::store::Store;
+use crate::store::{OpenOptions, Store};
 
 /// Writes the store at `path` anew, without free space, and gives the new file its name: nobody
 /// ever finds anything but a whole store there. The new file keeps store id, commit number, mode
@@ -26,9 +26,22 @@ use crate::store::Store;
 /// held; those of the disk. The store is then as it was, unless the message says that only the
 /// folder could not be synced.
 pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport, UpkeepError> {
+    vacuum_with(path, &OpenOptions::new(), progress)
+}
+
+/// As [`vacuum`], waiting for other writers as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn vacuum_with(
+    path: &Path,
+    options: &OpenOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<CopyReport, UpkeepError> {
     let resolved = path.canonicalize();
     let path = resolved.as_deref().unwrap_or(path);
-    let store = Store::open(path)?;
+    let store = options.clone().lock_per_transaction(false).open(path)?;
     refuse_unknown_features(&store)?;
     let old = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
     if old.nlink() > 1 {

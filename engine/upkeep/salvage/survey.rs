@@ -10,7 +10,7 @@ use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
 use super::{GraphSource, LostModel, SalvageReport};
 use crate::catalog::{ReadTables, RecordRow, Table, meta};
-use crate::container::{Container, ContainerError, Disk, LockHolder, LockSpace};
+use crate::container::{Container, ContainerError, Disk, LockSpace};
 use crate::format::{
     ChangeRecord, DATA_START, Manifest, READER_FLAGS_KNOWN, RecordKind, SUPERBLOCK_LEN, Superblock,
     WRITER_FLAGS_KNOWN,
@@ -71,6 +71,8 @@ pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, Up
         Err(Error::Container(
             error @ (ContainerError::NewerVersion { .. } | ContainerError::UnknownFeatures { .. }),
         )) => return Err(error.into()),
+        // Nor is one for which something is missing here.
+        Err(error) if error.is_shortage() => return Err(error.into()),
         Err(error) => (None, Some(error.to_string())),
     };
     let identity = identity(&*disk, &scanned)?;
@@ -81,7 +83,7 @@ fn lock_out_writers(disk: &dyn Disk) -> Result<Box<dyn LockSpace>, UpkeepError> 
     let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
     match crate::container::try_lock_out_writers(&*lock)? {
         true => Ok(lock),
-        false => Err(ContainerError::Locked { holder: LockHolder::Writer }.into()),
+        false => Err(ContainerError::locked_by_writer().into()),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What may stand on the command line.
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
@@ -7,6 +9,7 @@ use crate::commands::{
     gc, graph, import, infer, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push,
     recode, remake, remote, repack, rm, salvage, show, stat, tag, test, update, vacuum, verify,
 };
+use crate::opening::{WAIT_FOR_EVER, WAIT_SECONDS, parse_wait};
 
 const START: &str = "\
 Start with:
@@ -27,6 +30,12 @@ pub struct Arguments {
     /// Print one JSON document on standard output, and nothing else
     #[arg(long, global = true)]
     pub json: bool,
+
+    /// Wait so long for another writer of the store, zero for not at all; --wait alone: for ever
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_wait,
+          num_args = 0..=1, require_equals = true,
+          default_value = WAIT_SECONDS, default_missing_value = WAIT_FOR_EVER)]
+    pub wait: Duration,
 
     /// What to do.
     #[command(subcommand)]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use mgit::Error;
 use mgit::checks::CheckError;
 use mgit::command::CommandError;
-use mgit::container::DestinationError;
+use mgit::container::{DestinationError, Shortage, io_reason};
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
 use mgit::transfer::TransferError;
@@ -47,13 +47,16 @@ impl Failure {
     pub fn stdout(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
-            kind => Failure::failed(io_code(kind), format!("cannot write the output: {error}")),
+            _ => Failure::failed(
+                io_code(error),
+                format!("cannot write the output: {}", io_reason(error)),
+            ),
         }
     }
 
     /// A failure of the operating system to do `action`.
     pub fn io(action: impl fmt::Display, error: &io::Error) -> Self {
-        Failure::failed(io_code(error.kind()), format!("cannot {action}: {error}"))
+        Failure::failed(io_code(error), format!("cannot {action}: {}", io_reason(error)))
     }
 
     /// Says more, such as what was done before the failure.
@@ -102,11 +105,11 @@ pub fn taken(failure: Failure) -> Failure {
     }
 }
 
-fn io_code(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::NotFound => "file-not-found",
-        io::ErrorKind::StorageFull => "disk-full",
-        _ => "io",
+fn io_code(error: &io::Error) -> &'static str {
+    match (Shortage::of(error), error.kind()) {
+        (Some(shortage), _) => shortage.code(),
+        (None, io::ErrorKind::NotFound) => "file-not-found",
+        (None, _) => "io",
     }
 }
 
@@ -203,6 +206,9 @@ impl From<InterchangeError> for Failure {
     fn from(error: InterchangeError) -> Self {
         let code = match &error {
             InterchangeError::NotFound { .. } => "file-not-found",
+            InterchangeError::Io { source, .. } if Shortage::of(source).is_some() => {
+                io_code(source)
+            }
             error if error.is_malformed() => "malformed-file",
             _ => "unreadable-file",
         };

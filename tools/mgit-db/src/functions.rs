@@ -7,6 +7,7 @@ use mgit::command::{CommandError, Template, TrustFile};
 use mgit::update::{COMMAND_FUNCTION, CommandFunction, Functions, UpdateError};
 
 use crate::failure::Failure;
+use crate::program_output::ProgramOutput;
 
 /// Which commands may run, and how long.
 #[derive(Debug, clap::Args)]
@@ -35,9 +36,13 @@ impl Commands {
         }
     }
 
-    /// The built-in functions, and commands as far as they may run.
-    pub fn functions(&self) -> Functions {
-        let command = CommandFunction::new(self.trust()).time_limit(self.time_limit);
+    /// The built-in functions, and commands as far as they may run, so many at a time. What they
+    /// write is shown on standard error as it comes.
+    pub fn functions(&self, jobs: usize) -> Functions {
+        let output = ProgramOutput::new(jobs);
+        let command = CommandFunction::new(self.trust())
+            .time_limit(self.time_limit)
+            .show(move |model, stream, piece| output.show(model, stream, piece));
         mgit::merge::functions(Functions::new()).with(COMMAND_FUNCTION, command)
     }
 }

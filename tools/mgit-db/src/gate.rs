@@ -1,12 +1,14 @@
 //! The quality gate of lossy models: a command that measures a model file.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::builder::TypedValueParser;
+use mgit::ContentId;
 use mgit::codec::Lossy;
 use mgit::command::{Bounds, run};
-use mgit::container::{TemporaryFolder, TemporaryKind};
+use mgit::container::{TemporaryFolder, TemporaryKind, io_reason};
 use mgit::interchange::export_draft;
 use mgit::store::{LossyDraft, LossyReport};
 use serde_json::{Value, json};
@@ -58,14 +60,29 @@ enum Better {
     Lower,
 }
 
-/// A command that judges lossy models.
+/// Bytes that are kept of what the command prints: its last line is looked for at the end.
+const OUTPUT_LIMIT: usize = 64 << 10;
+
+/// A draft that is to be measured.
+#[derive(Debug)]
+struct Asked {
+    id: ContentId,
+    /// Removed when it was measured.
+    _folder: TemporaryFolder,
+    path: PathBuf,
+}
+
+/// A command that judges lossy models. It runs while nothing is being written: a transaction that
+/// asks for what is not known yet fails and is begun anew when it is, and looks at everything again
+/// then.
 #[derive(Debug)]
 pub struct Gate {
     words: Vec<String>,
     max_drop: f64,
     better: Option<Better>,
-    /// The metric of the model without loss.
-    original: Option<f64>,
+    /// The metrics of drafts, by their ids.
+    known: HashMap<ContentId, f64>,
+    asked: Option<Asked>,
 }
 
 impl Gate {
@@ -91,21 +108,39 @@ impl Gate {
             (_, true) => Some(Better::Lower),
             _ => None,
         };
-        Ok(Some(Gate { words, max_drop, better, original: None }))
+        let known = HashMap::new();
+        Ok(Some(Gate { words, max_drop, better, known, asked: None }))
+    }
+
+    /// Runs `work`, in which drafts are [judged](Self::judge), until all that it asks is known.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; a draft that cannot be measured.
+    pub fn settle<T>(
+        gate: &mut Option<Self>,
+        mut work: impl FnMut(Option<&mut Self>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            let done = work(gate.as_mut());
+            let Some((gate, asked)) = gate.as_mut().and_then(|it| it.asked.take().map(|a| (it, a)))
+            else {
+                return done;
+            };
+            let measured = gate.measure(&asked.path);
+            let measured = measured.map_err(|reason| mgit::Error::Gate { reason })?;
+            gate.known.insert(asked.id, measured);
+        }
     }
 
     /// Whether the metric of a draft is near enough to that of the model without loss.
     ///
     /// # Errors
     ///
-    /// Says why it could not be measured.
+    /// Says why that is not known, or not known yet.
     pub fn judge(&mut self, draft: &LossyDraft<'_>) -> Result<bool, String> {
-        let original = match self.original {
-            Some(original) => original,
-            None => self.measure(&draft.original())?,
-        };
-        self.original = Some(original);
-        let found = self.measure(draft)?;
+        let original = self.metric(&draft.original())?;
+        let found = self.metric(draft)?;
         let better = self.better.ok_or(
             "it does not say which metrics are better: add --higher-is-better or \
              --lower-is-better",
@@ -117,12 +152,22 @@ impl Gate {
         Ok(drop <= self.max_drop)
     }
 
-    fn measure(&mut self, draft: &LossyDraft<'_>) -> Result<f64, String> {
+    fn metric(&mut self, draft: &LossyDraft<'_>) -> Result<f64, String> {
+        let id = draft.id().map_err(|error| error.to_string())?;
+        if let Some(metric) = self.known.get(&id) {
+            return Ok(*metric);
+        }
         let folder = TemporaryFolder::create(&std::env::temp_dir(), TemporaryKind::Gate);
-        let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
+        let folder =
+            folder.map_err(|error| format!("no temporary folder: {}", io_reason(&error)))?;
         let path = folder.path().join("model.safetensors");
         export_draft(draft, &path).map_err(|error| error.to_string())?;
-        let printed = self.run(&path)?;
+        self.asked = Some(Asked { id, _folder: folder, path });
+        Err("it has not measured this draft yet".to_owned())
+    }
+
+    fn measure(&mut self, path: &Path) -> Result<f64, String> {
+        let printed = self.run(path)?;
         let (metric, said) = parse_metric(&printed)?;
         if let (Some(said), Some(asked)) = (said, self.better)
             && said != asked
@@ -137,13 +182,18 @@ impl Gate {
         let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
         let words = self.words.iter().map(|word| word.replace(PLACE, path).into());
         let words: Vec<OsString> = words.collect();
-        let bounds = Bounds { time_limit: None, shows_errors: true, ..Bounds::default() };
+        let bounds = Bounds {
+            time_limit: None,
+            output_limit: OUTPUT_LIMIT,
+            shows_errors: true,
+            ..Bounds::default()
+        };
         let outcome = run(&words, &bounds).map_err(|error| error.to_string())?;
         if !outcome.exit.is_success() {
             let program = self.words.first().map_or("", String::as_str);
             return Err(format!("{program:?} failed: {}", outcome.exit));
         }
-        Ok(outcome.stdout.text())
+        Ok(outcome.stdout.end(OUTPUT_LIMIT))
     }
 }
 

@@ -18,9 +18,11 @@ mod interrupt;
 mod lanes;
 mod model_input;
 mod notes;
+mod opening;
 mod output;
 mod partial;
 mod picture;
+mod program_output;
 mod progress;
 mod select;
 mod side_by_side;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let output = Output::new(arguments.json);
+    opening::set_wait(arguments.wait);
     if let Err(error) = interrupt::watch(output) {
         let failure = Failure::io("watch for signals", &error);
         output.print_failure(&failure);

@@ -8,6 +8,7 @@ use mgit::transfer::fetch_promised;
 use mgit::{Snapshot, Store};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::progress::Progress;
 
 /// Those of these models of which something is not here.
@@ -59,7 +60,7 @@ pub fn open_to_read(
     path: &Path,
     which: impl FnOnce(&Snapshot) -> Result<Vec<NodeId>, Failure>,
 ) -> Result<Store, Failure> {
-    let store = Store::open_read_only(path)?;
+    let store = opening::open_read_only(path)?;
     let snapshot = store.snapshot()?;
     if snapshot.tables().count(Table::Promised)? == 0 {
         return Ok(store);
@@ -69,8 +70,8 @@ pub fn open_to_read(
         return Ok(store);
     }
     drop((snapshot, store));
-    bring(&Store::open(path)?, path, models)?;
-    Ok(Store::open_read_only(path)?)
+    bring(&opening::open_shared(path)?, path, models)?;
+    Ok(opening::open_read_only(path)?)
 }
 
 /// As [`open_to_read`], for models that are named.

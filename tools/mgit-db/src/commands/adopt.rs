@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
+use mgit::How;
 use mgit::infer::{CLAIMED_FROM, Kinship, Member, arrange, place};
-use mgit::{How, Store};
 use serde_json::{Value, json};
 
 use super::infer::{reason_documents, reasons, take};
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, model_files, name_of};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::count;
 
@@ -58,7 +59,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return Err(Failure::failed("file-not-found", message));
     }
     // Before anything is read: it must be there.
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let inputs = paths.iter().map(|path| ModelInput::open(path));
     let inputs: Vec<ModelInput> = inputs.collect::<Result<_, _>>()?;
     let names: Vec<String> = paths.iter().map(|path| name_of(path)).collect();
@@ -101,7 +102,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut documents = documents(&plan);
     if approved {
         drop((snapshot, store));
-        let store = Store::open(&arguments.store)?;
+        let store = opening::open_shared(&arguments.store)?;
         let mut imported: HashMap<usize, String> = HashMap::new();
         for at in order(&plan) {
             let (Some(planned), Some(input)) = (plan.get(at), inputs.get(at)) else { continue };

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::upkeep::{backup, backup_replacing};
 use serde_json::json;
 
 use crate::failure::{Failure, taken};
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -33,7 +33,7 @@ pub struct Arguments {
 ///
 /// A damaged store; those of the disk. Nothing is then at the copy's path.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let bar = Progress::unbounded(format!("backup {}", arguments.store.display()));
     let copy = if arguments.force { backup_replacing } else { backup };
     let report = copy(&store, &store.snapshot()?, &arguments.to, &|bytes| bar.advance(bytes));

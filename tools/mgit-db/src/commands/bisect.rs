@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::test::run::{WhichArguments, keep, trust};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::partial::open_to_read;
 use crate::text::count;
@@ -103,7 +104,7 @@ fn passed(result: &TestResult) -> Option<bool> {
 ///
 /// No way leads from one model to the other; the ends are not as they were said to be.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let mut tests = arguments.which.tests(&snapshot)?;
     let (Some(mut test), true) = (tests.pop(), tests.is_empty()) else {

@@ -3,12 +3,12 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use mgit::Store;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use crate::browse::{Browse, Step};
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::opening;
 use crate::output::Output;
 
 /// Look around in a store: models, tensors, and how a tensor's values and changes are spread.
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             "browse needs a terminal to draw on: log, show and graph print instead",
         ));
     }
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let title = arguments.store.display().to_string();
     let mut browse = Browse::new(&snapshot, title)?;

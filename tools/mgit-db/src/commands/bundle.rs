@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::container::Destination;
 use mgit::transfer::{BundleReport, Selection, bundle_import, bundle_verify, bundle_write};
 use serde_json::json;
@@ -10,6 +9,7 @@ use serde_json::json;
 use super::transfer::{Moved, Names, describe, document};
 use crate::destination::Force;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, shown, size};
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     match &arguments.command {
         Command::Create { store, file, names, force } => {
             let destination = Destination::new(file, force.overwrite())?;
-            let store = Store::open_read_only(store)?;
+            let store = opening::open_read_only(store)?;
             let bar = Progress::unbounded(format!("bundle {}", file.display()));
             let wants = |name: &str| names.wants(name);
             let progress = |bytes| bar.advance(bytes);
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             print(&report, file, "checked", ": no damage", output)
         }
         Command::Import { store, file, names } => {
-            let store = Store::open(store)?;
+            let store = opening::open_shared(store)?;
             let place = file.display().to_string();
             let work = |selection: Selection<'_>| bundle_import(&store, file, selection);
             let moved = Moved::by("import", &place, work, names, false)?;

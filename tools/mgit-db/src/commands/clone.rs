@@ -13,6 +13,7 @@ use super::transfer::{Moved, Names, describe, document};
 use crate::destination::folder_of;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::opening;
 use crate::output::Output;
 
 /// Make a new store with the models of another one, of a remote or of a bundle.
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Some(store) => store,
         None => {
             make(&arguments.store, &arguments.from)?;
-            Store::open(&arguments.store)?
+            opening::open(&arguments.store)?
         }
     };
     say_when_interrupted(&arguments.store, store.snapshot()?.tables().count(Table::Tensors)? == 0);
@@ -107,7 +108,7 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
         return Ok(None);
     }
     // Only looked at: it may be somebody's.
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
     let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");
@@ -117,7 +118,7 @@ fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
     });
     drop((snapshot, store));
     match is_empty && same {
-        true => Ok(Some(Store::open(&arguments.store)?)),
+        true => Ok(Some(opening::open(&arguments.store)?)),
         false => {
             let path = arguments.store.clone();
             Err(mgit::Error::AlreadyExists { path }.into())

@@ -15,6 +15,7 @@ use super::log::Log;
 use super::verify::describe;
 use crate::demo_data::{DemoData, Member, prepare};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::{Side, Table, quoted, size};
 use crate::values::{Number, decode};
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.text(&sizes.table())?;
 
     heading("2. The lineage (mgit-db log)")?;
-    let store = Store::open_read_only(&path)?;
+    let store = opening::open_read_only(&path)?;
     let snapshot = store.snapshot()?;
     output.text(&indented(&Log::read(&snapshot, output)?.text))?;
 

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::upkeep::{Usage, usage};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, size};
 
@@ -27,7 +27,7 @@ pub struct Arguments {
 ///
 /// Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let usage = usage(&store.snapshot()?)?;
     output.print(document(&usage), &describe(&usage))
 }

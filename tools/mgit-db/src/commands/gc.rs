@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::container::sweep;
 use mgit::store::{Repack, RepackReport};
 use mgit::upkeep::{GcReport, gc, gc_repack};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::recode::bytes_to_do;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -42,7 +42,7 @@ pub struct Arguments {
 /// A damaged manifest: what it names is not known, so nothing is freed. With `--repack`, a damaged
 /// tensor: then nothing is repacked. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut report = if arguments.repack {
         let bytes = bytes_to_do(&store, None)?;
         let bar = Progress::new(format!("gc --repack {}", arguments.store.display()), bytes);

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use mgit::Snapshot;
 use mgit::container::Destination;
-use mgit::{Snapshot, Store};
 use serde_json::{Map, Value, json};
 
 use super::log::Log;
 use crate::destination::{Force, write_text};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::picture::{MARK, Picture, dot, html, mermaid, svg};
 use crate::text::shown;
@@ -75,7 +76,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let overwrite = arguments.force.overwrite_marked(MARK);
     let destination = arguments.output.as_deref().map(|path| Destination::new(path, overwrite));
     let destination = destination.transpose()?;
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let format = Format::of(arguments);
     let drawn = draw(arguments, format, &snapshot, output)?;

@@ -14,6 +14,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::model_input::ModelInput;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, shown, size};
@@ -113,7 +114,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return Err(Failure::usage(message));
     }
     Gate::new(&arguments.lossy)?;
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
     let mut imported = Vec::new();
@@ -159,8 +160,8 @@ fn metadata(pairs: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
     Ok(metadata)
 }
 
-/// The parents as they are now, by name and version: a parent of the same name must not become
-/// the version that is just being imported.
+/// The parents as they are now, by their ids: a parent of the same name must not become the version
+/// that is just being imported, or one that another program adds or renames meanwhile.
 fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
     let snapshot = store.snapshot()?;
     let graph = snapshot.graph();
@@ -168,7 +169,7 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
         Parent::Model(model) => Some(model),
         Parent::Auto => None,
     });
-    named.map(|parent| Ok(graph.find(parent)?.full_name())).collect()
+    named.map(|parent| Ok(graph.find(parent)?.id.to_string())).collect()
 }
 
 fn with_imported(failure: Failure, imported: &[String]) -> Failure {
@@ -197,31 +198,35 @@ fn import_file(
         parents.extend(arrival.parent().map(|(model, kin)| (model.full_name(), kin.how)));
         found = Some((describe_arrival(&arrival), arrival_document(&arrival)));
     }
-    let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
-    let progress = |bytes| bar.advance(bytes);
-    let mut model = input.model(arguments.name.as_str())?.progress(&progress);
-    model = model.profile(arguments.profile);
-    if let Some(kind) = &arguments.kind {
-        model = model.kind(kind);
-    }
-    for (parent, how) in parents {
-        model = model.parent(parent, how);
-    }
-    if arguments.advise.is_some() {
-        model = model.advise(Advice::ReadOften);
-    }
-    if let Some(lossy) = arguments.lossy.lossy {
-        model = model.lossy(lossy);
-    }
-    if let Some(mut gate) = Gate::new(&arguments.lossy)? {
-        model = model.gate(move |draft| gate.judge(draft));
-    }
-    for (key, value) in metadata {
-        model = model.metadata(key, value.clone());
-    }
-    let mut transaction = store.begin_write()?;
-    let report = transaction.add_model(model)?;
-    transaction.commit()?;
+    let mut gate = Gate::new(&arguments.lossy)?;
+    let report = Gate::settle(&mut gate, |gate| {
+        let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
+        let progress = |bytes| bar.advance(bytes);
+        let mut model = input.model(arguments.name.as_str())?.progress(&progress);
+        model = model.profile(arguments.profile);
+        if let Some(kind) = &arguments.kind {
+            model = model.kind(kind);
+        }
+        for (parent, how) in &parents {
+            model = model.parent(parent, *how);
+        }
+        if arguments.advise.is_some() {
+            model = model.advise(Advice::ReadOften);
+        }
+        if let Some(lossy) = arguments.lossy.lossy {
+            model = model.lossy(lossy);
+        }
+        if let Some(gate) = gate {
+            model = model.gate(|draft| gate.judge(draft));
+        }
+        for (key, value) in metadata {
+            model = model.metadata(key, value.clone());
+        }
+        let mut transaction = store.begin_write()?;
+        let report = transaction.add_model(model)?;
+        transaction.commit()?;
+        Ok(report)
+    })?;
     Ok((report, found))
 }
 

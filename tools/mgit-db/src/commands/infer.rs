@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, name_of};
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::shown;
@@ -40,8 +41,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let dry = arguments.dry_run;
     let store = match dry {
-        true => Store::open_read_only(&arguments.store)?,
-        false => Store::open(&arguments.store)?,
+        true => opening::open_read_only(&arguments.store)?,
+        false => opening::open_shared(&arguments.store)?,
     };
     let mut documents = Vec::new();
     for path in &arguments.files {

@@ -5,13 +5,14 @@ use std::collections::{BinaryHeap, HashSet};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use mgit::Snapshot;
 use mgit::lineage::{Direction, Edges, Node, NodeId};
-use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
 use crate::lanes::{Beside, LaneEdge, Stroke, draw};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::select::{glob_matches, parse_time};
 use crate::text::{count, shown, size, time};
@@ -64,7 +65,7 @@ pub struct Arguments {
 /// A range of models that are not there; those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let filter = Filter::new(arguments)?;
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
     output.print(json!({ "models": log.documents, "grown_apart": log.apart }), &log.text)

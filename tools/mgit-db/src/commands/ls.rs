@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mgit::Snapshot;
 use mgit::upkeep::survey;
-use mgit::{Snapshot, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::family::Family;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, count, shown, size, time};
 
@@ -26,7 +27,7 @@ pub struct Arguments {
 ///
 /// Those of the store. Of one whose catalogue is damaged, what the records name is listed.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    match Store::open_read_only(&arguments.store).and_then(|store| store.snapshot()) {
+    match opening::open_read_only(&arguments.store).and_then(|store| store.snapshot()) {
         Ok(snapshot) => list(&snapshot, output).map(|()| ExitCode::SUCCESS),
         Err(error) if error.is_damage() => list_found(arguments, &error, output),
         Err(error) => Err(error.into()),

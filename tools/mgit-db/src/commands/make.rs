@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::update::{COMMAND_FUNCTION, Make};
-use mgit::{How, Profile, Store};
+use mgit::{How, Profile};
 use serde_json::{Value, json};
 
 use super::import::{how_parser, parse_metadata};
@@ -13,6 +13,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::{Commands, trust_typed};
 use crate::notes::{notes_json, notes_text};
+use crate::opening;
 use crate::output::Output;
 use crate::partial::bring;
 use crate::text::size;
@@ -122,7 +123,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if let Some(kind) = &arguments.kind {
         make = make.kind(kind);
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     if let Some(command) = &arguments.command {
         trust_typed(command)?;
         make = make.command(command);
@@ -132,7 +133,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id));
     bring(&store, &arguments.store, inputs.collect::<mgit::Result<Vec<_>>>()?)?;
     drop(snapshot);
-    let report = make.run(&store, &arguments.commands.functions())?;
+    let report = make.run(&store, &arguments.commands.functions(1))?;
     let row = &report.node.row;
     let document = json!({
         "model": report.node.full_name(),

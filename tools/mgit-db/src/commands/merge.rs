@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mgit::Profile;
 use mgit::checks::RunOptions;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::merge::{
     Class, LayerMerge, Merge, MergeError, MergeOptions, MergePlan, Merged, Resolution, Take,
     Touched,
 };
-use mgit::{Profile, Store};
 use serde_json::{Map, Value, json};
 
 use super::recode::profile_parser;
@@ -17,6 +17,7 @@ use super::test::run::trust;
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::notes::{notes_json, notes_text};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::text::{count, size};
@@ -160,14 +161,14 @@ impl Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let merge = arguments.merge();
     if arguments.dry_run {
-        let store = Store::open_read_only(&arguments.store)?;
+        let store = opening::open_read_only(&arguments.store)?;
         let plan = merge.plan(&store.snapshot()?)?;
         let document = Document::new().object("plan", document(&plan));
         output.print_long(document, describe(&plan, output))?;
         let is_settled = plan.unsettled().next().is_none();
         return Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let plan = merge.plan(&store.snapshot()?)?;
     if !output.is_json() {
         output.print_long(Document::new(), describe(&plan, output))?;

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::lineage::{LineageError, ModelRef, OWN_KEYS};
 use serde_json::{Value, json};
 
 use super::import::parse_metadata;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::shown;
 
@@ -42,8 +42,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let reads = arguments.set.is_empty() && arguments.unset.is_empty() && arguments.kind.is_none();
     let store = match reads {
-        true => Store::open_read_only(&arguments.store)?,
-        false => Store::open(&arguments.store)?,
+        true => opening::open_read_only(&arguments.store)?,
+        false => opening::open(&arguments.store)?,
     };
     let node = store.snapshot()?.graph().find(&arguments.model)?;
     let id = node.id.to_string();

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::lineage::{ModelName, ModelRef, Node};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 
 /// Give a model another name.
@@ -33,7 +33,7 @@ pub struct Arguments {
 ///
 /// The model is not there; the new name is taken.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let new = arguments.name.as_str();
     let before = match &arguments.model {

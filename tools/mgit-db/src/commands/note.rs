@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::shown;
 
@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let reference = arguments.model.to_string();
     let text = arguments.text.as_ref().map(|text| input(text)).transpose()?;
     if text.is_none() && !arguments.delete {
-        let store = Store::open_read_only(&arguments.store)?;
+        let store = opening::open_read_only(&arguments.store)?;
         let snapshot = store.snapshot()?;
         let node = snapshot.graph().find(&arguments.model)?;
         let note = snapshot.graph().metadata(node.id)?.get(KEY).cloned();
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         };
         return output.print(json!({ "model": node.full_name(), "note": note }), &text);
     }
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let node = transaction.find(&reference)?;
     let name = node.full_name();

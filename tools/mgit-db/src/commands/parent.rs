@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use mgit::How;
 use mgit::catalog::EdgeKind;
 use mgit::lineage::ModelRef;
 use mgit::store::Transaction;
-use mgit::{How, Store};
 use serde_json::{Map, Value};
 
 use super::import::{how_parser, parse_metadata};
 use crate::failure::Failure;
 use crate::family::Family;
+use crate::opening;
 use crate::output::Output;
 
 /// Change what a model was derived from, or which version comes before it.
@@ -98,7 +99,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Change::Add { store, model, .. }
         | Change::Rm { store, model, .. }
         | Change::Set { store, model, .. }
-        | Change::Previous { store, model, .. } => (Store::open(store)?, model),
+        | Change::Previous { store, model, .. } => (opening::open(store)?, model),
     };
     let mut transaction = store.begin_write()?;
     let node = transaction.find(&model.to_string())?;

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use mgit::Profile;
 use mgit::lineage::ModelRef;
-use mgit::{Profile, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::partial::bring;
 use crate::text::{count, size};
@@ -31,7 +32,7 @@ pub struct Arguments {
 ///
 /// The model is not there; a tensor is damaged.
 pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let model = arguments.model.to_string();
     if pins {
         let id = store.snapshot()?.graph().find(&arguments.model)?.id;

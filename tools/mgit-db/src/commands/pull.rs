@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::transfer::{Selection, fetch, pull};
 
 use super::transfer::{Moved, Names, describe, document, place_of};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 
 /// Take in the models of a remote, or of another store, that are not here.
@@ -37,7 +37,7 @@ pub struct Arguments {
 ///
 /// Those of both sides; damage. Nothing is seen of a pull that fails.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
     let moved = Moved::by("pull", &shown, work, &arguments.names, arguments.graph_only)?;
@@ -65,7 +65,7 @@ pub struct FetchArguments {
 ///
 /// Those of both sides; damage.
 pub fn run_fetch(arguments: &FetchArguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
     let work = |selection: Selection<'_>| fetch(&store, &place, selection);
     let moved = Moved::by("fetch", &shown, work, &arguments.names, false)?;

@@ -7,6 +7,7 @@ use mgit::transfer::{Selection, push};
 
 use super::transfer::{Moved, Names, describe, document, place_of};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 
 /// Give a remote, or another store, the models that it does not have.
@@ -29,11 +30,11 @@ pub struct Arguments {
 }
 
 /// Opens a store for remembering what the other side has; for reading alone where it cannot be
-/// written.
+/// written. Nobody is kept out while things move.
 fn open(path: &std::path::Path) -> Result<Store, Failure> {
-    match Store::open(path) {
+    match opening::open_shared(path) {
         Err(mgit::Error::OpenFile { .. } | mgit::Error::Container(_)) => {
-            Ok(Store::open_read_only(path)?)
+            Ok(opening::open_read_only(path)?)
         }
         opened => Ok(opened?),
     }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return make_lossy(arguments, lossy, output);
     }
     let profile = arguments.profile.unwrap_or_default();
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let model = arguments.model.as_ref().map(ToString::to_string);
     let bytes = bytes_to_do(&store, model.as_deref())?;
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
@@ -92,19 +93,23 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
-    let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
-    let mut transaction = store.begin_write()?;
-    let name = transaction.find(&model)?.full_name();
-    let mut judge = |draft: &LossyDraft<'_>| match &mut gate {
-        Some(gate) => gate.judge(draft),
-        None => Ok(true),
-    };
-    let progress = |bytes| bar.advance(bytes);
-    let report = transaction.recode_lossy(&model, lossy, Some(&mut judge), &progress)?;
-    transaction.commit()?;
-    drop(bar);
+    // By its id: others may add versions while the gate runs.
+    let model = store.snapshot()?.model(&model)?.node().id.to_string();
+    let (name, report) = Gate::settle(&mut gate, |mut gate| {
+        let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
+        let mut transaction = store.begin_write()?;
+        let name = transaction.find(&model)?.full_name();
+        let mut judge = |draft: &LossyDraft<'_>| match &mut gate {
+            Some(gate) => gate.judge(draft),
+            None => Ok(true),
+        };
+        let progress = |bytes| bar.advance(bytes);
+        let report = transaction.recode_lossy(&model, lossy, Some(&mut judge), &progress)?;
+        transaction.commit()?;
+        Ok((name, report))
+    })?;
     let document = json!({
         "model": name,
         "method": lossy.to_string(),

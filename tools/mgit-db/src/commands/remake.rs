@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Ok(parents.chain([id]).collect())
     })?;
     let model = store.snapshot()?.model(&arguments.model.to_string())?;
-    let remade = remake(&model, &arguments.commands.functions())?;
+    let remade = remake(&model, &arguments.commands.functions(1))?;
     let (name, function) = (model.full_name(), &remade.recipe.function);
     if let Some(path) = &arguments.out {
         // A store of its own puts the draft into the form of files, within its bounds of memory.

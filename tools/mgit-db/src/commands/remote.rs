@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::transfer::{add_remote, remotes, remove_remote};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, shown};
 
@@ -58,16 +58,16 @@ enum Command {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     match &arguments.command {
         Command::Add { store, name, url } => {
-            let remote = add_remote(&Store::open(store)?, name, url)?;
+            let remote = add_remote(&opening::open(store)?, name, url)?;
             let text = format!("remote {} is {}\n", remote.name, shown(&remote.url));
             output.print(json!({ "name": remote.name, "url": remote.url }), &text)
         }
         Command::Rm { store, name } => {
-            remove_remote(&Store::open(store)?, name)?;
+            remove_remote(&opening::open(store)?, name)?;
             output.print(json!({ "name": name, "url": null }), &format!("remote {name} is gone\n"))
         }
         Command::Ls { store } => {
-            let kept = remotes(&Store::open_read_only(store)?.snapshot()?)?;
+            let kept = remotes(&opening::open_read_only(store)?.snapshot()?)?;
             let mut table = Table::new(&[("REMOTE", Side::Left), ("PLACE", Side::Left)]);
             let mut documents = Vec::new();
             for remote in kept {

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use mgit::Profile;
 use mgit::planning::CHAIN_DEPTH_MAX;
 use mgit::store::{Repack, RepackReport};
-use mgit::{Profile, Store};
 use serde_json::json;
 
 use super::recode::{bytes_to_do, profile_parser};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -44,7 +45,7 @@ pub struct Arguments {
 ///
 /// A tensor is damaged; the disk is full.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let bytes = bytes_to_do(&store, None)?;
     let bar = Progress::new(format!("repack {}", arguments.store.display()), bytes);
     let how = Repack::default().depth_max(arguments.max_depth).profile(arguments.profile);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use mgit::lineage::{LineageError, ModelRef};
-use mgit::{Error, OnChildren, Store};
+use mgit::{Error, OnChildren};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{count, size};
 
@@ -42,7 +43,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         (_, true) => OnChildren::Detach,
         _ => OnChildren::Refuse,
     };
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let model = arguments.model.to_string();
     let report = transaction.remove_model(&model, on_children).map_err(refusal)?;

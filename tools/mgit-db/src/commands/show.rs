@@ -6,12 +6,13 @@ use mgit::architecture::{Architecture, LAYERS_KEY, Layer};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::{LOSSY_KEY, ModelRef};
 use mgit::store::StoredAs;
-use mgit::{Model, Store, Tensor};
+use mgit::{Model, Tensor};
 use serde_json::{Map, Value, json};
 
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::{Side, Table, count, shown, size, timestamp};
 
@@ -36,7 +37,7 @@ pub struct Arguments {
 ///
 /// The model is not there or damaged.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let model = snapshot.model(&arguments.model.to_string())?;
     let family = Family::read(&snapshot)?;

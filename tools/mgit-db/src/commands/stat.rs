@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::upkeep::{StoreStat, stat};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Output, json_float};
 use crate::text::{Side, Table, size};
 
@@ -25,7 +25,7 @@ pub struct Arguments {
 ///
 /// Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let stat = stat(&store, &store.snapshot()?)?;
     output.print(document(&stat), &describe(&stat))
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::lineage::{ModelName, ModelRef};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::family::Family;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
 
@@ -44,7 +44,7 @@ pub struct Arguments {
 /// The model or the tag is not there; the tag is on another model; models have its name.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let Some(tag) = &arguments.tag else { return list(arguments, output) };
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     if arguments.delete {
         let node = transaction.remove_tag(tag.as_str())?;
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 }
 
 fn list(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let family = Family::read(&snapshot)?;
     let mut table = Table::new(&[("TAG", Side::Left), ("MODEL", Side::Left)]);

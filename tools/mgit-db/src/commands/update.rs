@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::interrupt;
 use crate::notes::{notes_json, notes_text};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
@@ -104,19 +105,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         .stop(|node| fits(&arguments.stop, node))
         .watch(watch);
     if arguments.dry_run {
-        let store = Store::open_read_only(&arguments.store)?;
+        let store = opening::open_read_only(&arguments.store)?;
         let plan = update.plan(&store.snapshot()?)?;
         output.print(json!({ "plan": document(&plan) }), &tree(&plan, output))?;
         return Ok(ExitCode::SUCCESS);
     }
     interrupt::advise("--resume makes the rest");
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store)?;
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;
     let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));
     let steps = plan.steps.iter().map(|step| step.node.id);
     bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id, plan.new.id]))?;
-    let outcome = update.run(&store, &arguments.commands.functions())?;
+    let outcome = update.run(&store, &arguments.commands.functions(arguments.jobs.into()))?;
     let tested = match arguments.no_tests {
         true => Tested::default(),
         false => Tested::of(&store, &outcome, arguments)?,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::upkeep::vacuum;
+use mgit::upkeep::vacuum_with;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -28,7 +29,7 @@ pub struct Arguments {
 /// A damaged store, which is then as it was; those of the disk.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let bar = Progress::unbounded(format!("vacuum {}", arguments.store.display()));
-    let report = vacuum(&arguments.store, &|bytes| bar.advance(bytes))?;
+    let report = vacuum_with(&arguments.store, &opening::options(), &|bytes| bar.advance(bytes))?;
     drop(bar);
     let text = format!(
         "{}: {} were {}\n",

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mgit::Snapshot;
 use mgit::checks::{Bound, Builtin, CommandTrust, Selector, Test, What};
 use mgit::command::{Template, TrustFile};
 use mgit::lineage::{ModelName, ModelRef};
-use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
 
@@ -96,7 +97,7 @@ pub fn add(arguments: &AddArguments, output: &Output) -> Result<(), Failure> {
         (_, Some(command)) => What::Command(command.clone()),
         _ => return Err(Failure::usage("name a built-in test or a command")),
     };
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut test = Test::new(arguments.name.as_str(), what);
     test.bounds.clone_from(&arguments.bound);
     test.time_limit = Duration::from_secs_f64(arguments.time_limit);
@@ -146,7 +147,7 @@ pub struct RmArguments {
 ///
 /// There is none of this name.
 pub fn rm(arguments: &RmArguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open(&arguments.store)?;
+    let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let name = arguments.name.to_string();
     if !transaction.remove_test(&name)? {
@@ -194,7 +195,7 @@ fn document(test: &Test, snapshot: &Snapshot) -> Result<Value, Failure> {
 ///
 /// A definition cannot be understood.
 pub fn ls(arguments: &LsArguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let columns = ["TEST", "FOR", "RUNS", "BOUNDS"].map(|name| (name, Side::Left));
     let mut table = Table::new(&columns);

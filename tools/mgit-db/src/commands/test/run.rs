@@ -3,27 +3,31 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use mgit::Snapshot;
 use mgit::checks::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
 };
 use mgit::container::Destination;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
-use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
 use super::junit;
 use super::register::parse_builtin;
 use crate::destination::{Force, write_text};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, size};
 
+/// Lines of the end of a test's output that are shown where it did not pass.
+const OUTPUT_LINES: usize = 8;
+
 /// Run tests; a test that fails gives exit code 1.
 ///
-/// What is known of equal content is not run again. What was found is kept in the store, unless
-/// another program is writing it.
+/// What is known of equal content is not run again. What was found is kept in the store. Others can
+/// write while tests run; who writes when they have ended is waited for, as --wait says.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The store
@@ -145,7 +149,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
     if report.unkept.is_empty() {
         return None;
     }
-    let kept = Store::open(path).and_then(|store| store.keep_test_results(&report.unkept));
+    let kept = opening::open(path).and_then(|store| store.keep_test_results(&report.unkept));
     kept.err().map(|error| format!("the results are not kept in the store: {error}"))
 }
 
@@ -260,7 +264,13 @@ pub fn lines(results: &[TestResult], only_failed: bool, output: &Output) -> Stri
         text += &format!("{status} {test}  {}", output.paint(Ink::Name, &model));
         let reasons = crate::text::shown(&result.reasons.join("; "));
         text += &format!("  {reasons}\n");
-        for line in result.finding.output.lines().take(4) {
+        // The end says why.
+        let lines: Vec<&str> = result.finding.output.lines().collect();
+        let before = lines.len().saturating_sub(OUTPUT_LINES);
+        if before > 0 {
+            text += &format!("    ({} before)\n", count(before as u64, "line"));
+        }
+        for line in lines.iter().skip(before) {
             text += &format!("    {}\n", crate::text::shown(line));
         }
     }

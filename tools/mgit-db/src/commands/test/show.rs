@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use mgit::Store;
 use mgit::checks::{CommandTrust, RunOptions, Runner};
 use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
 use super::run::{WhichArguments, json_of, lines, select};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::side_by_side::{Compared, side_by_side, table};
 
@@ -36,7 +36,7 @@ fn known_only() -> RunOptions<'static> {
 ///
 /// A test or model is not there.
 pub fn results(arguments: &ResultsArguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let tests = arguments.which.tests(&snapshot)?;
     let nodes = select(&snapshot, &arguments.model)?;
@@ -70,7 +70,7 @@ pub struct CompareArguments {
 ///
 /// A test or model is not there.
 pub fn compare(arguments: &CompareArguments, output: &Output) -> Result<(), Failure> {
-    let store = Store::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let old = snapshot.graph().find(&arguments.old)?;
     let new = snapshot.graph().find(&arguments.new)?;
