@@ -19,8 +19,9 @@ use tempfile::TempDir;
 use crate::common::remote::ALL;
 use crate::common::{Random, noise, shape, write};
 
-/// More models than so many are made half as many first.
-const MODELS_MAX: usize = 24;
+/// More models than so many are made half as many first; of long ones less.
+const MODELS_MAX: usize = 18;
+const LONG_MODELS_MAX: usize = 8;
 
 /// A verb: its name, how often it is chosen among the others, and what it does. It says whether
 /// it could be done.
@@ -161,8 +162,9 @@ impl History {
 
     /// Does one verb, and gives back its name.
     pub fn step(&mut self) -> &'static str {
-        if self.models().len() > MODELS_MAX {
-            while self.models().len() > MODELS_MAX / 2 {
+        let max = if self.dims[0] > 100 { LONG_MODELS_MAX } else { MODELS_MAX };
+        if self.models().len() > max {
+            while self.models().len() > max / 2 {
                 self.remove().unwrap();
             }
             return "rm of many";
