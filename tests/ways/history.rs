@@ -204,7 +204,7 @@ impl History {
     fn models(&self) -> Vec<String> {
         let mut nodes = self.store().snapshot().unwrap().nodes().unwrap();
         // Ids are random: the order must be that of the seed.
-        nodes.sort_by(|a, b| a.full_name().cmp(&b.full_name()));
+        nodes.sort_by_key(|node| node.full_name());
         nodes.iter().map(|node| node.full_name()).collect()
     }
 
@@ -465,7 +465,10 @@ impl History {
         match update.run(self.store(), &Functions::new()) {
             Ok(_) => Ok(()),
             // The new version is there.
-            Err(error) => Ok(drop(text(&error, error.code()))),
+            Err(error) => {
+                text(&error, error.code());
+                Ok(())
+            }
         }
     }
 
@@ -482,7 +485,10 @@ impl History {
         let merge = Merge::new(ours, theirs, self.fresh("both")).options(options);
         match merge.profile(self.profile()).run(self.store(), RunOptions::default()) {
             Ok(_) => Ok(()),
-            Err(error) => Ok(drop(text(&error, error.code()))),
+            Err(error) => {
+                text(&error, error.code());
+                Ok(())
+            }
         }
     }
 
