@@ -27,7 +27,7 @@ use ways::assert_every_way_out;
 use ways::history::History;
 
 /// Steps of one history.
-const STEPS: usize = 100;
+const STEPS: usize = 50;
 
 /// Runs a history; tells what was done how often.
 fn history(seed: u64, steps: usize) -> BTreeMap<&'static str, usize> {

@@ -19,8 +19,9 @@ use tempfile::TempDir;
 use crate::common::remote::ALL;
 use crate::common::{Random, noise, shape, write};
 
-/// More models than so many are made half as many first.
-const MODELS_MAX: usize = 24;
+/// More models than so many are made half as many first; of long ones less.
+const MODELS_MAX: usize = 18;
+const LONG_MODELS_MAX: usize = 8;
 
 /// A verb: its name, how often it is chosen among the others, and what it does. It says whether
 /// it could be done.
@@ -161,8 +162,9 @@ impl History {
 
     /// Does one verb, and gives back its name.
     pub fn step(&mut self) -> &'static str {
-        if self.models().len() > MODELS_MAX {
-            while self.models().len() > MODELS_MAX / 2 {
+        let max = if self.dims[0] > 100 { LONG_MODELS_MAX } else { MODELS_MAX };
+        if self.models().len() > max {
+            while self.models().len() > max / 2 {
                 self.remove().unwrap();
             }
             return "rm of many";
@@ -202,7 +204,7 @@ impl History {
     fn models(&self) -> Vec<String> {
         let mut nodes = self.store().snapshot().unwrap().nodes().unwrap();
         // Ids are random: the order must be that of the seed.
-        nodes.sort_by(|a, b| a.full_name().cmp(&b.full_name()));
+        nodes.sort_by_key(|node| node.full_name());
         nodes.iter().map(|node| node.full_name()).collect()
     }
 
@@ -463,7 +465,10 @@ impl History {
         match update.run(self.store(), &Functions::new()) {
             Ok(_) => Ok(()),
             // The new version is there.
-            Err(error) => Ok(drop(text(&error, error.code()))),
+            Err(error) => {
+                text(&error, error.code());
+                Ok(())
+            }
         }
     }
 
@@ -480,7 +485,10 @@ impl History {
         let merge = Merge::new(ours, theirs, self.fresh("both")).options(options);
         match merge.profile(self.profile()).run(self.store(), RunOptions::default()) {
             Ok(_) => Ok(()),
-            Err(error) => Ok(drop(text(&error, error.code()))),
+            Err(error) => {
+                text(&error, error.code());
+                Ok(())
+            }
         }
     }
 
