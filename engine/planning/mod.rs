@@ -10,10 +10,10 @@ mod sketch;
 pub use arborescence::{BaseCosts, plan_bases};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, level, rank_relatives};
+pub(crate) use sketch::Steps;
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };
-pub(crate) use sketch::Steps;
 
 /// The longest chain of deltas that this code writes. Where the chain of the best base is full, one
 /// further down takes its [place](level). `docs/measurements.md` has the curve this is chosen from.
