@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
+use super::Result;
 use super::record::record_row;
 use super::transaction::Transaction;
-use super::Result;
 use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::format::FEATURE_FORMULA;
 use crate::tensor::ContentId;
