@@ -38,14 +38,19 @@ impl<'a> Document<'a> {
         self
     }
 
-    /// A key with a list that `items` makes anew each time it is called.
+    /// A key with a list that `items` makes anew each time it is called. It takes the place of the
+    /// key's value, if there is one.
     pub fn list<I: Iterator<Item = Value> + 'a>(
         mut self,
         key: &str,
         items: impl Fn() -> I + 'a,
     ) -> Self {
         let items: Items<'a> = Box::new(move || Box::new(items()));
-        self.0.push((key.to_owned(), Part::List(items)));
+        // In the place of a key of that name, as in a tree.
+        match self.0.iter_mut().find(|(known, _)| known == key) {
+            Some((_, part)) => *part = Part::List(items),
+            None => self.0.push((key.to_owned(), Part::List(items))),
+        }
         self
     }
 
@@ -85,11 +90,11 @@ mod tests {
     fn a_document_is_written_as_its_tree_would_be() {
         let inner = Document::new().list("empty", || std::iter::empty());
         let made = Document::new()
-            .keys(json!({ "a": [1, 2], "b": null }))
+            .keys(json!({ "a": [1, 2], "list": 2, "b": null }))
             .list("list", || (0..2).map(|at| json!({ "at": at })))
             .object("c", inner);
         let tree = json!({
-            "a": [1, 2], "b": null, "list": [{ "at": 0 }, { "at": 1 }], "c": { "empty": [] },
+            "a": [1, 2], "list": [{ "at": 0 }, { "at": 1 }], "b": null, "c": { "empty": [] },
         });
         assert_eq!(serde_json::to_string_pretty(&made).ok(), Some(format!("{tree:#}")));
     }
