@@ -223,3 +223,9 @@ fn a_store_after_churn_takes_about_what_a_fresh_import_takes() {
 fn one_with_casts_gets_no_larger_and_leaks_nothing() {
     history(seed(), true);
 }
+
+/// A formula that goes in one group takes its base with it, which is of another.
+#[test]
+fn a_base_that_goes_with_a_formula_of_another_length_is_no_damage() {
+    history(14, true);
+}
