@@ -196,8 +196,17 @@ impl Transaction {
             let (shared, pinned) = (this.shared_arc(), this.pinned_contents()?);
             let over = over_formulas(&old);
             let mut sum = Outcome::default();
-            for ids in this.groups(&old)? {
+            for mut ids in this.groups(&old)? {
                 let len = ids.iter().filter_map(|id| old.0.get(id)).map(|row| row.raw_len).sum();
+                // Hidden ones that only a formula of another group stood on may have gone with it.
+                let tables = this.tables()?;
+                let mut here = Vec::with_capacity(ids.len());
+                for id in ids.drain(..) {
+                    if tables.get(Table::Tensors, id.as_bytes())?.is_some() {
+                        here.push(id);
+                    }
+                }
+                let ids = here;
                 if ids.len() > 1 {
                     let whole = (&old, &over, &pinned);
                     let outcome = this.repack_group(&shared, whole, &ids, how)?;
