@@ -22,6 +22,8 @@ const ENDING: Duration = Duration::from_secs(1);
 /// How long output is waited for when the command has ended, but a process that left its group
 /// still holds the pipe.
 const DRAINING: Duration = Duration::from_millis(200);
+/// Reads of what is left in the pipes then: more than the largest pipes hold.
+const DRAINING_READS_MAX: usize = 64;
 /// Bytes that are read at once.
 const PIECE_LEN: usize = 64 << 10;
 
@@ -313,8 +315,16 @@ impl Group {
         let status = crate::ending::reap(&mut self.child)?;
         self.is_reaped = true;
         let end = Instant::now();
-        while (stdout.from.is_some() || stderr.from.is_some()) && end.elapsed() < DRAINING {
-            read_some(&mut stdout, &mut stderr, &mut piece)?;
+        // What is in the pipes is read whatever the time: the last words of a program say why it
+        // failed. Not for ever: a process that left the group may go on writing.
+        let mut reads = 0;
+        while stdout.from.is_some() || stderr.from.is_some() {
+            match read_some(&mut stdout, &mut stderr, &mut piece)? {
+                true if reads < DRAINING_READS_MAX => reads += 1,
+                true => break,
+                false if end.elapsed() < DRAINING => {}
+                false => break,
+            }
         }
         let exit = match (ending, status.code()) {
             (Some((exit, _)), _) => exit,

@@ -25,10 +25,19 @@ impl Shortage {
             io::ErrorKind::OutOfMemory => return Some(Shortage::Memory),
             _ => {}
         }
-        match Errno::from_io_error(error) {
-            Some(Errno::MFILE | Errno::NFILE) => Some(Shortage::OpenFiles),
-            _ => None,
+        if let Some(errno) = Errno::from_io_error(error) {
+            let is_files = matches!(errno, Errno::MFILE | Errno::NFILE);
+            return is_files.then_some(Shortage::OpenFiles);
         }
+        // A wrapped answer keeps its kind, which tells the others, but not its number.
+        let mut source = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+        while let Some(inner) = source {
+            if let Some(shortage) = inner.downcast_ref().and_then(Shortage::of) {
+                return Some(shortage);
+            }
+            source = inner.source();
+        }
+        None
     }
 
     /// A stable name, for programs.
@@ -101,5 +110,7 @@ mod tests {
             }
         }
         assert_eq!(Shortage::of(&io::Error::from(Errno::IO)), None);
+        let wrapped = io::Error::other(io::Error::other(io::Error::from(Errno::MFILE)));
+        assert_eq!(Shortage::of(&wrapped), Some(Shortage::OpenFiles));
     }
 }

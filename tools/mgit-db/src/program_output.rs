@@ -9,11 +9,14 @@ use mgit::command::Stream;
 /// A line is shown at this length, ended or not: a program may never end one.
 const LINE_LEN_MAX: usize = 4 << 10;
 
+/// The lines that have begun, by model and output.
+type Lines = HashMap<(String, Stream), Vec<u8>>;
+
 /// Shows what programs write.
 #[derive(Debug)]
 pub struct ProgramOutput {
     /// Where several programs write at a time: the lines that each has begun.
-    lines: Option<Mutex<HashMap<(String, Stream), Vec<u8>>>>,
+    lines: Option<Mutex<Lines>>,
 }
 
 impl ProgramOutput {
