@@ -109,7 +109,11 @@ fn what_would_not_be_used_is_named() {
         (vec![("head.weight", &[3, 4]), ("tail.bias", &[1])], vec!["head.weight", "tail.bias"]),
         (vec![("v.lora_B.bias", &[4])], vec!["v.lora_B.bias"]),
         (
-            vec![("v.lora_A.weight", &[2, 4]), ("v.lora_B.weight", &[4, 2]), ("v.lora_B.bias", &[4])],
+            vec![
+                ("v.lora_A.weight", &[2, 4]),
+                ("v.lora_B.weight", &[4, 2]),
+                ("v.lora_B.bias", &[4]),
+            ],
             vec!["v.lora_A.weight", "v.lora_B.weight", "v.lora_B.bias"],
         ),
         (
@@ -124,10 +128,7 @@ fn what_would_not_be_used_is_named() {
             ],
             vec!["emb.lora_magnitude_vector"],
         ),
-        (
-            vec![("q.base_layer.bias", &[4]), ("q.lora_B.bias", &[4])],
-            vec!["q.lora_B.bias"],
-        ),
+        (vec![("q.base_layer.bias", &[4]), ("q.lora_B.bias", &[4])], vec!["q.lora_B.bias"]),
     ]
     .into_iter()
     .enumerate()

@@ -7,7 +7,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{add, new_store, shape};
-use mgit::checks::{Builtin, RunOptions, Runner, Selector, Test};
+use mgit::checks::{Builtin, RunOptions, Runner, Test, What};
 use mgit::interchange::{ModelFile, export_to_path, write_header};
 use mgit::tensor::number;
 use mgit::update::{Functions, Make, UpdateError};
@@ -52,7 +52,9 @@ fn every_code_of_the_eight_bit_floats_is_the_published_value() {
     // The specification's own words.
     assert_eq!(number(&Dtype::F8E4M3, &[0x7e]), 448.0);
     assert_eq!(number(&Dtype::F8E5M2, &[0x7b]), 57344.0);
-    assert!(number(&Dtype::F8E4M3, &[0xff]).is_nan() && number(&Dtype::F8E4M3Fnuz, &[0x80]).is_nan());
+    assert!(
+        number(&Dtype::F8E4M3, &[0xff]).is_nan() && number(&Dtype::F8E4M3Fnuz, &[0x80]).is_nan()
+    );
 }
 
 #[test]
@@ -65,10 +67,10 @@ fn tests_of_models_see_nan_and_infinities_of_eight_bit_floats() {
     let run = |builtin| {
         let snapshot = store.snapshot().unwrap();
         let node = snapshot.model("m").unwrap().node().clone();
-        let test = Test::builtin("t", builtin, Selector::All);
+        let test = Test::new("t", What::Builtin(builtin));
         let report = Runner::new(&snapshot, RunOptions::default());
         let report = report.run(Some(&store), &[test], &[node]).unwrap();
-        let metrics = report.results[0].metrics.iter();
+        let metrics = report.results[0].finding.metrics.iter();
         metrics.map(|metric| (metric.name.clone(), metric.value)).collect::<BTreeMap<_, _>>()
     };
     let finite = run(Builtin::Finite);
@@ -94,7 +96,8 @@ fn file(tensors: &[(&str, Dtype, &[u8])]) -> Vec<u8> {
         .map(|(_, dtype, bytes)| shape(&[bytes.len() as u64 / dtype.lane_bytes() as u64]))
         .collect();
     let entries = tensors.iter().zip(&shapes);
-    let entries = entries.map(|((name, dtype, bytes), shape)| (*name, dtype, shape, bytes.len() as u64));
+    let entries =
+        entries.map(|((name, dtype, bytes), shape)| (*name, dtype, shape, bytes.len() as u64));
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     let header = write_header(entries, Some(&metadata));
     let bytes: Vec<u8> = tensors.iter().flat_map(|(.., bytes)| bytes.to_vec()).collect();
@@ -223,7 +226,11 @@ fn strategies_are_the_published_formulas_at_their_corners() {
             ("slerp", json!({ "t": 0.25 }), slerp(0.25, &a, &b)),
             ("slerp", json!({ "t": 1 }), slerp(1.0, &a, &b)),
             ("task-arithmetic", json!({ "scale": 0.5 }), each(&|a, b| 0.5 * (a + b))),
-            ("task-arithmetic", json!({ "weight": [1, -1], "normalise": true }), each(&|a, b| a - b)),
+            (
+                "task-arithmetic",
+                json!({ "weight": [1, -1], "normalise": true }),
+                each(&|a, b| a - b),
+            ),
             ("ties", json!({ "density": 1 }), each(&|a, b| mean(elected(a, b)))),
             ("dare", json!({ "density": 1 }), each(&|a, b| a + b)),
         ] {
@@ -279,9 +286,11 @@ fn integers_beside_floats_are_settled_by_a_glob_or_the_greatest_and_said() {
     let (_folder, _, store) = new_store();
     for (name, count, value) in [("base", 5i64, 0.0f32), ("a", 100, 1.0), ("b", 70, 3.0)] {
         let (w, count) = (bytes(&[value]), count.to_le_bytes());
-        let new = NewModel::new(name)
-            .tensor(tensor("w", Dtype::F32, &w))
-            .tensor(tensor("bn.num_batches_tracked", Dtype::I64, &count));
+        let new = NewModel::new(name).tensor(tensor("w", Dtype::F32, &w)).tensor(tensor(
+            "bn.num_batches_tracked",
+            Dtype::I64,
+            &count,
+        ));
         add(&store, new).unwrap();
     }
     let count = || {
@@ -313,7 +322,8 @@ fn integers_beside_floats_are_settled_by_a_glob_or_the_greatest_and_said() {
 fn what_cannot_be_mixed_is_named_with_types_and_shapes() {
     let (_folder, _, store) = new_store();
     for (name, byte) in [("a", 1u8), ("b", 2)] {
-        let new = NewModel::new(name).tensor(tensor("packed", Dtype::I8, &[byte; 4][..]));
+        let packed = [byte; 4];
+        let new = NewModel::new(name).tensor(tensor("packed", Dtype::I8, &packed));
         add(&store, new).unwrap();
     }
     for strategy in ["linear", "average"] {

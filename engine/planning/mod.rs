@@ -12,10 +12,10 @@ mod tests;
 pub use arborescence::{BaseCosts, BasePlan, plan_bases, present_sum};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
+pub(crate) use sketch::Steps;
 pub use sketch::{
     BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
 };
-pub(crate) use sketch::Steps;
 
 /// The longest chain of deltas that this code writes. Where the chain of the best base is full, one
 /// further down takes its [place](level). `docs/measurements.md` has the curve this is chosen from.

@@ -407,8 +407,8 @@ impl Draft {
             return Ok(());
         }
         self.parts.retain(|part| !part.tensors.is_empty());
-        let mut index: Value = serde_json::from_slice(&self.index.1)
-            .map_err(|error| failed("the index", &error))?;
+        let mut index: Value =
+            serde_json::from_slice(&self.index.1).map_err(|error| failed("the index", &error))?;
         let of = |part: &DraftPart| -> Vec<(String, Value)> {
             let names = part.tensors.iter().map(|tensor| tensor.name().to_owned());
             names.map(|tensor| (tensor, part.name.clone().into())).collect()

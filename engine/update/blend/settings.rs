@@ -92,7 +92,8 @@ impl BlendSettings {
                         Strategy::TaskArithmetic => "weight, scale, normalise",
                         Strategy::Ties | Strategy::Dare => "weight, density, scale, normalise",
                     };
-                    let reason = format!("not known to {strategy}, which takes {known}, globs, take");
+                    let reason =
+                        format!("not known to {strategy}, which takes {known}, globs, take");
                     return Err(UpdateError::parameter(name, reason));
                 }
             }

@@ -72,9 +72,9 @@ fn rebased(tensor: &Tensor, parents: &[(&Model, &Model)]) -> Result<DraftTensor,
     }
     let types = || changes.iter().flat_map(|(before, after)| [before.dtype(), after.dtype()]);
     if !is_number(&dtype) || !types().all(is_number) {
-        let all = [tensor.described()].into_iter().chain(
-            changes.iter().flat_map(|(old, new)| [old.described(), new.described()]),
-        );
+        let all = [tensor.described()]
+            .into_iter()
+            .chain(changes.iter().flat_map(|(old, new)| [old.described(), new.described()]));
         let all: Vec<String> = all.collect();
         let reason = format!(
             "both it and its parent have changed, and not all are floats here: {} (it, then its \

@@ -40,7 +40,8 @@ fn is_small_float(dtype: &Dtype) -> bool {
 
 /// An eight-bit float tensor in a wider type, which holds all of its numbers.
 fn widened(tensor: &Tensor, to: &Dtype) -> Result<DraftTensor, UpdateError> {
-    let wrong = |error: &dyn std::fmt::Display| UpdateError::tensor(tensor.name(), error.to_string());
+    let wrong =
+        |error: &dyn std::fmt::Display| UpdateError::tensor(tensor.name(), error.to_string());
     let len = to.byte_len(tensor.shape()).map_err(|error| wrong(&error))?;
     let byte_len = len.ok_or_else(|| wrong(&"it has no known length"))?;
     let (base, dtype) = (tensor.clone(), to.clone());

@@ -98,11 +98,9 @@ fn number(dtype: &Dtype, element: &[u8]) -> Number {
             let text = format!("{} {}", real.text, imaginary.text);
             Number { text, json: json!([real.json, imaginary.json]) }
         }
-        Dtype::F8E4M3
-        | Dtype::F8E5M2
-        | Dtype::F8E4M3Fnuz
-        | Dtype::F8E5M2Fnuz
-        | Dtype::F8E8M0 => float(mgit::tensor::number(dtype, element)),
+        Dtype::F8E4M3 | Dtype::F8E5M2 | Dtype::F8E4M3Fnuz | Dtype::F8E5M2Fnuz | Dtype::F8E8M0 => {
+            float(mgit::tensor::number(dtype, element))
+        }
         // element_len has refused every other type.
         _ => Number { text: String::new(), json: Value::Null },
     }

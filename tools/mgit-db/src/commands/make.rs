@@ -92,7 +92,9 @@ fn parameter(function: &str, key: &str, value: &Value) -> Result<Value, Failure>
     let Some(path) = value.as_str().filter(|_| (function, key) == ("lora-merge", "config")) else {
         return Ok(value.clone());
     };
-    let failed = |error: &dyn std::fmt::Display| Failure::failed("bad-parameter", format!("parameter config: {path}: {error}"));
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::failed("bad-parameter", format!("parameter config: {path}: {error}"))
+    };
     let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
     let mut text = String::new();
     file.take(CONFIG_LEN_MAX).read_to_string(&mut text).map_err(|error| failed(&error))?;
