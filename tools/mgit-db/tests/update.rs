@@ -242,3 +242,45 @@ fn an_update_that_is_killed_goes_on_and_makes_nothing_twice() {
     let kills = std::iter::repeat_with(kill_updates).find(|kills| *kills > 0);
     println!("{} updates were killed", kills.unwrap_or_default());
 }
+
+/// What a function left as it was, or settled by a rule, is said by name; an adapter's settings come
+/// from a file and are kept with the recipe.
+#[test]
+fn make_says_what_it_left_and_reads_an_adapters_settings() {
+    let sandbox = Sandbox::new();
+    let float = |value: f32| value.to_le_bytes().to_vec();
+    for (name, count) in [("a", 4i64), ("b", 9)] {
+        let count = count.to_le_bytes().to_vec();
+        let tensors =
+            [("steps", Dtype::I64, &[][..], count), ("q.weight", Dtype::F32, &[1, 1], float(1.0))];
+        sandbox.write("f.safetensors", &file_of(&tensors));
+        sandbox.ok(&["import", "s", "f.safetensors", "--name", name]);
+    }
+    let cast = ["make", "s", "--name", "h", "--with", "cast", "--parent", "a"];
+    let text = sandbox.ok(&[&cast[..], &["--param", "dtype=bf16"]].concat());
+    assert!(text.contains("left as it was: I64 is not cast: steps"), "{text}");
+    let mean = ["make", "s", "--name", "m", "--with", "average", "--parent", "a", "--parent", "b"];
+    let text = sandbox.ok(&mean);
+    assert!(text.contains("the greatest is taken: steps"), "{text}");
+    let text = sandbox.ok(&[&mean[..], &["--param", "take=st*=a"]].concat());
+    assert!(!text.contains("steps"), "{text}");
+
+    let adapter = [
+        ("base_model.model.q.lora_A.weight", Dtype::F32, &[1, 1][..], float(2.0)),
+        ("base_model.model.q.lora_B.weight", Dtype::F32, &[1, 1], float(3.0)),
+    ];
+    sandbox.write("f.safetensors", &file_of(&adapter));
+    sandbox.ok(&["import", "s", "f.safetensors", "--name", "adapter"]);
+    let with = ["make", "s", "--name", "merged", "--with", "lora-merge", "--parent", "a"];
+    let with = [&with[..], &["--parent", "adapter", "--param", "config=adapter_config.json"]];
+    let failed = sandbox.run(&with.concat());
+    assert_eq!(failed.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(error.contains("parameter config: adapter_config.json"), "{error}");
+    sandbox.write("adapter_config.json", b"{\"lora_alpha\": 4, \"r\": 1, \"peft_type\": \"LORA\"}");
+    sandbox.ok(&with.concat());
+    std::fs::remove_file(sandbox.path("adapter_config.json")).unwrap();
+    sandbox.ok(&["remake", "s", "merged"]);
+    let text = sandbox.ok(&["cat", "s", "merged", "q.weight", "--values"]);
+    assert!(text.contains("25"), "{text}");
+}
