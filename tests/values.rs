@@ -84,7 +84,7 @@ fn tests_of_models_see_nan_and_infinities_of_eight_bit_floats() {
     assert_eq!(wide[..2], [f32::INFINITY, f32::NEG_INFINITY]);
     assert!(wide[2].is_nan() && wide[3] == 1.0);
     let diff = mgit::diff::diff(&model(&store, "m"), &model(&store, "wide")).unwrap();
-    for change in diff.layers().iter().flat_map(|layer| &layer.tensors) {
+    for change in diff.layers().flat_map(|layer| layer.tensors) {
         assert_eq!(change.distance.unwrap().changed, 0);
     }
 }
