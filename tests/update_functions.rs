@@ -285,7 +285,7 @@ fn what_cannot_be_made_says_why_and_leaves_nothing() {
     let other = NewModel::new("other")
         .tensor(NewTensor::from_bytes("w", Dtype::F32, shape(&DIMS), &raw))
         .tensor(NewTensor::from_bytes("bias", Dtype::F32, shape(&[2]), &raw[..8]))
-        .tensor(NewTensor::from_bytes("steps", Dtype::I64, shape(&[1]), &steps));
+        .tensor(NewTensor::from_bytes("steps", Dtype::I8, shape(&[8]), &steps));
     write(&store, |t| t.add_model(other).map(drop)).unwrap();
     let before = store.snapshot().unwrap().sequence();
     let of = |function: &str| Make::new("x", function).parent("base", None);

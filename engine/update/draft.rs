@@ -22,7 +22,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 pub struct DraftTensor {
     of: Repr,
     /// What the report says of it.
-    note: Option<Box<String>>,
+    note: Option<Box<str>>,
 }
 
 /// A model can have a million tensors, and often most are kept as they are.
@@ -161,7 +161,7 @@ impl DraftTensor {
 
     /// Says something of how it was made, for the report.
     pub fn noted(mut self, text: impl Into<String>) -> Self {
-        self.note = Some(Box::new(text.into()));
+        self.note = Some(text.into().into_boxed_str());
         self
     }
 
@@ -464,7 +464,7 @@ impl Draft {
     /// What is to be said of its tensors, in order.
     pub fn notes(&self) -> Vec<Note> {
         let note = |tensor: &DraftTensor| {
-            let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.clone());
+            let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.to_owned());
             Some(Note { tensor, text })
         };
         self.tensors().filter_map(note).collect()

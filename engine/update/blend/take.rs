@@ -41,7 +41,7 @@ impl<'m> Takes<'m> {
                 return Err(bad(format!("{parent:?} is no parent: {}", roles.join(", "))));
             };
             let fits = |tensor: &str| glob_matches(glob, tensor);
-            if !input.model.manifest().tensors.iter().any(|tensor| fits(&tensor.name)) {
+            if !input.model.manifest().tensors.iter().any(|tensor| fits(tensor.name)) {
                 let model = input.model.full_name();
                 return Err(bad(format!("{glob:?} fits no tensor of {model}")));
             }
