@@ -461,7 +461,7 @@ impl Store {
     /// assert_eq!(store.begin_write().unwrap_err().code(), "already-writing");
     /// drop(first);
     /// store.begin_write()?.commit()?;
-    /// # Ok::<(), mgit::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -483,7 +483,7 @@ impl Store {
     ///     let other = scope.spawn(|| store.try_begin_write().map(drop));
     ///     assert_eq!(other.join().unwrap().unwrap_err().code(), "busy");
     /// });
-    /// # Ok::<(), mgit::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -502,7 +502,7 @@ impl Store {
     /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
     /// let transaction = store.begin_write_timeout(Duration::from_secs(1))?;
     /// # transaction.commit()?;
-    /// # Ok::<(), mgit::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -100,6 +100,8 @@ impl Output {
         document: Document<'_>,
         text: impl Iterator<Item = String>,
     ) -> Result<(), Failure> {
+        self.wait_for_turn();
+        check_stdout()?;
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let written = if self.json {
             let schema = Document::new().keys(json!({ "schema": SCHEMA }));

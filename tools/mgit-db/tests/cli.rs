@@ -462,22 +462,24 @@ fn a_second_writer_is_told_to_wait() {
     sandbox.ok(&["rm", "s", "base"]);
 }
 
+/// Commands of every kind that print something of the model `base` in the store `s`.
+const PRINTING: [&[&str]; 9] = [
+    &["ls", "s"],
+    &["ls", "s", "--json"],
+    &["log", "s"],
+    &["show", "s", "base"],
+    &["export", "s", "base", "-"],
+    &["cat", "s", "base", "embed"],
+    &["dump", "s", "--json"],
+    &["completions", "bash"],
+    &["--help"],
+];
+
 #[test]
 fn a_closed_pipe_is_quiet() {
     let sandbox = Sandbox::with_store();
     sandbox.import(0, "base", &[]);
-    let cases: [&[&str]; 9] = [
-        &["ls", "s"],
-        &["ls", "s", "--json"],
-        &["log", "s"],
-        &["show", "s", "base"],
-        &["export", "s", "base", "-"],
-        &["cat", "s", "base", "embed"],
-        &["dump", "s", "--json"],
-        &["completions", "bash"],
-        &["--help"],
-    ];
-    for arguments in cases {
+    for arguments in PRINTING {
         let answer = sandbox.run_with_closed_pipe(arguments);
         // As the shell tells of a program that the signal has ended.
         assert_eq!((answer.code, answer.stderr.as_str()), (Some(141), ""), "{arguments:?}");
@@ -490,18 +492,7 @@ fn a_closed_pipe_is_quiet() {
 fn a_closed_standard_output_is_a_failure() {
     let sandbox = Sandbox::with_store();
     sandbox.import(0, "base", &[]);
-    let cases: [&[&str]; 9] = [
-        &["ls", "s"],
-        &["ls", "s", "--json"],
-        &["log", "s"],
-        &["show", "s", "base"],
-        &["export", "s", "base", "-"],
-        &["cat", "s", "base", "embed"],
-        &["dump", "s", "--json"],
-        &["completions", "bash"],
-        &["--help"],
-    ];
-    for arguments in cases {
+    for arguments in PRINTING {
         let tool = sandbox.command(arguments);
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", "exec \"$@\" >&-", "sh"]).arg(tool.get_program()).args(tool.get_args());
