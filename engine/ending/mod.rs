@@ -3,7 +3,7 @@
 //!
 //! Invariants of this room:
 //!
-//! - What is decided at one moment (a commit, a file that gets its name) goes through [`critical`]:
+//! - What is decided at one moment (a commit, a file that gets its name) goes through `critical`:
 //!   [`interrupt`] waits for it, and nothing of the kind begins behind it.
 //! - A temporary file, and a command, is known here from the moment it exists.
 //! - No signal handler is installed here: a program that wants one calls [`interrupt`] from a

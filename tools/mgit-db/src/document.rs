@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_document_is_written_as_its_tree_would_be() {
-        let inner = Document::new().list("empty", || std::iter::empty());
+        let inner = Document::new().list("empty", std::iter::empty);
         let made = Document::new()
             .keys(json!({ "a": [1, 2], "list": 2, "b": null }))
             .list("list", || (0..2).map(|at| json!({ "at": at })))
