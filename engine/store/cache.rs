@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::tensor::{AlignedBuffer, ContentId};
 
 /// Bytes that a store keeps unless it is told otherwise.
-pub(super) const CACHE_BYTES: u64 = 32 << 20;
+pub(in crate::store) const CACHE_BYTES: u64 = 32 << 20;
 
 /// What is known of a content's buffer.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ struct Known {
 /// Buffers by content. As many bytes as the bound says are kept, those that were asked for last;
 /// others are known as long as somebody looks at them.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(in crate::store) struct Cache {
     known: HashMap<ContentId, Known>,
     kept: BTreeMap<u64, (ContentId, Arc<AlignedBuffer>)>,
     kept_bytes: u64,
@@ -45,14 +45,18 @@ fn len(buffer: &AlignedBuffer) -> u64 {
 
 impl Cache {
     /// The buffer of a content, if there is one.
-    pub(super) fn get(&mut self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
+    pub(in crate::store) fn get(&mut self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
         let buffer = self.known.get(&id)?.buffer.upgrade()?;
         self.keep(id, &buffer);
         Some(buffer)
     }
 
     /// Remembers a buffer; gives back the one to use, should there be one already.
-    pub(super) fn put(&mut self, id: ContentId, buffer: AlignedBuffer) -> Arc<AlignedBuffer> {
+    pub(in crate::store) fn put(
+        &mut self,
+        id: ContentId,
+        buffer: AlignedBuffer,
+    ) -> Arc<AlignedBuffer> {
         if let Some(known) = self.get(id) {
             return known;
         }
@@ -92,13 +96,13 @@ impl Cache {
     }
 
     /// Sets how many bytes are kept.
-    pub(super) fn set_bound(&mut self, bound: u64) {
+    pub(in crate::store) fn set_bound(&mut self, bound: u64) {
         self.bound = bound;
         self.shrink();
     }
 
     /// How many bytes are kept.
-    pub(super) fn kept_bytes(&self) -> u64 {
+    pub(in crate::store) fn kept_bytes(&self) -> u64 {
         self.kept_bytes
     }
 }

@@ -402,6 +402,9 @@ impl std::error::Error for Error {
 }
 
 /// An error about one record, from the error of its parts.
-pub(super) fn damaged(content_id: ContentId, offset: u64) -> impl Fn(&dyn fmt::Display) -> Error {
+pub(in crate::store) fn damaged(
+    content_id: ContentId,
+    offset: u64,
+) -> impl Fn(&dyn fmt::Display) -> Error {
     move |reason| Error::DamagedRecord { content_id, offset, reason: reason.to_string() }
 }

@@ -6,15 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
+use super::error::{Error, Result};
 use super::options::OpenOptions;
 use super::turns::Turns;
-use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
 use crate::container::{
     Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
     folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
+use crate::store::read::snapshot::Snapshot;
+use crate::store::write::transaction::Transaction;
 use crate::tensor::{AlignedBuffer, ContentId};
 
 /// How a store is open.
@@ -76,14 +78,14 @@ struct Handle {
 
 /// A record that was checked: offset, content, commit that wrote it. A follower is not told when
 /// a writer uses a place again, so the offset alone would not do.
-pub(super) type CheckedPlace = (u64, ContentId, u64);
+pub(in crate::store) type CheckedPlace = (u64, ContentId, u64);
 
 /// What a store, its snapshots and its views share. The catalogue is closed before the file.
 #[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) catalog: Catalog,
-    pub(super) container: Arc<Container>,
-    pub(super) access: Access,
+pub(in crate::store) struct Shared {
+    pub(in crate::store) catalog: Catalog,
+    pub(in crate::store) container: Arc<Container>,
+    pub(in crate::store) access: Access,
     path: PathBuf,
     /// The file had been replaced before it was opened.
     opened_retired: bool,
@@ -102,7 +104,7 @@ fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
     Ok(id.is_none_or(|id| id == FileId::of(&there)))
 }
 
-pub(super) fn now_ms() -> u64 {
+pub(in crate::store) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
@@ -112,16 +114,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn is_checked(&self, place: CheckedPlace) -> bool {
+    pub(in crate::store) fn is_checked(&self, place: CheckedPlace) -> bool {
         locked(&self.checked).contains(&place)
     }
 
-    pub(super) fn set_checked(&self, place: CheckedPlace) {
+    pub(in crate::store) fn set_checked(&self, place: CheckedPlace) {
         locked(&self.checked).insert(place);
     }
 
     /// Forgets what was known of records whose places may be used again.
-    pub(super) fn forget(&self, offsets: impl IntoIterator<Item = u64>) {
+    pub(in crate::store) fn forget(&self, offsets: impl IntoIterator<Item = u64>) {
         let offsets: HashSet<u64> = offsets.into_iter().collect();
         if !offsets.is_empty() {
             locked(&self.checked).retain(|(offset, ..)| !offsets.contains(offset));
@@ -129,22 +131,26 @@ impl Shared {
     }
 
     /// The path the store was opened at.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The folder of the store, for temporary files.
-    pub(super) fn folder(&self) -> Option<&Path> {
+    pub(in crate::store) fn folder(&self) -> Option<&Path> {
         self.path.parent().filter(|folder| folder.is_dir())
     }
 
-    pub(super) fn shared_buffer(&self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
+    pub(in crate::store) fn shared_buffer(&self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
         locked(&self.buffers).get(id)
     }
 
     /// Remembers a reconstructed tensor; gives back the one to use, should another thread have
     /// been faster.
-    pub(super) fn share_buffer(&self, id: ContentId, buffer: AlignedBuffer) -> Arc<AlignedBuffer> {
+    pub(in crate::store) fn share_buffer(
+        &self,
+        id: ContentId,
+        buffer: AlignedBuffer,
+    ) -> Arc<AlignedBuffer> {
         locked(&self.buffers).put(id, buffer)
     }
 }
@@ -169,7 +175,7 @@ impl Store {
         self
     }
 
-    pub(super) fn disk_at(path: &Path, write: bool) -> Result<Arc<dyn Disk>> {
+    pub(in crate::store) fn disk_at(path: &Path, write: bool) -> Result<Arc<dyn Disk>> {
         Container::open_file(path, write).map_err(Error::open_file(path))
     }
 
@@ -221,7 +227,7 @@ impl Store {
         OpenOptions::new().open(path)
     }
 
-    pub(super) fn open_held(path: &Path, options: &OpenOptions) -> Result<Self> {
+    pub(in crate::store) fn open_held(path: &Path, options: &OpenOptions) -> Result<Self> {
         // Whoever held the lock may have put another file in the place of this one meanwhile.
         for _ in 0..REOPENINGS_MAX {
             let disk = Self::disk_at(path, true)?;
@@ -242,7 +248,10 @@ impl Store {
     }
 
     /// Opens a store to read it, and to write it transaction by transaction.
-    pub(super) fn open_per_transaction(path: &Path, options: &OpenOptions) -> Result<Self> {
+    pub(in crate::store) fn open_per_transaction(
+        path: &Path,
+        options: &OpenOptions,
+    ) -> Result<Self> {
         let resolved = OpenOptions::resolved(path);
         let open = || options.open_read_only(path);
         // Who may not write is told so now, and not when the work is done.
@@ -308,7 +317,7 @@ impl Store {
         Self::open_reader(&disk, path.as_ref(), &OpenOptions::new())
     }
 
-    pub(super) fn open_reader(
+    pub(in crate::store) fn open_reader(
         disk: &dyn Fn() -> Result<Arc<dyn Disk>>,
         path: &Path,
         options: &OpenOptions,
@@ -545,7 +554,7 @@ impl Store {
     }
 
     /// Checks that this handle may still write.
-    pub(super) fn refuse_after_failure(shared: &Shared, error: CatalogError) -> Error {
+    pub(in crate::store) fn refuse_after_failure(shared: &Shared, error: CatalogError) -> Error {
         shared.container.poison();
         Error::OutcomeUnknown { source: error }
     }
@@ -564,7 +573,9 @@ impl Shared {
     }
 
     /// The rows of every record of the last commit, for the free space.
-    pub(super) fn used_extents(tables: &dyn ReadTables) -> Result<Vec<crate::format::Extent>> {
+    pub(in crate::store) fn used_extents(
+        tables: &dyn ReadTables,
+    ) -> Result<Vec<crate::format::Extent>> {
         let mut used = Vec::new();
         for table in [Table::Tensors, Table::Manifests, Table::Changes] {
             tables.scan(table, &[], &mut |_, value| {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Result, Store};
+use super::error::Result;
+use super::open::Store;
 use crate::container::{Locked, Waiting};
 
 /// How a store is to be opened: how long to wait for others, and when to keep others out.
@@ -26,8 +27,8 @@ use crate::container::{Locked, Waiting};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct OpenOptions {
-    pub(super) waiting: Waiting,
-    pub(super) per_transaction: bool,
+    pub(in crate::store) waiting: Waiting,
+    pub(in crate::store) per_transaction: bool,
 }
 
 impl OpenOptions {
@@ -87,7 +88,7 @@ impl OpenOptions {
         Store::open_reader(&|| Store::disk_at(path, false), path, self)
     }
 
-    pub(super) fn resolved(path: &Path) -> PathBuf {
+    pub(in crate::store) fn resolved(path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// The transaction of a handle that is open, if one is.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(in crate::store) struct Turns {
     /// The thread that began it.
     taken: Mutex<Option<ThreadId>>,
     free: Condvar,
@@ -16,7 +16,7 @@ pub(super) struct Turns {
 
 /// The right to have a transaction open; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub(in crate::store) struct Turn(Arc<Turns>);
 
 impl Turns {
     /// Waits for the transaction that another thread has open: so long, or as long as it takes.
@@ -24,7 +24,7 @@ impl Turns {
     /// # Errors
     ///
     /// [`Error::AlreadyWriting`] when this thread has begun it; [`Error::Busy`] at the limit.
-    pub(super) fn take(self: &Arc<Self>, limit: Option<Duration>) -> Result<Turn> {
+    pub(in crate::store) fn take(self: &Arc<Self>, limit: Option<Duration>) -> Result<Turn> {
         let (start, own) = (Instant::now(), std::thread::current().id());
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(thread) = *taken {

@@ -1,0 +1,275 @@
+//! Contents that a new tensor may be coded against, and how it may have come from them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::relatives::Relative;
+use crate::catalog::Table;
+use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
+use crate::lineage::NodeId;
+use crate::planning::{BASES_TRIED_MAX, Ranking, Relation, Sketch, TensorKey};
+use crate::store::error::Result;
+use crate::store::open::Shared;
+use crate::store::read::chain::Chain;
+use crate::store::read::record::record_row;
+use crate::store::write::transaction::Transaction;
+use crate::tensor::{ContentId, Dtype};
+
+/// By so much formulas may make a chain longer than its bound.
+const FORMULAS_OVER: u8 = 4;
+
+/// How a tensor may have come from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Way {
+    /// From one, as types and shapes tell.
+    Related(Relation),
+    /// From one, as a formula that holds exactly and not as a difference: its chain is full.
+    Made,
+    /// As the mean of all of them.
+    Mean,
+    /// As the first and a multiple of the difference of the others.
+    TaskVector,
+    /// As the first and a multiple of the product of the others.
+    Lora { rank: u32 },
+}
+
+/// Contents that a new tensor may be coded against.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::store) struct Candidate {
+    /// Their ids, and the types that the models they are taken from see them as.
+    pub(in crate::store) bases: Vec<(ContentId, Dtype)>,
+    pub(in crate::store) way: Way,
+}
+
+/// A candidate, and the chains of its contents.
+pub(in crate::store) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
+
+/// The two matrices of an adapter for a tensor, and their rank.
+struct Adapter<'m> {
+    left: ManifestTensor<'m>,
+    right: ManifestTensor<'m>,
+    rank: u32,
+}
+
+/// The adapters of a model by the names of the tensors that they change, when it is one: names as
+/// the PEFT library gives them.
+fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
+    if !manifest.tensors.iter().any(|tensor| tensor.name.contains(".lora_A.")) {
+        return HashMap::new();
+    }
+    let by_name: HashMap<&str, ManifestTensor<'_>> =
+        manifest.tensors.iter().map(|tensor| (tensor.name, tensor)).collect();
+    let adapter = |right: ManifestTensor<'_>| {
+        let (module, _) = right.name.split_once(".lora_A.")?;
+        let left = *by_name.get(right.name.replacen(".lora_A.", ".lora_B.", 1).as_str())?;
+        let (&[rank, _], &[_, same]) = (right.shape.dims(), left.shape.dims()) else { return None };
+        let rank = u32::try_from(rank).ok().filter(|rank| u64::from(*rank) == same)?;
+        let module = module.strip_prefix("base_model.model.").unwrap_or(module);
+        let right = *by_name.get(right.name)?;
+        Some((format!("{module}.weight"), Adapter { left, right, rank }))
+    };
+    manifest.tensors.iter().filter_map(adapter).collect()
+}
+
+fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, way: Way) {
+    let candidate = Candidate { bases, way };
+    if !candidates.contains(&candidate) {
+        candidates.push(candidate);
+    }
+}
+
+/// Adds what `parents` make together: for every tensor its equals in each of them.
+fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)>]) {
+    let equals: Option<Vec<_>> = parents.iter().cloned().collect();
+    let Some(equals) = equals.filter(|all| (2..=FORMULA_BASES_MAX).contains(&all.len())) else {
+        return;
+    };
+    if let [a, b, c] = equals.as_slice() {
+        for order in [[a, b, c], [b, a, c], [c, a, b]] {
+            push(candidates, order.map(Clone::clone).to_vec(), Way::TaskVector);
+        }
+    }
+    push(candidates, equals, Way::Mean);
+}
+
+/// What the tensors of a new model may be coded against. Worked out tensor by tensor, since there
+/// can be a million.
+pub(in crate::store) struct Candidates {
+    relatives: Vec<Relative>,
+    /// How many of the relatives are declared.
+    declared: usize,
+    /// How many of these are what it was derived from, and how many, from behind, what it was
+    /// computed from.
+    parents: usize,
+    made_of: usize,
+    sketches: Vec<Sketch>,
+    /// `None` without sketches: all relatives are tried, in order.
+    ranking: Option<Ranking>,
+    /// Which of a full chain takes the place of the one that it is full at.
+    level: usize,
+    /// By relative, what its adapters change: factors and rank.
+    adapters: Vec<HashMap<String, (Based, Based, u32)>>,
+}
+
+/// A content, and the type that a model sees it as.
+type Based = (ContentId, Dtype);
+
+impl Candidates {
+    fn base(&self, relative: usize, at: usize) -> Option<(Based, Relation)> {
+        let relative = self.relatives.get(relative)?;
+        let (base, relation) = (*relative.pairs.get(at)?)?;
+        let base = relative.manifest.tensors.get(base)?;
+        Some(((base.content_id, base.dtype.clone()), relation))
+    }
+
+    /// The relatives to try for a tensor, the most promising first.
+    fn ranked(&self, at: usize) -> Vec<usize> {
+        let all = 0..self.relatives.len();
+        let Some(ranking) = &self.ranking else { return all.collect() };
+        let bits = |relative: usize| self.relatives.get(relative)?.bits(at);
+        let is_pair = |relative: &usize| {
+            self.relatives
+                .get(*relative)
+                .is_some_and(|it| it.pairs.get(at).is_some_and(Option::is_some))
+        };
+        let mut ranked = ranking.of(bits);
+        // What sketches cannot judge is tried in order, as far as tensors are tried at all.
+        ranked.extend(all.filter(|it| is_pair(it) && bits(*it).is_none()));
+        // Sketches tell nothing of formulas: what a declared one would make is tried.
+        for relative in 0..self.declared {
+            if is_pair(&relative) && !ranked.contains(&relative) {
+                ranked.push(relative);
+            }
+        }
+        ranked
+    }
+
+    /// The base that is tried first, where it is of the same elements.
+    fn first(&self, at: usize) -> Option<Based> {
+        let mut ranked = self.ranked(at).into_iter();
+        let (base, relation) = ranked.find_map(|relative| self.base(relative, at))?;
+        (relation == Relation::Same).then_some(base)
+    }
+}
+
+impl Transaction {
+    /// What the tensors of a model may be coded against: the models of `declared`, of which the
+    /// first `parents` are what it was derived from and the last `made_of` what it was computed
+    /// from, and models that the sketches of all tensors, where they are given, show to be kin.
+    pub(in crate::store) fn candidates(
+        &self,
+        tensors: &[TensorKey<'_>],
+        sketches: Vec<Sketch>,
+        declared: &[NodeId],
+        (parents, made_of): (usize, usize),
+    ) -> Result<Candidates> {
+        let (relatives, ranking) = self.relatives(tensors, &sketches, declared)?;
+        let based = |tensor: ManifestTensor<'_>| (tensor.content_id, tensor.dtype.clone());
+        let adapters = relatives.iter().take(declared.len()).map(|relative| {
+            let all = adapters(&relative.manifest).into_iter();
+            all.map(|(name, it)| (name, (based(it.left), based(it.right), it.rank))).collect()
+        });
+        let adapters = adapters.collect();
+        let declared = declared.len();
+        let mut candidates = Candidates {
+            relatives,
+            declared,
+            parents,
+            made_of,
+            sketches,
+            ranking,
+            level: 1,
+            adapters,
+        };
+        candidates.level = self.level_of(&candidates.sketches, &|at| candidates.first(at))?;
+        Ok(candidates)
+    }
+
+    /// What one tensor may be coded against, the most promising first.
+    pub(in crate::store) fn candidates_of(
+        &self,
+        all: &Candidates,
+        at: usize,
+        name: &str,
+    ) -> Result<Vec<Candidate>> {
+        let mut candidates = Vec::new();
+        for relative in all.ranked(at) {
+            if let Some((base, relation)) = all.base(relative, at) {
+                push(&mut candidates, vec![base], Way::Related(relation));
+            }
+        }
+        if let Some(sketch) = all.sketches.get(at) {
+            self.settle_level(all.level, sketch, &mut candidates)?;
+        }
+        let equal = |relative: usize| {
+            let same = all.base(relative, at).filter(|(_, relation)| *relation == Relation::Same);
+            same.map(|(base, _)| base)
+        };
+        let equals: Vec<Option<Based>> = (0..all.declared).map(equal).collect();
+        combine(&mut candidates, &equals[..all.parents.min(equals.len())]);
+        combine(&mut candidates, &equals[equals.len().saturating_sub(all.made_of)..]);
+        for adapters in &all.adapters {
+            let Some((left, right, rank)) = adapters.get(name) else { continue };
+            for base in equals.iter().flatten() {
+                let bases = vec![base.clone(), left.clone(), right.clone()];
+                push(&mut candidates, bases, Way::Lora { rank: *rank });
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// The candidates to try, with their chains, each short enough to be stood on.
+    pub(in crate::store) fn open_candidates<'c>(
+        &self,
+        shared: &'c Shared,
+        id: ContentId,
+        candidates: &[Candidate],
+    ) -> Result<Vec<OpenCandidate<'c>>> {
+        let mut opened: Vec<OpenCandidate<'c>> = Vec::new();
+        let mut single = 0;
+        for candidate in candidates {
+            let alone = matches!(candidate.way, Way::Related(_));
+            if alone && single == BASES_TRIED_MAX {
+                continue;
+            }
+            let mut candidate = candidate.clone();
+            let mut chains = Vec::new();
+            for (base, _) in &mut candidate.bases {
+                chains.extend(self.open_base(shared, base, candidate.way)?.map(Arc::new));
+            }
+            let whole = chains.len() == candidate.bases.len();
+            let itself = candidate.bases.iter().any(|(base, _)| *base == id);
+            if whole && !itself && !opened.iter().any(|(tried, _)| *tried == candidate) {
+                single += usize::from(alone);
+                opened.push((candidate, chains));
+            }
+        }
+        Ok(opened)
+    }
+
+    /// The chain of a base. For a difference from one of as many steps as there may be, it starts
+    /// again nearer its root, where something of the same elements is; `base` then becomes that one.
+    /// Formulas may go beyond by one step, and exactly holding ones are none.
+    fn open_base<'c>(
+        &self,
+        shared: &'c Shared,
+        base: &mut ContentId,
+        way: Way,
+    ) -> Result<Option<Chain<'c>>> {
+        let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
+            let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
+            let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
+            row.map(open).transpose()
+        };
+        let max = self.chain_depth_max;
+        let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
+        let mut chain = open(*base)?;
+        if way == Way::Related(Relation::Same)
+            && let Some(root) = chain.as_ref().and_then(|chain| chain.restart(max, bound))
+        {
+            *base = root;
+            chain = open(root)?;
+        }
+        Ok(chain.filter(|chain| max > 0 && chain.record().header().depth < bound))
+    }
+}

@@ -1,0 +1,126 @@
+//! The shortest of the ways to store a tensor.
+
+use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks, delta_chunks};
+use super::prediction::Basis;
+use crate::codec::{Lane, Profile};
+use crate::store::edit::ingest::{fit_arena, read_source};
+use crate::store::edit::new_model::{NewTensor, Source};
+use crate::store::error::Result;
+
+/// Bytes by which several bases of a longer tensor are told apart.
+const PIECE_LEN: usize = 1 << 16;
+
+/// A tensor ready to be written.
+pub(in crate::store) struct Encoded<'c> {
+    pub(in crate::store) chunks: EncodedChunks,
+    /// What its chunks stand on.
+    pub(in crate::store) basis: Option<Basis<'c>>,
+}
+
+impl Encoded<'_> {
+    /// Bytes that chunks and formula take.
+    pub(in crate::store) fn len(&self) -> u64 {
+        self.chunks.stored_len() + self.basis.as_ref().map_or(0, Basis::own_len)
+    }
+}
+
+/// Of several plain bases the one against which a piece of `bytes` is shortest, and every other
+/// basis.
+fn without_worse<'c>(
+    profile: Profile,
+    lane: Lane,
+    bytes: &[u8],
+    bases: Vec<Basis<'c>>,
+) -> Result<Vec<Basis<'c>>> {
+    let (plain, mut kept): (Vec<_>, Vec<_>) =
+        bases.into_iter().partition(|basis| basis.formula.is_none());
+    if plain.len() < 2 || bytes.len() < 4 * PIECE_LEN {
+        return Ok(plain.into_iter().chain(kept).collect());
+    }
+    let start = bytes.len() / 2 / PIECE_LEN * PIECE_LEN;
+    let piece = &bytes[start..start + PIECE_LEN];
+    let mut best: Option<(u64, Basis<'c>)> = None;
+    for basis in plain {
+        let len = delta_chunks(profile, lane, piece, start as u64, &basis)?.stored_len();
+        if best.as_ref().is_none_or(|(least, _)| len < *least) {
+            best = Some((len, basis));
+        }
+    }
+    kept.extend(best.map(|(_, basis)| basis));
+    Ok(kept)
+}
+
+/// The shortest way to store `bytes` that `profile` allows: against one of `bases`, or alone.
+pub(in crate::store) fn encode_best<'c>(
+    profile: Profile,
+    tensor: &NewTensor<'_>,
+    bytes: &[u8],
+    bases: Vec<Basis<'c>>,
+) -> Result<Encoded<'c>> {
+    let lane = Lane::of(&tensor.dtype);
+    let mut best = Encoded { chunks: alone_chunks(profile, lane, bytes), basis: None };
+    let bases = without_worse(profile, lane, bytes, bases)?;
+    let plain = bases.iter().find(|basis| basis.formula.is_none()).cloned();
+    let mut consider = |basis: Basis<'c>| -> Result<()> {
+        let chunks = delta_chunks(profile, lane, bytes, 0, &basis)?;
+        if !basis.bears(chunks.stored_len()) {
+            return Ok(());
+        }
+        let basis = chunks.needs_base().then_some(basis);
+        let encoded = Encoded { chunks, basis };
+        if encoded.len() < best.len() {
+            best = encoded;
+        }
+        Ok(())
+    };
+    bases.into_iter().try_for_each(&mut consider)?;
+    if let Some(plain) = plain.filter(|_| profile == Profile::Dense)
+        && let Some(basis) = plain.low_rank(tensor, bytes)?
+    {
+        consider(basis)?;
+    }
+    Ok(best)
+}
+
+/// The first chunk of a long tensor.
+pub(in crate::store) fn first_chunk<'t>(
+    tensor: &'t NewTensor<'_>,
+    arena: &'t mut Vec<u8>,
+) -> Result<&'t [u8]> {
+    chunk_at(tensor, 0, arena)
+}
+
+fn chunk_at<'t>(tensor: &'t NewTensor<'_>, start: u64, arena: &'t mut Vec<u8>) -> Result<&'t [u8]> {
+    if let Source::Bytes(bytes) = tensor.source {
+        return Ok(&bytes[start as usize..start as usize + CHUNK_LEN]);
+    }
+    fit_arena(arena);
+    read_source(tensor, start, &mut arena[..CHUNK_LEN])?;
+    Ok(&arena[..CHUNK_LEN])
+}
+
+/// The basis against which three chunks of a long tensor are shortest, if any is worth it.
+pub(in crate::store) fn best_by_sample<'c>(
+    profile: Profile,
+    tensor: &NewTensor<'_>,
+    bases: Vec<Basis<'c>>,
+    arena: &mut Vec<u8>,
+) -> Result<Option<Basis<'c>>> {
+    let lane = Lane::of(&tensor.dtype);
+    let chunks = tensor.byte_len / CHUNK_LEN as u64;
+    let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
+    let mut bases: Vec<(u64, Basis<'c>)> = bases.into_iter().map(|basis| (0, basis)).collect();
+    for start in places {
+        if bases.is_empty() {
+            return Ok(None);
+        }
+        let sample = chunk_at(tensor, start, arena)?;
+        for (sum, basis) in &mut bases {
+            *sum += delta_chunks(profile, lane, sample, start, basis)?.stored_len();
+        }
+    }
+    let worth = places.len() as u64 * CHUNK_LEN as u64;
+    let bearable = bases.into_iter().filter(|(sum, basis)| basis.bears(*sum));
+    let best = bearable.min_by_key(|(sum, _)| *sum);
+    Ok(best.filter(|(sum, _)| *sum < worth).map(|(_, basis)| basis))
+}

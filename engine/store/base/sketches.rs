@@ -1,0 +1,120 @@
+//! Sketches of tensors and the buckets of models, beside the rows they are about.
+//!
+//! They can be made again from the tensors: a writer that does not know them leaves gaps, which
+//! are filled when they are asked for, and stale rows, which name nodes that are not there.
+
+use std::ops::ControlFlow;
+
+use super::relatives::band_members;
+use crate::catalog::{ReadTables, Table, WriteTables, keys};
+use crate::format::Manifest;
+use crate::lineage::NodeId;
+use crate::planning::{Sketch, Sketcher, model_bands};
+use crate::store::error::Result;
+use crate::store::read::model::Model;
+use crate::store::read::snapshot::Snapshot;
+use crate::store::write::transaction::Transaction;
+use crate::tensor::{ContentId, Dtype};
+
+pub(in crate::store) fn kept_sketch(
+    tables: &dyn ReadTables,
+    id: ContentId,
+    dtype: &Dtype,
+) -> Result<Option<Sketch>> {
+    let key = keys::sketch(id.as_bytes(), dtype.code());
+    let Some(value) = tables.get(Table::Sketches, &key)? else { return Ok(None) };
+    // A row that cannot be read is as good as none.
+    Ok(Sketch::decode(&value).ok().flatten())
+}
+
+fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -> Result<Vec<u64>> {
+    let mut sketches = Vec::new();
+    for tensor in &manifest.tensors {
+        let sketch = kept_sketch(tables, tensor.content_id, tensor.dtype)?;
+        sketches.extend(sketch.map(|sketch| (tensor.content_id, sketch)));
+    }
+    Ok(model_bands(sketches.iter().map(|(id, sketch)| (id, sketch))))
+}
+
+impl Transaction {
+    pub(in crate::store) fn put_sketch(&mut self, id: ContentId, sketch: &Sketch) -> Result<()> {
+        let key = keys::sketch(id.as_bytes(), sketch.dtype().code());
+        if sketch.samples().is_empty() {
+            return Ok(());
+        }
+        Ok(self.tables_mut()?.put(Table::Sketches, &key, &sketch.encode())?)
+    }
+
+    pub(in crate::store) fn remove_sketches(&mut self, id: ContentId) -> Result<()> {
+        let mut keys = Vec::new();
+        self.tables()?.scan(Table::Sketches, id.as_bytes(), &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        for key in keys {
+            self.tables_mut()?.delete(Table::Sketches, &key)?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) fn add_bands(&mut self, node: NodeId, manifest: &Manifest) -> Result<()> {
+        for band in bands_of(self.tables()?, manifest)? {
+            self.tables_mut()?.put(Table::Bands, &keys::band(band, &node.0), &[])?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) fn remove_bands(
+        &mut self,
+        node: NodeId,
+        manifest: &Manifest,
+    ) -> Result<()> {
+        for band in bands_of(self.tables()?, manifest)? {
+            self.tables_mut()?.delete(Table::Bands, &keys::band(band, &node.0))?;
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// The sketch of a stored content seen as `dtype`, if the catalogue has it. Cost: one row.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn sketch(&self, id: ContentId, dtype: &Dtype) -> Result<Option<Sketch>> {
+        kept_sketch(self.tables(), id, dtype)
+    }
+
+    /// Nodes that have `band` among their [bands](model_bands), at most `limit`, and whether there
+    /// are more. Some may be gone. Cost: as many rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn band_members(&self, band: u64, limit: usize) -> Result<(Vec<NodeId>, bool)> {
+        band_members(self.tables(), band, limit)
+    }
+}
+
+impl Model {
+    /// The sketch of every tensor, in order. Cost: a row a tensor; a tensor that an older program
+    /// stored is read.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue; a damaged record.
+    pub fn sketches(&self) -> Result<Vec<Sketch>> {
+        let sketch = |tensor: crate::store::read::tensor::Tensor| {
+            let empty = Sketcher::new(tensor.dtype(), tensor.byte_len()).finish();
+            if empty.elements() == 0 {
+                return Ok(empty);
+            }
+            match self.snapshot().sketch(tensor.content_id(), tensor.dtype())? {
+                Some(sketch) => Ok(sketch),
+                None => Ok(Sketch::of(tensor.dtype(), &tensor.view()?)),
+            }
+        };
+        self.tensors().map(sketch).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! Finding again who needs what, and freeing what nobody does.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+
+use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, Table};
+use crate::store::error::Result;
+use crate::store::error::damaged;
+use crate::store::read::model::read_manifest;
+use crate::store::write::transaction::Transaction;
+use crate::tensor::ContentId;
+
+/// What a collection found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CollectReport {
+    /// Contents looked at: tensors and manifests.
+    pub contents: u64,
+    /// Tensors that no model has and that stay because deltas stand on them.
+    pub hidden_bases: u64,
+    /// Rows whose holders or dependents were not what models and deltas add up to, and tensors
+    /// that were held for a transfer which did not end.
+    pub corrected: u64,
+    /// Records that nothing needs and that are freed by the commit.
+    pub freed_records: u64,
+    /// Bytes of the file that they take.
+    pub freed_bytes: u64,
+}
+
+type Rows = HashMap<ContentId, RecordRow>;
+
+fn rows(tables: &dyn ReadTables, table: Table) -> Result<Rows> {
+    let mut rows = Rows::new();
+    tables.scan(table, &[], &mut |key, value| {
+        let id = key
+            .try_into()
+            .map_err(|_| crate::format::FormatError::new("content id", 0, "32 bytes", key.len()))?;
+        rows.insert(ContentId::from_bytes(id), RecordRow::decode(value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(rows)
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl Transaction {
+    /// Counts again how many models and deltas need each content, corrects what is wrong, and
+    /// frees what nothing needs. A base stays as long as a delta needs it. In a sound store this
+    /// finds nothing but what transfers that were cut short left behind, which is then fetched
+    /// again: removal frees at once. Cost: every row and every manifest; no tensor.
+    ///
+    /// # Errors
+    ///
+    /// A manifest that cannot be read: what it names is not known, so nothing may be freed.
+    /// After an error the transaction must be dropped.
+    pub fn collect(&mut self) -> Result<CollectReport> {
+        self.check_whole()?;
+        self.change(|this| {
+            let freed = this.freed.len();
+            let released = this.release_arrivals()?;
+            let mut report = this.collect_all()?;
+            let freed = this.freed.get(freed..).unwrap_or_default();
+            report.freed_bytes = freed.iter().map(|extent| extent.len).sum();
+            report.freed_records = freed.len() as u64;
+            report.corrected += released;
+            Ok(report)
+        })
+    }
+
+    fn collect_all(&mut self) -> Result<CollectReport> {
+        let mut manifests = rows(self.tables()?, Table::Manifests)?;
+        let mut tensors = rows(self.tables()?, Table::Tensors)?;
+        let mut report = CollectReport {
+            contents: (manifests.len() + tensors.len()) as u64,
+            ..CollectReport::default()
+        };
+        let mut nodes: HashMap<ContentId, u64> = HashMap::new();
+        self.tables()?.scan(Table::Nodes, &[], &mut |_, value| {
+            *nodes.entry(NodeRow::decode(value)?.manifest).or_default() += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if let Some(missing) = nodes.keys().find(|id| !manifests.contains_key(id)) {
+            return Err(damaged(*missing, 0)(&"the manifest is missing from the catalogue"));
+        }
+        for (id, row) in &mut manifests {
+            self.settle(Table::Manifests, *id, row, nodes.get(id).copied(), 0, &mut report)?;
+        }
+        let mut holders: HashMap<ContentId, u64> = HashMap::new();
+        for id in nodes.into_keys() {
+            for tensor in &read_manifest(&self.shared, self.tables()?, id)?.tensors {
+                *holders.entry(tensor.content_id).or_default() += 1;
+            }
+        }
+        let promised = self.settle_promises(&holders, &mut report)?;
+        let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
+        if let Some(missing) = holders.keys().find(|id| !known(id)) {
+            return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
+        }
+        self.settle_tensors(&mut tensors, &holders, &mut report)?;
+        Ok(report)
+    }
+
+    /// Makes promises say how often they are named; those of what is here, or is not named, go.
+    /// Gives back what is promised.
+    fn settle_promises(
+        &mut self,
+        holders: &HashMap<ContentId, u64>,
+        report: &mut CollectReport,
+    ) -> Result<HashSet<ContentId>> {
+        let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
+        self.tables()?.scan(Table::Promised, &[], &mut |key, value| {
+            if let Ok(id) = <[u8; 32]>::try_from(key) {
+                rows.push((ContentId::from_bytes(id), PromiseRow::decode(value)?));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let mut promised = HashSet::new();
+        for (id, row) in rows {
+            let here = self.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
+            let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
+            if named > 0 {
+                promised.insert(id);
+            }
+            if row.holders != named || named == 0 {
+                report.corrected += 1;
+                self.change_promise(id, |_| named)?;
+            }
+        }
+        Ok(promised)
+    }
+
+    /// From the tips of the chains downwards, so that a base is looked at when it is known
+    /// whether what stands on it stays.
+    fn settle_tensors(
+        &mut self,
+        tensors: &mut Rows,
+        holders: &HashMap<ContentId, u64>,
+        report: &mut CollectReport,
+    ) -> Result<()> {
+        let mut order: Vec<(u8, ContentId)> =
+            tensors.iter().map(|(id, row)| (row.depth, *id)).collect();
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        let mut dependents: HashMap<ContentId, u64> = HashMap::new();
+        for (depth, id) in order {
+            let Some(row) = tensors.get_mut(&id) else { continue };
+            let held = holders.get(&id).copied();
+            let needed = dependents.get(&id).copied().unwrap_or(0);
+            if !self.settle(Table::Tensors, id, row, held, needed, report)? {
+                continue;
+            }
+            report.hidden_bases += u64::from(held.is_none());
+            let bases: Vec<ContentId> = row.bases().collect();
+            for base in bases {
+                // Shallower than what stands on it, or it was counted already.
+                if tensors.get(&base).is_none_or(|base| base.depth >= depth) {
+                    return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+                }
+                *dependents.entry(base).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a row say what was counted, or frees its record; says whether it stays.
+    fn settle(
+        &mut self,
+        table: Table,
+        id: ContentId,
+        row: &mut RecordRow,
+        holders: Option<u64>,
+        dependents: u64,
+        report: &mut CollectReport,
+    ) -> Result<bool> {
+        let (holders, dependents) = (count(holders.unwrap_or(0)), count(dependents));
+        if (row.holders, row.dependents) == (holders, dependents) && row.is_needed() {
+            return Ok(true);
+        }
+        report.corrected += u64::from((row.holders, row.dependents) != (holders, dependents));
+        (row.holders, row.dependents) = (holders, dependents);
+        if row.is_needed() {
+            self.put_row(table, id, row)?;
+            return Ok(true);
+        }
+        report.freed_records += 1;
+        report.freed_bytes += row.len;
+        self.free_record(table, id, row)?;
+        Ok(false)
+    }
+
+    /// Commits also when no model has changed, if the collection has changed something.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_collected(self, report: &CollectReport) -> Result<()> {
+        match report.corrected + report.freed_records {
+            0 => Ok(()),
+            _ => self.commit_changes(),
+        }
+    }
+}

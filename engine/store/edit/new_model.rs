@@ -1,0 +1,362 @@
+//! A model to be added.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Mutex;
+
+use serde_json::{Map, Value};
+
+use super::lossy_plan::{Gate, LossyDraft, LossyReport};
+use crate::codec::{Lossy, Profile};
+use crate::format::PackedBytes;
+use crate::lineage::{How, Node};
+use crate::planning::TensorKey;
+use crate::tensor::{Dtype, Shape};
+
+/// Bytes of a tensor that can be read more than once, from several threads.
+pub trait TensorSource: Send + Sync {
+    /// Fills `out` with the tensor's bytes from `offset` on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the medium; fewer bytes than the tensor has.
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
+impl<S: TensorSource + ?Sized> TensorSource for &S {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, out)
+    }
+}
+
+impl<S: TensorSource + ?Sized> TensorSource for std::sync::Arc<S> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, out)
+    }
+}
+
+/// The tensors of one file, which can be read more than once, from several threads.
+pub(crate) trait TensorsSource: Send + Sync {
+    /// Fills `out` with the bytes of the tensor at a place from `offset` on.
+    fn read_tensor_at(&self, at: usize, offset: u64, out: &mut [u8]) -> io::Result<()>;
+}
+
+/// Where a new tensor's bytes come from.
+pub(in crate::store) enum Source<'a> {
+    /// They are in memory.
+    Bytes(&'a [u8]),
+    /// They can be read again and again.
+    ReadAt(Box<dyn TensorSource + 'a>),
+    /// They are those of one of a file's tensors.
+    Shared(&'a dyn TensorsSource, usize),
+    /// They can be read again and again, from somewhere else.
+    Borrowed(&'a dyn TensorSource),
+    /// They can be read once.
+    Reader(Mutex<Box<dyn Read + Send + 'a>>),
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Source::ReadAt(_) | Source::Shared(..) | Source::Borrowed(_) => f.write_str("source"),
+            Source::Reader(_) => f.write_str("reader"),
+        }
+    }
+}
+
+impl TensorSource for NewTensor<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        match &self.source {
+            Source::Bytes(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
+                out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+            Source::ReadAt(source) => source.read_at(offset, out),
+            Source::Shared(source, at) => source.read_tensor_at(*at, offset, out),
+            Source::Borrowed(source) => source.read_at(offset, out),
+            // Readers are settled before anything is read.
+            Source::Reader(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A tensor of a model to be added.
+#[derive(Debug)]
+pub struct NewTensor<'a> {
+    pub(in crate::store) name: Cow<'a, str>,
+    pub(in crate::store) dtype: Dtype,
+    pub(in crate::store) shape: Shape,
+    pub(in crate::store) byte_len: u64,
+    pub(in crate::store) source: Source<'a>,
+}
+
+impl<'a> NewTensor<'a> {
+    /// A tensor whose bytes are in memory.
+    pub fn from_bytes(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        bytes: &'a [u8],
+    ) -> Self {
+        let source = Source::Bytes(bytes);
+        NewTensor {
+            name: Cow::Owned(name.into()),
+            dtype,
+            shape,
+            byte_len: bytes.len() as u64,
+            source,
+        }
+    }
+
+    /// A tensor of `byte_len` bytes that are read when the model is added: twice when there are
+    /// many, never all into memory at once.
+    pub fn from_source(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: impl TensorSource + 'a,
+    ) -> Self {
+        let source = Source::ReadAt(Box::new(source));
+        NewTensor { name: Cow::Owned(name.into()), dtype, shape, byte_len, source }
+    }
+
+    /// One of the tensors of a file, by its place there: nothing is copied of what it is called.
+    pub(crate) fn of_file(
+        name: &'a str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        (file, at): (&'a dyn TensorsSource, usize),
+    ) -> Self {
+        let source = Source::Shared(file, at);
+        NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor that something else has and gives the bytes of.
+    pub(crate) fn borrowed(
+        name: &'a str,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        source: &'a dyn TensorSource,
+    ) -> Self {
+        let source = Source::Borrowed(source);
+        NewTensor { name: Cow::Borrowed(name), dtype, shape, byte_len, source }
+    }
+
+    /// A tensor of `byte_len` bytes from a stream that can be read once. A long one is put into a
+    /// temporary file beside the store first.
+    pub fn from_reader(
+        name: impl Into<String>,
+        dtype: Dtype,
+        shape: Shape,
+        byte_len: u64,
+        reader: impl Read + Send + 'a,
+    ) -> Self {
+        let source = Source::Reader(Mutex::new(Box::new(reader)));
+        NewTensor { name: Cow::Owned(name.into()), dtype, shape, byte_len, source }
+    }
+}
+
+impl<'k> From<&'k NewTensor<'_>> for TensorKey<'k> {
+    fn from(tensor: &'k NewTensor<'_>) -> Self {
+        let NewTensor { name, dtype, shape, byte_len, .. } = tensor;
+        TensorKey { name, dtype, shape, byte_len: *byte_len }
+    }
+}
+
+/// One file of a model to be added: a whole model, or a shard.
+#[derive(Debug, Default)]
+pub struct NewPart<'a> {
+    /// The shard's file name; empty for a model of one file.
+    pub name: String,
+    /// The file's own safetensors header, so that export gives the same file back; empty when
+    /// there is no file.
+    pub header: PackedBytes,
+    /// The tensors, in the order of their bytes.
+    pub tensors: Vec<NewTensor<'a>>,
+}
+
+/// A model to be added.
+#[derive(Default)]
+pub struct NewModel<'a> {
+    pub(in crate::store) name: String,
+    pub(in crate::store) kind: String,
+    pub(in crate::store) parents: Vec<(String, How)>,
+    pub(in crate::store) made_of: Vec<String>,
+    pub(in crate::store) metadata: Map<String, Value>,
+    pub(in crate::store) index: (String, Vec<u8>),
+    pub(in crate::store) parts: Vec<NewPart<'a>>,
+    pub(in crate::store) logical_bytes: Option<u64>,
+    pub(in crate::store) progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    pub(in crate::store) chain_depth_max: Option<u8>,
+    pub(in crate::store) profile: Profile,
+    pub(in crate::store) lossy: Option<Lossy>,
+    pub(in crate::store) gate: Option<Box<Gate<'a>>>,
+    pub(in crate::store) advice: Advice,
+}
+
+/// How a model will be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// As others.
+    #[default]
+    None,
+    /// Read often: it is pinned, that is, kept raw, so that it is read without a copy.
+    ReadOften,
+}
+
+impl fmt::Debug for NewModel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewModel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<'a> NewModel<'a> {
+    /// A model of this name: the next version, when the name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        NewModel { name: name.into(), ..NewModel::default() }
+    }
+
+    /// Says what kind of model it is, such as `bert`.
+    pub fn kind(mut self, kind: impl Into<String>) -> Self {
+        self.kind = kind.into();
+        self
+    }
+
+    /// Adds a provenance parent: `name`, `name@version` or a node id. Its tensors are tried as
+    /// bases of deltas, in the order of the parents.
+    pub fn parent(mut self, model: impl Into<String>, how: How) -> Self {
+        self.parents.push((model.into(), how));
+        self
+    }
+
+    /// Says which models it was computed from together, in the order of the computation, where
+    /// these are not its parents: their tensors are tried as bases of one formula. No edge comes
+    /// of it.
+    pub fn made_of(mut self, models: impl IntoIterator<Item = String>) -> Self {
+        self.made_of = models.into_iter().collect();
+        self
+    }
+
+    /// Sets a piece of user metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds a tensor.
+    pub fn tensor(mut self, tensor: NewTensor<'a>) -> Self {
+        if self.parts.is_empty() {
+            self.parts.push(NewPart::default());
+        }
+        if let Some(part) = self.parts.last_mut() {
+            part.tensors.push(tensor);
+        }
+        self
+    }
+
+    /// Adds a file with its tensors.
+    pub fn part(mut self, part: NewPart<'a>) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Says that the parts are shards, listed by an index file of this name and these bytes.
+    pub fn index(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
+        self.index = (name.into(), bytes);
+        self
+    }
+
+    /// Says how many bytes the model's files have; otherwise the sum of its tensors counts.
+    pub fn logical_bytes(mut self, bytes: u64) -> Self {
+        self.logical_bytes = Some(bytes);
+        self
+    }
+
+    /// Bounds the delta chains of this model's tensors by another depth than
+    /// [`CHAIN_DEPTH_MAX`](crate::planning::CHAIN_DEPTH_MAX), at most
+    /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT). Only there so that the benchmark
+    /// `chain` can measure the bound; not a part of the API.
+    #[doc(hidden)]
+    pub fn chain_depth_max(mut self, depth: u8) -> Self {
+        self.chain_depth_max = Some(depth.min(crate::format::CHAIN_DEPTH_LIMIT));
+        self
+    }
+
+    /// Says whether the model is to be encoded for speed or for size. Content that is in the store
+    /// already stays as it is.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Lets the model be stored with rounded values, each within the bound of `lossy` of its own:
+    /// its differences from its parents are rounded. It is marked as lossy for ever. What no
+    /// parent has in the same type and shape stays as it is; where that is all, so does the model.
+    pub fn lossy(mut self, lossy: Lossy) -> Self {
+        self.lossy = Some(lossy);
+        self
+    }
+
+    /// Lets `gate` judge the lossy model before it is stored, and parts of its loss when it does
+    /// not accept all of it.
+    pub fn gate(mut self, gate: impl FnMut(&LossyDraft<'_>) -> Result<bool, String> + 'a) -> Self {
+        self.gate = Some(Box::new(gate));
+        self
+    }
+
+    /// Says how the model will be used.
+    pub fn advise(mut self, advice: Advice) -> Self {
+        self.advice = advice;
+        self
+    }
+
+    /// Calls `progress` with the number of tensor bytes done since the last call.
+    pub fn progress(mut self, progress: &'a (dyn Fn(u64) + Sync)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+}
+
+/// What adding a model did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The new node.
+    pub node: Node,
+    /// Tensors whose content was in the store already.
+    pub deduplicated: u64,
+    /// Their bytes.
+    pub deduplicated_bytes: u64,
+    /// Tensors kept as differences from a base.
+    pub delta: u64,
+    /// Their bytes.
+    pub delta_bytes: u64,
+    /// Bytes the differences take.
+    pub delta_stored_bytes: u64,
+    /// Tensors kept as they are.
+    pub raw: u64,
+    /// Their bytes.
+    pub raw_bytes: u64,
+    /// Bytes of all records added to the file, the manifest's among them.
+    pub added_bytes: u64,
+    /// What was rounded, when the model was made lossy.
+    pub lossy: Option<LossyReport>,
+    /// Of a model that a function has made: what is to be said of some tensors.
+    pub notes: Vec<Note>,
+}
+
+/// What is to be said of how a tensor was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The tensor.
+    pub tensor: String,
+    /// What is to be said.
+    pub text: String,
+}

@@ -1,0 +1,63 @@
+//! A formula together with the bases it stands on.
+
+use crate::codec::formula::Formula;
+use crate::format::{FormulaBase, FormulaBlock, RecordHeader};
+use crate::tensor::{ContentId, Dtype};
+
+/// The formula of a record: what its chunks are coded against.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredFormula {
+    formula: Formula,
+    block: FormulaBlock,
+}
+
+impl StoredFormula {
+    /// A formula over bases of these ids and types.
+    pub(in crate::store) fn new(
+        formula: Formula,
+        bases: impl Iterator<Item = (ContentId, Dtype)>,
+    ) -> Self {
+        let base = |(content_id, dtype): (ContentId, Dtype)| FormulaBase {
+            content_id,
+            dtype_code: dtype.code(),
+        };
+        let bases = bases.map(base).collect();
+        let (code, parameters) = (formula.code(), formula.parameters());
+        StoredFormula { formula, block: FormulaBlock { code, bases, parameters } }
+    }
+
+    /// Reads the formula of the record of `header`.
+    pub(in crate::store) fn read(header: &RecordHeader, bytes: &[u8]) -> Result<Self, String> {
+        let crc = crc32fast::hash(bytes);
+        if crc != header.formula_crc {
+            return Err(format!("formula checksum {crc:#010x}, not {:#010x}", header.formula_crc));
+        }
+        let block = FormulaBlock::decode(bytes).map_err(|error| error.to_string())?;
+        if block.bases.first().map(|base| base.content_id) != Some(header.base_id) {
+            return Err("the formula's first base is not the record's".to_owned());
+        }
+        let Some(own) = Dtype::from_code(header.dtype_code) else {
+            return Err("a formula for an unknown element type".to_owned());
+        };
+        let dtype = |base: &FormulaBase| Dtype::from_code(base.dtype_code);
+        let bases: Vec<Dtype> = block.bases.iter().filter_map(dtype).collect();
+        let formula = Formula::parse(block.code, &own, &bases, &block.parameters)
+            .map_err(|error| error.to_string())?;
+        Ok(StoredFormula { formula, block })
+    }
+
+    /// The block's bytes in the record.
+    pub(in crate::store) fn encode(&self) -> Vec<u8> {
+        self.block.encode()
+    }
+
+    /// The formula itself.
+    pub fn formula(&self) -> &Formula {
+        &self.formula
+    }
+
+    /// The content ids of its bases, in order.
+    pub fn base_ids(&self) -> impl Iterator<Item = ContentId> + '_ {
+        self.block.bases.iter().map(|base| base.content_id)
+    }
+}

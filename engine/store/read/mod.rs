@@ -1,0 +1,10 @@
+//! Reading: snapshots, models, tensors, records and the chains between them.
+
+pub(in crate::store) mod chain;
+pub(in crate::store) mod formula;
+pub(in crate::store) mod layers;
+pub(in crate::store) mod missing;
+pub(in crate::store) mod model;
+pub(in crate::store) mod record;
+pub(in crate::store) mod snapshot;
+pub(in crate::store) mod tensor;

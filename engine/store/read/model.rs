@@ -1,0 +1,145 @@
+//! A model of a snapshot.
+
+use std::sync::{Arc, OnceLock};
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use super::record::{read_plain, record_row};
+use super::snapshot::Snapshot;
+use super::tensor::{Tensor, TensorView};
+use crate::catalog::{ReadTables, Table};
+use crate::format::{Manifest, RecordKind};
+use crate::lineage::Node;
+use crate::store::error::damaged;
+use crate::store::error::{Error, Result};
+use crate::store::open::Shared;
+use crate::tensor::ContentId;
+
+/// A model: one node of the lineage graph, with its tensors.
+#[derive(Clone, Debug)]
+pub struct Model {
+    snapshot: Snapshot,
+    node: Node,
+    name: Arc<str>,
+    manifest: Arc<Manifest>,
+    /// Places of the tensors in the order of their names.
+    by_name: Arc<OnceLock<Vec<u32>>>,
+}
+
+/// Reads a manifest.
+pub(in crate::store) fn read_manifest(
+    shared: &Shared,
+    tables: &dyn ReadTables,
+    id: ContentId,
+) -> Result<Manifest> {
+    let missing = || damaged(id, 0)(&"the manifest is missing from the catalogue");
+    let row = record_row(tables, Table::Manifests, id.as_bytes())?.ok_or_else(missing)?;
+    let offset = row.offset;
+    let bytes = read_plain(shared, tables, RecordKind::Manifest, id, row)?;
+    Manifest::decode(&bytes).map_err(|error| damaged(id, offset)(&error))
+}
+
+impl Model {
+    pub(in crate::store) fn open(snapshot: Snapshot, node: Node) -> Result<Self> {
+        let manifest = read_manifest(snapshot.shared(), snapshot.tables(), node.row.manifest)?;
+        let (name, manifest) = (node.full_name().into(), Arc::new(manifest));
+        Ok(Model { snapshot, node, name, manifest, by_name: Arc::default() })
+    }
+
+    /// The node of the lineage graph.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// `name@version`.
+    pub fn full_name(&self) -> String {
+        self.node.full_name()
+    }
+
+    /// The snapshot it was taken from.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// What the model is made of: its files' headers and its tensors.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The user metadata.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn metadata(&self) -> Result<Map<String, Value>> {
+        Ok(self.snapshot.graph().metadata(self.node.id)?)
+    }
+
+    /// The tensor at a place, if there is one.
+    pub(crate) fn tensor_at(&self, at: usize) -> Option<Tensor> {
+        (at < self.manifest.tensors.len()).then(|| self.at(at))
+    }
+
+    fn at(&self, at: usize) -> Tensor {
+        let (name, manifest) = (Arc::clone(&self.name), Arc::clone(&self.manifest));
+        Tensor::new(self.snapshot.clone(), name, manifest, at)
+    }
+
+    /// The tensors in the order of the model's files.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
+        (0..self.manifest.tensors.len()).map(|at| self.at(at))
+    }
+
+    /// The place of the tensor of this name.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        let tensors = &self.manifest.tensors;
+        let name_at = |at: u32| tensors.get(at as usize).map_or("", |tensor| tensor.name);
+        let by_name = self.by_name.get_or_init(|| {
+            let mut places: Vec<u32> = (0..tensors.len() as u32).collect();
+            places.sort_by(|a, b| name_at(*a).cmp(name_at(*b)));
+            places
+        });
+        let found = by_name.binary_search_by(|at| name_at(*at).cmp(name)).ok()?;
+        by_name.get(found).map(|at| *at as usize)
+    }
+
+    /// The tensor of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchTensor`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        match self.place_of(name) {
+            Some(at) => Ok(self.at(at)),
+            None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
+        }
+    }
+
+    /// Views of all tensors, in order, as [`Tensor::view`] gives them: chunks of all of them are
+    /// decoded side by side, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tensor::view`].
+    pub fn views(&self) -> Result<Vec<TensorView>> {
+        let all = 0..self.manifest.tensors.len();
+        all.into_par_iter().map(|at| self.at(at).view()).collect()
+    }
+
+    /// Writes the bytes of all tensors, in order, into the caller's buffers, one a tensor: chunks
+    /// of all of them side by side, on all cores, without other buffers of their size.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BufferLength`] when there are not as many buffers as tensors; otherwise those of
+    /// [`Tensor::read_into`]. The buffers then hold unspecified bytes.
+    pub fn read_into(&self, buffers: &mut [&mut [u8]]) -> Result<()> {
+        let (expected, found) = (self.manifest.tensors.len() as u64, buffers.len() as u64);
+        if expected != found {
+            return Err(Error::BufferLength { expected, found });
+        }
+        let buffers = buffers.par_iter_mut().enumerate();
+        buffers.try_for_each(|(at, buffer)| self.at(at).read_into(buffer))
+    }
+}

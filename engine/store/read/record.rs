@@ -1,0 +1,335 @@
+//! Reading a record: its header, index and formula checked.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+
+use rayon::prelude::*;
+
+use super::chain::{Chain, Checks};
+use super::formula::StoredFormula;
+use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
+use crate::codec::formula::Formula;
+use crate::codec::{Encoding, Lane};
+use crate::container::ContainerError;
+use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
+use crate::store::error::damaged;
+use crate::store::error::{Error, Result};
+use crate::store::open::{CheckedPlace, Shared};
+use crate::tensor::{ContentId, Dtype};
+
+/// The longest record that is read at once.
+const SHORT_MAX: u64 = 1 << 12;
+
+/// Payloads from this length on are remembered as checked; to check a shorter one again costs about
+/// as much as to look it up, and there can be millions of them.
+const REMEMBERED_FROM: u64 = 1 << 12;
+
+/// What a failed read of a record is: the medium's error, or damage where the record is not.
+fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
+    move |error| match &error {
+        ContainerError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
+            error.into()
+        }
+        _ => damaged(id, offset)(&error),
+    }
+}
+
+/// What a record's bytes are read through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// The map: no copy, but what the medium cannot read is a signal.
+    Map,
+    /// Reads: a copy, and what the medium cannot read is an error.
+    Disk,
+    /// Reads for short records, of which there can be millions and which would have a page of the
+    /// map each; the map for others.
+    Either,
+}
+
+/// One record of the file: its header and index checked.
+#[derive(Debug)]
+pub struct StoredRecord<'c> {
+    pub(in crate::store) shared: &'c Shared,
+    pub(in crate::store) header: RecordHeader,
+    pub(in crate::store) offset: u64,
+    entries: Vec<ChunkEntry>,
+    /// Where each chunk's stored bytes begin in the payload.
+    starts: Vec<u64>,
+    /// The payload as mapped; `None` when every chunk is read by itself.
+    payload: Option<&'c [u8]>,
+    /// The payload of a short record that was read at once.
+    copied: Vec<u8>,
+    pub(in crate::store) lane: Lane,
+    formula: Option<StoredFormula>,
+}
+
+impl<'c> StoredRecord<'c> {
+    /// Opens the record of `id` that a row names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DamagedRecord`] when header or index are not what they must be.
+    pub(in crate::store) fn open(
+        shared: &'c Shared,
+        kind: RecordKind,
+        id: ContentId,
+        row: &RecordRow,
+        through: Through,
+    ) -> Result<Self> {
+        let wrong = damaged(id, row.offset);
+        let is_short = row.len <= SHORT_MAX && through != Through::Map;
+        let through = match through {
+            Through::Either if !is_short => Through::Map,
+            Through::Either => Through::Disk,
+            through => through,
+        };
+        let mapped = |offset: u64, len: u64| {
+            shared.container.bytes(offset, len).map_err(|error| wrong(&error))
+        };
+        let read = |offset: u64, len: u64| {
+            shared.container.read(offset, len).map_err(unreadable(id, row.offset))
+        };
+        // One call for all of a short one.
+        let whole = if is_short { read(row.offset, row.len)? } else { Vec::new() };
+        let bytes = |offset: u64, len: u64| -> Result<Cow<'_, [u8]>> {
+            let start = (offset - row.offset) as usize;
+            match (through, whole.get(start..start.saturating_add(len as usize))) {
+                (Through::Map, _) => mapped(offset, len).map(Cow::Borrowed),
+                (_, Some(part)) => Ok(Cow::Borrowed(part)),
+                (_, None) => read(offset, len).map(Cow::Owned),
+            }
+        };
+        let header = bytes(row.offset, RECORD_HEADER_LEN as u64)?;
+        let header = RecordHeader::decode(&header).map_err(|error| wrong(&error))?;
+        let promised = (kind, id, row.raw_len, row.stored_len, row.base_id, row.depth, row.len);
+        let found = (
+            header.kind,
+            header.content_id,
+            header.raw_len,
+            header.stored_len,
+            header.base_id,
+            header.depth,
+            header.record_len(),
+        );
+        if promised != found {
+            return Err(wrong(&format!("the catalogue promises {promised:?}, found {found:?}")));
+        }
+        let index = bytes(row.offset + RECORD_HEADER_LEN as u64, header.index_len())?;
+        let crc = crc32fast::hash(&index);
+        if crc != header.index_crc {
+            let reason =
+                format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc);
+            return Err(wrong(&reason));
+        }
+        let formula = match header.formula_len {
+            0 => None,
+            len => {
+                let block = bytes(row.offset + header.formula_at(), len.into())?;
+                Some(StoredFormula::read(&header, &block).map_err(|reason| wrong(&reason))?)
+            }
+        };
+        let more_bases: Vec<ContentId> =
+            formula.iter().flat_map(|formula| formula.base_ids().skip(1)).collect();
+        let code = formula.as_ref().map_or(0, |formula| formula.formula().code());
+        if (row.formula, &row.more_bases) != (code, &more_bases) {
+            return Err(wrong(&"the catalogue promises another formula, or other bases"));
+        }
+        let (mut entries, mut starts, mut at) = (Vec::new(), Vec::new(), 0u64);
+        let mut rest = header.raw_len;
+        for entry in index.chunks(CHUNK_ENTRY_LEN) {
+            let entry = ChunkEntry::decode(entry).map_err(|error| wrong(&error))?;
+            let chunk_len = rest.min(header.chunk_len());
+            rest -= chunk_len;
+            let stored_len = u64::from(entry.stored_len);
+            if entry.encoding == Encoding::Raw.code() && stored_len != chunk_len {
+                return Err(wrong(&format!("a raw chunk of {chunk_len} bytes in {stored_len}")));
+            }
+            starts.push(at);
+            at += u64::from(entry.stored_len);
+            entries.push(entry);
+        }
+        if at != header.stored_len {
+            return Err(wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
+        }
+        let payload_at = row.offset + u64::from(header.payload_offset);
+        let payload = match through {
+            Through::Map => Some(mapped(payload_at, header.stored_len)?),
+            _ => None,
+        };
+        let copied = whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();
+        let lane =
+            Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
+        let offset = row.offset;
+        Ok(StoredRecord { shared, header, offset, entries, starts, payload, copied, lane, formula })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &RecordHeader {
+        &self.header
+    }
+
+    /// The chunk index.
+    pub fn chunks(&self) -> &[ChunkEntry] {
+        &self.entries
+    }
+
+    /// Whether its formula adds another base's numbers to the first: a difference in a record of
+    /// its own.
+    pub(in crate::store) fn adds_stored(&self) -> bool {
+        matches!(self.formula().map(StoredFormula::formula), Some(Formula::Increment(_)))
+    }
+
+    /// Whether its first base has the same type and length.
+    pub(in crate::store) fn keeps_elements(&self) -> bool {
+        self.formula().is_none_or(|formula| Formula::keeps_elements(formula.formula().code()))
+    }
+
+    /// The formula that its chunks are coded against, when that is not simply the base.
+    pub fn formula(&self) -> Option<&StoredFormula> {
+        self.formula.as_ref()
+    }
+
+    /// The content ids of its bases.
+    pub(in crate::store) fn base_ids(&self) -> Vec<ContentId> {
+        match &self.formula {
+            Some(formula) => formula.base_ids().collect(),
+            None if self.header.base_id.is_none() => Vec::new(),
+            None => vec![self.header.base_id],
+        }
+    }
+
+    /// The whole content, when it lies raw in the file and is seen through the map.
+    pub(in crate::store) fn raw(&self) -> Option<&'c [u8]> {
+        let raw = |entry: &ChunkEntry| entry.encoding == Encoding::Raw.code();
+        self.payload.filter(|_| self.entries.iter().all(raw))
+    }
+
+    /// What tells the record from any other that may come to lie in its place.
+    pub(in crate::store) fn place(&self) -> CheckedPlace {
+        (self.offset, self.header.content_id, self.header.sequence)
+    }
+
+    /// Offset of the payload in the file.
+    pub(in crate::store) fn payload_at(&self) -> u64 {
+        self.offset + u64::from(self.header.payload_offset)
+    }
+
+    /// A chunk's entry and its stored bytes.
+    pub(in crate::store) fn chunk(&self, at: usize) -> Result<(&ChunkEntry, Cow<'c, [u8]>)> {
+        let wrong = damaged(self.header.content_id, self.offset);
+        let missing = || wrong(&"a missing chunk");
+        let entry = self.entries.get(at).ok_or_else(missing)?;
+        let start = *self.starts.get(at).ok_or_else(missing)?;
+        let len = entry.stored_len as usize;
+        let Some(payload) = self.payload else {
+            // No writer stores a chunk in more than its length: memory is not asked for on the
+            // word of an entry alone.
+            if u64::from(entry.stored_len) > 2 * self.header.chunk_len() {
+                return Err(wrong(&format!("chunk {at} is stored in {len} bytes")));
+            }
+            let copied = usize::try_from(start).ok();
+            let copied = copied.and_then(|start| self.copied.get(start..start + len));
+            if let Some(stored) = copied.filter(|stored| !stored.is_empty()) {
+                return Ok((entry, Cow::Owned(stored.to_vec())));
+            }
+            let stored = self.shared.container.read(self.payload_at() + start, len as u64);
+            let unreadable = unreadable(self.header.content_id, self.offset);
+            return Ok((entry, Cow::Owned(stored.map_err(unreadable)?)));
+        };
+        let start = usize::try_from(start).ok();
+        let stored = start.and_then(|start| payload.get(start..start + len));
+        Ok((entry, Cow::Borrowed(stored.ok_or_else(missing)?)))
+    }
+
+    pub(in crate::store) fn check_chunk(&self, at: usize) -> Result<()> {
+        let wrong = damaged(self.header.content_id, self.offset);
+        let (entry, stored) = self.chunk(at)?;
+        let crc = crc32fast::hash(&stored);
+        if crc != entry.crc {
+            let reason = format!("checksum of chunk {at} is {crc:#010x}, not {:#010x}", entry.crc);
+            return Err(wrong(&reason));
+        }
+        Ok(())
+    }
+
+    /// Checks the checksums of the chunks that `start..start + len` lies in.
+    pub(in crate::store) fn check_range(&self, start: u64, len: u64) -> Result<()> {
+        if len == 0 || self.shared.is_checked(self.place()) {
+            return Ok(());
+        }
+        let chunk_len = self.header.chunk_len();
+        let last = (start + len - 1) / chunk_len;
+        (start / chunk_len..=last).try_for_each(|at| self.check_chunk(at as usize))
+    }
+
+    /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is
+    /// asked.
+    pub(in crate::store) fn check(&self) -> Result<()> {
+        if self.shared.is_checked(self.place()) {
+            return Ok(());
+        }
+        (0..self.entries.len()).into_par_iter().try_for_each(|at| self.check_chunk(at))?;
+        if self.header.stored_len >= REMEMBERED_FROM {
+            self.shared.set_checked(self.place());
+        }
+        Ok(())
+    }
+}
+
+/// For checking a store: nothing here asks, or changes, what the handle remembers.
+impl StoredRecord<'_> {
+    /// What is wrong with the chunks: every checksum is computed again.
+    pub(crate) fn chunk_faults(&self) -> Vec<String> {
+        let faults = (0..self.entries.len()).filter_map(|at| match self.chunk(at) {
+            Err(error) => Some(format!("chunk {at}: {}", error.reason())),
+            Ok((entry, stored)) => {
+                let crc = crc32fast::hash(&stored);
+                let wrong = crc != entry.crc;
+                wrong.then(|| {
+                    format!("checksum of chunk {at} is {crc:#010x}, not {:#010x}", entry.crc)
+                })
+            }
+        });
+        faults.collect()
+    }
+}
+
+/// The row of a record, if there is one.
+pub(in crate::store) fn record_row(
+    tables: &dyn ReadTables,
+    table: Table,
+    key: &[u8],
+) -> Result<Option<RecordRow>> {
+    let row = tables.get(table, key)?.map(|value| RecordRow::decode(&value));
+    Ok(row.transpose().map_err(CatalogError::Row)?)
+}
+
+/// The whole content of a record that stands alone, its checksums and its id checked. It is copied
+/// anyway, so it is read through the disk.
+pub(in crate::store) fn read_plain(
+    shared: &Shared,
+    tables: &dyn ReadTables,
+    kind: RecordKind,
+    id: ContentId,
+    row: RecordRow,
+) -> Result<Vec<u8>> {
+    let offset = row.offset;
+    let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
+    let len = chain.believed_len()?;
+    let mut bytes = Vec::new();
+    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
+    bytes.try_reserve_exact(len).map_err(no_room)?;
+    bytes.resize(len, 0);
+    chain.read(0, &mut bytes, Checks::First)?;
+    let found = ContentId::of(&bytes);
+    if found != id {
+        return Err(damaged(id, offset)(&format!("the content hashes to {}", found.short())));
+    }
+    Ok(bytes)
+}
+
+/// How many chunks have which encoding.
+pub(in crate::store) fn encodings_used(entries: &[ChunkEntry]) -> u32 {
+    let bit = |entry: &ChunkEntry| 1u32.checked_shl(entry.encoding.into()).unwrap_or(0);
+    entries.iter().fold(0, |used, entry| used | bit(entry))
+}
