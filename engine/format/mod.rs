@@ -26,9 +26,9 @@ pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart};
 pub use packed::PackedBytes;
 pub use record::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry, FORMULA_LEN_MAX,
-    PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_MAGIC,
-    RecordHeader, RecordKind, record_field,
+    CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry,
+    FORMULA_LEN_MAX, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
+    RECORD_MAGIC, RecordHeader, RecordKind, record_field,
 };
 pub use superblock::{
     Extent, FORMAT_VERSION, SUPERBLOCK_EXTENTS_MAX, SUPERBLOCK_LEN, SUPERBLOCK_MAGIC, StoreState,

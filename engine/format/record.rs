@@ -19,6 +19,8 @@ pub const PAGE_ALIGN: u64 = 4096;
 pub const PAGE_ALIGN_FROM: u64 = 65_536;
 /// Decoded length of a chunk that this code writes, as a power of two: 1 MiB.
 pub const CHUNK_LOG2: u8 = 20;
+/// Decoded length of a chunk that is written.
+pub const CHUNK_LEN: usize = 1 << CHUNK_LOG2;
 /// The shortest chunk a reader accepts: 4 KiB.
 pub const CHUNK_LOG2_MIN: u8 = 12;
 /// The longest chunk a reader accepts: 64 MiB.

@@ -1,36 +1,21 @@
 //! Making and opening a store.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use super::cache::Cache;
 use super::error::{Error, Result};
 use super::options::OpenOptions;
+use super::read::snapshot::Snapshot;
+use super::shared::{Access, Shared, locked, now_ms};
 use super::turns::Turns;
-use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
+use super::write::transaction::Transaction;
+use crate::catalog::{Catalog, CatalogError};
 use crate::container::{
     Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
     folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
-use crate::store::read::snapshot::Snapshot;
-use crate::store::write::transaction::Transaction;
-use crate::tensor::{AlignedBuffer, ContentId};
-
-/// How a store is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Access {
-    /// For reading and writing.
-    Write,
-    /// For reading; follows what a writer commits.
-    Read,
-    /// For reading a store that was not closed cleanly: repaired in memory, the file untouched.
-    /// Keeps writers out.
-    ReadRepaired,
-}
 
 /// An open store: one file of models and their lineage.
 ///
@@ -76,25 +61,6 @@ struct Handle {
     per_transaction: Option<(Mutex<Arc<Shared>>, PathBuf)>,
 }
 
-/// A record that was checked: offset, content, commit that wrote it. A follower is not told when
-/// a writer uses a place again, so the offset alone would not do.
-pub(in crate::store) type CheckedPlace = (u64, ContentId, u64);
-
-/// What a store, its snapshots and its views share. The catalogue is closed before the file.
-#[derive(Debug)]
-pub(in crate::store) struct Shared {
-    pub(in crate::store) catalog: Catalog,
-    pub(in crate::store) container: Arc<Container>,
-    pub(in crate::store) access: Access,
-    path: PathBuf,
-    /// The file had been replaced before it was opened.
-    opened_retired: bool,
-    /// Records whose every chunk checksum this handle has found right.
-    checked: Mutex<HashSet<CheckedPlace>>,
-    /// Reconstructed tensors.
-    buffers: Arc<Mutex<Cache>>,
-}
-
 /// How often a file that was replaced while it was opened is opened again.
 const REOPENINGS_MAX: usize = 100;
 
@@ -102,57 +68,6 @@ const REOPENINGS_MAX: usize = 100;
 fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
     let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
     Ok(id.is_none_or(|id| id == FileId::of(&there)))
-}
-
-pub(in crate::store) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub(in crate::store) fn is_checked(&self, place: CheckedPlace) -> bool {
-        locked(&self.checked).contains(&place)
-    }
-
-    pub(in crate::store) fn set_checked(&self, place: CheckedPlace) {
-        locked(&self.checked).insert(place);
-    }
-
-    /// Forgets what was known of records whose places may be used again.
-    pub(in crate::store) fn forget(&self, offsets: impl IntoIterator<Item = u64>) {
-        let offsets: HashSet<u64> = offsets.into_iter().collect();
-        if !offsets.is_empty() {
-            locked(&self.checked).retain(|(offset, ..)| !offsets.contains(offset));
-        }
-    }
-
-    /// The path the store was opened at.
-    pub(in crate::store) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The folder of the store, for temporary files.
-    pub(in crate::store) fn folder(&self) -> Option<&Path> {
-        self.path.parent().filter(|folder| folder.is_dir())
-    }
-
-    pub(in crate::store) fn shared_buffer(&self, id: ContentId) -> Option<Arc<AlignedBuffer>> {
-        locked(&self.buffers).get(id)
-    }
-
-    /// Remembers a reconstructed tensor; gives back the one to use, should another thread have
-    /// been faster.
-    pub(in crate::store) fn share_buffer(
-        &self,
-        id: ContentId,
-        buffer: AlignedBuffer,
-    ) -> Arc<AlignedBuffer> {
-        locked(&self.buffers).put(id, buffer)
-    }
 }
 
 impl Store {
@@ -422,11 +337,11 @@ impl Store {
     /// open the store again, what was read from this one stays valid; those of the catalogue.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let Some((reader, path)) = &self.handle.per_transaction else {
-            return self.shared.snapshot();
+            return Snapshot::begin(&self.shared);
         };
         for _ in 0..REOPENINGS_MAX {
             let shared = Arc::clone(&locked(reader));
-            match shared.snapshot() {
+            match Snapshot::begin(&shared) {
                 Err(Error::Container(ContainerError::Retired)) => {}
                 // Whoever wrote last has crashed.
                 Err(Error::Catalog(CatalogError::NeedsRepair)) => {
@@ -552,37 +467,29 @@ impl Store {
             Some((_, path)) => Self::open_held(path, &self.handle.options),
         }
     }
-
-    /// Checks that this handle may still write.
-    pub(in crate::store) fn refuse_after_failure(shared: &Shared, error: CatalogError) -> Error {
-        shared.container.poison();
-        Error::OutcomeUnknown { source: error }
-    }
 }
 
-impl Shared {
-    fn snapshot(self: &Arc<Self>) -> Result<Snapshot> {
-        let (pin, tables) = self.container.pins().register(|| -> Result<_> {
-            let tables = self.catalog.begin_read()?;
-            Ok((tables.meta_u64(meta::COMMIT)?, tables))
-        })?;
-        if self.container.is_retired() && !self.opened_retired {
-            return Err(ContainerError::Retired.into());
+impl OpenOptions {
+    /// Opens a store for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::open`]; [`Locked`](crate::container::ContainerError::Locked) when the wait
+    /// was too short.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        match self.per_transaction {
+            true => Store::open_per_transaction(path.as_ref(), self),
+            false => Store::open_held(path.as_ref(), self),
         }
-        Ok(Snapshot::new(Arc::clone(self), tables, pin))
     }
 
-    /// The rows of every record of the last commit, for the free space.
-    pub(in crate::store) fn used_extents(
-        tables: &dyn ReadTables,
-    ) -> Result<Vec<crate::format::Extent>> {
-        let mut used = Vec::new();
-        for table in [Table::Tensors, Table::Manifests, Table::Changes] {
-            tables.scan(table, &[], &mut |_, value| {
-                used.push(crate::catalog::RecordRow::decode(value)?.extent());
-                Ok(std::ops::ControlFlow::Continue(()))
-            })?;
-        }
-        Ok(used)
+    /// Opens a store for reading.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::open_read_only`].
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Store> {
+        let path = path.as_ref();
+        Store::open_reader(&|| Store::disk_at(path, false), path, self)
     }
 }

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::Result;
-use super::open::Store;
 use crate::container::{Locked, Waiting};
 
 /// How a store is to be opened: how long to wait for others, and when to keep others out.
@@ -63,29 +61,6 @@ impl OpenOptions {
     pub fn lock_per_transaction(mut self, yes: bool) -> Self {
         self.per_transaction = yes;
         self
-    }
-
-    /// Opens a store for reading and writing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Store::open`]; [`Locked`](crate::container::ContainerError::Locked) when the wait
-    /// was too short.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
-        match self.per_transaction {
-            true => Store::open_per_transaction(path.as_ref(), self),
-            false => Store::open_held(path.as_ref(), self),
-        }
-    }
-
-    /// Opens a store for reading.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Store::open_read_only`].
-    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<Store> {
-        let path = path.as_ref();
-        Store::open_reader(&|| Store::disk_at(path, false), path, self)
     }
 
     pub(in crate::store) fn resolved(path: &Path) -> PathBuf {

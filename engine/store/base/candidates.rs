@@ -1,48 +1,21 @@
-//! Contents that a new tensor may be coded against, and how it may have come from them.
+//! What the tensors of a new model may be coded against: found, ranked, opened.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::relatives::Relative;
+use super::candidate::{Candidate, OpenCandidate, Way};
+use super::relatives::{BaseFinder, Relative};
 use crate::catalog::Table;
 use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
 use crate::lineage::NodeId;
 use crate::planning::{BASES_TRIED_MAX, Ranking, Relation, Sketch, TensorKey};
 use crate::store::error::Result;
-use crate::store::open::Shared;
 use crate::store::read::chain::Chain;
 use crate::store::read::record::record_row;
-use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
 
 /// By so much formulas may make a chain longer than its bound.
 const FORMULAS_OVER: u8 = 4;
-
-/// How a tensor may have come from others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Way {
-    /// From one, as types and shapes tell.
-    Related(Relation),
-    /// From one, as a formula that holds exactly and not as a difference: its chain is full.
-    Made,
-    /// As the mean of all of them.
-    Mean,
-    /// As the first and a multiple of the difference of the others.
-    TaskVector,
-    /// As the first and a multiple of the product of the others.
-    Lora { rank: u32 },
-}
-
-/// Contents that a new tensor may be coded against.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::store) struct Candidate {
-    /// Their ids, and the types that the models they are taken from see them as.
-    pub(in crate::store) bases: Vec<(ContentId, Dtype)>,
-    pub(in crate::store) way: Way,
-}
-
-/// A candidate, and the chains of its contents.
-pub(in crate::store) type OpenCandidate<'c> = (Candidate, Vec<Arc<Chain<'c>>>);
 
 /// The two matrices of an adapter for a tensor, and their rank.
 struct Adapter<'m> {
@@ -152,7 +125,7 @@ impl Candidates {
     }
 }
 
-impl Transaction {
+impl<'c> BaseFinder<'_, 'c> {
     /// What the tensors of a model may be coded against: the models of `declared`, of which the
     /// first `parents` are what it was derived from and the last `made_of` what it was computed
     /// from, and models that the sketches of all tensors, where they are given, show to be kin.
@@ -219,9 +192,8 @@ impl Transaction {
     }
 
     /// The candidates to try, with their chains, each short enough to be stood on.
-    pub(in crate::store) fn open_candidates<'c>(
+    pub(in crate::store) fn open_candidates(
         &self,
-        shared: &'c Shared,
         id: ContentId,
         candidates: &[Candidate],
     ) -> Result<Vec<OpenCandidate<'c>>> {
@@ -235,7 +207,7 @@ impl Transaction {
             let mut candidate = candidate.clone();
             let mut chains = Vec::new();
             for (base, _) in &mut candidate.bases {
-                chains.extend(self.open_base(shared, base, candidate.way)?.map(Arc::new));
+                chains.extend(self.open_base(base, candidate.way)?.map(Arc::new));
             }
             let whole = chains.len() == candidate.bases.len();
             let itself = candidate.bases.iter().any(|(base, _)| *base == id);
@@ -250,18 +222,13 @@ impl Transaction {
     /// The chain of a base. For a difference from one of as many steps as there may be, it starts
     /// again nearer its root, where something of the same elements is; `base` then becomes that one.
     /// Formulas may go beyond by one step, and exactly holding ones are none.
-    fn open_base<'c>(
-        &self,
-        shared: &'c Shared,
-        base: &mut ContentId,
-        way: Way,
-    ) -> Result<Option<Chain<'c>>> {
+    fn open_base(&self, base: &mut ContentId, way: Way) -> Result<Option<Chain<'c>>> {
         let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
-            let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-            let open = |row| Chain::open(shared, self.tables()?, RecordKind::Tensor, base, row);
+            let row = record_row(self.tables, Table::Tensors, base.as_bytes())?;
+            let open = |row| Chain::open(self.shared, self.tables, RecordKind::Tensor, base, row);
             row.map(open).transpose()
         };
-        let max = self.chain_depth_max;
+        let max = self.depth_max;
         let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
         let mut chain = open(*base)?;
         if way == Way::Related(Relation::Same)

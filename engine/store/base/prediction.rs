@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use super::candidates::{OpenCandidate, Way};
-use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks};
+use super::candidate::{OpenCandidate, Way};
+use super::chunks::{EncodedChunks, alone_chunks};
 use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::codec::{Lane, Profile, low_rank};
+use crate::format::CHUNK_LEN;
 use crate::planning::Relation;
-use crate::store::edit::new_model::NewTensor;
 use crate::store::error::Result;
 use crate::store::read::chain::{Chain, Checks, predict};
 use crate::store::read::formula::StoredFormula;
+use crate::store::source::NewTensor;
 use crate::tensor::{ContentId, Dtype};
 
 /// As many bytes are looked at to guess a formula.

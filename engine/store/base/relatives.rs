@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::candidates::{Candidate, Way};
-use super::sketches::kept_sketch;
+use super::candidate::{Candidate, Way};
+use super::sketches::{band_members, kept_sketch};
 use crate::catalog::{EdgeKind, ReadTables, RecordRow, Table, keys};
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, RecordKind};
@@ -14,13 +14,13 @@ use crate::planning::{
     Estimate, INHERITED_FROM, Likeness, Ranking, Relation, Sketch, TensorKey, level, model_bands,
     pair_tensors,
 };
-use crate::store::edit::ingest::read_source;
-use crate::store::edit::new_model::{NewTensor, Source};
 use crate::store::error::Result;
 use crate::store::read::chain::Chain;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::record_row;
-use crate::store::write::transaction::Transaction;
+use crate::store::shared::Shared;
+use crate::store::slabs::read_source;
+use crate::store::source::{NewTensor, Source};
 use crate::tensor::{ContentId, Dtype};
 
 /// Other models than the declared ones that are looked at, whatever the size of the store.
@@ -90,26 +90,6 @@ pub(crate) fn look_alikes(
     Ok(chosen)
 }
 
-/// Nodes that have `band` among their bands, at most `limit`, and whether there are more.
-pub(in crate::store) fn band_members(
-    tables: &dyn ReadTables,
-    band: u64,
-    limit: usize,
-) -> Result<(Vec<NodeId>, bool)> {
-    let (mut members, mut more) = (Vec::new(), false);
-    let prefix = band.to_be_bytes();
-    tables.scan(Table::Bands, &prefix, &mut |key, _| {
-        more = members.len() == limit;
-        if more {
-            return Ok(ControlFlow::Break(()));
-        }
-        let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-        members.extend(id.map(NodeId));
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok((members, more))
-}
-
 /// The sketch of a tensor that is still to be read. Cost: reads its samples, or all of a short one.
 pub(in crate::store) fn sketch_of(tensor: &NewTensor<'_>) -> Result<Sketch> {
     match tensor.source {
@@ -120,7 +100,15 @@ pub(in crate::store) fn sketch_of(tensor: &NewTensor<'_>) -> Result<Sketch> {
     }
 }
 
-impl Transaction {
+/// Finds what new tensors may be coded against. It reads, and changes nothing.
+pub(in crate::store) struct BaseFinder<'t, 'c> {
+    pub(in crate::store) tables: &'t dyn ReadTables,
+    pub(in crate::store) shared: &'c Shared,
+    /// The longest delta chain that what is coded may make.
+    pub(in crate::store) depth_max: u8,
+}
+
+impl BaseFinder<'_, '_> {
     /// The declared models, in order, then at most three others that resemble the new one; and
     /// how they rank. Without sketches there are no others, and all are tried.
     ///
@@ -133,7 +121,7 @@ impl Transaction {
     ) -> Result<(Vec<Relative>, Option<Ranking>)> {
         let mut relatives = Vec::new();
         for node in declared {
-            let manifest = self.manifest_of(&self.graph()?.expect(*node)?)?;
+            let manifest = self.manifest_of(&Graph(self.tables).expect(*node)?)?;
             relatives.push(relative(tensors, manifest));
         }
         if sketches.is_empty() {
@@ -153,7 +141,7 @@ impl Transaction {
     }
 
     fn manifest_of(&self, node: &Node) -> Result<Manifest> {
-        read_manifest(&self.shared, self.tables()?, node.row.manifest)
+        read_manifest(self.shared, self.tables, node.row.manifest)
     }
 
     /// Estimates tensors of a relative, and shows each with what the relative's sketch is.
@@ -167,7 +155,7 @@ impl Transaction {
         for at in which.filter(|at| sketches[*at].elements() > 0) {
             let Some((partner, _)) = relative.pairs[at] else { continue };
             let Some(partner) = relative.manifest.tensors.get(partner) else { continue };
-            let kept = kept_sketch(self.tables()?, partner.content_id, partner.dtype)?;
+            let kept = kept_sketch(self.tables, partner.content_id, partner.dtype)?;
             let Some(kept) = kept else { continue };
             if let Some(estimate) = kept.estimate(&sketches[at]) {
                 relative.bits[at] = Some(estimate.bits);
@@ -196,7 +184,7 @@ impl Transaction {
         let mut nodes = self.siblings(declared)?;
         let bands = model_bands(std::iter::repeat(&ContentId::NONE).zip(sketches));
         let more = LOOKED_AT_MAX - nodes.len();
-        nodes.extend(look_alikes(self.tables()?, &bands, more as u64, more)?);
+        nodes.extend(look_alikes(self.tables, &bands, more as u64, more)?);
         let mut seen: HashSet<NodeId> = declared.iter().copied().collect();
         let mut kin: Vec<(f64, Relative)> = Vec::new();
         for node in nodes {
@@ -204,7 +192,7 @@ impl Transaction {
                 continue;
             }
             // A stale row may name a node that is gone.
-            let Some(node) = self.graph()?.node(node)? else { continue };
+            let Some(node) = Graph(self.tables).node(node)? else { continue };
             let manifest = self.manifest_of(&node)?;
             if manifest.tensors.len().saturating_mul(tensors.len()) > PAIRS_MAX {
                 continue;
@@ -237,7 +225,7 @@ impl Transaction {
         let mut siblings = Vec::new();
         for parent in parents {
             let prefix = keys::edges(&parent.0, EdgeKind::Provenance);
-            self.tables()?.scan(Table::Children, &prefix, &mut |key, _| {
+            self.tables.scan(Table::Children, &prefix, &mut |key, _| {
                 let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
                 siblings.extend(id.map(NodeId));
                 let full = siblings.len() >= SIBLINGS_MAX;
@@ -250,14 +238,14 @@ impl Transaction {
 
     /// Whether decoding a content passes as many differences as there may be.
     fn is_full(&self, id: ContentId) -> Result<bool> {
-        let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+        let Some(row) = record_row(self.tables, Table::Tensors, id.as_bytes())? else {
             return Ok(false);
         };
-        if row.depth < self.chain_depth_max {
+        if row.depth < self.depth_max {
             return Ok(false);
         }
-        let chain = Chain::open(&self.shared, self.tables()?, RecordKind::Tensor, id, row)?;
-        Ok(chain.steps() >= self.chain_depth_max)
+        let chain = Chain::open(self.shared, self.tables, RecordKind::Tensor, id, row)?;
+        Ok(chain.steps() >= self.depth_max)
     }
 
     /// Where the best base's chain is full: it and what it stands on, down to the root. One that
@@ -266,9 +254,9 @@ impl Transaction {
         let mut path = Vec::new();
         let mut next = self.is_full(base)?.then_some(base);
         while let Some(id) = next
-            && path.len() <= usize::from(self.chain_depth_max)
+            && path.len() <= usize::from(self.depth_max)
         {
-            let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? else {
+            let Some(row) = record_row(self.tables, Table::Tensors, id.as_bytes())? else {
                 break;
             };
             let alike = row.formula == 0 || Formula::keeps_elements(row.formula);
@@ -289,14 +277,14 @@ impl Transaction {
         sketches: &[Sketch],
         firsts: &dyn Fn(usize) -> Option<(ContentId, Dtype)>,
     ) -> Result<usize> {
-        let levels = usize::from(self.chain_depth_max) + 1;
+        let levels = usize::from(self.depth_max) + 1;
         let (mut costs, mut dependents) = (vec![0.0; levels], vec![0.0; levels]);
         let mut elements = 0.0;
         for (at, sketch) in sketches.iter().enumerate() {
             let Some((base, dtype)) = firsts(at) else { continue };
             let mut judged = Vec::new();
             for (id, row) in self.full_chain(base)? {
-                let kept = kept_sketch(self.tables()?, id, &dtype)?;
+                let kept = kept_sketch(self.tables, id, &dtype)?;
                 let estimate = kept.and_then(|kept| kept.estimate(sketch));
                 judged.extend(estimate.map(|estimate| (estimate.bits, f64::from(row.dependents))));
             }
@@ -331,7 +319,7 @@ impl Transaction {
         let Some((base, dtype)) = bases.first() else { return Ok(()) };
         let path = self.full_chain(*base)?;
         let Some((instead, _)) = path.get(chosen).or(path.last()) else { return Ok(()) };
-        let top = kept_sketch(self.tables()?, *base, dtype)?;
+        let top = kept_sketch(self.tables, *base, dtype)?;
         let made = top.is_some_and(|top| top.may_make(sketch));
         let made = made.then(|| Candidate { bases: bases.clone(), way: Way::Made });
         let first = candidates.first_mut().and_then(|first| first.bases.first_mut());

@@ -1,11 +1,13 @@
 //! The shortest of the ways to store a tensor.
 
-use super::encode::{CHUNK_LEN, EncodedChunks, alone_chunks, delta_chunks};
+use super::chunks::{EncodedChunks, alone_chunks};
+use super::encode::delta_chunks;
 use super::prediction::Basis;
 use crate::codec::{Lane, Profile};
-use crate::store::edit::ingest::{fit_arena, read_source};
-use crate::store::edit::new_model::{NewTensor, Source};
+use crate::format::CHUNK_LEN;
 use crate::store::error::Result;
+use crate::store::slabs::{fit_arena, read_source};
+use crate::store::source::{NewTensor, Source};
 
 /// Bytes by which several bases of a longer tensor are told apart.
 const PIECE_LEN: usize = 1 << 16;

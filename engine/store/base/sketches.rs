@@ -5,15 +5,13 @@
 
 use std::ops::ControlFlow;
 
-use super::relatives::band_members;
-use crate::catalog::{ReadTables, Table, WriteTables, keys};
+use crate::catalog::{ReadTables, Table, keys};
 use crate::format::Manifest;
 use crate::lineage::NodeId;
 use crate::planning::{Sketch, Sketcher, model_bands};
 use crate::store::error::Result;
 use crate::store::read::model::Model;
 use crate::store::read::snapshot::Snapshot;
-use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
 
 pub(in crate::store) fn kept_sketch(
@@ -27,53 +25,33 @@ pub(in crate::store) fn kept_sketch(
     Ok(Sketch::decode(&value).ok().flatten())
 }
 
-fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -> Result<Vec<u64>> {
+/// Nodes that have `band` among their bands, at most `limit`, and whether there are more.
+pub(in crate::store) fn band_members(
+    tables: &dyn ReadTables,
+    band: u64,
+    limit: usize,
+) -> Result<(Vec<NodeId>, bool)> {
+    let (mut members, mut more) = (Vec::new(), false);
+    let prefix = band.to_be_bytes();
+    tables.scan(Table::Bands, &prefix, &mut |key, _| {
+        more = members.len() == limit;
+        if more {
+            return Ok(ControlFlow::Break(()));
+        }
+        let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+        members.extend(id.map(NodeId));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok((members, more))
+}
+
+pub(in crate::store) fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -> Result<Vec<u64>> {
     let mut sketches = Vec::new();
     for tensor in &manifest.tensors {
         let sketch = kept_sketch(tables, tensor.content_id, tensor.dtype)?;
         sketches.extend(sketch.map(|sketch| (tensor.content_id, sketch)));
     }
     Ok(model_bands(sketches.iter().map(|(id, sketch)| (id, sketch))))
-}
-
-impl Transaction {
-    pub(in crate::store) fn put_sketch(&mut self, id: ContentId, sketch: &Sketch) -> Result<()> {
-        let key = keys::sketch(id.as_bytes(), sketch.dtype().code());
-        if sketch.samples().is_empty() {
-            return Ok(());
-        }
-        Ok(self.tables_mut()?.put(Table::Sketches, &key, &sketch.encode())?)
-    }
-
-    pub(in crate::store) fn remove_sketches(&mut self, id: ContentId) -> Result<()> {
-        let mut keys = Vec::new();
-        self.tables()?.scan(Table::Sketches, id.as_bytes(), &mut |key, _| {
-            keys.push(key.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for key in keys {
-            self.tables_mut()?.delete(Table::Sketches, &key)?;
-        }
-        Ok(())
-    }
-
-    pub(in crate::store) fn add_bands(&mut self, node: NodeId, manifest: &Manifest) -> Result<()> {
-        for band in bands_of(self.tables()?, manifest)? {
-            self.tables_mut()?.put(Table::Bands, &keys::band(band, &node.0), &[])?;
-        }
-        Ok(())
-    }
-
-    pub(in crate::store) fn remove_bands(
-        &mut self,
-        node: NodeId,
-        manifest: &Manifest,
-    ) -> Result<()> {
-        for band in bands_of(self.tables()?, manifest)? {
-            self.tables_mut()?.delete(Table::Bands, &keys::band(band, &node.0))?;
-        }
-        Ok(())
-    }
 }
 
 impl Snapshot {

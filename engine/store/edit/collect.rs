@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, Table};
-use crate::store::error::Result;
-use crate::store::error::damaged;
+use crate::store::error::{Result, damaged};
+use crate::store::exchange::incoming::release_arrivals;
 use crate::store::read::model::read_manifest;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
@@ -44,159 +44,148 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-impl Transaction {
-    /// Counts again how many models and deltas need each content, corrects what is wrong, and
-    /// frees what nothing needs. A base stays as long as a delta needs it. In a sound store this
-    /// finds nothing but what transfers that were cut short left behind, which is then fetched
-    /// again: removal frees at once. Cost: every row and every manifest; no tensor.
-    ///
-    /// # Errors
-    ///
-    /// A manifest that cannot be read: what it names is not known, so nothing may be freed.
-    /// After an error the transaction must be dropped.
-    pub fn collect(&mut self) -> Result<CollectReport> {
-        self.check_whole()?;
-        self.change(|this| {
-            let freed = this.freed.len();
-            let released = this.release_arrivals()?;
-            let mut report = this.collect_all()?;
-            let freed = this.freed.get(freed..).unwrap_or_default();
-            report.freed_bytes = freed.iter().map(|extent| extent.len).sum();
-            report.freed_records = freed.len() as u64;
-            report.corrected += released;
-            Ok(report)
-        })
-    }
-
-    fn collect_all(&mut self) -> Result<CollectReport> {
-        let mut manifests = rows(self.tables()?, Table::Manifests)?;
-        let mut tensors = rows(self.tables()?, Table::Tensors)?;
-        let mut report = CollectReport {
-            contents: (manifests.len() + tensors.len()) as u64,
-            ..CollectReport::default()
-        };
-        let mut nodes: HashMap<ContentId, u64> = HashMap::new();
-        self.tables()?.scan(Table::Nodes, &[], &mut |_, value| {
-            *nodes.entry(NodeRow::decode(value)?.manifest).or_default() += 1;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        if let Some(missing) = nodes.keys().find(|id| !manifests.contains_key(id)) {
-            return Err(damaged(*missing, 0)(&"the manifest is missing from the catalogue"));
-        }
-        for (id, row) in &mut manifests {
-            self.settle(Table::Manifests, *id, row, nodes.get(id).copied(), 0, &mut report)?;
-        }
-        let mut holders: HashMap<ContentId, u64> = HashMap::new();
-        for id in nodes.into_keys() {
-            for tensor in &read_manifest(&self.shared, self.tables()?, id)?.tensors {
-                *holders.entry(tensor.content_id).or_default() += 1;
-            }
-        }
-        let promised = self.settle_promises(&holders, &mut report)?;
-        let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
-        if let Some(missing) = holders.keys().find(|id| !known(id)) {
-            return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
-        }
-        self.settle_tensors(&mut tensors, &holders, &mut report)?;
+/// Counts again how many models and deltas need each content, corrects what is wrong, and
+pub(in crate::store) fn collect(transaction: &mut Transaction) -> Result<CollectReport> {
+    transaction.check_whole()?;
+    transaction.change(|this| {
+        let freed = this.references.freed.len();
+        let released = release_arrivals(this)?;
+        let mut report = collect_all(this)?;
+        let freed = this.references.freed.get(freed..).unwrap_or_default();
+        report.freed_bytes = freed.iter().map(|extent| extent.len).sum();
+        report.freed_records = freed.len() as u64;
+        report.corrected += released;
         Ok(report)
-    }
+    })
+}
 
-    /// Makes promises say how often they are named; those of what is here, or is not named, go.
-    /// Gives back what is promised.
-    fn settle_promises(
-        &mut self,
-        holders: &HashMap<ContentId, u64>,
-        report: &mut CollectReport,
-    ) -> Result<HashSet<ContentId>> {
-        let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
-        self.tables()?.scan(Table::Promised, &[], &mut |key, value| {
-            if let Ok(id) = <[u8; 32]>::try_from(key) {
-                rows.push((ContentId::from_bytes(id), PromiseRow::decode(value)?));
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        let mut promised = HashSet::new();
-        for (id, row) in rows {
-            let here = self.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
-            let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
-            if named > 0 {
-                promised.insert(id);
-            }
-            if row.holders != named || named == 0 {
-                report.corrected += 1;
-                self.change_promise(id, |_| named)?;
-            }
-        }
-        Ok(promised)
+fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
+    let mut manifests = rows(transaction.tables()?, Table::Manifests)?;
+    let mut tensors = rows(transaction.tables()?, Table::Tensors)?;
+    let mut report = CollectReport {
+        contents: (manifests.len() + tensors.len()) as u64,
+        ..CollectReport::default()
+    };
+    let mut nodes: HashMap<ContentId, u64> = HashMap::new();
+    transaction.tables()?.scan(Table::Nodes, &[], &mut |_, value| {
+        *nodes.entry(NodeRow::decode(value)?.manifest).or_default() += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if let Some(missing) = nodes.keys().find(|id| !manifests.contains_key(id)) {
+        return Err(damaged(*missing, 0)(&"the manifest is missing from the catalogue"));
     }
-
-    /// From the tips of the chains downwards, so that a base is looked at when it is known
-    /// whether what stands on it stays.
-    fn settle_tensors(
-        &mut self,
-        tensors: &mut Rows,
-        holders: &HashMap<ContentId, u64>,
-        report: &mut CollectReport,
-    ) -> Result<()> {
-        let mut order: Vec<(u8, ContentId)> =
-            tensors.iter().map(|(id, row)| (row.depth, *id)).collect();
-        order.sort_unstable_by(|a, b| b.cmp(a));
-        let mut dependents: HashMap<ContentId, u64> = HashMap::new();
-        for (depth, id) in order {
-            let Some(row) = tensors.get_mut(&id) else { continue };
-            let held = holders.get(&id).copied();
-            let needed = dependents.get(&id).copied().unwrap_or(0);
-            if !self.settle(Table::Tensors, id, row, held, needed, report)? {
-                continue;
-            }
-            report.hidden_bases += u64::from(held.is_none());
-            let bases: Vec<ContentId> = row.bases().collect();
-            for base in bases {
-                // Shallower than what stands on it, or it was counted already.
-                if tensors.get(&base).is_none_or(|base| base.depth >= depth) {
-                    return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
-                }
-                *dependents.entry(base).or_default() += 1;
-            }
-        }
-        Ok(())
+    for (id, row) in &mut manifests {
+        settle(transaction, Table::Manifests, *id, row, nodes.get(id).copied(), 0, &mut report)?;
     }
-
-    /// Makes a row say what was counted, or frees its record; says whether it stays.
-    fn settle(
-        &mut self,
-        table: Table,
-        id: ContentId,
-        row: &mut RecordRow,
-        holders: Option<u64>,
-        dependents: u64,
-        report: &mut CollectReport,
-    ) -> Result<bool> {
-        let (holders, dependents) = (count(holders.unwrap_or(0)), count(dependents));
-        if (row.holders, row.dependents) == (holders, dependents) && row.is_needed() {
-            return Ok(true);
+    let mut holders: HashMap<ContentId, u64> = HashMap::new();
+    for id in nodes.into_keys() {
+        for tensor in &read_manifest(&transaction.shared, transaction.tables()?, id)?.tensors {
+            *holders.entry(tensor.content_id).or_default() += 1;
         }
-        report.corrected += u64::from((row.holders, row.dependents) != (holders, dependents));
-        (row.holders, row.dependents) = (holders, dependents);
-        if row.is_needed() {
-            self.put_row(table, id, row)?;
-            return Ok(true);
-        }
-        report.freed_records += 1;
-        report.freed_bytes += row.len;
-        self.free_record(table, id, row)?;
-        Ok(false)
     }
+    let promised = settle_promises(transaction, &holders, &mut report)?;
+    let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
+    if let Some(missing) = holders.keys().find(|id| !known(id)) {
+        return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
+    }
+    settle_tensors(transaction, &mut tensors, &holders, &mut report)?;
+    Ok(report)
+}
 
-    /// Commits also when no model has changed, if the collection has changed something.
-    ///
-    /// # Errors
-    ///
-    /// As [`commit`](Self::commit).
-    pub fn commit_collected(self, report: &CollectReport) -> Result<()> {
-        match report.corrected + report.freed_records {
-            0 => Ok(()),
-            _ => self.commit_changes(),
+/// Makes promises say how often they are named; those of what is here, or is not named, go.
+/// Gives back what is promised.
+fn settle_promises(
+    transaction: &mut Transaction,
+    holders: &HashMap<ContentId, u64>,
+    report: &mut CollectReport,
+) -> Result<HashSet<ContentId>> {
+    let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
+    transaction.tables()?.scan(Table::Promised, &[], &mut |key, value| {
+        if let Ok(id) = <[u8; 32]>::try_from(key) {
+            rows.push((ContentId::from_bytes(id), PromiseRow::decode(value)?));
         }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut promised = HashSet::new();
+    for (id, row) in rows {
+        let here = transaction.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
+        let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
+        if named > 0 {
+            promised.insert(id);
+        }
+        if row.holders != named || named == 0 {
+            report.corrected += 1;
+            transaction.references.change_promise(id, |_| named)?;
+        }
+    }
+    Ok(promised)
+}
+
+/// From the tips of the chains downwards, so that a base is looked at when it is known
+/// whether what stands on it stays.
+fn settle_tensors(
+    transaction: &mut Transaction,
+    tensors: &mut Rows,
+    holders: &HashMap<ContentId, u64>,
+    report: &mut CollectReport,
+) -> Result<()> {
+    let mut order: Vec<(u8, ContentId)> =
+        tensors.iter().map(|(id, row)| (row.depth, *id)).collect();
+    order.sort_unstable_by(|a, b| b.cmp(a));
+    let mut dependents: HashMap<ContentId, u64> = HashMap::new();
+    for (depth, id) in order {
+        let Some(row) = tensors.get_mut(&id) else { continue };
+        let held = holders.get(&id).copied();
+        let needed = dependents.get(&id).copied().unwrap_or(0);
+        if !settle(transaction, Table::Tensors, id, row, held, needed, report)? {
+            continue;
+        }
+        report.hidden_bases += u64::from(held.is_none());
+        let bases: Vec<ContentId> = row.bases().collect();
+        for base in bases {
+            // Shallower than what stands on it, or it was counted already.
+            if tensors.get(&base).is_none_or(|base| base.depth >= depth) {
+                return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+            }
+            *dependents.entry(base).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a row say what was counted, or frees its record; says whether it stays.
+fn settle(
+    transaction: &mut Transaction,
+    table: Table,
+    id: ContentId,
+    row: &mut RecordRow,
+    holders: Option<u64>,
+    dependents: u64,
+    report: &mut CollectReport,
+) -> Result<bool> {
+    let (holders, dependents) = (count(holders.unwrap_or(0)), count(dependents));
+    if (row.holders, row.dependents) == (holders, dependents) && row.is_needed() {
+        return Ok(true);
+    }
+    report.corrected += u64::from((row.holders, row.dependents) != (holders, dependents));
+    (row.holders, row.dependents) = (holders, dependents);
+    if row.is_needed() {
+        transaction.references.put_row(table, id, row)?;
+        return Ok(true);
+    }
+    report.freed_records += 1;
+    report.freed_bytes += row.len;
+    transaction.references.free_record(table, id, row)?;
+    Ok(false)
+}
+
+/// Commits also when no model has changed, if the collection has changed something.
+pub(in crate::store) fn commit_collected(
+    transaction: Transaction,
+    report: &CollectReport,
+) -> Result<()> {
+    match report.corrected + report.freed_records {
+        0 => Ok(()),
+        _ => transaction.commit_changes(),
     }
 }

@@ -1,24 +1,21 @@
 //! Models with rounded values in the place of their own: planned, judged by a gate, stored.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::ingest::slab_len;
-use super::new_model::{NewTensor, TensorSource};
 use crate::codec::formula::FloatType;
 use crate::codec::{Half, Loss, Lossy};
-use crate::format::{Manifest, ManifestPart};
+use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
 use crate::planning::Relation;
-use crate::store::base::candidates::{Candidate, Way};
-use crate::store::base::encode::CHUNK_LEN;
+use crate::store::base::candidate::{Candidate, Way};
+use crate::store::base::relatives::BaseFinder;
 use crate::store::error::{Error, Result};
-use crate::store::open::Shared;
 use crate::store::read::chain::{Chain, Checks};
-use crate::store::write::transaction::Transaction;
+use crate::store::slabs::slab_len;
+use crate::store::source::{NewTensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of which more than this part would keep their values stays as it is.
@@ -389,50 +386,45 @@ impl<'p> Plan<'p> {
     }
 }
 
-impl Transaction {
-    /// Plans how `tensors` are made lossy, each against the first of its candidates that has the
-    /// same elements. Cost: reads all of them, and these bases.
-    pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
-        &self,
-        shared: &'p Shared,
-        lossy: Lossy,
-        tensors: impl Iterator<Item = (&'p NewTensor<'a>, &'q [Candidate])>,
-        files: Manifest,
-    ) -> Result<Plan<'p>> {
-        let mut planned = Vec::new();
-        for (tensor, candidates) in tensors {
-            let mut rounding = None;
-            let same = |candidate: &&Candidate| candidate.way == Way::Related(Relation::Same);
-            if let (Some(of), Some(candidate)) =
-                (Lossy::float(&tensor.dtype), candidates.iter().find(same))
-            {
-                let opened =
-                    self.open_candidates(shared, ContentId::NONE, std::slice::from_ref(candidate))?;
-                let chain =
-                    opened.into_iter().next().and_then(|(_, chains)| chains.into_iter().next());
-                if let Some(base) = chain.filter(|chain| chain.raw_len() == tensor.byte_len) {
-                    base.check()?;
-                    rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
-                }
+/// Plans how `tensors` are made lossy, each against the first of its candidates that has the
+/// same elements. Cost: reads all of them, and these bases.
+pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
+    finder: &BaseFinder<'_, 'p>,
+    lossy: Lossy,
+    tensors: impl Iterator<Item = (&'p NewTensor<'a>, &'q [Candidate])>,
+    files: Manifest,
+) -> Result<Plan<'p>> {
+    let mut planned = Vec::new();
+    for (tensor, candidates) in tensors {
+        let mut rounding = None;
+        let same = |candidate: &&Candidate| candidate.way == Way::Related(Relation::Same);
+        if let (Some(of), Some(candidate)) =
+            (Lossy::float(&tensor.dtype), candidates.iter().find(same))
+        {
+            let opened =
+                finder.open_candidates(ContentId::NONE, std::slice::from_ref(candidate))?;
+            let chain = opened.into_iter().next().and_then(|(_, chains)| chains.into_iter().next());
+            if let Some(base) = chain.filter(|chain| chain.raw_len() == tensor.byte_len) {
+                base.check()?;
+                rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
             }
-            let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
-            let (original, loss) =
-                look(tensor, tensor.byte_len, rounding.as_ref()).map_err(failed)?;
-            // Without an error nothing is lost, and with many exact elements little is gained.
-            let worth = loss.squared_error > 0.0
-                && loss.exact as f64 <= loss.elements as f64 * EXACT_PART_MAX;
-            planned.push(PlannedTensor {
-                name: &tensor.name,
-                dtype: &tensor.dtype,
-                shape: &tensor.shape,
-                byte_len: tensor.byte_len,
-                own: tensor,
-                original,
-                rounding: rounding.filter(|_| worth).map(|rounding| Rounding { loss, ..rounding }),
-            });
         }
-        Ok(Plan { lossy, tensors: planned, files })
+        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+        let (original, loss) = look(tensor, tensor.byte_len, rounding.as_ref()).map_err(failed)?;
+        // Without an error nothing is lost, and with many exact elements little is gained.
+        let worth =
+            loss.squared_error > 0.0 && loss.exact as f64 <= loss.elements as f64 * EXACT_PART_MAX;
+        planned.push(PlannedTensor {
+            name: &tensor.name,
+            dtype: &tensor.dtype,
+            shape: &tensor.shape,
+            byte_len: tensor.byte_len,
+            own: tensor,
+            original,
+            rounding: rounding.filter(|_| worth).map(|rounding| Rounding { loss, ..rounding }),
+        });
     }
+    Ok(Plan { lossy, tensors: planned, files })
 }
 
 impl PlannedTensor<'_> {

@@ -16,43 +16,35 @@ use crate::tensor::ContentId;
 /// A row of results: hash of what was run, hash of what it was run on, what was found.
 pub type TestResultRow = (ContentId, ContentId, Vec<u8>);
 
-impl Transaction {
-    /// Registers a test under a name, or replaces the one of that name. What the definition says
-    /// is not looked at here: [`Test::register`](crate::checks::Test::register) makes it.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
-    pub fn set_test(&mut self, name: &str, definition: Map<String, Value>) -> Result<()> {
-        self.check_whole()?;
-        let name: ModelName = name.parse()?;
-        let text = Value::Object(definition.clone()).to_string();
-        self.shared.container.require_features(0, FEATURE_TESTS);
-        self.change(|this| {
-            let tables = this.tables_mut()?;
-            Ok(tables.put(Table::Tests, name.as_str().as_bytes(), text.as_bytes())?)
-        })?;
-        self.note(Operation::SetTest { name: name.to_string(), definition: Some(definition) });
-        Ok(())
-    }
+/// Registers a test under a name, or replaces the one of that name. What the definition says
+pub(in crate::store) fn set_test(
+    transaction: &mut Transaction,
+    name: &str,
+    definition: Map<String, Value>,
+) -> Result<()> {
+    transaction.check_whole()?;
+    let name: ModelName = name.parse()?;
+    let text = Value::Object(definition.clone()).to_string();
+    transaction.shared.container.require_features(0, FEATURE_TESTS);
+    transaction.change(|this| {
+        let tables = this.tables_mut()?;
+        Ok(tables.put(Table::Tests, name.as_str().as_bytes(), text.as_bytes())?)
+    })?;
+    transaction.note(Operation::SetTest { name: name.to_string(), definition: Some(definition) });
+    Ok(())
+}
 
-    /// Takes a test away; says whether it was there.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
-    pub fn remove_test(&mut self, name: &str) -> Result<bool> {
-        self.check_whole()?;
-        let name: ModelName = name.parse()?;
-        if self.tables()?.get(Table::Tests, name.as_str().as_bytes())?.is_none() {
-            return Ok(false);
-        }
-        self.change(|this| {
-            Ok(this.tables_mut()?.delete(Table::Tests, name.as_str().as_bytes())?)
-        })?;
-        self.note(Operation::SetTest { name: name.to_string(), definition: None });
-        Ok(true)
+/// Takes a test away; says whether it was there.
+pub(in crate::store) fn remove_test(transaction: &mut Transaction, name: &str) -> Result<bool> {
+    transaction.check_whole()?;
+    let name: ModelName = name.parse()?;
+    if transaction.tables()?.get(Table::Tests, name.as_str().as_bytes())?.is_none() {
+        return Ok(false);
     }
+    transaction
+        .change(|this| Ok(this.tables_mut()?.delete(Table::Tests, name.as_str().as_bytes())?))?;
+    transaction.note(Operation::SetTest { name: name.to_string(), definition: None });
+    Ok(true)
 }
 
 impl Snapshot {

@@ -15,15 +15,19 @@ use crate::format::{
 };
 use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEYS};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
-use crate::store::edit::ingest::slab_len;
-use crate::store::edit::new_model::TensorSource;
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
+use crate::store::edit::graph::{note_changed, remove_tag, set_kind};
+use crate::store::edit::recode::shorten;
+use crate::store::error::{Error, Result, damaged};
 use crate::store::read::chain::{Chain, Checks, VISITS_MAX};
 use crate::store::read::missing::promise_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
-use crate::store::write::transaction::{Transaction, provenance};
+use crate::store::slabs::slab_len;
+use crate::store::source::TensorSource;
+use crate::store::write::operations::provenance;
+use crate::store::write::put::store_raw;
+use crate::store::write::sketches::{add_bands, put_sketch};
+use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
 
 /// Bytes that are moved at a time.
@@ -43,419 +47,432 @@ pub(crate) struct ArrivingNode {
     pub(crate) metadata: Map<String, Value>,
 }
 
-impl Transaction {
-    /// Whether a tensor or a manifest is stored.
-    pub(crate) fn has(&self, table: Table, id: ContentId) -> Result<bool> {
-        Ok(record_row(self.tables()?, table, id.as_bytes())?.is_some())
-    }
+/// Whether a tensor or a manifest is stored.
+pub(in crate::store) fn has(
+    transaction: &Transaction,
+    table: Table,
+    id: ContentId,
+) -> Result<bool> {
+    Ok(record_row(transaction.tables()?, table, id.as_bytes())?.is_some())
+}
 
-    /// Stores the record of a tensor that comes as another store keeps it; its bases are here. It
-    /// stays, needed or not, until the transaction is committed: what comes later stands on it, or
-    /// names it. A chain stays as long as it is there; one that grows by what its bases stand on
-    /// here, beyond what this store writes, starts again nearer its root. Memory: a piece of the
-    /// tensor.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::DamagedRecord`] when the record is not what it must be or the content not that of
-    /// `id`; [`Error::MissingTensor`] without its bases; [`Error::Source`]; those of the disk. The
-    /// transaction must then be dropped.
-    pub(crate) fn take_in(
-        &mut self,
-        id: ContentId,
-        len: u64,
-        source: &dyn TensorSource,
-    ) -> Result<()> {
-        self.check_whole()?;
-        self.change(|this| {
-            let (row, sent_depth) = this.write_arrival(id, len, source)?;
-            let row = this.insert_tensor(id, row)?;
-            this.arriving.insert(id);
-            let steps = this.check_arrival(id, &row)?;
-            let has_grown = row.depth > sent_depth;
-            if has_grown && steps > CHAIN_DEPTH_MAX { this.shorten(id, row) } else { Ok(()) }
-        })
-    }
+/// Stores the record of a tensor that comes as another store keeps it; its bases are here. It
+pub(in crate::store) fn take_in(
+    transaction: &mut Transaction,
+    id: ContentId,
+    len: u64,
+    source: &dyn TensorSource,
+) -> Result<()> {
+    transaction.check_whole()?;
+    transaction.change(|this| {
+        let (row, sent_depth) = write_arrival(this, id, len, source)?;
+        let row = this.references.insert_tensor(id, row)?;
+        this.references.arriving.insert(id);
+        let steps = check_arrival(this, id, &row)?;
+        let has_grown = row.depth > sent_depth;
+        if has_grown && steps > CHAIN_DEPTH_MAX { shorten(this, id, row) } else { Ok(()) }
+    })
+}
 
-    /// Frees what has come in this transaction and nothing needs.
-    pub(in crate::store) fn settle_arriving(&mut self) -> Result<()> {
-        for id in std::mem::take(&mut self.arriving) {
-            if let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? {
-                self.free_if_unneeded(id, row)?;
+/// The depth of a record over these bases, which are stored. Two chains that are each within
+/// the format's limits may be beyond them together: then the longest bases are stored alone.
+fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId]) -> Result<u8> {
+    let shared = transaction.shared_arc();
+    loop {
+        let (mut depth, mut visits) = (0, 1);
+        let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
+        for base in bases {
+            let row = record_row(transaction.tables()?, Table::Tensors, base.as_bytes())?;
+            let missing = || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+            let row = row.ok_or_else(missing)?;
+            let kind = RecordKind::Tensor;
+            let chain = Chain::open(&shared, transaction.tables()?, kind, *base, row.clone())?;
+            depth = depth.max(row.depth.saturating_add(1));
+            visits += chain.visits();
+            let length = (row.depth, chain.visits());
+            if longest.as_ref().is_none_or(|(other, ..)| *other < length) {
+                longest = Some((length, *base, row));
             }
         }
-        Ok(())
-    }
-
-    /// The depth of a record over these bases, which are stored. Two chains that are each within
-    /// the format's limits may be beyond them together: then the longest bases are stored alone.
-    fn depth_over(&mut self, id: ContentId, bases: &[ContentId]) -> Result<u8> {
-        let shared = self.shared_arc();
-        loop {
-            let (mut depth, mut visits) = (0, 1);
-            let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
-            for base in bases {
-                let row = record_row(self.tables()?, Table::Tensors, base.as_bytes())?;
-                let missing =
-                    || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
-                let row = row.ok_or_else(missing)?;
-                let kind = RecordKind::Tensor;
-                let chain = Chain::open(&shared, self.tables()?, kind, *base, row.clone())?;
-                depth = depth.max(row.depth.saturating_add(1));
-                visits += chain.visits();
-                let length = (row.depth, chain.visits());
-                if longest.as_ref().is_none_or(|(other, ..)| *other < length) {
-                    longest = Some((length, *base, row));
-                }
+        match longest {
+            Some((_, base, row)) if depth > CHAIN_DEPTH_LIMIT || visits > VISITS_MAX => {
+                store_raw(transaction, base, row)?;
             }
-            match longest {
-                Some((_, base, row)) if depth > CHAIN_DEPTH_LIMIT || visits > VISITS_MAX => {
-                    self.store_raw(base, row)?;
-                }
-                _ => return Ok(depth),
-            }
+            _ => return Ok(depth),
         }
     }
+}
 
-    /// Writes the record as it comes, with this store's own fields in its header. Gives back its
-    /// row, and how deep it was where it comes from.
-    fn write_arrival(
-        &mut self,
-        id: ContentId,
-        len: u64,
-        source: &dyn TensorSource,
-    ) -> Result<(RecordRow, u8)> {
-        let read = |offset: u64, out: &mut [u8]| {
-            let failed = |source| Error::Source { tensor: id.to_string(), source };
-            source.read_at(offset, out).map_err(failed)
-        };
-        let head = TravellingHead::read(RecordKind::Tensor, id, len, source)?;
-        let bases = head.bases();
-        let TravellingHead { header, index, entries, formula } = head;
-        let head_len = u64::from(header.payload_offset);
-        let depth = self.depth_over(id, &bases)?;
-        let raw = depth == 0 && header.stored_len == header.raw_len;
-        let container = std::sync::Arc::clone(&self.shared_arc().container);
-        let place = container.reserve(head_len, header.stored_len, raw)?;
-        self.reserved.push(Extent { offset: place.offset, len: place.len });
-        let mut piece = vec![0; PIECE_LEN.min(header.stored_len) as usize];
-        let mut done = 0;
-        while done < header.stored_len {
-            let part = &mut piece[..PIECE_LEN.min(header.stored_len - done) as usize];
-            read(head_len + done, part)?;
-            container.write(place.offset + head_len + done, part)?;
-            done += part.len() as u64;
-        }
-        let [a, b, c, d, ..] = container.superblock().store_id;
-        let own = RecordHeader {
-            depth,
-            sequence: self.sequence,
-            store_tag: [a, b, c, d],
-            ..header.clone()
-        };
-        let mut head = own.encode();
-        head.extend_from_slice(&index);
-        container.write(place.offset, &head)?;
-        let encodings = encodings_used(&entries);
-        let code = formula.as_ref().map(|formula| formula.formula().code());
-        self.require_features_of(encodings, code);
-        let row = RecordRow {
-            offset: place.offset,
-            len,
-            raw_len: header.raw_len,
-            stored_len: header.stored_len,
-            base_id: header.base_id,
-            depth,
-            formula: formula.as_ref().map_or(0, |formula| formula.formula().code()),
-            encodings,
-            holders: 0,
-            dependents: 0,
-            more_bases: bases.into_iter().skip(1).collect(),
-        };
-        Ok((row, header.depth))
+/// Writes the record as it comes, with this store's own fields in its header. Gives back its
+/// row, and how deep it was where it comes from.
+fn write_arrival(
+    transaction: &mut Transaction,
+    id: ContentId,
+    len: u64,
+    source: &dyn TensorSource,
+) -> Result<(RecordRow, u8)> {
+    let read = |offset: u64, out: &mut [u8]| {
+        let failed = |source| Error::Source { tensor: id.to_string(), source };
+        source.read_at(offset, out).map_err(failed)
+    };
+    let head = TravellingHead::read(RecordKind::Tensor, id, len, source)?;
+    let bases = head.bases();
+    let TravellingHead { header, index, entries, formula } = head;
+    let head_len = u64::from(header.payload_offset);
+    let depth = depth_over(transaction, id, &bases)?;
+    let raw = depth == 0 && header.stored_len == header.raw_len;
+    let container = std::sync::Arc::clone(&transaction.shared_arc().container);
+    let place = container.reserve(head_len, header.stored_len, raw)?;
+    transaction.records.reserved.push(Extent { offset: place.offset, len: place.len });
+    let mut piece = vec![0; PIECE_LEN.min(header.stored_len) as usize];
+    let mut done = 0;
+    while done < header.stored_len {
+        let part = &mut piece[..PIECE_LEN.min(header.stored_len - done) as usize];
+        read(head_len + done, part)?;
+        container.write(place.offset + head_len + done, part)?;
+        done += part.len() as u64;
     }
+    let [a, b, c, d, ..] = container.superblock().store_id;
+    let own = RecordHeader {
+        depth,
+        sequence: transaction.sequence,
+        store_tag: [a, b, c, d],
+        ..header.clone()
+    };
+    let mut head = own.encode();
+    head.extend_from_slice(&index);
+    container.write(place.offset, &head)?;
+    let encodings = encodings_used(&entries);
+    let code = formula.as_ref().map(|formula| formula.formula().code());
+    transaction.records.require_features_of(encodings, code);
+    let row = RecordRow {
+        offset: place.offset,
+        len,
+        raw_len: header.raw_len,
+        stored_len: header.stored_len,
+        base_id: header.base_id,
+        depth,
+        formula: formula.as_ref().map_or(0, |formula| formula.formula().code()),
+        encodings,
+        holders: 0,
+        dependents: 0,
+        more_bases: bases.into_iter().skip(1).collect(),
+    };
+    Ok((row, header.depth))
+}
 
-    /// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile. Gives
-    /// back how many differences that passes.
-    fn check_arrival(&mut self, id: ContentId, row: &RecordRow) -> Result<u8> {
-        let shared = self.shared_arc();
-        let chain = Chain::open(&shared, self.tables()?, RecordKind::Tensor, id, row.clone())?;
-        let known = Dtype::from_code(chain.record().header().dtype_code);
-        let dtype = known.unwrap_or_else(|| Dtype::from_name("unknown"));
-        let mut sketcher = Sketcher::new(&dtype, row.raw_len);
-        let mut hasher = blake3::Hasher::new();
-        let mut slab = vec![0; (slab_len() as u64).min(row.raw_len) as usize];
-        let mut start = 0;
-        while start < row.raw_len {
-            let part = &mut slab[..(slab_len() as u64).min(row.raw_len - start) as usize];
-            chain.read(start, part, Checks::First)?;
-            hasher.update_rayon(part);
-            sketcher.feed(start, part);
-            start += part.len() as u64;
-        }
-        if ContentId::from(hasher.finalize()) != id {
-            return Err(damaged(id, row.offset)(&"as it came: the content hashes to another id"));
-        }
-        self.put_sketch(id, &sketcher.finish())?;
-        Ok(chain.steps())
+/// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile. Gives
+/// back how many differences that passes.
+fn check_arrival(transaction: &mut Transaction, id: ContentId, row: &RecordRow) -> Result<u8> {
+    let shared = transaction.shared_arc();
+    let chain = Chain::open(&shared, transaction.tables()?, RecordKind::Tensor, id, row.clone())?;
+    let known = Dtype::from_code(chain.record().header().dtype_code);
+    let dtype = known.unwrap_or_else(|| Dtype::from_name("unknown"));
+    let mut sketcher = Sketcher::new(&dtype, row.raw_len);
+    let mut hasher = blake3::Hasher::new();
+    let mut slab = vec![0; (slab_len() as u64).min(row.raw_len) as usize];
+    let mut start = 0;
+    while start < row.raw_len {
+        let part = &mut slab[..(slab_len() as u64).min(row.raw_len - start) as usize];
+        chain.read(start, part, Checks::First)?;
+        hasher.update_rayon(part);
+        sketcher.feed(start, part);
+        start += part.len() as u64;
     }
-
-    /// Keeps a tensor that has come before its model, so that a transfer that is cut short need
-    /// not fetch it again.
-    pub(crate) fn hold_arrival(&mut self, id: ContentId) -> Result<()> {
-        let held = self.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
-        let row = record_row(self.tables()?, Table::Tensors, id.as_bytes())?;
-        // Models that are here hold what was promised to them.
-        if held || row.is_some_and(|row| row.holders > 0) {
-            return Ok(());
-        }
-        self.shared.container.require_features(0, FEATURE_ARRIVALS);
-        self.change(|this| {
-            this.change_row(Table::Tensors, id, |row| row.holders = row.holders.saturating_add(1))?;
-            Ok(this.tables_mut()?.put(Table::Arrivals, id.as_bytes(), &[])?)
-        })
+    if ContentId::from(hasher.finalize()) != id {
+        return Err(damaged(id, row.offset)(&"as it came: the content hashes to another id"));
     }
+    put_sketch(transaction.tables_mut()?, id, &sketcher.finish())?;
+    Ok(chain.steps())
+}
 
-    /// Lets go of every tensor that was held for its model; what nothing needs is freed. Says how
-    /// many there were.
-    pub(crate) fn release_arrivals(&mut self) -> Result<u64> {
-        let mut ids = Vec::new();
-        self.tables()?.scan(Table::Arrivals, &[], &mut |key, _| {
-            ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
-            Ok(ControlFlow::Continue(()))
+/// Keeps a tensor that has come before its model, so that a transfer that is cut short need
+pub(in crate::store) fn hold_arrival(transaction: &mut Transaction, id: ContentId) -> Result<()> {
+    let held = transaction.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
+    let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
+    // Models that are here hold what was promised to them.
+    if held || row.is_some_and(|row| row.holders > 0) {
+        return Ok(());
+    }
+    transaction.shared.container.require_features(0, FEATURE_ARRIVALS);
+    transaction.change(|this| {
+        this.references
+            .change_row(Table::Tensors, id, |row| row.holders = row.holders.saturating_add(1))?;
+        Ok(this.tables_mut()?.put(Table::Arrivals, id.as_bytes(), &[])?)
+    })
+}
+
+/// Lets go of every tensor that was held for its model; what nothing needs is freed. Says how
+pub(in crate::store) fn release_arrivals(transaction: &mut Transaction) -> Result<u64> {
+    let mut ids = Vec::new();
+    transaction.tables()?.scan(Table::Arrivals, &[], &mut |key, _| {
+        ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    release_held(transaction, &ids)
+}
+
+/// As [`release_arrivals`](Transaction::release_arrivals), of these tensors alone.
+pub(in crate::store) fn release_held(
+    transaction: &mut Transaction,
+    ids: &[ContentId],
+) -> Result<u64> {
+    let mut released = 0;
+    for id in ids {
+        if !transaction.tables_mut()?.delete(Table::Arrivals, id.as_bytes())? {
+            continue;
+        }
+        released += 1;
+        let row = transaction.references.change_row(Table::Tensors, *id, |row| {
+            row.holders = row.holders.saturating_sub(1);
         })?;
-        self.release_held(&ids)
+        transaction.references.free_if_unneeded(*id, row)?;
     }
+    Ok(released)
+}
 
-    /// As [`release_arrivals`](Self::release_arrivals), of these tensors alone.
-    pub(crate) fn release_held(&mut self, ids: &[ContentId]) -> Result<u64> {
-        let mut released = 0;
-        for id in ids {
-            if !self.tables_mut()?.delete(Table::Arrivals, id.as_bytes())? {
-                continue;
-            }
-            released += 1;
-            let row = self.change_row(Table::Tensors, *id, |row| {
-                row.holders = row.holders.saturating_sub(1);
-            })?;
-            self.free_if_unneeded(*id, row)?;
-        }
-        Ok(released)
+/// Adds a model that comes from another store, with the bytes of its manifest. Its tensors
+pub(in crate::store) fn adopt_node(
+    transaction: &mut Transaction,
+    node: ArrivingNode,
+    manifest: &[u8],
+) -> Result<Node> {
+    transaction.check_whole()?;
+    transaction.change(|this| adopt_whole_node(this, node, manifest))
+}
+
+fn adopt_whole_node(
+    transaction: &mut Transaction,
+    node: ArrivingNode,
+    bytes: &[u8],
+) -> Result<Node> {
+    let id = ContentId::of(bytes);
+    let manifest = Manifest::decode(bytes).map_err(|error| damaged(id, 0)(&error))?;
+    check_tensors_of(transaction, &format!("{}@{}", node.name, node.version), &manifest)?;
+    let (manifest_id, _) = transaction.hold(&manifest)?;
+    if node.metadata.contains_key(LOSSY_KEY) {
+        transaction.shared.container.require_features(0, FEATURE_LOSSY);
     }
-
-    /// Adds a model that comes from another store, with the bytes of its manifest. Its tensors
-    /// and what its edges lead to are here.
-    ///
-    /// # Errors
-    ///
-    /// A manifest that cannot be read or names what is not here; a name that is taken.
-    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: &[u8]) -> Result<Node> {
-        self.check_whole()?;
-        self.change(|this| this.adopt_whole_node(node, manifest))
+    let row = NodeRow {
+        name: node.name,
+        version: node.version,
+        kind: node.kind,
+        created_ms: node.created_ms,
+        manifest: manifest_id,
+        logical_bytes: node.logical_bytes,
+        tensor_count: manifest.tensors.len() as u32,
+        revision: transaction.sequence,
+    };
+    let adopted = Node { id: node.id, row };
+    let parents: Vec<Edge> = node.parents.iter().map(|(edge, _)| *edge).collect();
+    let previous = node.previous.as_ref().map(|(id, _)| *id);
+    GraphMut(transaction.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
+    add_bands(transaction.tables_mut()?, adopted.id, &manifest)?;
+    let row = &adopted.row;
+    transaction.note(Operation::AddNode {
+        id: adopted.id.to_string(),
+        name: row.name.clone(),
+        version: row.version,
+        kind: row.kind.clone(),
+        created_ms: row.created_ms,
+        manifest: manifest_id.to_string(),
+        logical_bytes: row.logical_bytes,
+        previous: previous.map(|id| id.to_string()),
+        parents: provenance(&parents),
+        metadata: node.metadata,
+    });
+    let edges = node.parents.into_iter();
+    let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
+    let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
+    for (kind, parent, metadata) in edges.chain(previous) {
+        update_edge(transaction, adopted.id, kind, parent, metadata)?;
     }
+    Ok(adopted)
+}
 
-    fn adopt_whole_node(&mut self, node: ArrivingNode, bytes: &[u8]) -> Result<Node> {
-        let id = ContentId::of(bytes);
-        let manifest = Manifest::decode(bytes).map_err(|error| damaged(id, 0)(&error))?;
-        self.check_tensors_of(&format!("{}@{}", node.name, node.version), &manifest)?;
-        let (manifest_id, _) = self.hold(&manifest)?;
-        if node.metadata.contains_key(LOSSY_KEY) {
-            self.shared.container.require_features(0, FEATURE_LOSSY);
-        }
-        let row = NodeRow {
-            name: node.name,
-            version: node.version,
-            kind: node.kind,
-            created_ms: node.created_ms,
-            manifest: manifest_id,
-            logical_bytes: node.logical_bytes,
-            tensor_count: manifest.tensors.len() as u32,
-            revision: self.sequence,
+/// Looks a model's tensors over that have come after it.
+pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) -> Result<()> {
+    transaction.check_whole()?;
+    let manifest = transaction.graph()?.expect(id)?.row.manifest;
+    let manifest = read_manifest(&transaction.shared, transaction.tables()?, manifest)?;
+    transaction.change(|this| add_bands(this.tables_mut()?, id, &manifest))
+}
+
+/// Refuses a manifest whose tensors are not all here or promised.
+fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest) -> Result<()> {
+    for tensor in &manifest.tensors {
+        let row = record_row(transaction.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
+        let len = match row {
+            Some(row) => Some(row.raw_len),
+            None => promise_row(transaction.tables()?, tensor.content_id)?.map(|row| row.raw_len),
         };
-        let adopted = Node { id: node.id, row };
-        let parents: Vec<Edge> = node.parents.iter().map(|(edge, _)| *edge).collect();
-        let previous = node.previous.as_ref().map(|(id, _)| *id);
-        GraphMut(self.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
-        self.add_bands(adopted.id, &manifest)?;
-        let row = &adopted.row;
-        self.note(Operation::AddNode {
-            id: adopted.id.to_string(),
-            name: row.name.clone(),
-            version: row.version,
-            kind: row.kind.clone(),
-            created_ms: row.created_ms,
-            manifest: manifest_id.to_string(),
-            logical_bytes: row.logical_bytes,
-            previous: previous.map(|id| id.to_string()),
-            parents: provenance(&parents),
-            metadata: node.metadata,
-        });
-        let edges = node.parents.into_iter();
-        let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
-        let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
-        for (kind, parent, metadata) in edges.chain(previous) {
-            self.update_edge(adopted.id, kind, parent, metadata)?;
+        let (content_id, name) = (tensor.content_id, &tensor.name);
+        let Some(len) = len else {
+            let needed_by = format!("{name:?} of {model}");
+            return Err(Error::MissingTensor { content_id, needed_by });
+        };
+        if len != tensor.byte_len {
+            let said = tensor.byte_len;
+            let reason = format!("{model} says {said} bytes of its {name:?}, there are {len}");
+            return Err(damaged(content_id, 0)(&reason));
         }
-        Ok(adopted)
     }
+    Ok(())
+}
 
-    /// Looks a model's tensors over that have come after it.
-    pub(crate) fn note_whole(&mut self, id: NodeId) -> Result<()> {
-        self.check_whole()?;
-        let manifest = self.graph()?.expect(id)?.row.manifest;
-        let manifest = read_manifest(&self.shared, self.tables()?, manifest)?;
-        self.change(|this| this.add_bands(id, &manifest))
+/// Gives a model a version of its name that was never given.
+pub(in crate::store) fn renumber(
+    transaction: &mut Transaction,
+    node: &Node,
+    version: u32,
+) -> Result<Node> {
+    transaction.check_whole()?;
+    transaction.shared.container.require_features(0, FEATURE_RENAMES);
+    transaction.change(|this| {
+        let node = GraphMut(this.tables_mut()?).renumber(node, version)?;
+        note_changed(this, node.id)?;
+        let (id, name) = (node.id.to_string(), node.row.name.clone());
+        this.note(Operation::RenameNode { id, name, version });
+        Ok(node)
+    })
+}
+
+/// Sets a tag that comes along, where its name is free. Says whether it was.
+pub(in crate::store) fn adopt_tag(
+    transaction: &mut Transaction,
+    tag: &ModelName,
+    id: NodeId,
+) -> Result<bool> {
+    let tagged = transaction.graph()?.tagged(tag)?;
+    if tagged == Some(id) {
+        return Ok(true);
     }
+    if tagged.is_some() || transaction.graph()?.highest_version(tag)? > 0 {
+        return Ok(false);
+    }
+    transaction.shared.container.require_features(0, FEATURE_TAGS);
+    transaction.change(|this| {
+        GraphMut(this.tables_mut()?).set_tag(tag, id)?;
+        note_changed(this, id)
+    })?;
+    transaction.note(Operation::SetTag { tag: tag.to_string(), id: Some(id.to_string()) });
+    Ok(true)
+}
 
-    /// Refuses a manifest whose tensors are not all here or promised.
-    fn check_tensors_of(&self, model: &str, manifest: &Manifest) -> Result<()> {
-        for tensor in &manifest.tensors {
-            let row = record_row(self.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
-            let len = match row {
-                Some(row) => Some(row.raw_len),
-                None => promise_row(self.tables()?, tensor.content_id)?.map(|row| row.raw_len),
-            };
-            let (content_id, name) = (tensor.content_id, &tensor.name);
-            let Some(len) = len else {
-                let needed_by = format!("{name:?} of {model}");
-                return Err(Error::MissingTensor { content_id, needed_by });
-            };
-            if len != tensor.byte_len {
-                let said = tensor.byte_len;
-                let reason = format!("{model} says {said} bytes of its {name:?}, there are {len}");
-                return Err(damaged(content_id, 0)(&reason));
-            }
+/// Takes away the tags of a model that are not among these.
+pub(in crate::store) fn drop_tags_but(
+    transaction: &mut Transaction,
+    id: NodeId,
+    stay: &[String],
+) -> Result<()> {
+    for tag in transaction.graph()?.tags_of(id)? {
+        if !stay.contains(&tag) {
+            remove_tag(transaction, &tag)?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Gives a model a version of its name that was never given.
-    pub(crate) fn renumber(&mut self, node: &Node, version: u32) -> Result<Node> {
-        self.check_whole()?;
-        self.shared.container.require_features(0, FEATURE_RENAMES);
-        self.change(|this| {
-            let node = GraphMut(this.tables_mut()?).renumber(node, version)?;
-            this.note_changed(node.id)?;
-            let (id, name) = (node.id.to_string(), node.row.name.clone());
-            this.note(Operation::RenameNode { id, name, version });
-            Ok(node)
-        })
-    }
-
-    /// Sets a tag that comes along, where its name is free. Says whether it was.
-    pub(crate) fn adopt_tag(&mut self, tag: &ModelName, id: NodeId) -> Result<bool> {
-        let tagged = self.graph()?.tagged(tag)?;
-        if tagged == Some(id) {
-            return Ok(true);
-        }
-        if tagged.is_some() || self.graph()?.highest_version(tag)? > 0 {
+/// Replaces kind, parents and metadata of a model by what comes. Says whether it did: parents
+pub(in crate::store) fn update_node(
+    transaction: &mut Transaction,
+    node: ArrivingNode,
+) -> Result<bool> {
+    transaction.check_whole()?;
+    let id = node.id;
+    for (edge, _) in &node.parents {
+        transaction.graph()?.expect(edge.parent)?;
+        if transaction.graph()?.descends(id, edge.parent)? {
             return Ok(false);
         }
-        self.shared.container.require_features(0, FEATURE_TAGS);
-        self.change(|this| {
-            GraphMut(this.tables_mut()?).set_tag(tag, id)?;
-            this.note_changed(id)
-        })?;
-        self.note(Operation::SetTag { tag: tag.to_string(), id: Some(id.to_string()) });
-        Ok(true)
     }
+    let name = id.to_string();
+    if transaction.graph()?.expect(id)?.row.kind != node.kind {
+        set_kind(transaction, &name, &node.kind)?;
+    }
+    transaction.change(|this| update_rows(this, node))?;
+    Ok(true)
+}
 
-    /// Takes away the tags of a model that are not among these.
-    pub(crate) fn drop_tags_but(&mut self, id: NodeId, stay: &[String]) -> Result<()> {
-        for tag in self.graph()?.tags_of(id)? {
-            if !stay.contains(&tag) {
-                self.remove_tag(&tag)?;
-            }
-        }
-        Ok(())
+fn update_rows(transaction: &mut Transaction, node: ArrivingNode) -> Result<()> {
+    let id = node.id;
+    let parents: Vec<Edge> = node.parents.iter().map(|(edge, _)| *edge).collect();
+    if transaction.graph()?.parents(id)? != parents {
+        GraphMut(transaction.tables_mut()?).set_parents(id, &parents)?;
+        let parents = provenance(&parents);
+        transaction.note(Operation::SetParents { id: id.to_string(), parents });
     }
+    let mut metadata = node.metadata;
+    let mut here = transaction.graph()?.metadata(id)?;
+    for own in OWN_KEYS {
+        metadata.remove(own);
+        here.remove(own);
+    }
+    if here != metadata {
+        GraphMut(transaction.tables_mut()?).set_metadata(id, &metadata)?;
+        let metadata = transaction.graph()?.metadata(id)?;
+        transaction.note(Operation::SetMetadata { id: id.to_string(), metadata });
+    }
+    for (edge, metadata) in node.parents {
+        update_edge(transaction, id, EdgeKind::Provenance, edge.parent, metadata)?;
+    }
+    if let Some((older, metadata)) = node.previous {
+        update_edge(transaction, id, EdgeKind::Version, older, metadata)?;
+    }
+    note_changed(transaction, id)
+}
 
-    /// Replaces kind, parents and metadata of a model by what comes. Says whether it did: parents
-    /// that descend from the model here are not taken.
-    pub(crate) fn update_node(&mut self, node: ArrivingNode) -> Result<bool> {
-        self.check_whole()?;
-        let id = node.id;
-        for (edge, _) in &node.parents {
-            self.graph()?.expect(edge.parent)?;
-            if self.graph()?.descends(id, edge.parent)? {
-                return Ok(false);
-            }
-        }
-        let name = id.to_string();
-        if self.graph()?.expect(id)?.row.kind != node.kind {
-            self.set_kind(&name, &node.kind)?;
-        }
-        self.change(|this| this.update_rows(node))?;
-        Ok(true)
+fn update_edge(
+    transaction: &mut Transaction,
+    child: NodeId,
+    kind: EdgeKind,
+    parent: NodeId,
+    metadata: Map<String, Value>,
+) -> Result<()> {
+    if transaction.graph()?.edge_metadata(child, kind, parent)? == metadata {
+        return Ok(());
     }
+    transaction.shared.container.require_features(0, FEATURE_EDGE_METADATA);
+    let mut graph = GraphMut(transaction.tables_mut()?);
+    graph.set_edge_metadata(child, kind, parent, &metadata)?;
+    let (id, parent) = (child.to_string(), parent.to_string());
+    let kind = kind.name().to_owned();
+    transaction.note(Operation::SetEdgeMetadata { id, parent, kind, metadata });
+    Ok(())
+}
 
-    fn update_rows(&mut self, node: ArrivingNode) -> Result<()> {
-        let id = node.id;
-        let parents: Vec<Edge> = node.parents.iter().map(|(edge, _)| *edge).collect();
-        if self.graph()?.parents(id)? != parents {
-            GraphMut(self.tables_mut()?).set_parents(id, &parents)?;
-            let parents = provenance(&parents);
-            self.note(Operation::SetParents { id: id.to_string(), parents });
-        }
-        let mut metadata = node.metadata;
-        let mut here = self.graph()?.metadata(id)?;
-        for own in OWN_KEYS {
-            metadata.remove(own);
-            here.remove(own);
-        }
-        if here != metadata {
-            GraphMut(self.tables_mut()?).set_metadata(id, &metadata)?;
-            let metadata = self.graph()?.metadata(id)?;
-            self.note(Operation::SetMetadata { id: id.to_string(), metadata });
-        }
-        for (edge, metadata) in node.parents {
-            self.update_edge(id, EdgeKind::Provenance, edge.parent, metadata)?;
-        }
-        if let Some((older, metadata)) = node.previous {
-            self.update_edge(id, EdgeKind::Version, older, metadata)?;
-        }
-        self.note_changed(id)
-    }
+/// Keeps the index of a pack, which never changes.
+pub(in crate::store) fn put_index(
+    transaction: &mut Transaction,
+    id: ContentId,
+    index: &[u8],
+) -> Result<()> {
+    transaction.change(|this| Ok(this.tables_mut()?.put(Table::Packs, id.as_bytes(), index)?))
+}
 
-    fn update_edge(
-        &mut self,
-        child: NodeId,
-        kind: EdgeKind,
-        parent: NodeId,
-        metadata: Map<String, Value>,
-    ) -> Result<()> {
-        if self.graph()?.edge_metadata(child, kind, parent)? == metadata {
-            return Ok(());
+/// Remembers a model's row as another side has it.
+pub(in crate::store) fn put_agreed(
+    transaction: &mut Transaction,
+    other: [u8; 16],
+    id: NodeId,
+    mark: [u8; 16],
+) -> Result<()> {
+    let key = [other, id.0].concat();
+    transaction.change(|this| Ok(this.tables_mut()?.put(Table::Agreed, &key, &mark)?))
+}
+
+/// Changes rows of the table of other places.
+pub(in crate::store) fn put_remote(
+    transaction: &mut Transaction,
+    name: &str,
+    value: Option<&[u8]>,
+) -> Result<bool> {
+    transaction.change(|this| {
+        let tables = this.tables_mut()?;
+        match value {
+            Some(value) => tables.put(Table::Remotes, name.as_bytes(), value).map(|()| true),
+            None => tables.delete(Table::Remotes, name.as_bytes()),
         }
-        self.shared.container.require_features(0, FEATURE_EDGE_METADATA);
-        let mut graph = GraphMut(self.tables_mut()?);
-        graph.set_edge_metadata(child, kind, parent, &metadata)?;
-        let (id, parent) = (child.to_string(), parent.to_string());
-        let kind = kind.name().to_owned();
-        self.note(Operation::SetEdgeMetadata { id, parent, kind, metadata });
-        Ok(())
-    }
-
-    /// Keeps the index of a pack, which never changes.
-    pub(crate) fn put_index(&mut self, id: ContentId, index: &[u8]) -> Result<()> {
-        self.change(|this| Ok(this.tables_mut()?.put(Table::Packs, id.as_bytes(), index)?))
-    }
-
-    /// Remembers a model's row as another side has it.
-    pub(crate) fn put_agreed(&mut self, other: [u8; 16], id: NodeId, mark: [u8; 16]) -> Result<()> {
-        let key = [other, id.0].concat();
-        self.change(|this| Ok(this.tables_mut()?.put(Table::Agreed, &key, &mark)?))
-    }
-
-    /// Changes rows of the table of other places.
-    pub(crate) fn put_remote(&mut self, name: &str, value: Option<&[u8]>) -> Result<bool> {
-        self.change(|this| {
-            let tables = this.tables_mut()?;
-            match value {
-                Some(value) => tables.put(Table::Remotes, name.as_bytes(), value).map(|()| true),
-                None => tables.delete(Table::Remotes, name.as_bytes()),
-            }
-            .map_err(Error::from)
-        })
-    }
+        .map_err(Error::from)
+    })
 }

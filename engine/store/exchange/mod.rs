@@ -3,3 +3,4 @@
 pub(in crate::store) mod incoming;
 pub(in crate::store) mod outgoing;
 pub(in crate::store) mod travelling;
+pub(in crate::store) mod verbs;

@@ -8,11 +8,11 @@ use crate::catalog::{RecordRow, Table};
 use crate::codec::Encoding;
 use crate::container::Container;
 use crate::format::{ChunkEntry, PAYLOAD_ALIGN, RecordHeader, RecordKind};
-use crate::store::edit::new_model::TensorSource;
 use crate::store::error::Result;
 use crate::store::read::chain::{Chain, Checks};
 use crate::store::read::record::{StoredRecord, record_row};
 use crate::store::read::snapshot::Snapshot;
+use crate::store::source::TensorSource;
 use crate::tensor::ContentId;
 
 /// A record as it travels: header, chunk index and formula, padding to a multiple of 64, payload.

@@ -3,10 +3,9 @@
 use super::outgoing::travelling_head_len;
 use crate::codec::{self, Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
-use crate::store::edit::new_model::TensorSource;
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
+use crate::store::error::{Error, Result, damaged};
 use crate::store::read::formula::StoredFormula;
+use crate::store::source::TensorSource;
 use crate::tensor::{ContentId, Dtype};
 
 /// The longest header, index and formula that are believed: the index of a tensor of 8 TiB.

@@ -7,9 +7,8 @@ use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{self, Encoding};
 use crate::format::RecordKind;
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
-use crate::store::open::Shared;
+use crate::store::error::{Error, Result, damaged};
+use crate::store::shared::Shared;
 use crate::tensor::{AlignedBuffer, ContentId};
 
 /// Whether a read looks at checksums first.

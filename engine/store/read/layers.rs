@@ -3,7 +3,6 @@
 use super::model::Model;
 use crate::architecture::{Architecture, LAYERS_KEY, TensorInfo};
 use crate::catalog::{ReadTables, Table, keys};
-use crate::store::edit::new_model::NewModel;
 use crate::store::error::Result;
 
 impl Model {
@@ -28,12 +27,5 @@ impl Model {
             Some(architecture) => architecture.complete(&tensors),
             None => Architecture::infer(&tensors),
         })
-    }
-}
-
-impl NewModel<'_> {
-    /// Says what layers the model has. Kept as its metadata `mgit.layers`.
-    pub fn layers(self, architecture: &Architecture) -> Self {
-        self.metadata(LAYERS_KEY, architecture.to_json())
     }
 }

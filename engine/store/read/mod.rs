@@ -5,6 +5,7 @@ pub(in crate::store) mod formula;
 pub(in crate::store) mod layers;
 pub(in crate::store) mod missing;
 pub(in crate::store) mod model;
+pub(in crate::store) mod plain;
 pub(in crate::store) mod record;
 pub(in crate::store) mod snapshot;
 pub(in crate::store) mod tensor;

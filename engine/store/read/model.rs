@@ -5,15 +5,16 @@ use std::sync::{Arc, OnceLock};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use super::record::{read_plain, record_row};
+use super::missing::promise_row;
+use super::plain::read_plain;
+use super::record::record_row;
 use super::snapshot::Snapshot;
 use super::tensor::{Tensor, TensorView};
-use crate::catalog::{ReadTables, Table};
-use crate::format::{Manifest, RecordKind};
-use crate::lineage::Node;
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
-use crate::store::open::Shared;
+use crate::catalog::{PromiseRow, ReadTables, Table};
+use crate::format::{Manifest, ManifestTensor, RecordKind};
+use crate::lineage::{ModelRef, Node};
+use crate::store::error::{Error, Result, damaged};
+use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
 /// A model: one node of the lineage graph, with its tensors.
@@ -141,5 +142,53 @@ impl Model {
         }
         let buffers = buffers.par_iter_mut().enumerate();
         buffers.try_for_each(|(at, buffer)| self.at(at).read_into(buffer))
+    }
+}
+
+impl Model {
+    /// How many of its tensors are not here yet. Cost: a row a tensor in a store that has such
+    /// models.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalogue.
+    pub fn promised(&self) -> Result<u64> {
+        Ok(self.promises()?.len() as u64)
+    }
+
+    /// Its tensors that are not here yet, and where they are. Cost: as [`promised`](Self::promised).
+    pub(crate) fn promises(&self) -> Result<Vec<(ManifestTensor<'_>, PromiseRow)>> {
+        let tables = self.snapshot().tables();
+        let mut promises = Vec::new();
+        if tables.count(Table::Promised)? > 0 {
+            for tensor in &self.manifest().tensors {
+                let row = promise_row(tables, tensor.content_id)?;
+                promises.extend(row.map(|row| (tensor, row)));
+            }
+        }
+        Ok(promises)
+    }
+}
+
+impl Snapshot {
+    /// The model of this reference: `name` (its highest version), `name@version`, or a node id of
+    /// 32 hex digits. Cost: reads its manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it;
+    /// a damaged manifest.
+    pub fn model(&self, model: &str) -> Result<Model> {
+        let reference: ModelRef = model.parse()?;
+        self.model_of(self.graph().find(&reference)?)
+    }
+
+    /// The model of a node of this snapshot.
+    ///
+    /// # Errors
+    ///
+    /// A damaged manifest.
+    pub fn model_of(&self, node: Node) -> Result<Model> {
+        Model::open(self.clone(), node)
     }
 }

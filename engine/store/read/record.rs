@@ -5,16 +5,14 @@ use std::io::ErrorKind;
 
 use rayon::prelude::*;
 
-use super::chain::{Chain, Checks};
 use super::formula::StoredFormula;
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
 use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
-use crate::store::open::{CheckedPlace, Shared};
+use crate::store::error::{Error, Result, damaged};
+use crate::store::shared::{CheckedPlace, Shared};
 use crate::tensor::{ContentId, Dtype};
 
 /// The longest record that is read at once.
@@ -304,32 +302,14 @@ pub(in crate::store) fn record_row(
     Ok(row.transpose().map_err(CatalogError::Row)?)
 }
 
-/// The whole content of a record that stands alone, its checksums and its id checked. It is copied
-/// anyway, so it is read through the disk.
-pub(in crate::store) fn read_plain(
-    shared: &Shared,
-    tables: &dyn ReadTables,
-    kind: RecordKind,
-    id: ContentId,
-    row: RecordRow,
-) -> Result<Vec<u8>> {
-    let offset = row.offset;
-    let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
-    let len = chain.believed_len()?;
-    let mut bytes = Vec::new();
-    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
-    bytes.try_reserve_exact(len).map_err(no_room)?;
-    bytes.resize(len, 0);
-    chain.read(0, &mut bytes, Checks::First)?;
-    let found = ContentId::of(&bytes);
-    if found != id {
-        return Err(damaged(id, offset)(&format!("the content hashes to {}", found.short())));
-    }
-    Ok(bytes)
-}
-
 /// How many chunks have which encoding.
 pub(in crate::store) fn encodings_used(entries: &[ChunkEntry]) -> u32 {
     let bit = |entry: &ChunkEntry| 1u32.checked_shl(entry.encoding.into()).unwrap_or(0);
     entries.iter().fold(0, |used, entry| used | bit(entry))
+}
+
+/// Whether all chunks of a record are raw.
+pub(in crate::store) fn is_raw(row: &RecordRow) -> bool {
+    let raw = 1u32 << Encoding::Raw.code();
+    row.base_id.is_none() && row.encodings & !raw == 0
 }

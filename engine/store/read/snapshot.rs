@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
-use super::model::Model;
-use super::record::{StoredRecord, Through, read_plain, record_row};
+use super::plain::read_plain;
+use super::record::{StoredRecord, Through, record_row};
 use crate::catalog::{CatalogRead, ReadTables, RecordRow, Table, meta};
-use crate::container::Pin;
+use crate::container::{ContainerError, Pin};
 use crate::format::{ChangeRecord, RecordKind};
-use crate::lineage::{Graph, ModelRef, Node};
-use crate::store::error::Result;
-use crate::store::error::damaged;
-use crate::store::open::Shared;
+use crate::lineage::{Graph, Node};
+use crate::store::error::{Result, damaged};
+use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
 /// The store as of one commit. Cheap to clone; everything taken from it keeps it alive.
@@ -29,6 +28,18 @@ struct Inner {
 }
 
 impl Snapshot {
+    /// A view of the last commit.
+    pub(in crate::store) fn begin(shared: &Arc<Shared>) -> Result<Self> {
+        let (pin, tables) = shared.container.pins().register(|| -> Result<_> {
+            let tables = shared.catalog.begin_read()?;
+            Ok((tables.meta_u64(meta::COMMIT)?, tables))
+        })?;
+        if shared.container.is_retired() && !shared.opened_retired {
+            return Err(ContainerError::Retired.into());
+        }
+        Ok(Snapshot::new(Arc::clone(shared), tables, pin))
+    }
+
     pub(in crate::store) fn new(shared: Arc<Shared>, tables: CatalogRead, pin: Pin) -> Self {
         Snapshot { inner: Arc::new(Inner { tables, pin, shared }) }
     }
@@ -124,27 +135,6 @@ impl Snapshot {
     /// The lineage graph.
     pub fn graph(&self) -> Graph<'_, CatalogRead> {
         Graph(&self.inner.tables)
-    }
-
-    /// The model of this reference: `name` (its highest version), `name@version`, or a node id of
-    /// 32 hex digits. Cost: reads its manifest.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it;
-    /// a damaged manifest.
-    pub fn model(&self, model: &str) -> Result<Model> {
-        let reference: ModelRef = model.parse()?;
-        self.model_of(self.graph().find(&reference)?)
-    }
-
-    /// The model of a node of this snapshot.
-    ///
-    /// # Errors
-    ///
-    /// A damaged manifest.
-    pub fn model_of(&self, node: Node) -> Result<Model> {
-        Model::open(self.clone(), node)
     }
 
     /// Every node: by name, then by version. Cost: all of them; reads no manifest.

@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Checks};
 use super::missing::tensor_row;
-use super::record::Through;
+use super::record::{Through, is_raw};
 use super::snapshot::Snapshot;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
-use crate::store::edit::pin::is_raw;
-use crate::store::error::damaged;
-use crate::store::error::{Error, Result};
+use crate::store::error::{Error, Result, damaged};
 use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice};
 
 /// A tensor of a model. Holds no bytes: [`view`](Tensor::view) gives them.

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::records::RecordDraft;
-use super::transaction::Transaction;
-use super::transaction::provenance;
+use super::operations::provenance;
+use super::records::{RecordDraft, RecordWriter};
+use super::references::References;
 use crate::catalog::{
     CatalogWrite, EdgeKind, FoldsRow, ReadTables, RecordRow, Table, WriteTables, meta,
 };
@@ -15,7 +15,7 @@ use crate::format::{
     ChangeRecord, FEATURE_FOLDS, Fold, FormatError, Operation, RECORD_ALIGN, RecordKind,
 };
 use crate::lineage::{Graph, Node, NodeId};
-use crate::store::base::encode::plain_len;
+use crate::store::base::chunks::plain_len;
 use crate::store::error::Result;
 use crate::tensor::ContentId;
 
@@ -35,85 +35,78 @@ const FOLDED: [Table; 8] = [
     Table::Tests,
 ];
 
-impl Transaction {
-    /// Lets the change record of this commit say what the whole graph is, whatever that saves: the
-    /// records from before the last such one are free then. Commits do so by themselves where it
-    /// saves enough. A graph of more than 64 MiB is never folded. Cost: all rows of the graph.
-    pub fn fold_changes(&mut self) {
-        self.folds = true;
+/// Writes the change record of this commit, with a fold where one is due, and frees the
+/// records that the fold makes needless.
+pub(in crate::store) fn write_folding(
+    references: &mut References,
+    records: &mut RecordWriter,
+    mut change: ChangeRecord,
+    folds_now: bool,
+) -> Result<(ContentId, RecordRow)> {
+    let known = folds_row(references)?;
+    let mut folds = known.unwrap_or_default();
+    if known.is_none() {
+        folds.behind = changes_len(references.tables()?)?;
     }
+    let tries = folds_now || folds.behind > folds.due.max(FOLD_FROM);
+    if tries && graph_fits(references.tables()?)? {
+        change.fold = match fold_of(references.tables()?) {
+            // What cannot be said whole is not said: the records that are there still tell.
+            Err(error) if error.is_damage() => None,
+            fold => Some(fold?),
+        };
+    }
+    let mut bytes = change.encode()?;
+    if change.fold.is_some() && !folds_now {
+        // What it says again must be less than half of what says it now.
+        let last = references.tables()?.get(Table::Changes, &folds.last.to_be_bytes())?;
+        let last = last.map(|row| RecordRow::decode(&row)).transpose()?;
+        let now = folds.behind.saturating_add(last.map_or(0, |row| taken(&row)));
+        if plain_len(&bytes).saturating_mul(2) > now {
+            change.fold = None;
+            bytes = change.encode()?;
+        }
+    }
+    let id = ContentId::of(&bytes);
+    let draft = RecordDraft::plain(RecordKind::Change, id, bytes.len() as u64);
+    let row = records.write_plain(&draft, &bytes)?;
+    if change.fold.is_some() {
+        // The last fold stays, and all behind it: one record that rots costs no name.
+        free_changes_before(references, folds.last)?;
+        let (last, before) = (change.sequence, folds.last);
+        folds = FoldsRow { last, before, behind: 0, due: taken(&row) };
+    } else {
+        folds.behind = folds.behind.saturating_add(taken(&row));
+        if tries {
+            folds.due = folds.behind.saturating_mul(2);
+        }
+    }
+    if known.is_some() || tries {
+        references.shared().container.require_features(0, FEATURE_FOLDS);
+        references.tables_mut()?.put(Table::Meta, meta::FOLDS.as_bytes(), &folds.encode())?;
+    }
+    Ok((id, row))
+}
 
-    /// Writes the change record of this commit, with a fold where one is due, and frees the
-    /// records that the fold makes needless.
-    pub(in crate::store) fn write_folding(
-        &mut self,
-        mut change: ChangeRecord,
-    ) -> Result<(ContentId, RecordRow)> {
-        let known = self.folds_row()?;
-        let mut folds = known.unwrap_or_default();
-        if known.is_none() {
-            folds.behind = changes_len(self.tables()?)?;
-        }
-        let tries = self.folds || folds.behind > folds.due.max(FOLD_FROM);
-        if tries && graph_fits(self.tables()?)? {
-            change.fold = match fold_of(self.tables()?) {
-                // What cannot be said whole is not said: the records that are there still tell.
-                Err(error) if error.is_damage() => None,
-                fold => Some(fold?),
-            };
-        }
-        let mut bytes = change.encode()?;
-        if change.fold.is_some() && !self.folds {
-            // What it says again must be less than half of what says it now.
-            let last = self.tables()?.get(Table::Changes, &folds.last.to_be_bytes())?;
-            let last = last.map(|row| RecordRow::decode(&row)).transpose()?;
-            let now = folds.behind.saturating_add(last.map_or(0, |row| taken(&row)));
-            if plain_len(&bytes).saturating_mul(2) > now {
-                change.fold = None;
-                bytes = change.encode()?;
-            }
-        }
-        let id = ContentId::of(&bytes);
-        let draft = RecordDraft::plain(RecordKind::Change, id, bytes.len() as u64);
-        let row = self.write_plain(&draft, &bytes)?;
-        if change.fold.is_some() {
-            // The last fold stays, and all behind it: one record that rots costs no name.
-            self.free_changes_before(folds.last)?;
-            let (last, before) = (self.sequence, folds.last);
-            folds = FoldsRow { last, before, behind: 0, due: taken(&row) };
-        } else {
-            folds.behind = folds.behind.saturating_add(taken(&row));
-            if tries {
-                folds.due = folds.behind.saturating_mul(2);
-            }
-        }
-        if known.is_some() || tries {
-            self.shared.container.require_features(0, FEATURE_FOLDS);
-            self.tables_mut()?.put(Table::Meta, meta::FOLDS.as_bytes(), &folds.encode())?;
-        }
-        Ok((id, row))
-    }
+fn folds_row(references: &References) -> Result<Option<FoldsRow>> {
+    let row = references.tables()?.get(Table::Meta, meta::FOLDS.as_bytes())?;
+    Ok(row.map(|row| FoldsRow::decode(&row)).transpose()?)
+}
 
-    fn folds_row(&self) -> Result<Option<FoldsRow>> {
-        let row = self.tables()?.get(Table::Meta, meta::FOLDS.as_bytes())?;
-        Ok(row.map(|row| FoldsRow::decode(&row)).transpose()?)
-    }
-
-    fn free_changes_before(&mut self, sequence: u64) -> Result<()> {
-        let mut rows = Vec::new();
-        self.tables()?.scan(Table::Changes, &[], &mut |key, value| {
-            if key >= &sequence.to_be_bytes()[..] {
-                return Ok(ControlFlow::Break(()));
-            }
-            rows.push((key.to_vec(), RecordRow::decode(value)?));
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for (key, row) in rows {
-            self.tables_mut()?.delete(Table::Changes, &key)?;
-            self.free_place(row.extent());
+fn free_changes_before(references: &mut References, sequence: u64) -> Result<()> {
+    let mut rows = Vec::new();
+    references.tables()?.scan(Table::Changes, &[], &mut |key, value| {
+        if key >= &sequence.to_be_bytes()[..] {
+            return Ok(ControlFlow::Break(()));
         }
-        Ok(())
+        rows.push((key.to_vec(), RecordRow::decode(value)?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for (key, row) in rows {
+        references.tables_mut()?.delete(Table::Changes, &key)?;
+        references.free_place(row.extent());
     }
+    Ok(())
 }
 
 /// Bytes of the file that a record keeps others from.

@@ -1,21 +1,26 @@
 //! Records on their way into the file: reserve a place, write the payload, then header and index.
 
-use super::transaction::Transaction;
-use crate::catalog::{RecordRow, Table};
-use crate::codec::Encoding;
+use std::io;
+use std::sync::Arc;
+
+use crate::catalog::RecordRow;
 use crate::codec::formula::INCREMENT_CODE;
+use crate::codec::{Encoding, Lane, Profile};
 use crate::container::RecordPlace;
 use crate::format::{
-    CHUNK_ENTRY_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
+    CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
     FEATURE_INCREMENT, FEATURE_ORDERED, FEATURE_RICE, FEATURE_STEPPED, RECORD_ALIGN,
     RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
-use crate::store::base::encode::{CHUNK_LEN, EncodedChunks, plain_chunk};
+use crate::store::base::chunks::{EncodedChunks, alone_chunks, plain_chunk, raw_entries};
+use crate::store::base::encode::delta_chunks;
 use crate::store::base::prediction::Basis;
-use crate::store::base::select::Encoded;
-use crate::store::error::Result;
+use crate::store::error::{Error, Result};
 use crate::store::read::formula::StoredFormula;
-use crate::store::read::record::{encodings_used, record_row};
+use crate::store::read::record::encodings_used;
+use crate::store::shared::Shared;
+use crate::store::slabs::for_slabs;
+use crate::store::source::NewTensor;
 use crate::tensor::{ContentId, Dtype};
 
 /// What a reader must know to read a chunk of this encoding.
@@ -84,7 +89,32 @@ impl RecordDraft {
     }
 }
 
-impl Transaction {
+/// Writes records: reserves a place, writes the payload, then header and index; gives back what
+/// turns out not to be needed.
+#[derive(Debug)]
+pub(in crate::store) struct RecordWriter {
+    shared: Arc<Shared>,
+    /// The commit that the records are of.
+    sequence: u64,
+    /// Places written in this transaction: free again if it is dropped.
+    pub(in crate::store) reserved: Vec<Extent>,
+    /// Memory for reading sources into, kept from batch to batch.
+    pub(in crate::store) arena: Vec<u8>,
+}
+
+impl RecordWriter {
+    pub(in crate::store) fn new(shared: Arc<Shared>, sequence: u64) -> Self {
+        RecordWriter { shared, sequence, reserved: Vec::new(), arena: Vec::new() }
+    }
+
+    /// Gives back every place that was reserved.
+    pub(in crate::store) fn give_back_all(&mut self) {
+        self.shared.forget(self.reserved.iter().map(|extent| extent.offset));
+        for extent in self.reserved.drain(..) {
+            self.shared.container.give_back(extent);
+        }
+    }
+
     pub(in crate::store) fn reserve(
         &mut self,
         draft: &RecordDraft,
@@ -233,26 +263,75 @@ impl Transaction {
         self.finish_record(draft, place, &entries, stored_len)
     }
 
-    /// Writes an encoded tensor, and first the contents that it stands on and that are not in the
-    /// store: hidden, as long as it needs them.
-    pub(in crate::store) fn write_encoded(
+    /// Writes the record of a long tensor slab by slab: as a difference from `basis`, or alone where
+    /// there is none or the difference turns out no shorter. `sums` tell whether the source is still
+    /// what it was when they were taken.
+    pub(in crate::store) fn stream(
         &mut self,
+        tensor: &NewTensor<'_>,
         id: ContentId,
-        dtype: &Dtype,
-        encoded: &Encoded<'_>,
-        content: &[u8],
+        basis: Option<&Basis<'_>>,
+        sums: &[ChunkEntry],
+        profile: Profile,
     ) -> Result<RecordRow> {
-        for loose in encoded.basis.iter().flat_map(|basis| &basis.loose) {
-            let key = loose.content_id;
-            if record_row(self.tables()?, Table::Tensors, key.as_bytes())?.is_none() {
-                let len = loose.bytes.len() as u64;
-                let draft = RecordDraft::tensor(key, &Dtype::F32, len, None);
-                let row = self.write_record(&draft, &loose.chunks, &loose.bytes)?;
-                self.insert_tensor(key, row)?;
-            }
+        let mut arena = std::mem::take(&mut self.arena);
+        let mut row = None;
+        if basis.is_some() {
+            row = self.stream_record(tensor, id, basis, sums, (profile, &mut arena))?;
         }
-        let base = encoded.basis.as_ref();
-        let draft = RecordDraft::tensor(id, dtype, content.len() as u64, base);
-        self.write_record(&draft, &encoded.chunks, content)
+        if row.is_none() {
+            row = self.stream_record(tensor, id, None, sums, (profile, &mut arena))?;
+        }
+        self.arena = arena;
+        row.ok_or(Error::OutOfMemory { bytes: tensor.byte_len })
+    }
+
+    /// Writes a record slab by slab: as a difference from `base`, or alone. `None` when the
+    /// difference turns out no shorter than the tensor.
+    fn stream_record(
+        &mut self,
+        tensor: &NewTensor<'_>,
+        id: ContentId,
+        base: Option<&Basis<'_>>,
+        sums: &[ChunkEntry],
+        (profile, arena): (Profile, &mut Vec<u8>),
+    ) -> Result<Option<RecordRow>> {
+        let mut draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, base);
+        let place = self.reserve(&draft, tensor.byte_len)?;
+        let payload_at = place.offset + u64::from(place.payload_offset);
+        let mut entries: Vec<ChunkEntry> = Vec::new();
+        let mut stored_len = 0u64;
+        let mut needs_base = false;
+        let lane = Lane::of(&tensor.dtype);
+        let container = Arc::clone(&self.shared.container);
+        for_slabs(tensor, arena, &mut |start, slab| {
+            let now = raw_entries(slab);
+            let first = start as usize / CHUNK_LEN;
+            if sums.get(first..first + now.len()) != Some(now.as_slice()) {
+                let changed = io::Error::other("the source has changed while it was read");
+                return Err(Error::Source { tensor: tensor.name.to_string(), source: changed });
+            }
+            let chunks = match base {
+                Some(base) => delta_chunks(profile, lane, slab, start, base)?,
+                None => alone_chunks(profile, lane, slab),
+            };
+            needs_base |= chunks.needs_base();
+            if chunks.stored.is_empty() {
+                container.write(payload_at + stored_len, slab)?;
+            } else {
+                container.write(payload_at + stored_len, &chunks.stored.concat())?;
+            }
+            stored_len += chunks.stored_len();
+            entries.extend(chunks.entries);
+            Ok(())
+        })?;
+        if base.is_some() && stored_len >= tensor.byte_len {
+            self.give_back_last();
+            return Ok(None);
+        }
+        if !needs_base {
+            draft = RecordDraft::tensor(id, &tensor.dtype, tensor.byte_len, None);
+        }
+        self.finish_record(&draft, place, &entries, stored_len).map(Some)
     }
 }
