@@ -1,7 +1,7 @@
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::holder::Process;
+use super::process::Process;
 use super::shortage::io_reason;
 use crate::format::FormatError;
 

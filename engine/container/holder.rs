@@ -1,40 +1,14 @@
 //! Which process holds a lock, where the system tells.
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 
 use super::disk::FileId;
 use super::locks::WRITER_LOCK_BYTE;
+use super::process::Process;
 
 /// Letters of a process's command line that are kept.
 const COMMAND_LEN_MAX: usize = 80;
-
-/// A process that holds a lock, as the system tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Process {
-    /// Its number.
-    pub pid: u32,
-    /// Its command line, cut short; control characters are replaced. Empty where it is not told.
-    pub command: String,
-}
-
-impl Process {
-    /// Whether it is this process.
-    pub fn is_this(&self) -> bool {
-        self.pid == std::process::id()
-    }
-}
-
-impl fmt::Display for Process {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.is_this(), self.command.as_str()) {
-            (true, _) => write!(f, "this process"),
-            (false, "") => write!(f, "process {}", self.pid),
-            (false, command) => write!(f, "process {} ({command})", self.pid),
-        }
-    }
-}
 
 /// The process that has the writer's byte of this file locked exclusively. A lock of an open file
 /// description has no process of its own for the system, so that neither `F_OFD_GETLK` nor

@@ -12,7 +12,14 @@ use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
 use super::error::ContainerError;
-use super::pins::lock_error;
+
+/// An error of the lock calls.
+pub(super) fn lock_error(error: BackendError) -> ContainerError {
+    match error {
+        BackendError::Io(source) => ContainerError::Io { operation: "lock", offset: 0, source },
+        _ => ContainerError::NoLocks,
+    }
+}
 
 /// Held exclusively by the writer, shared by a view of a store that was not closed cleanly.
 pub const WRITER_LOCK_BYTE: u64 = 1 << 61;

@@ -23,6 +23,7 @@ mod map;
 mod open;
 mod overlay;
 mod pins;
+mod process;
 mod records;
 mod shortage;
 mod space;
@@ -37,7 +38,6 @@ pub use destination::{Destination, DestinationError, Overwrite};
 pub use disk::{Disk, FileDisk, FileId};
 pub(crate) use disk::{open_regular, read_disk};
 pub use error::{ContainerError, LockHolder, Locked};
-pub use holder::Process;
 pub(crate) use locks::try_lock_out_writers;
 pub use locks::{
     LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE,
@@ -46,6 +46,7 @@ pub use map::Mapping;
 pub use open::Container;
 pub use overlay::OverlayBackend;
 pub use pins::{Pin, Pins};
+pub use process::Process;
 pub use records::RecordPlace;
 pub use shortage::{Shortage, io_reason, is_disk_full};
 pub use superblock_slots::Slots;

@@ -12,9 +12,10 @@ use crate::format::{
 use super::disk::{Disk, FileDisk, read_disk};
 use super::error::ContainerError;
 use super::extents::ExtentMap;
+use super::locks::lock_error;
 use super::locks::{LockSpace, WRITER_LOCK_BYTE, announce_view, byte};
 use super::map::Mapping;
-use super::pins::{Pins, lock_error};
+use super::pins::Pins;
 use super::space::Space;
 use super::superblock_slots::{Slots, other_slot_agrees, read_superblock, superblock_slots};
 use super::waiting::{Waiting, lock_for_writing};

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redb::BackendError;
-
 use super::error::ContainerError;
+use super::locks::lock_error;
 use super::locks::{
     LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, SNAPSHOT_LOCK_END, byte, bytes,
 };
@@ -31,14 +30,6 @@ pub struct Pins {
 pub struct Pin {
     pins: Arc<Pins>,
     sequence: u64,
-}
-
-/// An error of the lock calls.
-pub(super) fn lock_error(error: BackendError) -> ContainerError {
-    match error {
-        BackendError::Io(source) => ContainerError::Io { operation: "lock", offset: 0, source },
-        _ => ContainerError::NoLocks,
-    }
 }
 
 /// The lock byte of a snapshot of commit `sequence`.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, FileId};
 use super::error::{ContainerError, LockHolder, Locked};
 use super::holder::writer_of;
+use super::locks::lock_error;
 use super::locks::{LockSpace, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE, byte};
-use super::pins::lock_error;
 
 /// How long readers that are just opening are waited for when nobody says how long.
 const READER_CHECK_WAIT: Duration = Duration::from_secs(5);

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::export::{ExportError, PIECE_LEN};
+use super::export::PIECE_LEN;
+use super::export_error::ExportError;
 use super::shard_folder::ShardFolder;
 use super::write_header;
 use crate::container::{Destination, Overwrite};

@@ -3,8 +3,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::header::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, NAME_LEN_MAX};
-use super::index::{INDEX_LEN_MAX, SHARDS_MAX};
+use super::limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, NAME_LEN_MAX};
+use super::limits::{INDEX_LEN_MAX, SHARDS_MAX};
 use crate::tensor::{Dtype, RANK_MAX, Shape};
 
 /// Why a model file, or a set of them, is not taken.

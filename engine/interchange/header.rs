@@ -3,44 +3,11 @@ use std::fmt;
 use std::path::Path;
 
 use super::InterchangeError;
+use super::entry::TensorEntry;
 use super::header_json;
 use super::layout::Layout;
+use super::limits::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES};
 use crate::format::PackedBytes;
-use crate::tensor::{Dtype, Shape};
-
-/// Bytes of the little-endian header length that a file starts with.
-pub(super) const LENGTH_PREFIX_BYTES: u64 = 8;
-/// The most bytes a header may have, as in the reference implementation.
-pub const HEADER_LEN_MAX: u64 = 100_000_000;
-/// The most bytes a tensor's name may have.
-pub const NAME_LEN_MAX: usize = 65_535;
-/// The most bytes the name of an element type may have.
-pub const DTYPE_NAME_LEN_MAX: usize = 64;
-/// The header key that holds the model's own strings, so the one name no tensor can have.
-pub const METADATA_KEY: &str = "__metadata__";
-
-/// One tensor as a header lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TensorEntry {
-    /// The name, never empty. It is data, never a path.
-    pub name: String,
-    /// The element type.
-    pub dtype: Dtype,
-    /// The dimensions.
-    pub shape: Shape,
-    /// Where the tensor begins in the data buffer, in bytes.
-    pub begin: u64,
-    /// Where it ends, exclusive.
-    pub end: u64,
-}
-
-impl TensorEntry {
-    /// The number of bytes, the one that type and shape need where the type is known.
-    pub fn byte_len(&self) -> u64 {
-        self.end.saturating_sub(self.begin)
-    }
-}
 
 /// A safetensors header that has passed every check of the format.
 ///

@@ -12,11 +12,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::header::{
-    DTYPE_NAME_LEN_MAX, LENGTH_PREFIX_BYTES, METADATA_KEY, NAME_LEN_MAX, TensorEntry,
-};
+use super::entry::TensorEntry;
 use super::json::{Refusal, Skipped, explain, is_wrong_type};
 use super::layout::Layout;
+use super::limits::{DTYPE_NAME_LEN_MAX, LENGTH_PREFIX_BYTES, METADATA_KEY, NAME_LEN_MAX};
 use super::{InterchangeError, error::shown};
 use crate::tensor::{Dtype, RANK_MAX, Shape, ShapeError};
 

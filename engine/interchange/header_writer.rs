@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::header::{LENGTH_PREFIX_BYTES, METADATA_KEY};
+use super::limits::{LENGTH_PREFIX_BYTES, METADATA_KEY};
 use crate::tensor::{Dtype, Shape};
 
 /// The header of a file whose data buffer holds `tensors`, name, type, shape and length in

@@ -13,11 +13,8 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use super::InterchangeError;
 use super::json::{Refusal, Skipped, explain, is_wrong_type};
+use super::limits::SHARDS_MAX;
 
-/// The most bytes an index may have.
-pub const INDEX_LEN_MAX: u64 = 100_000_000;
-/// The most shards a model may have.
-pub const SHARDS_MAX: usize = 65_535;
 /// The most bytes of a file name on the file systems there are.
 const FILE_NAME_LEN_MAX: usize = 255;
 

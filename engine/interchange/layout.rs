@@ -1,6 +1,7 @@
 use std::path::Path;
 
-use super::{InterchangeError, TensorEntry};
+use super::InterchangeError;
+use super::entry::TensorEntry;
 use crate::tensor::ShapeError;
 
 /// The ranges of a header's entries while it is read.

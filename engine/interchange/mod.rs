@@ -22,8 +22,10 @@
 //! The format: <https://github.com/huggingface/safetensors#format>.
 
 mod draft;
+mod entry;
 mod error;
 mod export;
+mod export_error;
 mod header;
 mod header_json;
 mod header_writer;
@@ -31,6 +33,7 @@ mod import;
 mod index;
 mod json;
 mod layout;
+mod limits;
 mod model_file;
 mod onnx;
 mod regular_file;
@@ -39,14 +42,15 @@ mod shard_folder;
 mod sharded;
 
 pub use draft::export_draft;
+pub use entry::TensorEntry;
 pub use error::InterchangeError;
-pub use export::{ExportError, export_to, export_to_path, export_to_stream};
-pub use header::{
-    DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX, SafetensorsHeader, TensorEntry,
-};
+pub use export::{export_to, export_to_path, export_to_stream};
+pub use export_error::ExportError;
+pub use header::SafetensorsHeader;
 pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
-pub use index::{INDEX_LEN_MAX, SHARDS_MAX};
+pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
+pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
 pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
 pub use safetensors::SafetensorsFile;

@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::header::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES};
+use super::limits::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES};
 use super::{InterchangeError, SafetensorsHeader, regular_file};
 
 /// An open safetensors file: its header in memory, its tensors read on demand.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::export::ExportError;
+use super::export_error::ExportError;
 use super::index::is_plain_file_name;
 use crate::container::{
     DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of, sweep,

@@ -2,7 +2,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::index::{INDEX_LEN_MAX, WeightMap};
+use super::index::WeightMap;
+use super::limits::INDEX_LEN_MAX;
 use super::{InterchangeError, SafetensorsFile, regular_file};
 
 /// How the file name of an index ends, after the model's own name.

@@ -13,6 +13,7 @@ mod ancestry;
 mod error;
 mod graph;
 mod graph_mut;
+mod id;
 mod name;
 mod pattern;
 mod walk;
@@ -21,7 +22,8 @@ pub use ancestry::{PathStep, Via};
 pub use error::LineageError;
 pub use graph::{Edge, Graph, Node};
 pub use graph_mut::{GraphMut, NewNode, OnChildren, Relinked};
-pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX, NodeId};
+pub use id::NodeId;
+pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX};
 pub use pattern::glob_matches;
 pub use walk::{Direction, Edges, Ends, Neighbours, Nodes, Walk};
 

@@ -5,24 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::make::{Addition, guarded, parents_of};
-use super::plan::{Plan, Source, State, Step, Update};
+use super::plan::{Event, Plan, Source, State, Step, Update};
 use super::{Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMark};
 use crate::lineage::{How, Node, NodeId};
 use crate::store::{ImportReport, Snapshot, Store};
-
-/// What happens in an update.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Event<'e> {
-    /// A function begins to make a model.
-    Begins(&'e Step),
-    /// A model is in the store.
-    Made(&'e Step, &'e ImportReport),
-    /// A model could not be made.
-    Failed(&'e Step, &'e UpdateError),
-    /// A model is not made, because one that it needs could not be made.
-    Blocked(&'e Step),
-}
 
 /// Why an update has ended before everything was tried.
 #[derive(Debug)]

@@ -1,12 +1,8 @@
-//! What makes a model: the trait, its inputs, and the functions that a program knows by name.
-
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
+//! What makes a model: the trait and its inputs.
 
 use serde_json::{Map, Value};
 
-use super::{Builtin, Draft, UpdateError};
+use super::{Draft, UpdateError};
 use crate::lineage::How;
 use crate::store::Model;
 
@@ -130,54 +126,5 @@ where
 
     fn make(&self, inputs: &Inputs) -> Result<Draft, UpdateError> {
         self(inputs)
-    }
-}
-
-/// The functions that a program knows, by the names that recipes give them.
-#[derive(Clone)]
-pub struct Functions(BTreeMap<String, Arc<dyn Creation>>);
-
-impl fmt::Debug for Functions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Default for Functions {
-    fn default() -> Self {
-        Functions::new()
-    }
-}
-
-impl Functions {
-    /// The built-in functions.
-    pub fn new() -> Self {
-        let builtin = |function: Builtin| {
-            (function.name().to_owned(), Arc::new(function) as Arc<dyn Creation>)
-        };
-        Functions(Builtin::ALL.into_iter().map(builtin).collect())
-    }
-
-    /// With one more, which takes the place of another of this name.
-    pub fn with(mut self, name: impl Into<String>, function: impl Creation + 'static) -> Self {
-        self.0.insert(name.into(), Arc::new(function));
-        self
-    }
-
-    /// The names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
-    }
-
-    /// The function of a name.
-    ///
-    /// # Errors
-    ///
-    /// [`UpdateError::NoSuchFunction`].
-    pub fn get(&self, name: &str) -> Result<Arc<dyn Creation>, UpdateError> {
-        self.0.get(name).cloned().ok_or_else(|| UpdateError::NoSuchFunction {
-            name: name.to_owned(),
-            known: self.names().map(str::to_owned).collect(),
-        })
     }
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use super::{Builtin, Event, Recipe, UpdateError, UpdateMark};
+use super::{Builtin, Recipe, UpdateError, UpdateMark};
 use crate::catalog::CatalogRead;
 use crate::codec::Profile;
 use crate::lineage::{Direction, Edges, Graph, How, ModelRef, Node, NodeId};
-use crate::store::Snapshot;
+use crate::store::{ImportReport, Snapshot};
 
 /// By what functions an update makes models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -222,6 +222,20 @@ pub struct Step {
     pub(super) recipe: Option<Recipe>,
     /// Steps of older versions of it, which come first, so that versions keep their order.
     pub(super) after: Vec<usize>,
+}
+
+/// What happens in an update.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'e> {
+    /// A function begins to make a model.
+    Begins(&'e Step),
+    /// A model is in the store.
+    Made(&'e Step, &'e ImportReport),
+    /// A model could not be made.
+    Failed(&'e Step, &'e UpdateError),
+    /// A model is not made, because one that it needs could not be made.
+    Blocked(&'e Step),
 }
 
 /// What an update makes: every step behind the steps it needs.

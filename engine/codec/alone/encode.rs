@@ -10,7 +10,7 @@ use crate::codec::coded::parts::{
 };
 use crate::codec::coded::tables::{SYMBOL_BITS, entropy_bits};
 use crate::codec::ordered::bits::BitWriter;
-use crate::codec::ordered::rans::SYMBOLS_MAX;
+use crate::codec::ordered::frequencies::SYMBOLS_MAX;
 
 /// Appends the encoded `chunk` to `out`, which [`fits`](super::fits) the coder.
 pub(in crate::codec) fn encode(number: Number, chunk: &[u8], out: &mut Vec<u8>) {

@@ -19,7 +19,7 @@ use super::coded::floats::FloatShape;
 use super::coded::number::Number;
 use super::coded::parts::{read_tables, unzigzag, zigzag};
 use super::ordered::bits::{BitReader, BitWriter};
-use super::ordered::rans::Histogram;
+use super::ordered::frequencies::Histogram;
 
 /// The most bits of a class that select frequencies.
 const FRACTION_BITS_MAX: u32 = 5;

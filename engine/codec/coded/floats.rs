@@ -7,7 +7,7 @@
 use super::number::{Number, load, store};
 use super::parts::{WINDOW_LEN, take_wide, unzigzag, zigzag};
 use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::rans::SYMBOLS_MAX;
+use crate::codec::ordered::frequencies::SYMBOLS_MAX;
 
 /// The symbol that leaves everything open.
 const ESCAPE: u8 = 2;

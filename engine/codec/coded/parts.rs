@@ -3,9 +3,8 @@
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
 use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::rans::{
-    DecodeTable, Decoder, Encoder, Histogram, SYMBOLS_MAX, coded, encode_wide,
-};
+use crate::codec::ordered::frequencies::{Histogram, SYMBOLS_MAX, coded};
+use crate::codec::ordered::rans::{DecodeTable, Decoder, Encoder, encode_wide};
 use crate::codec::ordered::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
 /// The largest step between classes that a symbol can tell.

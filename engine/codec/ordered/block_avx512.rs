@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::floats::FloatLayout;
-use super::rans::{PRECISION_BITS, STATE_MIN};
+use super::frequencies::{PRECISION_BITS, STATE_MIN};
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 
 /// Elements that are handled at once.

@@ -5,13 +5,14 @@ use std::cell::Cell;
 use super::bits::BitWriter;
 use super::elements::{Elements, Known, Pairs};
 use super::floats::FloatLayout;
+use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise};
 use super::function::Function;
 use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
+use super::rans::Encoder;
 #[cfg(target_arch = "x86_64")]
 use super::rans::WideEncoder;
-use super::rans::{CODED_MAX, Encoder, Histogram, SYMBOLS_MAX, coded, normalise};
 use super::refine::{Costs, refine};
 use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};

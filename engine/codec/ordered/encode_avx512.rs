@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::WIDE_LANES;
-use super::rans::{CODED_MAX, Frequency, PRECISION_BITS};
+use super::frequencies::{CODED_MAX, Frequency, PRECISION_BITS};
 
 /// Symbols encoded at once.
 const LANES: usize = 16;

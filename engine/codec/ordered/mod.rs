@@ -21,6 +21,7 @@ mod encode;
 #[cfg(target_arch = "x86_64")]
 mod encode_avx512;
 mod floats;
+pub(super) mod frequencies;
 mod function;
 mod model;
 pub(super) mod rans;

@@ -2,7 +2,7 @@
 //! table. Written before the symbols.
 
 use super::bits::{BitReader, BitWriter};
-use super::rans::{CONTEXTS_MAX, Histogram, SYMBOLS_MAX, read_freqs, write_freqs};
+use super::frequencies::{CONTEXTS_MAX, Histogram, SYMBOLS_MAX, read_freqs, write_freqs};
 
 /// Contexts of steps by predicted size; the next one is that of the function's rest.
 pub(super) const SIZE_CONTEXTS: usize = CONTEXTS_MAX - 1;
@@ -206,7 +206,7 @@ impl Model {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::codec::ordered::rans::normalise;
+    use crate::codec::ordered::frequencies::normalise;
 
     #[test]
     fn models_come_back() {

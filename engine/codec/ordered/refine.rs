@@ -7,8 +7,8 @@
 
 use super::BLOCK_LEN;
 use super::elements::Elements;
+use super::frequencies::SYMBOLS_MAX;
 use super::model::{BlockClass, SCALE_JUMP_MAX};
-use super::rans::SYMBOLS_MAX;
 
 /// Predicted sizes that are told apart here.
 const SIZES: usize = 96;

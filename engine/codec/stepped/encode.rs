@@ -7,7 +7,7 @@ use crate::codec::coded::parts::{
     Parts, SymbolCounts, encode_classes, encode_symbols, put_wide, zigzag,
 };
 use crate::codec::ordered::bits::BitWriter;
-use crate::codec::ordered::rans::CONTEXTS_MAX;
+use crate::codec::ordered::frequencies::CONTEXTS_MAX;
 
 /// The largest difference of scales that a symbol can tell.
 const SCALE_JUMP_MAX: i32 = 126;

@@ -18,7 +18,7 @@ pub(super) use encode::encode;
 use super::coded::number::Number;
 use super::coded::parts::{unzigzag, zigzag};
 use super::ordered::bits::{BitReader, BitWriter};
-use super::ordered::rans::CONTEXTS_MAX;
+use super::ordered::frequencies::CONTEXTS_MAX;
 
 /// The symbol of a wide number that became zero.
 const ZEROED: u8 = 255;
