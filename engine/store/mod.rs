@@ -30,6 +30,7 @@ mod layers;
 mod lineage;
 mod lossy;
 mod lossy_write;
+mod manifests;
 mod model;
 mod new_model;
 mod open;

@@ -14,7 +14,7 @@ use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
 use super::relatives::sketch_of;
 use super::turns::Turn;
-use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store};
+use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store, manifests};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::codec::Profile;
 use crate::format::{
@@ -295,7 +295,9 @@ impl Transaction {
                 }
             };
             drop(bases);
-            let manifest = manifest_of(&model, &ids);
+            let mut manifest = manifest_of(&model, &ids);
+            drop(ids);
+            manifests::like_others(&mut manifest);
             let (id, added) = this.hold(&manifest)?;
             report.added_bytes += added;
             let new = NewNode {
