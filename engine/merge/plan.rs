@@ -1,5 +1,7 @@
 //! What a merge will do, layer by layer, before it does it.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
 use super::class::{Class, Classes, Path, Touched};
@@ -89,7 +91,8 @@ pub struct MergePlan {
     pub(super) models: [Model; 3],
     pub(super) merged: Layers,
     pub(super) touched: Vec<Touched>,
-    classes: Classes,
+    /// Made again when a path is asked for: it takes as much memory as a model.
+    classes: OnceLock<Classes>,
     /// Entries that a side has changed, by their classes.
     rows: Vec<(Class, u32)>,
     options: MergeOptions,
@@ -134,6 +137,7 @@ impl MergePlan {
         let mut rows: Vec<(Class, u32)> = touched.iter().enumerate().filter_map(of).collect();
         // Of a class in the order of the layers.
         rows.sort_unstable();
+        drop(classes);
         let unchanged = touched.iter().filter(|it| **it == Touched::Neither).count();
         let values = values::merge([&base, ours, theirs], options)?;
         let tests = tests_of::merge([&base, ours, theirs])?;
@@ -151,7 +155,7 @@ impl MergePlan {
             models: [base, ours.clone(), theirs.clone()],
             merged,
             touched,
-            classes,
+            classes: OnceLock::new(),
             rows,
             options: options.clone(),
         })
@@ -178,10 +182,14 @@ impl MergePlan {
         self.rows.iter().any(|(class, _)| *class != Class::None)
     }
 
+    fn classes(&self) -> &Classes {
+        self.classes.get_or_init(|| Classes::of(&self.touched, &self.merged.all_edges()))
+    }
+
     fn layer(&self, class: Class, at: usize) -> LayerMerge {
         let touched = self.touched.get(at).copied().unwrap_or_default();
         let path = match class {
-            Class::Possible => self.classes.path(at, touched),
+            Class::Possible => self.classes().path(at, touched),
             _ => Path::default(),
         };
         let entry = self.merged.entry(at);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::record_rows;
+use super::each_record;
 use super::salvage::scan;
 use crate::container::{Container, ContainerError, Disk, Slots, read_disk, superblock_slots};
 use crate::format::{
@@ -57,11 +57,11 @@ pub struct Dump {
 /// Those of the catalogue and of the disk.
 pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
     let container = store.container();
-    let mut records: Vec<RecordDump> = record_rows(snapshot.tables())?
-        .into_iter()
-        .map(|(_, row)| dump_record(&**container.disk(), row.offset, row.len))
-        .collect();
-    records.sort_unstable_by_key(|record| (record.offset, record.row_len));
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    each_record(snapshot.tables(), &mut |_, row| places.push((row.offset, row.len)))?;
+    places.sort_unstable();
+    let disk = &**container.disk();
+    let records = places.into_iter().map(|(offset, len)| dump_record(disk, offset, len)).collect();
     let superblock = Some(container.superblock());
     let (slots, file_bytes) = (slots(container.superblock_slots()?), container.disk_len()?);
     Ok(Dump { slots, superblock, file_bytes, records, catalogue_error: None })

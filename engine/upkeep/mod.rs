@@ -52,14 +52,16 @@ fn each_row(
     })
 }
 
-/// The rows of every record: tensors, manifests, change records.
-fn record_rows(tables: &dyn ReadTables) -> Result<Vec<(Table, RecordRow)>, CatalogError> {
-    let mut rows = Vec::new();
+/// Shows the row of every record to `visit`: tensors, manifests, change records.
+fn each_record(
+    tables: &dyn ReadTables,
+    visit: &mut dyn FnMut(Table, RecordRow),
+) -> Result<(), CatalogError> {
     for table in [Table::Tensors, Table::Manifests, Table::Changes] {
         tables.scan(table, &[], &mut |_, value| {
-            rows.push((table, RecordRow::decode(value)?));
+            visit(table, RecordRow::decode(value)?);
             Ok(ControlFlow::Continue(()))
         })?;
     }
-    Ok(rows)
+    Ok(())
 }
