@@ -86,14 +86,13 @@ impl Pages {
         *self.orders.entry(parts(page_number)[0]).or_default() += 1;
         let page = self.bytes[begin as usize..(begin + len) as usize].to_vec();
         let count = le(&page[2..4]) as usize;
-        let ends = |from: usize| {
-            let end = move |at: usize| le(&page[from + 4 * at..from + 4 * at + 4]) as usize;
-            (0..count).map(end).collect::<Vec<usize>>()
+        let ends = |from: usize| -> Vec<usize> {
+            let end = |at: usize| le(&page[from + 4 * at..from + 4 * at + 4]) as usize;
+            (0..count).map(end).collect()
         };
         match page[0] {
             1 => {
                 let (keys, values) = (ends(4), ends(4 + 4 * count));
-                let page = &self.bytes[begin as usize..(begin + len) as usize];
                 let mut key = 4 + 8 * count;
                 let mut value = *keys.last().unwrap();
                 for (key_end, value_end) in keys.into_iter().zip(values) {
