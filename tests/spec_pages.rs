@@ -27,7 +27,8 @@ fn le(bytes: &[u8]) -> u64 {
 
 /// The catalogue of a file: its extents, one behind the other.
 fn catalogue(file: &[u8]) -> Vec<u8> {
-    let slots = file.chunks(SUPERBLOCK_LEN).take(2).filter_map(|slot| Superblock::decode(slot).ok());
+    let slots =
+        file.chunks(SUPERBLOCK_LEN).take(2).filter_map(|slot| Superblock::decode(slot).ok());
     let superblock = slots.max_by_key(|slot| slot.generation).unwrap();
     let mut bytes = Vec::new();
     for extent in &superblock.extents {
@@ -269,8 +270,7 @@ fn packed(snapshot: &Snapshot, id: &[u8]) -> String {
             if kind == 0 {
                 edge.insert("how".into(), how.into());
             }
-            let metadata =
-                object(tables(Table::EdgeMetadata, &[id, &[kind], parent].concat()));
+            let metadata = object(tables(Table::EdgeMetadata, &[id, &[kind], parent].concat()));
             if !metadata.is_empty() {
                 edge.insert("metadata".into(), metadata.into());
             }
@@ -298,7 +298,8 @@ fn packed(snapshot: &Snapshot, id: &[u8]) -> String {
             "tags" => tags.clone().into(),
             other => panic!("a field {other}"),
         };
-        let empty = ["", "[]", "{}"].iter().any(|empty| value == **empty || value.to_string() == *empty);
+        let empty =
+            ["", "[]", "{}"].iter().any(|empty| value == **empty || value.to_string() == *empty);
         if !(empty && field[2] == "may be absent") {
             row.insert(field[0].clone(), value);
         }
@@ -315,7 +316,12 @@ fn marks_are_what_the_page_says() {
         ("by".to_owned(), serde_json::json!(["a", { "b": 1 }])),
     ]);
     common::write(&from, |transaction| {
-        transaction.set_edge_metadata("tuned@2", mgit::catalog::EdgeKind::Provenance, "base", metadata)
+        transaction.set_edge_metadata(
+            "tuned@2",
+            mgit::catalog::EdgeKind::Provenance,
+            "base",
+            metadata,
+        )
     })
     .unwrap();
     let store = Store::create(folder.path().join("to.mgit")).unwrap();

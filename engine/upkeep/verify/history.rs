@@ -83,7 +83,9 @@ impl Check<'_> {
         let older = history.folds.iter().rev().find(|fold| **fold < last);
         if !history.may_be(before, older) {
             let older = older.copied().unwrap_or(0);
-            wrong(format!("it says that the fold before the last is of commit {before}, not {older}"));
+            wrong(format!(
+                "it says that the fold before the last is of commit {before}, not {older}"
+            ));
         }
         let taken = |(_, row): (_, &RecordRow)| {
             row.len.checked_next_multiple_of(RECORD_ALIGN).unwrap_or(row.len)

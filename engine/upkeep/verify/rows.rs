@@ -90,12 +90,12 @@ impl Check<'_> {
             writer |= FEATURE_FOLDS;
         }
         let flagged = self.container.superblock();
-        for (word, missing) in [
-            ("reader", reader & !flagged.reader_flags),
-            ("writer", writer & !flagged.writer_flags),
-        ] {
+        for (word, missing) in
+            [("reader", reader & !flagged.reader_flags), ("writer", writer & !flagged.writer_flags)]
+        {
             for bit in (0..u64::BITS).filter(|bit| missing >> bit & 1 == 1) {
-                let message = format!("feature bit {bit} of the {word}'s word is not set, but used");
+                let message =
+                    format!("feature bit {bit} of the {word}'s word is not set, but used");
                 self.note(Subject::Store, message);
             }
         }
