@@ -298,8 +298,12 @@ fn packed(snapshot: &Snapshot, id: &[u8]) -> String {
             "tags" => tags.clone().into(),
             other => panic!("a field {other}"),
         };
-        let empty =
-            ["", "[]", "{}"].iter().any(|empty| value == **empty || value.to_string() == *empty);
+        let empty = match &value {
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            _ => false,
+        };
         if !(empty && field[2] == "may be absent") {
             row.insert(field[0].clone(), value);
         }

@@ -231,7 +231,8 @@ fn a_graph_that_no_commit_made_is_found() {
         let row = tables.get(Table::Versions, &keys::version("tuned", 1)).unwrap();
         <[u8; 16]>::try_from(row.unwrap()).unwrap()
     });
-    let lies: [(Table, Vec<u8>, Option<&[u8]>, &str); 5] = [
+    type Lie = (Table, Vec<u8>, Option<&'static [u8]>, &'static str);
+    let lies: [Lie; 5] = [
         (
             Table::Metadata,
             keys::metadata(&id, "task"),
