@@ -66,6 +66,7 @@ pub use open::{Access, Store};
 pub use options::OpenOptions;
 pub use recode::RecodeReport;
 pub use record::StoredRecord;
+pub(crate) use record_writer::features_of;
 pub(crate) use relatives::look_alikes;
 pub use repack::{Repack, RepackReport};
 pub use snapshot::Snapshot;

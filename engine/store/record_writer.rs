@@ -29,6 +29,17 @@ fn feature_of(encoding: Encoding) -> u64 {
     }
 }
 
+/// What a reader must know to read a record of these encodings and of a formula of this code.
+pub(crate) fn features_of(encodings: u32, formula: Option<u8>) -> u64 {
+    let of_formula = match formula {
+        None => 0,
+        Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
+        Some(_) => FEATURE_FORMULA,
+    };
+    let used = Encoding::ALL.into_iter().filter(|one| encodings >> one.code() & 1 == 1);
+    used.fold(of_formula, |features, one| features | feature_of(one))
+}
+
 /// What the header of a record to be written will say.
 #[derive(Debug)]
 pub(super) struct RecordDraft {
@@ -141,16 +152,7 @@ impl Transaction {
 
     /// Flags what a reader must know to read a record.
     pub(super) fn require_features_of(&self, encodings: u32, formula: Option<u8>) {
-        let mut features = match formula {
-            None => 0,
-            Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
-            Some(_) => FEATURE_FORMULA,
-        };
-        for encoding in Encoding::ALL {
-            if encodings >> encoding.code() & 1 == 1 {
-                features |= feature_of(encoding);
-            }
-        }
+        let features = features_of(encodings, formula);
         if features != 0 {
             // In the superblock with the first sync of the commit, before it can be seen.
             self.shared.container.require_features(features, 0);

@@ -19,6 +19,7 @@ use super::new_store::Replaced;
 use crate::container::FileId;
 use crate::format::Extent;
 
+pub(super) use graph::{SavedGraph, SavedNode};
 pub(super) use scan::scan;
 pub use survey::{Survey, survey};
 

@@ -275,7 +275,6 @@ fn judge(
 ) -> Kept {
     let mut lost: HashSet<NodeId> = HashSet::new();
     let mut manifests = BTreeMap::new();
-    let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
     for (id, node) in &graph.nodes {
         let Some((found, manifest)) = contents.manifests.get(&node.manifest) else {
             let short = node.manifest.short();
@@ -291,12 +290,16 @@ fn judge(
             lost.insert(*id);
             continue;
         }
+        manifests.insert(node.manifest, (found.clone(), manifest.clone()));
+    }
+    // Only now is it known which record of each content does for all that stands on it.
+    let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
+    for (_, manifest) in manifests.values() {
         for tensor in &manifest.tensors {
             for found in resolver.chain(tensor.content_id) {
                 tensors.entry(found.header.content_id).or_insert_with(|| found.clone());
             }
         }
-        manifests.insert(node.manifest, (found.clone(), manifest.clone()));
     }
     mend_edges(graph, &lost, report);
     report.lost.sort_by(|a, b| a.model.cmp(&b.model));

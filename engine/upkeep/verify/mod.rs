@@ -6,7 +6,9 @@
 mod changes;
 mod contents;
 mod graph;
+mod history;
 mod records;
+mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
@@ -25,7 +27,8 @@ use crate::tensor::ContentId;
 pub enum VerifyDepth {
     /// Every record's header, chunk index and checksums, and every record row against them.
     Quick,
-    /// Also every content id, every reference, every count, the graph and the chain of commits.
+    /// Also every content id, every reference, every count, the graph, whether the change records
+    /// lead to it, and every row of the other tables, as far as something tells what it must be.
     Full,
 }
 
@@ -115,6 +118,7 @@ pub fn verify(
         check.check_content_ids();
         check.check_counts(&contents);
         check.check_graph(&contents);
+        check.check_rows();
         check.check_changes();
     }
     Ok(check.report(&contents))
@@ -338,6 +342,10 @@ impl Check<'_> {
     fn hurt_subjects(&self) -> HashSet<Subject> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         faults.iter().filter(|fault| fault.hurts).map(|fault| fault.subject).collect()
+    }
+
+    fn has_faults(&self) -> bool {
+        !self.faults.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn offset_of(&self, subject: Subject) -> Option<u64> {

@@ -260,15 +260,18 @@ impl Check<'_> {
         let pieces = if chain.raw_len() > 16 * PIECE_LEN { 16 } else { 1 };
         let piece_len = (pieces * PIECE_LEN).max(chain.record().header().chunk_len());
         let mut piece = vec![0; piece_len.min(chain.raw_len()) as usize];
+        let mut sketched = self.sketched(id, chain.raw_len());
         let mut start = 0;
         while start < chain.raw_len() {
             let len = piece_len.min(chain.raw_len() - start);
             let part = piece.get_mut(..len as usize).unwrap_or_default();
             chain.read_unchecked(start, part).map_err(Error::reason)?;
             hasher.update_rayon(part);
+            sketched.iter_mut().for_each(|(_, sketcher)| sketcher.feed(start, part));
             self.done(len);
             start += len;
         }
+        sketched.into_iter().for_each(|(kept, made)| self.check_sketch(id, &kept, &made.finish()));
         Ok(hasher.finalize().into())
     }
 }
