@@ -64,6 +64,7 @@ pub(crate) use new_model::TensorsSource;
 pub use new_model::{Advice, ImportReport, NewModel, NewPart, NewTensor, Note, TensorSource};
 pub use open::{Access, Store};
 pub use options::OpenOptions;
+pub(crate) use options::is_at;
 pub use recode::RecodeReport;
 pub use record::StoredRecord;
 pub(crate) use relatives::look_alikes;

@@ -387,7 +387,7 @@ impl Transaction {
         self.reserved.clear();
         crate::ending::critical(|| {
             tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
-            crate::ending::note_commit(self.shared.path());
+            crate::ending::note_commit(self.shared.named());
             Ok::<(), Error>(())
         })?;
         let freed = std::mem::take(&mut self.freed);
