@@ -27,6 +27,11 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// The folder that a new store is to be made in is not there.
+    NoFolder {
+        /// The path of the store.
+        path: PathBuf,
+    },
     /// The operating system refused to open, create or name the file.
     OpenFile {
         /// The path.
@@ -161,6 +166,7 @@ impl Error {
         match self {
             Error::NotFound { .. } => "store-not-found",
             Error::AlreadyExists { .. } => "already-exists",
+            Error::NoFolder { .. } => "file-not-found",
             Error::OpenFile { source, .. } => {
                 Shortage::of(source).map_or("open-failed", Shortage::code)
             }
@@ -315,6 +321,13 @@ impl fmt::Display for Error {
                 write!(f, "no store at {}: make one with init", path.display())
             }
             Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
+            Error::NoFolder { path } => {
+                write!(
+                    f,
+                    "cannot make {}: its folder does not exist: make it first",
+                    path.display()
+                )
+            }
             Error::OpenFile { path, source } => {
                 write!(f, "cannot open {}: {}", path.display(), io_reason(source))
             }

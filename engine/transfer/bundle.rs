@@ -9,7 +9,7 @@ use std::path::Path;
 use super::check::{Closure, IndexAt, check_pack};
 use super::entry::Tests;
 use super::folder::open_file;
-use super::pack::{TRAILER_LEN, read_trailer};
+use super::pack::{PACK_MAGIC, TRAILER_LEN, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
 use super::push::{PackBody, draft_packs, full_names};
@@ -108,6 +108,14 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
 pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
     let failed = |operation| TransferError::io(operation, shown);
     let bytes = file.metadata().map_err(failed("read"))?.len();
+    let mut magic = [0; PACK_MAGIC.len()];
+    if bytes < magic.len() as u64 {
+        return Err(TransferError::damaged(shown, "it is shorter than any bundle"));
+    }
+    file.read_exact_at(&mut magic, 0).map_err(failed("read"))?;
+    if magic != PACK_MAGIC {
+        return Err(TransferError::damaged(shown, "it does not begin as a bundle does"));
+    }
     let start = bytes.checked_sub(TRAILER_LEN);
     let start = start.ok_or_else(|| TransferError::damaged(shown, "it is cut short"))?;
     let mut trailer = vec![0; TRAILER_LEN as usize];

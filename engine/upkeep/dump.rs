@@ -9,7 +9,7 @@ use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, FormatError, RECORD_HEADER_LEN, RecordHeader, SUPERBLOCK_LEN,
     Superblock,
 };
-use crate::store::{Error, Result, Snapshot, Store};
+use crate::store::{Error, OpenOptions, Result, Snapshot, Store};
 
 /// One slot of the superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,16 @@ pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
 ///
 /// A file that cannot be opened, or is no store; those of the disk.
 pub fn dump_path(path: &Path) -> Result<Dump> {
-    let error = match Store::open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
+    dump_path_with(path, &OpenOptions::new())
+}
+
+/// As [`dump_path`], waiting for a writer that repairs the store as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn dump_path_with(path: &Path, options: &OpenOptions) -> Result<Dump> {
+    let error = match options.open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
         Err(error) if error.is_damage() => error,
         result => return result,
     };

@@ -4,7 +4,7 @@ use std::{fmt, io};
 use super::Finding;
 use crate::catalog::CatalogError;
 use crate::container::ContainerError;
-use crate::container::{Shortage, io_reason};
+use crate::container::{DestinationError, Shortage, io_reason};
 use crate::store::Error;
 
 /// What can go wrong while a store is looked after.
@@ -32,6 +32,8 @@ pub enum UpkeepError {
         /// Its answer.
         source: io::Error,
     },
+    /// What is at the path of the new file is no file, or its folder is not there.
+    Destination(DestinationError),
     /// Nothing that could be saved was found.
     NothingFound {
         /// What was found instead.
@@ -50,6 +52,7 @@ impl UpkeepError {
                 io::ErrorKind::AlreadyExists => "already-exists",
                 _ => Shortage::of(source).map_or("target", Shortage::code),
             },
+            UpkeepError::Destination(error) => error.code(),
             UpkeepError::NothingFound { .. } => "nothing-found",
         }
     }
@@ -57,6 +60,12 @@ impl UpkeepError {
     pub(super) fn target(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| UpkeepError::Target { path, source }
+    }
+}
+
+impl From<DestinationError> for UpkeepError {
+    fn from(error: DestinationError) -> Self {
+        UpkeepError::Destination(error)
     }
 }
 
@@ -103,6 +112,7 @@ impl fmt::Display for UpkeepError {
             UpkeepError::Target { path, source } => {
                 write!(f, "cannot write {}: {}", path.display(), io_reason(source))
             }
+            UpkeepError::Destination(error) => error.fmt(f),
             UpkeepError::NothingFound { reason } => {
                 write!(f, "there is nothing to save: {reason}")
             }
@@ -115,6 +125,7 @@ impl std::error::Error for UpkeepError {
         match self {
             UpkeepError::Store(source) => Some(source),
             UpkeepError::Target { source, .. } => Some(source),
+            UpkeepError::Destination(error) => Some(error),
             _ => None,
         }
     }

@@ -19,7 +19,7 @@ use super::UpkeepError;
 use crate::catalog::{NodeRow, PromiseRow, RecordRow, RecordRows, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
-use crate::store::{Result, Snapshot, Store};
+use crate::store::{OpenOptions, Result, Snapshot, Store};
 use crate::tensor::ContentId;
 
 /// How closely a store is looked at.
@@ -135,11 +135,24 @@ pub fn verify_path(
     depth: VerifyDepth,
     progress: &(dyn Fn(u64) + Sync),
 ) -> std::result::Result<VerifyReport, UpkeepError> {
-    let checked =
-        Store::open_read_only(path).and_then(|s| verify(&s, &s.snapshot()?, depth, progress));
-    match checked {
+    verify_path_with(path, depth, &OpenOptions::new(), progress)
+}
+
+/// As [`verify_path`], waiting for a writer as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn verify_path_with(
+    path: &Path,
+    depth: VerifyDepth,
+    options: &OpenOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> std::result::Result<VerifyReport, UpkeepError> {
+    let opened = options.open_read_only(path);
+    match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
         Err(error) if error.is_damage() => {
-            scanned(super::survey(path, progress), error.to_string())
+            scanned(super::survey_with(path, options, progress), error.to_string())
         }
         result => Ok(result?),
     }

@@ -160,7 +160,8 @@ fn a_store_that_is_open_for_writing_is_not_replaced() {
     let (sandbox, _listener) = places();
     let open = mgit::Store::open(sandbox.path("o")).unwrap();
     for command in REPLACERS {
-        assert_eq!(sandbox.failure(&forced(command, "o"), 1)["code"], "locked");
+        let refused = [&forced(command, "o")[..], &["--wait=0"]].concat();
+        assert_eq!(sandbox.failure(&refused, 1)["code"], "locked");
     }
     drop(open);
     sandbox.ok(&forced(REPLACERS[0], "o"));

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use mgit::Dtype;
 use mgit::codec::Encoding;
 use mgit::format::{RecordHeader, RecordKind, Superblock};
-use mgit::upkeep::{Dump, RecordDump, SlotDump, dump_path};
+use mgit::upkeep::{Dump, RecordDump, SlotDump, dump_path_with};
 use serde_json::{Value, json};
 
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, count, shown};
 
@@ -28,7 +29,8 @@ pub struct Arguments {
 ///
 /// Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let dump = dump_path(&arguments.store)?;
+    let dump = dump_path_with(&arguments.store, &opening::options());
+    let dump = dump.map_err(|error| opening::named(&arguments.store, error))?;
     output.print_long(document(&dump), describe(&dump))?;
     Ok(if dump.catalogue_error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
