@@ -56,6 +56,8 @@ pub struct Transaction {
     pub(super) profile: Profile,
     /// Once something was hidden: the formulas of the store.
     pub(super) formulas: Option<Formulas>,
+    /// Hidden tensors on which less stands than before: to be settled.
+    pub(super) lightened: BTreeSet<ContentId>,
     /// Dropped last: then the next transaction may begin.
     _turn: Turn,
 }
@@ -102,6 +104,7 @@ impl Transaction {
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
             formulas: None,
+            lightened: BTreeSet::new(),
             _turn: turn,
         })
     }
@@ -419,7 +422,13 @@ impl Transaction {
                 self.free_if_unneeded(id, row)?;
             }
         }
-        self.settle_hidden(hidden)
+        let stay = self.settle_hidden(hidden)?;
+        // What a difference that has gone left behind may now be there for formulas only.
+        while !self.lightened.is_empty() {
+            let lightened = std::mem::take(&mut self.lightened);
+            self.settle_hidden(lightened.into_iter().collect())?;
+        }
+        Ok(stay)
     }
 
     /// Notes what this transaction does, for its change record.
@@ -456,6 +465,9 @@ impl Transaction {
                 let row = self.change_row(Table::Tensors, base, |base| {
                     base.dependents = base.dependents.saturating_sub(1);
                 })?;
+                if row.holders == 0 && row.dependents > 0 {
+                    self.lightened.insert(base);
+                }
                 rows.push((base, row));
             }
         }
