@@ -79,7 +79,13 @@ impl Transaction {
                 self.free_if_unneeded(id, row)?;
             }
         }
-        self.settle_hidden(hidden)
+        let stay = self.settle_hidden(hidden)?;
+        // What a difference that has gone left behind may now be there for formulas only.
+        while !self.lightened.is_empty() {
+            let lightened = std::mem::take(&mut self.lightened);
+            self.settle_hidden(lightened.into_iter().collect())?;
+        }
+        Ok(stay)
     }
 
     pub(super) fn free_record(
@@ -106,6 +112,9 @@ impl Transaction {
                 let row = self.change_row(Table::Tensors, base, |base| {
                     base.dependents = base.dependents.saturating_sub(1);
                 })?;
+                if row.holders == 0 && row.dependents > 0 {
+                    self.lightened.insert(base);
+                }
                 rows.push((base, row));
             }
         }

@@ -54,6 +54,8 @@ pub struct Transaction {
     pub(super) profile: Profile,
     /// Once something was hidden: the formulas of the store.
     pub(super) formulas: Option<Formulas>,
+    /// Hidden tensors on which less stands than before: to be settled.
+    pub(super) lightened: BTreeSet<ContentId>,
     /// Dropped last: then the next transaction may begin.
     _turn: Turn,
 }
@@ -87,6 +89,7 @@ impl Transaction {
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
             formulas: None,
+            lightened: BTreeSet::new(),
             _turn: turn,
         })
     }
