@@ -3,6 +3,8 @@
 //! The elements sampled depend on the number of elements alone, so that a tensor and whatever was
 //! derived from it element by element, in whatever type, are sampled at the same places.
 
+use std::borrow::Borrow;
+
 use crate::format::{ByteReader, ByteWriter, FormatError};
 use crate::tensor::{ContentId, Dtype, number, number_bytes};
 
@@ -372,8 +374,11 @@ pub const BANDED_TENSORS_MAX: usize = 12;
 /// The buckets in which a model is found: for the twelve of its telling tensors whose sign bands
 /// are the smallest numbers (so that relatives choose the same tensors) their two bands and the
 /// first eight bytes of their content ids.
-pub fn model_bands<'a>(tensors: impl IntoIterator<Item = (&'a ContentId, &'a Sketch)>) -> Vec<u64> {
-    let banded = tensors.into_iter().filter_map(|(id, sketch)| Some((sketch.bands()?, *id)));
+pub fn model_bands<I: Borrow<ContentId>, S: Borrow<Sketch>>(
+    tensors: impl IntoIterator<Item = (I, S)>,
+) -> Vec<u64> {
+    let tensors = tensors.into_iter();
+    let banded = tensors.filter_map(|(id, sketch)| Some((sketch.borrow().bands()?, *id.borrow())));
     let mut banded: Vec<([u64; 2], ContentId)> = banded.collect();
     banded.sort_unstable();
     banded.dedup();

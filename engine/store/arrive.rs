@@ -223,21 +223,21 @@ impl Transaction {
             ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
             Ok(ControlFlow::Continue(()))
         })?;
-        self.release_held(&ids)
+        self.release_held(ids)
     }
 
     /// As [`release_arrivals`](Self::release_arrivals), of these tensors alone.
-    pub(crate) fn release_held(&mut self, ids: &[ContentId]) -> Result<u64> {
+    pub(crate) fn release_held(&mut self, ids: impl IntoIterator<Item = ContentId>) -> Result<u64> {
         let mut released = 0;
         for id in ids {
             if !self.tables_mut()?.delete(Table::Arrivals, id.as_bytes())? {
                 continue;
             }
             released += 1;
-            let row = self.change_row(Table::Tensors, *id, |row| {
+            let row = self.change_row(Table::Tensors, id, |row| {
                 row.holders = row.holders.saturating_sub(1);
             })?;
-            self.free_if_unneeded(*id, row)?;
+            self.free_if_unneeded(id, row)?;
         }
         Ok(released)
     }
@@ -248,14 +248,16 @@ impl Transaction {
     /// # Errors
     ///
     /// A manifest that cannot be read or names what is not here; a name that is taken.
-    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: &[u8]) -> Result<Node> {
+    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: Vec<u8>) -> Result<Node> {
         self.check_whole()?;
         self.change(|this| this.adopt_whole_node(node, manifest))
     }
 
-    fn adopt_whole_node(&mut self, node: ArrivingNode, bytes: &[u8]) -> Result<Node> {
-        let id = ContentId::of(bytes);
-        let manifest = Manifest::decode(bytes).map_err(|error| damaged(id, 0)(&error))?;
+    fn adopt_whole_node(&mut self, node: ArrivingNode, bytes: Vec<u8>) -> Result<Node> {
+        let id = ContentId::of(&bytes);
+        let manifest = Manifest::decode(&bytes).map_err(|error| damaged(id, 0)(&error))?;
+        // It is encoded anew where it is written: both would be held at a time.
+        drop(bytes);
         self.check_tensors_of(&format!("{}@{}", node.name, node.version), &manifest)?;
         let (manifest_id, _) = self.hold(&manifest)?;
         if node.metadata.contains_key(LOSSY_KEY) {

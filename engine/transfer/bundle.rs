@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::check::{Closure, IndexAt, check_pack};
+use super::check::{Closure, IndexAt};
 use super::entry::Tests;
 use super::folder::open_file;
 use super::pack::{PACK_MAGIC, TRAILER_LEN, read_trailer};
@@ -70,7 +70,7 @@ pub fn bundle_write(
         has_tensor: &|_| Ok(false),
         lacking: &|_| Ok(Vec::new()),
     };
-    let plan = plan(&source, &there, selection.whole())?;
+    let plan = plan(&source, &there, selection.whole(), &mut |_, _| Ok(()))?;
     if plan.models.is_empty() {
         return Err(TransferError::NothingSelected);
     }
@@ -78,12 +78,12 @@ pub fn bundle_write(
     let failed = |operation| TransferError::io(operation, shown.clone());
     let mut report = BundleReport {
         models: full_names(source.nodes(), &plan.models),
-        tensors: plan.tensors.len() as u64,
+        tensors: plan.missing.tensors.len() as u64,
         bytes: 0,
     };
     let write = |out: &mut dyn io::Write| {
         for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
-            let mut body = PackBody::new(&source, &draft, selection.progress);
+            let mut body = PackBody::new(&source, &draft, selection.progress)?;
             report.bytes += io::copy(&mut body, out).map_err(failed("write"))?;
         }
         Ok(())
@@ -98,8 +98,11 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
         |reason: String| TransferError::NotReadable { place: shown.to_owned(), reason };
     let file = file.try_clone().map_err(TransferError::io("read", shown))?;
     let at = index_of(&file, shown).map_err(|error| not_readable(error.to_string()))?;
+    let file = BundleFile(file);
     let mut closure = Closure::default();
-    let (_, mut faults) = check_pack(&BundleFile(file), at, true, &mut closure, &|_| ());
+    let opened = closure.open(&file, at).map_err(not_readable)?;
+    closure.settle();
+    let (_, mut faults) = closure.check(opened, &file, true, &|_| ());
     faults.extend(closure.faults());
     faults.into_iter().next().map_or(Ok(()), |fault| Err(not_readable(fault)))
 }
@@ -134,7 +137,7 @@ pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
     let IndexAt { offset, len, id } = index_of(&file, &shown)?;
     let mut source = PackedSource::empty(shown.clone());
     source.add(&shown, Box::new(BundleFile(file)), offset, len, id)?;
-    Ok(source)
+    Ok(source.settled())
 }
 
 /// Checks a bundle: every record is decoded and hashed, as an import does. Cost: a temporary store
