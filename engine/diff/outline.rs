@@ -98,7 +98,8 @@ impl Outline {
 
     /// The places of a layer's tensors in the model.
     pub(crate) fn tensors(&self, layer: usize) -> &[u32] {
-        let start = layer.checked_sub(1).and_then(|before| self.columns.tensor_ends.get(before)).copied();
+        let start =
+            layer.checked_sub(1).and_then(|before| self.columns.tensor_ends.get(before)).copied();
         let end = self.columns.tensor_ends.get(layer).copied().unwrap_or(0) as usize;
         self.columns.tensors.get(start.unwrap_or(0) as usize..end).unwrap_or_default()
     }

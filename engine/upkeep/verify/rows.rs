@@ -68,8 +68,9 @@ impl Check<'_> {
 
     /// What is used is flagged: without its flag an older program would misread it, or break it.
     fn check_features(&self) {
-        let records = self.tensors.values().chain(self.manifests.values());
-        let features = records.chain(self.changes.values()).map(|row| {
+        let records =
+            self.tensors.iter().map(|(_, row)| row).chain(self.manifests.values().cloned());
+        let features = records.chain(self.changes.values().cloned()).map(|row| {
             let formula = Some(row.formula).filter(|code| *code > 0);
             features_of(row.encodings, formula)
         });
