@@ -231,30 +231,52 @@ fn is_stream(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
+/// What `path` leads to; `None` where nothing is.
+///
+/// # Errors
+///
+/// A link that leads to nothing; those of the operating system.
+pub(crate) fn look(path: &Path) -> Result<Option<Metadata>, DestinationError> {
+    let owned = || path.to_owned();
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match path.symlink_metadata() {
+            Ok(_) => {
+                let what = "a link that leads to nothing";
+                Err(DestinationError::NotAFile { path: owned(), what })
+            }
+            Err(_) => Ok(None),
+        },
+        found => found.map(Some).map_err(|source| DestinationError::Io { path: owned(), source }),
+    }
+}
+
+/// Refuses what is there and is no file.
+///
+/// # Errors
+///
+/// [`DestinationError::Folder`] and [`DestinationError::NotAFile`].
+pub(crate) fn refuse_special(path: &Path, found: &Metadata) -> Result<(), DestinationError> {
+    let path = path.to_owned();
+    match found.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => Err(DestinationError::Folder { path }),
+        kind if kind.is_fifo() => Err(DestinationError::NotAFile { path, what: "a pipe" }),
+        kind if kind.is_socket() => Err(DestinationError::NotAFile { path, what: "a socket" }),
+        _ => Err(DestinationError::NotAFile { path, what: "a device" }),
+    }
+}
+
 /// Where `path` leads, and what is there, if it may be written.
 fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), DestinationError> {
     let owned = || path.to_owned();
     let failed = |source| DestinationError::Io { path: owned(), source };
-    let not_a_file = |what| DestinationError::NotAFile { path: owned(), what };
-    let found = match std::fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return match path.symlink_metadata() {
-                Ok(_) => Err(not_a_file("a link that leads to nothing")),
-                Err(_) => Ok((owned(), Place::Nothing)),
-            };
-        }
-        found => found.map_err(failed)?,
+    let Some(found) = look(path)? else {
+        return Ok((owned(), Place::Nothing));
     };
-    if found.is_dir() {
-        return Err(DestinationError::Folder { path: owned() });
-    }
     if is_stream(&found) {
         return Ok((owned(), Place::Stream));
     }
-    if !found.is_file() {
-        let is_socket = found.file_type().is_socket();
-        return Err(not_a_file(if is_socket { "a socket" } else { "a device" }));
-    }
+    refuse_special(path, &found)?;
     let resolved = path.canonicalize().map_err(failed)?;
     let head = match (head(&resolved), overwrite) {
         // What cannot be looked at is not replaced.

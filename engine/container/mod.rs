@@ -32,8 +32,8 @@ mod waiting;
 mod writeback;
 
 pub use backend::CatalogBackend;
-pub(crate) use destination::EarlyWriter;
 pub use destination::{Destination, DestinationError, Overwrite};
+pub(crate) use destination::{EarlyWriter, look, refuse_special};
 pub use disk::{Disk, FileDisk, FileId};
 pub(crate) use disk::{open_regular, read_disk};
 pub use error::{ContainerError, LockHolder, Locked};

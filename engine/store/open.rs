@@ -1,6 +1,7 @@
 //! Making and opening a store.
 
 use std::collections::HashSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -178,8 +179,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NotFound`] when its
-    /// folder is missing; those of the disk.
+    /// [`Error::AlreadyExists`] when there is something at `path`; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if path.symlink_metadata().is_ok() {
@@ -187,7 +187,13 @@ impl Store {
         }
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
-        let temporary = temporary.map_err(Error::open_file(folder))?;
+        let temporary = temporary.map_err(|source| match source.kind() {
+            kind @ ErrorKind::NotFound => Error::OpenFile {
+                path: path.to_owned(),
+                source: io::Error::new(kind, "its folder does not exist: make it first"),
+            },
+            _ => Error::open_file(folder)(source),
+        })?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
         let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
         temporary.persist_new(path).map_err(Error::open_file(path))?;

@@ -542,9 +542,12 @@ fn full_devices_are_failures() {
     };
     assert!(full.write(b"x").is_err());
     let sandbox = Sandbox::with_store();
-    let output = sandbox.command(&["ls", "s"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"));
+    for command in [&["ls", "s"][..], &["ls", "s", "--json"]] {
+        let full = full.try_clone().unwrap();
+        let output = sandbox.command(command).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the output"));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mgit::Store;
 use mgit::catalog::{ReadTables, Table};
-use mgit::container::{TemporaryFolder, TemporaryKind};
+use mgit::container::{DestinationError, TemporaryFolder, TemporaryKind};
 use mgit::lineage::Graph;
 use mgit::transfer::{Place, Selection, add_remote, pull, remotes};
 
@@ -79,7 +79,8 @@ fn make(path: &Path, from: &str) -> Result<(), Failure> {
         return Err(taken().into());
     }
     let failed = |error: io::Error| Failure::io(format!("make {}", path.display()), &error);
-    let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Clone).map_err(failed)?;
+    let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Clone);
+    let folder = folder.map_err(|source| DestinationError::Io { path: path.to_owned(), source })?;
     let name = "clone.mgit";
     let store = Store::create(folder.path().join(name))?;
     add_remote(&store, "origin", from)?;
