@@ -11,6 +11,7 @@ use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
+use crate::update::UpdateError;
 
 /// What a side did to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -250,12 +251,13 @@ pub(super) fn resolution(
 }
 
 /// Why a strategy cannot mix what both sides have in this place.
-pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<String> {
+pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<UpdateError> {
     let Resolution::Blend(strategy) = resolution else { return None };
     let [base, ours, theirs] = slot;
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         let one = slot.iter().flatten().next().map(|tensor| tensor.name().to_owned());
-        return Some(format!("only one side has {}: take a side", one.unwrap_or_default()));
+        let reason = "only one side has it: take a side".to_owned();
+        return Some(UpdateError::Tensor { tensor: one.unwrap_or_default(), reason });
     };
     if super::layers::is_same(ours, theirs) {
         return None;
@@ -263,7 +265,12 @@ pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<String> {
     let settings = crate::update::BlendSettings::new(strategy, 2, 0);
     let parts = [ours.clone(), theirs.clone()];
     let made = crate::update::blend_tensor(strategy, &settings, base.as_ref(), &parts);
-    made.err().map(|error| format!("{error}: take a side"))
+    made.err().map(|error| match error {
+        UpdateError::Tensor { tensor, reason } => {
+            UpdateError::Tensor { tensor, reason: format!("{reason}: take a side") }
+        }
+        error => error,
+    })
 }
 
 fn layer(
@@ -282,7 +289,11 @@ fn layer(
                     settled.push(resolution);
                 }
                 let found = slot.as_ref().and_then(|slot| obstacle(slot, resolution));
-                unsettled = unsettled.or(found);
+                let named = found.map(|error| match error {
+                    UpdateError::Tensor { tensor, reason } if tensor == entry.name() => reason,
+                    error => error.to_string(),
+                });
+                unsettled = unsettled.or(named);
             }
             None => {
                 let why = || "both sides have changed it, each otherwise".to_owned();

@@ -171,9 +171,7 @@ impl Error {
                 Shortage::of(source).map_or("open-failed", Shortage::code)
             }
             Error::Container(error) => container_code(error),
-            Error::Catalog(error) | Error::Lineage(LineageError::Catalog(error)) => {
-                catalog_code(error)
-            }
+            Error::Catalog(error) => catalog_code(error),
             Error::Lineage(error) => match error {
                 LineageError::NoSuchModel { .. } => "no-such-model",
                 LineageError::HasChildren { .. } => "has-children",
@@ -185,7 +183,11 @@ impl Error {
                 LineageError::NotEarlier { .. } => "not-earlier",
                 LineageError::OwnKey { .. } => "own-key",
                 LineageError::Circle { .. } | LineageError::Dangling { .. } => "damaged",
-                _ => "lineage",
+                LineageError::InvalidHow { .. } => "invalid-how",
+                LineageError::DuplicateParent { .. } => "duplicate-parent",
+                LineageError::TooMany { .. } => "too-many",
+                LineageError::NoRandomness => "no-randomness",
+                LineageError::Catalog(error) => catalog_code(error),
             },
             Error::ReadOnly => "read-only",
             Error::AlreadyWriting => "already-writing",
@@ -214,7 +216,7 @@ impl Error {
 
     /// Whether the file of the store is damaged, so that a scan of it may find more than opening.
     pub fn is_damage(&self) -> bool {
-        matches!(self.code(), "damaged" | "truncated" | "catalog" | "io" | "lineage")
+        matches!(self.code(), "damaged" | "truncated" | "catalog" | "io")
     }
 
     /// Whether the disk is full, also when that left the outcome of a commit unknown.

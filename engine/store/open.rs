@@ -1,6 +1,7 @@
 //! Making and opening a store.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -194,7 +195,7 @@ impl Store {
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
         let temporary = temporary.map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::NoFolder { path: path.to_owned() },
+            ErrorKind::NotFound => Error::NoFolder { path: path.to_owned() },
             _ => Error::open_file(folder)(error),
         })?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;

@@ -3,8 +3,7 @@ use std::{fmt, io};
 
 use super::Finding;
 use crate::catalog::CatalogError;
-use crate::container::ContainerError;
-use crate::container::{DestinationError, Shortage, io_reason};
+use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
 use crate::store::Error;
 
 /// What can go wrong while a store is looked after.
@@ -63,15 +62,15 @@ impl UpkeepError {
     }
 }
 
-impl From<DestinationError> for UpkeepError {
-    fn from(error: DestinationError) -> Self {
-        UpkeepError::Destination(error)
-    }
-}
-
 impl From<Error> for UpkeepError {
     fn from(error: Error) -> Self {
         UpkeepError::Store(error)
+    }
+}
+
+impl From<DestinationError> for UpkeepError {
+    fn from(error: DestinationError) -> Self {
+        UpkeepError::Destination(error)
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is built under a temporary name, in one transaction, checked, and then given its name.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,7 +138,12 @@ impl Unnamed {
     pub(super) fn create(path: &Path, kind: TemporaryKind, mode: u32) -> Result<Self, UpkeepError> {
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, kind, mode);
-        let temporary = temporary.map_err(UpkeepError::target(folder))?;
+        let temporary = temporary.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                DestinationError::Io { path: path.to_owned(), source }.into()
+            }
+            _ => UpkeepError::target(folder)(source),
+        })?;
         Ok(Unnamed { temporary, path: path.to_owned() })
     }
 
