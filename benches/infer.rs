@@ -49,7 +49,7 @@ fn known(folder: &Path) -> Vec<Known> {
 }
 
 fn folders() -> Vec<PathBuf> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/mgit-db/demo")];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/mgit-db/demo")];
     if let Some(more) = std::env::var_os("MGIT_MODELS") {
         folders.extend(std::env::split_paths(&more).filter(|f| f.join("lineage.json").is_file()));
     }
@@ -288,7 +288,7 @@ fn table() {
 
 /// Members made from a real one: every weight of a parent moved a little, in a tree of families.
 fn insert_cost() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/mgit-db/demo");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/mgit-db/demo");
     let file = ModelFile::open(path.join("ani-1x-m0.safetensors")).expect("the demo's model");
     let (_, real) = file.files().next().expect("a file");
     let base: Vec<(String, Shape, Vec<f32>)> = real

@@ -19,7 +19,9 @@ use std::process::Command;
 use mgit::checks::RunOptions;
 use mgit::interchange::{ModelFile, export_to_path, write_header};
 use mgit::merge::{Merge, MergeOptions, Resolution};
+use mgit::transfer::{self, Place, Selection};
 use mgit::update::Strategy;
+use mgit::upkeep::VerifyDepth;
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
 /// What tells a child process that it is one: the folder, and the model's size in MiB.
@@ -76,6 +78,54 @@ fn many_tensors_pass_through_little_memory() {
 #[ignore = "takes minutes"]
 fn tensors_of_700_000_pass_through_512_mib_of_memory() {
     run_limited("limited_tensors", 700_000, 512 << 10);
+}
+
+/// As above: transfers hold no more of a tensor than a row or two of columns.
+#[test]
+fn many_tensors_travel_in_little_memory() {
+    run_limited("limited_transfer", 70_000, 112 << 10);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn tensors_of_700_000_travel_in_512_mib_of_memory() {
+    run_limited("limited_transfer", 700_000, 512 << 10);
+}
+
+/// The body for models of many tensors between places: cloned, pushed, pulled, bundled.
+#[test]
+fn limited_transfer() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let count = std::env::var(MEBIBYTES).ok().and_then(|text| text.parse().ok());
+    let count: u64 = count.expect("a number of tensors");
+    let path = folder.join("model");
+    write_tensors(&path, count, 1);
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    let file = ModelFile::open(&path).expect("the model opens");
+    let mut transaction = store.begin_write().expect("a transaction");
+    transaction.add_model(NewModel::new("m").file(&file)).expect("the model goes in");
+    transaction.commit().expect("the commit");
+    drop(file);
+    let remote = Place::Folder(folder.join("remote"));
+    let bundle = folder.join("bundle");
+    let near = Place::Store(store.path().to_owned());
+    transfer::push(&store, &remote, Selection::ALL).expect("a push");
+    transfer::bundle_create(&store, &bundle, Selection::ALL).expect("a bundle");
+    drop(store);
+    let there = transfer::verify_place(&remote, VerifyDepth::Full, &|_| ()).expect("a remote");
+    assert!(there.is_clean(), "{:?}", there.findings);
+    for (from, place) in [("store", near), ("folder", remote), ("bundle", Place::Bundle(bundle))] {
+        let clone = Store::create(folder.join(from)).expect("a store");
+        let report = transfer::pull(&clone, &place, Selection::ALL).expect("a clone");
+        assert_eq!(report.tensors, count, "from a {from}");
+        let out = folder.join("out");
+        let model = clone.snapshot().and_then(|snapshot| snapshot.model("m")).expect("the model");
+        export_to_path(&model, &out, &|_| ()).expect("the model comes out");
+        assert_same(&path, &out);
+        drop((model, clone));
+        fs::remove_file(folder.join(from)).expect("the clone is there");
+    }
 }
 
 /// The body for models of many tensors of one number each: in, in as the next version, out,

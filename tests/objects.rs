@@ -5,11 +5,15 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use common::remote::{ALL, assert_same, family, grown};
+use common::remote::{ALL, assert_same, assert_sound, family, grown};
 use common::{add, model, weights};
 use mgit::Store;
+use mgit::store::OpenOptions;
 use mgit::transfer::{
     FolderRemote, ObjectRemote, Place, Remote, open_remote, pull, pull_from_remote, push,
     push_to_remote,
@@ -90,8 +94,13 @@ fn addresses_are_told_by_their_beginnings() {
     assert!(open_remote(&Place::parse("nonsense://x/y").unwrap()).is_err());
 }
 
-/// Answers one connection's requests for files: whole, or a range; nothing else.
-fn serve(stream: TcpStream, root: &std::path::Path) -> std::io::Result<()> {
+/// Answers one connection's requests for files: whole, or a range; nothing else. `stop` is called
+/// before a range is given.
+fn serve(
+    stream: TcpStream,
+    root: &std::path::Path,
+    stop: &(dyn Fn() + Sync),
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut writer = stream;
     loop {
@@ -129,6 +138,7 @@ fn serve(stream: TcpStream, root: &std::path::Path) -> std::io::Result<()> {
                 writer.write_all(&bytes)?;
             }
             (Some(bytes), Some((start, end))) => {
+                stop();
                 let part = &bytes[start..=end.min(bytes.len() - 1)];
                 let last = start + part.len() - 1;
                 let more = format!("Content-Range: bytes {start}-{last}/{}\r\n", bytes.len());
@@ -140,6 +150,77 @@ fn serve(stream: TcpStream, root: &std::path::Path) -> std::io::Result<()> {
     }
 }
 
+/// A host of the files in a folder, as long as the program runs; the place of the family in it.
+fn host(root: PathBuf, stop: impl Fn() + Clone + Send + Sync + 'static) -> Place {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (root, stop) = (root.clone(), stop.clone());
+            // A client that goes away is no failure of the host.
+            std::thread::spawn(move || drop(serve(stream, &root, &stop)));
+        }
+    });
+    Place::parse(&format!("http://{address}/family")).unwrap()
+}
+
+/// Whenever a pull waits for the host, this store can be written to, by this handle and another.
+#[test]
+fn others_write_while_a_pull_waits_for_its_host() {
+    let folder = common::folder();
+    let a = family(&folder.path().join("a.mgit"));
+    for _ in 0..2 {
+        push_to_remote(&a, &FolderRemote::new(folder.path().join("www/family")), ALL).unwrap();
+        grown(&a, "tuned", "base", 20);
+    }
+    let (told, stops) = channel();
+    let (go_on, waits) = channel::<()>();
+    let waits = Arc::new(Mutex::new(waits));
+    let place = host(folder.path().join("www"), move || {
+        // Once the test is over nobody listens, and nothing stops.
+        if told.send(()).is_ok() {
+            let _ = waits.lock().unwrap().recv();
+        }
+    });
+    let path = folder.path().join("b.mgit");
+    Store::create(&path).unwrap();
+    let open = || OpenOptions::new().lock_per_transaction(true).open(&path).unwrap();
+    let (b, other) = (open(), open());
+    let mut written = 0;
+    std::thread::scope(|scope| {
+        let (go_on, b) = (go_on, &b);
+        let (done, ends) = channel();
+        scope.spawn(move || done.send(pull(b, &place, ALL)).unwrap());
+        let report = loop {
+            match stops.recv_timeout(Duration::from_millis(10)) {
+                Ok(()) => {
+                    let store = if written % 2 == 0 { b } else { &other };
+                    let mut transaction = store.try_begin_write().unwrap();
+                    let body = [("w".to_owned(), weights(written, 100))];
+                    let name = format!("beside-{written}");
+                    transaction.add_model(model(&name, &[], &body)).unwrap();
+                    transaction.commit().unwrap();
+                    written += 1;
+                    go_on.send(()).unwrap();
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Ok(report) = ends.try_recv() {
+                        break report;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => panic!("the host is gone"),
+            }
+        };
+        assert_eq!(report.unwrap().models.len(), 3);
+    });
+    // An index, the manifests, the tensors.
+    assert!(written >= 3, "the pull waited {written} times");
+    let snapshot = b.snapshot().unwrap();
+    assert_eq!(snapshot.nodes().unwrap().len() as u64, 3 + written);
+    drop(snapshot);
+    assert_sound(&b, "written beside a pull");
+}
+
 #[test]
 fn a_host_of_files_serves_pulls() {
     let folder = common::folder();
@@ -147,17 +228,7 @@ fn a_host_of_files_serves_pulls() {
     push_to_remote(&a, &FolderRemote::new(folder.path().join("www/family")), ALL).unwrap();
     grown(&a, "tuned", "base", 20);
     push_to_remote(&a, &FolderRemote::new(folder.path().join("www/family")), ALL).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let root = folder.path().join("www");
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let root = root.clone();
-            // A client that goes away is no failure of the host.
-            std::thread::spawn(move || drop(serve(stream, &root)));
-        }
-    });
-    let place = Place::parse(&format!("http://{address}/family")).unwrap();
+    let place = host(folder.path().join("www"), || ());
     let b = Store::create(folder.path().join("b.mgit")).unwrap();
     pull(&b, &place, ALL).unwrap();
     assert_same(&a, &b, "from a host of files");

@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use common::remote::{ALL, Memory, assert_same, family, grown};
-use common::write;
+use common::remote::{ALL, Hooked, assert_same, family, grown};
+use common::{add, contents, model, nudged, weights, write};
+use mgit::lineage::OnChildren;
 use mgit::transfer::{
     Place, Remote, RemoteReport, TransferError, bundle_create, bundle_import, pull,
     pull_from_remote, push, push_to_remote, verify_place, verify_remote,
@@ -142,67 +143,140 @@ fn a_push_writes_lost_packs_again_or_names_them() {
     let clone = Store::create(folder.path().join("b.mgit")).unwrap();
     pull(&clone, &place, ALL).unwrap();
     assert_same(&store, &clone, "from packs that were written again");
-    // What is stored in another way now is not the pack that was lost.
-    write(&store, |t| t.recode(None, Profile::Dense, &|_| ())).unwrap();
-    write(&store, |t| t.pin("tuned@2")).unwrap();
+    // Who does not know what they held writes nothing, and says what is lost.
+    let path = folder.path().join("bundle");
+    bundle_create(&store, &path, ALL).unwrap();
+    let stranger = Store::create(folder.path().join("c.mgit")).unwrap();
+    bundle_import(&stranger, &path, ALL).unwrap();
     packs.iter().for_each(|pack| fs::remove_file(pack).unwrap());
-    let error = push(&store, &place, ALL).unwrap_err();
+    let error = push(&stranger, &place, ALL).unwrap_err();
     let TransferError::Lost { packs: lost, .. } = &error else { panic!("{error}") };
-    assert!(!lost.is_empty() && error.to_string().contains(&lost[0]), "{error}");
+    assert!(lost.len() >= 2 && error.to_string().contains(&lost[0]), "{error}");
     // The clone has them as they were.
-    push(&clone, &place, ALL).unwrap();
+    assert!(push(&clone, &place, ALL).unwrap().rewritten.len() >= 2);
     assert!(check(&place).is_clean());
 }
 
-/// A remote that keeps other bytes than it is given.
-#[derive(Debug, Default)]
-struct Forgetful(Memory);
+/// Every file of a folder remote.
+fn files(place: &Place) -> BTreeMap<PathBuf, Vec<u8>> {
+    let Place::Folder(root) = place else { panic!("{place:?}") };
+    let folders = ["packs", "refs"].map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    let paths = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
 
-impl Remote for Forgetful {
-    fn place(&self) -> String {
-        self.0.place()
-    }
+/// Pushes to a remote that has lost packs: they are replaced, and nothing else is touched.
+fn replace(store: &Store, place: &Place, lost: usize) {
+    assert!(!check(place).is_clean());
+    let before = files(place);
+    let report = push(store, place, ALL).unwrap();
+    assert_eq!((report.replaced.len(), report.models.len()), (lost, 0), "{report:?}");
+    let now = files(place);
+    assert_eq!(now.len(), before.len() + lost + 1, "the new packs and a ref");
+    assert!(before.iter().all(|(path, bytes)| now.get(path) == Some(bytes)), "changed");
+    let report = check(place);
+    assert!(report.is_clean(), "{:?}", report.findings);
+    assert_eq!(push(store, place, ALL).unwrap().replaced, []);
+    assert_eq!(files(place), now);
+}
 
-    fn get(&self, path: &str, len_max: u64) -> io::Result<Option<Vec<u8>>> {
-        self.0.get(path, len_max)
-    }
+#[test]
+fn a_lost_pack_is_replaced_where_its_contents_are_stored_differently_now() {
+    let folder = common::folder();
+    let (store, place, packs) = pushed(folder.path());
+    let old = Store::create(folder.path().join("old.mgit")).unwrap();
+    pull(&old, &place, ALL).unwrap();
+    write(&store, |t| t.recode(None, Profile::Dense, &|_| ())).unwrap();
+    write(&store, |t| t.pin("tuned@2")).unwrap();
+    // The first alone, which what stays stands on; then what replaced it, and the second.
+    let first = packs.iter().position(|pack| holds(pack) > 2).unwrap();
+    fs::remove_file(&packs[first]).unwrap();
+    replace(&store, &place, 1);
+    // One that is the same, and one that is not.
+    fs::remove_file(&packs[1 - first]).unwrap();
+    let now =
+        files(&place).into_keys().find(|path| path.extension().is_some() && !packs.contains(path));
+    write(&store, |t| t.unpin("tuned@2", Profile::Dense)).unwrap();
+    fs::remove_file(now.unwrap()).unwrap();
+    let report = push(&store, &place, ALL).unwrap();
+    assert_eq!(report.replaced.len() + report.rewritten.len(), 2, "{report:?}");
+    assert!(!report.replaced.is_empty() && check(&place).is_clean(), "{report:?}");
+    // Who has pulled before goes on, and who comes now gets the same.
+    grown(&store, "more", "third", 77);
+    push(&store, &place, ALL).unwrap();
+    assert_eq!(pull(&old, &place, ALL).unwrap().models, ["more@1"]);
+    let new = Store::create(folder.path().join("new.mgit")).unwrap();
+    pull(&new, &place, ALL).unwrap();
+    assert_same(&store, &old, "one that had pulled");
+    assert_same(&store, &new, "from replaced packs");
+}
 
-    fn get_range(&self, path: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.get_range(path, offset, out)
-    }
+/// How many records the index of a pack names.
+fn holds(pack: &Path) -> u32 {
+    let whole = fs::read(pack).unwrap();
+    let trailer = &whole[whole.len() - 64..];
+    let at = u64::from_le_bytes(trailer[8..16].try_into().unwrap()) as usize;
+    u32::from_le_bytes(whole[at + 12..at + 16].try_into().unwrap())
+}
 
-    fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
-        self.0.put(path, len, content)?;
-        let mut files = self.0.files.lock().unwrap();
-        let file = files.get_mut(path).unwrap();
-        let middle = file.len() / 2;
-        file[middle] ^= 1;
-        Ok(())
+#[test]
+fn what_nothing_needs_may_be_missing_from_a_replaced_pack_and_nothing_else() {
+    let folder = common::folder();
+    let store = Store::create(folder.path().join("a.mgit")).unwrap();
+    let base = weights(1, 40_000);
+    let body = |bytes: Vec<u8>| [("body".to_owned(), bytes)];
+    add(&store, model("base", &[], &body(base.clone()))).unwrap();
+    for (name, seed) in [("one", 3), ("two", 4), ("three", 5), ("four", 6)] {
+        add(&store, model(name, &["base"], &body(nudged(&base, seed, 9)))).unwrap();
     }
-
-    fn put_new(&self, path: &str, content: &[u8]) -> io::Result<bool> {
-        self.0.put_new(path, content)
+    write(&store, |t| t.remove_model("base", OnChildren::Detach)).unwrap();
+    let place = Place::Folder(folder.path().join("remote"));
+    push(&store, &place, ALL).unwrap();
+    let packs = || {
+        let all = files(&place).into_keys();
+        all.filter(|path| path.extension().is_some()).collect::<Vec<_>>()
+    };
+    let [pack] = <[PathBuf; 1]>::try_from(packs()).unwrap();
+    assert_eq!(holds(&pack), 9, "four models, four tensors, and what they stand on");
+    for name in ["one", "two", "three", "four"] {
+        write(&store, |t| t.pin(name)).unwrap();
     }
-
-    fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {
-        self.0.list(folder)
-    }
+    fs::remove_file(&pack).unwrap();
+    replace(&store, &place, 1);
+    let [pack] = <[PathBuf; 1]>::try_from(packs()).unwrap();
+    assert_eq!(holds(&pack), 8);
+    let clone = Store::create(folder.path().join("b.mgit")).unwrap();
+    pull(&clone, &place, ALL).unwrap();
+    let [ours, theirs] = [&store, &clone].map(|it| contents(&it.snapshot().unwrap()).unwrap());
+    assert_eq!(ours, theirs);
+    // A model that is there and not here any more.
+    write(&store, |t| t.remove_model("two", OnChildren::Refuse)).unwrap();
+    fs::remove_file(&pack).unwrap();
+    let error = push(&store, &place, ALL).unwrap_err();
+    assert_eq!(error.code(), "packs-lost");
+    assert!(error.to_string().contains("of two@1 the manifest is not here"), "{error}");
 }
 
 #[test]
 fn what_a_remote_keeps_wrongly_does_not_count() {
     let folder = common::folder();
     let store = family(&folder.path().join("a.mgit"));
-    let remote = Forgetful::default();
+    let remote = Hooked {
+        after_put: Some(Box::new(|file| {
+            let middle = file.len() / 2;
+            file[middle] ^= 1;
+        })),
+        ..Hooked::default()
+    };
     let error = push_to_remote(&store, &remote, ALL).unwrap_err();
     assert_eq!(error.code(), "not-readable", "{error}");
     let error = verify_remote(&remote, VerifyDepth::Full, &|_| ()).unwrap_err();
     assert_eq!(error.code(), "remote-not-found", "a ref was made");
     // What lies there has the right length: it is looked at, and written again.
-    push_to_remote(&store, &remote.0, ALL).unwrap();
-    assert!(verify_remote(&remote.0, VerifyDepth::Full, &|_| ()).unwrap().is_clean());
+    push_to_remote(&store, &remote.memory, ALL).unwrap();
+    assert!(verify_remote(&remote.memory, VerifyDepth::Full, &|_| ()).unwrap().is_clean());
     let clone = Store::create(folder.path().join("b.mgit")).unwrap();
-    pull_from_remote(&clone, &remote.0, ALL).unwrap();
+    pull_from_remote(&clone, &remote.memory, ALL).unwrap();
     assert_same(&store, &clone, "after another push");
 }
 

@@ -3,46 +3,19 @@
 
 mod common;
 
-use std::io::{self, Read};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::remote::{ALL, Faults, Memory, assert_same, assert_sound, family, grown};
+use common::remote::{ALL, Faults, Hooked, Memory, assert_same, assert_sound, family, grown};
 use common::{Random, add, model, tensor_rows, weights};
 use mgit::Store;
 use mgit::transfer::{
-    FolderRemote, Place, Remote, TransferError, bundle_create, bundle_import, bundle_verify,
-    pull_from_remote, push_to_remote,
+    FolderRemote, Place, Remote, Selection, TransferError, bundle_create, bundle_import,
+    bundle_verify, pull_from_remote, push_to_remote,
 };
 
 #[test]
 fn of_two_pushes_at_a_time_one_is_told_to_pull() {
-    /// Pushes for somebody else just before a ref is made.
-    #[derive(Debug)]
-    struct Race<'s>(Memory, Mutex<Option<&'s Store>>);
-    impl Remote for Race<'_> {
-        fn place(&self) -> String {
-            self.0.place()
-        }
-        fn get(&self, path: &str, len_max: u64) -> io::Result<Option<Vec<u8>>> {
-            self.0.get(path, len_max)
-        }
-        fn get_range(&self, path: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
-            self.0.get_range(path, offset, out)
-        }
-        fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
-            self.0.put(path, len, content)
-        }
-        fn put_new(&self, path: &str, content: &[u8]) -> io::Result<bool> {
-            if let Some(other) = self.1.lock().unwrap().take() {
-                push_to_remote(other, &self.0, ALL).unwrap();
-            }
-            self.0.put_new(path, content)
-        }
-        fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {
-            self.0.list(folder)
-        }
-    }
     let folder = common::folder();
     let a = family(&folder.path().join("a.mgit"));
     let memory = Memory::default();
@@ -51,7 +24,17 @@ fn of_two_pushes_at_a_time_one_is_told_to_pull() {
     pull_from_remote(&b, &memory, ALL).unwrap();
     grown(&a, "of-a", "base", 50);
     grown(&b, "of-b", "base", 51);
-    let race = Race(memory.clone(), Mutex::new(Some(&b)));
+    // Somebody else pushes just before the ref is made.
+    let other = Mutex::new(Some(&b));
+    let race = Hooked {
+        memory: memory.clone(),
+        before_ref: Some(Box::new(|| {
+            if let Some(other) = other.lock().unwrap().take() {
+                push_to_remote(other, &memory, ALL).unwrap();
+            }
+        })),
+        after_put: None,
+    };
     let error = push_to_remote(&a, &race, ALL).unwrap_err();
     assert!(matches!(error, TransferError::Outrun { number: 2, .. }), "{error}");
     assert!(error.to_string().contains("pull first"), "{error}");
@@ -157,6 +140,20 @@ fn tensors_of_a_long_transfer_are_not_fetched_again() {
     mgit::upkeep::gc(&c).unwrap();
     assert!(tensor_rows(&c.snapshot().unwrap()).is_empty());
     assert_sound(&c, "collected");
+    // Nor does a collection between two batches make it fail: what it frees is brought again.
+    let d = Store::create(folder.path().join("d.mgit")).unwrap();
+    remote.reset(Faults::default());
+    let collected = AtomicBool::new(false);
+    let collect = |_| {
+        let has_some = !tensor_rows(&d.snapshot().unwrap()).is_empty();
+        if has_some && !collected.swap(true, Ordering::Relaxed) {
+            assert!(mgit::upkeep::gc(&d).unwrap().collected.freed_bytes > 0);
+        }
+    };
+    let selection = Selection { progress: &collect, ..ALL };
+    pull_from_remote(&d, &remote, selection).unwrap();
+    assert!(collected.into_inner(), "all came in one batch");
+    assert_same(&a, &d, "collected meanwhile");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub fn found() -> Vec<Source> {
 
 fn file(name: &str) -> Option<PathBuf> {
     let name = format!("{name}.safetensors");
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/mgit-db/demo").join(&name);
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/mgit-db/demo").join(&name);
     models::find(&name).or_else(|| demo.is_file().then_some(demo))
 }
 

@@ -3,6 +3,8 @@
 //! The elements sampled depend on the number of elements alone, so that a tensor and whatever was
 //! derived from it element by element, in whatever type, are sampled at the same places.
 
+use std::borrow::Borrow;
+
 use crate::format::{ByteReader, ByteWriter, FormatError};
 use crate::tensor::{ContentId, Dtype, number, number_bytes};
 
@@ -90,6 +92,11 @@ impl Sketcher {
         let samples = Vec::with_capacity(elements.min(SKETCH_SAMPLES as u64) as usize);
         let sketch = Sketch { dtype: dtype.clone(), elements, samples };
         Sketcher { sketch, width, partial: Vec::new() }
+    }
+
+    /// Whether there will be a sketch: not of types that are not sampled, nor of few elements.
+    pub(crate) fn makes_one(&self) -> bool {
+        self.sketch.elements > 0
     }
 
     /// Takes the bytes from `offset` on, where the last piece ended.
@@ -367,8 +374,11 @@ pub const BANDED_TENSORS_MAX: usize = 12;
 /// The buckets in which a model is found: for the twelve of its telling tensors whose sign bands
 /// are the smallest numbers (so that relatives choose the same tensors) their two bands and the
 /// first eight bytes of their content ids.
-pub fn model_bands<'a>(tensors: impl IntoIterator<Item = (&'a ContentId, &'a Sketch)>) -> Vec<u64> {
-    let banded = tensors.into_iter().filter_map(|(id, sketch)| Some((sketch.bands()?, *id)));
+pub fn model_bands<I: Borrow<ContentId>, S: Borrow<Sketch>>(
+    tensors: impl IntoIterator<Item = (I, S)>,
+) -> Vec<u64> {
+    let tensors = tensors.into_iter();
+    let banded = tensors.filter_map(|(id, sketch)| Some((sketch.borrow().bands()?, *id.borrow())));
     let mut banded: Vec<([u64; 2], ContentId)> = banded.collect();
     banded.sort_unstable();
     banded.dedup();

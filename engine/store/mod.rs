@@ -40,6 +40,7 @@ pub(crate) use exchange::incoming::ArrivingNode;
 pub(crate) use exchange::travelling::TravellingHead;
 pub use open::Store;
 pub use options::OpenOptions;
+pub(crate) use options::is_at;
 pub use read::chain::Chain;
 pub use read::formula::StoredFormula;
 pub use read::model::Model;
@@ -49,4 +50,5 @@ pub use read::tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, Tens
 pub use shared::Access;
 pub(crate) use source::TensorsSource;
 pub use source::{NewTensor, TensorSource};
+pub(crate) use write::records::features_of;
 pub use write::transaction::Transaction;

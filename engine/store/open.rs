@@ -1,19 +1,19 @@
 //! Making and opening a store.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
-use super::options::OpenOptions;
+use super::options::{OpenOptions, is_at};
 use super::read::snapshot::Snapshot;
 use super::shared::{Access, Shared, locked, now_ms};
 use super::turns::Turns;
 use super::write::transaction::Transaction;
 use crate::catalog::{Catalog, CatalogError};
 use crate::container::{
-    Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
-    folder_of,
+    Container, ContainerError, Disk, FileDisk, LockHolder, TemporaryFile, TemporaryKind, folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
 
@@ -64,20 +64,25 @@ struct Handle {
 /// How often a file that was replaced while it was opened is opened again.
 const REOPENINGS_MAX: usize = 100;
 
-/// Whether the file of this id is the one at `path`; so it is, where files have no id.
-fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
-    let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
-    Ok(id.is_none_or(|id| id == FileId::of(&there)))
-}
-
 impl Store {
     fn new(catalog: Catalog, container: Arc<Container>, access: Access, path: PathBuf) -> Self {
+        let named = path.clone();
+        Self::new_named(catalog, container, access, (path, named))
+    }
+
+    fn new_named(
+        catalog: Catalog,
+        container: Arc<Container>,
+        access: Access,
+        (path, named): (PathBuf, PathBuf),
+    ) -> Self {
         let opened_retired = container.is_retired();
         let shared = Shared {
             catalog,
             container,
             access,
             path,
+            named,
             opened_retired,
             checked: Mutex::default(),
             buffers: Arc::default(),
@@ -99,7 +104,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NotFound`] when its
+    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NoFolder`] when its
     /// folder is missing; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -108,7 +113,10 @@ impl Store {
         }
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
-        let temporary = temporary.map_err(Error::open_file(folder))?;
+        let temporary = temporary.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NoFolder { path: path.to_owned() },
+            _ => Error::open_file(folder)(error),
+        })?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
         let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
         temporary.persist_new(path).map_err(Error::open_file(path))?;
@@ -143,15 +151,21 @@ impl Store {
     }
 
     pub(in crate::store) fn open_held(path: &Path, options: &OpenOptions) -> Result<Self> {
+        Self::open_held_named(path, path, options)
+    }
+
+    /// As [`open_held`](Self::open_held), of what is called `named` in errors and told of commits.
+    fn open_held_named(path: &Path, named: &Path, options: &OpenOptions) -> Result<Self> {
         // Whoever held the lock may have put another file in the place of this one meanwhile.
         for _ in 0..REOPENINGS_MAX {
-            let disk = Self::disk_at(path, true)?;
-            let id = disk.file_id().map_err(Error::open_file(path))?;
+            let disk = Container::open_file(path, true).map_err(Error::open_file(named))?;
+            let id = disk.file_id().map_err(Error::open_file(named))?;
             match Container::open_writer_waiting(disk, &options.waiting) {
                 Ok(container) if is_at(path, id)? => {
                     let container = Arc::new(container);
                     let catalog = Catalog::open_writer(&container)?;
-                    let store = Self::new(catalog, container, Access::Write, path.to_owned());
+                    let paths = (path.to_owned(), named.to_owned());
+                    let store = Self::new_named(catalog, container, Access::Write, paths);
                     return Ok(store.with_options(options));
                 }
                 Ok(_) => {}
@@ -170,7 +184,7 @@ impl Store {
         let resolved = OpenOptions::resolved(path);
         let open = || options.open_read_only(path);
         // Who may not write is told so now, and not when the work is done.
-        drop(Self::disk_at(&resolved, true)?);
+        drop(Container::open_file(&resolved, true).map_err(Error::open_file(path))?);
         let mut store = open()?;
         let unknown = store.shared.container.superblock().writer_flags & !WRITER_FLAGS_KNOWN;
         if unknown != 0 {
@@ -180,7 +194,7 @@ impl Store {
         if store.access() == Access::ReadRepaired {
             // A view of it would keep its own transactions out: repair the file.
             drop(store);
-            drop(Self::open_held(&resolved, options)?);
+            drop(Self::open_held_named(&resolved, path, options)?);
             store = open()?;
         }
         if store.shared.opened_retired {
@@ -345,7 +359,8 @@ impl Store {
                 Err(Error::Container(ContainerError::Retired)) => {}
                 // Whoever wrote last has crashed.
                 Err(Error::Catalog(CatalogError::NeedsRepair)) => {
-                    drop(Self::open_held(path, &self.handle.options)?);
+                    let options = &self.handle.options;
+                    drop(Self::open_held_named(path, &self.shared.named, options)?);
                 }
                 taken => return taken,
             }
@@ -450,7 +465,7 @@ impl Store {
         if let Some(limit) = limit {
             options.waiting.limit = Some(limit.saturating_sub(start.elapsed()));
         }
-        let writer = Self::open_held(path, &options)?;
+        let writer = Self::open_held_named(path, &self.shared.named, &options)?;
         self.check_same(&writer.shared)?;
         let id = |shared: &Shared| shared.container.disk().file_id().ok().flatten();
         // A vacuum that could not say so to the readers of the old file.
@@ -464,7 +479,9 @@ impl Store {
     pub(crate) fn held(&self) -> Result<Self> {
         match &self.handle.per_transaction {
             None => Ok(self.clone()),
-            Some((_, path)) => Self::open_held(path, &self.handle.options),
+            Some((_, path)) => {
+                Self::open_held_named(path, &self.shared.named, &self.handle.options)
+            }
         }
     }
 }

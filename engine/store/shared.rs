@@ -35,6 +35,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) container: Arc<Container>,
     pub(in crate::store) access: Access,
     pub(in crate::store) path: PathBuf,
+    /// As the user named it, who is told of commits.
+    pub(in crate::store) named: PathBuf,
     /// The file had been replaced before it was opened.
     pub(in crate::store) opened_retired: bool,
     /// Records whose every chunk checksum this handle has found right.
@@ -69,9 +71,9 @@ impl Shared {
         }
     }
 
-    /// The path the store was opened at.
-    pub(in crate::store) fn path(&self) -> &Path {
-        &self.path
+    /// The path that the store was opened at by whoever is told of it.
+    pub(in crate::store) fn named(&self) -> &Path {
+        &self.named
     }
 
     /// The folder of the store, for temporary files.

@@ -1,7 +1,7 @@
 //! What comes from afar is kept aside until it is written, so that nobody is kept out of the store
 //! while it comes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,12 +15,13 @@ use crate::tensor::ContentId;
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
 
-/// Records that have come, in a file without a name beside the store.
+/// Where something lies in that file: offset and length.
+pub(super) type KeptAt = (u64, u64);
+
+/// What has come, in a file without a name beside the store.
 #[derive(Debug)]
 pub(super) struct Aside {
     file: File,
-    /// Offset and length of each record.
-    places: HashMap<ContentId, (u64, u64)>,
     len: u64,
 }
 
@@ -47,15 +48,20 @@ impl Aside {
         let file = tempfile::tempfile_in(folder);
         let file =
             file.map_err(TransferError::io("keep aside in", folder.display().to_string()))?;
-        Ok(Aside { file, places: HashMap::new(), len: 0 })
+        Ok(Aside { file, len: 0 })
     }
 
-    /// Fetches a record. Says how long it is.
+    /// Fetches a record.
     ///
     /// # Errors
     ///
     /// It cannot be had; those of the disk.
-    pub(super) fn fetch(&mut self, source: &dyn Source, id: ContentId, alone: bool) -> Result<u64> {
+    pub(super) fn fetch(
+        &mut self,
+        source: &dyn Source,
+        id: ContentId,
+        alone: bool,
+    ) -> Result<KeptAt> {
         let (len, record) = source.open(id, alone)?;
         let (start, mut done) = (self.len, 0);
         let mut piece = vec![0; PIECE_LEN.min(len) as usize];
@@ -67,14 +73,60 @@ impl Aside {
             kept.map_err(TransferError::io("keep aside", id.short().to_string()))?;
             done += part.len() as u64;
         }
-        self.places.insert(id, (start, len));
         self.len += len;
-        Ok(len)
+        Ok((start, len))
     }
 
-    /// A record that was fetched, and its length.
-    pub(super) fn record(&self, id: ContentId) -> Option<(u64, impl TensorSource + '_)> {
-        let (offset, len) = *self.places.get(&id)?;
-        Some((len, Kept { file: &self.file, offset }))
+    /// Keeps these bytes.
+    fn put(&mut self, bytes: &[u8]) -> Result<KeptAt> {
+        let start = self.len;
+        let kept = self.file.write_all_at(bytes, start);
+        kept.map_err(TransferError::io("keep aside", "a manifest"))?;
+        self.len += bytes.len() as u64;
+        Ok((start, bytes.len() as u64))
+    }
+
+    /// A record that was fetched.
+    pub(super) fn record(&self, (offset, _): KeptAt) -> impl TensorSource + '_ {
+        Kept { file: &self.file, offset }
+    }
+}
+
+/// Manifests between the plan of a transfer and its end: of what is near they are read again, and
+/// what comes from afar is kept aside.
+#[derive(Debug)]
+pub(super) struct Manifests {
+    aside: Option<Aside>,
+    places: BTreeMap<ContentId, KeptAt>,
+}
+
+impl Manifests {
+    /// None yet, of this source, for this store.
+    pub(super) fn new(store: &Store, source: &dyn Source) -> Result<Self> {
+        let aside = source.is_far().then(|| Aside::new(store)).transpose()?;
+        Ok(Manifests { aside, places: BTreeMap::new() })
+    }
+
+    pub(super) fn keep(&mut self, id: ContentId, bytes: &[u8]) -> Result<()> {
+        if let Some(aside) = &mut self.aside {
+            let place = aside.put(bytes)?;
+            self.places.insert(id, place);
+        }
+        Ok(())
+    }
+
+    /// The bytes of one; their id is checked.
+    pub(super) fn get(&self, source: &dyn Source, id: ContentId) -> Result<Vec<u8>> {
+        let Some((aside, place)) = self.aside.as_ref().zip(self.places.get(&id)) else {
+            return source.manifest(id);
+        };
+        let mut bytes = vec![0; place.1 as usize];
+        let what = || format!("manifest {}", id.short());
+        let read = aside.record(*place).read_at(0, &mut bytes);
+        read.map_err(TransferError::io("read what was kept aside of", what()))?;
+        match ContentId::of(&bytes) == id {
+            true => Ok(bytes),
+            false => Err(TransferError::damaged(what(), "it was kept aside, and is another now")),
+        }
     }
 }

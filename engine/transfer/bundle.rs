@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::check::{Closure, IndexAt, check_pack};
+use super::check::{Closure, IndexAt};
 use super::entry::Tests;
 use super::folder::open_file;
-use super::pack::{TRAILER_LEN, read_trailer};
+use super::pack::{PACK_MAGIC, TRAILER_LEN, TRAILER_MAGIC, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
 use super::push::{PackBody, draft_packs, full_names};
@@ -17,6 +17,7 @@ use super::receive::{Naming, receive};
 use super::source::{Source, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
 use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};
+use crate::format::SUPERBLOCK_MAGIC;
 use crate::store::{Store, TensorSource};
 
 /// What is in a bundle.
@@ -70,7 +71,7 @@ pub fn bundle_write(
         has_tensor: &|_| Ok(false),
         lacking: &|_| Ok(Vec::new()),
     };
-    let plan = plan(&source, &there, selection.whole())?;
+    let plan = plan(&source, &there, selection.whole(), &mut |_, _| Ok(()))?;
     if plan.models.is_empty() {
         return Err(TransferError::NothingSelected);
     }
@@ -78,12 +79,12 @@ pub fn bundle_write(
     let failed = |operation| TransferError::io(operation, shown.clone());
     let mut report = BundleReport {
         models: full_names(source.nodes(), &plan.models),
-        tensors: plan.tensors.len() as u64,
+        tensors: plan.missing.tensors.len() as u64,
         bytes: 0,
     };
     let write = |out: &mut dyn io::Write| {
         for draft in draft_packs(&source, &plan, &|_| false, u64::MAX)? {
-            let mut body = PackBody::new(&source, &draft, selection.progress);
+            let mut body = PackBody::new(&source, &draft, selection.progress)?;
             report.bytes += io::copy(&mut body, out).map_err(failed("write"))?;
         }
         Ok(())
@@ -98,8 +99,11 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
         |reason: String| TransferError::NotReadable { place: shown.to_owned(), reason };
     let file = file.try_clone().map_err(TransferError::io("read", shown))?;
     let at = index_of(&file, shown).map_err(|error| not_readable(error.to_string()))?;
+    let file = BundleFile(file);
     let mut closure = Closure::default();
-    let (_, mut faults) = check_pack(&BundleFile(file), at, true, &mut closure, &|_| ());
+    let opened = closure.open(&file, at).map_err(not_readable)?;
+    closure.settle();
+    let (_, mut faults) = closure.check(opened, &file, true, &|_| ());
     faults.extend(closure.faults());
     faults.into_iter().next().map_or(Ok(()), |fault| Err(not_readable(fault)))
 }
@@ -108,6 +112,14 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
 pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
     let failed = |operation| TransferError::io(operation, shown);
     let bytes = file.metadata().map_err(failed("read"))?.len();
+    let mut magic = [0; PACK_MAGIC.len()];
+    if bytes < magic.len() as u64 {
+        return Err(TransferError::damaged(shown, "it is shorter than any bundle"));
+    }
+    file.read_exact_at(&mut magic, 0).map_err(failed("read"))?;
+    if magic != PACK_MAGIC {
+        return Err(TransferError::damaged(shown, "it does not begin as a bundle does"));
+    }
     let start = bytes.checked_sub(TRAILER_LEN);
     let start = start.ok_or_else(|| TransferError::damaged(shown, "it is cut short"))?;
     let mut trailer = vec![0; TRAILER_LEN as usize];
@@ -119,14 +131,37 @@ pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
     Ok(IndexAt { offset, len, id })
 }
 
+/// Refuses a file that neither begins nor ends as a bundle: it is another one, and not damaged.
+fn refuse_others(file: &File, shown: &str) -> Result<()> {
+    let failed = |operation| TransferError::io(operation, shown);
+    let bytes = file.metadata().map_err(failed("read"))?.len();
+    let begins = |offset: Option<u64>, magic: [u8; 8]| match offset {
+        Some(offset) if offset + 8 <= bytes => {
+            let mut found = [0; 8];
+            file.read_exact_at(&mut found, offset).map(|()| found == magic)
+        }
+        _ => Ok(false),
+    };
+    let begins = |offset, magic| begins(offset, magic).map_err(failed("read"));
+    if begins(Some(0), PACK_MAGIC)? || begins(bytes.checked_sub(TRAILER_LEN), TRAILER_MAGIC)? {
+        return Ok(());
+    }
+    let reason = match begins(Some(0), SUPERBLOCK_MAGIC)? {
+        true => "this is a store, and no bundle: clone and pull take it as it is",
+        false => "this is no bundle: check the path, or make one with bundle create",
+    };
+    Err(TransferError::BadRemote { what: shown.to_owned(), reason })
+}
+
 /// Opens a bundle: its index is read and checked.
 pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
     let shown = path.display().to_string();
     let file = open_file(path).map_err(TransferError::io("open", &*shown))?;
+    refuse_others(&file, &shown)?;
     let IndexAt { offset, len, id } = index_of(&file, &shown)?;
     let mut source = PackedSource::empty(shown.clone());
     source.add(&shown, Box::new(BundleFile(file)), offset, len, id)?;
-    Ok(source)
+    Ok(source.settled())
 }
 
 /// Checks a bundle: every record is decoded and hashed, as an import does. Cost: a temporary store

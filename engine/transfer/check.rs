@@ -1,13 +1,15 @@
 //! Whether packs can be read: every record's checksums, and that everything they name is there.
 
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
+use super::TransferError;
 use super::entry::{Nodes, node_id};
-use super::pack::{self, HEAD_LEN, INDEX_LEN_MAX, PackIndex, PackedRecord, TRAILER_LEN};
-use super::plan::below_first;
-use super::{Result, TransferError};
+use super::order::below_first;
+use super::pack::{self, HEAD_LEN, INDEX_LEN_MAX, PackIndex, TRAILER_LEN};
+use super::packed::{PackedSource, Part};
+use super::records::{Contents, PackedRecord, Records};
+use super::source::Source;
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::NodeId;
 use crate::store::{TensorSource, TravellingHead};
@@ -25,17 +27,25 @@ pub(super) struct IndexAt {
     pub(super) id: ContentId,
 }
 
-/// What packs hold together.
-#[derive(Debug, Default)]
-pub(super) struct Closure {
-    /// Bytes and bases of each tensor.
-    tensors: HashMap<ContentId, (u64, Vec<ContentId>)>,
-    manifests: HashSet<ContentId>,
+/// Packs that are checked together: first all are [opened](Self::open), then what they hold is
+/// [settled](Self::settle), then each is [checked](Self::check).
+#[derive(Default)]
+pub(super) struct Closure<'p> {
+    /// What is there already, and is not looked at.
+    there: Option<&'p PackedSource<'p>>,
+    contents: Contents,
+    /// The models of the packs.
     pub(super) nodes: Nodes,
-    /// What was added, and is to be closed: tensors, manifests with what they name, models.
-    new_tensors: Vec<ContentId>,
-    new_manifests: Vec<(ContentId, Manifest)>,
-    new_nodes: Vec<NodeId>,
+    /// What manifests name and is not there.
+    faults: Vec<String>,
+}
+
+/// A pack whose index was read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pack: usize,
+    at: IndexAt,
+    faults: Vec<String>,
 }
 
 /// How much was looked at.
@@ -77,66 +87,6 @@ impl TensorSource for Ahead<'_> {
     }
 }
 
-/// One record of a file.
-struct Part<'f> {
-    file: &'f dyn TensorSource,
-    offset: u64,
-    len: u64,
-}
-
-impl TensorSource for Part<'_> {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if offset.saturating_add(out.len() as u64) > self.len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.file.read_at(self.offset.saturating_add(offset), out)
-    }
-}
-
-/// Checks one pack by itself and adds it to what is there. With `payload`, every checksum. Gives
-/// back how much was looked at, and what is wrong. Cost: reads all of it, or of every tensor the
-/// head.
-pub(super) fn check_pack(
-    file: &dyn TensorSource,
-    at: IndexAt,
-    payload: bool,
-    closure: &mut Closure,
-    progress: &dyn Fn(u64),
-) -> (Looked, Vec<String>) {
-    let mut looked = Looked::default();
-    let mut faults = Vec::new();
-    let index = match read_index(file, at) {
-        Ok(index) => index,
-        Err(fault) => return (looked, vec![fault]),
-    };
-    let piece_len = if payload { PIECE_LEN } else { SHORT_PIECE_LEN };
-    let file = &Ahead { file, end: at.offset, piece_len, window: Mutex::default() };
-    for record in &index.records {
-        match check_record(file, record, payload || record.kind == RecordKind::Manifest) {
-            Ok(content) => closure.add(record, content, &mut faults),
-            Err(fault) => {
-                faults.push(format!("record of {} at byte {}: {fault}", record.id, record.offset));
-                // Its models are hurt by this, and not by its absence too.
-                closure.know(record);
-            }
-        }
-        looked.records += 1;
-        looked.bytes += record.len;
-        progress(record.len);
-    }
-    for model in index.rows.models {
-        match node_id(&model.id) {
-            Ok(id) => {
-                closure.new_nodes.push(id);
-                closure.nodes.insert(id, model);
-            }
-            Err(error) => faults.push(error.to_string()),
-        }
-    }
-    looked.bytes += HEAD_LEN + at.len + TRAILER_LEN;
-    (looked, faults)
-}
-
 /// Head, trailer and index of a pack.
 fn read_index(file: &dyn TensorSource, at: IndexAt) -> std::result::Result<PackIndex, String> {
     let read = |offset: u64, len: u64| -> std::result::Result<Vec<u8>, String> {
@@ -173,7 +123,7 @@ fn read_index(file: &dyn TensorSource, at: IndexAt) -> std::result::Result<PackI
 /// A record against what the index says of it; gives back a manifest's bytes.
 fn check_record(
     file: &dyn TensorSource,
-    record: &PackedRecord,
+    record: PackedRecord<'_>,
     payload: bool,
 ) -> std::result::Result<Vec<u8>, String> {
     let part = Part { file, offset: record.offset, len: record.len };
@@ -199,77 +149,141 @@ fn check_record(
     Ok(content)
 }
 
-impl Closure {
-    /// What is there already, and is not looked at.
-    pub(super) fn of(
-        tensors: HashMap<ContentId, (u64, Vec<ContentId>)>,
-        manifests: HashSet<ContentId>,
-        nodes: Nodes,
-    ) -> Self {
-        Closure { tensors, manifests, nodes, ..Closure::default() }
+impl<'p> Closure<'p> {
+    /// Beside what is there already.
+    pub(super) fn beside(there: &'p PackedSource<'p>) -> Self {
+        Closure { there: Some(there), ..Closure::default() }
     }
 
-    /// Counts a content as there, whatever is wrong with it.
-    fn know(&mut self, record: &PackedRecord) {
-        match record.kind {
-            RecordKind::Manifest => drop(self.manifests.insert(record.id)),
-            _ => {
-                let known = (record.raw_len, record.bases.clone());
-                self.tensors.entry(record.id).or_insert(known);
-            }
-        }
-    }
-
-    fn add(&mut self, record: &PackedRecord, content: Vec<u8>, faults: &mut Vec<String>) {
-        self.know(record);
-        if record.kind != RecordKind::Manifest {
-            return self.new_tensors.push(record.id);
-        }
-        match Manifest::decode(&content) {
-            Ok(manifest) => self.new_manifests.push((record.id, manifest)),
-            Err(error) => faults.push(format!("manifest {}: {error}", record.id)),
-        }
-    }
-
-    /// What was added and names something that is not there.
-    pub(super) fn faults(&self) -> Vec<String> {
+    /// Reads the index of a pack and counts all that it names as there: whatever is wrong with a
+    /// record, its models are hurt by this, and not by its absence too.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub(super) fn open(
+        &mut self,
+        file: &dyn TensorSource,
+        at: IndexAt,
+    ) -> std::result::Result<Opened, String> {
+        let index = read_index(file, at)?;
         let mut faults = Vec::new();
-        for id in &self.new_tensors {
-            let bases = self.tensors.get(id).map_or(&[][..], |(_, bases)| bases);
-            for base in bases.iter().filter(|base| !self.tensors.contains_key(*base)) {
-                faults.push(format!("tensor {id}: its base {base} is not there"));
+        for model in index.rows.models {
+            match node_id(&model.id) {
+                Ok(id) => drop(self.nodes.insert(id, model)),
+                Err(error) => faults.push(error.to_string()),
             }
         }
-        let known = |id: &ContentId| -> Result<Vec<ContentId>> {
-            let bases = self.tensors.get(id).map(|(_, bases)| bases.iter());
-            Ok(bases.into_iter().flatten().copied().collect())
-        };
-        let circle =
-            |id: &ContentId| TransferError::damaged(format!("tensor {id}"), "its own base");
-        if let Err(error) = below_first(&self.new_tensors, &known, &circle) {
-            faults.push(error.to_string());
-        }
-        for (id, manifest) in &self.new_manifests {
-            for tensor in &manifest.tensors {
-                let (name, wants) = (&tensor.name, tensor.byte_len);
-                match self.tensors.get(&tensor.content_id) {
-                    Some((len, _)) if *len == wants => {}
-                    Some((len, _)) => faults
-                        .push(format!("manifest {id}: {wants} bytes of {name:?}, which has {len}")),
-                    None => faults.push(format!("manifest {id}: its tensor {name:?} is not there")),
+        Ok(Opened { pack: self.contents.add(index.records), at, faults })
+    }
+
+    /// Once all packs are open.
+    pub(super) fn settle(&mut self) {
+        self.contents.settle();
+    }
+
+    /// Checks one pack by itself, and what its manifests name. With `payload`, every checksum.
+    /// Gives back how much was looked at, and what is wrong with the pack. Cost: reads all of it,
+    /// or of every tensor the head.
+    pub(super) fn check(
+        &mut self,
+        opened: Opened,
+        file: &dyn TensorSource,
+        payload: bool,
+        progress: &dyn Fn(u64),
+    ) -> (Looked, Vec<String>) {
+        let Opened { pack, at, mut faults } = opened;
+        let mut looked = Looked { records: 0, bytes: HEAD_LEN + at.len + TRAILER_LEN };
+        let piece_len = if payload { PIECE_LEN } else { SHORT_PIECE_LEN };
+        let file = &Ahead { file, end: at.offset, piece_len, window: Mutex::default() };
+        let mut missing = Vec::new();
+        for record in self.contents.pack(pack).into_iter().flat_map(Records::iter) {
+            let is_manifest = record.kind == RecordKind::Manifest;
+            match check_record(file, record, payload || is_manifest) {
+                Ok(content) if is_manifest => match Manifest::decode(&content) {
+                    Ok(manifest) => {
+                        drop(content);
+                        self.look_up(record.id, &manifest, &mut missing);
+                    }
+                    Err(error) => faults.push(format!("manifest {}: {error}", record.id)),
+                },
+                Ok(_) => {}
+                Err(fault) => {
+                    let (id, offset) = (record.id, record.offset);
+                    faults.push(format!("record of {id} at byte {offset}: {fault}"));
                 }
             }
+            looked.records += 1;
+            looked.bytes += record.len;
+            progress(record.len);
         }
-        for model in self.new_nodes.iter().filter_map(|id| self.nodes.get(id)) {
+        self.faults.append(&mut missing);
+        (looked, faults)
+    }
+
+    fn raw_len(&self, id: ContentId) -> Option<u64> {
+        let there = || self.there.and_then(|there| there.contents().tensor(id));
+        self.contents.tensor(id).or_else(there).map(|(_, record)| record.raw_len)
+    }
+
+    fn has_manifest(&self, id: ContentId) -> bool {
+        self.contents.manifest(id).is_some()
+            || self.there.is_some_and(|there| there.has_manifest(id))
+    }
+
+    fn has_node(&self, id: &NodeId) -> bool {
+        self.nodes.contains_key(id)
+            || self.there.is_some_and(|there| there.nodes().contains_key(id))
+    }
+
+    /// What a manifest names and is not there.
+    fn look_up(&self, id: ContentId, manifest: &Manifest, faults: &mut Vec<String>) {
+        for tensor in &manifest.tensors {
+            let (name, wants) = (&tensor.name, tensor.byte_len);
+            match self.raw_len(tensor.content_id) {
+                Some(len) if len == wants => {}
+                Some(len) => faults
+                    .push(format!("manifest {id}: {wants} bytes of {name:?}, which has {len}")),
+                None => faults.push(format!("manifest {id}: its tensor {name:?} is not there")),
+            }
+        }
+    }
+
+    /// What names something that is not there: bases of tensors, tensors of manifests that were
+    /// checked, manifests and edges of models.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let record = |number: usize| self.contents.tensor_at(number).map(|(_, record)| record);
+        for record in (0..self.contents.tensor_count()).filter_map(record) {
+            for base in record.bases.iter().filter(|base| self.raw_len(**base).is_none()) {
+                faults.push(format!("tensor {}: its base {base} is not there", record.id));
+            }
+        }
+        let numbers: Vec<u32> = (0..self.contents.tensor_count() as u32).collect();
+        let bases = |number: u32, below: &mut Vec<u32>| {
+            let bases = record(number as usize).map_or(&[][..], |record| record.bases);
+            let number = |id: &ContentId| self.contents.tensor_number(*id);
+            below.extend(bases.iter().filter_map(number).map(|number| number as u32));
+            Ok(())
+        };
+        let circle = |number: u32| {
+            let id = record(number as usize).map_or(ContentId::NONE, |record| record.id);
+            TransferError::damaged(format!("tensor {id}"), "its own base")
+        };
+        if let Err(error) = below_first(numbers.len(), &numbers, &bases, &circle) {
+            faults.push(error.to_string());
+        }
+        faults.extend(self.faults.iter().cloned());
+        for model in self.nodes.values() {
             let name = model.full_name();
             match model.manifest_id() {
-                Ok(id) if self.manifests.contains(&id) => {}
+                Ok(id) if self.has_manifest(id) => {}
                 Ok(id) => faults.push(format!("{name}: its manifest {id} is not there")),
                 Err(error) => faults.push(format!("{name}: {error}")),
             }
             match model.upward() {
                 Ok(ids) => {
-                    for id in ids.iter().filter(|id| !self.nodes.contains_key(*id)) {
+                    for id in ids.iter().filter(|id| !self.has_node(id)) {
                         faults.push(format!(
                             "{name}: model {id}, which an edge leads to, is not there"
                         ));

@@ -203,9 +203,9 @@ impl fmt::Display for TransferError {
             ),
             TransferError::Lost { place, packs } => write!(
                 f,
-                "packs that the refs of {place} name are not there: {}; a store that has all their \
-                 models as they were pushed writes them again with a push, and others must be \
-                 pushed to another place",
+                "packs that the refs of {place} name are not there: {}; a store that has pushed or \
+                 pulled there and still has all that they held writes them again with a push; if \
+                 there is none, push to another place",
                 packs.join(", ")
             ),
             TransferError::NotFound { place } => {

@@ -20,8 +20,10 @@ mod check;
 mod entry;
 mod error;
 mod folder;
+mod lost;
 #[cfg(feature = "remote")]
 mod object;
+mod order;
 mod pack;
 mod packed;
 mod place;
@@ -29,6 +31,7 @@ mod plan;
 mod promised;
 mod push;
 mod receive;
+mod records;
 mod refs;
 mod remote;
 mod remotes;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::entry::{NodeEntry, Tests};
+use super::records::{PackedRecord, Records};
 use super::{Result, TransferError};
 use crate::format::{
     ByteReader, ByteWriter, FORMULA_BASES_MAX, FormatError, READER_FLAGS_KNOWN, RECORD_ALIGN,
@@ -15,7 +16,7 @@ pub(super) const PACK_MAGIC: [u8; 8] = *b"MGITPACK";
 /// The first bytes of an index.
 const INDEX_MAGIC: [u8; 8] = *b"MGITPIDX";
 /// The first bytes of a trailer.
-const TRAILER_MAGIC: [u8; 8] = *b"MGITPEND";
+pub(super) const TRAILER_MAGIC: [u8; 8] = *b"MGITPEND";
 /// The version of the layout.
 const VERSION: u16 = 1;
 /// Where the first record begins.
@@ -25,19 +26,6 @@ pub(super) const TRAILER_LEN: u64 = 64;
 /// The longest index that is read.
 pub(super) const INDEX_LEN_MAX: u64 = 1 << 30;
 
-/// One record of a pack.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PackedRecord {
-    pub(super) kind: RecordKind,
-    /// From the start of the pack.
-    pub(super) offset: u64,
-    /// Bytes of the record, padding behind it left out.
-    pub(super) len: u64,
-    pub(super) raw_len: u64,
-    pub(super) id: ContentId,
-    pub(super) bases: Vec<ContentId>,
-}
-
 /// What a pack holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PackIndex {
@@ -45,7 +33,7 @@ pub(super) struct PackIndex {
     pub(super) reader_flags: u64,
     /// Features that a writer of the models must know.
     pub(super) writer_flags: u64,
-    pub(super) records: Vec<PackedRecord>,
+    pub(super) records: Records,
     pub(super) rows: Rows,
 }
 
@@ -106,10 +94,10 @@ impl PackIndex {
         let rows = serde_json::to_vec(&self.rows)
             .map_err(|error| FormatError::new("pack rows", 0, "JSON values", error))?;
         let packed = lz4_flex::block::compress(&rows);
-        let mut out = ByteWriter::with_capacity(64 + 112 * self.records.len() + packed.len());
+        let mut out = ByteWriter::with_capacity(48 + self.records.encoded_len() + packed.len());
         out.put(&INDEX_MAGIC).u16(VERSION).u16(0).u32(self.records.len() as u32);
         out.u64(self.reader_flags).u64(self.writer_flags);
-        for record in &self.records {
+        for record in self.records.iter() {
             out.u8(record.kind.code()).u8(record.bases.len() as u8).u16(0).u32(0);
             out.u64(record.offset).u64(record.len).u64(record.raw_len);
             out.put(record.id.as_bytes());
@@ -145,7 +133,9 @@ impl PackIndex {
         input.reserved(2)?;
         let count = input.u32()?;
         let (reader_flags, writer_flags) = (input.u64()?, input.u64()?);
-        let mut records = Vec::new();
+        // A record takes at least 64 bytes: what the count says is not believed.
+        let mut records = Records::with_capacity((count as usize).min(bytes.len() / 64));
+        let mut bases = Vec::new();
         let mut from = HEAD_LEN;
         for _ in 0..count {
             let at = input.position();
@@ -160,7 +150,7 @@ impl PackIndex {
             if usize::from(base_count) > FORMULA_BASES_MAX {
                 return wrong(at + 1, "at most 8 bases", base_count.to_string());
             }
-            let mut bases = Vec::new();
+            bases.clear();
             for _ in 0..base_count {
                 bases.push(ContentId::from_bytes(input.array()?));
             }
@@ -170,7 +160,7 @@ impl PackIndex {
                 return wrong(at + 8, "records one behind the other", found);
             };
             from = stop;
-            records.push(PackedRecord { kind, offset, len, raw_len, id, bases });
+            records.push(PackedRecord { kind, offset, len, raw_len, id, bases: &bases });
         }
         let (rows_len, packed_len) = (input.u64()?, input.u64()?);
         let at = input.position();
@@ -184,7 +174,7 @@ impl PackIndex {
             .map_err(|error| FormatError::new("pack rows", at, "an LZ4 block", error))?;
         let rows = serde_json::from_slice(&rows)
             .map_err(|error| FormatError::new("pack rows", at, "JSON of models", error))?;
-        Ok(PackIndex { reader_flags, writer_flags, records, rows })
+        Ok(PackIndex { reader_flags, writer_flags, records: records.shrunk(), rows })
     }
 }
 
@@ -194,20 +184,21 @@ mod tests {
     use super::*;
 
     fn sample() -> PackIndex {
-        let record = |kind, offset, bases| PackedRecord {
-            kind,
-            offset,
-            len: 200,
-            raw_len: 500,
-            id: ContentId::of(&[offset as u8]),
-            bases,
+        let mut records = Records::default();
+        let mut record = |kind, offset, bases: &[ContentId]| {
+            records.push(PackedRecord {
+                kind,
+                offset,
+                len: 200,
+                raw_len: 500,
+                id: ContentId::of(&[offset as u8]),
+                bases,
+            });
         };
         let tensor = RecordKind::Tensor;
-        let records = vec![
-            record(RecordKind::Manifest, 64, Vec::new()),
-            record(tensor, 320, Vec::new()),
-            record(tensor, 576, vec![ContentId::of(b"a"), ContentId::of(b"b")]),
-        ];
+        record(RecordKind::Manifest, 64, &[]);
+        record(tensor, 320, &[]);
+        record(tensor, 576, &[ContentId::of(b"a"), ContentId::of(b"b")]);
         let model = NodeEntry {
             id: "0".repeat(32),
             name: "base".into(),

@@ -1,19 +1,18 @@
 //! Models out of packs: of a remote, or of one file.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::check::Closure;
 use super::entry::{Nodes, Tests, node_id};
-use super::pack::{INDEX_LEN_MAX, PackIndex, PackedRecord};
+use super::pack::{INDEX_LEN_MAX, PackIndex};
+use super::records::{Contents, PackedRecord};
 use super::refs::Head;
 use super::remotes::whole_place;
 use super::source::{Piece, Source};
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::codec::{self, Encoding, Lane};
-use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
+use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader};
 use crate::lineage::ModelName;
 use crate::store::TensorSource;
 use crate::tensor::ContentId;
@@ -59,7 +58,7 @@ impl Pack<'_> {
         *self.runs.lock().unwrap_or_else(PoisonError::into_inner) = runs;
     }
 
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    fn read_ahead(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let len = out.len() as u64;
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         let part = |window: &(u64, Vec<u8>)| {
@@ -90,7 +89,7 @@ impl Pack<'_> {
 }
 
 /// Where a content is: which pack, and its record there.
-type Found = (usize, PackedRecord);
+type Found<'s> = (usize, PackedRecord<'s>);
 
 /// The models of packs, the later ones' rows counting.
 pub(super) struct PackedSource<'r> {
@@ -100,17 +99,22 @@ pub(super) struct PackedSource<'r> {
     nodes: Nodes,
     tests: Tests,
     writer_flags: u64,
-    tensors: HashMap<ContentId, Found>,
-    manifests: HashMap<ContentId, Found>,
+    contents: Contents,
     /// Indexes that were read now, by the packs' ids.
     fresh: Vec<(ContentId, Vec<u8>)>,
 }
 
-/// A part of a pack: one record.
-struct Part<'s> {
-    pack: &'s Pack<'s>,
-    offset: u64,
-    len: u64,
+impl TensorSource for Pack<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_ahead(offset, out)
+    }
+}
+
+/// One record of a pack.
+pub(super) struct Part<'f> {
+    pub(super) file: &'f dyn TensorSource,
+    pub(super) offset: u64,
+    pub(super) len: u64,
 }
 
 impl TensorSource for Part<'_> {
@@ -118,7 +122,7 @@ impl TensorSource for Part<'_> {
         if offset.saturating_add(out.len() as u64) > self.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.pack.read_at(self.offset.saturating_add(offset), out)
+        self.file.read_at(self.offset.saturating_add(offset), out)
     }
 }
 
@@ -131,8 +135,7 @@ impl<'r> PackedSource<'r> {
             nodes: Nodes::new(),
             tests: Tests::new(),
             writer_flags: 0,
-            tensors: HashMap::new(),
-            manifests: HashMap::new(),
+            contents: Contents::default(),
             fresh: Vec::new(),
         }
     }
@@ -156,7 +159,13 @@ impl<'r> PackedSource<'r> {
                 None => source.add(&what, file, pack.index_offset, pack.index_bytes, id)?,
             }
         }
-        Ok(source)
+        Ok(source.settled())
+    }
+
+    /// Ready, once all packs are added: until then nothing is found.
+    pub(super) fn settled(mut self) -> Self {
+        self.contents.settle();
+        self
     }
 
     /// Adds a pack; its index must be of this id.
@@ -198,15 +207,8 @@ impl<'r> PackedSource<'r> {
         offset: u64,
     ) -> Result<()> {
         let index = PackIndex::decode(what, bytes, offset)?;
-        let place = self.packs.len();
         self.writer_flags |= index.writer_flags;
-        for record in index.records {
-            let contents = match record.kind {
-                RecordKind::Manifest => &mut self.manifests,
-                _ => &mut self.tensors,
-            };
-            contents.entry(record.id).or_insert((place, record));
-        }
+        self.contents.add(index.records);
         self.tests.extend(index.rows.tests);
         for model in index.rows.models {
             // They are shown before anything of them is taken in.
@@ -223,33 +225,28 @@ impl<'r> PackedSource<'r> {
     }
 
     pub(super) fn has_tensor(&self, id: ContentId) -> bool {
-        self.tensors.contains_key(&id)
+        self.contents.tensor_number(id).is_some()
     }
 
     /// What the packs hold, as their indexes say.
-    pub(super) fn closure(&self) -> Closure {
-        let tensor =
-            |(id, (_, record)): (&ContentId, &Found)| (*id, (record.raw_len, record.bases.clone()));
-        let tensors = self.tensors.iter().map(tensor).collect();
-        let manifests = self.manifests.keys().copied().collect();
-        Closure::of(tensors, manifests, self.nodes.clone())
+    pub(super) fn contents(&self) -> &Contents {
+        &self.contents
     }
 
     pub(super) fn has_manifest(&self, id: ContentId) -> bool {
-        self.manifests.contains_key(&id)
+        self.contents.manifest(id).is_some()
     }
 
-    fn part(&self, found: &Found) -> Result<Part<'_>> {
-        let (place, record) = found;
+    fn part(&self, (place, record): Found<'_>) -> Result<Part<'_>> {
         let missing = || TransferError::damaged(self.name(), "a pack that is not there");
-        let pack = self.packs.get(*place).ok_or_else(missing)?;
-        Ok(Part { pack, offset: record.offset, len: record.len })
+        let pack = self.packs.get(place).ok_or_else(missing)?;
+        Ok(Part { file: pack, offset: record.offset, len: record.len })
     }
 
-    fn want<'f>(&self, found: impl Iterator<Item = &'f Found>) {
+    fn want<'f>(&self, found: impl Iterator<Item = Found<'f>>) {
         let mut extents = vec![Vec::new(); self.packs.len()];
         for (place, record) in found {
-            if let Some(extents) = extents.get_mut(*place) {
+            if let Some(extents) = extents.get_mut(place) {
                 extents.push((record.offset, record.offset.saturating_add(record.len)));
             }
         }
@@ -289,7 +286,7 @@ impl Source for PackedSource<'_> {
 
     fn manifest(&self, id: ContentId) -> Result<Vec<u8>> {
         let what = || format!("{}: manifest {}", self.name, id.short());
-        let found = self.manifests.get(&id);
+        let found = self.contents.manifest(id);
         let found = found.ok_or_else(|| TransferError::damaged(what(), "it is not there"))?;
         if found.1.len > MANIFEST_LEN_MAX || found.1.raw_len > MANIFEST_LEN_MAX {
             return Err(TransferError::damaged(what(), "longer than it may be"));
@@ -306,15 +303,15 @@ impl Source for PackedSource<'_> {
     }
 
     fn expect_manifests(&self, ids: &[ContentId]) {
-        self.want(ids.iter().filter_map(|id| self.manifests.get(id)));
+        self.want(ids.iter().filter_map(|id| self.contents.manifest(*id)));
     }
 
     fn piece(&self, id: ContentId) -> Result<Option<Piece>> {
-        Ok(self.tensors.get(&id).map(|(pack, record)| Piece {
+        Ok(self.contents.tensor(id).map(|(pack, record)| Piece {
             len: record.len,
             raw_len: None,
-            bases: record.bases.clone(),
-            place: (*pack, record.offset),
+            bases: record.bases.to_vec(),
+            place: (pack, record.offset),
         }))
     }
 
@@ -323,13 +320,13 @@ impl Source for PackedSource<'_> {
         self.id.is_some()
     }
 
-    fn expect(&self, ids: &[ContentId]) {
-        self.want(ids.iter().filter_map(|id| self.tensors.get(id)));
+    fn expect(&self, ids: &mut dyn Iterator<Item = ContentId>) {
+        self.want(ids.filter_map(|id| self.contents.tensor(id)));
     }
 
     fn open<'s>(&'s self, id: ContentId, _: bool) -> Result<(u64, Box<dyn TensorSource + 's>)> {
         let missing = || TransferError::damaged(self.name(), format!("no tensor {}", id.short()));
-        let found = self.tensors.get(&id).ok_or_else(missing)?;
+        let found = self.contents.tensor(id).ok_or_else(missing)?;
         let part = self.part(found)?;
         Ok((part.len, Box::new(part)))
     }

@@ -1,19 +1,16 @@
 //! What is missing on the other side, and in which order it goes there.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::entry::{NodeEntry, Nodes, Tests};
 use super::error::Apart;
-use super::source::{Piece, Source};
+use super::order::{Ordered, below_first, in_order};
+use super::source::Source;
 use super::{Result, Selection, TransferError};
 use crate::format::Manifest;
 use crate::lineage::NodeId;
 use crate::store::Error;
 use crate::tensor::ContentId;
-
-/// Tensors, each behind its bases, with about as many bytes as their records take.
-pub(super) type Ordered = Vec<(ContentId, u64)>;
 
 /// What is to travel.
 #[derive(Debug, Default)]
@@ -28,15 +25,12 @@ pub(super) struct Plan {
     pub(super) settled: Vec<NodeId>,
     /// Registered tests that are not there.
     pub(super) tests: Vec<String>,
-    /// The new models' manifests.
-    pub(super) manifests: HashMap<ContentId, Vec<u8>>,
+    /// The new models' manifests, sorted.
+    pub(super) manifests: Vec<ContentId>,
     /// Models that both sides have and whose tensors were missing there: they come now.
     pub(super) completed: Vec<NodeId>,
-    /// Of the tensors those that are to stand alone there: what they are coded against is there for
-    /// nothing else and takes more than that saves.
-    pub(super) alone: HashSet<ContentId>,
     /// The tensors that are missing there.
-    pub(super) tensors: Ordered,
+    pub(super) missing: Ordered,
 }
 
 impl Plan {
@@ -45,12 +39,7 @@ impl Plan {
         self.models.is_empty()
             && self.updates.is_empty()
             && self.tests.is_empty()
-            && self.tensors.is_empty()
-    }
-
-    /// Bytes of the tensors' records.
-    pub(super) fn bytes(&self) -> u64 {
-        self.tensors.iter().fold(0, |sum, (_, len)| sum.saturating_add(*len))
+            && self.missing.tensors.is_empty()
     }
 }
 
@@ -69,43 +58,21 @@ fn closure(source: &dyn Source, selection: Selection<'_>) -> Result<Vec<NodeId>>
     let lost = |id: &NodeId| {
         TransferError::damaged(source.name(), format!("an edge leads to {id}, which is not there"))
     };
-    below_first(&starts, &|id| nodes.get(id).ok_or_else(|| lost(id))?.upward(), &|id| {
-        TransferError::damaged(source.name(), format!("model {id} is its own ancestor"))
-    })
-}
-
-/// Everything that is reached from `starts`, each behind what it leads to.
-pub(super) fn below_first<K: Copy + Eq + std::hash::Hash>(
-    starts: &[K],
-    next: &dyn Fn(&K) -> Result<Vec<K>>,
-    circle: &dyn Fn(&K) -> TransferError,
-) -> Result<Vec<K>> {
-    let mut order = Vec::new();
-    let mut done: HashMap<K, bool> = HashMap::new();
-    for start in starts {
-        let mut stack = vec![(*start, false)];
-        while let Some((key, is_left)) = stack.pop() {
-            if is_left {
-                done.insert(key, true);
-                order.push(key);
-                continue;
-            }
-            match done.get(&key) {
-                Some(true) => continue,
-                Some(false) => return Err(circle(&key)),
-                None => done.insert(key, false),
-            };
-            stack.push((key, true));
-            for below in next(&key)? {
-                match done.get(&below) {
-                    Some(true) => {}
-                    Some(false) => return Err(circle(&below)),
-                    None => stack.push((below, false)),
-                }
-            }
+    let ids: Vec<NodeId> = nodes.keys().copied().collect();
+    let number = |id: &NodeId| ids.binary_search(id).map(|at| at as u32);
+    let id = |number: u32| ids.get(number as usize).copied().unwrap_or(NodeId([0; 16]));
+    let starts: Vec<u32> = starts.iter().filter_map(|id| number(id).ok()).collect();
+    let next = |at: u32, below: &mut Vec<u32>| {
+        let at = id(at);
+        for id in nodes.get(&at).ok_or_else(|| lost(&at))?.upward()? {
+            below.push(number(&id).map_err(|_| lost(&id))?);
         }
-    }
-    Ok(order)
+        Ok(())
+    };
+    let order = below_first(ids.len(), &starts, &next, &|at| {
+        TransferError::damaged(source.name(), format!("model {} is its own ancestor", id(at)))
+    })?;
+    Ok(order.into_iter().map(id).collect())
 }
 
 /// What the other side has already.
@@ -117,183 +84,123 @@ pub(super) struct There<'a> {
     pub(super) lacking: &'a dyn Fn(NodeId) -> Result<Vec<ContentId>>,
 }
 
-/// Finds what is missing. Cost: the rows of the source's graph, the manifests of what is missing,
-/// and a look for each of their tensors.
+/// Finds what is missing. `keep` is given each manifest that is to go, for whoever wants to have it
+/// later. Cost: the rows of the source's graph, the manifests of what is missing, and a look for
+/// each of their tensors.
 pub(super) fn plan(
     source: &dyn Source,
     there: &There<'_>,
     selection: Selection<'_>,
+    keep: &mut dyn FnMut(ContentId, &[u8]) -> Result<()>,
 ) -> Result<Plan> {
     let (known, models) =
         closure(source, selection)?.into_iter().partition(|id| there.nodes.contains(id));
     let tests = source.tests().keys().filter(|name| !there.tests.contains_key(*name)).cloned();
     let mut plan = Plan { models, known, tests: tests.collect(), ..Plan::default() };
-    let mut wanted = Vec::new();
-    let mut seen = HashSet::new();
-    for id in &plan.models {
-        let Some(node) = source.nodes().get(id) else { continue };
-        let manifest = node.manifest_id()?;
-        if seen.insert(manifest) {
-            wanted.push((manifest, node.full_name()));
+    let nodes = || plan.models.iter().filter_map(|id| source.nodes().get(id));
+    plan.manifests = nodes().map(NodeEntry::manifest_id).collect::<Result<_>>()?;
+    plan.manifests.sort_unstable();
+    plan.manifests.dedup();
+    source.expect_manifests(&plan.manifests);
+    let mut wanted = Wanted::default();
+    for id in &plan.manifests {
+        let bytes = source.manifest(*id)?;
+        keep(*id, &bytes)?;
+        if !selection.graph_only {
+            let manifest = decoded(source, *id, &bytes)?;
+            drop(bytes);
+            wanted.extend(manifest.tensors.iter().map(|tensor| tensor.content_id));
         }
     }
-    let ids: Vec<ContentId> = wanted.iter().map(|(id, _)| *id).collect();
-    source.expect_manifests(&ids);
-    let mut pieces: HashMap<ContentId, Piece> = HashMap::new();
-    for (id, model) in wanted {
-        let bytes = source.manifest(id)?;
-        let what = || format!("{}: manifest {}", source.name(), id.short());
-        let manifest =
-            Manifest::decode(&bytes).map_err(|error| TransferError::damaged(what(), error))?;
-        plan.manifests.insert(id, bytes);
-        for tensor in manifest.tensors.iter().filter(|_| !selection.graph_only) {
-            let id = tensor.content_id;
-            if !pieces.contains_key(&id) && !(there.has_tensor)(id)? {
-                pieces.insert(id, piece_of(source, id, Some((&model, tensor.name)))?);
-            }
+    let mut named = wanted.finish();
+    let mut failed = None;
+    named.retain(|id| match (there.has_tensor)(*id) {
+        Ok(has) => !has,
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
         }
+    });
+    if let Some(error) = failed {
+        return Err(error);
     }
+    let mut lacking = Vec::new();
     for id in plan.known.iter().filter(|_| !selection.graph_only) {
-        let lacking = (there.lacking)(*id)?;
-        let mut comes = !lacking.is_empty();
-        for id in lacking {
-            if let Entry::Vacant(vacant) = pieces.entry(id) {
-                let piece = source.piece(id)?;
-                comes &= piece.is_some();
-                if let Some(piece) = piece {
-                    vacant.insert(piece);
-                }
+        let tensors = (there.lacking)(*id)?;
+        let mut comes = !tensors.is_empty();
+        for tensor in tensors {
+            if named.binary_search(&tensor).is_err() {
+                let found = source.piece(tensor)?.is_some();
+                comes &= found;
+                lacking.extend(found.then_some(tensor));
             }
         }
         if comes {
             plan.completed.push(*id);
         }
     }
-    (plan.tensors, plan.alone) = in_order(source, pieces, there.has_tensor)?;
+    named.append(&mut lacking);
+    named.sort_unstable();
+    named.dedup();
+    let missing = |id| not_there(source, &plan, id);
+    plan.missing = in_order(source, named, &missing, there.has_tensor)?;
     Ok(plan)
 }
 
-/// Tensors and the bases that they need and that are not there, each behind its bases, with about
-/// as many bytes as their records take; apart from that in the order of the medium. And which of
-/// them are to stand alone, so that bases of theirs need not go.
-pub(super) fn in_order(
-    source: &dyn Source,
-    mut pieces: HashMap<ContentId, Piece>,
-    has_tensor: &dyn Fn(ContentId) -> Result<bool>,
-) -> Result<(Ordered, HashSet<ContentId>)> {
-    let named: HashSet<ContentId> = pieces.keys().copied().collect();
-    let mut starts: Vec<((usize, u64), ContentId)> =
-        pieces.iter().map(|(id, piece)| (piece.place, *id)).collect();
-    // Bases that no model names any more come along; all are read in the order of the medium.
-    let mut at = 0;
-    while let Some((_, id)) = starts.get(at).copied() {
-        at += 1;
-        let bases = pieces.get(&id).map(|piece| piece.bases.clone()).unwrap_or_default();
-        for base in bases {
-            if !pieces.contains_key(&base) && !has_tensor(base)? {
-                let piece = piece_of(source, base, None)?;
-                starts.push((piece.place, base));
-                pieces.insert(base, piece);
-            }
-        }
-    }
-    starts.sort_unstable();
-    let starts: Vec<ContentId> = starts.into_iter().map(|(_, id)| id).collect();
-    let bases = |id: &ContentId| {
-        let bases = pieces.get(id).map(|piece| piece.bases.iter());
-        Ok(bases.into_iter().flatten().filter(|id| pieces.contains_key(*id)).copied().collect())
-    };
-    let order = below_first(&starts, &bases, &|id| {
-        TransferError::damaged(source.name(), format!("tensor {} is its own base", id.short()))
-    })?;
-    let (alone, left) = stand_alone(&order, &pieces, &named);
-    let len = |id: ContentId| {
-        let piece = pieces.get(&id);
-        let raw_len = piece.and_then(|piece| piece.raw_len).filter(|_| alone.contains(&id));
-        (id, raw_len.or(piece.map(|piece| piece.len)).unwrap_or(0))
-    };
-    let order: Vec<_> = order.into_iter().filter(|id| !left.contains(id)).map(len).collect();
-    Ok((order, alone))
+fn decoded(source: &dyn Source, id: ContentId, bytes: &[u8]) -> Result<Manifest> {
+    let what = || format!("{}: manifest {}", source.name(), id.short());
+    Manifest::decode(bytes).map_err(|error| TransferError::damaged(what(), error))
 }
 
-/// Of bases that no model names: those that take more than it costs to send what stands on them
-/// alone. Gives back what is sent alone then, and what stays where it is. `order` has each behind
-/// its bases.
-fn stand_alone(
-    order: &[ContentId],
-    pieces: &HashMap<ContentId, Piece>,
-    named: &HashSet<ContentId>,
-) -> (HashSet<ContentId>, HashSet<ContentId>) {
-    let (mut alone, mut left) = (HashSet::new(), HashSet::new());
-    if named.len() == pieces.len() {
-        return (alone, left);
-    }
-    let bases = |id: &ContentId| pieces.get(id).into_iter().flat_map(|piece| &piece.bases);
-    // What stands on each base, and how much of it still does.
-    let mut over: HashMap<ContentId, HashSet<ContentId>> = HashMap::new();
-    for id in pieces.keys() {
-        for base in bases(id).filter(|base| pieces.contains_key(*base)) {
-            over.entry(*base).or_default().insert(*id);
-        }
-    }
-    let mut standing: HashMap<ContentId, usize> =
-        over.iter().map(|(id, over)| (*id, over.len())).collect();
-    for base in order.iter().rev().filter(|id| !named.contains(*id)) {
-        let stands = |id: &&ContentId| !alone.contains(*id) && !left.contains(*id);
-        let over: Vec<ContentId> =
-            over.get(base).into_iter().flatten().filter(stands).copied().collect();
-        let (mut raw, mut saved) = (Some(0u64), 0u64);
-        for piece in over.iter().filter_map(|id| pieces.get(id)) {
-            raw = raw.zip(piece.raw_len).map(|(sum, len)| sum.saturating_add(len));
-            saved = saved.saturating_add(piece.len);
-        }
-        // Bases that nothing stands on without them stay, and so on down.
-        let (mut going, mut stays, mut taken) = (over.clone(), Vec::new(), Vec::new());
-        while let Some(id) = going.pop() {
-            let below: HashSet<&ContentId> = bases(&id).collect();
-            for below in below {
-                let Some(count) = standing.get_mut(below) else { continue };
-                *count = count.saturating_sub(1);
-                taken.push(*below);
-                if *count == 0 && !named.contains(below) && !over.contains(below) {
-                    saved = saved.saturating_add(pieces.get(below).map_or(0, |piece| piece.len));
-                    stays.push(*below);
-                    going.push(*below);
-                }
-            }
-        }
-        if !over.is_empty() && raw.is_some_and(|raw| raw < saved) {
-            alone.extend(over);
-            alone.retain(|id| !stays.contains(id));
-            left.extend(stays);
-        } else {
-            for below in taken {
-                standing.entry(below).and_modify(|count| *count += 1);
-            }
-        }
-    }
-    (alone, left)
+/// Contents that many models name, each once.
+#[derive(Default)]
+struct Wanted {
+    /// Each once, sorted, up to here.
+    sorted: usize,
+    ids: Vec<ContentId>,
 }
 
-/// What is known of a tensor that must be there, with the names of a model and of the tensor in it.
-pub(super) fn piece_of(
-    source: &dyn Source,
-    id: ContentId,
-    of: Option<(&str, &str)>,
-) -> Result<Piece> {
-    if let Some(piece) = source.piece(id)? {
-        return Ok(piece);
-    }
-    match (of, source.promised_at(id)?) {
-        (Some((model, tensor)), Some(place)) => {
-            let (model, tensor) = (model.to_owned(), tensor.to_owned());
-            Err(Error::Promised { model, tensor, place }.into())
+impl Wanted {
+    fn extend(&mut self, ids: impl ExactSizeIterator<Item = ContentId>) {
+        if self.ids.is_empty() {
+            self.ids.reserve_exact(ids.len());
         }
-        _ => {
-            let reason = format!("tensor {} is not there", id.short());
-            Err(TransferError::damaged(source.name(), reason))
+        self.ids.extend(ids);
+        // Seldom enough that sorting costs no more than what was added.
+        if self.ids.len() > self.sorted.saturating_mul(2) {
+            self.settle();
         }
     }
+
+    fn settle(&mut self) {
+        self.ids.sort_unstable();
+        self.ids.dedup();
+        self.sorted = self.ids.len();
+    }
+
+    fn finish(mut self) -> Vec<ContentId> {
+        self.settle();
+        self.ids
+    }
+}
+
+/// What it means that a tensor which must be there is not: it was promised, or something is lost.
+/// Cost: looks through manifests for who names it.
+fn not_there(source: &dyn Source, plan: &Plan, id: ContentId) -> TransferError {
+    let lost =
+        || TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()));
+    let Ok(Some(place)) = source.promised_at(id) else { return lost() };
+    for node in plan.models.iter().filter_map(|id| source.nodes().get(id)) {
+        let manifest = node
+            .manifest_id()
+            .and_then(|manifest| decoded(source, manifest, &source.manifest(manifest)?));
+        let Ok(manifest) = manifest else { continue };
+        if let Some(tensor) = manifest.tensors.iter().find(|tensor| tensor.content_id == id) {
+            let (model, tensor) = (node.full_name(), tensor.name.to_owned());
+            return Error::Promised { model, tensor, place }.into();
+        }
+    }
+    lost()
 }
 
 fn by_name<'n>(
@@ -337,60 +244,4 @@ pub(super) fn grown_apart(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Ve
         apart.push(Apart { name: name.to_owned(), ours, theirs, common });
     }
     apart
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// Tensors by letter: bytes of the record, of the content, bases. Lower case: no model names
-    /// it. Gives what is sent alone, and what stays.
-    fn alone(tensors: &[(char, u64, u64, &str)]) -> (String, String) {
-        let id = |letter: char| ContentId::of(&[letter as u8]);
-        let mut pieces = HashMap::new();
-        for (letter, len, raw_len, bases) in tensors {
-            let bases = bases.chars().map(id).collect();
-            let piece = Piece { len: *len, raw_len: Some(*raw_len), bases, place: (0, 0) };
-            pieces.insert(id(*letter), piece);
-        }
-        let named = tensors.iter().filter(|(letter, ..)| letter.is_uppercase());
-        let named = named.map(|(letter, ..)| id(*letter)).collect();
-        let order: Vec<ContentId> = tensors.iter().map(|(letter, ..)| id(*letter)).collect();
-        let (alone, left) = stand_alone(&order, &pieces, &named);
-        let letters = |ids: &HashSet<ContentId>| -> String {
-            let all = tensors.iter().map(|(letter, ..)| *letter);
-            all.filter(|letter| ids.contains(&id(*letter))).collect()
-        };
-        (letters(&alone), letters(&left))
-    }
-
-    #[test]
-    fn hidden_bases_stay_where_they_cost_more_than_they_save() {
-        let is = |found: (String, String), alone: &str, left: &str| {
-            assert_eq!((found.0.as_str(), found.1.as_str()), (alone, left));
-        };
-        // What a model names goes anyway.
-        is(alone(&[('B', 100, 100, ""), ('T', 30, 100, "B")]), "", "");
-        is(alone(&[('b', 100, 100, ""), ('T', 30, 100, "b")]), "T", "b");
-        is(alone(&[('b', 100, 100, ""), ('S', 30, 100, "b"), ('T', 30, 100, "b")]), "", "");
-        is(alone(&[('b', 100, 100, ""), ('S', 70, 100, "b"), ('T', 70, 100, "b")]), "ST", "b");
-        // What stands on one that is sent alone stays a difference.
-        is(alone(&[('b', 100, 100, ""), ('S', 30, 100, "b"), ('T', 30, 100, "S")]), "S", "b");
-        // A whole chain of hidden ones, and one whose foot another tensor needs.
-        is(alone(&[('a', 100, 100, ""), ('b', 30, 100, "a"), ('T', 30, 100, "b")]), "T", "ab");
-        let foot = [('A', 100, 100, ""), ('b', 30, 100, "A"), ('T', 30, 100, "b")];
-        is(alone(&foot), "", "");
-        // Of a formula over a parent and small hidden differences nothing is gained.
-        is(alone(&[('P', 100, 100, ""), ('h', 25, 25, ""), ('T', 1, 100, "Ph")]), "", "");
-        // Two bases of one tensor, one of them shared.
-        let shared = [
-            ('a', 90, 90, ""),
-            ('b', 90, 90, ""),
-            ('S', 9, 90, "ab"),
-            ('T', 9, 90, "b"),
-            ('U', 9, 90, "b"),
-        ];
-        is(alone(&shared), "S", "a");
-    }
 }

@@ -1,22 +1,22 @@
 //! Bringing tensors that models name and that were left where they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
+use super::order::{Ordered, in_order};
 use super::place::with_source;
-use super::plan::{Plan, in_order, piece_of};
 use super::receive::{BATCH_LEN, take_in_tensors};
 use super::source::Source;
 use super::{Place, PullReport, Result, Selection, TransferError};
 use crate::format::RecordKind;
 use crate::lineage::NodeId;
-use crate::store::{Error, Store};
+use crate::store::{Error, Snapshot, Store};
 use crate::tensor::ContentId;
 
 /// Models that need tensors from one place, and these.
 #[derive(Debug, Default)]
 struct Wanted {
     models: Vec<(NodeId, String)>,
-    tensors: Vec<(ContentId, String, String)>,
+    tensors: Vec<ContentId>,
 }
 
 /// Brings what the models of these references need and what is not here, each tensor from where it
@@ -40,11 +40,10 @@ pub fn fetch_promised(
         let full = model.full_name();
         for (tensor, promise) in model.promises()? {
             let wanted = places.entry(promise.place).or_default();
-            let key = (model.node().id, full.clone());
-            if !wanted.models.contains(&key) {
-                wanted.models.push(key);
+            if wanted.models.last().is_none_or(|(id, _)| *id != model.node().id) {
+                wanted.models.push((model.node().id, full.clone()));
             }
-            wanted.tensors.push((tensor.content_id, full.clone(), tensor.name.to_owned()));
+            wanted.tensors.push(tensor.content_id);
         }
     }
     drop(snapshot);
@@ -86,31 +85,47 @@ fn bring(
     })
 }
 
-fn plan(store: &Store, source: &dyn Source, wanted: &Wanted) -> Result<Plan> {
+fn plan(store: &Store, source: &dyn Source, wanted: &Wanted) -> Result<Ordered> {
     let snapshot = store.snapshot()?;
-    let mut pieces = HashMap::new();
-    for (id, model, tensor) in &wanted.tensors {
-        pieces.insert(*id, piece_of(source, *id, Some((model, tensor)))?);
-    }
+    let mut tensors = wanted.tensors.clone();
+    tensors.sort_unstable();
+    tensors.dedup();
     let has_tensor = |id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some());
-    let (tensors, alone) = in_order(source, pieces, &has_tensor)?;
-    Ok(Plan { tensors, alone, ..Plan::default() })
+    in_order(source, tensors, &|id| not_there(&snapshot, source, wanted, id), &has_tensor)
+}
+
+/// What it means that a tensor which was promised is not there: it stayed elsewhere, or is lost.
+fn not_there(
+    snapshot: &Snapshot,
+    source: &dyn Source,
+    wanted: &Wanted,
+    id: ContentId,
+) -> TransferError {
+    if let Ok(Some(place)) = source.promised_at(id) {
+        for (_, full) in &wanted.models {
+            let Ok(model) = snapshot.model(full) else { continue };
+            if let Some(tensor) = model.tensors().find(|tensor| tensor.content_id() == id) {
+                let (model, tensor) = (full.clone(), tensor.name().to_owned());
+                return Error::Promised { model, tensor, place }.into();
+            }
+        }
+    }
+    TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()))
 }
 
 fn take_in(
     store: &Store,
     source: &dyn Source,
-    plan: &Plan,
+    missing: &Ordered,
     wanted: &Wanted,
     progress: &(dyn Fn(u64) + Sync),
     report: &mut PullReport,
 ) -> Result<()> {
-    let holds = plan.bytes() > BATCH_LEN;
+    let holds = missing.bytes() > BATCH_LEN;
     let selection = Selection { progress, ..Selection::ALL };
-    let mut transaction = take_in_tensors(store, source, plan, selection, holds, report)?;
-    report.tensors += plan.tensors.len() as u64;
-    let ids: Vec<ContentId> = plan.tensors.iter().map(|(id, _)| *id).collect();
-    transaction.release_held(&ids)?;
+    let mut transaction = take_in_tensors(store, source, missing, selection, holds, report)?;
+    report.tensors += missing.tensors.len() as u64;
+    transaction.release_held(missing.tensors.iter().map(|(id, _)| *id))?;
     for (id, _) in &wanted.models {
         // Another thread may have removed it.
         if transaction.graph()?.node(*id)?.is_some() {

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-use super::check::{Closure, IndexAt, check_pack};
+use super::check::{Closure, IndexAt};
 use super::entry::{NodeEntry, Nodes};
-use super::pack::{self, PackIndex, PackedRecord};
+use super::lost::{Mended, mend};
+use super::order::Ordered;
+use super::pack::{self, PackIndex};
 use super::packed::{PackedSource, RemoteFile};
 use super::plan::{Plan, There, grown_apart, plan};
 use super::receive::Naming;
+use super::records::{PackedRecord, Records};
 use super::refs::{Head, PackRef};
 use super::rows::{Agreed, agreed, compare, remember};
 use super::source::{Source, StoreSource};
-use super::verify::lost;
 use super::{PullReport, Remote, Result, Selection, TransferError};
-use crate::catalog::{ReadTables, Table};
 use crate::format::{READER_FLAGS_KNOWN, RecordKind};
 use crate::lineage::NodeId;
 use crate::store::{Store, TensorSource};
@@ -23,25 +24,34 @@ use crate::tensor::ContentId;
 /// A pack that has become so long is not added to: what a push that is cut short sends again.
 const PACK_LEN: u64 = 64 << 20;
 
-/// A pack that is not written yet.
+/// A pack that is not written yet: its index, which says all.
 #[derive(Debug)]
 pub(super) struct PackDraft {
-    index: PackIndex,
-    /// Where the index begins.
-    end: u64,
-    bytes: Vec<u8>,
+    pub(super) pack: PackRef,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl PackDraft {
-    pub(super) fn as_ref(&self) -> PackRef {
-        let trailer = pack::TRAILER_LEN;
-        let index_bytes = self.bytes.len() as u64;
-        PackRef {
-            id: ContentId::of(&self.bytes).to_string(),
-            bytes: self.end + index_bytes + trailer,
-            index_offset: self.end,
+    /// A pack of these records, which end at `end`.
+    pub(super) fn new(index: &PackIndex, end: u64) -> Result<Self> {
+        Ok(Self::of(index.encode()?, end))
+    }
+
+    /// As [`new`](Self::new), of an index's bytes.
+    pub(super) fn of(bytes: Vec<u8>, end: u64) -> Self {
+        let index_bytes = bytes.len() as u64;
+        let pack = PackRef {
+            id: ContentId::of(&bytes).to_string(),
+            bytes: end + index_bytes + pack::TRAILER_LEN,
+            index_offset: end,
             index_bytes,
-        }
+        };
+        PackDraft { pack, bytes }
+    }
+
+    fn records(&self) -> Result<Records> {
+        let end = self.pack.index_offset;
+        Ok(PackIndex::decode(&self.pack.path(), &self.bytes, end)?.records)
     }
 }
 
@@ -52,50 +62,39 @@ pub(super) fn draft_packs(
     has_manifest: &dyn Fn(ContentId) -> bool,
     pack_len: u64,
 ) -> Result<Vec<PackDraft>> {
-    let mut manifests: Vec<ContentId> =
-        plan.manifests.keys().filter(|id| !has_manifest(**id)).copied().collect();
-    manifests.sort_unstable();
-    let manifests = manifests.into_iter().map(|id| (RecordKind::Manifest, id));
-    let tensors = plan.tensors.iter().map(|(id, _)| (RecordKind::Tensor, *id));
-    let reader_flags = source.reader_flags() & READER_FLAGS_KNOWN;
+    let manifests = plan.manifests.iter().filter(|id| !has_manifest(**id));
+    let manifests = manifests.map(|id| (RecordKind::Manifest, *id));
+    let tensors = plan.missing.tensors.iter().map(|(id, _)| (RecordKind::Tensor, *id));
+    let reader_flags = source.reader_flags & READER_FLAGS_KNOWN;
     let fresh =
         || PackIndex { reader_flags, writer_flags: source.writer_flags(), ..PackIndex::default() };
     let (mut packs, mut index, mut end) = (Vec::new(), fresh(), pack::HEAD_LEN);
-    let close = |index: PackIndex, end| -> Result<PackDraft> {
-        let bytes = index.encode()?;
-        Ok(PackDraft { index, end, bytes })
-    };
-    let alone = |kind, id| kind == RecordKind::Tensor && plan.alone.contains(&id);
     for (kind, id) in manifests.chain(tensors) {
         if end >= pack_len {
-            packs.push(close(std::mem::replace(&mut index, fresh()), end)?);
+            packs.push(PackDraft::new(&std::mem::replace(&mut index, fresh()), end)?);
             end = pack::HEAD_LEN;
         }
-        let record = source.travelling(kind, id, end, alone(kind, id))?;
-        end = pack::next_offset(record.offset + record.len);
-        index.records.push(record);
+        let alone = kind == RecordKind::Tensor && plan.missing.is_alone(id);
+        end = source.append(&mut index, kind, id, end, alone)?;
     }
     let models = plan.models.iter().chain(&plan.updates);
     index.rows.models = models.filter_map(|id| source.nodes().get(id).cloned()).collect();
     let test = |name: &String| Some((name.clone(), source.tests().get(name)?.clone()));
     index.rows.tests = plan.tests.iter().filter_map(test).collect();
-    packs.push(close(index, end)?);
+    packs.push(PackDraft::new(&index, end)?);
     Ok(packs)
 }
 
 impl StoreSource {
-    fn reader_flags(&self) -> u64 {
-        self.reader_flags
-    }
-
-    /// What a pack's index says of a record that is to lie at `offset`.
-    fn travelling(
+    /// Adds a record that is to lie at `offset` to an index. Gives back where the next one begins.
+    pub(super) fn append(
         &self,
+        index: &mut PackIndex,
         kind: RecordKind,
         id: ContentId,
         offset: u64,
         alone: bool,
-    ) -> Result<PackedRecord> {
+    ) -> Result<u64> {
         let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
         let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
         let (len, bases) = match alone {
@@ -105,7 +104,9 @@ impl StoreSource {
                 (len, row.bases().collect())
             }
         };
-        Ok(PackedRecord { kind, offset, len, raw_len: row.raw_len, id, bases })
+        let raw_len = row.raw_len;
+        index.records.push(PackedRecord { kind, offset, len, raw_len, id, bases: &bases });
+        Ok(pack::next_offset(offset + len))
     }
 }
 
@@ -114,8 +115,9 @@ pub(super) struct PackBody<'s> {
     source: &'s StoreSource,
     draft: &'s PackDraft,
     progress: &'s (dyn Fn(u64) + Sync),
+    records: Records,
     head: Vec<u8>,
-    tail: Vec<u8>,
+    trailer: Vec<u8>,
     at: u64,
     /// The record that is read, and its place in the index.
     open: Option<(usize, Box<dyn TensorSource + 's>)>,
@@ -127,16 +129,17 @@ impl<'s> PackBody<'s> {
         source: &'s StoreSource,
         draft: &'s PackDraft,
         progress: &'s (dyn Fn(u64) + Sync),
-    ) -> Self {
-        let tail = [draft.bytes.clone(), pack::trailer(draft.end, &draft.bytes)].concat();
+    ) -> Result<Self> {
+        let records = draft.records()?;
+        let trailer = pack::trailer(draft.pack.index_offset, &draft.bytes);
         let head = pack::head();
-        PackBody { source, draft, progress, head, tail, at: 0, open: None, next: 0 }
+        Ok(PackBody { source, draft, progress, records, head, trailer, at: 0, open: None, next: 0 })
     }
 
     /// Reads from the records, or the padding between them.
     fn read_records(&mut self, out: &mut [u8]) -> Result<usize> {
-        let record = self.draft.index.records.get(self.next);
-        let start = record.map_or(self.draft.end, |record| record.offset);
+        let record = self.records.get(self.next);
+        let start = record.map_or(self.draft.pack.index_offset, |record| record.offset);
         if self.at < start {
             let len = (start - self.at).min(out.len() as u64) as usize;
             out.iter_mut().take(len).for_each(|byte| *byte = 0);
@@ -164,7 +167,7 @@ impl<'s> PackBody<'s> {
 
 impl StoreSource {
     /// The bytes of a record that a pack's index names, coded as it says.
-    fn open_record<'s>(&'s self, record: &PackedRecord) -> Result<Box<dyn TensorSource + 's>> {
+    fn open_record<'s>(&'s self, record: PackedRecord<'_>) -> Result<Box<dyn TensorSource + 's>> {
         let (kind, id) = (record.kind, record.id);
         let missing = || TransferError::damaged(self.name(), format!("no content {}", id.short()));
         let row = self.snapshot().stored(kind, id)?.ok_or_else(missing)?;
@@ -187,10 +190,13 @@ impl Read for PackBody<'_> {
         };
         let len = if self.at < pack::HEAD_LEN {
             from(&self.head, self.at, out)
-        } else if self.at < self.draft.end {
-            self.read_records(out).map_err(io::Error::other)?
+        } else if let Some(at) = self.at.checked_sub(self.draft.pack.index_offset) {
+            match at.checked_sub(self.draft.pack.index_bytes) {
+                Some(at) => from(&self.trailer, at, out),
+                None => from(&self.draft.bytes, at, out),
+            }
         } else {
-            from(&self.tail, self.at - self.draft.end, out)
+            self.read_records(out).map_err(io::Error::other)?
         };
         self.at += len as u64;
         Ok(len)
@@ -203,78 +209,53 @@ fn write_pack(
     draft: &PackDraft,
     selection: Selection<'_>,
 ) -> Result<u64> {
-    let pack = draft.as_ref();
-    let path = pack.path();
+    let path = draft.pack.path();
     let failed = TransferError::io("write", format!("{}/{path}", remote.place()));
-    let mut body = PackBody::new(source, draft, selection.progress);
-    remote.put(&path, pack.bytes, &mut body).map_err(failed)?;
-    Ok(pack.bytes)
+    let mut body = PackBody::new(source, draft, selection.progress)?;
+    remote.put(&path, draft.pack.bytes, &mut body).map_err(failed)?;
+    Ok(draft.pack.bytes)
 }
 
-/// What is wrong with a pack as it lies there, read whole.
-fn pack_fault(remote: &dyn Remote, draft: &PackDraft, closure: &mut Closure) -> Option<String> {
-    let pack = draft.as_ref();
-    let id = ContentId::of(&draft.bytes);
-    let at = IndexAt { offset: pack.index_offset, len: pack.index_bytes, id };
-    let file = RemoteFile { remote, path: pack.path() };
-    let (_, faults) = check_pack(&file, at, true, closure, &|_| ());
-    faults.into_iter().next()
+/// Where the index of a pack is, which was drafted here.
+fn index_at(draft: &PackDraft) -> IndexAt {
+    let PackRef { index_offset: offset, index_bytes: len, .. } = draft.pack;
+    IndexAt { offset, len, id: ContentId::of(&draft.bytes) }
+}
+
+/// Whether a pack that lies there is whole, read from its beginning to its end.
+fn is_whole(remote: &dyn Remote, draft: &PackDraft) -> bool {
+    let file = RemoteFile { remote, path: draft.pack.path() };
+    let mut closure = Closure::default();
+    let Ok(opened) = closure.open(&file, index_at(draft)) else { return false };
+    closure.settle();
+    closure.check(opened, &file, true, &|_| ()).1.is_empty()
 }
 
 /// Reads packs that were written, or found, before a ref names them: all of them, and what they
-/// name must be in them or in `closure`.
-fn read_back(remote: &dyn Remote, packs: &[PackDraft], mut closure: Closure) -> Result<()> {
+/// name must be in them or in what is there.
+fn read_back(remote: &dyn Remote, packs: &[&PackDraft], there: &PackedSource<'_>) -> Result<()> {
+    let not_readable = |path: &str, reason: String| {
+        let place = format!("{}/{path}", remote.place());
+        TransferError::NotReadable { place, reason }
+    };
+    let (mut closure, mut opened) = (Closure::beside(there), Vec::new());
     for draft in packs {
-        if let Some(reason) = pack_fault(remote, draft, &mut closure) {
-            let place = format!("{}/{}", remote.place(), draft.as_ref().path());
-            return Err(TransferError::NotReadable { place, reason });
+        let file = RemoteFile { remote, path: draft.pack.path() };
+        match closure.open(&file, index_at(draft)) {
+            Ok(pack) => opened.push((file, pack)),
+            Err(reason) => return Err(not_readable(&file.path, reason)),
+        }
+    }
+    closure.settle();
+    for (file, pack) in opened {
+        let (_, faults) = closure.check(pack, &file, true, &|_| ());
+        if let Some(reason) = faults.into_iter().next() {
+            return Err(not_readable(&file.path, reason));
         }
     }
     let place = remote.place();
     let fault = closure.faults().into_iter().next();
     fault.map_or(Ok(()), |reason| Err(TransferError::NotReadable { place, reason }))
-}
-
-/// Packs that the last ref names and that are not there, to be written again as they were: their
-/// indexes are kept here, and everything they name is here and stored alike.
-///
-/// # Errors
-///
-/// [`TransferError::Lost`] when one of them cannot be had so.
-fn redraft_lost(
-    source: &StoreSource,
-    head: &Head,
-    there: &BTreeMap<String, u64>,
-    place: &str,
-) -> Result<Vec<PackDraft>> {
-    let (mut drafts, mut gone) = (Vec::new(), Vec::new());
-    for (pack, fault) in lost(head, there) {
-        match redraft(source, pack)? {
-            Some(draft) => drafts.push(draft),
-            None => gone.push(format!("{}: {fault}", pack.path())),
-        }
-    }
-    match gone.is_empty() {
-        true => Ok(drafts),
-        false => Err(TransferError::Lost { place: place.to_owned(), packs: gone }),
-    }
-}
-
-fn redraft(source: &StoreSource, pack: &PackRef) -> Result<Option<PackDraft>> {
-    let Some(id) = pack.content_id() else { return Ok(None) };
-    let kept = source.snapshot().tables().get(Table::Packs, id.as_bytes())?;
-    let Some(bytes) = kept.filter(|bytes| ContentId::of(bytes) == id) else { return Ok(None) };
-    let end = pack.index_offset;
-    let index = PackIndex::decode(&pack.path(), &bytes, end)?;
-    for record in &index.records {
-        let Some(row) = source.snapshot().stored(record.kind, record.id)? else { return Ok(None) };
-        let alone = record.bases.is_empty() && row.bases().next().is_some();
-        if source.travelling(record.kind, record.id, record.offset, alone)? != *record {
-            return Ok(None);
-        }
-    }
-    let draft = PackDraft { index, end, bytes };
-    Ok((draft.as_ref() == *pack).then_some(draft))
 }
 
 /// Gives a remote the models that it does not have. Packs that an earlier push, which was cut
@@ -294,14 +275,23 @@ pub fn push_to_remote(
     selection: Selection<'_>,
 ) -> Result<PullReport> {
     let source = StoreSource::new(store)?;
-    let head = Head::read(remote)?;
+    let mut head = Head::read(remote)?;
     let place = remote.place();
     let listed = remote.list("packs").map_err(TransferError::io("list the packs of", &*place))?;
     let listed: Option<BTreeMap<String, u64>> = listed.map(|files| files.into_iter().collect());
-    let lost = match &listed {
-        Some(listed) => redraft_lost(&source, &head, listed, &place)?,
-        None => Vec::new(),
+    let mended = match &listed {
+        Some(listed) => mend(&source, remote, &head, listed)?,
+        None => Mended::default(),
     };
+    let mut report = PullReport::default();
+    for draft in mended.drafts() {
+        report.bytes += write_pack(remote, &source, draft, selection)?;
+    }
+    report.rewritten = mended.again.iter().map(|draft| draft.pack.id.clone()).collect();
+    for (lost, draft) in &mended.instead {
+        head.replace(lost, &draft.pack);
+        report.replaced.push((lost.id.clone(), draft.pack.id.clone()));
+    }
     let theirs = PackedSource::of_remote(remote, &head, source.snapshot().tables())?;
     let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
     let there = There {
@@ -310,7 +300,7 @@ pub fn push_to_remote(
         has_tensor: &|id| Ok(theirs.has_tensor(id)),
         lacking: &|_| Ok(Vec::new()),
     };
-    let mut plan = plan(&source, &there, selection.whole())?;
+    let mut plan = plan(&source, &there, selection.whole(), &mut |_, _| Ok(()))?;
     let names = grown_apart(source.nodes(), theirs.nodes(), &plan.models);
     if !names.is_empty() {
         return Err(TransferError::Apart { names });
@@ -321,43 +311,44 @@ pub fn push_to_remote(
     };
     let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &agreed, Naming::Push);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
-    let mut report = PullReport {
-        tensors: plan.tensors.len() as u64,
-        updated: full_names(source.nodes(), &plan.updates),
-        differing: rows.differing,
-        tests: plan.tests.clone(),
-        ..PullReport::default()
-    };
-    for draft in &lost {
-        report.bytes += write_pack(remote, &source, draft, selection)?;
-        report.rewritten.push(draft.as_ref().id);
-    }
-    read_back(remote, &lost, theirs.closure())?;
+    report.tensors = plan.missing.tensors.len() as u64;
+    report.updated = full_names(source.nodes(), &plan.updates);
+    report.differing = rows.differing;
+    report.tests.clone_from(&plan.tests);
+    read_back(remote, &mended.drafts().collect::<Vec<_>>(), &theirs)?;
     if plan.is_empty() {
         // A remote without models is one: it can be cloned.
-        let id = head.id.map_or_else(|| head.advance(remote, Vec::new()), Ok)?;
-        remember(store, id, source.nodes(), &plan, theirs.fresh())?;
+        let id = match head.id.filter(|_| mended.instead.is_empty()) {
+            Some(id) => id,
+            None => head.advance(remote, Vec::new())?,
+        };
+        remember(store, id, source.nodes(), &plan, &mut indexes(theirs.fresh(), &[]))?;
         return Ok(report);
     }
     let packs = draft_packs(&source, &plan, &|id| theirs.has_manifest(id), PACK_LEN)?;
-    let mut refs = Vec::new();
+    plan.missing = Ordered::default();
     for draft in &packs {
-        let pack = draft.as_ref();
-        let len = listed.as_ref().and_then(|listed| listed.get(&pack.file_name()).copied());
+        let name = draft.pack.file_name();
+        let len = listed.as_ref().and_then(|listed| listed.get(&name).copied());
         // One that an earlier push has left may be whole by its length alone.
-        if pack.fault(len).is_some() || pack_fault(remote, draft, &mut Closure::default()).is_some()
-        {
+        if draft.pack.fault(len).is_some() || !is_whole(remote, draft) {
             report.bytes += write_pack(remote, &source, draft, selection)?;
         }
-        refs.push(pack);
     }
-    read_back(remote, &packs, theirs.closure())?;
-    let id = head.advance(remote, refs)?;
+    read_back(remote, &packs.iter().collect::<Vec<_>>(), &theirs)?;
+    let id = head.advance(remote, packs.iter().map(|draft| draft.pack.clone()).collect())?;
     report.models = full_names(source.nodes(), &plan.models);
-    let written = packs.into_iter().map(|draft| (ContentId::of(&draft.bytes), draft.bytes));
-    let indexes: Vec<_> = theirs.fresh().iter().cloned().chain(written).collect();
-    remember(store, id, source.nodes(), &plan, &indexes)?;
+    remember(store, id, source.nodes(), &plan, &mut indexes(theirs.fresh(), &packs))?;
     Ok(report)
+}
+
+/// Indexes of packs that are worth keeping: those that were read, and those that were written.
+fn indexes<'i>(
+    read: &'i [(ContentId, Vec<u8>)],
+    written: &'i [PackDraft],
+) -> impl Iterator<Item = (ContentId, &'i [u8])> {
+    let written = written.iter().map(|draft| (ContentId::of(&draft.bytes), &*draft.bytes));
+    read.iter().map(|(id, bytes)| (*id, &**bytes)).chain(written)
 }
 
 pub(super) fn full_names(nodes: &Nodes, ids: &[NodeId]) -> Vec<String> {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::aside::Aside;
+use super::aside::{Aside, KeptAt, Manifests};
 use super::entry::{NodeEntry, Nodes, Tests};
+use super::order::Ordered;
 use super::packed::PackedSource;
 use super::plan::{Plan, There, grown_apart, plan};
 use super::push::full_names;
@@ -15,7 +16,7 @@ use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::{Graph, Node, NodeId};
-use crate::store::{Snapshot, Store, Transaction};
+use crate::store::{Error, Snapshot, Store, Transaction};
 use crate::tensor::ContentId;
 
 /// Records of so many bytes are committed at a time: what a transfer that is cut short has to
@@ -52,6 +53,9 @@ pub struct PullReport {
     pub completed: Vec<String>,
     /// Packs that were lost at the other side and that a push has written again, by their ids.
     pub rewritten: Vec<String>,
+    /// Packs that were lost at the other side and whose contents a push has written into others,
+    /// because they are stored differently now: each with the one that stands in its place.
+    pub replaced: Vec<(String, String)>,
     /// Models of this side that gave way to numbers of the other's.
     pub renumbered: Vec<Renumbered>,
     /// Names that have several ends now, each with them: a merge brings them together.
@@ -137,7 +141,8 @@ pub(super) fn receive(
         match receive_once(store, source, selection, naming) {
             // What was here when it was planned may have been removed since, by another program.
             Err(TransferError::Store(error))
-                if error.is_damage() && store.snapshot()?.sequence() != before => {}
+                if (error.is_damage() || matches!(error, Error::MissingTensor { .. }))
+                    && store.snapshot()?.sequence() != before => {}
             done => return done,
         }
     }
@@ -164,7 +169,8 @@ fn receive_once(
         has_tensor: &|id| Ok(snapshot.stored(RecordKind::Tensor, id)?.is_some()),
         lacking: &|id| lacking(&snapshot, id),
     };
-    let mut plan = plan(source, &there, selection)?;
+    let mut manifests = Manifests::new(store, source)?;
+    let mut plan = plan(source, &there, selection, &mut |id, bytes| manifests.keep(id, bytes))?;
     let agreed = match (naming, source.id()) {
         (Naming::Push, _) => source.agreed_with(store.container().superblock().store_id)?,
         (_, Some(id)) => agreed(snapshot.tables(), id)?,
@@ -173,7 +179,7 @@ fn receive_once(
     let rows = compare(&here, source.nodes(), &plan.known, &agreed, naming);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
     let mut report = PullReport {
-        tensors: plan.tensors.len() as u64,
+        tensors: plan.missing.tensors.len() as u64,
         resumed: snapshot.tables().count(Table::Arrivals)?,
         updated: full_names(source.nodes(), &plan.updates),
         completed: full_names(&here, &plan.completed),
@@ -192,12 +198,15 @@ fn receive_once(
     drop(snapshot);
     if plan.is_empty() {
         if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
-            remember(store, id, source.nodes(), &plan, source.fresh())?;
+            let fresh = &mut source.fresh().iter().map(|(id, bytes)| (*id, &**bytes));
+            remember(store, id, source.nodes(), &plan, fresh)?;
         }
         return Ok(report);
     }
-    let holds = naming == Naming::Fetch || plan.bytes() > BATCH_LEN;
-    let mut transaction = take_in_tensors(store, source, &plan, selection, holds, &mut report)?;
+    let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
+    let mut transaction =
+        take_in_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
+    plan.missing = Ordered::default();
     if naming == Naming::Fetch {
         for (id, index) in source.fresh() {
             transaction.put_index(*id, index)?;
@@ -207,7 +216,8 @@ fn receive_once(
         report.models = full_names(source.nodes(), &plan.models);
         return Ok(report);
     }
-    name_models(transaction, source, &plan, (naming, place.as_deref()), &mut report)?;
+    let naming = (naming, place.as_deref());
+    name_models(transaction, source, (&plan, &manifests), naming, &mut report)?;
     report.tags_left_out.sort();
     report.tags_left_out.dedup();
     Ok(report)
@@ -246,39 +256,43 @@ fn promise_all(
 pub(super) fn take_in_tensors(
     store: &Store,
     source: &dyn Source,
-    plan: &Plan,
+    missing: &Ordered,
     selection: Selection<'_>,
     holds: bool,
     report: &mut PullReport,
 ) -> Result<Transaction> {
-    let ids: Vec<_> = plan.tensors.iter().map(|(id, _)| *id).collect();
-    source.expect(&ids);
+    source.expect(&mut missing.tensors.iter().map(|(id, _)| *id));
     let begin = || -> Result<Transaction> {
         let transaction = store.begin_write()?;
         transaction.require_writer_features(source.writer_flags());
         Ok(transaction)
     };
-    let mut rest = plan.tensors.as_slice();
+    let mut rest = missing.tensors.as_slice();
     loop {
         let (batch, behind) = rest.split_at(batch_of(rest));
         rest = behind;
         let aside = match source.is_far() && !batch.is_empty() {
-            true => Some(fetch_aside(store, source, plan, selection, batch)?),
+            true => Some(fetch_aside(store, source, missing, selection, batch)?),
             false => None,
         };
+        let kept = |at: usize| {
+            let (aside, places) = aside.as_ref()?;
+            let place = places.get(at).copied().flatten()?;
+            Some((place.1, aside.record(place)))
+        };
         let mut transaction = begin()?;
-        for (id, _) in batch {
+        for (at, (id, _)) in batch.iter().enumerate() {
             if transaction.has(Table::Tensors, *id)? {
                 continue;
             }
-            let len = match aside.as_ref().and_then(|aside| aside.record(*id)) {
+            let len = match kept(at) {
                 Some((len, record)) => {
                     transaction.take_in(*id, len, &record)?;
                     len
                 }
                 // Near, or something that was here a moment ago.
                 None => {
-                    let (len, record) = source.open(*id, plan.alone.contains(id))?;
+                    let (len, record) = source.open(*id, missing.is_alone(*id))?;
                     transaction.take_in(*id, len, &*record)?;
                     (selection.progress)(len);
                     len
@@ -306,29 +320,34 @@ fn batch_of(tensors: &[(ContentId, u64)]) -> usize {
     full.map_or(tensors.len(), |last| last + 1)
 }
 
-/// Fetches what is not here of a batch.
+/// Fetches what is not here of a batch. Gives where each lies that has come.
 fn fetch_aside(
     store: &Store,
     source: &dyn Source,
-    plan: &Plan,
+    missing: &Ordered,
     selection: Selection<'_>,
     batch: &[(ContentId, u64)],
-) -> Result<Aside> {
+) -> Result<(Aside, Vec<Option<KeptAt>>)> {
     let snapshot = store.snapshot()?;
     let mut aside = Aside::new(store)?;
+    let mut places = Vec::with_capacity(batch.len());
     for (id, _) in batch {
+        let mut place = None;
         if snapshot.stored(RecordKind::Tensor, *id)?.is_none() {
-            (selection.progress)(aside.fetch(source, *id, plan.alone.contains(id))?);
+            let kept = aside.fetch(source, *id, missing.is_alone(*id))?;
+            (selection.progress)(kept.1);
+            place = Some(kept);
         }
+        places.push(place);
     }
-    Ok(aside)
+    Ok((aside, places))
 }
 
 /// Adds the models, all in one commit with what is left.
 fn name_models(
     mut transaction: Transaction,
     source: &dyn Source,
-    plan: &Plan,
+    (plan, manifests): (&Plan, &Manifests),
     (naming, promised_at): (Naming, Option<&str>),
     report: &mut PullReport,
 ) -> Result<()> {
@@ -356,11 +375,9 @@ fn name_models(
         transaction.drop_tags_but(super::entry::node_id(&update.id)?, &update.tags)?;
     }
     for model in &models {
-        let manifest = plan.manifests.get(&model.manifest_id()?);
-        let missing = || TransferError::damaged(source.name(), "a manifest that was not planned");
-        let manifest = manifest.ok_or_else(missing)?;
+        let manifest = manifests.get(source, model.manifest_id()?)?;
         if let Some(place) = promised_at {
-            report.promised += promise_all(&mut transaction, source, manifest, place)?;
+            report.promised += promise_all(&mut transaction, source, &manifest, place)?;
         }
         let mut arriving = model.arriving()?;
         if let Some((older, _)) = &arriving.previous {

@@ -59,6 +59,13 @@ impl PackRef {
     }
 }
 
+/// A pack that was lost, and the one that stands in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Replaced {
+    pub(super) lost: String,
+    pub(super) by: String,
+}
+
 /// One state of a remote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ref {
@@ -73,6 +80,9 @@ pub(super) struct Ref {
     time_ms: u64,
     /// Every pack that counts, in the order in which they came.
     pub(super) packs: Vec<PackRef>,
+    /// Packs of the ref before it that were lost, and what stands in their places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replaced: Vec<Replaced>,
 }
 
 /// The last ref of a remote, with the hash of its bytes. Nothing in a new one.
@@ -83,6 +93,8 @@ pub(super) struct Head {
     /// The remote's id; none before the first ref.
     pub(super) id: Option<[u8; 16]>,
     pub(super) hash: String,
+    /// What the next ref is to say about lost packs.
+    replaced: Vec<Replaced>,
 }
 
 /// A ref as it was read.
@@ -91,6 +103,7 @@ pub(super) struct ReadRef {
     pub(super) head: Head,
     /// The hash of the ref before it.
     pub(super) previous: String,
+    pub(super) replaced: Vec<Replaced>,
 }
 
 pub(super) fn path_of(number: u64) -> String {
@@ -136,8 +149,17 @@ impl Head {
         let id = NodeId::from_hex(&found.id);
         let id = id.ok_or_else(|| TransferError::damaged(&*what, "its id"))?;
         let hash = ContentId::of(&bytes).to_string();
-        let head = Head { number, packs: found.packs, id: Some(id.0), hash };
-        Ok(ReadRef { head, previous: found.previous })
+        let (packs, id) = (found.packs, Some(id.0));
+        let head = Head { number, packs, id, hash, replaced: Vec::new() };
+        Ok(ReadRef { head, previous: found.previous, replaced: found.replaced })
+    }
+
+    /// Puts a pack in the place of one that was lost, for the next ref.
+    pub(super) fn replace(&mut self, lost: &PackRef, by: &PackRef) {
+        for pack in self.packs.iter_mut().filter(|pack| pack.id == lost.id) {
+            *pack = by.clone();
+        }
+        self.replaced.push(Replaced { lost: lost.id.clone(), by: by.id.clone() });
     }
 
     /// Makes the next ref, with more packs. Gives back the remote's id.
@@ -157,6 +179,7 @@ impl Head {
             previous: self.hash.clone(),
             time_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             packs: self.packs.iter().cloned().chain(more).collect(),
+            replaced: self.replaced.clone(),
         };
         let place = remote.place();
         let bytes =

@@ -86,7 +86,7 @@ pub(super) fn remember(
     other: [u8; 16],
     nodes: &Nodes,
     plan: &Plan,
-    indexes: &[(ContentId, Vec<u8>)],
+    indexes: &mut dyn Iterator<Item = (ContentId, &[u8])>,
 ) -> Result<()> {
     let ids = plan.models.iter().chain(&plan.updates).chain(&plan.settled).copied().collect();
     remember_ids(store, other, nodes, ids, indexes)
@@ -102,7 +102,7 @@ pub(super) fn remember_named<'n>(
     let names: HashSet<&String> = names.collect();
     let ids = nodes.iter().filter(|(_, node)| names.contains(&node.full_name()));
     let ids = ids.map(|(id, _)| *id).collect();
-    remember_ids(store, other, nodes, ids, &[])
+    remember_ids(store, other, nodes, ids, &mut std::iter::empty())
 }
 
 fn remember_ids(
@@ -110,9 +110,10 @@ fn remember_ids(
     other: [u8; 16],
     nodes: &Nodes,
     ids: Vec<NodeId>,
-    indexes: &[(ContentId, Vec<u8>)],
+    indexes: &mut dyn Iterator<Item = (ContentId, &[u8])>,
 ) -> Result<()> {
-    if store.access() != Access::Write || (ids.is_empty() && indexes.is_empty()) {
+    let mut indexes = indexes.peekable();
+    if store.access() != Access::Write || (ids.is_empty() && indexes.peek().is_none()) {
         return Ok(());
     }
     let mut transaction = store.begin_write()?;
@@ -120,7 +121,7 @@ fn remember_ids(
         transaction.put_agreed(other, node_id(&node.id)?, node.mark())?;
     }
     for (id, index) in indexes {
-        transaction.put_index(*id, index)?;
+        transaction.put_index(id, index)?;
     }
     Ok(transaction.commit_changes()?)
 }

@@ -75,7 +75,7 @@ pub(super) trait Source {
     }
 
     /// Says which tensors will be opened.
-    fn expect(&self, _ids: &[ContentId]) {}
+    fn expect(&self, _ids: &mut dyn Iterator<Item = ContentId>) {}
 
     /// The record of a tensor, as it travels, and its length; if one says so, and the piece does,
     /// one that stands alone.

@@ -1,9 +1,9 @@
 //! Whether a remote, or a bundle, is intact.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::bundle::{BundleFile, index_of};
-use super::check::{Closure, IndexAt, Looked, check_pack};
+use super::check::{Closure, IndexAt, Looked};
 use super::folder::open_file;
 use super::packed::RemoteFile;
 use super::refs::{Head, PackRef};
@@ -56,7 +56,7 @@ impl RemoteReport {
         faults.into_iter().for_each(|fault| self.find(subject, fault));
     }
 
-    fn close(&mut self, closure: &Closure) {
+    fn close(&mut self, closure: &Closure<'_>) {
         self.models = closure.nodes.len() as u64;
         closure.faults().into_iter().for_each(|fault| self.find("", fault));
     }
@@ -92,10 +92,16 @@ pub fn verify_place(
                 }
                 Err(error) => return Err(error),
             };
-            let mut closure = Closure::default();
-            let payload = depth == VerifyDepth::Full;
-            let checked = check_pack(&BundleFile(file), at, payload, &mut closure, progress);
-            report.count(&shown, checked);
+            let (file, mut closure) = (BundleFile(file), Closure::default());
+            let opened = closure.open(&file, at);
+            closure.settle();
+            match opened {
+                Ok(opened) => {
+                    let payload = depth == VerifyDepth::Full;
+                    report.count(&shown, closure.check(opened, &file, payload, progress));
+                }
+                Err(fault) => report.find(&shown, fault),
+            }
             report.close(&closure);
             Ok(report)
         }
@@ -131,7 +137,7 @@ pub fn verify_remote(
         let packs = listed.keys().filter(|name| name.ends_with(".pack"));
         report.unnamed_packs = packs.filter(|name| !named.contains(*name)).count() as u64;
     }
-    let mut closure = Closure::default();
+    let (mut closure, mut opened) = (Closure::default(), Vec::new());
     for pack in &head.packs {
         let path = pack.path();
         if let Some(listed) = &listed
@@ -142,17 +148,26 @@ pub fn verify_remote(
         }
         let Some(id) = pack.content_id() else { continue };
         let at = IndexAt { offset: pack.index_offset, len: pack.index_bytes, id };
-        let file = RemoteFile { remote, path: path.clone() };
+        let file = RemoteFile { remote, path };
+        match closure.open(&file, at) {
+            Ok(pack) => opened.push((file, pack)),
+            Err(fault) => report.find(&file.path, fault),
+        }
+    }
+    closure.settle();
+    for (file, pack) in opened {
         let payload = depth == VerifyDepth::Full;
-        report.count(&path, check_pack(&file, at, payload, &mut closure, progress));
+        report.count(&file.path, closure.check(pack, &file, payload, progress));
     }
     report.close(&closure);
     Ok(report)
 }
 
-/// Every ref is there and names the hash of the one before it, and no pack went on the way.
+/// Every ref is there and names the hash of the one before it, and no pack went on the way but for
+/// one that stands in its place.
 fn check_refs(remote: &dyn Remote, head: &Head, report: &mut RemoteReport) -> Result<()> {
     let last: HashSet<&str> = head.packs.iter().map(|pack| pack.id.as_str()).collect();
+    let (mut went, mut replaced) = (Vec::new(), HashMap::new());
     let mut before: Option<String> = Some(String::new());
     for number in 1..=head.number {
         let path = super::refs::path_of(number);
@@ -172,12 +187,19 @@ fn check_refs(remote: &dyn Remote, head: &Head, report: &mut RemoteReport) -> Re
         if head.id != found.head.id {
             report.find(&path, "it is of another remote");
         }
-        for pack in &found.head.packs {
-            if !last.contains(pack.id.as_str()) {
-                report.find(&path, format!("pack {} is not in the last ref", pack.id));
-            }
-        }
+        let gone = found.head.packs.into_iter().filter(|pack| !last.contains(pack.id.as_str()));
+        went.extend(gone.map(|pack| (path.clone(), pack.id)));
+        replaced.extend(found.replaced.into_iter().map(|pack| (pack.lost, pack.by)));
         before = Some(found.head.hash);
+    }
+    for (path, pack) in went {
+        let (mut id, mut steps) = (Some(&pack), 0);
+        while let Some(gone) = id.filter(|id| steps < head.number && !last.contains(id.as_str())) {
+            (id, steps) = (replaced.get(gone), steps + 1);
+        }
+        if id.is_none_or(|id| !last.contains(id.as_str())) {
+            report.find(&path, format!("pack {pack} is not in the last ref"));
+        }
     }
     Ok(())
 }

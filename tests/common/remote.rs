@@ -1,6 +1,7 @@
 //! For tests of transfers: families, comparison of whole stores, and a remote in memory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -227,5 +228,54 @@ impl Remote for Memory {
             _ => {}
         }
         Ok(Some(found))
+    }
+}
+
+/// A remote in memory that does something of a test's own on the way.
+#[derive(Default)]
+pub struct Hooked<'h> {
+    pub memory: Memory,
+    /// Called before a ref is made.
+    pub before_ref: Option<Box<dyn Fn() + Send + Sync + 'h>>,
+    /// Called with the bytes of a file that was put: what it keeps instead.
+    pub after_put: Option<Box<dyn Fn(&mut Vec<u8>) + Send + Sync + 'h>>,
+}
+
+impl fmt::Debug for Hooked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.memory.fmt(f)
+    }
+}
+
+impl Remote for Hooked<'_> {
+    fn place(&self) -> String {
+        self.memory.place()
+    }
+
+    fn get(&self, path: &str, len_max: u64) -> io::Result<Option<Vec<u8>>> {
+        self.memory.get(path, len_max)
+    }
+
+    fn get_range(&self, path: &str, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.memory.get_range(path, offset, out)
+    }
+
+    fn put(&self, path: &str, len: u64, content: &mut dyn Read) -> io::Result<()> {
+        self.memory.put(path, len, content)?;
+        if let (Some(hook), Some(file)) =
+            (&self.after_put, self.memory.files.lock().unwrap().get_mut(path))
+        {
+            hook(file);
+        }
+        Ok(())
+    }
+
+    fn put_new(&self, path: &str, content: &[u8]) -> io::Result<bool> {
+        self.before_ref.iter().for_each(|hook| hook());
+        self.memory.put_new(path, content)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Option<Vec<(String, u64)>>> {
+        self.memory.list(folder)
     }
 }

@@ -15,7 +15,7 @@ use crate::store::read::record::record_row;
 use crate::tensor::{ContentId, Dtype};
 
 /// By so much formulas may make a chain longer than its bound.
-const FORMULAS_OVER: u8 = 4;
+pub(in crate::store) const FORMULAS_OVER: u8 = 4;
 
 /// The two matrices of an adapter for a tensor, and their rank.
 struct Adapter<'m> {

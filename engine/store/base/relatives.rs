@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::candidate::{Candidate, Way};
 use super::sketches::{band_members, kept_sketch};
@@ -38,10 +39,11 @@ const BUCKET_MAX: usize = 64;
 
 /// A stored model, beside a new one.
 pub(in crate::store) struct Relative {
-    pub(in crate::store) manifest: Manifest,
+    pub(in crate::store) manifest: Arc<Manifest>,
     /// For every new tensor its partner, and how it may have come from it.
     pub(in crate::store) pairs: Vec<Option<(usize, Relation)>>,
-    /// For every new tensor the bits an element that sketches predict.
+    /// For every new tensor the bits an element that sketches predict; empty while they predict
+    /// nothing of any.
     bits: Vec<Option<f64>>,
 }
 
@@ -140,7 +142,7 @@ impl BaseFinder<'_, '_> {
         Ok((relatives, Some(ranking)))
     }
 
-    fn manifest_of(&self, node: &Node) -> Result<Manifest> {
+    fn manifest_of(&self, node: &Node) -> Result<Arc<Manifest>> {
         read_manifest(self.shared, self.tables, node.row.manifest)
     }
 
@@ -158,6 +160,7 @@ impl BaseFinder<'_, '_> {
             let kept = kept_sketch(self.tables, partner.content_id, partner.dtype)?;
             let Some(kept) = kept else { continue };
             if let Some(estimate) = kept.estimate(&sketches[at]) {
+                relative.bits.resize(sketches.len(), None);
                 relative.bits[at] = Some(estimate.bits);
                 show(at, &kept, &estimate);
             }
@@ -336,8 +339,8 @@ impl Relative {
     }
 }
 
-fn relative(tensors: &[TensorKey<'_>], manifest: Manifest) -> Relative {
+fn relative(tensors: &[TensorKey<'_>], manifest: Arc<Manifest>) -> Relative {
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
     let pairs = pair_tensors(tensors, &keys);
-    Relative { manifest, pairs, bits: vec![None; tensors.len()] }
+    Relative { manifest, pairs, bits: Vec::new() }
 }

@@ -46,12 +46,19 @@ pub(in crate::store) fn band_members(
 }
 
 pub(in crate::store) fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -> Result<Vec<u64>> {
-    let mut sketches = Vec::new();
-    for tensor in &manifest.tensors {
-        let sketch = kept_sketch(tables, tensor.content_id, tensor.dtype)?;
-        sketches.extend(sketch.map(|sketch| (tensor.content_id, sketch)));
-    }
-    Ok(model_bands(sketches.iter().map(|(id, sketch)| (id, sketch))))
+    // One sketch at a time: there can be a million.
+    let mut failed = None;
+    let sketches = manifest.tensors.iter().map_while(|tensor| {
+        match kept_sketch(tables, tensor.content_id, tensor.dtype) {
+            Ok(sketch) => Some((tensor.content_id, sketch)),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        }
+    });
+    let bands = model_bands(sketches.filter_map(|(id, sketch)| Some((id, sketch?))));
+    failed.map_or(Ok(bands), Err)
 }
 
 impl Snapshot {

@@ -15,6 +15,7 @@ use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::relatives::sketch_of;
 use crate::store::error::{Error, Result};
+use crate::store::read::manifests;
 use crate::store::shared::now_ms;
 use crate::store::slabs::settle_readers;
 use crate::store::source::NewTensor;
@@ -130,7 +131,9 @@ pub(in crate::store) fn add_model(
             }
         };
         drop(bases);
-        let manifest = manifest_of(&model, &ids);
+        let mut manifest = manifest_of(&model, &ids);
+        drop(ids);
+        manifests::like_others(&mut manifest);
         let (id, added) = this.hold(&manifest)?;
         report.added_bytes += added;
         let new = NewNode {

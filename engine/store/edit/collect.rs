@@ -1,9 +1,10 @@
 //! Finding again who needs what, and freeing what nobody does.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, Table};
+use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, RecordRows, Table};
 use crate::store::error::{Result, damaged};
 use crate::store::exchange::incoming::release_arrivals;
 use crate::store::read::model::read_manifest;
@@ -26,20 +27,6 @@ pub struct CollectReport {
     pub freed_bytes: u64,
 }
 
-type Rows = HashMap<ContentId, RecordRow>;
-
-fn rows(tables: &dyn ReadTables, table: Table) -> Result<Rows> {
-    let mut rows = Rows::new();
-    tables.scan(table, &[], &mut |key, value| {
-        let id = key
-            .try_into()
-            .map_err(|_| crate::format::FormatError::new("content id", 0, "32 bytes", key.len()))?;
-        rows.insert(ContentId::from_bytes(id), RecordRow::decode(value)?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(rows)
-}
-
 fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -60,8 +47,8 @@ pub(in crate::store) fn collect(transaction: &mut Transaction) -> Result<Collect
 }
 
 fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
-    let mut manifests = rows(transaction.tables()?, Table::Manifests)?;
-    let mut tensors = rows(transaction.tables()?, Table::Tensors)?;
+    let manifests = RecordRows::read(transaction.tables()?, Table::Manifests)?;
+    let tensors = RecordRows::read(transaction.tables()?, Table::Tensors)?;
     let mut report = CollectReport {
         contents: (manifests.len() + tensors.len()) as u64,
         ..CollectReport::default()
@@ -71,24 +58,31 @@ fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
         *nodes.entry(NodeRow::decode(value)?.manifest).or_default() += 1;
         Ok(ControlFlow::Continue(()))
     })?;
-    if let Some(missing) = nodes.keys().find(|id| !manifests.contains_key(id)) {
+    if let Some(missing) = nodes.keys().find(|id| !manifests.contains(id)) {
         return Err(damaged(*missing, 0)(&"the manifest is missing from the catalogue"));
     }
-    for (id, row) in &mut manifests {
-        settle(transaction, Table::Manifests, *id, row, nodes.get(id).copied(), 0, &mut report)?;
+    for (id, row) in manifests.iter() {
+        let held = nodes.get(&id).copied().unwrap_or(0);
+        settle(transaction, Table::Manifests, id, row, held, 0, &mut report)?;
     }
-    let mut holders: HashMap<ContentId, u64> = HashMap::new();
+    drop(manifests);
+    let mut holders = vec![0u64; tensors.len()];
+    // What is named and has no record: it is promised, or missing.
+    let mut elsewhere: HashMap<ContentId, u64> = HashMap::new();
     for id in nodes.into_keys() {
         for tensor in &read_manifest(&transaction.shared, transaction.tables()?, id)?.tensors {
-            *holders.entry(tensor.content_id).or_default() += 1;
+            let place = tensors.place(&tensor.content_id);
+            match place.and_then(|place| holders.get_mut(place)) {
+                Some(holders) => *holders += 1,
+                None => *elsewhere.entry(tensor.content_id).or_default() += 1,
+            }
         }
     }
-    let promised = settle_promises(transaction, &holders, &mut report)?;
-    let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
-    if let Some(missing) = holders.keys().find(|id| !known(id)) {
+    let promised = settle_promises(transaction, &tensors, &elsewhere, &mut report)?;
+    if let Some(missing) = elsewhere.keys().find(|id| !promised.contains(id)) {
         return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
     }
-    settle_tensors(transaction, &mut tensors, &holders, &mut report)?;
+    settle_tensors(transaction, &tensors, &holders, &mut report)?;
     Ok(report)
 }
 
@@ -96,7 +90,8 @@ fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
 /// Gives back what is promised.
 fn settle_promises(
     transaction: &mut Transaction,
-    holders: &HashMap<ContentId, u64>,
+    tensors: &RecordRows,
+    elsewhere: &HashMap<ContentId, u64>,
     report: &mut CollectReport,
 ) -> Result<HashSet<ContentId>> {
     let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
@@ -108,8 +103,8 @@ fn settle_promises(
     })?;
     let mut promised = HashSet::new();
     for (id, row) in rows {
-        let here = transaction.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
-        let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
+        let here = tensors.contains(&id);
+        let named = if here { 0 } else { count(elsewhere.get(&id).copied().unwrap_or(0)) };
         if named > 0 {
             promised.insert(id);
         }
@@ -125,29 +120,32 @@ fn settle_promises(
 /// whether what stands on it stays.
 fn settle_tensors(
     transaction: &mut Transaction,
-    tensors: &mut Rows,
-    holders: &HashMap<ContentId, u64>,
+    tensors: &RecordRows,
+    holders: &[u64],
     report: &mut CollectReport,
 ) -> Result<()> {
-    let mut order: Vec<(u8, ContentId)> =
-        tensors.iter().map(|(id, row)| (row.depth, *id)).collect();
-    order.sort_unstable_by(|a, b| b.cmp(a));
-    let mut dependents: HashMap<ContentId, u64> = HashMap::new();
-    for (depth, id) in order {
-        let Some(row) = tensors.get_mut(&id) else { continue };
-        let held = holders.get(&id).copied();
-        let needed = dependents.get(&id).copied().unwrap_or(0);
+    let mut order: Vec<u32> = (0..tensors.len() as u32).collect();
+    order.sort_unstable_by_key(|at| Reverse((tensors.depth(*at as usize), *at)));
+    let mut dependents = vec![0u64; tensors.len()];
+    let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or(0);
+    for place in order {
+        let place = place as usize;
+        let Some((id, row)) = tensors.at(place) else { continue };
+        let depth = row.depth;
+        let (held, needed) = (at(holders, place), at(&dependents, place));
         if !settle(transaction, Table::Tensors, id, row, held, needed, report)? {
             continue;
         }
-        report.hidden_bases += u64::from(held.is_none());
-        let bases: Vec<ContentId> = row.bases().collect();
-        for base in bases {
+        report.hidden_bases += u64::from(held == 0);
+        for base in tensors.bases_at(place) {
             // Shallower than what stands on it, or it was counted already.
-            if tensors.get(&base).is_none_or(|base| base.depth >= depth) {
-                return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+            let base = tensors.place(&base).filter(|base| tensors.depth(*base) < depth);
+            match base.and_then(|base| dependents.get_mut(base)) {
+                Some(dependents) => *dependents += 1,
+                None => {
+                    return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+                }
             }
-            *dependents.entry(base).or_default() += 1;
         }
     }
     Ok(())
@@ -158,24 +156,24 @@ fn settle(
     transaction: &mut Transaction,
     table: Table,
     id: ContentId,
-    row: &mut RecordRow,
-    holders: Option<u64>,
+    mut row: RecordRow,
+    holders: u64,
     dependents: u64,
     report: &mut CollectReport,
 ) -> Result<bool> {
-    let (holders, dependents) = (count(holders.unwrap_or(0)), count(dependents));
+    let (holders, dependents) = (count(holders), count(dependents));
     if (row.holders, row.dependents) == (holders, dependents) && row.is_needed() {
         return Ok(true);
     }
     report.corrected += u64::from((row.holders, row.dependents) != (holders, dependents));
     (row.holders, row.dependents) = (holders, dependents);
     if row.is_needed() {
-        transaction.references.put_row(table, id, row)?;
+        transaction.references.put_row(table, id, &row)?;
         return Ok(true);
     }
     report.freed_records += 1;
     report.freed_bytes += row.len;
-    transaction.references.free_record(table, id, row)?;
+    transaction.references.free_record(table, id, &row)?;
     Ok(false)
 }
 

@@ -13,5 +13,8 @@ pub(in crate::store) mod recode;
 pub(in crate::store) mod remove;
 pub(in crate::store) mod repack;
 pub(in crate::store) mod repack_costs;
+pub(in crate::store) mod repack_family;
+pub(in crate::store) mod repack_formulas;
+pub(in crate::store) mod repack_write;
 pub(in crate::store) mod tests;
 pub(in crate::store) mod verbs;

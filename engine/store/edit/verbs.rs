@@ -249,11 +249,6 @@ impl Transaction {
         repack::repack(self, how, progress)
     }
 
-    /// Tensors that no model has and that stay because others stand on them. Cost: every row.
-    pub(crate) fn hidden_tensors(&self) -> Result<u64> {
-        repack::hidden_tensors(self)
-    }
-
     /// Counts again how many models and deltas need each content, corrects what is wrong, and
     /// frees what nothing needs. A base stays as long as a delta needs it. In a sound store this
     /// finds nothing but what transfers that were cut short left behind, which is then fetched

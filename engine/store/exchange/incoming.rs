@@ -209,13 +209,13 @@ pub(in crate::store) fn release_arrivals(transaction: &mut Transaction) -> Resul
         ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
         Ok(ControlFlow::Continue(()))
     })?;
-    release_held(transaction, &ids)
+    release_held(transaction, ids)
 }
 
 /// As [`release_arrivals`](Transaction::release_arrivals), of these tensors alone.
 pub(in crate::store) fn release_held(
     transaction: &mut Transaction,
-    ids: &[ContentId],
+    ids: impl IntoIterator<Item = ContentId>,
 ) -> Result<u64> {
     let mut released = 0;
     for id in ids {
@@ -223,10 +223,10 @@ pub(in crate::store) fn release_held(
             continue;
         }
         released += 1;
-        let row = transaction.references.change_row(Table::Tensors, *id, |row| {
+        let row = transaction.references.change_row(Table::Tensors, id, |row| {
             row.holders = row.holders.saturating_sub(1);
         })?;
-        transaction.references.free_if_unneeded(*id, row)?;
+        transaction.references.free_if_unneeded(id, row)?;
     }
     Ok(released)
 }
@@ -235,7 +235,7 @@ pub(in crate::store) fn release_held(
 pub(in crate::store) fn adopt_node(
     transaction: &mut Transaction,
     node: ArrivingNode,
-    manifest: &[u8],
+    manifest: Vec<u8>,
 ) -> Result<Node> {
     transaction.check_whole()?;
     transaction.change(|this| adopt_whole_node(this, node, manifest))
@@ -244,10 +244,12 @@ pub(in crate::store) fn adopt_node(
 fn adopt_whole_node(
     transaction: &mut Transaction,
     node: ArrivingNode,
-    bytes: &[u8],
+    bytes: Vec<u8>,
 ) -> Result<Node> {
-    let id = ContentId::of(bytes);
-    let manifest = Manifest::decode(bytes).map_err(|error| damaged(id, 0)(&error))?;
+    let id = ContentId::of(&bytes);
+    let manifest = Manifest::decode(&bytes).map_err(|error| damaged(id, 0)(&error))?;
+    // It is encoded anew where it is written: both would be held at a time.
+    drop(bytes);
     check_tensors_of(transaction, &format!("{}@{}", node.name, node.version), &manifest)?;
     let (manifest_id, _) = transaction.hold(&manifest)?;
     if node.metadata.contains_key(LOSSY_KEY) {

@@ -49,7 +49,7 @@ impl Transaction {
     }
 
     /// As [`release_arrivals`](Self::release_arrivals), of these tensors alone.
-    pub(crate) fn release_held(&mut self, ids: &[ContentId]) -> Result<u64> {
+    pub(crate) fn release_held(&mut self, ids: impl IntoIterator<Item = ContentId>) -> Result<u64> {
         incoming::release_held(self, ids)
     }
 
@@ -59,7 +59,7 @@ impl Transaction {
     /// # Errors
     ///
     /// A manifest that cannot be read or names what is not here; a name that is taken.
-    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: &[u8]) -> Result<Node> {
+    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: Vec<u8>) -> Result<Node> {
         incoming::adopt_node(self, node, manifest)
     }
 

@@ -3,6 +3,7 @@
 pub(in crate::store) mod chain;
 pub(in crate::store) mod formula;
 pub(in crate::store) mod layers;
+pub(in crate::store) mod manifests;
 pub(in crate::store) mod missing;
 pub(in crate::store) mod model;
 pub(in crate::store) mod plain;

@@ -38,7 +38,13 @@ pub(in crate::store) fn release(
             transaction.references.free_if_unneeded(id, row)?;
         }
     }
-    settle_hidden(transaction, hidden)
+    let stay = settle_hidden(transaction, hidden)?;
+    // What a difference that has gone left behind may now be there for formulas only.
+    while !transaction.references.lightened.is_empty() {
+        let lightened = std::mem::take(&mut transaction.references.lightened);
+        settle_hidden(transaction, lightened.into_iter().collect())?;
+    }
+    Ok(stay)
 }
 
 /// Settles bases that have lost their last model: the formulas over one are stored alone, when

@@ -28,6 +28,8 @@ pub(in crate::store) struct References {
     pub(in crate::store) arriving: BTreeSet<ContentId>,
     /// Once something was hidden: the formulas of the store.
     pub(in crate::store) formulas: Option<Formulas>,
+    /// Hidden tensors on which less stands than before: to be settled.
+    pub(in crate::store) lightened: BTreeSet<ContentId>,
 }
 
 impl References {
@@ -38,6 +40,7 @@ impl References {
             freed: Vec::new(),
             arriving: BTreeSet::new(),
             formulas: None,
+            lightened: BTreeSet::new(),
         }
     }
 
@@ -150,6 +153,9 @@ impl References {
                 let row = self.change_row(Table::Tensors, base, |base| {
                     base.dependents = base.dependents.saturating_sub(1);
                 })?;
+                if row.holders == 0 && row.dependents > 0 {
+                    self.lightened.insert(base);
+                }
                 rows.push((base, row));
             }
         }

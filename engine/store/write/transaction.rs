@@ -168,7 +168,7 @@ impl Transaction {
         self.records.reserved.clear();
         crate::ending::critical(|| {
             tables.commit().map_err(|error| self.shared.refuse_after_failure(error))?;
-            crate::ending::note_commit(self.shared.path());
+            crate::ending::note_commit(self.shared.named());
             Ok::<(), Error>(())
         })?;
         let freed = std::mem::take(&mut self.references.freed);

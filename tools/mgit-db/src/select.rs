@@ -1,9 +1,12 @@
 //! Which models a user speaks of: globs of names, points in time.
 
+use jiff::{Timestamp, tz};
+
 pub use mgit::lineage::glob_matches;
 
 /// A point in time, in milliseconds since 1970: a date such as `2024-05-31`, with a time of day
-/// `T08:15` or `T08:15:30` if you like (UTC), or so long ago: `3d`, `2 weeks ago`, `yesterday`.
+/// `T08:15` or `T08:15:30` if you like (UTC, or with an offset behind it, `+02:00`), or so long ago:
+/// `3d`, `2 weeks ago`, `yesterday`.
 ///
 /// # Errors
 ///
@@ -43,38 +46,13 @@ fn parse_ago(text: &str, now_ms: u64) -> Option<u64> {
 }
 
 fn parse_date(text: &str) -> Option<u64> {
-    let text = text.strip_suffix('z').unwrap_or(text);
-    let (date, time) = text.split_once(['t', ' ']).unwrap_or((text, "00:00"));
-    let numbers = |text: &str, mark: char| -> Option<Vec<u64>> {
-        let parts = text.split(mark);
-        let number = |part: &str| {
-            let plain = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-            part.parse().ok().filter(|_| plain)
-        };
-        parts.map(number).collect()
-    };
-    let &[year, month, day] = numbers(date, '-')?.as_slice() else { return None };
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let time = numbers(time, ':')?;
-    let (&[hour, minute, second], true) = (
-        &[*time.first()?, *time.get(1)?, time.get(2).copied().unwrap_or(0)],
-        time.len() <= 3 && fraction.len() <= 3,
-    ) else {
-        return None;
-    };
-    let ms: u64 = format!("{fraction:0<3}").parse().ok()?;
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *lengths.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
-    let in_range = (1970..10_000).contains(&year) && (1..=length).contains(&day);
-    if !in_range || hour > 23 || minute > 59 || second > 59 {
+    // The name of a zone would be passed over where no offset stands before it.
+    if text.contains('[') {
         return None;
     }
-    let before = year - 1;
-    let leap_days = |year: u64| year / 4 - year / 100 + year / 400;
-    let months: u64 = lengths.iter().take(month as usize - 1).sum();
-    let days = (year - 1970) * 365 + leap_days(before) - leap_days(1969) + months + day - 1;
-    Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms)
+    let utc = || tz::Offset::UTC.to_timestamp(text.parse().ok()?).ok();
+    let time = text.parse::<Timestamp>().ok().or_else(utc)?;
+    u64::try_from(time.as_millisecond()).ok()
 }
 
 #[cfg(test)]
@@ -90,6 +68,7 @@ mod tests {
         assert_eq!(read("2024-02-29"), ok("2024-02-29T00:00:00.000Z"));
         assert_eq!(read("2024-05-31T08:15"), ok("2024-05-31T08:15:00.000Z"));
         assert_eq!(read("2000-12-31 23:59:58.5Z"), ok("2000-12-31T23:59:58.500Z"));
+        assert_eq!(read("2024-05-31T10:15+02:00"), ok("2024-05-31T08:15:00.000Z"));
         assert_eq!(read("1d"), ok("2024-12-31T00:00:00.000Z"));
         assert_eq!(read("2 weeks ago"), ok("2024-12-18T00:00:00.000Z"));
         assert_eq!(read("3.hours.ago"), ok("2024-12-31T21:00:00.000Z"));
@@ -99,7 +78,14 @@ mod tests {
         {
             assert!(read(bad).unwrap_err().contains("not a time"), "{bad}");
         }
-        for bad in ["99999999999999999999d", "2024-00-10", "2024-01-01T1"] {
+        for bad in [
+            "99999999999999999999d",
+            "2024-00-10",
+            "2024-01-01T1",
+            "1969-12-31",
+            "2024-05-31T08:15[Europe/Berlin]",
+            "2024-05-31+02:00",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
+
 /// A size in the unit that fits, such as `1.24 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -27,24 +29,21 @@ pub fn count(number: u64, noun: &str) -> String {
 
 /// A time in milliseconds since 1970, as `2024-05-31T08:15:00.123Z`.
 pub fn timestamp(ms: u64) -> String {
-    let (days, of_day) = (ms / 86_400_000, ms % 86_400_000);
-    // Years begin in March here, so that the leap day is the last of its year.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-    let (second, ms) = (of_day / 1000 % 60, of_day % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    instant(ms).map_or_else(|| beyond(ms), |time| format!("{time:.3}"))
 }
 
 /// A time for people, as `2024-05-31 08:15` (UTC).
 pub fn time(ms: u64) -> String {
-    timestamp(ms).get(..16).unwrap_or_default().replace('T', " ")
+    instant(ms).map_or_else(|| beyond(ms), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+fn instant(ms: u64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
+}
+
+/// A time of a store's file that is behind the year 9999.
+fn beyond(ms: u64) -> String {
+    format!("{ms} ms after 1970")
 }
 
 /// Text from a file, for a terminal: control characters are escaped, so that no file can move
@@ -171,6 +170,12 @@ mod tests {
         assert_eq!(timestamp(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(timestamp(1_735_689_599_999), "2024-12-31T23:59:59.999Z");
         assert_eq!(time(1_735_689_600_000), "2025-01-01 00:00");
+        assert_eq!(timestamp(253_370_764_800_000), "9999-01-01T00:00:00.000Z");
+        // A store's file may say anything.
+        for far in [1 << 50, u64::MAX] {
+            assert_eq!(timestamp(far), format!("{far} ms after 1970"));
+            assert_eq!(time(far), timestamp(far));
+        }
     }
 
     #[test]

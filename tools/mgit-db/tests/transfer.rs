@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::fs;
+use std::path::PathBuf;
+
 use common::Sandbox;
 use serde_json::json;
 
@@ -112,6 +115,16 @@ fn bundles_carry_models_in_one_file() {
     assert_eq!(list("s"), list("other"));
     sandbox.ok(&["clone", "b", "third"]);
     assert_eq!(list("s"), list("third"));
+    // What is no bundle is not a damaged one.
+    sandbox.write("notes", b"something else");
+    sandbox.write("nothing", b"");
+    for (file, words) in [("s", "a store"), ("notes", "no bundle"), ("nothing", "no bundle")] {
+        for command in [&["bundle", "verify", file][..], &["bundle", "import", "other", file]] {
+            let failure = sandbox.failure(command, 1);
+            assert_eq!(failure["code"], "bad-remote");
+            assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
+        }
+    }
     let mut bytes = sandbox.read("b");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
@@ -133,4 +146,99 @@ fn a_clone_that_was_cut_short_goes_on() {
     let list = |store: &str| sandbox.json(&["ls", store])["models"].clone();
     assert_eq!(list("s"), list("again"));
     sandbox.refused(&["clone", "remote", "again"], 1);
+}
+
+/// The packs of the folder remote.
+fn packs(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let entries = fs::read_dir(sandbox.path("remote/packs")).unwrap();
+    let mut packs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    packs.sort();
+    packs
+}
+
+/// `verify` finds something: it says so in text and in its document, and fails.
+fn finds(sandbox: &Sandbox, place: &str, subject: &str, message: &str) {
+    let answer = sandbox.run(&["verify", place]);
+    let text = answer.text();
+    assert_eq!(answer.code, Some(1), "{text}");
+    assert!(text.contains("finding") && text.contains(message), "{text}");
+    assert!(text.contains(subject) && text.contains("next: "), "{text}");
+    let answer = sandbox.run(&["verify", place, "--json"]);
+    let document = answer.json();
+    assert_eq!((answer.code, &document["clean"]), (Some(1), &json!(false)), "{document}");
+    let found = document["findings"].as_array().unwrap().iter().any(|finding| {
+        let has = |key: &str, part: &str| finding[key].as_str().unwrap().contains(part);
+        has("subject", subject) && has("message", message)
+    });
+    assert!(found, "{subject}: {message} not in {document}");
+}
+
+#[test]
+fn verify_tells_whether_a_remote_is_whole() {
+    let sandbox = two_sides();
+    sandbox.import(3, "more", &["--parent", "tuned"]);
+    sandbox.ok(&["push", "s"]);
+    let said = sandbox.ok(&["verify", "remote"]);
+    assert!(said.starts_with("checked 3 models, 2 packs, "), "{said}");
+    assert!(said.ends_with(": no damage\n"), "{said}");
+    let document = sandbox.json(&["verify", "remote"]);
+    let counts = ["refs", "packs", "unnamed_packs", "models"].map(|key| document[key].clone());
+    assert_eq!(counts, [json!(2), json!(2), json!(0), json!(3)]);
+    assert_eq!((&document["clean"], &document["findings"]), (&json!(true), &json!([])));
+    let quick = sandbox.json(&["verify", "remote", "--quick"]);
+    assert_eq!((&quick["quick"], &quick["clean"]), (&json!(true), &json!(true)));
+
+    let pack = &packs(&sandbox)[0];
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(pack).unwrap();
+    let mut hurt = whole.clone();
+    hurt[64 + 24] ^= 1;
+    fs::write(pack, &hurt).unwrap();
+    finds(&sandbox, "remote", name, "record of ");
+    fs::write(pack, &whole[..whole.len() - 1]).unwrap();
+    finds(&sandbox, "remote", name, &format!("bytes of {}", whole.len()));
+    fs::remove_file(pack).unwrap();
+    finds(&sandbox, "remote", name, "it is not there");
+    finds(&sandbox, "remote", "", "is not there");
+    // The store still has what it held.
+    let pushed = sandbox.json(&["push", "s"]);
+    assert_eq!(pushed["rewritten_packs"], json!([name.trim_end_matches(".pack")]));
+    sandbox.ok(&["verify", "remote"]);
+
+    // Stored differently now: another pack stands in its place.
+    sandbox.ok(&["recode", "s", "--profile", "dense"]);
+    sandbox.ok(&["pin", "s", "tuned"]);
+    packs(&sandbox).iter().for_each(|pack| fs::remove_file(pack).unwrap());
+    let pushed = sandbox.json(&["push", "s"]);
+    let replaced = pushed["replaced_packs"].as_array().unwrap();
+    assert!(!replaced.is_empty() && replaced[0]["lost"].is_string(), "{pushed}");
+    assert!(sandbox.ok(&["verify", "remote"]).ends_with(": no damage\n"));
+    sandbox.ok(&["clone", "remote", "again"]);
+    let list = |store: &str| sandbox.json(&["ls", store])["models"].clone();
+    assert_eq!(list("s"), list("again"));
+    sandbox.ok(&["verify", "again"]);
+
+    fs::create_dir(sandbox.path("empty")).unwrap();
+    assert_eq!(sandbox.failure(&["verify", "empty"], 1)["code"], "remote-not-found");
+}
+
+#[test]
+fn verify_tells_whether_a_bundle_is_whole() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    sandbox.import(2, "tuned", &["--parent", "base"]);
+    sandbox.ok(&["bundle", "create", "s", "b"]);
+    let said = sandbox.ok(&["verify", "b"]);
+    assert!(said.starts_with("checked 2 models, 1 pack, "), "{said}");
+    let document = sandbox.json(&["verify", "b"]);
+    assert_eq!((&document["packs"], &document["models"]), (&json!(1), &json!(2)), "{document}");
+    let whole = sandbox.read("b");
+    let mut hurt = whole.clone();
+    hurt[64 + 24] ^= 1;
+    sandbox.write("b", &hurt);
+    finds(&sandbox, "b", "b", "record of ");
+    sandbox.write("b", &whole[..whole.len() - 10]);
+    finds(&sandbox, "b", "b", "");
+    sandbox.write("b", &whole);
+    sandbox.ok(&["verify", "b"]);
 }

@@ -1,6 +1,7 @@
 //! What clone, push, pull, fetch and bundle have in common.
 
 use mgit::Store;
+use mgit::container::ContainerError;
 use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
@@ -55,7 +56,13 @@ impl Moved {
         let bar = Progress::unbounded(format!("{what} {place}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
-        let report = work(Selection { wants: &wants, graph_only, progress: &progress })?;
+        let report = work(Selection { wants: &wants, graph_only, progress: &progress });
+        let report = report.map_err(|error| match &error {
+            TransferError::Store(mgit::Error::Container(ContainerError::NotAStore { .. })) => {
+                Failure::from(error).of(place)
+            }
+            _ => error.into(),
+        })?;
         Ok(Moved { place: place.to_owned(), report })
     }
 }
@@ -93,6 +100,8 @@ pub fn document(moved: &Moved) -> Value {
         .iter()
         .map(|moved| json!({ "was": moved.was, "now": moved.now }))
         .collect();
+    let replaced: Vec<Value> =
+        report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
     let apart: Vec<Value> =
         report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
     json!({
@@ -110,6 +119,7 @@ pub fn document(moved: &Moved) -> Value {
         "differing": report.differing,
         "tags_left_out": report.tags_left_out,
         "rewritten_packs": report.rewritten,
+        "replaced_packs": replaced,
     })
 }
 
@@ -155,6 +165,13 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     if !report.rewritten.is_empty() {
         let packs = count(report.rewritten.len() as u64, "pack");
         text += &format!("  {packs} that were lost there were written again\n");
+    }
+    if !report.replaced.is_empty() {
+        let packs = count(report.replaced.len() as u64, "pack");
+        text += &format!(
+            "  {packs} that were lost there were written anew: what they held is stored differently \
+             now\n"
+        );
     }
     for moved in &report.renumbered {
         text +=

@@ -1,0 +1,205 @@
+//! A plan of bases written: new records for what it changes, then their rows.
+
+use super::repack::Repack;
+use super::repack_family::{Kin, Member};
+use super::repack_formulas::Before;
+use crate::catalog::{RecordRow, Table};
+use crate::codec::{Lane, Profile};
+use crate::planning::{BasePlan, Stand};
+use crate::store::base::chunks::alone_chunks;
+use crate::store::base::encode::delta_chunks;
+use crate::store::base::prediction::Basis;
+use crate::store::base::select::encode_best;
+use crate::store::error::{Result, damaged};
+use crate::store::read::chain::{Checks, VISITS_MAX};
+use crate::store::slabs::{for_slabs, slab_len};
+use crate::store::source::NewTensor;
+use crate::store::write::put::{survey, write_encoded};
+use crate::store::write::records::RecordDraft;
+use crate::store::write::transaction::Transaction;
+use crate::tensor::{ContentId, Shape};
+
+/// A record that takes another's place: the content's place in the family, and its new row.
+pub(in crate::store) type Replacement = (usize, RecordRow);
+
+impl Kin<'_> {
+    fn bases_of(&self, plan: &BasePlan, at: usize) -> Vec<usize> {
+        match plan.stand[at] {
+            Stand::Alone => Vec::new(),
+            Stand::On(base) => vec![base],
+            Stand::Made(place) => self.costs.made[at][place].bases.clone(),
+        }
+    }
+
+    /// For each member its depth under a plan, and how many records decoding a chunk visits.
+    fn heights(&self, plan: &BasePlan) -> Vec<(u8, u64)> {
+        let mut heights: Vec<Option<(u8, u64)>> = vec![None; self.members.len()];
+        for at in 0..heights.len() {
+            let mut open = vec![at];
+            while let Some(at) = open.last().copied() {
+                if self.members[at].fixed {
+                    let member = &self.members[at];
+                    heights[at] = Some((member.row.depth, member.chain.visits()));
+                }
+                let bases = self.bases_of(plan, at);
+                let missing = bases.iter().find(|base| heights[**base].is_none());
+                match missing.filter(|_| heights[at].is_none()) {
+                    Some(base) => open.push(*base),
+                    None => {
+                        let below = bases.iter().filter_map(|base| heights[*base]);
+                        let (depth, visits) = below.fold((None, 1u64), |(depth, sum), below| {
+                            (depth.max(Some(below.0)), sum.saturating_add(below.1))
+                        });
+                        let depth = depth.map_or(0, |depth| depth.saturating_add(1));
+                        heights[at].get_or_insert((depth, visits));
+                        open.pop();
+                    }
+                }
+            }
+        }
+        heights.into_iter().map(Option::unwrap_or_default).collect()
+    }
+}
+
+/// Writes what a plan changes. Keeps it when that saves more than `worth`, and else gives back
+/// nothing; so it does where decoding would visit too many records.
+pub(in crate::store) fn write_plan(
+    transaction: &mut Transaction,
+    kin: &Kin<'_>,
+    plan: &BasePlan,
+    worth: u64,
+    how: &Repack,
+) -> Result<Option<Vec<Replacement>>> {
+    let members = &kin.members;
+    let heights = kin.heights(plan);
+    let kept = || (0..members.len()).filter(|at| plan.kept[*at]);
+    if kept().any(|at| heights[at].1 > VISITS_MAX) {
+        return Ok(None);
+    }
+    // One that counts more than it need be deep could not be stood on at its depth.
+    let stays = |at: usize| {
+        let here = plan.stand[at] == kin.costs.present[at];
+        members[at].fixed || (here && heights[at].0 == members[at].row.depth)
+    };
+    let reserved = transaction.records.reserved.len();
+    let mut replacements: Vec<Replacement> = Vec::new();
+    let gone = (0..members.len()).filter(|at| !plan.kept[*at]);
+    let mut before: u64 = gone.map(|at| members[at].row.len).sum();
+    let mut after = 0;
+    for at in kept().filter(|at| !stays(*at)) {
+        let depth = Some(heights[at].0);
+        let basis = match plan.stand[at] {
+            Stand::Alone => None,
+            Stand::On(base) => Some(Basis::plain(vec![members[base].chain.clone()], depth)),
+            Stand::Made(place) => Some(kin.basis(&kin.formulas[at][place], depth)),
+        };
+        let row = write_member(transaction, &members[at], basis, how)?;
+        before += members[at].row.len;
+        after += row.len;
+        replacements.push((at, row));
+    }
+    if after + worth >= before {
+        while transaction.records.reserved.len() > reserved {
+            transaction.records.give_back_last();
+        }
+        return Ok(None);
+    }
+    if !how.dry_run {
+        replace(transaction, members, &replacements)?;
+    }
+    Ok(Some(replacements))
+}
+
+/// Encodes a content against `basis` or alone, whichever is shorter.
+fn write_member(
+    transaction: &mut Transaction,
+    member: &Member<'_>,
+    basis: Option<Basis<'_>>,
+    how: &Repack,
+) -> Result<RecordRow> {
+    let (id, len) = (member.id, member.row.raw_len);
+    let wrong = || damaged(id, member.row.offset)(&"the content hashes to another id");
+    // What the row would be, without a place.
+    let dry = |stored_len: u64, basis: Option<&Basis<'_>>| {
+        RecordDraft::tensor(id, &member.dtype, len, basis).dry_row(stored_len)
+    };
+    let source = Before(member);
+    let shape = Shape::new(&[len]).map_err(|error| damaged(id, 0)(&error))?;
+    if len <= slab_len() as u64 {
+        let mut bytes = vec![0; len as usize];
+        member.chain.read(0, &mut bytes, Checks::First)?;
+        if ContentId::of(&bytes) != id {
+            return Err(wrong());
+        }
+        let tensor = NewTensor::from_bytes("", member.dtype.clone(), shape, &bytes);
+        let bases = basis.into_iter().collect();
+        let encoded = encode_best(how.profile, &tensor, &bytes, bases)?;
+        if how.dry_run {
+            return Ok(dry(encoded.chunks.stored_len(), encoded.basis.as_ref()));
+        }
+        return write_encoded(transaction, id, &member.dtype, &encoded, &bytes);
+    }
+    let tensor = NewTensor::from_source("", member.dtype.clone(), shape, len, &source);
+    let mut arena = std::mem::take(&mut transaction.records.arena);
+    let survey = survey(&tensor, &mut arena, &|_| ())?;
+    if survey.id != id {
+        return Err(wrong());
+    }
+    let dry_len = match how.dry_run {
+        true => Some(dry_len(&tensor, basis.as_ref(), how.profile, &mut arena)?),
+        false => None,
+    };
+    transaction.records.arena = arena;
+    if let Some(dry_len) = dry_len {
+        let basis = basis.as_ref().filter(|_| dry_len < len);
+        return Ok(dry(dry_len.min(len), basis));
+    }
+    transaction.records.stream(&tensor, id, basis.as_ref(), &survey.sums, how.profile)
+}
+
+/// Puts new records in the place of the old ones. What something new stands on is counted
+/// first, so that nothing is freed that is still needed.
+fn replace(
+    transaction: &mut Transaction,
+    members: &[Member<'_>],
+    replacements: &[Replacement],
+) -> Result<()> {
+    for (at, new) in replacements {
+        for base in new.bases() {
+            transaction.references.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
+        }
+        transaction.references.change_row(Table::Tensors, members[*at].id, |row| {
+            let (holders, dependents) = (row.holders, row.dependents);
+            *row = RecordRow { holders, dependents, ..new.clone() };
+        })?;
+        transaction.references.free_place(members[*at].row.extent());
+    }
+    for (at, _) in replacements {
+        for base in members[*at].row.bases() {
+            let row = transaction.references.change_row(Table::Tensors, base, |base| {
+                base.dependents = base.dependents.saturating_sub(1);
+            })?;
+            transaction.references.free_if_unneeded(base, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes the chunks of a long tensor would take against `basis`, or alone.
+fn dry_len(
+    tensor: &NewTensor<'_>,
+    basis: Option<&Basis<'_>>,
+    profile: Profile,
+    arena: &mut Vec<u8>,
+) -> Result<u64> {
+    let (lane, mut len) = (Lane::of(&tensor.dtype), 0);
+    for_slabs(tensor, arena, &mut |start, slab| {
+        len += match basis {
+            Some(basis) => delta_chunks(profile, lane, slab, start, basis)?,
+            None => alone_chunks(profile, lane, slab),
+        }
+        .stored_len();
+        Ok(())
+    })?;
+    Ok(len)
+}
