@@ -33,7 +33,7 @@ pub use edit::lossy_plan::{DraftTensor, Gate, LossyDraft, LossyReport};
 pub use edit::new_model::{Advice, ImportReport, NewModel, NewPart, Note};
 pub use edit::recode::RecodeReport;
 pub use edit::remove::RemoveReport;
-pub use edit::repack::{Repack, RepackReport};
+pub use edit::repack::how::{Repack, RepackReport};
 pub use edit::tests::TestResultRow;
 pub use error::{Error, Result};
 pub(crate) use exchange::incoming::ArrivingNode;

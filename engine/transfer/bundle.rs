@@ -7,13 +7,15 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::check::{Closure, IndexAt};
+use super::drafts::{PackBody, draft_packs};
 use super::entry::Tests;
+use super::entry::full_names;
 use super::folder::open_file;
+use super::naming::Naming;
 use super::pack::{PACK_MAGIC, TRAILER_LEN, TRAILER_MAGIC, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
-use super::push::{PackBody, draft_packs, full_names};
-use super::receive::{Naming, receive};
+use super::receive::receive;
 use super::source::{Source, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
 use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};

@@ -151,3 +151,8 @@ impl NodeEntry {
         })
     }
 }
+
+/// `name@version` of these nodes.
+pub(super) fn full_names(nodes: &Nodes, ids: &[NodeId]) -> Vec<String> {
+    ids.iter().filter_map(|id| nodes.get(id)).map(NodeEntry::full_name).collect()
+}

@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::drafts::PackDraft;
 use super::order::below_first;
 use super::pack::{self, PackIndex};
 use super::packed::PackedSource;
-use super::push::PackDraft;
 use super::records::Records;
+use super::refs::lost;
 use super::refs::{Head, PackRef};
 use super::source::{Source, StoreSource};
-use super::verify::lost;
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, READER_FLAGS_KNOWN, RecordKind};

@@ -17,10 +17,12 @@
 mod aside;
 mod bundle;
 mod check;
+mod drafts;
 mod entry;
 mod error;
 mod folder;
 mod lost;
+mod naming;
 #[cfg(feature = "remote")]
 mod object;
 mod order;
@@ -33,6 +35,7 @@ mod push;
 mod receive;
 mod records;
 mod refs;
+mod remember;
 mod remote;
 mod remotes;
 mod rows;

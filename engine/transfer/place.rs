@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::bundle;
 use super::folder::{FolderRemote, open_file};
+use super::naming::Naming;
 use super::pack::PACK_MAGIC;
-use super::receive::{Naming, listed, receive};
+use super::receive::{listed, receive};
+use super::remember::remember_named;
 use super::remotes::refuse_credentials;
-use super::rows::remember_named;
 use super::source::{Source, StoreSource};
 use super::{PullReport, Remote, Result, Selection, TransferError, push_to_remote};
 use crate::store::Store;

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::aside::{Aside, KeptAt, Manifests};
+use super::entry::full_names;
 use super::entry::{NodeEntry, Nodes, Tests};
+use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::PackedSource;
 use super::plan::{Plan, There, grown_apart, plan};
-use super::push::full_names;
 use super::refs::Head;
+use super::remember::remember;
 use super::remotes::refuse_credentials;
-use super::rows::{Agreed, agreed, compare, remember};
+use super::rows::{Agreed, agreed, compare};
 use super::source::{Source, StoreSource};
 use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
@@ -68,17 +70,6 @@ pub struct PullReport {
     pub tests: Vec<String>,
     /// Tags that did not come, because something else here has their name.
     pub tags_left_out: Vec<String>,
-}
-
-/// What a transfer does with the names of what it brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// Models of ours make room.
-    Pull,
-    /// The other side must know all that is here.
-    Push,
-    /// None: tensors only.
-    Fetch,
 }
 
 /// Takes in what another store has.

@@ -1,5 +1,6 @@
 //! Refs of a remote: numbered files, each made where there was none, that say which packs count.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -214,4 +215,14 @@ fn search(remote: &dyn Remote) -> Result<u64> {
         if is_there(middle)? { low = middle } else { high = middle }
     }
     Ok(low)
+}
+
+/// The last ref's packs that are not there, or are of another length, with what is wrong.
+pub(super) fn lost<'h>(
+    head: &'h Head,
+    listed: &BTreeMap<String, u64>,
+) -> Vec<(&'h PackRef, String)> {
+    let fault =
+        |pack: &'h PackRef| Some((pack, pack.fault(listed.get(&pack.file_name()).copied())?));
+    head.packs.iter().filter_map(fault).collect()
 }

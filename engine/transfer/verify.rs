@@ -203,13 +203,3 @@ fn check_refs(remote: &dyn Remote, head: &Head, report: &mut RemoteReport) -> Re
     }
     Ok(())
 }
-
-/// The last ref's packs that are not there, or are of another length, with what is wrong.
-pub(super) fn lost<'h>(
-    head: &'h Head,
-    listed: &BTreeMap<String, u64>,
-) -> Vec<(&'h PackRef, String)> {
-    let fault =
-        |pack: &'h PackRef| Some((pack, pack.fault(listed.get(&pack.file_name()).copied())?));
-    head.packs.iter().filter_map(fault).collect()
-}

@@ -12,8 +12,10 @@
 
 mod backup;
 mod copy;
+mod damaged_file;
 mod dump;
 mod error;
+mod finding;
 mod gc;
 mod new_store;
 mod parts;
@@ -24,8 +26,10 @@ mod vacuum;
 mod verify;
 
 pub use backup::{CopyReport, backup, backup_replacing};
+pub use damaged_file::{verify_path, verify_path_with};
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path, dump_path_with};
 pub use error::UpkeepError;
+pub use finding::{Finding, VerifyDepth, VerifyReport};
 pub use gc::{GcReport, gc, gc_repack};
 pub use parts::{FileParts, RecordParts};
 pub use salvage::{
@@ -34,7 +38,7 @@ pub use salvage::{
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
 pub use vacuum::{vacuum, vacuum_onto, vacuum_with};
-pub use verify::{Finding, VerifyDepth, VerifyReport, verify, verify_path, verify_path_with};
+pub use verify::verify;
 
 use std::ops::ControlFlow;
 

@@ -8,8 +8,9 @@ use super::lossy_plan::Gate;
 use super::new_model::{ImportReport, NewModel};
 use super::recode::RecodeReport;
 use super::remove::RemoveReport;
-use super::repack::{Repack, RepackReport};
-use super::{add, collect, graph, lossy, pin, recode, remove, repack, tests};
+use super::repack::how::{Repack, RepackReport};
+use super::repack::run;
+use super::{add, collect, graph, lossy, pin, recode, remove, tests};
 use crate::catalog::EdgeKind;
 use crate::codec::{Lossy, Profile};
 use crate::lineage::{How, Node, OnChildren};
@@ -246,7 +247,7 @@ impl Transaction {
     ///
     /// A damaged tensor; those of the disk. After an error the transaction must be dropped.
     pub fn repack(&mut self, how: &Repack, progress: &dyn Fn(u64)) -> Result<RepackReport> {
-        repack::repack(self, how, progress)
+        run::repack(self, how, progress)
     }
 
     /// Counts again how many models and deltas need each content, corrects what is wrong, and

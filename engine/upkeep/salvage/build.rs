@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::graph::{SavedGraph, SavedNode};
+use super::report::{LostModel, SalvageReport};
 use super::scan::Found;
 use super::survey::Survey;
-use super::{LostModel, SalvageReport};
 use crate::catalog::{
     CatalogWrite, EdgeKind, NodeRow, ParentRow, RecordRow, Table, WriteTables, keys, meta,
 };

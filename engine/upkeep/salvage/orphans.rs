@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::SalvageReport;
 use super::graph::{History, SavedGraph, SavedNode};
+use super::report::SalvageReport;
 use super::scan::Found;
 use crate::format::{Manifest, Operation};
 use crate::lineage::{ModelName, NodeId};

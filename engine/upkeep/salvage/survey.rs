@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::graph::{FoundChange, History, SavedGraph, SavedNode};
 use super::orphans::{adopt_orphans, mend_edges};
+use super::report::{GraphSource, LostModel, SalvageReport};
 use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
-use super::{GraphSource, LostModel, SalvageReport};
 use crate::catalog::{ReadTables, RecordRow, Table, meta};
 use crate::container::{Container, ContainerError, Disk, LockSpace, Waiting, lock_out_writers};
 use crate::format::{

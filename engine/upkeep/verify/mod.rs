@@ -12,69 +12,14 @@ mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::UpkeepError;
+use super::finding::{Finding, VerifyDepth, VerifyReport};
 use crate::catalog::{NodeRow, PromiseRow, RecordRow, RecordRows, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
-use crate::store::{OpenOptions, Result, Snapshot, Store};
+use crate::store::{Result, Snapshot, Store};
 use crate::tensor::ContentId;
-
-/// How closely a store is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VerifyDepth {
-    /// Every record's header, chunk index and checksums, and every record row against them.
-    Quick,
-    /// Also every content id, every reference, every count, the graph, whether the change records
-    /// lead to it, and every row of the other tables, as far as something tells what it must be.
-    Full,
-}
-
-/// Something that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it is about, such as `tensor 0f3a...`.
-    pub subject: String,
-    /// Offset of the record in the file, when it is about one.
-    pub offset: Option<u64>,
-    /// What is wrong.
-    pub message: String,
-    /// The models, `name@version`, that stand on the subject.
-    pub models: Vec<String>,
-}
-
-/// What a check of a store found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifyReport {
-    /// Nodes.
-    pub models: u64,
-    /// Records: tensors, manifests, change records.
-    pub records: u64,
-    /// Bytes looked at: those of the records and, in a full check, those of the contents.
-    pub bytes: u64,
-    /// Everything found, in the order of the file.
-    pub findings: Vec<Finding>,
-    /// The models all of whose contents are right.
-    pub whole_models: Vec<String>,
-    /// The models that have lost something.
-    pub hurt_models: Vec<String>,
-    /// The models that have tensors which were not pulled yet: what is here of them is right.
-    pub partial_models: Vec<String>,
-    /// Tensors that were not pulled yet.
-    pub promised_tensors: u64,
-    /// Why the catalogue could not be read, when it could not. Then the models are those that the
-    /// change records name, and the whole ones are what a salvage would save.
-    pub catalogue_error: Option<String>,
-}
-
-impl VerifyReport {
-    /// Whether nothing was found.
-    pub fn is_clean(&self) -> bool {
-        self.findings.is_empty()
-    }
-}
 
 /// Checks a store as of `snapshot`. Damage is reported, never stopped at. Checksums are computed
 /// again, whatever the handle remembers. Cost: reads the file once; a full check also decodes and
@@ -122,98 +67,6 @@ pub fn verify(
         check.check_changes();
     }
     Ok(check.report(&contents))
-}
-
-/// As [`verify`], of the last commit of the store at `path`. Where its catalogue cannot be read,
-/// the file is looked through for records instead, and the report says what a salvage would save.
-///
-/// # Errors
-///
-/// A file that cannot be opened, or is no store; a damaged file that a writer has open.
-pub fn verify_path(
-    path: &Path,
-    depth: VerifyDepth,
-    progress: &(dyn Fn(u64) + Sync),
-) -> std::result::Result<VerifyReport, UpkeepError> {
-    verify_path_with(path, depth, &OpenOptions::new(), progress)
-}
-
-/// As [`verify_path`], waiting for a writer as the options say.
-///
-/// # Errors
-///
-/// As there.
-pub fn verify_path_with(
-    path: &Path,
-    depth: VerifyDepth,
-    options: &OpenOptions,
-    progress: &(dyn Fn(u64) + Sync),
-) -> std::result::Result<VerifyReport, UpkeepError> {
-    let opened = options.open_read_only(path);
-    match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
-        Err(error) if error.is_damage() => {
-            scanned(super::survey_with(path, options, progress), error.to_string())
-        }
-        result => Ok(result?),
-    }
-}
-
-/// The report of a file whose catalogue cannot be read.
-fn scanned(
-    survey: std::result::Result<super::Survey, UpkeepError>,
-    error: String,
-) -> std::result::Result<VerifyReport, UpkeepError> {
-    let store = |message: String, models: Vec<String>| Finding {
-        subject: Subject::Store.to_string(),
-        offset: None,
-        message,
-        models,
-    };
-    let mut report = VerifyReport {
-        models: 0,
-        records: 0,
-        bytes: 0,
-        findings: Vec::new(),
-        whole_models: Vec::new(),
-        hurt_models: Vec::new(),
-        partial_models: Vec::new(),
-        promised_tensors: 0,
-        catalogue_error: Some(error.clone()),
-    };
-    let survey = match survey {
-        Ok(survey) => survey,
-        Err(UpkeepError::NothingFound { reason }) => {
-            report.findings = vec![store(error, Vec::new()), store(reason, Vec::new())];
-            return Ok(report);
-        }
-        Err(error) => return Err(error),
-    };
-    report.findings.push(store(error, survey.models()));
-    let found = survey.report;
-    for (offset, message) in &found.damaged_records {
-        report.findings.push(Finding {
-            subject: "record".to_owned(),
-            offset: Some(*offset),
-            message: message.clone(),
-            models: Vec::new(),
-        });
-    }
-    for lost in &found.lost {
-        for reason in &lost.reasons {
-            report.findings.push(Finding {
-                subject: format!("model {}", lost.model),
-                offset: None,
-                message: reason.clone(),
-                models: vec![lost.model.clone()],
-            });
-        }
-    }
-    report.findings.extend(found.notes.iter().map(|note| store(note.clone(), Vec::new())));
-    report.records = found.whole_records + found.damaged_records.len() as u64;
-    report.whole_models = [found.saved, found.renamed].concat();
-    report.hurt_models = found.lost.into_iter().map(|lost| lost.model).collect();
-    report.models = (report.whole_models.len() + report.hurt_models.len()) as u64;
-    Ok(report)
 }
 
 /// What a fault is about.

@@ -1,25 +1,19 @@
-//! Bases chosen anew over a whole store: other bytes in the file, the same contents.
-//!
-//! Contents of one length are a group; groups whose contents are made of each other's by formulas
-//! are a family, which is planned as a whole from pieces of its contents and then written.
-//! Everything is read as it was before, so that contents may change places as each other's bases;
-//! rows are changed when a family has turned out smaller. Hidden contents, which no model names,
-//! are there only for what stands on them: a plan does without those that cost more than they
-//! save, and stores what was made of them in another way.
+//! The way through it: families, plans, records, rows.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::pinned::pinned_contents;
-use super::repack_family::{Kin, Searched, families, kin_of};
-use super::repack_formulas::find_formulas_of;
-use super::repack_write::write_plan;
-use crate::catalog::{CatalogError, ReadTables, RecordRow, Row, Table, Visitor};
-use crate::codec::Profile;
+use super::family::{Kin, families, kin_of};
+use super::formulas::find_formulas_of;
+use super::how::{Repack, RepackReport};
+use super::member::Searched;
+use super::rows::OldRows;
+use super::write::write_plan;
+use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::format::{CHAIN_DEPTH_LIMIT, FEATURE_DEPTH_GAPS, Operation};
-use crate::planning::{BaseCosts, CHAIN_DEPTH_MAX, plan_bases, present_sum};
+use crate::planning::{BaseCosts, plan_bases, present_sum};
 use crate::store::base::candidates::FORMULAS_OVER;
-use crate::store::base::policy::EncodePolicy;
+use crate::store::edit::pinned::pinned_contents;
 use crate::store::error::Result;
 use crate::store::shared::Shared;
 use crate::store::write::transaction::Transaction;
@@ -28,102 +22,6 @@ use crate::tensor::ContentId;
 /// A family is written anew where that saves at least this part of what it takes: what is only a
 /// little better by pieces need not be better, and a second run then leaves it as it is.
 pub(in crate::store) const WORTH_ONE_IN: u64 = 256;
-
-/// What repacking is to do.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Repack {
-    /// The longest chain of deltas.
-    pub depth_max: u8,
-    /// How what is written anew is encoded.
-    pub profile: Profile,
-    /// Whether only to find out what it would save: nothing is written.
-    pub dry_run: bool,
-}
-
-impl Default for Repack {
-    fn default() -> Self {
-        Repack { depth_max: CHAIN_DEPTH_MAX, profile: Profile::default(), dry_run: false }
-    }
-}
-
-impl Repack {
-    /// Bounds the chains by so many deltas, at most
-    /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT).
-    pub fn depth_max(mut self, depth: u8) -> Self {
-        self.depth_max = depth.min(crate::format::CHAIN_DEPTH_LIMIT);
-        self
-    }
-
-    /// Says how what is written anew is encoded.
-    pub fn profile(mut self, profile: Profile) -> Self {
-        self.profile = profile;
-        self
-    }
-
-    pub(in crate::store) fn policy(&self) -> EncodePolicy {
-        EncodePolicy { profile: self.profile, depth_max: self.depth_max }
-    }
-
-    /// Says whether only to find out what it would save.
-    pub fn dry_run(mut self, dry_run: bool) -> Self {
-        self.dry_run = dry_run;
-        self
-    }
-}
-
-/// What repacking did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RepackReport {
-    /// Distinct tensors.
-    pub tensors: u64,
-    /// Those that are stored in another way now.
-    pub changed: u64,
-    /// Those of no model that are gone, since nothing stands on them any more.
-    pub freed: u64,
-    /// Those of no model that stay, since something stands on them.
-    pub hidden: u64,
-    /// Bytes that the records of all of them took before.
-    pub before_bytes: u64,
-    /// Bytes that they take now, or would take.
-    pub after_bytes: u64,
-    /// The longest chain before.
-    pub before_depth: u8,
-    /// The longest chain now, or then.
-    pub after_depth: u8,
-}
-
-type CatalogResult<T> = std::result::Result<T, CatalogError>;
-
-/// The rows of all tensors as they were.
-pub(in crate::store) struct OldRows(pub(in crate::store) HashMap<ContentId, RecordRow>);
-
-impl ReadTables for OldRows {
-    fn get(&self, table: Table, key: &[u8]) -> CatalogResult<Option<Vec<u8>>> {
-        let id = <[u8; 32]>::try_from(key).ok().filter(|_| table == Table::Tensors);
-        let row = id.and_then(|id| self.0.get(&ContentId::from_bytes(id)));
-        Ok(row.map(RecordRow::encode))
-    }
-
-    fn scan_after(
-        &self,
-        _: Table,
-        _: &[u8],
-        _: Option<&[u8]>,
-        _: &mut Visitor<'_>,
-    ) -> CatalogResult<()> {
-        Ok(())
-    }
-
-    fn last(&self, _: Table, _: &[u8]) -> CatalogResult<Option<Row>> {
-        Ok(None)
-    }
-
-    fn count(&self, _: Table) -> CatalogResult<u64> {
-        Ok(self.0.len() as u64)
-    }
-}
 
 /// What a family came to: its new rows, and `None` for what is gone.
 #[derive(Debug, Default)]

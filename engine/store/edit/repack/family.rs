@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::repack::{OldRows, Repack};
-use super::repack_costs::{costs, sample};
+use super::costs::{costs, sample};
+use super::how::Repack;
+use super::member::{Family, Member, Search, Searched};
+use super::rows::OldRows;
 use crate::catalog::RecordRow;
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::Node;
-use crate::planning::{BaseCosts, Making, Relation, Sketch, Stand, TensorKey};
-use crate::store::base::candidate::{Candidate, Way};
+use crate::planning::{BaseCosts, Making, Relation, Stand, TensorKey};
+use crate::store::base::candidate::Way;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
 use crate::store::error::{Error, Result, damaged};
@@ -20,41 +22,12 @@ use crate::store::read::formula::StoredFormula;
 use crate::store::read::model::read_manifest;
 use crate::store::shared::Shared;
 use crate::store::write::transaction::Transaction;
-use crate::tensor::{ContentId, Dtype, Shape};
+use crate::tensor::{ContentId, Dtype};
 
 /// Bytes of a content by which differences are judged, in two pieces.
 const SAMPLE_LEN: usize = 1 << 18;
 /// Bytes of samples that are held at once.
 const SAMPLES_MAX: usize = 256 << 20;
-
-/// The contents of some lengths, by length: what any of them stands on is one of them.
-pub(in crate::store) type Family = Vec<Vec<ContentId>>;
-
-/// What a content that is made of hidden ones may be made of instead, as an import of one of its
-/// models would look for it.
-pub(in crate::store) struct Search {
-    pub(in crate::store) dtype: Dtype,
-    pub(in crate::store) shape: Shape,
-    pub(in crate::store) candidates: Vec<Candidate>,
-}
-
-/// By content.
-pub(in crate::store) type Searched = HashMap<ContentId, Vec<Search>>;
-
-/// A content of a family.
-pub(in crate::store) struct Member<'c> {
-    pub(in crate::store) id: ContentId,
-    pub(in crate::store) row: RecordRow,
-    pub(in crate::store) dtype: Dtype,
-    pub(in crate::store) chain: Arc<Chain<'c>>,
-    /// Whether it stays as it is.
-    pub(in crate::store) fixed: bool,
-    /// Whether no model names it: it is there for what stands on it.
-    pub(in crate::store) hidden: bool,
-    /// While the costs of its group are measured.
-    pub(in crate::store) sketch: Option<Sketch>,
-    pub(in crate::store) sample: Vec<u8>,
-}
 
 /// A family with what its members take in all the ways that are tried.
 pub(in crate::store) struct Kin<'c> {

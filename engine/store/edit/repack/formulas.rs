@@ -5,8 +5,9 @@
 
 use rayon::prelude::*;
 
-use super::repack::Repack;
-use super::repack_family::{Kin, Member, Search, Searched};
+use super::family::Kin;
+use super::how::Repack;
+use super::member::{Member, Search, Searched};
 use crate::codec::Lane;
 use crate::format::CHUNK_LEN;
 use crate::store::base::encode::delta_chunks;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::repack::Repack;
-use super::repack_family::Member;
+use super::how::Repack;
+use super::member::Member;
 use crate::codec::{self, Lane};
 use crate::store::error::Result;
 use crate::store::read::chain::{Chain, Checks};

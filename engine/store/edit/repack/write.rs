@@ -1,8 +1,9 @@
 //! A plan of bases written: new records for what it changes, then their rows.
 
-use super::repack::Repack;
-use super::repack_family::{Kin, Member};
-use super::repack_formulas::Before;
+use super::family::Kin;
+use super::formulas::Before;
+use super::how::Repack;
+use super::member::Member;
 use crate::catalog::{RecordRow, Table};
 use crate::codec::{Lane, Profile};
 use crate::planning::{BasePlan, Stand};

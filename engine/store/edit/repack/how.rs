@@ -1,0 +1,70 @@
+//! What repacking is to do, and what it did.
+
+use crate::codec::Profile;
+use crate::planning::CHAIN_DEPTH_MAX;
+use crate::store::base::policy::EncodePolicy;
+
+/// What repacking is to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Repack {
+    /// The longest chain of deltas.
+    pub depth_max: u8,
+    /// How what is written anew is encoded.
+    pub profile: Profile,
+    /// Whether only to find out what it would save: nothing is written.
+    pub dry_run: bool,
+}
+
+impl Default for Repack {
+    fn default() -> Self {
+        Repack { depth_max: CHAIN_DEPTH_MAX, profile: Profile::default(), dry_run: false }
+    }
+}
+
+impl Repack {
+    /// Bounds the chains by so many deltas, at most
+    /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT).
+    pub fn depth_max(mut self, depth: u8) -> Self {
+        self.depth_max = depth.min(crate::format::CHAIN_DEPTH_LIMIT);
+        self
+    }
+
+    /// Says how what is written anew is encoded.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    pub(in crate::store) fn policy(&self) -> EncodePolicy {
+        EncodePolicy { profile: self.profile, depth_max: self.depth_max }
+    }
+
+    /// Says whether only to find out what it would save.
+    pub fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+}
+
+/// What repacking did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RepackReport {
+    /// Distinct tensors.
+    pub tensors: u64,
+    /// Those that are stored in another way now.
+    pub changed: u64,
+    /// Those of no model that are gone, since nothing stands on them any more.
+    pub freed: u64,
+    /// Those of no model that stay, since something stands on them.
+    pub hidden: u64,
+    /// Bytes that the records of all of them took before.
+    pub before_bytes: u64,
+    /// Bytes that they take now, or would take.
+    pub after_bytes: u64,
+    /// The longest chain before.
+    pub before_depth: u8,
+    /// The longest chain now, or then.
+    pub after_depth: u8,
+}
