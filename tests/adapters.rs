@@ -120,7 +120,7 @@ fn what_would_not_be_used_is_named() {
             vec![
                 ("emb.lora_embedding_A", &[2, 5]),
                 ("emb.lora_embedding_B", &[4, 2]),
-                ("emb.lora_magnitude_vector", &[4]),
+                ("emb.lora_magnitude_vector", &[5]),
             ],
             vec!["emb.lora_magnitude_vector"],
         ),
@@ -215,6 +215,26 @@ fn merges_that_once_left_tensors_out() {
     // (1, 0) + (2, 4) has the length 5, and is to have 10.
     assert_eq!(floats(&merged, "q.weight"), [6.0, 8.0]);
     assert_eq!((floats(&merged, "q.bias"), floats(&merged, "head.weight")), (vec![1.0], vec![7.0]));
+}
+
+/// Of an embedding a magnitude is the length of a column: that of one dimension, over all words.
+#[test]
+fn magnitudes_of_embeddings_are_lengths_of_columns() {
+    let (_folder, _, store) = new_store();
+    let tensor = |name: &str, dims: &[u64], values: Vec<f32>| {
+        let bytes: &'static [u8] = Box::leak(bytes(&values).into_boxed_slice());
+        NewTensor::from_bytes(name, Dtype::F32, shape(dims), bytes)
+    };
+    let words = vec![1.0, 0.0, 0.0, 0.0, 0.0, 2.0];
+    add(&store, NewModel::new("base").tensor(tensor("emb.weight", &[3, 2], words))).unwrap();
+    let adapter = NewModel::new("adapter")
+        .tensor(tensor("emb.lora_embedding_A", &[1, 3], vec![2.0, 4.0, 0.0]))
+        .tensor(tensor("emb.lora_embedding_B", &[2, 1], vec![1.0, 0.0]))
+        .tensor(tensor("emb.lora_magnitude_vector", &[2], vec![10.0, 6.0]));
+    add(&store, adapter).unwrap();
+    run(&store, merge("adapter").parameter("alpha", 1)).unwrap();
+    // (1, 0, 0) + (2, 4, 0) has the length 5, and is to have 10; (0, 0, 2) is to have 6.
+    assert_eq!(floats(&model(&store, "merged"), "emb.weight"), [6.0, 0.0, 8.0, 0.0, 0.0, 6.0]);
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

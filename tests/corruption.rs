@@ -42,7 +42,6 @@ fn is_damage(error: &Error) -> bool {
         "io",
         "poisoned",
         "catalog",
-        "lineage",
         "newer-version",
         "unknown-features",
         "outcome-unknown",

@@ -126,10 +126,10 @@ fn the_same_parent_twice_is_refused() {
     let id = a.id.to_string();
     for again in ["a", "a@1", &id] {
         let new = NewModel::new("b").parent("a@1", How::Merge).parent(again, How::Average);
-        refused(add(&store, new).map(drop), "lineage", "a@1 is named twice as a parent");
+        refused(add(&store, new).map(drop), "duplicate-parent", "a@1 is named twice as a parent");
     }
     node(&store, "b", &[("a", How::Merge)]);
-    refused(add_parent(&store, "b", "a"), "lineage", "a@1 is named twice as a parent");
+    refused(add_parent(&store, "b", "a"), "duplicate-parent", "a@1 is named twice as a parent");
     assert_eq!(store.snapshot().unwrap().nodes().unwrap().len(), 2);
 }
 

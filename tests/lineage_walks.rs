@@ -403,3 +403,28 @@ fn a_history_is_one_name_from_new_to_old() {
     let fork = graph.nearest_common_ancestors(&ends, Edges::Version).unwrap();
     assert_eq!(fork, [id(&snapshot, "a@2")]);
 }
+
+/// Rows read to find the ends of a name of which no version stands on another.
+fn rows_for_ends(ends: usize) -> u64 {
+    let (_folder, _, store) = new_store();
+    write(&store, |transaction| {
+        transaction.add_model(NewModel::new("base"))?;
+        for _ in 0..ends {
+            let node = transaction.add_model(NewModel::new("m").parent("base", How::Other))?.node;
+            transaction.set_previous(&node.id.to_string(), None)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let before = store.rows_read();
+    let apart = snapshot.graph().grown_apart().unwrap();
+    assert_eq!((apart.len(), apart[0].1.len()), (1, ends));
+    store.rows_read() - before
+}
+
+#[test]
+fn ends_of_a_name_are_not_held_against_each_other_one_by_one() {
+    let (few, many) = (rows_for_ends(30), rows_for_ends(120));
+    assert!(many < 5 * few, "{few} rows for 30 ends, {many} for 120");
+}

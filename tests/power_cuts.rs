@@ -10,15 +10,19 @@ mod common;
 mod simulation;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use common::seed;
 use mgit::format::SUPERBLOCK_LEN;
+use mgit::store::Repack;
+use mgit::upkeep::{VerifyDepth, gc_repack, verify};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store};
 use simulation::crash::{Plan, Tally};
-use simulation::disk::Rule;
+use simulation::disk::{Entry, Rule, SimDisk};
+use simulation::power_cut::Medium;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
@@ -148,4 +152,70 @@ fn the_next_writer_makes_a_torn_slot_of_the_superblock_whole() {
         assert!(slots.iter().all(Result::is_ok), "slot {slot}: {slots:?}");
         assert_eq!(common::contents(&store.snapshot().unwrap()).unwrap().len(), 1);
     }
+}
+
+/// A base that only a cast and a difference stand on, and a model that both could stand on.
+fn with_a_hidden_base(disk: &Arc<SimDisk>) -> Store {
+    let store = Store::create_on(Arc::clone(disk) as Arc<_>, disk.path()).unwrap();
+    let base = common::weights(1, 6000);
+    let cast: Vec<u8> = base
+        .chunks_exact(4)
+        .flat_map(|b| {
+            let value = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+            mgit::half::bf16::from_f32(value).to_le_bytes()
+        })
+        .collect();
+    common::add_one(&store, "base", &[], &base).unwrap();
+    for (name, seed) in [("near", 2), ("far", 3)] {
+        common::add_one(&store, name, &["base"], &common::nudged(&base, seed, 20)).unwrap();
+    }
+    let tensor = NewTensor::from_bytes("w", Dtype::Bf16, common::shape(&[6000]), &cast);
+    let model = NewModel::new("cast").parent("base", How::Cast).tensor(tensor);
+    common::add(&store, model).unwrap();
+    let gone = common::write(&store, |t| t.remove_model("base", OnChildren::Detach)).unwrap();
+    assert_eq!(gone.hidden_bases, 1);
+    store
+}
+
+#[test]
+fn a_power_cut_at_any_write_of_a_repacking_collection_loses_nothing() {
+    let disk = SimDisk::new(Vec::new(), None);
+    let store = with_a_hidden_base(&disk);
+    let expected = common::contents(&store.snapshot().unwrap()).unwrap();
+    let begins = disk.recording().entries.len();
+    let report = gc_repack(&store, &Repack::default(), &|_| ()).unwrap();
+    assert!(report.repacked.is_some_and(|it| it.freed == 1 && it.changed > 1));
+    assert_eq!(report.collected.hidden_bases, 0);
+    drop(store);
+    let recording = disk.recording();
+    let ends = recording.entries.len();
+    let writes = |entry: &&Entry| matches!(entry, Entry::Write { .. });
+    let writes = recording.entries[begins..].iter().filter(writes).count();
+    let mut medium = Medium::new(&recording);
+    let mut random = common::Random(seed());
+    let (mut images, mut repacked) = (0, 0);
+    for at in begins..=ends {
+        medium.advance(at);
+        for _ in 0..4 {
+            let image = medium.cut(&mut random);
+            let context = format!("MGIT_SEED={}: cut at {at}, {}", seed(), image.how);
+            let disk = SimDisk::new(image.bytes, None);
+            let store = Store::open_on(Arc::clone(&disk) as Arc<_>, disk.path()).unwrap();
+            let whole = |store: &Store| {
+                let snapshot = store.snapshot().unwrap();
+                assert!(common::contents(&snapshot).unwrap() == expected, "{context}");
+                common::assert_rows_add_up(&snapshot, &context);
+                let found = verify(store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+                assert!(found.is_clean(), "{context}: {:?}", found.findings);
+                common::tensor_rows(&snapshot).values().all(|row| row.holders > 0)
+            };
+            repacked += usize::from(whole(&store));
+            // Done again, it ends where it would have.
+            gc_repack(&store, &Repack::default(), &|_| ()).unwrap();
+            assert!(whole(&store), "{context}: a base is still hidden");
+            images += 1;
+        }
+    }
+    println!("{images} images of {writes} writes, {repacked} of them repacked");
+    assert!(repacked > 0 && repacked < images);
 }

@@ -4,14 +4,14 @@
 mod common;
 
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::remote::{ALL, Faults, Hooked, Memory, assert_same, assert_sound, family, grown};
 use common::{Random, add, model, tensor_rows, weights};
 use mgit::Store;
 use mgit::transfer::{
-    FolderRemote, Place, Remote, TransferError, bundle_create, bundle_import, bundle_verify,
-    pull_from_remote, push_to_remote,
+    FolderRemote, Place, Remote, Selection, TransferError, bundle_create, bundle_import,
+    bundle_verify, pull_from_remote, push_to_remote,
 };
 
 #[test]
@@ -140,6 +140,20 @@ fn tensors_of_a_long_transfer_are_not_fetched_again() {
     mgit::upkeep::gc(&c).unwrap();
     assert!(tensor_rows(&c.snapshot().unwrap()).is_empty());
     assert_sound(&c, "collected");
+    // Nor does a collection between two batches make it fail: what it frees is brought again.
+    let d = Store::create(folder.path().join("d.mgit")).unwrap();
+    remote.reset(Faults::default());
+    let collected = AtomicBool::new(false);
+    let collect = |_| {
+        let has_some = !tensor_rows(&d.snapshot().unwrap()).is_empty();
+        if has_some && !collected.swap(true, Ordering::Relaxed) {
+            assert!(mgit::upkeep::gc(&d).unwrap().collected.freed_bytes > 0);
+        }
+    };
+    let selection = Selection { progress: &collect, ..ALL };
+    pull_from_remote(&d, &remote, selection).unwrap();
+    assert!(collected.into_inner(), "all came in one batch");
+    assert_same(&a, &d, "collected meanwhile");
 }
 
 #[test]

@@ -166,7 +166,11 @@ fn an_average_is_the_mean_of_its_parents() {
     // More parents than a formula takes: the same arithmetic, kept otherwise.
     let many = (0..9)
         .fold(Make::new("many", "average"), |make, at| make.parent(format!("p{}", at % 3), None));
-    assert_eq!(make(&store, many).unwrap_err().code(), "lineage", "a parent is named once");
+    assert_eq!(
+        make(&store, many).unwrap_err().code(),
+        "duplicate-parent",
+        "a parent is named once"
+    );
 }
 
 #[test]

@@ -436,6 +436,6 @@ fn temporaries_never_follow_a_link() {
     let (_folder, _path, store) = new_store();
     family(&store);
     let refused = backup(&store, &store.snapshot().unwrap(), &link, &|_| ()).unwrap_err();
-    assert_eq!(refused.code(), "already-exists");
+    assert_eq!(refused.code(), "not-a-file");
     assert!(!target.exists());
 }

@@ -12,12 +12,14 @@
 
 mod engine;
 mod error;
+mod record_rows;
 mod rows;
 
 use std::ops::ControlFlow;
 
 pub use engine::{Catalog, CatalogRead, CatalogWrite};
 pub use error::CatalogError;
+pub use record_rows::RecordRows;
 pub use rows::{EdgeKind, FoldsRow, NodeRow, ParentRow, PromiseRow, RecordRow, keys};
 
 /// A table of the catalogue.

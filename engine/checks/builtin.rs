@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
+use super::summaries::Summarised;
 use super::{Better, CheckError, Finding, Metric, Summary};
 
 /// The most tensors that a finding names.
@@ -23,9 +24,6 @@ pub enum Builtin {
     Statistics,
 }
 
-/// A tensor of a model with what is known of it.
-pub(super) type Summarised<'m> = (&'m str, Option<Summary>);
-
 impl Builtin {
     /// All of them.
     pub const ALL: [Builtin; 4] =
@@ -47,11 +45,7 @@ impl Builtin {
     }
 
     /// Judges a model by the summaries of its tensors and of its parents'.
-    pub(super) fn judge(
-        self,
-        model: &[Summarised<'_>],
-        parents: &[Vec<Summarised<'_>>],
-    ) -> Finding {
+    pub(super) fn judge(self, model: &Summarised<'_>, parents: &[Summarised<'_>]) -> Finding {
         let mut finding = match self {
             Builtin::Finite => finite(model),
             Builtin::Sparsity => sparsity(model),
@@ -75,9 +69,9 @@ impl FromStr for Builtin {
     }
 }
 
-fn finite(model: &[Summarised<'_>]) -> Finding {
+fn finite(model: &Summarised<'_>) -> Finding {
     let (mut nan, mut infinite, mut tensors, mut output) = (0, 0, 0, String::new());
-    for (name, summary) in model {
+    for (name, summary) in model.iter() {
         let Some(summary) = summary.filter(|s| s.nan + s.infinite > 0) else { continue };
         nan += summary.nan;
         infinite += summary.infinite;
@@ -99,11 +93,11 @@ fn finite(model: &[Summarised<'_>]) -> Finding {
     }
 }
 
-fn summaries<'s>(model: &'s [Summarised<'_>]) -> impl Iterator<Item = Summary> + 's {
-    model.iter().filter_map(|(_, summary)| *summary)
+fn summaries<'m>(model: &Summarised<'m>) -> impl Iterator<Item = Summary> + use<'m> {
+    model.iter().filter_map(|(_, summary)| summary)
 }
 
-fn sparsity(model: &[Summarised<'_>]) -> Finding {
+fn sparsity(model: &Summarised<'_>) -> Finding {
     let elements: u64 = summaries(model).map(|summary| summary.elements).sum();
     let zeros: u64 = summaries(model).map(|summary| summary.zeros).sum();
     let share = zeros as f64 / elements.max(1) as f64;
@@ -112,20 +106,18 @@ fn sparsity(model: &[Summarised<'_>]) -> Finding {
 
 /// The largest value over every tensor that a parent has too, and whose it is.
 fn worst<'m>(
-    model: &[Summarised<'m>],
-    parents: &[Vec<Summarised<'_>>],
+    model: &Summarised<'m>,
+    parents: &[Summarised<'_>],
     of: impl Fn(&Summary, &Summary) -> f64,
 ) -> (f64, Option<&'m str>) {
     let mut worst = (0.0, None);
     for parent in parents {
-        let by_name: std::collections::HashMap<&str, Summary> =
-            parent.iter().filter_map(|(name, summary)| Some((*name, (*summary)?))).collect();
-        for (name, summary) in model {
-            let Some((mine, theirs)) = summary.as_ref().zip(by_name.get(name)) else { continue };
-            let value = of(mine, theirs);
+        for (name, summary) in model.iter() {
+            let Some((mine, theirs)) = summary.zip(parent.named(name)) else { continue };
+            let value = of(&mine, &theirs);
             // NaN is worse than every number.
             if worst.1.is_none() || value.is_nan() || value > worst.0 {
-                worst = (value, Some(*name));
+                worst = (value, Some(name));
             }
             if value.is_nan() {
                 return worst;
@@ -140,7 +132,7 @@ fn share(a: f64, b: f64) -> f64 {
     if a == 0.0 && b == 0.0 { 0.0 } else { a / b }
 }
 
-fn norm_drift(model: &[Summarised<'_>], parents: &[Vec<Summarised<'_>>]) -> Finding {
+fn norm_drift(model: &Summarised<'_>, parents: &[Summarised<'_>]) -> Finding {
     let drift = |mine: &Summary, theirs: &Summary| {
         share((mine.norm() - theirs.norm()).abs(), theirs.norm())
     };
@@ -153,7 +145,7 @@ fn norm_drift(model: &[Summarised<'_>], parents: &[Vec<Summarised<'_>>]) -> Find
     Finding { metrics, output, ..Finding::default() }
 }
 
-fn statistics(model: &[Summarised<'_>], parents: &[Vec<Summarised<'_>>]) -> Finding {
+fn statistics(model: &Summarised<'_>, parents: &[Summarised<'_>]) -> Finding {
     let mut all = Summary { min: f64::MAX, max: f64::MIN, ..Summary::default() };
     for summary in summaries(model).filter(|summary| summary.finite() > 0) {
         all.elements += summary.finite();

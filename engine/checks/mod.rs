@@ -23,6 +23,7 @@ mod finding;
 mod metric;
 mod runner;
 mod selector;
+mod summaries;
 mod summary;
 mod test;
 
@@ -36,5 +37,6 @@ pub use finding::Finding;
 pub use metric::{Better, Metric};
 pub use runner::{ModelTest, RunOptions, RunReport, Runner, Status, TestResult, Watch};
 pub use selector::Selector;
+pub use summaries::Unkept;
 pub use summary::Summary;
 pub use test::{Test, What};

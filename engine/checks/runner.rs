@@ -7,13 +7,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::builtin::Summarised;
 use super::external::{External, run_command};
+use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
 use super::{CheckError, CommandTrust, Finding, Metric, Summary, Test, What};
-use crate::format::ManifestTensor;
 use crate::lineage::{Node, NodeId};
-use crate::store::{Error, Model, Snapshot, Store, Tensor, TestResultRow};
-use crate::tensor::{ContentId, Dtype};
+use crate::store::{Error, Model, Snapshot, Store, TestResultRow};
+use crate::tensor::ContentId;
 
 /// A test in the program itself.
 pub trait ModelTest: Sync {
@@ -110,8 +109,8 @@ pub struct RunReport {
     pub runs: u64,
     /// Bytes of tensors that built-in tests read: of each distinct one once.
     pub bytes_read: u64,
-    /// What was found and is not kept, for [`Store::keep_test_results`].
-    pub unkept: Vec<TestResultRow>,
+    /// What was found and is not kept, for [`Unkept::keep`].
+    pub unkept: Unkept,
     /// Why it could not be kept in the store that was given.
     pub not_kept: Option<Error>,
 }
@@ -198,8 +197,6 @@ fn set(answers: &mut [Option<Raw>], place: usize, raw: Raw) {
     }
 }
 
-type Summaries = HashMap<(ContentId, Dtype), Result<Option<Summary>, String>>;
-
 impl<'a> Runner<'a> {
     /// A runner on a snapshot.
     pub fn new(snapshot: &'a Snapshot, options: RunOptions<'a>) -> Self {
@@ -243,7 +240,7 @@ impl<'a> Runner<'a> {
                 }
             }
         }
-        let raw = self.run_raw(tests, &all)?;
+        let (raw, summaries) = self.run_raw(tests, &all)?;
         let raw: HashMap<(usize, NodeId), Raw> =
             all.iter().map(|(at, node)| (*at, node.id)).zip(raw).collect();
         let mut report = RunReport::default();
@@ -255,10 +252,10 @@ impl<'a> Runner<'a> {
         }
         report.bytes_read = self.bytes_read.load(Ordering::Relaxed);
         report.runs = self.runs.load(Ordering::Relaxed);
-        let rows = std::mem::take(&mut *lock(&self.new_rows));
-        report.not_kept = store.and_then(|store| store.keep_test_results(&rows).err());
+        let unkept = Unkept { rows: std::mem::take(&mut *lock(&self.new_rows)), summaries };
+        report.not_kept = store.and_then(|store| unkept.keep(store).err());
         if store.is_none() || report.not_kept.is_some() {
-            report.unkept = rows;
+            report.unkept = unkept;
         }
         Ok(report)
     }
@@ -327,7 +324,11 @@ impl<'a> Runner<'a> {
         Ok(TestResult { test: name, node, status, reasons, finding, was_known })
     }
 
-    fn run_raw(&self, tests: &[Test], all: &[(usize, Node)]) -> Result<Vec<Raw>, CheckError> {
+    fn run_raw(
+        &self,
+        tests: &[Test],
+        all: &[(usize, Node)],
+    ) -> Result<(Vec<Raw>, Summaries), CheckError> {
         let builtin = |at: &usize| match tests.get(*at).map(|test| &test.what) {
             Some(What::Builtin(builtin)) => Some(*builtin),
             _ => None,
@@ -410,7 +411,8 @@ impl<'a> Runner<'a> {
             }
         }
         let none = || Raw::NotRun("it was not asked for".to_owned());
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect())
+        let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect();
+        Ok((answers, summaries))
     }
 
     /// What the results of a test are kept under; why it cannot be run.
@@ -485,46 +487,41 @@ impl<'a> Runner<'a> {
     /// The summaries of every tensor of some models: those that are kept, and the others each
     /// read once.
     fn summaries(&self, models: &[&Model]) -> Result<Summaries, CheckError> {
-        let mut summaries = Summaries::new();
-        let mut missing: HashMap<(ContentId, Dtype), Tensor> = HashMap::new();
-        for tensor in models.iter().flat_map(|model| model.tensors()) {
-            let key = (tensor.content_id(), tensor.dtype().clone());
-            if summaries.contains_key(&key) || missing.contains_key(&key) {
-                continue;
-            }
-            if !Summary::is_possible(&key.1) {
-                summaries.insert(key, Ok(None));
+        let mut summaries = Summaries::of(models);
+        let mut missing: Vec<u32> = Vec::new();
+        for at in 0..summaries.len() {
+            let Some((id, dtype)) = summaries.key(at) else { continue };
+            if !Summary::is_possible(dtype) {
+                summaries.set(at, Ok(None));
                 continue;
             }
             let kept = match self.options.fresh {
                 true => None,
-                false => self.snapshot.test_result(Summary::run_id(&key.1), key.0)?,
+                false => self.snapshot.test_result(Summary::run_id(dtype), id)?,
             };
             match kept.and_then(|row| Summary::decode(&row)) {
-                Some(summary) => _ = summaries.insert(key, Ok(Some(summary))),
-                None => _ = missing.insert(key, tensor),
+                Some(summary) => summaries.set(at, Ok(Some(summary))),
+                None => missing.push(at as u32),
             }
         }
-        if self.options.known_only {
+        if self.options.known_only || missing.is_empty() {
             return Ok(summaries);
         }
         // The longest first, so that none is left alone at the end.
-        let mut missing: Vec<_> = missing.into_iter().collect();
-        missing.sort_unstable_by(|a, b| (b.1.byte_len(), &b.0.0).cmp(&(a.1.byte_len(), &a.0.0)));
+        missing.sort_by_key(|at| std::cmp::Reverse(summaries.byte_len(*at as usize, models)));
         let read = |len| {
             self.bytes_read.fetch_add(len, Ordering::Relaxed);
         };
-        let found = side_by_side(self.jobs(), &missing, |(_, tensor)| {
-            let summary = Summary::of(tensor, &read).map_err(|error| error.to_string());
-            self.tell("", tensor.name());
-            summary
-        });
-        for ((key, _), summary) in missing.into_iter().zip(found) {
-            if let Ok(Some(summary)) = &summary {
-                let row = (Summary::run_id(&key.1), key.0, summary.encode());
-                lock(&self.new_rows).push(row);
+        for batch in missing.chunks(BATCH_MAX) {
+            let found = side_by_side(self.jobs(), batch, |at| {
+                let tensor = summaries.tensor(*at as usize, models)?;
+                let summary = Summary::of(&tensor, &read).map_err(|error| error.to_string());
+                self.tell("", tensor.name());
+                Some(summary)
+            });
+            for (at, summary) in batch.iter().zip(found) {
+                summary.into_iter().for_each(|found| summaries.set_new(*at as usize, found));
             }
-            summaries.insert(key, summary);
         }
         Ok(summaries)
     }
@@ -532,11 +529,6 @@ impl<'a> Runner<'a> {
 
 fn last_line(text: &str) -> &str {
     text.trim_end().lines().last().unwrap_or("it wrote nothing")
-}
-
-fn named(model: &Model, summaries: Vec<Option<Summary>>) -> Vec<Summarised<'_>> {
-    let names = model.manifest().tensors.iter().map(|tensor| tensor.name);
-    names.zip(summaries).collect()
 }
 
 fn judge_builtin(
@@ -547,27 +539,28 @@ fn judge_builtin(
     options: &RunOptions<'_>,
 ) -> Raw {
     let start = Instant::now();
-    let of = |model: &'_ Model| -> Result<Vec<Option<Summary>>, Raw> {
-        let summary = |tensor: ManifestTensor<'_>| match summaries
-            .get(&(tensor.content_id, tensor.dtype.clone()))
-        {
-            Some(Ok(summary)) => Ok(*summary),
+    // Each is known, or why it is not is the answer.
+    let check = |model: &Model| -> Result<(), Raw> {
+        model.manifest().tensors.iter().try_for_each(|tensor| match summaries.get(tensor) {
+            Some(Ok(_)) => Ok(()),
             Some(Err(reason)) => Err(Raw::Error(format!("{}: {reason}", tensor.name))),
             None => Err(Raw::NotRun("it was not run on this content".to_owned())),
-        };
-        model.manifest().tensors.iter().map(summary).collect()
+        })
     };
     let judge = || -> Result<Finding, Raw> {
-        let mine = named(model, of(model)?);
+        check(model)?;
         let mut theirs = Vec::new();
         for parent in parents {
             match parent {
-                Some(Ok(parent)) => theirs.push(named(parent, of(parent)?)),
+                Some(Ok(parent)) => {
+                    check(parent)?;
+                    theirs.push(Summarised { model: parent, summaries });
+                }
                 Some(Err(reason)) => return Err(Raw::Error(format!("a parent: {reason}"))),
                 None => return Err(Raw::Error("a parent is missing".to_owned())),
             }
         }
-        Ok(builtin.judge(&mine, &theirs))
+        Ok(builtin.judge(&Summarised { model, summaries }, &theirs))
     };
     match judge() {
         Ok(mut finding) => {

@@ -16,6 +16,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
+use rustix::fs::Access;
+
 use super::shortage::{Shortage, io_reason};
 use super::temporary::{TemporaryFile, TemporaryKind, folder_of};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
@@ -112,6 +114,9 @@ impl fmt::Display for DestinationError {
                     "cannot write {}: its folder does not exist: make it first",
                     path.display()
                 )
+            }
+            DestinationError::Io { path, source } if source.kind() == ErrorKind::NotADirectory => {
+                write!(f, "cannot write {}: what it names as its folder is a file", path.display())
             }
             DestinationError::Io { path, source } => {
                 write!(f, "cannot write {}: {}", path.display(), io_reason(source))
@@ -231,30 +236,54 @@ fn is_stream(found: &Metadata) -> bool {
     found.file_type().is_fifo() || found.file_type().is_char_device()
 }
 
-/// Where `path` leads, and what is there, if it may be written.
-fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), DestinationError> {
+/// What `path` leads to: nothing, in a folder that is there and can be written into; a file; or a
+/// pipe, a terminal or another device of characters.
+///
+/// # Errors
+///
+/// [`DestinationError`], for everything else.
+pub(crate) fn what_is_at(path: &Path) -> Result<Option<Metadata>, DestinationError> {
     let owned = || path.to_owned();
     let failed = |source| DestinationError::Io { path: owned(), source };
     let not_a_file = |what| DestinationError::NotAFile { path: owned(), what };
     let found = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return match path.symlink_metadata() {
-                Ok(_) => Err(not_a_file("a link that leads to nothing")),
-                Err(_) => Ok((owned(), Place::Nothing)),
-            };
+            if path.symlink_metadata().is_ok() {
+                return Err(not_a_file("a link that leads to nothing"));
+            }
+            check_folder(folder_of(path)).map_err(failed)?;
+            return Ok(None);
         }
         found => found.map_err(failed)?,
     };
     if found.is_dir() {
         return Err(DestinationError::Folder { path: owned() });
     }
-    if is_stream(&found) {
-        return Ok((owned(), Place::Stream));
-    }
-    if !found.is_file() {
+    if !found.is_file() && !is_stream(&found) {
         let is_socket = found.file_type().is_socket();
         return Err(not_a_file(if is_socket { "a socket" } else { "a device" }));
     }
+    Ok(Some(found))
+}
+
+/// A file is made beside its place first: its folder must be there, and be one that this user may
+/// write into.
+fn check_folder(folder: &Path) -> io::Result<()> {
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Where `path` leads, and what is there, if it may be written.
+fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), DestinationError> {
+    let owned = || path.to_owned();
+    let failed = |source| DestinationError::Io { path: owned(), source };
+    let found = match what_is_at(path)? {
+        None => return Ok((owned(), Place::Nothing)),
+        Some(found) if is_stream(&found) => return Ok((owned(), Place::Stream)),
+        Some(found) => found,
+    };
     let resolved = path.canonicalize().map_err(failed)?;
     let head = match (head(&resolved), overwrite) {
         // What cannot be looked at is not replaced.
@@ -273,7 +302,10 @@ fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), Destinat
         }
     };
     match may {
-        true => Ok((resolved, Place::File(found))),
+        true => {
+            check_folder(folder_of(&resolved)).map_err(failed)?;
+            Ok((resolved, Place::File(found)))
+        }
         false => Err(DestinationError::Exists { path: owned() }),
     }
 }

@@ -53,16 +53,6 @@ pub(super) fn bytes(range: Range<u64>) -> (Bound<u64>, Bound<u64>) {
     (Bound::Included(range.start), Bound::Excluded(range.end))
 }
 
-/// Holds the writer's byte shared, as a reader does that must not be disturbed, unless there is a
-/// writer.
-pub(crate) fn try_lock_out_writers(locks: &dyn LockSpace) -> Result<bool, ContainerError> {
-    let held = locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)?;
-    if held {
-        announce_view(locks)?;
-    }
-    Ok(held)
-}
-
 /// Says that the writer's byte stays held shared.
 pub(super) fn announce_view(locks: &dyn LockSpace) -> Result<(), ContainerError> {
     // Nobody ever holds it exclusively.

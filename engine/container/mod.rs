@@ -32,13 +32,12 @@ mod waiting;
 mod writeback;
 
 pub use backend::CatalogBackend;
-pub(crate) use destination::EarlyWriter;
 pub use destination::{Destination, DestinationError, Overwrite};
+pub(crate) use destination::{EarlyWriter, what_is_at};
 pub use disk::{Disk, FileDisk, FileId};
 pub(crate) use disk::{open_regular, read_disk};
 pub use error::{ContainerError, LockHolder, Locked};
 pub use holder::Process;
-pub(crate) use locks::try_lock_out_writers;
 pub use locks::{
     LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE,
 };
@@ -53,4 +52,5 @@ pub(crate) use superblock_slots::superblock_slots;
 pub(crate) use temporary::{TemporaryFile, folder_of, sweep_once};
 pub use temporary::{TemporaryFolder, TemporaryKind, sweep};
 pub use waiting::Waiting;
+pub(crate) use waiting::lock_out_writers;
 pub use writeback::{WRITEBACK_FROM, start_writeback};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::disk::{Disk, FileId};
 use super::error::{ContainerError, LockHolder, Locked};
 use super::holder::writer_of;
-use super::locks::{LockSpace, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE, byte};
+use super::locks::{LockSpace, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE, announce_view, byte};
 use super::pins::lock_error;
 
 /// How long readers that are just opening are waited for when nobody says how long.
@@ -108,6 +108,24 @@ pub(super) fn lock_for_writing(
         let holder = holder(locks)?;
         wait.go_on(holder, disk.file_id().ok().flatten())?;
     }
+}
+
+/// Holds the writer's byte shared, as a reader does that must not be disturbed, waiting for whoever
+/// writes.
+///
+/// # Errors
+///
+/// [`ContainerError::Locked`] at the limit; lock calls that fail.
+pub(crate) fn lock_out_writers(
+    locks: &dyn LockSpace,
+    disk: &dyn Disk,
+    waiting: &Waiting,
+) -> Result<(), ContainerError> {
+    let mut wait = waiting.begin();
+    while !locks.try_lock(byte(WRITER_LOCK_BYTE), true).map_err(lock_error)? {
+        wait.go_on(LockHolder::Writer, disk.file_id().ok().flatten())?;
+    }
+    announce_view(locks)
 }
 
 /// Who is in a writer's way. It may be gone by now; then it is called a reader that opens.

@@ -14,6 +14,11 @@ pub(crate) type Kind = (LayerKind, Arc<Attributes>);
 pub(crate) struct Outline {
     model: Model,
     source: Source,
+    columns: Arc<Columns>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Columns {
     names: String,
     /// Where each name ends in `names`.
     ends: Vec<usize>,
@@ -24,7 +29,7 @@ pub(crate) struct Outline {
     tensors: Vec<u32>,
     /// Where each layer's tensors end in `tensors`.
     tensor_ends: Vec<u32>,
-    edges: Vec<(usize, usize)>,
+    edges: Vec<(u32, u32)>,
 }
 
 impl Outline {
@@ -35,17 +40,7 @@ impl Outline {
     /// Those of the catalogue.
     pub(crate) fn of(model: &Model) -> Result<Self> {
         let architecture = model.architecture()?;
-        let mut outline = Outline {
-            model: model.clone(),
-            source: architecture.source(),
-            names: String::new(),
-            ends: Vec::new(),
-            kinds: Vec::new(),
-            kind_of: Vec::new(),
-            tensors: Vec::new(),
-            tensor_ends: Vec::new(),
-            edges: Vec::new(),
-        };
+        let mut outline = Columns::default();
         let mut known: HashMap<Kind, u32> = HashMap::new();
         for layer in architecture.layers() {
             outline.names.push_str(&layer.name);
@@ -61,8 +56,18 @@ impl Outline {
             outline.tensors.extend(places.map(|place| place as u32));
             outline.tensor_ends.push(outline.tensors.len() as u32);
         }
-        outline.edges = Architecture::into_edges(architecture);
-        Ok(outline)
+        let source = architecture.source();
+        let edges = Architecture::into_edges(architecture);
+        outline.edges = edges.into_iter().map(|(from, to)| (from as u32, to as u32)).collect();
+        Ok(Outline { model: model.clone(), source, columns: Arc::new(outline) })
+    }
+
+    /// Uses the columns of another model's layers where they are the same.
+    pub(crate) fn like(mut self, other: &Outline) -> Self {
+        if self.columns == other.columns {
+            self.columns = Arc::clone(&other.columns);
+        }
+        self
     }
 
     pub(crate) fn source(&self) -> Source {
@@ -71,31 +76,32 @@ impl Outline {
 
     /// How many layers there are.
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.columns.ends.len()
     }
 
     /// The name of a layer; empty for one that is not there.
     pub(crate) fn name(&self, layer: usize) -> &str {
-        let start = layer.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        let range = self.ends.get(layer).map(|end| start.unwrap_or(0)..*end);
-        range.and_then(|range| self.names.get(range)).unwrap_or_default()
+        let start = layer.checked_sub(1).and_then(|before| self.columns.ends.get(before)).copied();
+        let range = self.columns.ends.get(layer).map(|end| start.unwrap_or(0)..*end);
+        range.and_then(|range| self.columns.names.get(range)).unwrap_or_default()
     }
 
     /// The kind of a layer.
     pub(crate) fn kind(&self, layer: usize) -> Option<&Kind> {
-        self.kinds.get(*self.kind_of.get(layer)? as usize)
+        self.columns.kinds.get(*self.columns.kind_of.get(layer)? as usize)
     }
 
     /// All kinds, and which of them each layer has.
     pub(super) fn kinds(&self) -> (&[Kind], &[u32]) {
-        (&self.kinds, &self.kind_of)
+        (&self.columns.kinds, &self.columns.kind_of)
     }
 
     /// The places of a layer's tensors in the model.
     pub(crate) fn tensors(&self, layer: usize) -> &[u32] {
-        let start = layer.checked_sub(1).and_then(|before| self.tensor_ends.get(before)).copied();
-        let end = self.tensor_ends.get(layer).copied().unwrap_or(0) as usize;
-        self.tensors.get(start.unwrap_or(0) as usize..end).unwrap_or_default()
+        let start =
+            layer.checked_sub(1).and_then(|before| self.columns.tensor_ends.get(before)).copied();
+        let end = self.columns.tensor_ends.get(layer).copied().unwrap_or(0) as usize;
+        self.columns.tensors.get(start.unwrap_or(0) as usize..end).unwrap_or_default()
     }
 
     /// The model's tensor at a place.
@@ -108,7 +114,7 @@ impl Outline {
     }
 
     /// The edges, sorted.
-    pub(crate) fn edges(&self) -> &[(usize, usize)] {
-        &self.edges
+    pub(crate) fn edges(&self) -> &[(u32, u32)] {
+        &self.columns.edges
     }
 }

@@ -34,6 +34,16 @@ pub struct Manifest {
 impl Manifest {
     const WHAT: &str = "manifest";
 
+    /// Uses the columns and headers of another manifest where they are the same.
+    pub(crate) fn share(&mut self, other: &Manifest) {
+        self.tensors.share(&other.tensors);
+        for (part, other) in self.parts.iter_mut().zip(&other.parts) {
+            if part.header == other.header {
+                part.header = other.header.clone();
+            }
+        }
+    }
+
     /// The manifest's bytes.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use crate::tensor::{ContentId, Dtype, Shape};
 
@@ -28,17 +29,48 @@ struct Kind {
     byte_len: u64,
 }
 
+/// Names one behind the other.
+#[derive(Default)]
+struct Names {
+    text: String,
+    /// Where each ends in `text`.
+    ends: Vec<usize>,
+    /// Places in the order of the names, once somebody has asked for one by its name.
+    sorted: OnceLock<Vec<u32>>,
+}
+
+/// Types and shapes, once each.
+#[derive(Default, PartialEq, Eq)]
+struct Kinds {
+    kinds: Vec<Kind>,
+    /// Which of `kinds` each tensor has.
+    of: Vec<u32>,
+}
+
 /// Tensors in order. Types and shapes are kept once each: a tensor takes about 45 bytes and its
-/// name.
+/// name, and 32 bytes of that where [another model's columns](Self::share) are the same.
 #[derive(Clone, Default)]
 pub struct TensorList {
-    names: String,
-    /// Where each name ends in `names`.
-    ends: Vec<usize>,
-    /// Which of `kinds` each has.
-    kind_of: Vec<u32>,
-    kinds: Vec<Kind>,
+    names: Arc<Names>,
+    kinds: Arc<Kinds>,
     ids: Vec<ContentId>,
+}
+
+impl Names {
+    fn get(&self, at: usize) -> Option<&str> {
+        let end = *self.ends.get(at)?;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
+        self.text.get(start.unwrap_or(0)..end)
+    }
+
+    fn sorted(&self) -> &[u32] {
+        let name_at = |at: u32| self.get(at as usize).unwrap_or_default();
+        self.sorted.get_or_init(|| {
+            let mut places: Vec<u32> = (0..self.ends.len() as u32).collect();
+            places.sort_unstable_by(|a, b| name_at(*a).cmp(name_at(*b)).then(a.cmp(b)));
+            places
+        })
+    }
 }
 
 impl TensorList {
@@ -54,16 +86,33 @@ impl TensorList {
 
     /// The tensor at a place.
     pub fn get(&self, at: usize) -> Option<ManifestTensor<'_>> {
-        let end = *self.ends.get(at)?;
-        let start = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied();
-        let kind = self.kinds.get(*self.kind_of.get(at)? as usize)?;
+        let kind = self.kinds.kinds.get(*self.kinds.of.get(at)? as usize)?;
         Some(ManifestTensor {
-            name: self.names.get(start.unwrap_or(0)..end)?,
+            name: self.names.get(at)?,
             dtype: &kind.dtype,
             shape: &kind.shape,
             byte_len: kind.byte_len,
             content_id: *self.ids.get(at)?,
         })
+    }
+
+    /// The place of the tensor of this name. Cost: the first time sorts the names.
+    pub fn place_of(&self, name: &str) -> Option<usize> {
+        let sorted = self.names.sorted();
+        let name_at = |at: &u32| self.names.get(*at as usize).unwrap_or_default();
+        let found = sorted.partition_point(|at| name_at(at) < name);
+        sorted.get(found).filter(|at| name_at(at) == name).map(|at| *at as usize)
+    }
+
+    /// Uses the columns of another list where they are the same: models of a family mostly have
+    /// the same names, types and shapes.
+    pub fn share(&mut self, other: &TensorList) {
+        if self.names.ends == other.names.ends && self.names.text == other.names.text {
+            self.names = Arc::clone(&other.names);
+        }
+        if self.kinds == other.kinds {
+            self.kinds = Arc::clone(&other.kinds);
+        }
     }
 
     /// All of them, in order.
@@ -122,7 +171,11 @@ impl fmt::Debug for TensorList {
 /// A list in the making.
 #[derive(Debug, Default)]
 pub struct TensorListBuilder {
-    list: TensorList,
+    text: String,
+    ends: Vec<usize>,
+    kinds: Vec<Kind>,
+    kind_of: Vec<u32>,
+    ids: Vec<ContentId>,
     known: HashMap<Kind, u32>,
 }
 
@@ -130,36 +183,36 @@ impl TensorListBuilder {
     /// Adds a tensor behind the others.
     pub fn push(&mut self, tensor: ManifestTensor<'_>) {
         let ManifestTensor { name, dtype, shape, byte_len, content_id } = tensor;
-        let list = &mut self.list;
-        list.names.push_str(name);
-        list.ends.push(list.names.len());
-        list.ids.push(content_id);
-        let last = list.kind_of.last().copied();
-        let as_before = last.and_then(|at| list.kinds.get(at as usize)).is_some_and(|kind| {
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+        self.ids.push(content_id);
+        let last = self.kind_of.last().copied();
+        let as_before = last.and_then(|at| self.kinds.get(at as usize)).is_some_and(|kind| {
             kind.byte_len == byte_len && kind.shape == *shape && kind.dtype == *dtype
         });
         if let (Some(last), true) = (last, as_before) {
-            list.kind_of.push(last);
+            self.kind_of.push(last);
             return;
         }
         let kind = Kind { dtype: dtype.clone(), shape: shape.clone(), byte_len };
-        let next = list.kinds.len() as u32;
+        let next = self.kinds.len() as u32;
         let at = *self.known.entry(kind.clone()).or_insert(next);
         if at == next {
-            list.kinds.push(kind);
+            self.kinds.push(kind);
         }
-        list.kind_of.push(at);
+        self.kind_of.push(at);
     }
 
     /// The list.
-    pub fn finish(self) -> TensorList {
-        let mut list = self.list;
-        list.names.shrink_to_fit();
-        list.ends.shrink_to_fit();
-        list.kind_of.shrink_to_fit();
-        list.kinds.shrink_to_fit();
-        list.ids.shrink_to_fit();
-        list
+    pub fn finish(mut self) -> TensorList {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+        self.kind_of.shrink_to_fit();
+        self.kinds.shrink_to_fit();
+        self.ids.shrink_to_fit();
+        let names = Names { text: self.text, ends: self.ends, sorted: OnceLock::new() };
+        let kinds = Kinds { kinds: self.kinds, of: self.kind_of };
+        TensorList { names: Arc::new(names), kinds: Arc::new(kinds), ids: self.ids }
     }
 }
 

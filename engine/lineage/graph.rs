@@ -262,8 +262,9 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     }
 
     /// The versions of a name that no other version of it stands on: more than one when the name
-    /// has grown apart, which a merge brings together. Ascending. Cost: its versions; ancestors
-    /// only where there are several ends.
+    /// has grown apart, which a merge brings together. Ascending. Cost: its versions; where there
+    /// are several ends, for each about twice what descends from it, or the ancestors of the
+    /// others where those are fewer, and memory for the ends.
     ///
     /// # Errors
     ///
@@ -280,11 +281,8 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         }
         let mut own = Vec::new();
         for tip in &tips {
-            let mut stands_below = false;
-            for other in tips.iter().filter(|other| *other != tip) {
-                stands_below = stands_below || self.descends(*tip, *other)?;
-            }
-            if !stands_below {
+            let others: Vec<NodeId> = tips.iter().filter(|other| *other != tip).copied().collect();
+            if !self.leads_to(*tip, &others)? {
                 own.push(*tip);
             }
         }

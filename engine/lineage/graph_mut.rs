@@ -358,7 +358,8 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
             return Err(self.read().no_such_model(&asked)?);
         }
         if self.read().latest(new)?.is_some() {
-            return Err(LineageError::NameTaken { name: new.to_string(), by: "other models" });
+            let by = if old == new { "the models themselves" } else { "other models" };
+            return Err(LineageError::NameTaken { name: new.to_string(), by });
         }
         let mut moved = Vec::with_capacity(ids.len());
         for (place, id) in ids.into_iter().enumerate() {

@@ -174,10 +174,8 @@ fn tensor(
     options: &MergeOptions,
 ) -> Result<Option<DraftTensor>, MergeError> {
     if let Resolution::Blend(strategy) = resolution {
-        if let Some(reason) = obstacle(slot, resolution) {
-            let tensor = slot.iter().flatten().next().map(|it| it.name().to_owned());
-            let tensor = tensor.unwrap_or_default();
-            return Err(UpdateError::Tensor { tensor, reason }.into());
+        if let Some(error) = obstacle(slot, resolution) {
+            return Err(error.into());
         }
         if let [base, Some(a), Some(b)] = slot
             && !is_same(a, b)

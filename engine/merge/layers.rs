@@ -191,12 +191,15 @@ fn partners(base: &Outline, side: &Outline) -> Vec<u32> {
 impl Layers {
     pub(super) fn of(models: Three<&Model>) -> Result<Self> {
         let [base, ours, theirs] = models;
-        let sides = [Outline::of(base)?, Outline::of(ours)?, Outline::of(theirs)?];
+        let base = Outline::of(base)?;
+        let ours = Outline::of(ours)?.like(&base);
+        let theirs = Outline::of(theirs)?.like(&base).like(&ours);
+        let sides = [base, ours, theirs];
         let [of_base, of_ours, of_theirs] = &sides;
         let mut entries: Vec<Three<u32>> =
             (0..of_base.len() as u32).map(|at| [at, NONE, NONE]).collect();
         let mut edges: Three<Vec<(u32, u32)>> = Three::default();
-        edges[BASE] = of_base.edges().iter().map(|(a, b)| (*a as u32, *b as u32)).collect();
+        edges[BASE] = of_base.edges().to_vec();
         // Layers that a side has added, by name: both may have added the same.
         let mut added: HashMap<&str, u32> = HashMap::new();
         for (side, outline) in [(OURS, of_ours), (THEIRS, of_theirs)] {
@@ -212,7 +215,7 @@ impl Layers {
                 let entry = entries.get_mut(*place as usize).and_then(|it| it.get_mut(side));
                 entry.into_iter().for_each(|entry| *entry = at as u32);
             }
-            let place = |at: &usize| places.get(*at).copied();
+            let place = |at: &u32| places.get(*at as usize).copied();
             let between = outline.edges().iter();
             let between = between.filter_map(|(a, b)| Some((place(a)?, place(b)?))).collect();
             edges.iter_mut().skip(side).take(1).zip([between]).for_each(|(it, found)| *it = found);

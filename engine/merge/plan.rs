@@ -1,5 +1,7 @@
 //! What a merge will do, layer by layer, before it does it.
 
+use std::sync::OnceLock;
+
 use serde_json::{Map, Value};
 
 use super::class::{Class, Classes, Path, Touched};
@@ -9,6 +11,7 @@ use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
+use crate::update::UpdateError;
 
 /// What a side did to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +92,8 @@ pub struct MergePlan {
     pub(super) models: [Model; 3],
     pub(super) merged: Layers,
     pub(super) touched: Vec<Touched>,
-    classes: Classes,
+    /// Made again when a path is asked for: it takes as much memory as a model.
+    classes: OnceLock<Classes>,
     /// Entries that a side has changed, by their classes.
     rows: Vec<(Class, u32)>,
     options: MergeOptions,
@@ -134,6 +138,7 @@ impl MergePlan {
         let mut rows: Vec<(Class, u32)> = touched.iter().enumerate().filter_map(of).collect();
         // Of a class in the order of the layers.
         rows.sort_unstable();
+        drop(classes);
         let unchanged = touched.iter().filter(|it| **it == Touched::Neither).count();
         let values = values::merge([&base, ours, theirs], options)?;
         let tests = tests_of::merge([&base, ours, theirs])?;
@@ -151,7 +156,7 @@ impl MergePlan {
             models: [base, ours.clone(), theirs.clone()],
             merged,
             touched,
-            classes,
+            classes: OnceLock::new(),
             rows,
             options: options.clone(),
         })
@@ -178,10 +183,14 @@ impl MergePlan {
         self.rows.iter().any(|(class, _)| *class != Class::None)
     }
 
+    fn classes(&self) -> &Classes {
+        self.classes.get_or_init(|| Classes::of(&self.touched, &self.merged.all_edges()))
+    }
+
     fn layer(&self, class: Class, at: usize) -> LayerMerge {
         let touched = self.touched.get(at).copied().unwrap_or_default();
         let path = match class {
-            Class::Possible => self.classes.path(at, touched),
+            Class::Possible => self.classes().path(at, touched),
             _ => Path::default(),
         };
         let entry = self.merged.entry(at);
@@ -242,12 +251,13 @@ pub(super) fn resolution(
 }
 
 /// Why a strategy cannot mix what both sides have in this place.
-pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<String> {
+pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<UpdateError> {
     let Resolution::Blend(strategy) = resolution else { return None };
     let [base, ours, theirs] = slot;
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         let one = slot.iter().flatten().next().map(|tensor| tensor.name().to_owned());
-        return Some(format!("only one side has {}: take a side", one.unwrap_or_default()));
+        let reason = "only one side has it: take a side".to_owned();
+        return Some(UpdateError::Tensor { tensor: one.unwrap_or_default(), reason });
     };
     if super::layers::is_same(ours, theirs) {
         return None;
@@ -255,7 +265,12 @@ pub(super) fn obstacle(slot: &Slot, resolution: Resolution) -> Option<String> {
     let settings = crate::update::BlendSettings::new(strategy, 2, 0);
     let parts = [ours.clone(), theirs.clone()];
     let made = crate::update::blend_tensor(strategy, &settings, base.as_ref(), &parts);
-    made.err().map(|error| format!("{error}: take a side"))
+    made.err().map(|error| match error {
+        UpdateError::Tensor { tensor, reason } => {
+            UpdateError::Tensor { tensor, reason: format!("{reason}: take a side") }
+        }
+        error => error,
+    })
 }
 
 fn layer(
@@ -274,7 +289,11 @@ fn layer(
                     settled.push(resolution);
                 }
                 let found = slot.as_ref().and_then(|slot| obstacle(slot, resolution));
-                unsettled = unsettled.or(found);
+                let named = found.map(|error| match error {
+                    UpdateError::Tensor { tensor, reason } if tensor == entry.name() => reason,
+                    error => error.to_string(),
+                });
+                unsettled = unsettled.or(named);
             }
             None => {
                 let why = || "both sides have changed it, each otherwise".to_owned();

@@ -151,7 +151,7 @@ impl Merge {
         inherited.iter().try_for_each(|test: &Test| test.register(&mut transaction))?;
         transaction.commit()?;
         let inherited = inherited.into_iter().map(|test| test.name).collect();
-        let not_kept = store.keep_test_results(&trial.unkept).err();
+        let not_kept = trial.unkept.keep(store).err();
         Ok(Merged { plan, report, tests: trial.results, inherited, not_kept })
     }
 

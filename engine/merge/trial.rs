@@ -1,10 +1,12 @@
 //! The merged model on trial: it is tested before anybody can see it.
 
 use super::{MergeError, MergePlan, tests_of};
-use crate::checks::{Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, What};
+use crate::checks::{
+    Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, Unkept, What,
+};
 use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::lineage::{How, NodeId};
-use crate::store::{Model, NewModel, Snapshot, Store, TestResultRow};
+use crate::store::{Model, NewModel, Snapshot, Store};
 use crate::update::{Draft, DraftTensor};
 
 /// What a trial found.
@@ -12,7 +14,7 @@ use crate::update::{Draft, DraftTensor};
 pub(super) struct Trial {
     pub(super) results: Vec<TestResult>,
     /// For the store, once the model is in it.
-    pub(super) unkept: Vec<TestResultRow>,
+    pub(super) unkept: Unkept,
 }
 
 fn copy(model: &Model) -> Result<Draft, MergeError> {

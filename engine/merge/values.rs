@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{MergeError, MergeOptions, Resolution};
 use crate::architecture::LAYERS_KEY;
-use crate::lineage::glob_matches;
+use crate::lineage::{OWN_KEYS, glob_matches};
 use crate::store::Model;
 use crate::update::{RECIPE_KEY, UPDATE_KEY};
 
@@ -58,7 +58,8 @@ fn three_way<T: PartialEq + Clone>([base, ours, theirs]: [&T; 3]) -> Option<T> {
     }
 }
 
-/// Merges what users have written. Recipes and layers are the engine's own.
+/// Merges what users have written. Recipes and layers are the engine's own, and what the store has
+/// noted of a model, such as that it is pinned, is not true of the merged one.
 pub(super) fn merge(models: [&Model; 3], options: &MergeOptions) -> Result<Values, MergeError> {
     let [base, ours, theirs] = models;
     let maps = [base.metadata()?, ours.metadata()?, theirs.metadata()?];
@@ -66,7 +67,8 @@ pub(super) fn merge(models: [&Model; 3], options: &MergeOptions) -> Result<Value
     let keys: BTreeSet<&String> = maps.iter().flat_map(Map::keys).collect();
     let (mut metadata, mut conflicts) = (Map::new(), Vec::new());
     let [of_base, of_ours, of_theirs] = &maps;
-    for key in keys.into_iter().filter(|key| !engine.contains(&key.as_str())) {
+    let is_own = |key: &str| engine.contains(&key) || OWN_KEYS.contains(&key);
+    for key in keys.into_iter().filter(|key| !is_own(key)) {
         let (base, ours) = (of_base.get(key).cloned(), of_ours.get(key).cloned());
         let theirs = of_theirs.get(key).cloned();
         let value = three_way([&base, &ours, &theirs]).unwrap_or_else(|| {

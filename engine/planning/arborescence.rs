@@ -2,10 +2,34 @@
 //!
 //! A minimum-cost arborescence whose depth is bounded is NP-hard, so this is a heuristic: greedy
 //! starts, then moves that make the sum smaller until none does. Every result keeps the bound.
-//! Contents that no edge connects are planned apart. Hidden contents, which no model names, are
-//! there only where what stands on them saves more than they take.
+//! A content may also be made of several others by a formula, which makes the forest a graph
+//! without circles. Contents that nothing connects are planned apart. Hidden contents, which no
+//! model names, are there only where what stands on them saves more than they take.
 
 use rayon::prelude::*;
+
+/// How a content is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stand {
+    /// By itself.
+    #[default]
+    Alone,
+    /// As a difference from this one.
+    On(usize),
+    /// By the formula of this place among those that it may be made by.
+    Made(usize),
+}
+
+/// A formula that a content may be made by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// What it is made of, each once.
+    pub bases: Vec<usize>,
+    /// What it takes then.
+    pub cost: u64,
+    /// Whether nothing differs from it: it is then no step of a chain of differences.
+    pub exact: bool,
+}
 
 /// Contents that may stand on each other, and what that costs.
 #[derive(Clone, Debug, Default)]
@@ -14,25 +38,28 @@ pub struct BaseCosts {
     pub alone: Vec<u64>,
     /// For each the contents it may stand on, and what it takes then.
     pub edges: Vec<Vec<(usize, u64)>>,
-    /// What each stands on already, where it does.
-    pub present: Vec<Option<usize>>,
+    /// For each the formulas it may be made by.
+    pub made: Vec<Vec<Making>>,
+    /// How each is stored already.
+    pub present: Vec<Stand>,
     /// Those that stay as they are, whatever it costs: they may be stood on, at the depth they are.
     pub fixed: Vec<Option<u8>>,
-    /// The greatest depth that each may have, for the sake of what stands on it and is not here.
-    pub depth_max: Vec<u8>,
-    /// Those that need not be kept where nothing stands on them. One that is fixed too takes what
-    /// it takes alone.
+    /// The most differences that decoding one may pass.
+    pub steps_max: u8,
+    /// The greatest depth, in which formulas count too.
+    pub depth_max: u8,
+    /// Those that need not be kept where nothing stands on them. None of them is fixed.
     pub hidden: Vec<bool>,
 }
 
 /// What stands on what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePlan {
-    /// For each what it is to stand on, `None` for alone.
-    pub base: Vec<Option<usize>>,
+    /// How each is to be stored.
+    pub stand: Vec<Stand>,
     /// Whether it is kept: of those that are not hidden, all.
     pub kept: Vec<bool>,
-    /// What all that are kept take, without those that are fixed and not hidden.
+    /// What all that are kept take, without those that are fixed.
     pub sum: u64,
 }
 
@@ -41,11 +68,25 @@ const SHAKES: usize = 150;
 /// Looking stops after so many edges tried: a larger group is shaken less.
 const WORK_MAX: usize = 1 << 25;
 
+/// How far a content is from what stands on nothing: differences on the way, and records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Height {
+    steps: u8,
+    depth: u8,
+}
+
+impl Height {
+    fn max(self, other: Height) -> Height {
+        Height { steps: self.steps.max(other.steps), depth: self.depth.max(other.depth) }
+    }
+}
+
 /// A forest being built: who stands on whom, with what that makes of depths.
 #[derive(Clone)]
 struct Forest<'c> {
     costs: &'c BaseCosts,
-    base: Vec<Option<usize>>,
+    stand: Vec<Stand>,
+    /// What stands on each, once however often it names it.
     above: Vec<Vec<usize>>,
     kept: Vec<bool>,
     sum: u64,
@@ -55,8 +96,8 @@ impl<'c> Forest<'c> {
     /// All that `kept` says, each alone.
     fn alone(costs: &'c BaseCosts, kept: Vec<bool>) -> Self {
         let count = costs.alone.len();
-        let (base, above) = (vec![None; count], vec![Vec::new(); count]);
-        let mut forest = Forest { costs, base, above, kept, sum: 0 };
+        let (stand, above) = (vec![Stand::Alone; count], vec![Vec::new(); count]);
+        let mut forest = Forest { costs, stand, above, kept, sum: 0 };
         forest.sum = (0..count).filter(|at| forest.kept[*at]).map(|at| forest.now(at)).sum();
         forest
     }
@@ -68,65 +109,93 @@ impl<'c> Forest<'c> {
 
     /// What is present, as far as it keeps the bounds.
     fn present(costs: &'c BaseCosts) -> Self {
-        let mut present = Forest::alone(costs, vec![true; costs.alone.len()]);
-        for at in 0..costs.alone.len() {
-            // Each behind what it stands on; what cannot be put so is alone.
-            let mut path = vec![at];
-            while let Some(base) = path.last().and_then(|at| costs.present[*at])
-                && path.len() <= usize::from(u8::MAX)
-            {
-                path.push(base);
-            }
-            for pair in path.windows(2).rev() {
-                if present.gain(pair[0], Some(pair[1])).is_some() {
-                    present.put(pair[0], Some(pair[1]));
+        let count = costs.alone.len();
+        let mut present = Forest::alone(costs, vec![true; count]);
+        // Each behind what it stands on; what cannot be put so is alone.
+        let mut seen = vec![false; count];
+        for at in 0..count {
+            let mut open = vec![(at, false)];
+            while let Some((at, behind)) = open.pop() {
+                let stand = costs.present[at];
+                if behind {
+                    if present.gain(at, stand).is_some() {
+                        present.put(at, stand);
+                    }
+                } else if !std::mem::replace(&mut seen[at], true) {
+                    open.push((at, true));
+                    open.extend(present.bases(at, stand).map(|base| (base, false)));
                 }
             }
         }
-        (0..costs.alone.len()).for_each(|at| present.settle(at));
+        (0..count).for_each(|at| present.settle(at));
         present
     }
 
-    fn cost(&self, at: usize, base: Option<usize>) -> Option<u64> {
-        match base {
-            None if self.costs.fixed[at].is_some() && !self.costs.hidden[at] => Some(0),
-            None => Some(self.costs.alone[at]),
-            Some(base) => {
+    /// What a content stands on when it is stored so.
+    fn bases(&self, at: usize, stand: Stand) -> impl Iterator<Item = usize> + use<'c> {
+        let (one, many): (_, &'c [usize]) = match stand {
+            Stand::Alone => (None, &[]),
+            Stand::On(base) => (Some(base), &[]),
+            Stand::Made(place) => {
+                (None, self.costs.made[at].get(place).map_or(&[], |made| &made.bases))
+            }
+        };
+        one.into_iter().chain(many.iter().copied())
+    }
+
+    fn cost(&self, at: usize, stand: Stand) -> Option<u64> {
+        match stand {
+            Stand::Alone if self.costs.fixed[at].is_some() => Some(0),
+            Stand::Alone => Some(self.costs.alone[at]),
+            Stand::On(base) => {
                 let mut edges = self.costs.edges[at].iter();
                 edges.find(|(place, _)| *place == base).map(|(_, cost)| *cost)
             }
+            Stand::Made(place) => self.costs.made[at].get(place).map(|made| made.cost),
         }
     }
 
     fn now(&self, at: usize) -> u64 {
-        self.cost(at, self.base[at]).unwrap_or(u64::MAX / 4)
+        self.cost(at, self.stand[at]).unwrap_or(u64::MAX / 4)
     }
 
-    fn depth(&self, mut at: usize) -> u8 {
-        let mut depth = 0u8;
-        loop {
-            if let Some(fixed) = self.costs.fixed[at] {
-                return depth.saturating_add(fixed);
-            }
-            let Some(base) = self.base[at] else { return depth };
-            (at, depth) = (base, depth.saturating_add(1));
+    fn height(&self, at: usize) -> Height {
+        match self.costs.fixed[at] {
+            Some(fixed) => Height { steps: fixed, depth: fixed },
+            None => self.height_of(at, self.stand[at]),
         }
     }
 
-    /// How much deeper than it is `at` may become, with all that stands on it.
-    fn fits(&self, at: usize, depth: u8) -> bool {
-        depth <= self.costs.depth_max[at]
-            && self.above[at].iter().all(|above| self.fits(*above, depth.saturating_add(1)))
+    /// The height of `at` when it is stored so.
+    fn height_of(&self, at: usize, stand: Stand) -> Height {
+        let below = self.bases(at, stand).map(|base| self.height(base)).reduce(Height::max);
+        below.map_or(Height::default(), |below| self.raised(at, stand, below))
     }
 
-    fn stands_on(&self, mut at: usize, below: usize) -> bool {
-        loop {
-            if at == below {
-                return true;
-            }
-            let Some(base) = self.base[at] else { return false };
-            at = base;
-        }
+    /// The height of `at` when it is stored so, over what is of height `below`.
+    fn raised(&self, at: usize, stand: Stand, below: Height) -> Height {
+        let exact = match stand {
+            Stand::Made(place) => self.costs.made[at].get(place).is_some_and(|made| made.exact),
+            _ => false,
+        };
+        let steps = below.steps.saturating_add(u8::from(!exact));
+        Height { steps, depth: below.depth.saturating_add(1) }
+    }
+
+    /// Whether `at` may be of this height when it is stored so, and all that stands on it then. A
+    /// formula may be of more steps: it is no worse a place for it.
+    fn fits(&self, at: usize, stand: Stand, height: Height) -> bool {
+        let made = matches!(stand, Stand::Made(_));
+        height.depth <= self.costs.depth_max
+            && (made || height.steps <= self.costs.steps_max)
+            && self.above[at].iter().all(|above| {
+                let stand = self.stand[*above];
+                self.fits(*above, stand, self.raised(*above, stand, height))
+            })
+    }
+
+    fn stands_on(&self, at: usize, below: usize) -> bool {
+        at == below || self.bases(at, self.stand[at]).any(|base| self.stands_on(base, below))
     }
 
     /// Whether `at` goes when no more than `count` others stand on it.
@@ -134,76 +203,103 @@ impl<'c> Forest<'c> {
         self.costs.hidden[at] && self.kept[at] && self.above[at].len() <= count
     }
 
-    /// What the hidden ones take that go when `at` moves to `base`.
-    fn let_go(&self, at: usize, base: Option<usize>) -> u64 {
+    /// What the hidden ones take that go when `at` is stored so.
+    fn let_go(&self, at: usize, stand: Stand) -> u64 {
         let mut sum = 0;
-        let mut below = self.base[at];
-        while let Some(at) = below.filter(|at| Some(*at) != base && self.goes_below(*at, 1)) {
-            sum += self.now(at);
-            below = self.base[at];
+        let mut lost: Vec<(usize, usize)> = Vec::new();
+        let mut open: Vec<usize> = self.bases(at, self.stand[at]).collect();
+        while let Some(below) = open.pop() {
+            if !self.costs.hidden[below] || self.bases(at, stand).any(|base| base == below) {
+                continue;
+            }
+            let count = match lost.iter_mut().find(|(lost, _)| *lost == below) {
+                Some((_, count)) => {
+                    *count += 1;
+                    *count
+                }
+                None => {
+                    lost.push((below, 1));
+                    1
+                }
+            };
+            // Once: with the last of what stands on it.
+            if self.goes_below(below, count) {
+                sum += self.now(below);
+                open.extend(self.bases(below, self.stand[below]));
+            }
         }
         sum
     }
 
     /// Lets go of `at` when it is hidden and nothing stands on it, and of what it stood on.
-    fn settle(&mut self, mut at: usize) {
-        while self.goes_below(at, 0) {
-            self.sum -= self.now(at);
-            self.kept[at] = false;
-            let Some(base) = self.base[at].take() else { return };
-            self.above[base].retain(|above| *above != at);
-            at = base;
+    fn settle(&mut self, at: usize) {
+        let mut open = vec![at];
+        while let Some(at) = open.pop() {
+            if self.goes_below(at, 0) {
+                self.sum -= self.now(at);
+                self.kept[at] = false;
+                let stand = std::mem::take(&mut self.stand[at]);
+                for base in self.bases(at, stand) {
+                    self.above[base].retain(|above| *above != at);
+                    open.push(base);
+                }
+            }
         }
     }
 
-    /// What moving `at` onto `base` saves; `None` when it may not.
-    fn gain(&self, at: usize, base: Option<usize>) -> Option<i128> {
-        let kept = self.kept[at] && base.is_none_or(|base| self.kept[base]);
-        if !kept || self.costs.fixed[at].is_some() || self.base[at] == base {
+    /// What storing `at` so saves; `None` when it may not be.
+    fn gain(&self, at: usize, stand: Stand) -> Option<i128> {
+        let kept = self.kept[at] && self.bases(at, stand).all(|base| self.kept[base]);
+        if !kept || self.costs.fixed[at].is_some() || self.stand[at] == stand {
             return None;
         }
-        let now = self.now(at) + self.let_go(at, base);
-        let gain = i128::from(now) - i128::from(self.cost(at, base)?);
-        let depth = match base {
-            None => 0,
-            Some(base) if self.stands_on(base, at) => return None,
-            Some(base) => self.depth(base).checked_add(1)?,
-        };
-        self.fits(at, depth).then_some(gain)
+        let now = self.now(at) + self.let_go(at, stand);
+        let gain = i128::from(now) - i128::from(self.cost(at, stand)?);
+        if self.bases(at, stand).any(|base| self.stands_on(base, at)) {
+            return None;
+        }
+        self.fits(at, stand, self.height_of(at, stand)).then_some(gain)
     }
 
-    /// Puts `at` onto `base`, which is kept; so is `at` then.
-    fn put(&mut self, at: usize, base: Option<usize>) {
+    /// Stores `at` so, on what is kept; so is `at` then.
+    fn put(&mut self, at: usize, stand: Stand) {
         if std::mem::replace(&mut self.kept[at], true) {
             self.sum -= self.now(at);
         }
-        let old = std::mem::replace(&mut self.base[at], base);
-        if let Some(old) = old {
-            self.above[old].retain(|above| *above != at);
+        let old = std::mem::replace(&mut self.stand[at], stand);
+        for base in self.bases(at, old) {
+            self.above[base].retain(|above| *above != at);
         }
-        if let Some(base) = base {
+        for base in self.bases(at, stand) {
             self.above[base].push(at);
         }
         self.sum += self.now(at);
-        if let Some(old) = old {
-            self.settle(old);
+        for base in self.bases(at, old) {
+            self.settle(base);
         }
     }
 
-    fn bases(&self, at: usize) -> impl Iterator<Item = Option<usize>> + 'c {
-        let edges = self.costs.edges[at].iter().map(|(base, _)| Some(*base));
-        std::iter::once(None).chain(edges)
+    /// All ways in which `at` may be stored.
+    fn stands(&self, at: usize) -> impl Iterator<Item = Stand> + use<'c> {
+        let edges = self.costs.edges[at].iter().map(|(base, _)| Stand::On(*base));
+        let made = (0..self.costs.made[at].len()).map(Stand::Made);
+        std::iter::once(Stand::Alone).chain(edges).chain(made)
+    }
+
+    /// The best of `stands`, if any saves anything.
+    fn best(&self, at: usize, stands: impl Iterator<Item = Stand>) -> Option<Stand> {
+        let gains = stands.filter_map(|stand| Some((self.gain(at, stand)?, stand)));
+        let best = gains.max_by_key(|(gain, _)| *gain);
+        best.filter(|(gain, _)| *gain > 0).map(|(_, stand)| stand)
     }
 
     /// The single move that saves most, again and again.
     fn descend(&mut self) {
         loop {
             let mut moved = false;
-            for at in 0..self.base.len() {
-                let gains = self.bases(at).filter_map(|base| Some((self.gain(at, base)?, base)));
-                let best = gains.max_by_key(|(gain, _)| *gain);
-                if let Some((_, base)) = best.filter(|(gain, _)| *gain > 0) {
-                    self.put(at, base);
+            for at in 0..self.stand.len() {
+                if let Some(stand) = self.best(at, self.stands(at)) {
+                    self.put(at, stand);
                     moved = true;
                 }
             }
@@ -213,81 +309,105 @@ impl<'c> Forest<'c> {
         }
     }
 
-    /// Puts `at` onto `base`, whatever stood in the way let go, and lets all that are then better
-    /// off stand on it. Whoever was let go finds the best place that is left: also on each other,
-    /// or `apart`, so that none of them needs a root of its own. Says whether that makes a
+    /// Stores `at` so, whatever stood in the way let go, and lets all that are then better off
+    /// stand on it. Whoever was let go finds the best place that is left: also on each other, or
+    /// `apart`, so that none of them needs a root of its own. Says whether that makes a
     /// difference.
-    fn open(&mut self, at: usize, base: Option<usize>, apart: bool) -> bool {
-        let stays = self.costs.fixed[at].is_some() && (self.kept[at] || base.is_some());
-        if stays || base.is_some_and(|base| !self.kept[base]) {
+    fn open(&mut self, at: usize, stand: Stand, apart: bool) -> bool {
+        let alone = stand == Stand::Alone;
+        if self.costs.fixed[at].is_some() && (self.kept[at] || !alone) {
             return false;
         }
         let mut loose: Vec<usize> = Vec::new();
-        if let Some(base) = base
-            && self.stands_on(base, at)
-        {
-            if self.costs.fixed[base].is_some() {
+        for base in self.bases(at, stand) {
+            if self.stands_on(base, at) && !self.loosen(base, &mut loose) {
                 return false;
             }
-            self.put(base, None);
-            loose.push(base);
         }
-        let mut depth = base.map_or(0, |base| self.depth(base).saturating_add(1));
-        if let Some(base) = base
-            && depth > self.costs.depth_max[at]
-            && self.costs.fixed[base].is_none()
-        {
-            self.put(base, None);
-            loose.push(base);
-            depth = 1;
-        }
-        if depth > self.costs.depth_max[at] {
-            return false;
-        }
-        if !self.fits(at, depth) {
-            let above = self.above[at].clone();
-            for above in above {
-                if self.costs.fixed[above].is_none() && !self.fits(above, depth.saturating_add(1)) {
-                    self.put(above, None);
-                    loose.push(above);
+        for base in self.bases(at, stand) {
+            if !self.kept[base] {
+                if matches!(stand, Stand::On(_)) {
+                    return false;
+                }
+                // What a formula needs comes with it.
+                self.put(base, Stand::Alone);
+                if let Some(best) = self.best(base, self.stands(base)) {
+                    self.put(base, best);
                 }
             }
         }
-        if base.is_some_and(|base| !self.kept[base]) {
-            // It went when the last of what stood on it was let go.
-            return false;
-        }
-        self.put(at, base);
-        for other in 0..self.base.len() {
-            if self.gain(other, Some(at)).is_some_and(|gain| gain > 0) {
-                self.put(other, Some(at));
+        let alone_fits = |this: &Self| {
+            let height = this.height_of(at, stand);
+            let made = matches!(stand, Stand::Made(_));
+            height.depth <= this.costs.depth_max && (made || height.steps <= this.costs.steps_max)
+        };
+        for base in self.bases(at, stand) {
+            if !alone_fits(self) && self.stand[base] != Stand::Alone {
+                self.loosen(base, &mut loose);
             }
         }
-        let keeps_apart = |base: &Option<usize>| !apart || base.is_none_or(|b| !loose.contains(&b));
-        for at in &loose {
-            let at = *at;
-            let bases = self.bases(at).filter(keeps_apart);
-            let gains = bases.filter_map(|base| Some((self.gain(at, base)?, base)));
-            if let Some((_, base)) = gains.max_by_key(|(gain, _)| *gain).filter(|best| best.0 > 0) {
-                self.put(at, base);
+        if !alone_fits(self) {
+            return self.settle_all(self.bases(at, stand));
+        }
+        let height = self.height_of(at, stand);
+        if !self.fits(at, stand, height) {
+            for above in self.above[at].clone() {
+                let stands = self.stand[above];
+                if !self.fits(above, stands, self.raised(above, stands, height)) {
+                    self.loosen(above, &mut loose);
+                }
+            }
+        }
+        if self.bases(at, stand).any(|base| !self.kept[base] || self.stands_on(base, at)) {
+            // It went when the last of what stood on it was let go.
+            return self.settle_all(self.bases(at, stand));
+        }
+        self.put(at, stand);
+        for other in 0..self.stand.len() {
+            if self.gain(other, Stand::On(at)).is_some_and(|gain| gain > 0) {
+                self.put(other, Stand::On(at));
+            }
+        }
+        for other in &loose {
+            let stands = self.stands(*other);
+            let stands = stands.filter(|stand| {
+                !apart || self.bases(*other, *stand).all(|base| !loose.contains(&base))
+            });
+            if let Some(best) = self.best(*other, stands) {
+                self.put(*other, best);
             }
         }
         loose.iter().chain([&at]).for_each(|at| self.settle(*at));
         loose.len() > 1
     }
 
+    /// Lets go of those that nothing stands on after all; says no.
+    fn settle_all(&mut self, all: impl Iterator<Item = usize>) -> bool {
+        all.for_each(|at| self.settle(at));
+        false
+    }
+
+    /// Takes `at` off what it stands on, where it may be moved.
+    fn loosen(&mut self, at: usize, loose: &mut Vec<usize>) -> bool {
+        let may = self.costs.fixed[at].is_none();
+        if may {
+            self.put(at, Stand::Alone);
+            loose.push(at);
+        }
+        may
+    }
+
     /// Does without the hidden `at`: `heir` takes its place, where one is given, and what else
     /// stood on it finds the best place that is left.
     fn close(&mut self, at: usize, heir: Option<usize>) {
-        let below = self.base[at];
+        let below = self.stand[at];
         let loose = self.above[at].clone();
-        loose.iter().for_each(|above| self.put(*above, None));
-        for (from, to) in heir
-            .map(|heir| (heir, below))
-            .into_iter()
-            .chain(loose.iter().filter(|above| Some(**above) != heir).map(|above| (*above, heir)))
-        {
-            if self.gain(from, to).is_some_and(|gain| gain > 0) {
+        loose.iter().for_each(|above| self.put(*above, Stand::Alone));
+        let to = heir.map_or(Stand::Alone, Stand::On);
+        let others = loose.iter().filter(|above| Some(**above) != heir).map(|above| (*above, to));
+        for (from, to) in heir.map(|heir| (heir, below)).into_iter().chain(others) {
+            // Its own formulas are not its heir's.
+            if !matches!(to, Stand::Made(_)) && self.gain(from, to).is_some_and(|gain| gain > 0) {
                 self.put(from, to);
             }
         }
@@ -296,18 +416,18 @@ impl<'c> Forest<'c> {
     /// Single moves and openings until neither helps.
     fn improve(&mut self, work: &mut usize) {
         self.descend();
-        let edges = self.base.len() + self.costs.edges.iter().map(Vec::len).sum::<usize>();
+        let edges = size(self.costs);
         loop {
             let before = self.sum;
-            for at in 0..self.base.len() {
-                for base in self.bases(at) {
+            for at in 0..self.stand.len() {
+                for stand in self.stands(at) {
                     for apart in [false, true] {
                         if *work == 0 {
                             return;
                         }
                         *work = work.saturating_sub(edges);
                         let mut tried = self.clone();
-                        let differs = tried.open(at, base, apart);
+                        let differs = tried.open(at, stand, apart);
                         tried.descend();
                         if tried.sum < self.sum {
                             *self = tried;
@@ -351,10 +471,14 @@ pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
     let connected = connected(costs);
     let plans: Vec<_> = connected.par_iter().map(|part| plan_connected(&of(costs, part))).collect();
     let count = costs.alone.len();
-    let mut plan = BasePlan { base: vec![None; count], kept: vec![true; count], sum: 0 };
+    let stand = vec![Stand::Alone; count];
+    let mut plan = BasePlan { stand, kept: vec![true; count], sum: 0 };
     for (part, planned) in connected.iter().zip(plans) {
         for (place, at) in part.iter().enumerate() {
-            plan.base[*at] = planned.base[place].map(|base| part[base]);
+            plan.stand[*at] = match planned.stand[place] {
+                Stand::On(base) => Stand::On(part[base]),
+                stand => stand,
+            };
             plan.kept[*at] = planned.kept[place];
         }
         plan.sum += planned.sum;
@@ -367,12 +491,23 @@ pub fn present_sum(costs: &BaseCosts) -> u64 {
     Forest::present(costs).sum
 }
 
-/// The contents that edges connect, in either direction.
+/// How many places, edges and formulas there are.
+fn size(costs: &BaseCosts) -> usize {
+    let made: usize = costs.made.iter().flatten().map(|made| made.bases.len()).sum();
+    costs.alone.len() + costs.edges.iter().map(Vec::len).sum::<usize>() + made
+}
+
+/// The contents that edges and formulas connect, in either direction.
 fn connected(costs: &BaseCosts) -> Vec<Vec<usize>> {
     let count = costs.alone.len();
     let mut beside = vec![Vec::new(); count];
     for (at, edges) in costs.edges.iter().enumerate() {
-        for other in edges.iter().map(|(base, _)| *base).chain(costs.present[at]) {
+        let made = costs.made[at].iter().flat_map(|made| made.bases.iter().copied());
+        let present = match costs.present[at] {
+            Stand::On(base) => Some(base),
+            _ => None,
+        };
+        for other in edges.iter().map(|(base, _)| *base).chain(made).chain(present) {
             beside[at].push(other);
             beside[other].push(at);
         }
@@ -398,23 +533,33 @@ fn connected(costs: &BaseCosts) -> Vec<Vec<usize>> {
 
 /// The costs of some contents, all that they are connected to among them.
 fn of(costs: &BaseCosts, part: &[usize]) -> BaseCosts {
-    let place = |at: usize| part.binary_search(&at).ok();
-    let edges = |at: &usize| {
-        let edges = costs.edges[*at].iter();
-        edges.filter_map(|(base, cost)| Some((place(*base)?, *cost))).collect()
+    // What is connected is in the part.
+    let place = |at: usize| part.binary_search(&at).unwrap_or_default();
+    let edges =
+        |at: &usize| costs.edges[*at].iter().map(|(base, cost)| (place(*base), *cost)).collect();
+    let made = |at: &usize| {
+        let made = costs.made[*at].iter();
+        let bases = |made: &Making| made.bases.iter().map(|base| place(*base)).collect();
+        made.map(|made| Making { bases: bases(made), ..made.clone() }).collect()
+    };
+    let present = |at: &usize| match costs.present[*at] {
+        Stand::On(base) => Stand::On(place(base)),
+        stand => stand,
     };
     BaseCosts {
         alone: part.iter().map(|at| costs.alone[*at]).collect(),
         edges: part.iter().map(edges).collect(),
-        present: part.iter().map(|at| costs.present[*at].and_then(place)).collect(),
+        made: part.iter().map(made).collect(),
+        present: part.iter().map(present).collect(),
         fixed: part.iter().map(|at| costs.fixed[*at]).collect(),
-        depth_max: part.iter().map(|at| costs.depth_max[*at]).collect(),
+        steps_max: costs.steps_max,
+        depth_max: costs.depth_max,
         hidden: part.iter().map(|at| costs.hidden[*at]).collect(),
     }
 }
 
 fn plan_connected(costs: &BaseCosts) -> BasePlan {
-    let edges = costs.alone.len() + costs.edges.iter().map(Vec::len).sum::<usize>();
+    let edges = size(costs);
     let mut work = WORK_MAX.min(edges.saturating_mul(3 * edges + 4000));
     let mut best = Forest::named(costs);
     best.improve(&mut work);
@@ -437,14 +582,16 @@ fn plan_connected(costs: &BaseCosts) -> BasePlan {
         let moves = if fresh { costs.alone.len() } else { 1 + shake % 3 + costs.alone.len() / 8 };
         for _ in 0..moves {
             let at = below(costs.alone.len());
-            let edges = &costs.edges[at];
-            let base = edges.get(below(edges.len() + 1)).map(|(base, _)| *base);
-            shaken.open(at, base, shake % 2 == 1);
+            let stands = costs.edges[at].len() + costs.made[at].len();
+            // The last is none: alone.
+            let place = (below(stands + 1) + 1) % (stands + 1);
+            let stand = shaken.stands(at).nth(place).unwrap_or_default();
+            shaken.open(at, stand, shake % 2 == 1);
         }
         shaken.improve(&mut work);
         if shaken.sum < best.sum {
             best = shaken;
         }
     }
-    BasePlan { base: best.base, kept: best.kept, sum: best.sum }
+    BasePlan { stand: best.stand, kept: best.kept, sum: best.sum }
 }

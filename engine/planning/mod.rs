@@ -9,7 +9,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub use arborescence::{BaseCosts, BasePlan, plan_bases, present_sum};
+pub use arborescence::{BaseCosts, BasePlan, Making, Stand, plan_bases, present_sum};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub(crate) use sketch::Steps;

@@ -1,7 +1,5 @@
 //! Which tensor of a parent a tensor of the child probably came from.
 
-use std::collections::HashMap;
-
 use crate::format::ManifestTensor;
 use crate::tensor::{Dtype, Shape};
 
@@ -67,17 +65,22 @@ impl Relation {
 /// longest common subsequence of (type, shape) over both manifests. No parent tensor is paired
 /// twice.
 ///
-/// Cost: linear, plus at most 2^24 steps for what is left over.
+/// Cost: a sort by names, plus at most 2^24 steps for what is left over.
 pub fn pair_tensors(
     child: &[TensorKey<'_>],
     parent: &[TensorKey<'_>],
 ) -> Vec<Option<(usize, Relation)>> {
-    let by_name: HashMap<&str, usize> =
-        parent.iter().enumerate().map(|(at, key)| (key.name, at)).collect();
+    // Sorted places instead of a map: there can be a million.
+    let mut by_name: Vec<u32> = (0..parent.len() as u32).collect();
+    by_name.sort_unstable_by_key(|at| parent[*at as usize].name);
+    let named = |name: &str| {
+        let found = by_name.binary_search_by_key(&name, |at| parent[*at as usize].name).ok()?;
+        Some(by_name[found] as usize)
+    };
     let mut taken = vec![false; parent.len()];
     let mut pairs = vec![None; child.len()];
     for (pair, key) in pairs.iter_mut().zip(child) {
-        if let Some(&at) = by_name.get(key.name)
+        if let Some(at) = named(key.name)
             && let Some(relation) = Relation::of(key, &parent[at])
         {
             *pair = Some((at, relation));

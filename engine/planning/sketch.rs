@@ -94,6 +94,11 @@ impl Sketcher {
         Sketcher { sketch, width, partial: Vec::new() }
     }
 
+    /// Whether there will be a sketch: not of types that are not sampled, nor of few elements.
+    pub(crate) fn makes_one(&self) -> bool {
+        self.sketch.elements > 0
+    }
+
     /// Takes the bytes from `offset` on, where the last piece ended.
     pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
         let sketch = &mut self.sketch;

@@ -16,7 +16,7 @@ use crate::planning::{BASES_TRIED_MAX, Ranking, Relation, Sketch, TensorKey};
 use crate::tensor::{ContentId, Dtype};
 
 /// By so much formulas may make a chain longer than its bound.
-const FORMULAS_OVER: u8 = 4;
+pub(super) const FORMULAS_OVER: u8 = 4;
 
 /// How a tensor may have come from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,16 +86,14 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::ReadOnly`](super::Error::ReadOnly); those of a commit.
-    pub fn keep_test_results(&self, rows: &[TestResultRow]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    pub fn keep_test_results(&self, rows: impl Iterator<Item = TestResultRow>) -> Result<()> {
         let mut transaction = self.begin_write()?;
         transaction.change(|this| {
             let tables = this.tables_mut()?;
-            rows.iter().try_for_each(|(run, on, found)| {
+            let mut rows = rows;
+            rows.try_for_each(|(run, on, found)| {
                 let key = keys::test_result(run.as_bytes(), on.as_bytes());
-                Ok(tables.put(Table::TestResults, &key, found)?)
+                Ok(tables.put(Table::TestResults, &key, &found)?)
             })
         })?;
         transaction.commit_changes()

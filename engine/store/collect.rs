@@ -1,5 +1,6 @@
 //! Finding again who needs what, and freeing what nobody does.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
@@ -7,7 +8,7 @@ use super::Result;
 use super::error::damaged;
 use super::model::read_manifest;
 use super::transaction::Transaction;
-use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, Table};
+use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, RecordRows, Table};
 use crate::tensor::ContentId;
 
 /// What a collection found.
@@ -24,20 +25,6 @@ pub struct CollectReport {
     pub freed_records: u64,
     /// Bytes of the file that they take.
     pub freed_bytes: u64,
-}
-
-type Rows = HashMap<ContentId, RecordRow>;
-
-fn rows(tables: &dyn ReadTables, table: Table) -> Result<Rows> {
-    let mut rows = Rows::new();
-    tables.scan(table, &[], &mut |key, value| {
-        let id = key
-            .try_into()
-            .map_err(|_| crate::format::FormatError::new("content id", 0, "32 bytes", key.len()))?;
-        rows.insert(ContentId::from_bytes(id), RecordRow::decode(value)?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(rows)
 }
 
 fn count(number: u64) -> u32 {
@@ -69,8 +56,8 @@ impl Transaction {
     }
 
     fn collect_all(&mut self) -> Result<CollectReport> {
-        let mut manifests = rows(self.tables()?, Table::Manifests)?;
-        let mut tensors = rows(self.tables()?, Table::Tensors)?;
+        let manifests = RecordRows::read(self.tables()?, Table::Manifests)?;
+        let tensors = RecordRows::read(self.tables()?, Table::Tensors)?;
         let mut report = CollectReport {
             contents: (manifests.len() + tensors.len()) as u64,
             ..CollectReport::default()
@@ -80,24 +67,31 @@ impl Transaction {
             *nodes.entry(NodeRow::decode(value)?.manifest).or_default() += 1;
             Ok(ControlFlow::Continue(()))
         })?;
-        if let Some(missing) = nodes.keys().find(|id| !manifests.contains_key(id)) {
+        if let Some(missing) = nodes.keys().find(|id| !manifests.contains(id)) {
             return Err(damaged(*missing, 0)(&"the manifest is missing from the catalogue"));
         }
-        for (id, row) in &mut manifests {
-            self.settle(Table::Manifests, *id, row, nodes.get(id).copied(), 0, &mut report)?;
+        for (id, row) in manifests.iter() {
+            let held = nodes.get(&id).copied().unwrap_or(0);
+            self.settle(Table::Manifests, id, row, held, 0, &mut report)?;
         }
-        let mut holders: HashMap<ContentId, u64> = HashMap::new();
+        drop(manifests);
+        let mut holders = vec![0u64; tensors.len()];
+        // What is named and has no record: it is promised, or missing.
+        let mut elsewhere: HashMap<ContentId, u64> = HashMap::new();
         for id in nodes.into_keys() {
             for tensor in &read_manifest(&self.shared, self.tables()?, id)?.tensors {
-                *holders.entry(tensor.content_id).or_default() += 1;
+                let place = tensors.place(&tensor.content_id);
+                match place.and_then(|place| holders.get_mut(place)) {
+                    Some(holders) => *holders += 1,
+                    None => *elsewhere.entry(tensor.content_id).or_default() += 1,
+                }
             }
         }
-        let promised = self.settle_promises(&holders, &mut report)?;
-        let known = |id: &&ContentId| tensors.contains_key(id) || promised.contains(id);
-        if let Some(missing) = holders.keys().find(|id| !known(id)) {
+        let promised = self.settle_promises(&tensors, &elsewhere, &mut report)?;
+        if let Some(missing) = elsewhere.keys().find(|id| !promised.contains(id)) {
             return Err(damaged(*missing, 0)(&"the tensor is missing from the catalogue"));
         }
-        self.settle_tensors(&mut tensors, &holders, &mut report)?;
+        self.settle_tensors(&tensors, &holders, &mut report)?;
         Ok(report)
     }
 
@@ -105,7 +99,8 @@ impl Transaction {
     /// Gives back what is promised.
     fn settle_promises(
         &mut self,
-        holders: &HashMap<ContentId, u64>,
+        tensors: &RecordRows,
+        elsewhere: &HashMap<ContentId, u64>,
         report: &mut CollectReport,
     ) -> Result<HashSet<ContentId>> {
         let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
@@ -117,8 +112,8 @@ impl Transaction {
         })?;
         let mut promised = HashSet::new();
         for (id, row) in rows {
-            let here = self.tables()?.get(Table::Tensors, id.as_bytes())?.is_some();
-            let named = if here { 0 } else { count(holders.get(&id).copied().unwrap_or(0)) };
+            let here = tensors.contains(&id);
+            let named = if here { 0 } else { count(elsewhere.get(&id).copied().unwrap_or(0)) };
             if named > 0 {
                 promised.insert(id);
             }
@@ -134,29 +129,32 @@ impl Transaction {
     /// whether what stands on it stays.
     fn settle_tensors(
         &mut self,
-        tensors: &mut Rows,
-        holders: &HashMap<ContentId, u64>,
+        tensors: &RecordRows,
+        holders: &[u64],
         report: &mut CollectReport,
     ) -> Result<()> {
-        let mut order: Vec<(u8, ContentId)> =
-            tensors.iter().map(|(id, row)| (row.depth, *id)).collect();
-        order.sort_unstable_by(|a, b| b.cmp(a));
-        let mut dependents: HashMap<ContentId, u64> = HashMap::new();
-        for (depth, id) in order {
-            let Some(row) = tensors.get_mut(&id) else { continue };
-            let held = holders.get(&id).copied();
-            let needed = dependents.get(&id).copied().unwrap_or(0);
+        let mut order: Vec<u32> = (0..tensors.len() as u32).collect();
+        order.sort_unstable_by_key(|at| Reverse((tensors.depth(*at as usize), *at)));
+        let mut dependents = vec![0u64; tensors.len()];
+        let at = |counts: &[u64], place: usize| counts.get(place).copied().unwrap_or(0);
+        for place in order {
+            let place = place as usize;
+            let Some((id, row)) = tensors.at(place) else { continue };
+            let depth = row.depth;
+            let (held, needed) = (at(holders, place), at(&dependents, place));
             if !self.settle(Table::Tensors, id, row, held, needed, report)? {
                 continue;
             }
-            report.hidden_bases += u64::from(held.is_none());
-            let bases: Vec<ContentId> = row.bases().collect();
-            for base in bases {
+            report.hidden_bases += u64::from(held == 0);
+            for base in tensors.bases_at(place) {
                 // Shallower than what stands on it, or it was counted already.
-                if tensors.get(&base).is_none_or(|base| base.depth >= depth) {
-                    return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+                let base = tensors.place(&base).filter(|base| tensors.depth(*base) < depth);
+                match base.and_then(|base| dependents.get_mut(base)) {
+                    Some(dependents) => *dependents += 1,
+                    None => {
+                        return Err(damaged(id, 0)(&"its base is missing or as deep as itself"));
+                    }
                 }
-                *dependents.entry(base).or_default() += 1;
             }
         }
         Ok(())
@@ -167,24 +165,24 @@ impl Transaction {
         &mut self,
         table: Table,
         id: ContentId,
-        row: &mut RecordRow,
-        holders: Option<u64>,
+        mut row: RecordRow,
+        holders: u64,
         dependents: u64,
         report: &mut CollectReport,
     ) -> Result<bool> {
-        let (holders, dependents) = (count(holders.unwrap_or(0)), count(dependents));
+        let (holders, dependents) = (count(holders), count(dependents));
         if (row.holders, row.dependents) == (holders, dependents) && row.is_needed() {
             return Ok(true);
         }
         report.corrected += u64::from((row.holders, row.dependents) != (holders, dependents));
         (row.holders, row.dependents) = (holders, dependents);
         if row.is_needed() {
-            self.put_row(table, id, row)?;
+            self.put_row(table, id, &row)?;
             return Ok(true);
         }
         report.freed_records += 1;
         report.freed_bytes += row.len;
-        self.free_record(table, id, row)?;
+        self.free_record(table, id, &row)?;
         Ok(false)
     }
 

@@ -27,6 +27,11 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// The folder that a new store is to be made in is not there.
+    NoFolder {
+        /// The path of the store.
+        path: PathBuf,
+    },
     /// The operating system refused to open, create or name the file.
     OpenFile {
         /// The path.
@@ -161,13 +166,12 @@ impl Error {
         match self {
             Error::NotFound { .. } => "store-not-found",
             Error::AlreadyExists { .. } => "already-exists",
+            Error::NoFolder { .. } => "file-not-found",
             Error::OpenFile { source, .. } => {
                 Shortage::of(source).map_or("open-failed", Shortage::code)
             }
             Error::Container(error) => container_code(error),
-            Error::Catalog(error) | Error::Lineage(LineageError::Catalog(error)) => {
-                catalog_code(error)
-            }
+            Error::Catalog(error) => catalog_code(error),
             Error::Lineage(error) => match error {
                 LineageError::NoSuchModel { .. } => "no-such-model",
                 LineageError::HasChildren { .. } => "has-children",
@@ -179,7 +183,11 @@ impl Error {
                 LineageError::NotEarlier { .. } => "not-earlier",
                 LineageError::OwnKey { .. } => "own-key",
                 LineageError::Circle { .. } | LineageError::Dangling { .. } => "damaged",
-                _ => "lineage",
+                LineageError::InvalidHow { .. } => "invalid-how",
+                LineageError::DuplicateParent { .. } => "duplicate-parent",
+                LineageError::TooMany { .. } => "too-many",
+                LineageError::NoRandomness => "no-randomness",
+                LineageError::Catalog(error) => catalog_code(error),
             },
             Error::ReadOnly => "read-only",
             Error::AlreadyWriting => "already-writing",
@@ -208,7 +216,7 @@ impl Error {
 
     /// Whether the file of the store is damaged, so that a scan of it may find more than opening.
     pub fn is_damage(&self) -> bool {
-        matches!(self.code(), "damaged" | "truncated" | "catalog" | "io" | "lineage")
+        matches!(self.code(), "damaged" | "truncated" | "catalog" | "io")
     }
 
     /// Whether the disk is full, also when that left the outcome of a commit unknown.
@@ -315,6 +323,13 @@ impl fmt::Display for Error {
                 write!(f, "no store at {}: make one with init", path.display())
             }
             Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
+            Error::NoFolder { path } => {
+                write!(
+                    f,
+                    "cannot make {}: its folder does not exist: make it first",
+                    path.display()
+                )
+            }
             Error::OpenFile { path, source } => {
                 write!(f, "cannot open {}: {}", path.display(), io_reason(source))
             }

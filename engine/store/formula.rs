@@ -53,6 +53,20 @@ impl StoredFormula {
         &self.formula
     }
 
+    /// The same formula over other bases, of the same types.
+    pub(super) fn over(&self, other: &dyn Fn(ContentId) -> ContentId) -> Self {
+        let mut formula = self.clone();
+        for base in &mut formula.block.bases {
+            base.content_id = other(base.content_id);
+        }
+        formula
+    }
+
+    /// Whether what it adds to its first base is stored: it is then a difference like others.
+    pub(super) fn adds_stored(&self) -> bool {
+        matches!(self.formula, Formula::Increment(_))
+    }
+
     /// The content ids of its bases, in order.
     pub fn base_ids(&self) -> impl Iterator<Item = ContentId> + '_ {
         self.block.bases.iter().map(|base| base.content_id)

@@ -1,6 +1,6 @@
 //! A model of a snapshot.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::error::damaged;
 use super::open::Shared;
 use super::record::{read_plain, record_row};
-use super::{Error, Result, Snapshot, Tensor, TensorView};
+use super::{Error, Result, Snapshot, Tensor, TensorView, manifests};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::Node;
@@ -21,28 +21,31 @@ pub struct Model {
     node: Node,
     name: Arc<str>,
     manifest: Arc<Manifest>,
-    /// Places of the tensors in the order of their names.
-    by_name: Arc<OnceLock<Vec<u32>>>,
 }
 
-/// Reads a manifest.
+/// Reads a manifest, unless somebody has it open.
 pub(super) fn read_manifest(
     shared: &Shared,
     tables: &dyn ReadTables,
     id: ContentId,
-) -> Result<Manifest> {
+) -> Result<Arc<Manifest>> {
     let missing = || damaged(id, 0)(&"the manifest is missing from the catalogue");
     let row = record_row(tables, Table::Manifests, id.as_bytes())?.ok_or_else(missing)?;
+    if let Some(open) = manifests::get(id) {
+        return Ok(open);
+    }
     let offset = row.offset;
     let bytes = read_plain(shared, tables, RecordKind::Manifest, id, row)?;
-    Manifest::decode(&bytes).map_err(|error| damaged(id, offset)(&error))
+    let manifest = Manifest::decode(&bytes).map_err(|error| damaged(id, offset)(&error))?;
+    drop(bytes);
+    Ok(manifests::put(id, manifest))
 }
 
 impl Model {
     pub(super) fn open(snapshot: Snapshot, node: Node) -> Result<Self> {
         let manifest = read_manifest(snapshot.shared(), snapshot.tables(), node.row.manifest)?;
-        let (name, manifest) = (node.full_name().into(), Arc::new(manifest));
-        Ok(Model { snapshot, node, name, manifest, by_name: Arc::default() })
+        let name = node.full_name().into();
+        Ok(Model { snapshot, node, name, manifest })
     }
 
     /// The node of the lineage graph.
@@ -91,15 +94,7 @@ impl Model {
 
     /// The place of the tensor of this name.
     pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
-        let tensors = &self.manifest.tensors;
-        let name_at = |at: u32| tensors.get(at as usize).map_or("", |tensor| tensor.name);
-        let by_name = self.by_name.get_or_init(|| {
-            let mut places: Vec<u32> = (0..tensors.len() as u32).collect();
-            places.sort_by(|a, b| name_at(*a).cmp(name_at(*b)));
-            places
-        });
-        let found = by_name.binary_search_by(|at| name_at(*at).cmp(name)).ok()?;
-        by_name.get(found).map(|at| *at as usize)
+        self.manifest.tensors.place_of(name)
     }
 
     /// The tensor of this name.

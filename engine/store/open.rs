@@ -1,18 +1,18 @@
 //! Making and opening a store.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
-use super::options::OpenOptions;
+use super::options::{OpenOptions, is_at};
 use super::turns::Turns;
 use super::{Error, Result, Snapshot, Transaction};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table, meta};
 use crate::container::{
-    Container, ContainerError, Disk, FileDisk, FileId, LockHolder, TemporaryFile, TemporaryKind,
-    folder_of,
+    Container, ContainerError, Disk, FileDisk, LockHolder, TemporaryFile, TemporaryKind, folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
 use crate::tensor::{AlignedBuffer, ContentId};
@@ -85,6 +85,8 @@ pub(super) struct Shared {
     pub(super) container: Arc<Container>,
     pub(super) access: Access,
     path: PathBuf,
+    /// As the user named it, who is told of commits.
+    named: PathBuf,
     /// The file had been replaced before it was opened.
     opened_retired: bool,
     /// Records whose every chunk checksum this handle has found right.
@@ -95,12 +97,6 @@ pub(super) struct Shared {
 
 /// How often a file that was replaced while it was opened is opened again.
 const REOPENINGS_MAX: usize = 100;
-
-/// Whether the file of this id is the one at `path`; so it is, where files have no id.
-fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
-    let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
-    Ok(id.is_none_or(|id| id == FileId::of(&there)))
-}
 
 pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -128,9 +124,9 @@ impl Shared {
         }
     }
 
-    /// The path the store was opened at.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// The path that the store was opened at by whoever is told of it.
+    pub(super) fn named(&self) -> &Path {
+        &self.named
     }
 
     /// The folder of the store, for temporary files.
@@ -151,12 +147,23 @@ impl Shared {
 
 impl Store {
     fn new(catalog: Catalog, container: Arc<Container>, access: Access, path: PathBuf) -> Self {
+        let named = path.clone();
+        Self::new_named(catalog, container, access, (path, named))
+    }
+
+    fn new_named(
+        catalog: Catalog,
+        container: Arc<Container>,
+        access: Access,
+        (path, named): (PathBuf, PathBuf),
+    ) -> Self {
         let opened_retired = container.is_retired();
         let shared = Shared {
             catalog,
             container,
             access,
             path,
+            named,
             opened_retired,
             checked: Mutex::default(),
             buffers: Arc::default(),
@@ -178,7 +185,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NotFound`] when its
+    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NoFolder`] when its
     /// folder is missing; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -187,7 +194,10 @@ impl Store {
         }
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
-        let temporary = temporary.map_err(Error::open_file(folder))?;
+        let temporary = temporary.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NoFolder { path: path.to_owned() },
+            _ => Error::open_file(folder)(error),
+        })?;
         let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
         let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
         temporary.persist_new(path).map_err(Error::open_file(path))?;
@@ -222,15 +232,21 @@ impl Store {
     }
 
     pub(super) fn open_held(path: &Path, options: &OpenOptions) -> Result<Self> {
+        Self::open_held_named(path, path, options)
+    }
+
+    /// As [`open_held`](Self::open_held), of what is called `named` in errors and told of commits.
+    fn open_held_named(path: &Path, named: &Path, options: &OpenOptions) -> Result<Self> {
         // Whoever held the lock may have put another file in the place of this one meanwhile.
         for _ in 0..REOPENINGS_MAX {
-            let disk = Self::disk_at(path, true)?;
-            let id = disk.file_id().map_err(Error::open_file(path))?;
+            let disk = Container::open_file(path, true).map_err(Error::open_file(named))?;
+            let id = disk.file_id().map_err(Error::open_file(named))?;
             match Container::open_writer_waiting(disk, &options.waiting) {
                 Ok(container) if is_at(path, id)? => {
                     let container = Arc::new(container);
                     let catalog = Catalog::open_writer(&container)?;
-                    let store = Self::new(catalog, container, Access::Write, path.to_owned());
+                    let paths = (path.to_owned(), named.to_owned());
+                    let store = Self::new_named(catalog, container, Access::Write, paths);
                     return Ok(store.with_options(options));
                 }
                 Ok(_) => {}
@@ -246,7 +262,7 @@ impl Store {
         let resolved = OpenOptions::resolved(path);
         let open = || options.open_read_only(path);
         // Who may not write is told so now, and not when the work is done.
-        drop(Self::disk_at(&resolved, true)?);
+        drop(Container::open_file(&resolved, true).map_err(Error::open_file(path))?);
         let mut store = open()?;
         let unknown = store.shared.container.superblock().writer_flags & !WRITER_FLAGS_KNOWN;
         if unknown != 0 {
@@ -256,7 +272,7 @@ impl Store {
         if store.access() == Access::ReadRepaired {
             // A view of it would keep its own transactions out: repair the file.
             drop(store);
-            drop(Self::open_held(&resolved, options)?);
+            drop(Self::open_held_named(&resolved, path, options)?);
             store = open()?;
         }
         if store.shared.opened_retired {
@@ -421,7 +437,8 @@ impl Store {
                 Err(Error::Container(ContainerError::Retired)) => {}
                 // Whoever wrote last has crashed.
                 Err(Error::Catalog(CatalogError::NeedsRepair)) => {
-                    drop(Self::open_held(path, &self.handle.options)?);
+                    let options = &self.handle.options;
+                    drop(Self::open_held_named(path, &self.shared.named, options)?);
                 }
                 taken => return taken,
             }
@@ -526,7 +543,7 @@ impl Store {
         if let Some(limit) = limit {
             options.waiting.limit = Some(limit.saturating_sub(start.elapsed()));
         }
-        let writer = Self::open_held(path, &options)?;
+        let writer = Self::open_held_named(path, &self.shared.named, &options)?;
         self.check_same(&writer.shared)?;
         let id = |shared: &Shared| shared.container.disk().file_id().ok().flatten();
         // A vacuum that could not say so to the readers of the old file.
@@ -540,7 +557,9 @@ impl Store {
     pub(crate) fn held(&self) -> Result<Self> {
         match &self.handle.per_transaction {
             None => Ok(self.clone()),
-            Some((_, path)) => Self::open_held(path, &self.handle.options),
+            Some((_, path)) => {
+                Self::open_held_named(path, &self.shared.named, &self.handle.options)
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Result, Store};
-use crate::container::{Locked, Waiting};
+use super::{Error, Result, Store};
+use crate::container::{FileId, Locked, Waiting};
 
 /// How a store is to be opened: how long to wait for others, and when to keep others out.
 ///
@@ -87,7 +87,18 @@ impl OpenOptions {
         Store::open_reader(&|| Store::disk_at(path, false), path, self)
     }
 
+    /// How long others are waited for.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
+    }
+
     pub(super) fn resolved(path: &Path) -> PathBuf {
         path.canonicalize().unwrap_or_else(|_| path.to_owned())
     }
+}
+
+/// Whether the file of this id is the one at `path`; so it is, where files have no id.
+pub(crate) fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
+    let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
+    Ok(id.is_none_or(|id| id == FileId::of(&there)))
 }

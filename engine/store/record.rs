@@ -176,7 +176,7 @@ impl<'c> StoredRecord<'c> {
     /// Whether its formula adds another base's numbers to the first: a difference in a record of
     /// its own.
     pub(super) fn adds_stored(&self) -> bool {
-        matches!(self.formula().map(StoredFormula::formula), Some(Formula::Increment(_)))
+        self.formula().is_some_and(StoredFormula::adds_stored)
     }
 
     /// Whether its first base has the same type and length.

@@ -29,6 +29,17 @@ fn feature_of(encoding: Encoding) -> u64 {
     }
 }
 
+/// What a reader must know to read a record of these encodings and of a formula of this code.
+pub(crate) fn features_of(encodings: u32, formula: Option<u8>) -> u64 {
+    let of_formula = match formula {
+        None => 0,
+        Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
+        Some(_) => FEATURE_FORMULA,
+    };
+    let used = Encoding::ALL.into_iter().filter(|one| encodings >> one.code() & 1 == 1);
+    used.fold(of_formula, |features, one| features | feature_of(one))
+}
+
 /// What the header of a record to be written will say.
 #[derive(Debug)]
 pub(super) struct RecordDraft {
@@ -82,6 +93,30 @@ impl RecordDraft {
         let formula = self.formula.len() as u64;
         RECORD_HEADER_LEN as u64 + chunks * CHUNK_ENTRY_LEN as u64 + formula
     }
+
+    /// The row of a record at this place, which nothing needs yet.
+    fn row(&self, offset: u64, payload_offset: u32, stored_len: u64, encodings: u32) -> RecordRow {
+        RecordRow {
+            offset,
+            len: u64::from(payload_offset) + stored_len,
+            raw_len: self.raw_len,
+            stored_len,
+            base_id: self.base_id,
+            depth: self.depth,
+            formula: self.formula.first().copied().unwrap_or(0),
+            encodings,
+            holders: 0,
+            dependents: 0,
+            more_bases: self.more_bases.clone(),
+        }
+    }
+
+    /// The row of a record of so many stored bytes that is not written.
+    pub(super) fn dry_row(&self, stored_len: u64) -> RecordRow {
+        // Longer heads than a row can tell are refused where a place is reserved.
+        let payload_offset = u32::try_from(self.head_len().next_multiple_of(RECORD_ALIGN));
+        self.row(0, payload_offset.unwrap_or(u32::MAX), stored_len, 0)
+    }
 }
 
 impl Transaction {
@@ -124,33 +159,12 @@ impl Transaction {
         }
         let encodings = encodings_used(entries);
         self.require_features_of(encodings, draft.formula.first().copied());
-        Ok(RecordRow {
-            offset: place.offset,
-            len,
-            raw_len: draft.raw_len,
-            stored_len,
-            base_id: draft.base_id,
-            depth: draft.depth,
-            formula: draft.formula.first().copied().unwrap_or(0),
-            encodings,
-            holders: 0,
-            dependents: 0,
-            more_bases: draft.more_bases.clone(),
-        })
+        Ok(draft.row(place.offset, place.payload_offset, stored_len, encodings))
     }
 
     /// Flags what a reader must know to read a record.
     pub(super) fn require_features_of(&self, encodings: u32, formula: Option<u8>) {
-        let mut features = match formula {
-            None => 0,
-            Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
-            Some(_) => FEATURE_FORMULA,
-        };
-        for encoding in Encoding::ALL {
-            if encodings >> encoding.code() & 1 == 1 {
-                features |= feature_of(encoding);
-            }
-        }
+        let features = features_of(encodings, formula);
         if features != 0 {
             // In the superblock with the first sync of the commit, before it can be seen.
             self.shared.container.require_features(features, 0);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use super::Result;
 use super::candidate::{Candidate, Way};
@@ -38,10 +39,11 @@ const BUCKET_MAX: usize = 64;
 
 /// A stored model, beside a new one.
 pub(super) struct Relative {
-    pub(super) manifest: Manifest,
+    pub(super) manifest: Arc<Manifest>,
     /// For every new tensor its partner, and how it may have come from it.
     pub(super) pairs: Vec<Option<(usize, Relation)>>,
-    /// For every new tensor the bits an element that sketches predict.
+    /// For every new tensor the bits an element that sketches predict; empty while they predict
+    /// nothing of any.
     bits: Vec<Option<f64>>,
 }
 
@@ -152,7 +154,7 @@ impl Transaction {
         Ok((relatives, Some(ranking)))
     }
 
-    fn manifest_of(&self, node: &Node) -> Result<Manifest> {
+    fn manifest_of(&self, node: &Node) -> Result<Arc<Manifest>> {
         read_manifest(&self.shared, self.tables()?, node.row.manifest)
     }
 
@@ -170,6 +172,7 @@ impl Transaction {
             let kept = kept_sketch(self.tables()?, partner.content_id, partner.dtype)?;
             let Some(kept) = kept else { continue };
             if let Some(estimate) = kept.estimate(&sketches[at]) {
+                relative.bits.resize(sketches.len(), None);
                 relative.bits[at] = Some(estimate.bits);
                 show(at, &kept, &estimate);
             }
@@ -348,8 +351,8 @@ impl Relative {
     }
 }
 
-fn relative(tensors: &[TensorKey<'_>], manifest: Manifest) -> Relative {
+fn relative(tensors: &[TensorKey<'_>], manifest: Arc<Manifest>) -> Relative {
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
     let pairs = pair_tensors(tensors, &keys);
-    Relative { manifest, pairs, bits: vec![None; tensors.len()] }
+    Relative { manifest, pairs, bits: Vec::new() }
 }

@@ -1,44 +1,28 @@
 //! Bases chosen anew over a whole store: other bytes in the file, the same contents.
 //!
-//! Contents of one length are a group, which is planned as a whole from pieces of its contents and
-//! then written. Everything is read as it was before, so that contents may change places as each
-//! other's bases; rows are changed when a group has turned out smaller. Hidden contents, which no
-//! model names, are there only for what stands on them: a plan does without those that cost more
-//! than they save.
+//! Contents of one length are a group; groups whose contents are made of each other's by formulas
+//! are a family, which is planned as a whole from pieces of its contents and then written.
+//! Everything is read as it was before, so that contents may change places as each other's bases;
+//! rows are changed when a family has turned out smaller. Hidden contents, which no model names,
+//! are there only for what stands on them: a plan does without those that cost more than they
+//! save, and stores what was made of them in another way.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use super::basis::Basis;
-use super::chain::{Chain, Checks};
-use super::choice::encode_best;
-use super::encode::{alone_chunks, delta_chunks, raw_entries};
-use super::error::damaged;
-use super::ingest::{for_slabs, slab_len};
-use super::model::read_manifest;
-use super::new_model::TensorSource;
-use super::repack_costs::{costs, sample};
-use super::sketches::kept_sketch;
+use super::Result;
+use super::candidate::FORMULAS_OVER;
+use super::repack_family::{Kin, Searched};
 use super::transaction::Transaction;
-use super::{Error, NewTensor, Result};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Row, Table, Visitor};
-use crate::codec::{Lane, Profile};
-use crate::format::{FEATURE_DEPTH_GAPS, Operation, RecordKind};
-use crate::planning::{BaseCosts, BasePlan, CHAIN_DEPTH_MAX, Sketch, plan_bases, present_sum};
-use crate::tensor::{ContentId, Dtype, Shape};
+use crate::codec::Profile;
+use crate::format::{CHAIN_DEPTH_LIMIT, FEATURE_DEPTH_GAPS, Operation};
+use crate::planning::{BaseCosts, CHAIN_DEPTH_MAX, plan_bases, present_sum};
+use crate::tensor::ContentId;
 
-/// Bytes of a content by which differences are judged, in two pieces.
-const SAMPLE_LEN: usize = 1 << 18;
-/// Bytes of samples that are held at once.
-const SAMPLES_MAX: usize = 256 << 20;
-
-/// A group is written anew where that saves at least this part of what it takes: what is only a
+/// A family is written anew where that saves at least this part of what it takes: what is only a
 /// little better by pieces need not be better, and a second run then leaves it as it is.
-const WORTH_ONE_IN: u64 = 256;
+pub(super) const WORTH_ONE_IN: u64 = 256;
 
 /// What repacking is to do.
 #[derive(Clone, Debug)]
@@ -89,13 +73,15 @@ pub struct RepackReport {
     pub changed: u64,
     /// Those of no model that are gone, since nothing stands on them any more.
     pub freed: u64,
+    /// Those of no model that stay, since something stands on them.
+    pub hidden: u64,
     /// Bytes that the records of all of them took before.
     pub before_bytes: u64,
-    /// Bytes that they take now.
+    /// Bytes that they take now, or would take.
     pub after_bytes: u64,
     /// The longest chain before.
     pub before_depth: u8,
-    /// The longest chain now.
+    /// The longest chain now, or then.
     pub after_depth: u8,
 }
 
@@ -130,53 +116,28 @@ impl ReadTables for OldRows {
     }
 }
 
-/// A content of a group.
-pub(super) struct Member<'c> {
-    pub(super) id: ContentId,
-    pub(super) row: RecordRow,
-    pub(super) dtype: Dtype,
-    pub(super) chain: Arc<Chain<'c>>,
-    /// Whether it stays as it is, or goes.
-    pub(super) fixed: bool,
-    /// Whether only contents of the group stand on it, and no model names it.
-    pub(super) hidden: bool,
-    pub(super) sketch: Option<Sketch>,
-    pub(super) sample: Vec<u8>,
-}
-
-/// What a group came to.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a family came to: its new rows, and `None` for what is gone.
+#[derive(Debug, Default)]
 struct Outcome {
     changed: u64,
-    freed: u64,
-    saved: u64,
+    rows: Vec<(ContentId, Option<RecordRow>)>,
 }
-
-/// A content read as it was before.
-struct Before<'c>(Arc<Chain<'c>>);
-
-impl TensorSource for Before<'_> {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out, Checks::First).map_err(io::Error::other)
-    }
-}
-
-/// A record that takes another's place: the content's place in the group, and its new row.
-type Replacement = (usize, RecordRow);
 
 impl Transaction {
     /// Chooses the bases of all tensors anew, so that they take the least room under a bound on
     /// the depth of chains. Contents, models and the graph stay as they are, and so do tensors
-    /// that are stored as a formula of others or belong to a pinned model. Tensors that no model
-    /// has any more go where the rest is smaller without them. Contents of one length that would
-    /// not become smaller by one part in 256 stay as they are, also where their chains are longer
-    /// than asked for: nothing ever takes more room than before, and repacking again changes
-    /// nothing unless it finds that much.
+    /// that belong to a pinned model. Tensors that no model has any more go where the rest is
+    /// smaller without them; what is stored as a formula of them is then stored as a formula of
+    /// others, as a difference or alone. Contents that formulas connect, or of one length, that
+    /// would not become smaller by one part in 256 stay as they are, also where their chains are
+    /// longer than asked for: nothing ever takes more room than before, and repacking again
+    /// changes nothing unless it finds that much. A formula that is no difference makes a chain
+    /// longer than the bound by at most four.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///
     /// Cost: reads every content, encodes pieces of each against a few others, and what changes
-    /// once. Memory: a row a tensor, and at most 256 MiB of pieces.
+    /// once; a dry run as well. Memory: a row a tensor, and at most 256 MiB of pieces.
     ///
     /// # Errors
     ///
@@ -184,47 +145,39 @@ impl Transaction {
     pub fn repack(&mut self, how: &Repack, progress: &dyn Fn(u64)) -> Result<RepackReport> {
         self.check_whole()?;
         self.profile = how.profile;
+        self.chain_depth_max = how.depth_max;
         let report = self.change(|this| {
             let old = OldRows(this.tensor_rows()?);
-            let mut report = RepackReport::default();
             let measure = |rows: &HashMap<ContentId, RecordRow>| {
                 let bytes = rows.values().map(|row| row.len).sum();
                 (bytes, rows.values().map(|row| row.depth).max().unwrap_or(0))
             };
-            report.tensors = old.0.len() as u64;
+            let mut report = RepackReport { tensors: old.0.len() as u64, ..Default::default() };
             (report.before_bytes, report.before_depth) = measure(&old.0);
             let (shared, pinned) = (this.shared_arc(), this.pinned_contents()?);
-            let over = over_formulas(&old);
-            let mut sum = Outcome::default();
-            for mut ids in this.groups(&old)? {
-                let len = ids.iter().filter_map(|id| old.0.get(id)).map(|row| row.raw_len).sum();
-                // Hidden ones that only a formula of another group stood on may have gone with it.
-                let tables = this.tables()?;
-                let mut here = Vec::with_capacity(ids.len());
-                for id in ids.drain(..) {
-                    if tables.get(Table::Tensors, id.as_bytes())?.is_some() {
-                        here.push(id);
-                    }
-                }
-                let ids = here;
-                if ids.len() > 1 {
-                    let whole = (&old, &over, &pinned);
-                    let outcome = this.repack_group(&shared, whole, &ids, how)?;
-                    sum.changed += outcome.changed;
-                    sum.freed += outcome.freed;
-                    sum.saved += outcome.saved;
+            let (families, searched) = this.families(&old)?;
+            let mut after = if how.dry_run { old.0.clone() } else { HashMap::new() };
+            for family in families {
+                let ids = family.iter().flatten();
+                let len = ids.filter_map(|id| old.0.get(id)).map(|row| row.raw_len).sum();
+                let outcome =
+                    this.repack_family(&shared, (&old, &pinned, &searched), &family, how)?;
+                report.changed += outcome.changed;
+                for (id, row) in outcome.rows.into_iter().filter(|_| how.dry_run) {
+                    match row {
+                        Some(row) => after.insert(id, row),
+                        None => after.remove(&id),
+                    };
                 }
                 progress(len);
             }
-            (report.changed, report.freed) = (sum.changed, sum.freed);
-            if how.dry_run {
-                report.after_bytes = report.before_bytes.saturating_sub(sum.saved);
-                report.after_depth = report.before_depth.min(how.depth_max);
-            } else {
-                let rows = this.note_gaps()?;
-                (report.after_bytes, report.after_depth) = measure(&rows);
-                report.freed = (old.0.len() - rows.len()) as u64;
+            if !how.dry_run {
+                after = this.note_gaps()?;
+                this.lightened.clear();
             }
+            (report.after_bytes, report.after_depth) = measure(&after);
+            report.freed = (old.0.len() - after.len()) as u64;
+            report.hidden = after.values().filter(|row| row.holders == 0).count() as u64;
             Ok(report)
         })?;
         if report.changed + report.freed > 0 && !how.dry_run {
@@ -232,12 +185,6 @@ impl Transaction {
             self.note(Operation::Recode { profile, tensors });
         }
         Ok(report)
-    }
-
-    /// Tensors that no model has and that stay because others stand on them. Cost: every row.
-    pub(crate) fn hidden_tensors(&self) -> Result<u64> {
-        let rows = self.tensor_rows()?;
-        Ok(rows.values().filter(|row| row.holders == 0).count() as u64)
     }
 
     fn tensor_rows(&self) -> Result<HashMap<ContentId, RecordRow>> {
@@ -251,228 +198,42 @@ impl Transaction {
         Ok(rows)
     }
 
-    /// The contents of each length, in the order in which models name them; hidden ones last.
-    fn groups(&self, old: &OldRows) -> Result<Vec<Vec<ContentId>>> {
-        let mut place: HashMap<u64, usize> = HashMap::new();
-        let mut groups: Vec<Vec<ContentId>> = Vec::new();
-        let mut named = HashSet::new();
-        for node in self.graph()?.nodes()? {
-            let manifest = read_manifest(&self.shared, self.tables()?, node.row.manifest)?;
-            for id in manifest.tensors.iter().map(|tensor| tensor.content_id) {
-                let Some(row) = old.0.get(&id).filter(|_| named.insert(id)) else { continue };
-                let at = *place.entry(row.raw_len).or_insert_with(|| {
-                    groups.push(Vec::new());
-                    groups.len() - 1
-                });
-                groups[at].push(id);
-            }
-        }
-        let mut hidden: Vec<_> = old.0.iter().filter(|(id, _)| !named.contains(id)).collect();
-        hidden.sort_unstable_by_key(|(id, _)| **id);
-        for (id, row) in hidden {
-            if let Some(at) = place.get(&row.raw_len) {
-                groups[*at].push(*id);
-            }
-        }
-        Ok(groups)
-    }
-
-    fn repack_group(
+    fn repack_family(
         &mut self,
         shared: &super::open::Shared,
-        (old, over, pinned): (&OldRows, &HashSet<ContentId>, &HashSet<ContentId>),
-        ids: &[ContentId],
+        (old, pinned, searched): (&OldRows, &HashSet<ContentId>, &Searched),
+        family: &[Vec<ContentId>],
         how: &Repack,
     ) -> Result<Outcome> {
-        let mut members = self.members(shared, old, ids)?;
-        for member in &mut members {
-            member.fixed |= pinned.contains(&member.id);
-            member.hidden = member.row.holders == 0 && !over.contains(&member.id);
-        }
-        let mut costs = costs(&members, old, how);
-        let limits = costs.depth_max.clone();
-        let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
-        let present =
-            present_sum(&BaseCosts { depth_max: vec![u8::MAX; ids.len()], ..costs.clone() });
-        let total: u64 = members.iter().map(|member| member.row.len).sum();
-        let mut bound = how.depth_max;
-        loop {
-            costs.depth_max = limits.iter().map(|limit| bound.min(*limit)).collect();
-            let plan = plan_bases(&costs);
-            let mut outcome = Outcome::default();
-            if plan.sum + total / WORTH_ONE_IN < present {
-                outcome = self.write_plan(&members, &plan, total / WORTH_ONE_IN, how)?;
-            }
-            if outcome.saved > 0 || deepest <= bound {
-                return Ok(outcome);
-            }
-            // Not within the bound without taking more: within what there is, then.
-            bound = deepest;
-        }
-    }
-
-    fn members<'c>(
-        &self,
-        shared: &'c super::open::Shared,
-        old: &OldRows,
-        ids: &[ContentId],
-    ) -> Result<Vec<Member<'c>>> {
-        let room = (SAMPLES_MAX / ids.len().max(1)).min(SAMPLE_LEN) / 16 * 16;
-        let open = |id: &ContentId| -> Result<Member<'c>> {
-            let row = old.0.get(id).cloned();
-            let row = row.ok_or_else(|| damaged(*id, 0)(&"missing from the catalogue"))?;
-            let chain = Chain::open(shared, old, RecordKind::Tensor, *id, row.clone())?;
-            let code = chain.record().header().dtype_code;
-            let dtype = Dtype::from_code(code).unwrap_or(Dtype::Unknown("".into()));
-            let (id, chain, fixed) = (*id, Arc::new(chain), row.formula != 0);
-            let (sketch, sample, hidden) = (None, Vec::new(), false);
-            Ok(Member { id, row, dtype, chain, fixed, hidden, sketch, sample })
-        };
-        let mut members = ids.iter().map(open).collect::<Result<Vec<_>>>()?;
-        for member in &mut members {
-            member.sketch = kept_sketch(self.tables()?, member.id, &member.dtype)?;
-        }
-        members.par_iter_mut().try_for_each(|member| {
-            member.chain.check()?;
-            member.sample = sample(&member.chain, room)?;
-            Ok::<_, Error>(())
-        })?;
-        Ok(members)
-    }
-
-    /// Writes what a plan changes. Keeps it when that saves more than `worth`.
-    fn write_plan(
-        &mut self,
-        members: &[Member<'_>],
-        BasePlan { base: plan, kept, .. }: &BasePlan,
-        worth: u64,
-        how: &Repack,
-    ) -> Result<Outcome> {
-        let depths: Vec<u8> = (0..plan.len()).map(|at| depth(members, plan, at)).collect();
-        let present = |at: usize| plan[at].map(|base| members[base].id);
-        let changed = |at: &usize| {
-            if !kept[*at] {
-                return false;
-            }
-            let row = &members[*at].row;
-            let base = Some(row.base_id).filter(|id| !id.is_none());
-            // One that counts more than it need be deep could not be stood on at its depth.
-            !members[*at].fixed && (base != present(*at) || depths[*at] != row.depth)
-        };
-        let changed: Vec<usize> = (0..plan.len()).filter(changed).collect();
-        let reserved = self.reserved.len();
-        let mut replacements: Vec<Replacement> = Vec::new();
-        let gone = || (0..plan.len()).filter(|at| !kept[*at]);
-        let mut before: u64 = gone().map(|at| members[at].row.len).sum();
-        let mut after = 0;
-        for at in changed {
-            let base = plan[at].map(|base| (&members[base], depths[at]));
-            let row = self.write_member(&members[at], base, how)?;
-            before += members[at].row.len;
-            after += row.len;
-            replacements.push((at, row));
-        }
-        if after + worth >= before {
-            while self.reserved.len() > reserved {
-                self.give_back_last();
-            }
+        if family.iter().map(Vec::len).sum::<usize>() < 2 {
             return Ok(Outcome::default());
         }
-        if !how.dry_run {
-            self.replace(members, &replacements)?;
-        }
-        let (changed, freed) = (replacements.len() as u64, gone().count() as u64);
-        Ok(Outcome { changed, freed, saved: before - after })
-    }
-
-    /// Encodes a content against `base`, at this depth, or alone, whichever is shorter.
-    fn write_member(
-        &mut self,
-        member: &Member<'_>,
-        base: Option<(&Member<'_>, u8)>,
-        how: &Repack,
-    ) -> Result<RecordRow> {
-        let (id, len) = (member.id, member.row.raw_len);
-        let basis =
-            base.map(|(base, depth)| Basis::plain(vec![Arc::clone(&base.chain)], Some(depth)));
-        let wrong = || damaged(id, member.row.offset)(&"the content hashes to another id");
-        // What a row of so many stored bytes would be, without its place.
-        let dry = |stored_len: u64, alone: bool| RecordRow {
-            len: member.row.len - member.row.stored_len + stored_len,
-            stored_len,
-            depth: if alone { 0 } else { member.row.depth },
-            ..member.row.clone()
-        };
-        let source = Before(Arc::clone(&member.chain));
-        let shape = Shape::new(&[len]).map_err(|error| damaged(id, 0)(&error))?;
-        if len <= slab_len() as u64 {
-            let mut bytes = vec![0; len as usize];
-            member.chain.read(0, &mut bytes, Checks::First)?;
-            if ContentId::of(&bytes) != id {
-                return Err(wrong());
+        let mut kin = self.kin_of(shared, (old, pinned), family, how)?;
+        self.find_formulas_of(shared, &mut kin, searched, how)?;
+        let Kin { members, costs, .. } = &kin;
+        let unbounded = BaseCosts { steps_max: u8::MAX, depth_max: u8::MAX, ..costs.clone() };
+        let present = present_sum(&unbounded);
+        let worth = members.iter().map(|member| member.row.len).sum::<u64>() / WORTH_ONE_IN;
+        let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
+        let depth = how.depth_max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
+        // Not within the bound without taking more: within what there is, then.
+        for (steps_max, depth_max) in [(how.depth_max, depth), (deepest, depth.max(deepest))] {
+            let costs = BaseCosts { steps_max, depth_max, ..costs.clone() };
+            let plan = plan_bases(&costs);
+            if plan.sum + worth < present
+                && let Some(replacements) = self.write_plan(&kin, &plan, worth, how)?
+            {
+                let gone = (0..members.len()).filter(|at| !plan.kept[*at]);
+                let gone: Vec<_> = gone.map(|at| (members[at].id, None)).collect();
+                let changed = replacements.len() as u64;
+                let rows = replacements.into_iter().map(|(at, row)| (members[at].id, Some(row)));
+                return Ok(Outcome { changed, rows: rows.chain(gone).collect() });
             }
-            let tensor = NewTensor::from_bytes("", member.dtype.clone(), shape, &bytes);
-            let bases = basis.into_iter().collect();
-            let encoded = encode_best(how.profile, &tensor, &bytes, bases)?;
-            if how.dry_run {
-                return Ok(dry(encoded.len(), encoded.basis.is_none()));
-            }
-            return self.write_encoded(id, &member.dtype, &encoded, &bytes);
-        }
-        let tensor = NewTensor::from_source("", member.dtype.clone(), shape, len, &source);
-        let mut arena = std::mem::take(&mut self.arena);
-        let (mut hasher, mut sums, mut dry_len) = (blake3::Hasher::new(), Vec::new(), 0);
-        let lane = Lane::of(&member.dtype);
-        for_slabs(&tensor, &mut arena, &mut |start, slab| {
-            hasher.update_rayon(slab);
-            sums.extend(raw_entries(slab));
-            if how.dry_run {
-                dry_len += match &basis {
-                    Some(basis) => delta_chunks(how.profile, lane, slab, start, basis)?,
-                    None => alone_chunks(how.profile, lane, slab),
-                }
-                .stored_len();
-            }
-            Ok(())
-        })?;
-        if ContentId::from(hasher.finalize()) != id {
-            return Err(wrong());
-        }
-        let mut row = None;
-        if how.dry_run {
-            row = Some(dry(dry_len, basis.is_none()));
-        } else if basis.is_some() {
-            row = self.stream_record(&tensor, id, basis.as_ref(), &sums, &mut arena)?;
-        }
-        if row.is_none() {
-            row = self.stream_record(&tensor, id, None, &sums, &mut arena)?;
-        }
-        self.arena = arena;
-        row.ok_or(Error::OutOfMemory { bytes: len })
-    }
-
-    /// Puts new records in the place of the old ones. What something new stands on is counted
-    /// first, so that nothing is freed that is still needed.
-    fn replace(&mut self, members: &[Member<'_>], replacements: &[Replacement]) -> Result<()> {
-        for (at, new) in replacements {
-            for base in new.bases() {
-                self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
-            }
-            self.change_row(Table::Tensors, members[*at].id, |row| {
-                let (holders, dependents) = (row.holders, row.dependents);
-                *row = RecordRow { holders, dependents, ..new.clone() };
-            })?;
-            self.free_place(members[*at].row.extent());
-        }
-        for (at, _) in replacements {
-            for base in members[*at].row.bases() {
-                let row = self.change_row(Table::Tensors, base, |base| {
-                    base.dependents = base.dependents.saturating_sub(1);
-                })?;
-                self.free_if_unneeded(base, row)?;
+            if present_sum(&costs) <= present {
+                break;
             }
         }
-        Ok(())
+        Ok(Outcome::default())
     }
 
     /// The rows as they are now. Says in the file when what some stand on is less deep than they
@@ -487,22 +248,5 @@ impl Transaction {
             self.shared.container.require_features(FEATURE_DEPTH_GAPS, 0);
         }
         Ok(rows)
-    }
-}
-
-/// What formulas stand on.
-fn over_formulas(old: &OldRows) -> HashSet<ContentId> {
-    old.0.values().filter(|row| row.formula != 0).flat_map(RecordRow::bases).collect()
-}
-
-/// Depth of a content under a plan.
-fn depth(members: &[Member<'_>], plan: &[Option<usize>], mut at: usize) -> u8 {
-    let mut depth = 0u8;
-    loop {
-        if members[at].fixed {
-            return depth.saturating_add(members[at].row.depth);
-        }
-        let Some(base) = plan[at] else { return depth };
-        (at, depth) = (base, depth.saturating_add(1));
     }
 }

@@ -1,15 +1,14 @@
 //! What the contents of a group would take, alone and against each other, as repacking tries it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use rayon::prelude::*;
 
 use super::Result;
 use super::chain::{Chain, Checks};
-use super::repack::{Member, OldRows, Repack};
-use crate::catalog::RecordRow;
+use super::repack::Repack;
+use super::repack_family::Member;
 use crate::codec::{self, Lane};
-use crate::planning::BaseCosts;
 use crate::tensor::ContentId;
 
 /// Of a content's kin by their sketches all are tried as its base, up to so many; of more, the
@@ -37,8 +36,8 @@ pub(super) fn sample(chain: &Chain<'_>, room: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What the contents of a group take alone and against each other, as far as it is tried.
-pub(super) fn costs(members: &[Member<'_>], old: &OldRows, how: &Repack) -> BaseCosts {
+/// What each content of a group takes alone, and against others, as far as it is tried.
+pub(super) fn costs(members: &[Member<'_>], how: &Repack) -> Vec<(u64, Vec<(usize, u64)>)> {
     let places: HashMap<ContentId, usize> =
         members.iter().enumerate().map(|(at, member)| (member.id, at)).collect();
     let scaled = |member: &Member<'_>, len: usize| {
@@ -53,12 +52,13 @@ pub(super) fn costs(members: &[Member<'_>], old: &OldRows, how: &Repack) -> Base
             }
         }
     }
-    let present: Vec<Option<usize>> = members
-        .iter()
-        .map(|member| places.get(&member.row.base_id).copied().filter(|_| !member.fixed))
-        .collect();
     let measure = |at: usize| -> (u64, Vec<(usize, u64)>) {
         let member = &members[at];
+        if member.fixed {
+            return (0, Vec::new());
+        }
+        let plain = member.row.formula == 0;
+        let present = places.get(&member.row.base_id).copied().filter(|_| plain);
         let lane = Lane::of(&member.dtype);
         let mut out = Vec::new();
         codec::encode_alone(how.profile, lane, &member.sample, &mut out);
@@ -66,17 +66,13 @@ pub(super) fn costs(members: &[Member<'_>], old: &OldRows, how: &Repack) -> Base
         if member.row.base_id.is_none() {
             alone = alone.min(member.row.stored_len);
         }
-        let mut edges = Vec::new();
-        if member.fixed {
-            return (burden(old, &member.row), edges);
-        }
-        for base in near[at].iter().chain(present[at].iter()) {
-            let now = present[at] == Some(*base);
+        let mut edges: Vec<(usize, u64)> = Vec::new();
+        for base in near[at].iter().chain(present.iter()) {
             if edges.iter().any(|(known, _)| known == base) {
                 continue;
             }
             out.clear();
-            let cost = if now {
+            let cost = if present == Some(*base) {
                 member.row.stored_len
             } else {
                 codec::encode_delta(
@@ -92,25 +88,7 @@ pub(super) fn costs(members: &[Member<'_>], old: &OldRows, how: &Repack) -> Base
         }
         (alone, edges)
     };
-    let (alone, edges) = (0..members.len()).into_par_iter().map(measure).unzip();
-    let fixed = members.iter().map(|member| member.fixed.then_some(member.row.depth)).collect();
-    let mut depth_max = vec![u8::MAX; members.len()];
-    for row in old.0.values().filter(|row| row.formula != 0) {
-        // What stands on a formula's base keeps its header.
-        for at in row.bases().filter_map(|base| places.get(&base)) {
-            depth_max[*at] = depth_max[*at].min(row.depth.saturating_sub(1));
-        }
-    }
-    let hidden = members.iter().map(|member| member.hidden).collect();
-    BaseCosts { alone, edges, present, fixed, depth_max, hidden }
-}
-
-/// What would be free without a record that is stored as a formula: also hidden bases of it alone.
-fn burden(old: &OldRows, row: &RecordRow) -> u64 {
-    let bases: HashSet<ContentId> = row.bases().filter(|_| row.formula != 0).collect();
-    let rows = bases.iter().filter_map(|base| old.0.get(base));
-    let only = rows.filter(|base| base.holders == 0 && base.dependents == 1);
-    row.stored_len + only.map(|base| burden(old, base)).sum::<u64>()
+    (0..members.len()).into_par_iter().map(measure).collect()
 }
 
 /// For each content those that are worth trying as its base, by their sketches.

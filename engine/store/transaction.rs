@@ -8,13 +8,12 @@ use rayon::prelude::*;
 use super::error::damaged;
 use super::hidden::Formulas;
 use super::ingest::{Incoming, settle_readers};
-use super::model::read_manifest;
 use super::open::{Shared, now_ms};
 use super::record::{read_plain, record_row};
 use super::record_writer::RecordDraft;
 use super::relatives::sketch_of;
 use super::turns::Turn;
-use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store};
+use super::{Advice, Error, ImportReport, NewModel, NewPart, NewTensor, Result, Store, manifests};
 use crate::catalog::{CatalogWrite, NodeRow, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::codec::Profile;
 use crate::format::{
@@ -23,7 +22,6 @@ use crate::format::{
 };
 use crate::lineage::{
     Edge, Graph, GraphMut, LOSSY_KEY, LineageError, ModelRef, NewNode, Node, NodeId, OWN_KEYS,
-    OnChildren,
 };
 use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::tensor::ContentId;
@@ -56,21 +54,10 @@ pub struct Transaction {
     pub(super) profile: Profile,
     /// Once something was hidden: the formulas of the store.
     pub(super) formulas: Option<Formulas>,
+    /// Hidden tensors on which less stands than before: to be settled.
+    pub(super) lightened: BTreeSet<ContentId>,
     /// Dropped last: then the next transaction may begin.
     _turn: Turn,
-}
-
-/// What removing a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoveReport {
-    /// The node that is gone.
-    pub node: Node,
-    /// Models whose parents changed by that.
-    pub changed_children: Vec<NodeId>,
-    /// Bytes of the file that the removal frees, once no snapshot needs them.
-    pub freed_bytes: u64,
-    /// Tensors that stay, hidden, because deltas stand on them.
-    pub hidden_bases: u64,
 }
 
 pub(super) fn provenance(edges: &[Edge]) -> Vec<ProvenanceEdge> {
@@ -102,6 +89,7 @@ impl Transaction {
             chain_depth_max: CHAIN_DEPTH_MAX,
             profile: Profile::default(),
             formulas: None,
+            lightened: BTreeSet::new(),
             _turn: turn,
         })
     }
@@ -295,7 +283,9 @@ impl Transaction {
                 }
             };
             drop(bases);
-            let manifest = manifest_of(&model, &ids);
+            let mut manifest = manifest_of(&model, &ids);
+            drop(ids);
+            manifests::like_others(&mut manifest);
             let (id, added) = this.hold(&manifest)?;
             report.added_bytes += added;
             let new = NewNode {
@@ -357,69 +347,9 @@ impl Transaction {
         Ok((id, added))
     }
 
-    /// Removes a model. Its tensors' bytes become free when no model, no delta and no snapshot,
-    /// in any process, needs them; a base that deltas need stays, hidden.
-    ///
-    /// # Errors
-    ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel);
-    /// [`HasChildren`](crate::lineage::LineageError::HasChildren) as `on_children` says. After
-    /// another error the transaction must be dropped.
-    pub fn remove_model(&mut self, model: &str, on_children: OnChildren) -> Result<RemoveReport> {
-        self.check_whole()?;
-        let node = self.find(model)?;
-        if on_children == OnChildren::Refuse {
-            self.graph()?.refuse_children(&node)?;
-        }
-        self.change(|this| this.remove_node(node, on_children))
-    }
-
-    fn remove_node(&mut self, node: Node, on_children: OnChildren) -> Result<RemoveReport> {
-        let before = self.freed_bytes();
-        let relinked = GraphMut(self.tables_mut()?).remove(&node, on_children)?;
-        self.note_relinked(&relinked)?;
-        self.operations.push(Operation::RemoveNode { id: node.id.to_string() });
-
-        let manifest_id = node.row.manifest;
-        let manifest = read_manifest(&self.shared, self.tables()?, manifest_id)?;
-        self.remove_bands(node.id, &manifest)?;
-        let hidden_bases = self.release(manifest_id, &manifest)?;
-        Ok(RemoveReport {
-            node,
-            changed_children: relinked.children,
-            freed_bytes: self.freed_bytes() - before,
-            hidden_bases,
-        })
-    }
-
     /// Bytes that this transaction has freed so far.
     pub(super) fn freed_bytes(&self) -> u64 {
         self.freed.iter().map(|extent| extent.len).sum()
-    }
-
-    /// Takes a node's hold on its manifest, and frees what nothing needs then. Gives back how many
-    /// tensors stay, hidden.
-    pub(super) fn release(&mut self, manifest_id: ContentId, manifest: &Manifest) -> Result<u64> {
-        let mut hidden = Vec::new();
-        let row = self.change_row(Table::Manifests, manifest_id, |row| {
-            row.holders = row.holders.saturating_sub(1);
-        })?;
-        if !row.is_needed() {
-            self.free_record(Table::Manifests, manifest_id, &row)?;
-            for (id, count) in count_ids(manifest) {
-                if self.change_promise(id, |holders| holders.saturating_sub(count))? {
-                    continue;
-                }
-                let row = self.change_row(Table::Tensors, id, |row| {
-                    row.holders = row.holders.saturating_sub(count);
-                })?;
-                if row.holders == 0 && row.dependents > 0 {
-                    hidden.push(id);
-                }
-                self.free_if_unneeded(id, row)?;
-            }
-        }
-        self.settle_hidden(hidden)
     }
 
     /// Notes what this transaction does, for its change record.
@@ -430,36 +360,6 @@ impl Transaction {
     /// A place that is free when this transaction is durable and no snapshot is older.
     pub(super) fn free_place(&mut self, extent: Extent) {
         self.freed.push(extent);
-    }
-
-    pub(super) fn free_record(
-        &mut self,
-        table: Table,
-        id: ContentId,
-        row: &RecordRow,
-    ) -> Result<()> {
-        self.tables_mut()?.delete(table, id.as_bytes())?;
-        self.freed.push(row.extent());
-        Ok(())
-    }
-
-    /// Frees a tensor that nothing needs, and the bases that only it needed.
-    pub(super) fn free_if_unneeded(&mut self, id: ContentId, row: RecordRow) -> Result<()> {
-        let mut rows = vec![(id, row)];
-        while let Some((id, row)) = rows.pop() {
-            if row.is_needed() || self.arriving.contains(&id) {
-                continue;
-            }
-            self.free_record(Table::Tensors, id, &row)?;
-            self.remove_sketches(id)?;
-            for base in row.bases() {
-                let row = self.change_row(Table::Tensors, base, |base| {
-                    base.dependents = base.dependents.saturating_sub(1);
-                })?;
-                rows.push((base, row));
-            }
-        }
-        Ok(())
     }
 
     /// Makes the changes durable and visible: two syncs. Without changes this does nothing.
@@ -492,7 +392,7 @@ impl Transaction {
         self.reserved.clear();
         crate::ending::critical(|| {
             tables.commit().map_err(|error| Store::refuse_after_failure(&self.shared, error))?;
-            crate::ending::note_commit(self.shared.path());
+            crate::ending::note_commit(self.shared.named());
             Ok::<(), Error>(())
         })?;
         let freed = std::mem::take(&mut self.freed);

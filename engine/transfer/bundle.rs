@@ -9,7 +9,7 @@ use std::path::Path;
 use super::check::{Closure, IndexAt};
 use super::entry::Tests;
 use super::folder::open_file;
-use super::pack::{TRAILER_LEN, read_trailer};
+use super::pack::{PACK_MAGIC, TRAILER_LEN, TRAILER_MAGIC, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
 use super::push::{PackBody, draft_packs, full_names};
@@ -17,6 +17,7 @@ use super::receive::{Naming, receive};
 use super::source::{Source, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
 use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};
+use crate::format::SUPERBLOCK_MAGIC;
 use crate::store::{Store, TensorSource};
 
 /// What is in a bundle.
@@ -111,6 +112,14 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
 pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
     let failed = |operation| TransferError::io(operation, shown);
     let bytes = file.metadata().map_err(failed("read"))?.len();
+    let mut magic = [0; PACK_MAGIC.len()];
+    if bytes < magic.len() as u64 {
+        return Err(TransferError::damaged(shown, "it is shorter than any bundle"));
+    }
+    file.read_exact_at(&mut magic, 0).map_err(failed("read"))?;
+    if magic != PACK_MAGIC {
+        return Err(TransferError::damaged(shown, "it does not begin as a bundle does"));
+    }
     let start = bytes.checked_sub(TRAILER_LEN);
     let start = start.ok_or_else(|| TransferError::damaged(shown, "it is cut short"))?;
     let mut trailer = vec![0; TRAILER_LEN as usize];
@@ -122,10 +131,33 @@ pub(super) fn index_of(file: &File, shown: &str) -> Result<IndexAt> {
     Ok(IndexAt { offset, len, id })
 }
 
+/// Refuses a file that neither begins nor ends as a bundle: it is another one, and not damaged.
+fn refuse_others(file: &File, shown: &str) -> Result<()> {
+    let failed = |operation| TransferError::io(operation, shown);
+    let bytes = file.metadata().map_err(failed("read"))?.len();
+    let begins = |offset: Option<u64>, magic: [u8; 8]| match offset {
+        Some(offset) if offset + 8 <= bytes => {
+            let mut found = [0; 8];
+            file.read_exact_at(&mut found, offset).map(|()| found == magic)
+        }
+        _ => Ok(false),
+    };
+    let begins = |offset, magic| begins(offset, magic).map_err(failed("read"));
+    if begins(Some(0), PACK_MAGIC)? || begins(bytes.checked_sub(TRAILER_LEN), TRAILER_MAGIC)? {
+        return Ok(());
+    }
+    let reason = match begins(Some(0), SUPERBLOCK_MAGIC)? {
+        true => "this is a store, and no bundle: clone and pull take it as it is",
+        false => "this is no bundle: check the path, or make one with bundle create",
+    };
+    Err(TransferError::BadRemote { what: shown.to_owned(), reason })
+}
+
 /// Opens a bundle: its index is read and checked.
 pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
     let shown = path.display().to_string();
     let file = open_file(path).map_err(TransferError::io("open", &*shown))?;
+    refuse_others(&file, &shown)?;
     let IndexAt { offset, len, id } = index_of(&file, &shown)?;
     let mut source = PackedSource::empty(shown.clone());
     source.add(&shown, Box::new(BundleFile(file)), offset, len, id)?;

@@ -16,7 +16,7 @@ pub(super) const PACK_MAGIC: [u8; 8] = *b"MGITPACK";
 /// The first bytes of an index.
 const INDEX_MAGIC: [u8; 8] = *b"MGITPIDX";
 /// The first bytes of a trailer.
-const TRAILER_MAGIC: [u8; 8] = *b"MGITPEND";
+pub(super) const TRAILER_MAGIC: [u8; 8] = *b"MGITPEND";
 /// The version of the layout.
 const VERSION: u16 = 1;
 /// Where the first record begins.

@@ -128,7 +128,7 @@ pub(super) fn with_source<T>(
     work: impl FnOnce(&dyn Source) -> Result<T>,
 ) -> Result<T> {
     match from {
-        Place::Store(path) => work(&StoreSource::new(&Store::open_read_only(path)?)?),
+        Place::Store(path) => work(&StoreSource::new(&store.options().open_read_only(path)?)?),
         Place::Bundle(path) => work(&bundle::open(path)?),
         place => work(&listed(store, &*open_remote(place)?)?),
     }

@@ -43,7 +43,8 @@ pub fn backup(
 }
 
 /// As [`backup`], in the place of a file or store that is there, which must not be the one that is
-/// copied. Who has that store open for reading keeps what it sees.
+/// copied. Who has that store open for reading keeps what it sees; who writes to it is waited for as
+/// long as the options say that `store` was opened with.
 ///
 /// # Errors
 ///
@@ -65,7 +66,7 @@ fn backup_to(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
     let source = store.container().disk().file_id().map_err(UpkeepError::target(to))?;
-    let replaced = Replaced::at(to, replace, source)?;
+    let replaced = Replaced::at(to, replace, source, store.options())?;
     let to = replaced.path.clone();
     refuse_unknown_features(store)?;
     let mode = store.container().mode()?;

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::record_rows;
+use super::each_record;
 use super::salvage::scan;
 use crate::container::{Container, ContainerError, Disk, Slots, read_disk, superblock_slots};
 use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, FormatError, RECORD_HEADER_LEN, RecordHeader, SUPERBLOCK_LEN,
     Superblock,
 };
-use crate::store::{Error, Result, Snapshot, Store};
+use crate::store::{Error, OpenOptions, Result, Snapshot, Store};
 
 /// One slot of the superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +57,11 @@ pub struct Dump {
 /// Those of the catalogue and of the disk.
 pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
     let container = store.container();
-    let mut records: Vec<RecordDump> = record_rows(snapshot.tables())?
-        .into_iter()
-        .map(|(_, row)| dump_record(&**container.disk(), row.offset, row.len))
-        .collect();
-    records.sort_unstable_by_key(|record| (record.offset, record.row_len));
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    each_record(snapshot.tables(), &mut |_, row| places.push((row.offset, row.len)))?;
+    places.sort_unstable();
+    let disk = &**container.disk();
+    let records = places.into_iter().map(|(offset, len)| dump_record(disk, offset, len)).collect();
     let superblock = Some(container.superblock());
     let (slots, file_bytes) = (slots(container.superblock_slots()?), container.disk_len()?);
     Ok(Dump { slots, superblock, file_bytes, records, catalogue_error: None })
@@ -74,7 +74,16 @@ pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
 ///
 /// A file that cannot be opened, or is no store; those of the disk.
 pub fn dump_path(path: &Path) -> Result<Dump> {
-    let error = match Store::open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
+    dump_path_with(path, &OpenOptions::new())
+}
+
+/// As [`dump_path`], waiting for a writer that repairs the store as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn dump_path_with(path: &Path, options: &OpenOptions) -> Result<Dump> {
+    let error = match options.open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
         Err(error) if error.is_damage() => error,
         result => return result,
     };

@@ -40,6 +40,7 @@ pub fn gc(store: &Store) -> Result<GcReport, UpkeepError> {
 /// [`Transaction::repack`](crate::store::Transaction::repack) does: what stands on tensors of no
 /// model stands on something else then, where the store is smaller so, and they are freed. That is
 /// a commit of its own, behind the one that frees. `progress` is told the bytes of content done.
+/// A dry run tells what both would do, and changes nothing.
 ///
 /// # Errors
 ///
@@ -59,19 +60,32 @@ fn collect(
 ) -> Result<GcReport, UpkeepError> {
     // What is free is only known to the handle that has written.
     let store = &store.held()?;
+    let dry_run = how.is_some_and(|how| how.dry_run);
     let mut transaction = store.begin_write()?;
     let mut collected = transaction.collect()?;
-    transaction.commit_collected(&collected)?;
     let mut repacked = None;
     if let Some(how) = how {
-        let mut transaction = store.begin_write()?;
-        repacked = Some(transaction.repack(how, progress)?);
-        collected.hidden_bases = transaction.hidden_tensors()?;
-        transaction.commit()?;
+        if !dry_run {
+            transaction.commit_collected(&collected)?;
+            transaction = store.begin_write()?;
+        }
+        let report = transaction.repack(how, progress)?;
+        collected.hidden_bases = report.hidden;
+        repacked = Some(report);
+        if dry_run {
+            drop(transaction);
+        } else {
+            transaction.commit()?;
+        }
+    } else {
+        transaction.commit_collected(&collected)?;
     }
     let container = store.container();
-    container.release_space()?;
-    let punched_bytes = container.punch_free()?;
+    let mut punched_bytes = 0;
+    if !dry_run {
+        container.release_space()?;
+        punched_bytes = container.punch_free()?;
+    }
     let (free_bytes, waiting_bytes) = container.free_bytes();
     let last = store.snapshot()?.sequence();
     let path = store.path().canonicalize().unwrap_or_else(|_| store.path().to_owned());
@@ -83,6 +97,6 @@ fn collect(
         waiting_bytes,
         oldest_reader: oldest.filter(|oldest| *oldest < last),
         punched_bytes,
-        leftovers: sweep(folder_of(&path)),
+        leftovers: if dry_run { 0 } else { sweep(folder_of(&path)) },
     })
 }

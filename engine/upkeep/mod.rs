@@ -24,17 +24,17 @@ mod vacuum;
 mod verify;
 
 pub use backup::{CopyReport, backup, backup_replacing};
-pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path};
+pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path, dump_path_with};
 pub use error::UpkeepError;
 pub use gc::{GcReport, gc, gc_repack};
 pub use parts::{FileParts, RecordParts};
 pub use salvage::{
-    GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_replacing, survey,
+    GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_with, survey, survey_with,
 };
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
 pub use vacuum::{vacuum, vacuum_onto, vacuum_with};
-pub use verify::{Finding, VerifyDepth, VerifyReport, verify, verify_path};
+pub use verify::{Finding, VerifyDepth, VerifyReport, verify, verify_path, verify_path_with};
 
 use std::ops::ControlFlow;
 
@@ -52,14 +52,16 @@ fn each_row(
     })
 }
 
-/// The rows of every record: tensors, manifests, change records.
-fn record_rows(tables: &dyn ReadTables) -> Result<Vec<(Table, RecordRow)>, CatalogError> {
-    let mut rows = Vec::new();
+/// Shows the row of every record to `visit`: tensors, manifests, change records.
+fn each_record(
+    tables: &dyn ReadTables,
+    visit: &mut dyn FnMut(Table, RecordRow),
+) -> Result<(), CatalogError> {
     for table in [Table::Tensors, Table::Manifests, Table::Changes] {
         tables.scan(table, &[], &mut |_, value| {
-            rows.push((table, RecordRow::decode(value)?));
+            visit(table, RecordRow::decode(value)?);
             Ok(ControlFlow::Continue(()))
         })?;
     }
-    Ok(rows)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! It is built under a temporary name, in one transaction, checked, and then given its name.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +11,12 @@ use std::sync::Arc;
 use super::{UpkeepError, VerifyDepth, verify};
 use crate::catalog::{Catalog, CatalogWrite, RecordRow};
 use crate::container::{
-    Container, ContainerError, Disk, FileDisk, FileId, TemporaryFile, TemporaryKind, folder_of,
+    Container, ContainerError, DestinationError, Disk, FileDisk, FileId, TemporaryFile,
+    TemporaryKind, folder_of, what_is_at,
 };
 use crate::ending::critical;
 use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
-use crate::store::{Error, Store};
+use crate::store::{Error, OpenOptions, Store};
 
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
@@ -136,7 +138,12 @@ impl Unnamed {
     pub(super) fn create(path: &Path, kind: TemporaryKind, mode: u32) -> Result<Self, UpkeepError> {
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, kind, mode);
-        let temporary = temporary.map_err(UpkeepError::target(folder))?;
+        let temporary = temporary.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                DestinationError::Io { path: path.to_owned(), source }.into()
+            }
+            _ => UpkeepError::target(folder)(source),
+        })?;
         Ok(Unnamed { temporary, path: path.to_owned() })
     }
 
@@ -191,25 +198,26 @@ impl Replaced {
         path: &Path,
         replace: bool,
         source: Option<FileId>,
+        options: &OpenOptions,
     ) -> Result<Self, UpkeepError> {
         let taken = || UpkeepError::from(Error::AlreadyExists { path: path.to_owned() });
-        if path.symlink_metadata().is_err() {
+        let Some(found) = what_is_at(path)? else {
             return Ok(Replaced {
                 path: path.to_owned(),
                 store: None,
                 is_there: false,
                 has_other_names: false,
             });
+        };
+        if !found.is_file() {
+            let (path, what) = (path.to_owned(), "a pipe or a device");
+            return Err(DestinationError::NotAFile { path, what }.into());
         }
-        if !replace {
-            return Err(taken());
-        }
-        let found = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
-        if !found.is_file() || Some(FileId::of(&found)) == source {
+        if !replace || Some(FileId::of(&found)) == source {
             return Err(taken());
         }
         let resolved = path.canonicalize().map_err(UpkeepError::target(path))?;
-        let store = match Store::open(&resolved) {
+        let store = match options.clone().lock_per_transaction(false).open(&resolved) {
             Ok(store) => Some(store),
             Err(error @ Error::Container(ContainerError::Locked { .. })) => {
                 return Err(error.into());

@@ -1,8 +1,8 @@
 //! How much is in a store, and what it takes.
 
 use super::parts::{FileParts, parts};
-use super::{each_row, record_rows};
-use crate::catalog::{PromiseRow, Table};
+use super::{each_record, each_row};
+use crate::catalog::{PromiseRow, RecordRow, Table};
 use crate::store::{Result, Snapshot, Store};
 
 /// The sizes of a store as of one snapshot. Lengths are in bytes.
@@ -62,7 +62,8 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
     let file_bytes = container.disk_len()?;
     let superblock = container.superblock();
     let nodes = snapshot.nodes()?;
-    let rows = record_rows(snapshot.tables())?;
+    let mut rows: Vec<(Table, RecordRow)> = Vec::new();
+    each_record(snapshot.tables(), &mut |table, row| rows.push((table, row)))?;
     let tensors = || rows.iter().filter(|(table, _)| *table == Table::Tensors).map(|(_, row)| row);
 
     let lengths = snapshot.tables().lengths()?;

@@ -1,14 +1,13 @@
 //! Where the bytes of a store are: by model, by family, by encoding.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use super::each_row;
-use crate::catalog::{RecordRow, Table};
+use crate::catalog::{RecordRow, RecordRows, Table};
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
+use crate::format::{Manifest, ManifestTensor};
 use crate::lineage::{Node, NodeId};
 use crate::store::{Result, Snapshot};
-use crate::tensor::ContentId;
 
 /// What a model takes. Lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,18 +49,6 @@ pub struct Usage {
     pub hidden_bytes: u64,
 }
 
-type Rows = HashMap<ContentId, RecordRow>;
-
-fn rows(snapshot: &Snapshot, table: Table) -> Result<Rows> {
-    let mut rows = Rows::new();
-    each_row(snapshot.tables(), table, &mut |key, value| {
-        if let (Ok(id), Ok(row)) = (<[u8; 32]>::try_from(key), RecordRow::decode(value)) {
-            rows.insert(ContentId::from_bytes(id), row);
-        }
-    })?;
-    Ok(rows)
-}
-
 /// How a tensor's chunks are stored, in a word.
 fn encoding_of(row: &RecordRow) -> String {
     let used = |encoding: &Encoding| row.encodings >> encoding.code() & 1 == 1;
@@ -79,12 +66,13 @@ fn encoding_of(row: &RecordRow) -> String {
 ///
 /// Those of the catalogue; a damaged manifest.
 pub fn usage(snapshot: &Snapshot) -> Result<Usage> {
-    let tensors = rows(snapshot, Table::Tensors)?;
-    let manifests = rows(snapshot, Table::Manifests)?;
+    let tensors = RecordRows::read(snapshot.tables(), Table::Tensors)?;
+    let manifests = RecordRows::read(snapshot.tables(), Table::Manifests)?;
     let graph = snapshot.graph();
     let nodes = snapshot.nodes()?;
     let mut heads: HashMap<NodeId, NodeId> = HashMap::new();
-    let mut members: HashMap<NodeId, HashSet<ContentId>> = HashMap::new();
+    // Of every family a bit a row.
+    let mut members: HashMap<NodeId, Members> = HashMap::new();
     let mut models = Vec::new();
     for node in nodes {
         let mut head = node.id;
@@ -98,36 +86,35 @@ pub fn usage(snapshot: &Snapshot) -> Result<Usage> {
         }
         heads.insert(node.id, head);
         let model = snapshot.model_of(node.clone())?;
-        let mut named: HashMap<ContentId, u32> = HashMap::new();
-        for tensor in &model.manifest().tensors {
-            *named.entry(tensor.content_id).or_default() += 1;
-        }
-        members.entry(head).or_default().extend(named.keys());
-        let len = |id: &ContentId| tensors.get(id).map_or(0, |row| row.len);
+        let named = places(&tensors, model.manifest());
+        drop(model);
+        let family = members.entry(head).or_insert_with(|| Members::of(tensors.len()));
+        named.iter().for_each(|(place, _)| family.insert(*place as usize));
+        let len = |(place, _): &(u32, u32)| tensors.record_len(*place as usize);
         let manifest = manifests.get(&node.row.manifest);
-        let mut stored_bytes = manifest.map_or(0, |row| row.len);
-        stored_bytes += named.keys().map(len).sum::<u64>();
+        let mut stored_bytes = manifest.as_ref().map_or(0, |row| row.len);
+        stored_bytes += named.iter().map(len).sum::<u64>();
         let (mut own_bytes, mut freed_bytes) = (0, 0);
         if let Some(manifest) = manifest.filter(|row| row.holders == 1) {
-            let own = |(id, count): &(&ContentId, &u32)| {
-                tensors.get(id).is_some_and(|row| row.holders == **count)
-            };
-            let own: Vec<ContentId> = named.iter().filter(own).map(|(id, _)| *id).collect();
+            let mut own = named;
+            own.retain(|(place, count)| tensors.holders(*place as usize) == *count);
             own_bytes = manifest.len + own.iter().map(len).sum::<u64>();
+            let own = own.into_iter().map(|(place, _)| place).collect();
             freed_bytes = manifest.len + freed(&tensors, own);
         }
         models.push(ModelUsage { node, family: head, stored_bytes, own_bytes, freed_bytes });
     }
     let mut families = Vec::new();
     for model in models.iter().filter(|model| model.family == model.node.id) {
-        let ids = members.get(&model.family).into_iter().flatten();
-        let bytes = ids.filter_map(|id| tensors.get(id)).map(|row| row.len).sum();
+        let family = members.get(&model.family);
+        let places = (0..tensors.len()).filter(|at| family.is_some_and(|it| it.contains(*at)));
+        let bytes = places.map(|place| tensors.record_len(place)).sum();
         families.push((model.node.clone(), bytes));
     }
     let mut encodings: BTreeMap<String, EncodingUsage> = BTreeMap::new();
     let mut hidden_bytes = 0;
-    for row in tensors.values() {
-        let usage = encodings.entry(encoding_of(row)).or_default();
+    for (_, row) in tensors.iter() {
+        let usage = encodings.entry(encoding_of(&row)).or_default();
         usage.tensors += 1;
         usage.content_bytes += row.raw_len;
         usage.stored_bytes += row.len;
@@ -136,22 +123,50 @@ pub fn usage(snapshot: &Snapshot) -> Result<Usage> {
     Ok(Usage { models, families, encodings, hidden_bytes })
 }
 
-/// What goes when these tensors lose their last model: those on which nothing stands, and the
-/// hidden bases that only they needed.
-fn freed(tensors: &Rows, mut gone: Vec<ContentId>) -> u64 {
+/// The places of the tensors that a manifest names, each once, and how often it names each.
+fn places(tensors: &RecordRows, manifest: &Manifest) -> Vec<(u32, u32)> {
+    let place = |tensor: ManifestTensor<'_>| tensors.place(&tensor.content_id);
+    let mut places: Vec<u32> =
+        manifest.tensors.iter().filter_map(place).map(|place| place as u32).collect();
+    places.sort_unstable();
+    let counted = places.chunk_by(|a, b| a == b);
+    counted.filter_map(|same| Some((*same.first()?, same.len() as u32))).collect()
+}
+
+/// A set of places, a bit each.
+struct Members(Vec<u64>);
+
+impl Members {
+    fn of(len: usize) -> Self {
+        Members(vec![0; len.div_ceil(64)])
+    }
+
+    fn insert(&mut self, place: usize) {
+        self.0.get_mut(place / 64).into_iter().for_each(|word| *word |= 1 << (place % 64));
+    }
+
+    fn contains(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+}
+
+/// What goes when the tensors at these places lose their last model: those on which nothing
+/// stands, and the hidden bases that only they needed.
+fn freed(tensors: &RecordRows, mut gone: Vec<u32>) -> u64 {
     let mut freed = 0;
-    let mut lost: HashMap<ContentId, u32> = HashMap::new();
-    let own: HashSet<ContentId> = gone.iter().copied().collect();
-    while let Some(id) = gone.pop() {
-        let Some(row) = tensors.get(&id) else { continue };
-        let held = row.holders > 0 && !own.contains(&id);
-        if held || row.dependents > lost.get(&id).copied().unwrap_or(0) {
+    let mut lost: HashMap<usize, u32> = HashMap::new();
+    let mut own = Members::of(tensors.len());
+    gone.iter().for_each(|place| own.insert(*place as usize));
+    while let Some(place) = gone.pop() {
+        let place = place as usize;
+        let held = tensors.holders(place) > 0 && !own.contains(place);
+        if held || tensors.dependents(place) > lost.get(&place).copied().unwrap_or(0) {
             continue;
         }
-        freed += row.len;
-        for base in row.bases() {
+        freed += tensors.record_len(place);
+        for base in tensors.bases_at(place).filter_map(|base| tensors.place(&base)) {
             *lost.entry(base).or_default() += 1;
-            gone.push(base);
+            gone.push(base as u32);
         }
     }
     freed

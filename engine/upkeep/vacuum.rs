@@ -39,9 +39,9 @@ pub fn vacuum_with(
     options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
+    let store = options.clone().lock_per_transaction(false).open(path)?;
     let resolved = path.canonicalize();
     let path = resolved.as_deref().unwrap_or(path);
-    let store = options.clone().lock_per_transaction(false).open(path)?;
     refuse_unknown_features(&store)?;
     let old = std::fs::metadata(path).map_err(UpkeepError::target(path))?;
     if old.nlink() > 1 {

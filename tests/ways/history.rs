@@ -87,7 +87,7 @@ fn text(error: impl std::fmt::Display, code: &str) -> String {
         "same-model",
         "no-such-model",
         "function-failed",
-        "lineage",
+        "duplicate-parent",
         "no-such-tensor",
     ];
     assert!(fits_not.contains(&code), "{code}: {error}");

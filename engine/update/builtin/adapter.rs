@@ -11,7 +11,7 @@ pub(super) struct Parts {
     pub(super) b: Option<String>,
     /// `lora_B.bias`.
     pub(super) bias: Option<String>,
-    /// DoRA's lengths of rows.
+    /// DoRA's lengths of rows, or of an embedding's columns.
     pub(super) magnitude: Option<String>,
     /// Whether it is for an embedding, whose matrix is the product's transpose.
     pub(super) is_embedding: bool,

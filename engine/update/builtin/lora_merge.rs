@@ -13,8 +13,8 @@ use crate::store::{Model, Tensor};
 
 /// The first parent with the second, an adapter, merged in, as the PEFT library does it: products
 /// of pairs of matrices times a scale, of linear layers, convolutions and embeddings; biases of the
-/// second matrix; whole tensors; rows brought to the lengths that DoRA has learned. Every tensor of
-/// the adapter is used, or the error names it.
+/// second matrix; whole tensors; rows, and columns of embeddings, brought to the lengths that DoRA
+/// has learned. Every tensor of the adapter is used, or the error names it.
 pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let settings = Settings::read(inputs)?;
     let [base, adapter] = inputs.parents.as_slice() else {
@@ -247,8 +247,9 @@ impl Merge<'_> {
             Some(name) => {
                 let magnitude = self.model.tensor(name)?;
                 let fits = magnitude.shape().elements() == rows && is_number(magnitude.dtype());
-                if !fits || parts.is_embedding {
-                    let reason = format!("magnitudes {} for {rows} rows", magnitude.described());
+                if !fits {
+                    let what = if parts.is_embedding { "columns" } else { "rows" };
+                    let reason = format!("magnitudes {} for {rows} {what}", magnitude.described());
                     return Err(UpdateError::inputs(reason));
                 }
                 Some((magnitude, if turned { Lengths::Columns } else { Lengths::Rows }))

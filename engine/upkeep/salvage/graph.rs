@@ -13,43 +13,43 @@ use crate::tensor::ContentId;
 
 /// A node as it is to be saved.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SavedNode {
-    pub(super) name: String,
-    pub(super) version: u32,
-    pub(super) kind: String,
-    pub(super) created_ms: u64,
-    pub(super) manifest: ContentId,
-    pub(super) logical_bytes: u64,
-    pub(super) revision: u64,
-    pub(super) previous: Option<NodeId>,
+pub(in crate::upkeep) struct SavedNode {
+    pub(in crate::upkeep) name: String,
+    pub(in crate::upkeep) version: u32,
+    pub(in crate::upkeep) kind: String,
+    pub(in crate::upkeep) created_ms: u64,
+    pub(in crate::upkeep) manifest: ContentId,
+    pub(in crate::upkeep) logical_bytes: u64,
+    pub(in crate::upkeep) revision: u64,
+    pub(in crate::upkeep) previous: Option<NodeId>,
     /// Parent and way of derivation, in order.
-    pub(super) parents: Vec<(NodeId, String)>,
-    pub(super) metadata: Map<String, Value>,
+    pub(in crate::upkeep) parents: Vec<(NodeId, String)>,
+    pub(in crate::upkeep) metadata: Map<String, Value>,
 }
 
 impl SavedNode {
-    pub(super) fn full_name(&self) -> String {
+    pub(in crate::upkeep) fn full_name(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
 }
 
 /// The nodes, and what else a catalogue says of the whole.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SavedGraph {
-    pub(super) nodes: BTreeMap<NodeId, SavedNode>,
+pub(in crate::upkeep) struct SavedGraph {
+    pub(in crate::upkeep) nodes: BTreeMap<NodeId, SavedNode>,
     /// The highest version ever given, by name.
-    pub(super) highest: BTreeMap<String, u32>,
+    pub(in crate::upkeep) highest: BTreeMap<String, u32>,
     /// Which node has a tag.
-    pub(super) tags: BTreeMap<String, NodeId>,
+    pub(in crate::upkeep) tags: BTreeMap<String, NodeId>,
     /// The metadata of edges: child, kind, parent.
-    pub(super) edges: BTreeMap<(NodeId, EdgeKind, NodeId), Map<String, Value>>,
+    pub(in crate::upkeep) edges: BTreeMap<(NodeId, EdgeKind, NodeId), Map<String, Value>>,
     /// Registered tests, by name.
-    pub(super) tests: BTreeMap<String, Map<String, Value>>,
-    pub(super) created_ms: u64,
+    pub(in crate::upkeep) tests: BTreeMap<String, Map<String, Value>>,
+    pub(in crate::upkeep) created_ms: u64,
     /// The last commit.
-    pub(super) last: u64,
+    pub(in crate::upkeep) last: u64,
     /// What is not certain, or could not be understood.
-    pub(super) notes: Vec<String>,
+    pub(in crate::upkeep) notes: Vec<String>,
 }
 
 /// A change record that was found, with its content id.
@@ -73,7 +73,7 @@ pub(super) struct History {
 
 impl SavedGraph {
     /// The graph that a catalogue says.
-    pub(super) fn of_catalogue(snapshot: &Snapshot) -> Result<Self> {
+    pub(in crate::upkeep) fn of_catalogue(snapshot: &Snapshot) -> Result<Self> {
         let graph = snapshot.graph();
         let tables = snapshot.tables();
         let mut saved = SavedGraph {
@@ -120,19 +120,24 @@ impl SavedGraph {
     /// The graph that change records lead to.
     pub(super) fn of_history(history: &History) -> Self {
         let mut saved = SavedGraph { notes: history.notes.clone(), ..SavedGraph::default() };
-        for change in &history.changes {
-            saved.last = change.sequence;
-            for operation in change.to_replay() {
-                if let Err(reason) = saved.apply(operation, change.sequence) {
-                    saved.notes.push(format!("commit {}: {reason}", change.sequence));
-                }
+        history.changes.iter().for_each(|change| saved.replay(change));
+        saved
+    }
+
+    /// Does what a commit did, after the ones before it; one with a fold begins anew.
+    pub(in crate::upkeep) fn replay(&mut self, change: &ChangeRecord) {
+        if let Some(fold) = &change.fold {
+            let notes = std::mem::take(&mut self.notes);
+            *self = SavedGraph { created_ms: fold.created_ms, notes, ..SavedGraph::default() };
+        } else if self.last == 0 {
+            self.created_ms = change.time_ms;
+        }
+        self.last = change.sequence;
+        for operation in change.to_replay() {
+            if let Err(reason) = self.apply(operation, change.sequence) {
+                self.notes.push(format!("commit {}: {reason}", change.sequence));
             }
         }
-        saved.created_ms = history.changes.first().map_or(0, |change| match &change.fold {
-            Some(fold) => fold.created_ms,
-            None => change.time_ms,
-        });
-        saved
     }
 
     /// Does what an operation did. Every operation that there is has its arm here: one that is

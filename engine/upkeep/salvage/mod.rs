@@ -18,9 +18,11 @@ use super::UpkeepError;
 use super::new_store::Replaced;
 use crate::container::FileId;
 use crate::format::Extent;
+use crate::store::OpenOptions;
 
+pub(super) use graph::{SavedGraph, SavedNode};
 pub(super) use scan::scan;
-pub use survey::{Survey, survey};
+pub use survey::{Survey, survey, survey_with};
 
 /// Where the graph of a salvaged store comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,30 +106,24 @@ pub fn salvage(
     new: &Path,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
-    salvage_to(broken, new, false, progress)
+    salvage_with(broken, new, false, &OpenOptions::new(), progress)
 }
 
-/// As [`salvage`], in the place of a file or store that is there, which must not be `broken`.
+/// As [`salvage`], waiting for writers as the options say, and, where `replace` says so, in the
+/// place of a file or store that is there, which must not be `broken`.
 ///
 /// # Errors
 ///
 /// Those of [`salvage`]; a lock, when somebody writes to what is there. It is then as it was.
-pub fn salvage_replacing(
-    broken: &Path,
-    new: &Path,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<SalvageReport, UpkeepError> {
-    salvage_to(broken, new, true, progress)
-}
-
-fn salvage_to(
+pub fn salvage_with(
     broken: &Path,
     new: &Path,
     replace: bool,
+    options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
     let source = std::fs::metadata(broken).ok().map(|found| FileId::of(&found));
-    let replaced = Replaced::at(new, replace, source)?;
-    let survey = survey(broken, progress)?;
+    let replaced = Replaced::at(new, replace, source, options)?;
+    let survey = survey_with(broken, options, progress)?;
     build::build(survey, replaced, progress)
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::scan::Found;
-use crate::format::RecordKind;
+use crate::format::{RecordHeader, RecordKind};
 use crate::tensor::ContentId;
 
 /// The records of each content, and the ones that were chosen.
@@ -43,7 +43,8 @@ impl<'r> Resolver<'r> {
         self.record_of(id, u8::MAX).map(|_| ())
     }
 
-    /// The chosen record of a content and those of all that it is decoded from, each once.
+    /// The chosen record of a content and those of all that it is decoded from, each once. Another
+    /// may be chosen as long as there is something to resolve.
     pub(super) fn chain(&self, id: ContentId) -> Vec<&'r Found> {
         let (mut ids, mut at) = (vec![id], 0);
         let mut seen: HashSet<ContentId> = HashSet::from([id]);
@@ -61,11 +62,12 @@ impl<'r> Resolver<'r> {
 
     /// The record of a content, less deep than what stands on it.
     fn record_of(&mut self, id: ContentId, below: u8) -> Result<usize, String> {
-        if let Some(place) = self.chosen.get(&id) {
-            return match self.records.get(*place) {
-                Some(found) if found.header.depth < below => Ok(*place),
-                _ => Err(format!("content {} is there, but too deep", id.short())),
-            };
+        let chosen = self.chosen.get(&id).copied();
+        let before = chosen.and_then(|place| self.records.get(place)).map(|found| &found.header);
+        if let (Some(place), Some(header)) = (chosen, before)
+            && header.depth < below
+        {
+            return Ok(place);
         }
         // What cannot be had below some depth cannot be had below a lesser one.
         if let Some((bound, reason)) = self.failed.get(&id)
@@ -74,10 +76,15 @@ impl<'r> Resolver<'r> {
             return Err(reason.clone());
         }
         let places = self.by_id.get(&id).cloned().unwrap_or_default();
-        let mut reason = format!("no record of content {} is left", id.short());
+        let mut reason = match before {
+            Some(_) => format!("content {} is there, but too deep", id.short()),
+            None => format!("no record of content {} is left", id.short()),
+        };
         for place in places {
             let Some(found) = self.records.get(place) else { continue };
-            if found.header.depth >= below {
+            // One that is chosen anew must do for what stands on the one before, too.
+            let is_longer = |before: &RecordHeader| found.header.chunk_log2 > before.chunk_log2;
+            if found.header.depth >= below || before.is_some_and(is_longer) {
                 continue;
             }
             let usable = match &found.fault {
@@ -86,6 +93,10 @@ impl<'r> Resolver<'r> {
             };
             match usable {
                 Ok(()) => {
+                    // Something that it stands on may stand on a less deep one of this content.
+                    let depth = |place: &usize| self.records.get(*place).map(|f| f.header.depth);
+                    let other = self.chosen.get(&id).copied();
+                    let place = other.filter(|o| depth(o) < depth(&place)).unwrap_or(place);
                     self.chosen.insert(id, place);
                     return Ok(place);
                 }
@@ -116,5 +127,57 @@ impl<'r> Resolver<'r> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::format::CHUNK_LOG2;
+
+    fn found(what: &[u8], base: Option<&[u8]>, depth: u8, sequence: u64) -> Found {
+        let header = RecordHeader {
+            kind: RecordKind::Tensor,
+            dtype_code: 0,
+            chunk_log2: CHUNK_LOG2,
+            depth,
+            payload_offset: 192,
+            raw_len: 1,
+            stored_len: 1,
+            content_id: ContentId::of(what),
+            base_id: base.map_or(ContentId::NONE, ContentId::of),
+            sequence,
+            store_tag: [0; 4],
+            index_crc: 0,
+            formula_len: 0,
+            formula_crc: 0,
+        };
+        let offset = 8192 + 64 * u64::from(depth) + 1024 * sequence;
+        Found { offset, header, encodings: 0, formula: 0, more_bases: Vec::new(), fault: None }
+    }
+
+    /// The newest record of `x` is left over, and stands on `y`, which stands on the older one.
+    #[test]
+    fn a_newer_record_that_was_given_back_costs_nothing() {
+        let y = b"y".as_slice();
+        let records = [
+            found(b"root", None, 0, 1),
+            found(b"x", Some(b"root"), 1, 2),
+            found(y, Some(b"x"), 2, 3),
+            found(b"x", Some(y), 3, 4),
+        ];
+        let [x, y] = [b"x", b"y"].map(|what| ContentId::of(what));
+        for order in [[x, y], [y, x]] {
+            let none = HashMap::new();
+            let mut resolver = Resolver::new(&records, &none);
+            order.iter().for_each(|id| resolver.resolve(*id).unwrap());
+            let chain = resolver.chain(y);
+            assert_eq!(chain.iter().map(|found| found.header.depth).collect::<Vec<_>>(), [2, 1, 0]);
+            // What stands on each other is less and less deep.
+            let depths: Vec<u8> =
+                resolver.chain(x).iter().map(|found| found.header.depth).collect();
+            assert!(depths.is_sorted_by(|a, b| a > b), "{depths:?}");
+        }
     }
 }

@@ -10,13 +10,13 @@ use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
 use super::{GraphSource, LostModel, SalvageReport};
 use crate::catalog::{ReadTables, RecordRow, Table, meta};
-use crate::container::{Container, ContainerError, Disk, LockSpace};
+use crate::container::{Container, ContainerError, Disk, LockSpace, Waiting, lock_out_writers};
 use crate::format::{
     ChangeRecord, DATA_START, Manifest, READER_FLAGS_KNOWN, RecordKind, SUPERBLOCK_LEN, Superblock,
     WRITER_FLAGS_KNOWN,
 };
 use crate::lineage::NodeId;
-use crate::store::{Error, Snapshot, Store};
+use crate::store::{Error, OpenOptions, Snapshot, Store, is_at};
 use crate::tensor::ContentId;
 use crate::upkeep::UpkeepError;
 use crate::upkeep::new_store::Identity;
@@ -60,10 +60,22 @@ impl Survey {
 /// [`UpkeepError::NothingFound`] when there is no record at all; a lock that is held; a file that
 /// cannot be opened.
 pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, UpkeepError> {
-    let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
-    let lock = lock_out_writers(&*disk)?;
+    survey_with(path, &OpenOptions::new(), progress)
+}
+
+/// As [`survey`], waiting for a writer as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn survey_with(
+    path: &Path,
+    options: &OpenOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Survey, UpkeepError> {
+    let (disk, lock) = open_without_writers(path, options.waiting())?;
     // The handle is closed again before the records are looked at.
-    let catalogue = Store::open_read_only(path).and_then(|store| Catalogue::read(&store));
+    let catalogue = options.open_read_only(path).and_then(|store| Catalogue::read(&store));
     let scanned = scan(&*disk, progress)?;
     let (catalogue, catalogue_error) = match catalogue {
         Ok(catalogue) => (Some(catalogue), None),
@@ -79,11 +91,18 @@ pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, Up
     Work { disk, identity, lock, catalogue, catalogue_error, scanned }.survey()
 }
 
-fn lock_out_writers(disk: &dyn Disk) -> Result<Box<dyn LockSpace>, UpkeepError> {
-    let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
-    match crate::container::try_lock_out_writers(&*lock)? {
-        true => Ok(lock),
-        false => Err(ContainerError::locked_by_writer().into()),
+type LockedDisk = (Arc<dyn Disk>, Box<dyn LockSpace>);
+
+/// The file at `path`, and a lock that keeps writers out of it.
+fn open_without_writers(path: &Path, waiting: &Waiting) -> Result<LockedDisk, UpkeepError> {
+    loop {
+        let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
+        let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
+        lock_out_writers(&*lock, &*disk, waiting)?;
+        // Whoever held the lock may have put another file in the place of this one meanwhile.
+        if is_at(path, disk.file_id().map_err(Error::open_file(path))?)? {
+            return Ok((disk, lock));
+        }
     }
 }
 
@@ -275,7 +294,6 @@ fn judge(
 ) -> Kept {
     let mut lost: HashSet<NodeId> = HashSet::new();
     let mut manifests = BTreeMap::new();
-    let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
     for (id, node) in &graph.nodes {
         let Some((found, manifest)) = contents.manifests.get(&node.manifest) else {
             let short = node.manifest.short();
@@ -291,12 +309,16 @@ fn judge(
             lost.insert(*id);
             continue;
         }
+        manifests.insert(node.manifest, (found.clone(), manifest.clone()));
+    }
+    // Only now is it known which record of each content does for all that stands on it.
+    let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
+    for (_, manifest) in manifests.values() {
         for tensor in &manifest.tensors {
             for found in resolver.chain(tensor.content_id) {
                 tensors.entry(found.header.content_id).or_insert_with(|| found.clone());
             }
         }
-        manifests.insert(node.manifest, (found.clone(), manifest.clone()));
     }
     mend_edges(graph, &lost, report);
     report.lost.sort_by(|a, b| a.model.cmp(&b.model));

@@ -1,6 +1,7 @@
 //! The chain of change records: one a commit, each naming the one before it. It begins with the
 //! first commit, or with a fold.
 
+use super::history::History;
 use super::{Check, Subject};
 use crate::catalog::{ReadTables, Table, meta};
 use crate::format::{ChangeRecord, RecordKind};
@@ -12,8 +13,12 @@ impl Check<'_> {
         let last = self.snapshot.sequence();
         // The record before: its number, and its id where its header can be read.
         let mut before: Option<(u64, Option<ContentId>)> = None;
+        let mut history = History::default();
         for (sequence, row) in &self.changes {
             let subject = Subject::Change(*sequence);
+            if row.holders > 0 || row.dependents > 0 {
+                self.note(subject, "the catalogue says that something needs it");
+            }
             let expected = before.map_or(*sequence, |(before, _)| before.saturating_add(1));
             if *sequence != expected {
                 self.note(subject, format!("record {expected} before it is missing"));
@@ -26,9 +31,17 @@ impl Check<'_> {
                     ChangeRecord::decode(&bytes).map_err(|error| error.to_string())
                 });
                 match change {
-                    Ok(change) => self.check_change(*sequence, &change, before),
-                    Err(message) => self.hurt(subject, message),
+                    Ok(change) => {
+                        self.check_change(*sequence, &change, before);
+                        history.read(&change, *sequence == expected);
+                    }
+                    Err(message) => {
+                        self.hurt(subject, message);
+                        history.miss(*sequence);
+                    }
                 }
+            } else {
+                history.miss(*sequence);
             }
             before = Some((*sequence, id));
         }
@@ -48,6 +61,9 @@ impl Check<'_> {
             },
             Ok(None) => self.note(Subject::Store, format!("{} is missing", meta::LAST_CHANGE)),
             Err(error) => self.note(Subject::Store, error),
+        }
+        if found == last {
+            self.check_history(history);
         }
     }
 

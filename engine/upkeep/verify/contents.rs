@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 
-use super::{Check, Contents, Subject};
-use crate::catalog::{PromiseRow, Table};
+use super::{Check, Contents, Named, Subject};
+use crate::catalog::{PromiseRow, RecordRow, Table};
 use crate::format::{Manifest, RecordKind};
 use crate::store::Error;
 use crate::tensor::ContentId;
+
+/// Longer manifests are not read side by side.
+const TOGETHER_MAX: u64 = 1 << 20;
 
 impl Check<'_> {
     /// What is not here, but somewhere else.
@@ -29,59 +32,67 @@ impl Check<'_> {
     }
 
     pub(super) fn is_promised(&self, id: &ContentId) -> bool {
-        !self.tensors.contains_key(id) && self.promised.contains_key(id)
+        !self.tensors.contains(id) && self.promised.contains_key(id)
     }
 
-    /// Decodes every manifest that is not known to be hurt.
+    /// Decodes every manifest that is not known to be hurt. Every tensor that it names is there, as
+    /// long as it says. Long manifests are read one after the other: each takes as much memory as
+    /// it has bytes, and as much again.
     pub(super) fn read_manifests(&self) -> Contents {
         let hurt = self.hurt_subjects();
-        let read = |id: ContentId| -> Result<Vec<(ContentId, u64)>, String> {
-            let row = self.manifests.get(&id).cloned().ok_or("it is missing")?;
-            let bytes =
-                self.snapshot.read_plain(RecordKind::Manifest, id, row).map_err(Error::reason)?;
-            let manifest = Manifest::decode(&bytes).map_err(|error| error.to_string())?;
-            let named =
-                |tensor: crate::format::ManifestTensor<'_>| (tensor.content_id, tensor.byte_len);
-            Ok(manifest.tensors.iter().map(named).collect())
-        };
-        let ids: Vec<ContentId> = self.manifests.keys().copied().collect();
-        let whole = ids.into_par_iter().filter(|id| !hurt.contains(&Subject::Manifest(*id)));
-        let contents = whole.filter_map(|id| match read(id) {
-            Ok(tensors) => Some((id, tensors)),
+        let whole = self.manifests.iter();
+        let whole = whole.filter(|(id, _)| !hurt.contains(&Subject::Manifest(**id)));
+        let (long, short): (Vec<_>, Vec<_>) =
+            whole.partition(|(_, row)| row.raw_len > TOGETHER_MAX);
+        let read = |(id, row): (&ContentId, &RecordRow)| match self.read_manifest(*id, row) {
+            Ok(named) => Some((*id, named)),
             Err(message) => {
-                self.hurt(Subject::Manifest(id), message);
+                self.hurt(Subject::Manifest(*id), message);
                 None
             }
-        });
-        contents.collect::<Vec<_>>().into_iter().collect()
+        };
+        let mut contents: Vec<_> = short.into_par_iter().filter_map(read).collect();
+        contents.extend(long.into_iter().filter_map(read));
+        contents.into_iter().collect()
     }
 
-    /// Every node has its manifest, every manifest its tensors.
-    pub(super) fn check_references(&self, contents: &Contents) {
+    fn read_manifest(&self, id: ContentId, row: &RecordRow) -> Result<Named, String> {
+        let bytes = self.snapshot.read_plain(RecordKind::Manifest, id, row.clone());
+        let manifest = Manifest::decode(&bytes.map_err(Error::reason)?);
+        let manifest = manifest.map_err(|error| error.to_string())?;
+        let mut named = Named::default();
+        for tensor in &manifest.tensors {
+            let (tensor, len) = (tensor.content_id, tensor.byte_len);
+            match self.tensors.place(&tensor) {
+                Some(place) => {
+                    let found = self.tensors.raw_len(place);
+                    if found != len {
+                        let message =
+                            format!("it says {len} bytes of tensor {tensor}, which has {found}");
+                        self.hurt(Subject::Manifest(id), message);
+                    }
+                    named.here.push(place as u32);
+                }
+                None => {
+                    let promise = self.promised.get(&tensor);
+                    if promise.is_none_or(|row| row.raw_len != len) {
+                        let message = format!("its tensor {tensor} is missing");
+                        self.hurt(Subject::Manifest(id), message);
+                    }
+                    named.elsewhere.push(tensor);
+                }
+            }
+        }
+        Ok(named)
+    }
+
+    /// Every node has its manifest.
+    pub(super) fn check_references(&self) {
         for (id, row) in &self.nodes {
             if let Some(row) = row
                 && !self.manifests.contains_key(&row.manifest)
             {
                 self.hurt(Subject::Node(*id), format!("its manifest {} is missing", row.manifest));
-            }
-        }
-        for (manifest, tensors) in contents {
-            for (id, len) in tensors {
-                match self.tensors.get(id) {
-                    Some(row) if row.raw_len == *len => {}
-                    Some(row) => {
-                        let message = format!(
-                            "it says {len} bytes of tensor {id}, which has {}",
-                            row.raw_len
-                        );
-                        self.hurt(Subject::Manifest(*manifest), message);
-                    }
-                    None if self.promised.get(id).is_some_and(|row| row.raw_len == *len) => {}
-                    None => {
-                        let message = format!("its tensor {id} is missing");
-                        self.hurt(Subject::Manifest(*manifest), message);
-                    }
-                }
             }
         }
     }
@@ -99,40 +110,47 @@ impl Check<'_> {
             self.compare(Subject::Manifest(*id), "holders", row.holders, found, nodes_known);
             self.compare(Subject::Manifest(*id), "dependents", row.dependents, 0, true);
         }
-        let mut holders: HashMap<ContentId, u64> = HashMap::new();
-        for (id, _) in contents.values().flatten() {
-            *holders.entry(*id).or_default() += 1;
+        let mut holders = vec![0u64; self.tensors.len()];
+        let mut elsewhere: HashMap<ContentId, u64> = HashMap::new();
+        let count = |counts: &mut Vec<u64>, place: usize| {
+            counts.get_mut(place).into_iter().for_each(|count| *count += 1);
+        };
+        for named in contents.values() {
+            named.here.iter().for_each(|place| count(&mut holders, *place as usize));
+            named.elsewhere.iter().for_each(|id| *elsewhere.entry(*id).or_default() += 1);
         }
         // What has come from another store is held until its model has come.
-        self.each_row(Table::Arrivals, &mut |key, _| match <[u8; 32]>::try_from(key) {
-            Ok(id) if self.tensors.contains_key(&ContentId::from_bytes(id)) => {
-                *holders.entry(ContentId::from_bytes(id)).or_default() += 1;
+        self.each_row(Table::Arrivals, &mut |key, _| {
+            let id = <[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes);
+            match id.and_then(|id| self.tensors.place(&id)) {
+                Some(place) => count(&mut holders, place),
+                None => self.note(Subject::Store, format!("arrival of no tensor ({key:02x?})")),
             }
-            _ => self.note(Subject::Store, format!("arrival of no tensor ({key:02x?})")),
         });
-        let mut dependents: HashMap<ContentId, u64> = HashMap::new();
-        for row in self.tensors.values() {
-            row.bases().for_each(|base| *dependents.entry(base).or_default() += 1);
+        let mut dependents = vec![0u64; self.tensors.len()];
+        for base in self.tensors.all_bases() {
+            let place = self.tensors.place(&base);
+            place.into_iter().for_each(|place| count(&mut dependents, place));
         }
         let manifests_known = contents.len() == self.manifests.len();
         for (id, row) in &self.promised {
             let subject = Subject::Tensor(*id);
-            if self.tensors.contains_key(id) {
+            if self.tensors.contains(id) {
                 self.note(subject, "it is promised, and here");
                 continue;
             }
-            let found = holders.get(id).copied().unwrap_or(0);
+            let found = elsewhere.get(id).copied().unwrap_or(0);
             self.compare(subject, "holders", row.holders, found, manifests_known);
             if row.holders == 0 {
                 self.note(subject, "nothing needs what is promised");
             }
         }
-        for (id, row) in &self.tensors.0 {
-            let subject = Subject::Tensor(*id);
-            let found = holders.get(id).copied().unwrap_or(0);
-            self.compare(subject, "holders", row.holders, found, manifests_known);
-            let found = dependents.get(id).copied().unwrap_or(0);
-            self.compare(subject, "dependents", row.dependents, found, true);
+        for ((id, row), (holders, dependents)) in
+            self.tensors.iter().zip(holders.into_iter().zip(dependents))
+        {
+            let subject = Subject::Tensor(id);
+            self.compare(subject, "holders", row.holders, holders, manifests_known);
+            self.compare(subject, "dependents", row.dependents, dependents, true);
             if !row.is_needed() {
                 self.note(subject, "nothing needs it");
             }

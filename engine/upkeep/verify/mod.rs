@@ -6,7 +6,9 @@
 mod changes;
 mod contents;
 mod graph;
+mod history;
 mod records;
+mod rows;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Display;
@@ -14,10 +16,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::UpkeepError;
-use crate::catalog::{NodeRow, PromiseRow, RecordRow, Table};
+use crate::catalog::{NodeRow, PromiseRow, RecordRow, RecordRows, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
-use crate::store::{Result, Snapshot, Store};
+use crate::store::{OpenOptions, Result, Snapshot, Store};
 use crate::tensor::ContentId;
 
 /// How closely a store is looked at.
@@ -25,7 +27,8 @@ use crate::tensor::ContentId;
 pub enum VerifyDepth {
     /// Every record's header, chunk index and checksums, and every record row against them.
     Quick,
-    /// Also every content id, every reference, every count, the graph and the chain of commits.
+    /// Also every content id, every reference, every count, the graph, whether the change records
+    /// lead to it, and every row of the other tables, as far as something tells what it must be.
     Full,
 }
 
@@ -96,7 +99,7 @@ pub fn verify(
         container,
         progress,
         file_len,
-        tensors: Rows::default(),
+        tensors: RecordRows::default(),
         promised: BTreeMap::new(),
         manifests: BTreeMap::new(),
         changes: BTreeMap::new(),
@@ -110,11 +113,12 @@ pub fn verify(
     check.check_records();
     check.check_bases();
     let contents = check.read_manifests();
-    check.check_references(&contents);
+    check.check_references();
     if depth == VerifyDepth::Full {
         check.check_content_ids();
         check.check_counts(&contents);
         check.check_graph(&contents);
+        check.check_rows();
         check.check_changes();
     }
     Ok(check.report(&contents))
@@ -131,11 +135,24 @@ pub fn verify_path(
     depth: VerifyDepth,
     progress: &(dyn Fn(u64) + Sync),
 ) -> std::result::Result<VerifyReport, UpkeepError> {
-    let checked =
-        Store::open_read_only(path).and_then(|s| verify(&s, &s.snapshot()?, depth, progress));
-    match checked {
+    verify_path_with(path, depth, &OpenOptions::new(), progress)
+}
+
+/// As [`verify_path`], waiting for a writer as the options say.
+///
+/// # Errors
+///
+/// As there.
+pub fn verify_path_with(
+    path: &Path,
+    depth: VerifyDepth,
+    options: &OpenOptions,
+    progress: &(dyn Fn(u64) + Sync),
+) -> std::result::Result<VerifyReport, UpkeepError> {
+    let opened = options.open_read_only(path);
+    match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
         Err(error) if error.is_damage() => {
-            scanned(super::survey(path, progress), error.to_string())
+            scanned(super::survey_with(path, options, progress), error.to_string())
         }
         result => Ok(result?),
     }
@@ -229,29 +246,21 @@ struct Fault {
     message: String,
 }
 
-/// What the manifests that can be read name: content and length, in order.
-type Contents = BTreeMap<ContentId, Vec<(ContentId, u64)>>;
+/// What the manifests that can be read name.
+type Contents = BTreeMap<ContentId, Named>;
 
-/// Rows of tensors, in the order of their ids, as a table gives them: there can be millions.
+/// The tensors that a manifest names.
 #[derive(Debug, Default)]
-struct Rows(Vec<(ContentId, RecordRow)>);
+struct Named {
+    /// Those that are here: their places among the rows.
+    here: Vec<u32>,
+    /// The others.
+    elsewhere: Vec<ContentId>,
+}
 
-impl Rows {
-    fn get(&self, id: &ContentId) -> Option<&RecordRow> {
-        let found = self.0.binary_search_by_key(id, |(id, _)| *id).ok()?;
-        self.0.get(found).map(|(_, row)| row)
-    }
-
-    fn contains_key(&self, id: &ContentId) -> bool {
-        self.get(id).is_some()
-    }
-
-    fn values(&self) -> impl Iterator<Item = &RecordRow> {
-        self.0.iter().map(|(_, row)| row)
-    }
-
+impl Named {
     fn len(&self) -> usize {
-        self.0.len()
+        self.here.len() + self.elsewhere.len()
     }
 }
 
@@ -261,7 +270,7 @@ struct Check<'s> {
     container: &'s Container,
     progress: &'s (dyn Fn(u64) + Sync),
     file_len: u64,
-    tensors: Rows,
+    tensors: RecordRows,
     promised: BTreeMap<ContentId, PromiseRow>,
     manifests: BTreeMap<ContentId, RecordRow>,
     changes: BTreeMap<u64, RecordRow>,
@@ -302,7 +311,7 @@ impl Check<'_> {
 
     /// Fills in the rows that the checks go by.
     fn read_tables(&mut self) {
-        let (mut tensors, mut manifests) = (Rows::default(), BTreeMap::new());
+        let (mut tensors, mut manifests) = (RecordRows::default(), BTreeMap::new());
         for table in [Table::Tensors, Table::Manifests] {
             self.each_row(table, &mut |key, value| {
                 let Ok(id) = <[u8; 32]>::try_from(key).map(ContentId::from_bytes) else {
@@ -310,7 +319,7 @@ impl Check<'_> {
                     return self.note(Subject::Store, message);
                 };
                 match RecordRow::decode(value) {
-                    Ok(row) if table == Table::Tensors => tensors.0.push((id, row)),
+                    Ok(row) if table == Table::Tensors => tensors.push(id, &row),
                     Ok(row) => drop(manifests.insert(id, row)),
                     Err(error) if table == Table::Tensors => self.hurt(Subject::Tensor(id), error),
                     Err(error) => self.hurt(Subject::Manifest(id), error),
@@ -348,9 +357,13 @@ impl Check<'_> {
         faults.iter().filter(|fault| fault.hurts).map(|fault| fault.subject).collect()
     }
 
+    fn has_faults(&self) -> bool {
+        !self.faults.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn offset_of(&self, subject: Subject) -> Option<u64> {
         let row = match subject {
-            Subject::Tensor(id) => self.tensors.get(&id),
+            Subject::Tensor(id) => return self.tensors.get(&id).map(|row| row.offset),
             Subject::Manifest(id) => self.manifests.get(&id),
             Subject::Change(sequence) => self.changes.get(&sequence),
             Subject::Store | Subject::Node(_) => None,
@@ -358,16 +371,27 @@ impl Check<'_> {
         row.map(|row| row.offset)
     }
 
-    /// `id` and everything that it is decoded from, each once, as far as the rows lead.
-    fn chain(&self, id: ContentId) -> Vec<ContentId> {
-        let (mut chain, mut at) = (vec![id], 0);
-        while let Some(id) = chain.get(at) {
-            at += 1;
-            let Some(row) = self.tensors.get(id) else { continue };
-            let fresh: Vec<_> = row.bases().filter(|base| !chain.contains(base)).collect();
-            chain.extend(fresh);
+    /// Calls `visit` with tensors and everything that they are decoded from, each once, as far as
+    /// the rows lead.
+    fn each_below(&self, named: &Named, visit: &mut dyn FnMut(ContentId)) {
+        named.elsewhere.iter().for_each(|id| visit(*id));
+        let mut seen = vec![false; self.tensors.len()];
+        let mut missing = HashSet::new();
+        let mut next = named.here.clone();
+        while let Some(place) = next.pop() {
+            let place = place as usize;
+            if seen.get_mut(place).is_none_or(|seen| std::mem::replace(seen, true)) {
+                continue;
+            }
+            self.tensors.id(place).into_iter().for_each(&mut *visit);
+            for base in self.tensors.bases_at(place) {
+                match self.tensors.place(&base) {
+                    Some(base) => next.push(base as u32),
+                    None if missing.insert(base) => visit(base),
+                    None => {}
+                }
+            }
         }
-        chain
     }
 
     /// Names the models: which are whole, which are hurt, and by what.
@@ -384,11 +408,15 @@ impl Check<'_> {
             let mut is_partial = false;
             if let Some(row) = row {
                 subjects.push(Subject::Manifest(row.manifest));
-                let tensors = contents.get(&row.manifest).into_iter().flatten();
-                is_partial = tensors.clone().any(|(id, _)| self.is_promised(id));
-                let below = tensors.flat_map(|(id, _)| self.chain(*id));
-                subjects
-                    .extend(below.map(Subject::Tensor).filter(|subject| asked.contains(subject)));
+                if let Some(named) = contents.get(&row.manifest) {
+                    is_partial = named.elsewhere.iter().any(|id| self.is_promised(id));
+                    // Nothing is asked of a store without faults.
+                    if !asked.is_empty() {
+                        self.each_below(named, &mut |id| {
+                            subjects.extend(asked.get(&Subject::Tensor(id)));
+                        });
+                    }
+                }
             }
             subjects.sort_unstable();
             subjects.dedup();

@@ -20,6 +20,15 @@ const PIECE_LEN: u64 = 1 << 20;
 /// How often a slot is read again that a writer may just be writing.
 const SLOT_TRIES: usize = 5;
 
+/// What lies in a range of the file: by its place among its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Ranged {
+    Catalogue,
+    Tensor(u32),
+    Manifest(u32),
+    Change(u32),
+}
+
 impl Check<'_> {
     /// Both slots of the superblock can be read, so that either will do. The second one of a new
     /// store may be empty.
@@ -54,21 +63,31 @@ impl Check<'_> {
 
     /// Extents and records lie inside the file, behind the superblocks, and apart.
     pub(super) fn check_ranges(&self) {
-        let mut ranges: Vec<(Extent, Subject)> = Vec::new();
+        // Extents, and by their places tensors, manifests, change records.
+        let mut ranges: Vec<(Extent, Ranged)> = Vec::new();
         let extents = self.container.superblock().extents;
-        ranges.extend(extents.into_iter().map(|extent| (extent, Subject::Store)));
-        for (id, row) in &self.tensors.0 {
-            ranges.push((row.extent(), Subject::Tensor(*id)));
-        }
-        for (id, row) in &self.manifests {
-            ranges.push((row.extent(), Subject::Manifest(*id)));
-        }
-        for (sequence, row) in &self.changes {
-            ranges.push((row.extent(), Subject::Change(*sequence)));
-        }
+        ranges.extend(extents.into_iter().map(|extent| (extent, Ranged::Catalogue)));
+        let tensors = self.tensors.iter().zip(0..);
+        ranges.extend(tensors.map(|((_, row), at)| (row.extent(), Ranged::Tensor(at))));
+        let manifests: Vec<ContentId> = self.manifests.keys().copied().collect();
+        let rows = self.manifests.values().zip(0..);
+        ranges.extend(rows.map(|(row, at)| (row.extent(), Ranged::Manifest(at))));
+        let changes: Vec<u64> = self.changes.keys().copied().collect();
+        let rows = self.changes.values().zip(0..);
+        ranges.extend(rows.map(|(row, at)| (row.extent(), Ranged::Change(at))));
         ranges.sort_unstable();
+        let subject = |of: Ranged| {
+            let found = match of {
+                Ranged::Catalogue => None,
+                Ranged::Tensor(at) => self.tensors.id(at as usize).map(Subject::Tensor),
+                Ranged::Manifest(at) => manifests.get(at as usize).map(|id| Subject::Manifest(*id)),
+                Ranged::Change(at) => changes.get(at as usize).map(|id| Subject::Change(*id)),
+            };
+            found.unwrap_or(Subject::Store)
+        };
         let mut before = (DATA_START, Subject::Store);
-        for (range, subject) in ranges {
+        for (range, of) in ranges {
+            let subject = subject(of);
             let Extent { offset, len } = range;
             match offset.checked_add(len) {
                 Some(end) if end <= self.file_len => {}
@@ -95,8 +114,10 @@ impl Check<'_> {
 
     /// Every header, index and chunk checksum, and the rows against them.
     pub(super) fn check_records(&self) {
-        self.tensors.0.par_iter().for_each(|(id, row)| {
-            self.check_record(Subject::Tensor(*id), RecordKind::Tensor, *id, row);
+        (0..self.tensors.len()).into_par_iter().for_each(|at| {
+            if let Some((id, row)) = self.tensors.at(at) {
+                self.check_record(Subject::Tensor(id), RecordKind::Tensor, id, &row);
+            }
         });
         self.manifests.par_iter().for_each(|(id, row)| {
             self.check_record(Subject::Manifest(*id), RecordKind::Manifest, *id, row);
@@ -168,8 +189,8 @@ impl Check<'_> {
     /// Every base is there, less deep than what stands on it and, without a formula, as long.
     pub(super) fn check_bases(&self) {
         let gaps = self.container.superblock().reader_flags & FEATURE_DEPTH_GAPS != 0;
-        for (id, row) in self.tensors.0.iter().filter(|(_, row)| !row.base_id.is_none()) {
-            let subject = Subject::Tensor(*id);
+        for (id, row) in self.tensors.iter().filter(|(_, row)| !row.base_id.is_none()) {
+            let subject = Subject::Tensor(id);
             let mut deepest = 0;
             for base_id in row.bases() {
                 let Some(base) = self.tensors.get(&base_id) else {
@@ -190,27 +211,35 @@ impl Check<'_> {
 
     /// Decodes and hashes every tensor. What stands on damage is not decoded: it is known.
     pub(super) fn check_content_ids(&self) {
-        let mut levels: BTreeMap<u8, Vec<(ContentId, &RecordRow)>> = BTreeMap::new();
-        for (id, row) in &self.tensors.0 {
-            levels.entry(row.depth).or_default().push((*id, row));
+        let mut levels: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+        for place in 0..self.tensors.len() {
+            levels.entry(self.tensors.depth(place)).or_default().push(place as u32);
         }
         // What is hurt by itself, and what stands on it, from the roots upwards.
         let mut hurt: HashSet<ContentId> = HashSet::new();
         for (_, mut tensors) in levels {
             let own = self.hurt_subjects();
-            let (bad, good): (Vec<_>, Vec<_>) = tensors.drain(..).partition(|(id, row)| {
-                own.contains(&Subject::Tensor(*id)) || row.bases().any(|base| hurt.contains(&base))
+            tensors.retain(|place| {
+                let Some((id, row)) = self.tensors.at(*place as usize) else { return false };
+                let bad = own.contains(&Subject::Tensor(id))
+                    || row.bases().any(|base| hurt.contains(&base));
+                if bad {
+                    hurt.insert(id);
+                    self.done(row.raw_len);
+                }
+                !bad
             });
-            for (id, row) in bad {
-                hurt.insert(id);
-                self.done(row.raw_len);
-            }
-            let mut good = good;
-            good.sort_unstable_by_key(|(_, row)| row.offset);
-            good.par_iter().for_each(|(id, row)| self.check_content_id(*id, row));
-            let own = self.hurt_subjects();
-            let failed = good.iter().map(|(id, _)| *id);
-            hurt.extend(failed.filter(|id| own.contains(&Subject::Tensor(*id))));
+            tensors.sort_unstable_by_key(|place| self.tensors.offset(*place as usize));
+            tensors.par_iter().for_each(|place| {
+                if let Some((id, row)) = self.tensors.at(*place as usize) {
+                    self.check_content_id(id, &row);
+                }
+            });
+            let tensor = |subject| match subject {
+                Subject::Tensor(id) => Some(id),
+                _ => None,
+            };
+            hurt.extend(self.hurt_subjects().into_iter().filter_map(tensor));
         }
     }
 
@@ -229,15 +258,18 @@ impl Check<'_> {
         let pieces = if chain.raw_len() > 16 * PIECE_LEN { 16 } else { 1 };
         let piece_len = (pieces * PIECE_LEN).max(chain.record().header().chunk_len());
         let mut piece = vec![0; piece_len.min(chain.raw_len()) as usize];
+        let mut sketched = self.sketched(id, chain.raw_len());
         let mut start = 0;
         while start < chain.raw_len() {
             let len = piece_len.min(chain.raw_len() - start);
             let part = piece.get_mut(..len as usize).unwrap_or_default();
             chain.read_unchecked(start, part).map_err(Error::reason)?;
             hasher.update_rayon(part);
+            sketched.iter_mut().for_each(|(_, sketcher)| sketcher.feed(start, part));
             self.done(len);
             start += len;
         }
+        sketched.into_iter().for_each(|(kept, made)| self.check_sketch(id, &kept, &made.finish()));
         Ok(hasher.finalize().into())
     }
 }

@@ -42,95 +42,53 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// The commands, each in a file of its own.
+/// The commands, each in a file of its own, with what its help says. (A comment here would hide it.)
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make an empty store
     Init(init::Arguments),
-    /// Bring model files into a store
     Import(import::Arguments),
-    /// Find which models files descend from, and import them so
     Infer(infer::Arguments),
-    /// Import a folder of files, arranged as the families they are
     Adopt(adopt::Arguments),
-    /// Write a model as the files it was imported from
     Export(export::Arguments),
-    /// Remove a model
     Rm(rm::Arguments),
-    /// Make a model of others by a function, and keep the recipe with it
     Make(make::Arguments),
-    /// Make a model again by the recipe that is kept with it
     Remake(remake::Arguments),
-    /// Bring everything that descends from a model up to date with a new version of it
     Update(update::Arguments),
-    /// Merge two models of one family, layer by layer
     Merge(merge::Arguments),
-    /// Encode stored tensors anew, for speed or for size
     Recode(recode::Arguments),
     /// Keep a model raw, so that it is read without a copy
     Pin(pin::Arguments),
     /// Let a pinned model be encoded as others are
     Unpin(pin::Arguments),
-    /// Choose anew what tensors are differences from, for size
     Repack(repack::Arguments),
-    /// List the models
     Ls(ls::Arguments),
-    /// Show a model and its tensors
     Show(show::Arguments),
-    /// Show what is different between two models
     Diff(diff::Arguments),
-    /// Draw the lineage graph, newest first
     Log(log::Arguments),
-    /// Draw the family: text, picture, or a page to explore
     Graph(graph::Arguments),
-    /// Look around in a store, in the terminal
     Browse(browse::Arguments),
-    /// Set, list or remove tags
     Tag(tag::Arguments),
-    /// Give a model another name
     Mv(mv::Arguments),
-    /// Write, read or remove the note beside a model
     Note(note::Arguments),
-    /// Read or change the metadata of a model, or its kind
     Meta(meta::Arguments),
-    /// Change what a model was derived from
     Parent(parent::Arguments),
-    /// Register tests of models, run them, show and compare what they found
     Test(test::Arguments),
-    /// Find the first model on a way that fails a test
     Bisect(bisect::Arguments),
-    /// Print a tensor: its bytes, or its first numbers
     Cat(cat::Arguments),
-    /// Show how much is in a store, and what it takes
     Stat(stat::Arguments),
-    /// Show where the bytes are: by model, by family, by encoding
     Du(du::Arguments),
-    /// Check that a store is intact
     Verify(verify::Arguments),
-    /// Show the structures of a store's file
     Dump(dump::Arguments),
-    /// Free what nothing needs, and give free blocks back to the disk
     Gc(gc::Arguments),
-    /// Write a store anew, without its free space
     Vacuum(vacuum::Arguments),
-    /// Copy a store as of its last commit, while writers go on
     Backup(backup::Arguments),
-    /// Make a new store of what is whole in a damaged one
     Salvage(salvage::Arguments),
-    /// Make a new store with the models of another place
     Clone(clone::Arguments),
-    /// Give a remote, or another store, what it does not have
     Push(push::Arguments),
-    /// Take in what a remote, or another store, has and this one has not
     Pull(pull::Arguments),
-    /// Bring tensors for a later pull
     Fetch(pull::FetchArguments),
-    /// Keep, list or forget places to exchange models with
     Remote(remote::Arguments),
-    /// Models in one file: write, check, take in
     Bundle(bundle::Arguments),
-    /// See it work on real models
     Demo(demo::Arguments),
-    /// Print a completion script for a shell
     Completions(completions::Arguments),
 }

@@ -26,6 +26,21 @@ impl Force {
     }
 }
 
+/// Judges the path of a store that is to be made where nothing is.
+///
+/// # Errors
+///
+/// Something is there; its folder is not, or may not be written into.
+pub fn check_new(path: &Path) -> Result<(), Failure> {
+    match Destination::new(path, Overwrite::Nothing) {
+        Err(DestinationError::Exists { path } | DestinationError::Store { path }) => {
+            Err(mgit::Error::AlreadyExists { path }.into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
 /// Writes text to a file.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use mgit::Error;
 use mgit::checks::CheckError;
 use mgit::command::CommandError;
-use mgit::container::{DestinationError, Shortage, io_reason};
+use mgit::container::{ContainerError, DestinationError, Shortage, io_reason};
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
 use mgit::transfer::TransferError;
@@ -69,6 +69,16 @@ impl Failure {
         }
     }
 
+    /// Says first which file or place this is about.
+    pub fn of(self, place: impl fmt::Display) -> Self {
+        match self {
+            Failure::Failed { code, message } => {
+                Failure::Failed { code, message: format!("{place}: {message}") }
+            }
+            other => other,
+        }
+    }
+
     /// The stable name of the kind of failure.
     pub fn code(&self) -> &'static str {
         match self {
@@ -98,10 +108,30 @@ impl fmt::Display for Failure {
 }
 
 /// What is said of a store that is in the way of a new one, by commands that can replace it.
-pub fn taken(failure: Failure) -> Failure {
-    match failure.code() {
-        "already-exists" => failure.and("--force replaces it, unless it is the store itself"),
+pub fn taken(failure: Failure, force: bool) -> Failure {
+    match (failure.code(), force) {
+        ("already-exists", false) => failure.and("--force replaces it"),
+        ("already-exists", true) => failure.and("a store does not replace itself"),
         _ => failure,
+    }
+}
+
+/// What to do about a file that is no store, by what was found there.
+fn no_store(found: &str) -> &'static str {
+    match found {
+        "it is a folder" => ": name the store's file",
+        "the file is empty" => {
+            ": check the path, or remove the file and make a store with `mgit-db init`"
+        }
+        found if found.starts_with("it is ") => ": check the path",
+        found if found.contains("\"MGITPACK\"") => {
+            ", which is a bundle: `mgit-db clone` makes a store of it, `mgit-db bundle import` takes \
+             in what it holds"
+        }
+        _ => {
+            ": check the path, or make a store with `mgit-db init`; of a store whose head is gone, \
+             `mgit-db salvage` saves the rest"
+        }
     }
 }
 
@@ -120,15 +150,15 @@ impl From<Error> for Failure {
             Error::Lineage(LineageError::NoSuchModel { similar, .. }) if similar.is_empty() => {
                 ": `mgit-db ls` lists what is there"
             }
-            Error::Container(mgit::container::ContainerError::NotAStore { .. }) => {
-                ": check the path, or make a store with `mgit-db init`; of a store whose head is gone, \
-                 `mgit-db salvage` saves the rest"
-            }
+            Error::Container(ContainerError::NotAStore { found }) => no_store(found),
             error if error.is_damage() => ": `mgit-db verify` says what is left of it",
             Error::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
                 ": name the store's file"
             }
             Error::AlreadyExists { .. } => ": name another path, or use what is there",
+            Error::Container(ContainerError::Locked(_)) => {
+                "; --wait waits for as long as that takes"
+            }
             Error::Promised { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
             _ => "",
         };
@@ -166,6 +196,7 @@ impl From<UpkeepError> for Failure {
     fn from(error: UpkeepError) -> Self {
         match error {
             UpkeepError::Store(error) => error.into(),
+            UpkeepError::Destination(error) => error.into(),
             error => Failure::failed(error.code(), error.to_string()),
         }
     }

@@ -111,9 +111,10 @@ pub fn name_of(path: &Path) -> String {
 ///
 /// # Errors
 ///
-/// The folder cannot be read.
+/// The folder, or one in it, cannot be read.
 pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let unreadable = |error| Failure::io(format!("read {folder:?}"), &error);
+    let unreadable =
+        |folder: &Path, error| Failure::io(format!("read the folder {folder:?}"), &error);
     let list = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
         folder.read_dir()?.map(|entry| Ok(entry?.path())).collect()
     };
@@ -122,15 +123,18 @@ pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let has_index =
         |entries: &[PathBuf]| entries.iter().any(|entry| ends(entry, ".safetensors.index.json"));
-    let entries = list(folder).map_err(unreadable)?;
+    let entries = list(folder).map_err(|error| unreadable(folder, error))?;
     if has_index(&entries) {
         return Ok(vec![folder.to_owned()]);
     }
     let mut files = Vec::new();
     for entry in entries {
         let is_model = ends(&entry, ".safetensors") || ends(&entry, ".onnx");
-        let is_sharded = || entry.is_dir() && list(&entry).is_ok_and(|parts| has_index(&parts));
-        if entry.is_file() && is_model || is_sharded() {
+        let is_sharded = match entry.is_dir() {
+            true => has_index(&list(&entry).map_err(|error| unreadable(&entry, error))?),
+            false => false,
+        };
+        if entry.is_file() && is_model || is_sharded {
             files.push(entry);
         }
     }

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use mgit::container::Locked;
+use mgit::container::{ContainerError, Locked};
 use mgit::store::OpenOptions;
-use mgit::{Result, Store};
+use mgit::upkeep::UpkeepError;
+use mgit::{Error, Store};
+
+use crate::failure::Failure;
 
 /// What was said on the command line.
 static OPTIONS: OnceLock<OpenOptions> = OnceLock::new();
@@ -45,13 +48,25 @@ pub fn options() -> OpenOptions {
     OPTIONS.get().cloned().unwrap_or_default()
 }
 
+/// What is wrong with the store at `path`, which the engine does not always name.
+pub fn named(path: &Path, error: impl Into<UpkeepError>) -> Failure {
+    let error = error.into();
+    let is_of_file = match &error {
+        UpkeepError::Store(Error::Container(ContainerError::Locked(_))) => false,
+        UpkeepError::Store(error) => matches!(error, Error::Container(_)) || error.is_damage(),
+        _ => false,
+    };
+    let failure = Failure::from(error);
+    if is_of_file { failure.of(path.display()) } else { failure }
+}
+
 /// Opens a store to change it at once: other writers are kept out until it is closed.
 ///
 /// # Errors
 ///
 /// Those of the store; a writer that was waited for as long as was allowed.
-pub fn open(path: &Path) -> Result<Store> {
-    options().open(path)
+pub fn open(path: &Path) -> Result<Store, Failure> {
+    options().open(path).map_err(|error| named(path, error))
 }
 
 /// Opens a store that is changed behind work that may take long: other writers are kept out only
@@ -60,8 +75,8 @@ pub fn open(path: &Path) -> Result<Store> {
 /// # Errors
 ///
 /// Those of the store.
-pub fn open_shared(path: &Path) -> Result<Store> {
-    options().lock_per_transaction(true).open(path)
+pub fn open_shared(path: &Path) -> Result<Store, Failure> {
+    options().lock_per_transaction(true).open(path).map_err(|error| named(path, error))
 }
 
 /// Opens a store to read it.
@@ -69,6 +84,6 @@ pub fn open_shared(path: &Path) -> Result<Store> {
 /// # Errors
 ///
 /// Those of the store.
-pub fn open_read_only(path: &Path) -> Result<Store> {
-    options().open_read_only(path)
+pub fn open_read_only(path: &Path) -> Result<Store, Failure> {
+    options().open_read_only(path).map_err(|error| named(path, error))
 }

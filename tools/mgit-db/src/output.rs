@@ -149,11 +149,13 @@ impl Output {
 
     /// As [`print_failure`](Self::print_failure), from where the program is ended.
     pub fn print_last(&self, failure: &Failure) {
-        // There is nowhere left to report a failure to report.
-        if self.json && !crate::closed_stdout::was_closed() {
-            let error = json!({ "code": failure.code(), "message": failure.to_string() });
-            let _ = write_stdout(&document_bytes(json!({ "error": error })));
-        } else {
+        let error = json!({ "code": failure.code(), "message": failure.to_string() });
+        let document = || document_bytes(json!({ "error": error }));
+        // Also what standard output does not take is said. There is nowhere left to report a
+        // failure to report.
+        let is_told =
+            self.json && !crate::closed_stdout::was_closed() && write_stdout(&document()).is_ok();
+        if !is_told {
             let _ = writeln!(io::stderr(), "error: {failure}");
             if matches!(failure, Failure::Usage { .. }) {
                 let _ = writeln!(io::stderr(), "\nFor more information, try '--help'.");

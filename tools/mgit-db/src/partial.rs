@@ -71,7 +71,7 @@ pub fn open_to_read(
     }
     drop((snapshot, store));
     bring(&opening::open_shared(path)?, path, models)?;
-    Ok(opening::open_read_only(path)?)
+    opening::open_read_only(path)
 }
 
 /// As [`open_to_read`], for models that are named.

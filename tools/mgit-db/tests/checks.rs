@@ -118,9 +118,14 @@ fn bisect_names_the_first_failing_version() {
     assert!(found["runs"].as_u64().unwrap() <= 2 + 5, "{found}");
     assert_eq!((&found["exact"], &found["contradictions"]), (&json!(true), &json!([])));
     assert!(found["not_looked_at"].as_u64().unwrap() > 0);
-    for (good, bad) in [("base@12", "base@20"), ("base@1", "base@11"), ("base@2", "base@2")] {
+    for (good, bad, words) in [
+        ("base@12", "base@20", "base@12 must pass and fails"),
+        ("base@1", "base@11", "base@11 must fail and passes"),
+        ("base@2", "base@2", "base@2 must fail and passes"),
+    ] {
         let refused = sandbox.failure(&["bisect", "s", good, bad, "--builtin", "finite"], 1);
         assert_eq!(refused["code"], "wrong-end", "{refused}");
+        assert!(refused["message"].as_str().unwrap().starts_with(words), "{refused}");
     }
     let refused = sandbox.failure(&["bisect", "s", "base@20", "base@1", "--builtin", "finite"], 1);
     assert_eq!(refused["code"], "no-path");

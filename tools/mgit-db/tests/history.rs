@@ -164,6 +164,9 @@ fn parents_are_added_taken_away_and_replaced() {
     assert_eq!(parents("merged"), ["merge right@1", "average left@1"]);
     let message = sandbox.refused(&["parent", "add", "s", "base@1", "merged"], 1);
     assert!(message.contains("merged@1 descends from base@1"), "{message}");
+    let failure = sandbox.failure(&["parent", "add", "s", "merged", "left"], 1);
+    assert_eq!(failure["code"], "duplicate-parent");
+    assert_eq!(failure["message"], "left@1 is named twice as a parent", "no word of damage");
     let failure = sandbox.failure(&["parent", "rm", "s", "merged", "base@1"], 1);
     assert_eq!(failure["code"], "no-such-edge");
     assert!(sandbox.ok(&["parent", "set", "s", "merged"]).contains("no parents"));

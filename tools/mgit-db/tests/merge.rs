@@ -79,6 +79,27 @@ fn conflicts_are_settled_or_refused() {
     sandbox.ok(&["remake", "s", "both"]);
 }
 
+/// What the store has noted of one model is not said of another.
+#[test]
+fn pinned_and_lossy_models_are_merged_and_the_merged_one_is_neither() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    sandbox.import(1, "alice", &["--parent", "base"]);
+    sandbox.import(2, "bob", &["--parent", "base", "--lossy", "quantised:1e-4"]);
+    sandbox.ok(&["pin", "s", "alice"]);
+    sandbox.ok(&[&MERGE[..], &["--on-conflict", "theirs"]].concat());
+    let models = sandbox.json(&["ls", "s"])["models"].clone();
+    let lossy = |name: &str| {
+        let model = models.as_array().unwrap().iter().find(|model| model["name"] == name);
+        !model.unwrap()["lossy"].is_null()
+    };
+    assert!(lossy("bob") && !lossy("both"), "{models}");
+    let recode = |model| sandbox.run(&["recode", "s", model, "--lossy", "quantised:1e-4"]);
+    assert!(recode("alice").stderr.contains("is pinned"));
+    assert!(!recode("both").stderr.contains("is pinned"));
+    assert_eq!(sandbox.json(&["verify", "s"])["clean"], true);
+}
+
 #[test]
 fn tests_of_both_must_pass() {
     let sandbox = family();

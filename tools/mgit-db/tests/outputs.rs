@@ -109,6 +109,23 @@ fn what_a_command_may_not_replace_stays_as_it_is() {
             refused(&forced(command, place));
         }
     }
+    for command in REPLACERS {
+        for (place, code) in [
+            ("folder", "is-a-folder"),
+            ("fifo", "not-a-file"),
+            ("null", "not-a-file"),
+            ("socket", "not-a-file"),
+            ("dangling", "not-a-file"),
+            ("no-folder/new", "file-not-found"),
+        ] {
+            assert_eq!(sandbox.failure(&forced(command, place), 1)["code"], code, "{command:?}");
+            assert_eq!(sandbox.failure(&at(command, place), 1)["code"], code, "{command:?}");
+        }
+    }
+    for command in [&WRITERS[..], &REPLACERS, &MAKERS].concat() {
+        let message = sandbox.refused(&at(command, "no-folder/new"), 1);
+        assert!(message.contains("its folder does not exist: make it first"), "{message}");
+    }
     assert_eq!(sandbox.failure(&at(WRITERS[0], "hard-o"), 1)["code"], "is-a-store");
     assert_eq!(sandbox.failure(&at(WRITERS[1], "link-to-f"), 1)["code"], "already-exists");
     assert_eq!(sandbox.failure(&at(WRITERS[2], "socket"), 1)["code"], "not-a-file");
@@ -160,7 +177,8 @@ fn a_store_that_is_open_for_writing_is_not_replaced() {
     let (sandbox, _listener) = places();
     let open = mgit::Store::open(sandbox.path("o")).unwrap();
     for command in REPLACERS {
-        assert_eq!(sandbox.failure(&forced(command, "o"), 1)["code"], "locked");
+        let refused = [&forced(command, "o")[..], &["--wait=0"]].concat();
+        assert_eq!(sandbox.failure(&refused, 1)["code"], "locked");
     }
     drop(open);
     sandbox.ok(&forced(REPLACERS[0], "o"));

@@ -115,6 +115,16 @@ fn bundles_carry_models_in_one_file() {
     assert_eq!(list("s"), list("other"));
     sandbox.ok(&["clone", "b", "third"]);
     assert_eq!(list("s"), list("third"));
+    // What is no bundle is not a damaged one.
+    sandbox.write("notes", b"something else");
+    sandbox.write("nothing", b"");
+    for (file, words) in [("s", "a store"), ("notes", "no bundle"), ("nothing", "no bundle")] {
+        for command in [&["bundle", "verify", file][..], &["bundle", "import", "other", file]] {
+            let failure = sandbox.failure(command, 1);
+            assert_eq!(failure["code"], "bad-remote");
+            assert!(failure["message"].as_str().unwrap().contains(words), "{failure}");
+        }
+    }
     let mut bytes = sandbox.read("b");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;

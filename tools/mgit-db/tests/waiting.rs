@@ -119,6 +119,25 @@ fn others_import_while_a_program_runs() {
     assert_eq!(sandbox.json(&["test", "run", "s", "base@1"])["runs"], 0, "the result is kept");
 }
 
+#[test]
+fn others_import_while_a_bisection_runs_its_test() {
+    let sandbox = Sandbox::with_store();
+    programs(&sandbox);
+    for seed in 0..3 {
+        sandbox.import(seed, "base", &[]);
+    }
+    sandbox.write("good", &model(0));
+    sandbox.write("judge.sh", b"touch started; read go < gate; cmp -s \"$1\" good\n");
+    let test = ["--command", "sh judge.sh {model}", "--name-glob", "base"];
+    sandbox.ok(&[&["test", "add", "s", "judged"][..], &test].concat());
+    let bisect = ["bisect", "s", "--test", "judged", "base@1", "base@3"];
+    beside(&sandbox, &bisect, 3);
+    // What was found is kept: nothing runs, which would wait to be let go.
+    sandbox.write("judge.sh", b"exit 3\n");
+    let results = sandbox.json(&["test", "results", "s"])["results"].clone();
+    assert_eq!(results.as_array().unwrap().len(), 3, "{results}");
+}
+
 /// Two children of one model that change layers that meet.
 fn two_sides(sandbox: &Sandbox) {
     for (name, numbers) in [("root", [0.0, 1.0]), ("alice", [0.5, 1.0]), ("bob", [0.0, 1.25])] {

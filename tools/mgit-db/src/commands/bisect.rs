@@ -220,11 +220,17 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 }
 
 fn wrong_end(node: &Node, place: usize, result: &Option<TestResult>) -> Failure {
-    let (wanted, found) = if place == 0 { ("pass", "fails") } else { ("fail", "passes") };
-    let found = match result {
-        Some(result) if passed(result).is_some() => found.to_owned(),
-        Some(result) => format!("cannot be tested ({})", result.reasons.join("; ")),
-        None => "was not tested".to_owned(),
+    let (wanted, found) = match (result, result.as_ref().and_then(passed)) {
+        // One model for both ends is at one place.
+        (_, Some(true)) => ("fail", "passes".to_owned()),
+        (_, Some(false)) => ("pass", "fails".to_owned()),
+        (result, None) => {
+            let found = match result {
+                Some(result) => format!("cannot be tested ({})", result.reasons.join("; ")),
+                None => "was not tested".to_owned(),
+            };
+            (if place == 0 { "pass" } else { "fail" }, found)
+        }
     };
     let reason = format!("must {wanted} and {found}: name other ends");
     CheckError::WrongEnd { model: node.full_name(), reason }.into()

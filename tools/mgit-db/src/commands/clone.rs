@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use mgit::Store;
 use mgit::catalog::{ReadTables, Table};
-use mgit::container::{TemporaryFolder, TemporaryKind};
-use mgit::lineage::Graph;
+use mgit::container::{DestinationError, TemporaryFolder, TemporaryKind};
 use mgit::transfer::{Place, Selection, add_remote, pull, remotes};
 
 use super::transfer::{Moved, Names, describe, document};
-use crate::destination::folder_of;
+use crate::destination::{check_new, folder_of};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::opening;
@@ -21,6 +21,9 @@ use crate::output::Output;
 /// The place is kept in the new store as the remote `origin`. Cut short, the same command goes on
 /// where it was. Credentials of an object store are taken from the environment. With --graph-only
 /// nothing but the graph comes; commands that read tensors then bring what they need.
+///
+/// A store that is there, as `init` makes it, is filled; nothing else is replaced, and there is no
+/// --force: `pull` brings models to a store that has some.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db clone /shared/family.mgit mine.mgit
@@ -28,9 +31,9 @@ use crate::output::Output;
   mgit-db clone s3://bucket/family mine.mgit --graph-only")]
 pub struct Arguments {
     /// Where from: a store, a folder, an address such as s3://bucket/path, or a bundle
-    #[arg(value_name = "SRC")]
+    #[arg(value_name = "SRC", value_parser = NonEmptyStringValueParser::new())]
     from: String,
-    /// The store to make
+    /// The store to make; nothing may be there but an empty store
     store: PathBuf,
     #[command(flatten)]
     names: Names,
@@ -46,20 +49,22 @@ pub struct Arguments {
 /// Something else is at the new store's path; those of both sides.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let place = Place::parse(&arguments.from)?;
-    let store = match unfinished(arguments)? {
+    let there = empty_store(arguments)?;
+    let is_new = there.is_none();
+    let store = match there {
         Some(store) => store,
         None => {
             make(&arguments.store, &arguments.from)?;
             opening::open(&arguments.store)?
         }
     };
-    say_when_interrupted(&arguments.store, store.snapshot()?.tables().count(Table::Tensors)? == 0);
+    say_when_interrupted(&arguments.store, is_new);
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
     let graph_only = arguments.graph_only;
     let moved = match Moved::by("clone", &arguments.from, work, &arguments.names, graph_only) {
         Err(failure) => {
             // Without a tensor there is nothing to go on with.
-            if store.snapshot()?.tables().count(Table::Tensors)? == 0 {
+            if is_new && store.snapshot()?.tables().count(Table::Tensors)? == 0 {
                 drop(store);
                 let removed = std::fs::remove_file(&arguments.store);
                 removed.map_err(|error| Failure::io("remove what is not whole", &error))?;
@@ -74,18 +79,16 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 /// Makes a store that knows where it is from, in one step: a clone that is killed behind it can be
 /// gone on with.
 fn make(path: &Path, from: &str) -> Result<(), Failure> {
-    let taken = || mgit::Error::AlreadyExists { path: path.to_owned() };
-    if path.symlink_metadata().is_ok() {
-        return Err(taken().into());
-    }
-    let failed = |error: io::Error| Failure::io(format!("make {}", path.display()), &error);
+    check_new(path)?;
+    let failed =
+        |source: io::Error| Failure::from(DestinationError::Io { path: path.to_owned(), source });
     let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Clone).map_err(failed)?;
     let name = "clone.mgit";
     let store = Store::create(folder.path().join(name))?;
     add_remote(&store, "origin", from)?;
     drop(store);
     folder.give_file(name, path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => taken().into(),
+        io::ErrorKind::AlreadyExists => taken(path),
         _ => failed(error),
     })
 }
@@ -102,26 +105,45 @@ fn say_when_interrupted(path: &Path, is_new: bool) {
     });
 }
 
-/// A store without models that an earlier clone of this place has left behind.
-fn unfinished(arguments: &Arguments) -> Result<Option<Store>, Failure> {
-    if !arguments.store.is_file() {
+/// A store that is there, without models, and with no other remote than this place as `origin`: one
+/// that an earlier clone of it has left behind, or that somebody has made to clone into.
+fn empty_store(arguments: &Arguments) -> Result<Option<Store>, Failure> {
+    let path = &arguments.store;
+    // What else is there is said when the store is made.
+    if !path.is_file() {
         return Ok(None);
     }
     // Only looked at: it may be somebody's.
-    let store = opening::open_read_only(&arguments.store)?;
-    let snapshot = store.snapshot()?;
-    let is_empty = Graph(snapshot.tables()).nodes()?.is_empty();
-    let origin = remotes(&snapshot)?.into_iter().find(|remote| remote.name == "origin");
-    let same = origin.is_some_and(|origin| {
-        let whole = std::path::absolute(&arguments.from);
-        origin.url == arguments.from || whole.is_ok_and(|path| path.to_str() == Some(&origin.url))
-    });
-    drop((snapshot, store));
-    match is_empty && same {
-        true => Ok(Some(opening::open(&arguments.store)?)),
-        false => {
-            let path = arguments.store.clone();
-            Err(mgit::Error::AlreadyExists { path }.into())
-        }
+    let Some(_) = origin_of_empty(&opening::open_read_only(path)?, &arguments.from)? else {
+        return Err(taken(path));
+    };
+    let store = opening::open(path)?;
+    match origin_of_empty(&store, &arguments.from)? {
+        Some(true) => {}
+        Some(false) => drop(add_remote(&store, "origin", &arguments.from)?),
+        None => return Err(taken(path)),
     }
+    Ok(Some(store))
+}
+
+/// `None` of a store that holds something of its own; of an empty one, whether `from` is its origin.
+fn origin_of_empty(store: &Store, from: &str) -> Result<Option<bool>, Failure> {
+    let snapshot = store.snapshot()?;
+    let tables = snapshot.tables();
+    if tables.count(Table::Nodes)? > 0 || tables.count(Table::Tests)? > 0 {
+        return Ok(None);
+    }
+    Ok(match remotes(&snapshot)?.as_slice() {
+        [] => Some(false),
+        [only] if only.name == "origin" => {
+            let whole = std::path::absolute(from);
+            let whole = whole.is_ok_and(|path| path.to_str() == Some(&only.url));
+            (only.url == from || whole).then_some(true)
+        }
+        _ => None,
+    })
+}
+
+fn taken(path: &Path) -> Failure {
+    mgit::Error::AlreadyExists { path: path.to_owned() }.into()
 }

@@ -129,12 +129,12 @@ fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
         Ok(_) => {}
     }
     let is_ours = |name: &str| data.members.iter().any(|member| member.name == name);
-    let nodes = Store::open_read_only(path)?.snapshot()?.nodes()?;
+    let nodes = opening::open_read_only(path)?.snapshot()?.nodes()?;
     if nodes.iter().any(|node| !is_ours(&node.row.name)) {
         return Err(kept("holds models that are not the demo's"));
     }
     // Held until it is gone: nobody writes to it meanwhile.
-    let _held = Store::open(path)?;
+    let _held = opening::open(path)?;
     fs::remove_file(path).map_err(|error| Failure::io(format!("replace {path:?}"), &error))
 }
 

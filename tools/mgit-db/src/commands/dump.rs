@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use mgit::Dtype;
 use mgit::codec::Encoding;
 use mgit::format::{RecordHeader, RecordKind, Superblock};
-use mgit::upkeep::{Dump, RecordDump, SlotDump, dump_path};
+use mgit::upkeep::{Dump, RecordDump, SlotDump, dump_path_with};
 use serde_json::{Value, json};
 
+use crate::document::Document;
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, count, shown};
 
@@ -27,8 +29,9 @@ pub struct Arguments {
 ///
 /// Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    let dump = dump_path(&arguments.store)?;
-    output.print(document(&dump), &describe(&dump))?;
+    let dump = dump_path_with(&arguments.store, &opening::options());
+    let dump = dump.map_err(|error| opening::named(&arguments.store, error))?;
+    output.print_long(document(&dump), describe(&dump))?;
     Ok(if dump.catalogue_error.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -108,23 +111,27 @@ fn record_document(record: &RecordDump) -> Value {
     document
 }
 
-fn document(dump: &Dump) -> Value {
+fn document(dump: &Dump) -> Document<'_> {
     let slot = |slot: &SlotDump| match &slot.result {
         Ok(superblock) => {
             json!({ "offset": slot.offset, "superblock": superblock_document(superblock) })
         }
         Err(error) => json!({ "offset": slot.offset, "error": error.to_string() }),
     };
-    json!({
+    let head = json!({
         "file_bytes": dump.file_bytes,
         "catalogue_error": dump.catalogue_error,
         "superblock": dump.superblock.as_ref().map(superblock_document),
         "slots": dump.slots.iter().map(slot).collect::<Vec<_>>(),
-        "records": dump.records.iter().map(record_document).collect::<Vec<_>>(),
-    })
+    });
+    Document::new().keys(head).list("records", || dump.records.iter().map(record_document))
 }
 
-fn describe(dump: &Dump) -> String {
+fn describe(dump: &Dump) -> impl Iterator<Item = String> + '_ {
+    std::iter::once(head(dump)).chain(records_lines(&dump.records))
+}
+
+fn head(dump: &Dump) -> String {
     let mut text = format!("file: {} bytes\n", dump.file_bytes);
     if let Some(error) = &dump.catalogue_error {
         text += &format!("catalogue: {}\n", shown(error));
@@ -160,8 +167,7 @@ fn describe(dump: &Dump) -> String {
     }
     text += &table.lines("  ");
 
-    text += &format!("\n{}{found}\n", count(dump.records.len() as u64, "record"));
-    text + &records_table(&dump.records).lines("  ")
+    text + &format!("\n{}{found}\n", count(dump.records.len() as u64, "record"))
 }
 
 fn superblock_facts(superblock: &Superblock, fact: &mut dyn FnMut(&str, String)) {
@@ -173,7 +179,8 @@ fn superblock_facts(superblock: &Superblock, fact: &mut dyn FnMut(&str, String))
     fact("catalogue", format!("{} bytes", superblock.catalog_len));
 }
 
-fn records_table(records: &[RecordDump]) -> Table {
+/// The lines of the records, of which there can be millions: the columns are fitted first.
+fn records_lines(records: &[RecordDump]) -> impl Iterator<Item = String> + '_ {
     let mut table = Table::new(&[
         ("OFFSET", Side::Right),
         ("LENGTH", Side::Right),
@@ -188,33 +195,37 @@ fn records_table(records: &[RecordDump]) -> Table {
         ("CONTENT", Side::Left),
         ("BASE", Side::Left),
     ]);
-    for record in records {
-        let (offset, len) = (record.offset.to_string(), record.row_len.to_string());
-        let none = || "-".to_owned();
-        match &record.header {
-            Ok(header) => table.row([
-                offset,
-                len,
-                kind_name(header.kind).to_owned(),
-                header.raw_len.to_string(),
-                header.stored_len.to_string(),
-                dtype_name(header).unwrap_or_else(none),
-                encodings(record),
-                record.chunks.len().to_string(),
-                header.depth.to_string(),
-                header.sequence.to_string(),
-                header.content_id.short(),
-                if header.base_id.is_none() { none() } else { header.base_id.short() },
-            ]),
-            Err(reason) => {
-                let mut cells: [String; 12] = std::array::from_fn(|_| String::new());
-                cells[0] = offset;
-                cells[1] = len;
-                cells[2] = "damaged".to_owned();
-                cells[11] = reason.clone();
-                table.row(cells);
-            }
+    records.iter().for_each(|record| table.fit(&record_cells(record)));
+    let headings = table.lines("  ");
+    let line = move |record| format!("  {}", table.line(&record_cells(record)));
+    std::iter::once(headings).chain(records.iter().map(line))
+}
+
+fn record_cells(record: &RecordDump) -> [String; 12] {
+    let (offset, len) = (record.offset.to_string(), record.row_len.to_string());
+    let none = || "-".to_owned();
+    match &record.header {
+        Ok(header) => [
+            offset,
+            len,
+            kind_name(header.kind).to_owned(),
+            header.raw_len.to_string(),
+            header.stored_len.to_string(),
+            dtype_name(header).unwrap_or_else(none),
+            encodings(record),
+            record.chunks.len().to_string(),
+            header.depth.to_string(),
+            header.sequence.to_string(),
+            header.content_id.short(),
+            if header.base_id.is_none() { none() } else { header.base_id.short() },
+        ],
+        Err(reason) => {
+            let mut cells: [String; 12] = std::array::from_fn(|_| String::new());
+            cells[0] = offset;
+            cells[1] = len;
+            cells[2] = "damaged".to_owned();
+            cells[11] = reason.clone();
+            cells
         }
     }
-    table
 }

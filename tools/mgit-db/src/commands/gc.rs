@@ -20,12 +20,14 @@ use crate::text::{count, size};
 /// Removing a model frees its bytes at once, so this finds something only where a store has
 /// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
 /// it. After many removals such bases add up: `--repack` puts tensors on what models still have,
-/// wherever that makes the store smaller. The file keeps its length: `vacuum` makes it shorter.
+/// wherever that makes the store smaller; `--dry-run` tells what it would do and changes nothing. The
+/// file keeps its length: `vacuum` makes it shorter.
 /// Temporary files of killed commands, beside the store and in the system's temporary folder, are
 /// removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db gc family.mgit
+  mgit-db gc family.mgit --repack --dry-run
   mgit-db gc family.mgit --repack")]
 pub struct Arguments {
     /// The store
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// Also choose anew what every tensor is kept as the difference from, as `repack` does
     #[arg(long)]
     repack: bool,
+    /// Only tell what that would do
+    #[arg(long, requires = "repack")]
+    dry_run: bool,
 }
 
 /// Collects.
@@ -46,15 +51,18 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut report = if arguments.repack {
         let bytes = bytes_to_do(&store, None)?;
         let bar = Progress::new(format!("gc --repack {}", arguments.store.display()), bytes);
-        gc_repack(&store, &Repack::default(), &|bytes| bar.advance(bytes))?
+        let how = Repack::default().dry_run(arguments.dry_run);
+        gc_repack(&store, &how, &|bytes| bar.advance(bytes))?
     } else {
         gc(&store)?
     };
-    report.leftovers += sweep(&std::env::temp_dir());
-    output.print(document(&report), &describe(&report))
+    if !arguments.dry_run {
+        report.leftovers += sweep(&std::env::temp_dir());
+    }
+    output.print(document(&report, arguments.dry_run), &describe(&report, arguments.dry_run))
 }
 
-fn document(report: &GcReport) -> Value {
+fn document(report: &GcReport, dry_run: bool) -> Value {
     let collected = &report.collected;
     let repacked = |RepackReport { changed, freed, before_bytes, after_bytes, .. }: &_| {
         json!({
@@ -65,6 +73,7 @@ fn document(report: &GcReport) -> Value {
         })
     };
     json!({
+        "dry_run": dry_run,
         "repacked": report.repacked.as_ref().map(repacked),
         "contents": collected.contents,
         "hidden_tensors": collected.hidden_bases,
@@ -79,23 +88,27 @@ fn document(report: &GcReport) -> Value {
     })
 }
 
-fn describe(report: &GcReport) -> String {
+fn describe(report: &GcReport, dry_run: bool) -> String {
     let collected = &report.collected;
     let contents = count(collected.contents, "content");
+    let would = |done: &'static str, would: &'static str| if dry_run { would } else { done };
     let mut text = match collected.freed_records {
         0 => format!("looked at {contents}: nothing to free\n"),
         freed => format!(
-            "looked at {contents}: freed {}, {}\n",
+            "looked at {contents}: {} {}, {}\n",
+            would("freed", "would free"),
             count(freed, "record"),
             size(collected.freed_bytes)
         ),
     };
     if collected.corrected > 0 {
-        text += &format!("  corrected {}\n", count(collected.corrected, "count"));
+        let corrected = would("corrected", "would correct");
+        text += &format!("  {corrected} {}\n", count(collected.corrected, "count"));
     }
     if let Some(RepackReport { changed, freed, before_bytes, after_bytes, .. }) = &report.repacked {
         text += &format!(
-            "  repacked: {} on something else, {} of no model freed, {} -> {}\n",
+            "  {}: {} on something else, {} of no model freed, {} -> {}\n",
+            would("repacked", "would repack"),
             count(*changed, "tensor"),
             count(*freed, "tensor"),
             size(*before_bytes),
@@ -105,6 +118,9 @@ fn describe(report: &GcReport) -> String {
     if collected.hidden_bases > 0 {
         let hidden = count(collected.hidden_bases, "tensor");
         text += &format!("  {hidden} of no model, kept for the deltas of others\n");
+    }
+    if dry_run {
+        return text + "  nothing was changed\n";
     }
     text += &format!(
         "  {} free, {} of it no longer on the disk\n",

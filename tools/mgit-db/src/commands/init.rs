@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use mgit::Store;
 use serde_json::json;
 
+use crate::destination::check_new;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::text::quoted;
 
 /// Make an empty store.
+///
+/// Nothing is replaced, and there is no --force: an empty store in the place of anything would only
+/// lose it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db init family.mgit")]
 pub struct Arguments {
@@ -23,6 +27,7 @@ pub struct Arguments {
 ///
 /// Those of [`Store::create`].
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    check_new(&arguments.store)?;
     drop(Store::create(&arguments.store)?);
     let store = arguments.store.display();
     let text = format!(

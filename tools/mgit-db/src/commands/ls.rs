@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Snapshot;
-use mgit::upkeep::survey;
+use mgit::upkeep::{UpkeepError, survey_with};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -27,20 +27,27 @@ pub struct Arguments {
 ///
 /// Those of the store. Of one whose catalogue is damaged, what the records name is listed.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
-    match opening::open_read_only(&arguments.store).and_then(|store| store.snapshot()) {
+    let opened = opening::options().open_read_only(&arguments.store);
+    match opened.and_then(|store| store.snapshot()) {
         Ok(snapshot) => list(&snapshot, output).map(|()| ExitCode::SUCCESS),
-        Err(error) if error.is_damage() => list_found(arguments, &error, output),
-        Err(error) => Err(error.into()),
+        Err(error) if error.is_damage() => list_found(arguments, error, output),
+        Err(error) => Err(opening::named(&arguments.store, error)),
     }
 }
 
 /// The models that a damaged store's records name.
 fn list_found(
     arguments: &Arguments,
-    error: &mgit::Error,
+    error: mgit::Error,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let survey = survey(&arguments.store, &|_| ())?;
+    let survey = match survey_with(&arguments.store, &opening::options(), &|_| ()) {
+        // Then there is more to be said of what keeps the store from being opened.
+        Err(UpkeepError::NothingFound { .. }) => {
+            return Err(opening::named(&arguments.store, error));
+        }
+        survey => survey?,
+    };
     let whole = |name: &String| survey.report.saved.contains(name);
     let mut table = Table::new(&[("MODEL", Side::Left), ("STATE", Side::Left)]);
     let mut documents = Vec::new();

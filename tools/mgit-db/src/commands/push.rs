@@ -32,11 +32,11 @@ pub struct Arguments {
 /// Opens a store for remembering what the other side has; for reading alone where it cannot be
 /// written. Nobody is kept out while things move.
 fn open(path: &std::path::Path) -> Result<Store, Failure> {
-    match opening::open_shared(path) {
+    match opening::options().lock_per_transaction(true).open(path) {
         Err(mgit::Error::OpenFile { .. } | mgit::Error::Container(_)) => {
-            Ok(opening::open_read_only(path)?)
+            opening::open_read_only(path)
         }
-        opened => Ok(opened?),
+        opened => opened.map_err(|error| opening::named(path, error)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Store;
-use mgit::container::{Destination, TemporaryFolder, TemporaryKind};
+use mgit::container::{Destination, DestinationError, TemporaryFolder, TemporaryKind};
 use mgit::interchange::export_to;
 use mgit::lineage::ModelRef;
 use mgit::update::remake;
@@ -66,7 +66,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if let Some(path) = &arguments.out {
         // A store of its own puts the draft into the form of files, within its bounds of memory.
         let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Remake);
-        let folder = folder.map_err(|error| Failure::io("make a temporary folder", &error))?;
+        let folder =
+            folder.map_err(|source| DestinationError::Io { path: path.clone(), source })?;
         let aside = Store::create(folder.path().join("model.mgit"))?;
         let mut transaction = aside.begin_write()?;
         transaction.add_model(remade.draft.model("model"))?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use mgit::transfer::{add_remote, remotes, remove_remote};
 use serde_json::json;
 
@@ -34,6 +35,7 @@ enum Command {
         /// Its name, such as origin
         name: String,
         /// A path, or an address such as s3://bucket/path
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         url: String,
     },
     /// List the places

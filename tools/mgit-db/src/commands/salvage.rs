@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage, salvage_replacing};
+use mgit::transfer::Place;
+use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage_with};
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, taken};
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, shown};
@@ -37,10 +39,18 @@ pub struct Arguments {
 ///
 /// Nothing is left to save; those of the disk.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    // Its records are those of a store, but it has none of a store's other parts.
+    if let Ok(Place::Bundle(path)) = Place::parse(&arguments.broken.to_string_lossy()) {
+        let message = format!(
+            "{} is a bundle, and no store: `mgit-db bundle verify` says what is left of it",
+            path.display()
+        );
+        return Err(Failure::failed("not-a-store", message));
+    }
     let bar = Progress::unbounded(format!("salvage {}", arguments.broken.display()));
-    let make = if arguments.force { salvage_replacing } else { salvage };
-    let report = make(&arguments.broken, &arguments.new, &|bytes| bar.advance(bytes));
-    let report = report.map_err(|error| taken(error.into()))?;
+    let (Arguments { broken, new, force }, options) = (arguments, opening::options());
+    let report = salvage_with(broken, new, *force, &options, &|bytes| bar.advance(bytes));
+    let report = report.map_err(|error| taken(error.into(), *force))?;
     drop(bar);
     output.print(document(&report), &describe(&report, output))?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,6 +1,7 @@
 //! What clone, push, pull, fetch and bundle have in common.
 
 use mgit::Store;
+use mgit::container::ContainerError;
 use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
@@ -55,7 +56,13 @@ impl Moved {
         let bar = Progress::unbounded(format!("{what} {place}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
-        let report = work(Selection { wants: &wants, graph_only, progress: &progress })?;
+        let report = work(Selection { wants: &wants, graph_only, progress: &progress });
+        let report = report.map_err(|error| match &error {
+            TransferError::Store(mgit::Error::Container(ContainerError::NotAStore { .. })) => {
+                Failure::from(error).of(place)
+            }
+            _ => error.into(),
+        })?;
         Ok(Moved { place: place.to_owned(), report })
     }
 }

@@ -29,7 +29,8 @@ pub struct Arguments {
 /// A damaged store, which is then as it was; those of the disk.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let bar = Progress::unbounded(format!("vacuum {}", arguments.store.display()));
-    let report = vacuum_with(&arguments.store, &opening::options(), &|bytes| bar.advance(bytes))?;
+    let report = vacuum_with(&arguments.store, &opening::options(), &|bytes| bar.advance(bytes));
+    let report = report.map_err(|error| opening::named(&arguments.store, error))?;
     drop(bar);
     let text = format!(
         "{}: {} were {}\n",

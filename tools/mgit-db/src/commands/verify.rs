@@ -4,11 +4,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify_path};
+use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify_path_with};
 use serde_json::{Value, json};
 
 use super::verify_remote::{self, remote_at};
 use crate::failure::Failure;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, shown, size};
@@ -43,7 +44,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         return verify_remote::run(&text, &place, depth, output);
     }
     let bar = Progress::unbounded(format!("verify {}", arguments.store.display()));
-    let report = verify_path(&arguments.store, depth, &|bytes| bar.advance(bytes))?;
+    let report = verify_path_with(&arguments.store, depth, &opening::options(), &|bytes| {
+        bar.advance(bytes);
+    });
+    let report = report.map_err(|error| opening::named(&arguments.store, error))?;
     drop(bar);
     output.print(document(&report, depth), &describe(&report, output))?;
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

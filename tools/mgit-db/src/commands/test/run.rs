@@ -149,7 +149,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
     if report.unkept.is_empty() {
         return None;
     }
-    let kept = opening::open(path).and_then(|store| store.keep_test_results(&report.unkept));
+    let kept = opening::options().open(path).and_then(|store| report.unkept.keep(&store));
     kept.err().map(|error| format!("the results are not kept in the store: {error}"))
 }
 

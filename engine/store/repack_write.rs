@@ -1,0 +1,197 @@
+//! A plan of bases written: new records for what it changes, then their rows.
+
+use super::basis::Basis;
+use super::chain::{Checks, VISITS_MAX};
+use super::choice::encode_best;
+use super::encode::{alone_chunks, delta_chunks, raw_entries};
+use super::error::damaged;
+use super::ingest::{for_slabs, slab_len};
+use super::record_writer::RecordDraft;
+use super::repack::Repack;
+use super::repack_family::{Kin, Member};
+use super::repack_formulas::Before;
+use super::transaction::Transaction;
+use super::{Error, NewTensor, Result};
+use crate::catalog::{RecordRow, Table};
+use crate::codec::Lane;
+use crate::planning::{BasePlan, Stand};
+use crate::tensor::{ContentId, Shape};
+
+/// A record that takes another's place: the content's place in the family, and its new row.
+pub(super) type Replacement = (usize, RecordRow);
+
+impl Kin<'_> {
+    fn bases_of(&self, plan: &BasePlan, at: usize) -> Vec<usize> {
+        match plan.stand[at] {
+            Stand::Alone => Vec::new(),
+            Stand::On(base) => vec![base],
+            Stand::Made(place) => self.costs.made[at][place].bases.clone(),
+        }
+    }
+
+    /// For each member its depth under a plan, and how many records decoding a chunk visits.
+    fn heights(&self, plan: &BasePlan) -> Vec<(u8, u64)> {
+        let mut heights: Vec<Option<(u8, u64)>> = vec![None; self.members.len()];
+        for at in 0..heights.len() {
+            let mut open = vec![at];
+            while let Some(at) = open.last().copied() {
+                if self.members[at].fixed {
+                    let member = &self.members[at];
+                    heights[at] = Some((member.row.depth, member.chain.visits()));
+                }
+                let bases = self.bases_of(plan, at);
+                let missing = bases.iter().find(|base| heights[**base].is_none());
+                match missing.filter(|_| heights[at].is_none()) {
+                    Some(base) => open.push(*base),
+                    None => {
+                        let below = bases.iter().filter_map(|base| heights[*base]);
+                        let (depth, visits) = below.fold((None, 1u64), |(depth, sum), below| {
+                            (depth.max(Some(below.0)), sum.saturating_add(below.1))
+                        });
+                        let depth = depth.map_or(0, |depth| depth.saturating_add(1));
+                        heights[at].get_or_insert((depth, visits));
+                        open.pop();
+                    }
+                }
+            }
+        }
+        heights.into_iter().map(Option::unwrap_or_default).collect()
+    }
+}
+
+impl Transaction {
+    /// Writes what a plan changes. Keeps it when that saves more than `worth`, and else gives back
+    /// nothing; so it does where decoding would visit too many records.
+    pub(super) fn write_plan(
+        &mut self,
+        kin: &Kin<'_>,
+        plan: &BasePlan,
+        worth: u64,
+        how: &Repack,
+    ) -> Result<Option<Vec<Replacement>>> {
+        let members = &kin.members;
+        let heights = kin.heights(plan);
+        let kept = || (0..members.len()).filter(|at| plan.kept[*at]);
+        if kept().any(|at| heights[at].1 > VISITS_MAX) {
+            return Ok(None);
+        }
+        // One that counts more than it need be deep could not be stood on at its depth.
+        let stays = |at: usize| {
+            let here = plan.stand[at] == kin.costs.present[at];
+            members[at].fixed || (here && heights[at].0 == members[at].row.depth)
+        };
+        let reserved = self.reserved.len();
+        let mut replacements: Vec<Replacement> = Vec::new();
+        let gone = (0..members.len()).filter(|at| !plan.kept[*at]);
+        let mut before: u64 = gone.map(|at| members[at].row.len).sum();
+        let mut after = 0;
+        for at in kept().filter(|at| !stays(*at)) {
+            let depth = Some(heights[at].0);
+            let basis = match plan.stand[at] {
+                Stand::Alone => None,
+                Stand::On(base) => Some(Basis::plain(vec![members[base].chain.clone()], depth)),
+                Stand::Made(place) => Some(kin.basis(&kin.formulas[at][place], depth)),
+            };
+            let row = self.write_member(&members[at], basis, how)?;
+            before += members[at].row.len;
+            after += row.len;
+            replacements.push((at, row));
+        }
+        if after + worth >= before {
+            while self.reserved.len() > reserved {
+                self.give_back_last();
+            }
+            return Ok(None);
+        }
+        if !how.dry_run {
+            self.replace(members, &replacements)?;
+        }
+        Ok(Some(replacements))
+    }
+
+    /// Encodes a content against `basis` or alone, whichever is shorter.
+    fn write_member(
+        &mut self,
+        member: &Member<'_>,
+        basis: Option<Basis<'_>>,
+        how: &Repack,
+    ) -> Result<RecordRow> {
+        let (id, len) = (member.id, member.row.raw_len);
+        let wrong = || damaged(id, member.row.offset)(&"the content hashes to another id");
+        // What the row would be, without a place.
+        let dry = |stored_len: u64, basis: Option<&Basis<'_>>| {
+            RecordDraft::tensor(id, &member.dtype, len, basis).dry_row(stored_len)
+        };
+        let source = Before(member);
+        let shape = Shape::new(&[len]).map_err(|error| damaged(id, 0)(&error))?;
+        if len <= slab_len() as u64 {
+            let mut bytes = vec![0; len as usize];
+            member.chain.read(0, &mut bytes, Checks::First)?;
+            if ContentId::of(&bytes) != id {
+                return Err(wrong());
+            }
+            let tensor = NewTensor::from_bytes("", member.dtype.clone(), shape, &bytes);
+            let bases = basis.into_iter().collect();
+            let encoded = encode_best(how.profile, &tensor, &bytes, bases)?;
+            if how.dry_run {
+                return Ok(dry(encoded.chunks.stored_len(), encoded.basis.as_ref()));
+            }
+            return self.write_encoded(id, &member.dtype, &encoded, &bytes);
+        }
+        let tensor = NewTensor::from_source("", member.dtype.clone(), shape, len, &source);
+        let mut arena = std::mem::take(&mut self.arena);
+        let (mut hasher, mut sums, mut dry_len) = (blake3::Hasher::new(), Vec::new(), 0);
+        let lane = Lane::of(&member.dtype);
+        for_slabs(&tensor, &mut arena, &mut |start, slab| {
+            hasher.update_rayon(slab);
+            sums.extend(raw_entries(slab));
+            if how.dry_run {
+                dry_len += match &basis {
+                    Some(basis) => delta_chunks(how.profile, lane, slab, start, basis)?,
+                    None => alone_chunks(how.profile, lane, slab),
+                }
+                .stored_len();
+            }
+            Ok(())
+        })?;
+        if ContentId::from(hasher.finalize()) != id {
+            return Err(wrong());
+        }
+        let mut row = None;
+        if how.dry_run {
+            let basis = basis.as_ref().filter(|_| dry_len < len);
+            row = Some(dry(dry_len.min(len), basis));
+        } else if basis.is_some() {
+            row = self.stream_record(&tensor, id, basis.as_ref(), &sums, &mut arena)?;
+        }
+        if row.is_none() {
+            row = self.stream_record(&tensor, id, None, &sums, &mut arena)?;
+        }
+        self.arena = arena;
+        row.ok_or(Error::OutOfMemory { bytes: len })
+    }
+
+    /// Puts new records in the place of the old ones. What something new stands on is counted
+    /// first, so that nothing is freed that is still needed.
+    fn replace(&mut self, members: &[Member<'_>], replacements: &[Replacement]) -> Result<()> {
+        for (at, new) in replacements {
+            for base in new.bases() {
+                self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
+            }
+            self.change_row(Table::Tensors, members[*at].id, |row| {
+                let (holders, dependents) = (row.holders, row.dependents);
+                *row = RecordRow { holders, dependents, ..new.clone() };
+            })?;
+            self.free_place(members[*at].row.extent());
+        }
+        for (at, _) in replacements {
+            for base in members[*at].row.bases() {
+                let row = self.change_row(Table::Tensors, base, |base| {
+                    base.dependents = base.dependents.saturating_sub(1);
+                })?;
+                self.free_if_unneeded(base, row)?;
+            }
+        }
+        Ok(())
+    }
+}
