@@ -80,10 +80,10 @@ fn tensors_of_700_000_pass_through_512_mib_of_memory() {
     run_limited("limited_tensors", 700_000, 512 << 10);
 }
 
-/// As above: transfers hold no more of a tensor than a row or two of columns.
+/// As above, to other places and back: 72 MiB were enough, 64 were not.
 #[test]
 fn many_tensors_travel_in_little_memory() {
-    run_limited("limited_transfer", 70_000, 112 << 10);
+    run_limited("limited_transfer", 70_000, 80 << 10);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn limited_transfer() {
     transaction.commit().expect("the commit");
     drop(file);
     let remote = Place::Folder(folder.join("remote"));
-    let bundle = folder.join("bundle");
+    let bundle = folder.join("models.bundle");
     let near = Place::Store(store.path().to_owned());
     transfer::push(&store, &remote, Selection::ALL).expect("a push");
     transfer::bundle_create(&store, &bundle, Selection::ALL).expect("a bundle");

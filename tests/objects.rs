@@ -211,12 +211,12 @@ fn others_write_while_a_pull_waits_for_its_host() {
                 Err(RecvTimeoutError::Disconnected) => panic!("the host is gone"),
             }
         };
-        assert_eq!(report.unwrap().models.len(), 3);
+        assert_eq!(report.unwrap().models.len(), 4);
     });
     // An index, the manifests, the tensors.
     assert!(written >= 3, "the pull waited {written} times");
     let snapshot = b.snapshot().unwrap();
-    assert_eq!(snapshot.nodes().unwrap().len() as u64, 3 + written);
+    assert_eq!(snapshot.nodes().unwrap().len() as u64, 4 + written);
     drop(snapshot);
     assert_sound(&b, "written beside a pull");
 }

@@ -11,8 +11,8 @@ use common::remote::{ALL, Hooked, assert_same, family, grown};
 use common::{add, contents, model, nudged, weights, write};
 use mgit::lineage::OnChildren;
 use mgit::transfer::{
-    Place, Remote, RemoteReport, TransferError, bundle_create, bundle_import, pull,
-    pull_from_remote, push, push_to_remote, verify_place, verify_remote,
+    Place, RemoteReport, TransferError, bundle_create, bundle_import, pull, pull_from_remote, push,
+    push_to_remote, verify_place, verify_remote,
 };
 use mgit::upkeep::VerifyDepth;
 use mgit::{Profile, Store};

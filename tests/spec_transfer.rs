@@ -74,9 +74,9 @@ fn a_remote_is_read_by_the_page() {
     push_to_remote(&store, &FolderRemote::new(&remote), ALL).unwrap();
     let last: Value =
         serde_json::from_slice(&fs::read(remote.join("refs/00000001")).unwrap()).unwrap();
-    let mut fields = names("Ref fields", 0);
-    assert!(fields.remove("replaced"), "absent where nothing was lost");
-    assert_eq!(keys(&last), fields);
+    let mut wanted = names("Ref fields", 0);
+    assert!(wanted.remove("replaced"), "absent where nothing was lost");
+    assert_eq!(keys(&last), wanted);
     assert_eq!((&last["format"], &last["version"]), (&"mgit-ref".into(), &1.into()));
     assert_eq!((&last["number"], &last["previous"]), (&1.into(), &"".into()));
     let packs = last["packs"].as_array().unwrap();

@@ -231,14 +231,18 @@ impl Remote for Memory {
     }
 }
 
+/// What a test does with something on its way.
+pub type BeforeRef<'h> = dyn Fn() + Send + Sync + 'h;
+pub type AfterPut<'h> = dyn Fn(&mut Vec<u8>) + Send + Sync + 'h;
+
 /// A remote in memory that does something of a test's own on the way.
 #[derive(Default)]
 pub struct Hooked<'h> {
     pub memory: Memory,
     /// Called before a ref is made.
-    pub before_ref: Option<Box<dyn Fn() + Send + Sync + 'h>>,
+    pub before_ref: Option<Box<BeforeRef<'h>>>,
     /// Called with the bytes of a file that was put: what it keeps instead.
-    pub after_put: Option<Box<dyn Fn(&mut Vec<u8>) + Send + Sync + 'h>>,
+    pub after_put: Option<Box<AfterPut<'h>>>,
 }
 
 impl fmt::Debug for Hooked<'_> {
