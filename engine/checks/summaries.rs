@@ -190,7 +190,9 @@ impl<'m> Summarised<'m> {
     /// Name and summary of every tensor, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'m str, Option<Summary>)> + use<'m> {
         let (model, summaries) = (self.model, self.summaries);
-        let of = move |tensor: ManifestTensor<'_>| summaries.get(tensor).and_then(std::result::Result::ok).flatten();
+        let of = move |tensor: ManifestTensor<'_>| {
+            summaries.get(tensor).and_then(std::result::Result::ok).flatten()
+        };
         let tensors = model.manifest().tensors.iter();
         tensors.map(move |tensor| (tensor.name, of(tensor)))
     }
