@@ -59,6 +59,12 @@ impl Outline {
         let source = architecture.source();
         let edges = Architecture::into_edges(architecture);
         outline.edges = edges.into_iter().map(|(from, to)| (from as u32, to as u32)).collect();
+        outline.names.shrink_to_fit();
+        outline.ends.shrink_to_fit();
+        outline.kind_of.shrink_to_fit();
+        outline.tensors.shrink_to_fit();
+        outline.tensor_ends.shrink_to_fit();
+        outline.edges.shrink_to_fit();
         Ok(Outline { model: model.clone(), source, columns: Arc::new(outline) })
     }
 

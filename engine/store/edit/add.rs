@@ -56,8 +56,9 @@ pub(in crate::store) fn add_model(
     let depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
     let mut policy = EncodePolicy { profile: model.profile, depth_max };
     let (lossy, mut gate) = (model.lossy, model.gate.take());
+    let parts = std::mem::take(&mut model.parts);
     let model = model;
-    let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
+    let tensors = || parts.iter().flat_map(|part| &part.tensors);
     let known = (parents.len(), model.made_of.len());
     let mut sketches = Vec::new();
     // What is rounded is rounded to what was declared, whatever else is near it.
@@ -77,7 +78,7 @@ pub(in crate::store) fn add_model(
                 lossy_bases.push(finder.candidates_of(&bases, at, &tensor.name)?);
             }
             let planned = tensors().zip(lossy_bases.iter().map(Vec::as_slice));
-            Some(plan_lossy(&finder, lossy, planned, files_of(&model))?)
+            Some(plan_lossy(&finder, lossy, planned, files_of(&model, &parts))?)
         }
         None => None,
     };
@@ -118,7 +119,7 @@ pub(in crate::store) fn add_model(
     };
     let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
     let mut metadata = model.metadata.clone();
-    let manifest = transaction.change(|this| {
+    let ids = transaction.change(|this| {
         let how = Intake { bases: bases.as_ref(), policy, progress: &progress };
         let ids = match &draft {
             None => ingest(this, incoming(), &how, &mut report)?,
@@ -131,9 +132,16 @@ pub(in crate::store) fn add_model(
             }
         };
         drop(bases);
-        let mut manifest = manifest_of(&model, &ids);
-        drop(ids);
-        manifests::like_others(&mut manifest);
+        Ok(ids)
+    })?;
+    let mut manifest = manifest_of(&model, &parts, &ids);
+    manifests::like_others(&mut manifest);
+    // The manifest's bytes take the place of all this: there can be a million tensors.
+    drop((ids, draft));
+    drop(plan);
+    drop(parts);
+    transaction.records.arena = Vec::new();
+    let manifest = transaction.change(|this| {
         let (id, added) = this.hold(&manifest)?;
         report.added_bytes += added;
         let new = NewNode {
@@ -167,7 +175,7 @@ pub(in crate::store) fn add_model(
 }
 
 /// The manifest of a model without its tensors.
-fn files_of(model: &NewModel<'_>) -> Manifest {
+fn files_of(model: &NewModel<'_>, parts: &[NewPart<'_>]) -> Manifest {
     let part = |part: &NewPart<'_>| ManifestPart {
         name: part.name.clone(),
         header: part.header.clone(),
@@ -176,14 +184,14 @@ fn files_of(model: &NewModel<'_>) -> Manifest {
     Manifest {
         index_name: model.index.0.clone(),
         index: model.index.1.clone(),
-        parts: model.parts.iter().map(part).collect(),
+        parts: parts.iter().map(part).collect(),
         ..Manifest::default()
     }
 }
 
 /// The manifest of a model whose tensors have these ids.
-fn manifest_of<'m>(model: &'m NewModel<'_>, ids: &[ContentId]) -> Manifest {
-    let tensors = model.parts.iter().flat_map(|part| &part.tensors);
+fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
+    let tensors = parts.iter().flat_map(|part| &part.tensors);
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,
@@ -191,7 +199,7 @@ fn manifest_of<'m>(model: &'m NewModel<'_>, ids: &[ContentId]) -> Manifest {
         byte_len: tensor.byte_len,
         content_id: *id,
     };
-    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model) }
+    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model, parts) }
 }
 
 /// Names are unique and fit their field; bytes agree with type and shape.
