@@ -22,7 +22,6 @@ use mgit::lineage::OnChildren;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::transfer::{self, Place, Selection};
 use mgit::update::Strategy;
-use mgit::upkeep::VerifyDepth;
 use mgit::upkeep::{VerifyDepth, usage, verify};
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
