@@ -219,3 +219,23 @@ fn a_transaction_is_in_few_files() {
     let files: Vec<String> = files.map(|(module, _)| module.join("/")).collect();
     assert!((1..=4).contains(&files.len()), "{files:?}");
 }
+
+/// The table of behaviours in `docs/architecture.md` is a promise to whoever looks for one.
+#[test]
+fn what_is_told_to_be_somewhere_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let table = text.split("### Where is ...").nth(1).expect("the table");
+    let table = table.split("\n\n").nth(1).expect("its rows");
+    let file = Regex::new(r"`([\w/-]+\.rs)`").unwrap();
+    let rows = table.lines().skip(2);
+    let files: Vec<Vec<String>> = rows
+        .map(|row| file.captures_iter(row).map(|found| found[1].to_owned()).collect())
+        .collect();
+    assert!(files.len() >= 12 && files.iter().all(|row| !row.is_empty()), "{files:?}");
+    let missing = files
+        .iter()
+        .flatten()
+        .filter(|file| !root.join("engine").join(file).is_file() && !root.join(file).is_file());
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&String>::new());
+}
