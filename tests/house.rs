@@ -16,16 +16,21 @@ use regex_lite::Regex;
 type Module = Vec<String>;
 
 /// The modules of the engine, and their code.
+#[derive(Default)]
 struct Engine {
     code: BTreeMap<Module, String>,
     /// Modules that have modules: `mod.rs`.
     rooms: BTreeSet<Module>,
+    /// What each module gives on with `pub use`.
+    given_on: BTreeMap<Module, Vec<String>>,
 }
 
 impl Engine {
     fn read() -> Self {
-        let mut engine = Engine { code: BTreeMap::new(), rooms: BTreeSet::new() };
+        let mut engine = Engine::default();
         engine.read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("engine"), &[]);
+        let given_on = engine.code.iter().map(|(module, code)| (module.clone(), uses(code, true)));
+        engine.given_on = given_on.collect();
         engine
     }
 
@@ -70,7 +75,7 @@ impl Engine {
         let Some(name) = parts.next().filter(|name| !matches!(*name, "*" | "self")) else {
             return Some(at);
         };
-        let given_on = uses(self.code.get(&at)?, true);
+        let given_on = self.given_on.get(&at)?;
         let given_on = given_on.iter().find(|given| given.rsplit("::").next() == Some(name));
         match given_on.filter(|_| steps < 5) {
             Some(given) => self.module_of(&at, given, steps + 1).or(Some(at)),
