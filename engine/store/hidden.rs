@@ -5,9 +5,9 @@ use std::ops::{Bound, ControlFlow};
 
 use super::Result;
 use super::record::record_row;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, count_ids};
 use crate::catalog::{ReadTables, RecordRow, Table};
-use crate::format::FEATURE_FORMULA;
+use crate::format::{FEATURE_FORMULA, Manifest};
 use crate::tensor::ContentId;
 
 /// Formulas by their bases, as of one transaction: (base, what stands on it). What it lists may
@@ -32,6 +32,37 @@ impl Formulas {
 }
 
 impl Transaction {
+    /// Takes a node's hold on its manifest, and frees what nothing needs then. Gives back how many
+    /// tensors stay, hidden.
+    pub(super) fn release(&mut self, manifest_id: ContentId, manifest: &Manifest) -> Result<u64> {
+        let mut hidden = Vec::new();
+        let row = self.change_row(Table::Manifests, manifest_id, |row| {
+            row.holders = row.holders.saturating_sub(1);
+        })?;
+        if !row.is_needed() {
+            self.free_record(Table::Manifests, manifest_id, &row)?;
+            for (id, count) in count_ids(manifest) {
+                if self.change_promise(id, |holders| holders.saturating_sub(count))? {
+                    continue;
+                }
+                let row = self.change_row(Table::Tensors, id, |row| {
+                    row.holders = row.holders.saturating_sub(count);
+                })?;
+                if row.holders == 0 && row.dependents > 0 {
+                    hidden.push(id);
+                }
+                self.free_if_unneeded(id, row)?;
+            }
+        }
+        let stay = self.settle_hidden(hidden)?;
+        // What a difference that has gone left behind may now be there for formulas only.
+        while !self.lightened.is_empty() {
+            let lightened = std::mem::take(&mut self.lightened);
+            self.settle_hidden(lightened.into_iter().collect())?;
+        }
+        Ok(stay)
+    }
+
     /// Settles bases that have lost their last model: the formulas over one are stored alone, when
     /// that frees more than it takes. (Deltas keep their base: it would take more to store them
     /// alone.) Gives back how many of them stay, hidden.

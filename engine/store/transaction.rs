@@ -400,37 +400,6 @@ impl Transaction {
         self.freed.iter().map(|extent| extent.len).sum()
     }
 
-    /// Takes a node's hold on its manifest, and frees what nothing needs then. Gives back how many
-    /// tensors stay, hidden.
-    pub(super) fn release(&mut self, manifest_id: ContentId, manifest: &Manifest) -> Result<u64> {
-        let mut hidden = Vec::new();
-        let row = self.change_row(Table::Manifests, manifest_id, |row| {
-            row.holders = row.holders.saturating_sub(1);
-        })?;
-        if !row.is_needed() {
-            self.free_record(Table::Manifests, manifest_id, &row)?;
-            for (id, count) in count_ids(manifest) {
-                if self.change_promise(id, |holders| holders.saturating_sub(count))? {
-                    continue;
-                }
-                let row = self.change_row(Table::Tensors, id, |row| {
-                    row.holders = row.holders.saturating_sub(count);
-                })?;
-                if row.holders == 0 && row.dependents > 0 {
-                    hidden.push(id);
-                }
-                self.free_if_unneeded(id, row)?;
-            }
-        }
-        let stay = self.settle_hidden(hidden)?;
-        // What a difference that has gone left behind may now be there for formulas only.
-        while !self.lightened.is_empty() {
-            let lightened = std::mem::take(&mut self.lightened);
-            self.settle_hidden(lightened.into_iter().collect())?;
-        }
-        Ok(stay)
-    }
-
     /// Notes what this transaction does, for its change record.
     pub(super) fn note(&mut self, operation: Operation) {
         self.operations.push(operation);
