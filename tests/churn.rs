@@ -271,16 +271,16 @@ fn fresh_of(snapshot: &Snapshot, profile: Profile) -> u64 {
         let next = left.iter().enumerate().find(is_next).map(|(at, _)| at);
         // Versions may stand on each other's children.
         let node = left.remove(next.unwrap_or(0));
+        let model = snapshot.model_of(node.clone()).unwrap();
+        let tensors: Vec<_> = model.tensors().collect();
+        let bytes: Vec<Vec<u8>> =
+            tensors.iter().map(|tensor| tensor.view().unwrap().to_vec()).collect();
         let mut new = NewModel::new(&node.row.name).profile(profile);
         for edge in snapshot.graph().parents(node.id).unwrap() {
             if let Some(parent) = names.get(&edge.parent.0) {
                 new = new.parent(parent, edge.how);
             }
         }
-        let model = snapshot.model_of(node.clone()).unwrap();
-        let tensors: Vec<_> = model.tensors().collect();
-        let bytes: Vec<Vec<u8>> =
-            tensors.iter().map(|tensor| tensor.view().unwrap().to_vec()).collect();
         for (tensor, bytes) in tensors.iter().zip(&bytes) {
             let (dtype, shape) = (tensor.dtype().clone(), tensor.shape().clone());
             new = new.tensor(NewTensor::from_bytes(tensor.name().to_owned(), dtype, shape, bytes));

@@ -50,8 +50,9 @@ fn a_file_does_not_grow_when_as_much_goes_as_comes() {
     assert_rows_add_up(&snapshot, "churn");
     assert_eq!(contents(&snapshot).unwrap(), before);
     drop((snapshot, store));
-    // The next writer finds the same room by itself, however long it goes on: what is short, and
-    // stays, does not lie in the middle of it.
+    // The next writer finds the same room by itself, however long it goes on. A change record that
+    // lies in the middle of it, until it is folded, may cost the longest tensor's room once.
+    let bound = bound + 1_510_000;
     let store = Store::open(&path).unwrap();
     let lens = churn(&store, &path, ROUNDS..3 * ROUNDS);
     assert!(*lens.last().unwrap() <= bound, "{lens:?}");

@@ -16,13 +16,6 @@ pub(super) fn whole(extent: Extent) -> Extent {
 /// How many of the shortest ranges that are long enough are tried at an alignment.
 const FITS_TRIED_MAX: usize = 64;
 
-/// Records up to this length, such as those of changes, go where they part no long range: into one
-/// that is no longer than [`SMALL_RANGE_MAX`], else as low in the file as a long one begins, so that
-/// what outlives its neighbours lies together.
-const SHORT_MAX: u64 = 4 << 10;
-/// Long records find no place in a range of this length anyway.
-const SMALL_RANGE_MAX: u64 = 64 << 10;
-
 /// Which bytes of the file may be written.
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -150,13 +143,6 @@ impl Space {
         let fit = self.by_len.range((len, 0)..).take(FITS_TRIED_MAX).find(|range| fits(range));
         // Any range that is longer by the alignment fits, wherever it begins.
         let fit = fit.or_else(|| self.by_len.range((len + align, 0)..).next()).copied();
-        let fit = match fit {
-            Some((room, _)) if len <= SHORT_MAX && room > SMALL_RANGE_MAX => {
-                let long = self.by_len.range((SMALL_RANGE_MAX + 1, 0)..).take(FITS_TRIED_MAX);
-                long.filter(|range| fits(range)).min_by_key(|(_, offset)| *offset).copied()
-            }
-            fit => fit,
-        };
         let (start, range_end) = match fit {
             Some((room, offset)) => {
                 self.remove(offset, room);

@@ -20,8 +20,8 @@ use crate::text::{count, size};
 /// Removing a model frees its bytes at once, so this finds something only where a store has
 /// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
 /// it. After many removals such bases add up: `--repack` puts tensors on what models still have,
-/// wherever that makes the store smaller; `--dry-run` tells what it would do and changes nothing. The
-/// file keeps its length: `vacuum` makes it shorter.
+/// wherever that makes the store smaller; `--dry-run` tells what it would do and changes nothing.
+/// The file keeps its length: `vacuum` makes it shorter.
 /// Temporary files of killed commands, beside the store and in the system's temporary folder, are
 /// removed.
 #[derive(Debug, clap::Args)]
