@@ -25,7 +25,7 @@ impl CatalogBackend {
     /// # Errors
     ///
     /// Those of the disk.
-    pub fn new(container: Arc<Container>) -> Result<Self, ContainerError> {
+    pub(crate) fn new(container: Arc<Container>) -> Result<Self, ContainerError> {
         let locks = container.disk().locks().map_err(ContainerError::io("lock", 0))?;
         Ok(CatalogBackend { container, locks })
     }

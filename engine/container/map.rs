@@ -15,9 +15,11 @@ const RESERVE_BYTES: u64 = 1 << 40;
 pub trait Mapping: Debug + Send + Sync {
     /// The bytes of `offset..offset + len`, or `None` when they are not all inside the file.
     ///
-    /// The caller names only ranges of committed records, or of records it has written itself and
-    /// not given back: those bytes do not change while the caller may read them.
-    fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]>;
+    /// # Safety
+    ///
+    /// Nobody writes to these bytes while what is returned lives. So it is with ranges of committed
+    /// records, and of records that the caller has written itself and not given back.
+    unsafe fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]>;
 }
 
 /// The map of a real file. Address: the same for a range for the life of the mapping.
@@ -66,7 +68,7 @@ impl FileMapping {
 }
 
 impl Mapping for FileMapping {
-    fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
+    unsafe fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let end = offset.checked_add(len)?;
         if end > self.file_len.load(Ordering::Acquire) {
             let file_len = self.file.metadata().ok()?.len();
@@ -79,9 +81,7 @@ impl Mapping for FileMapping {
         let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
         // SAFETY: `start..start + end` lies in one map, which is not unmapped before `self` is
         // dropped, and inside the file, so that it is backed by pages. The store never shortens
-        // the file, and never writes a range that a caller may name (see `Mapping::bytes`): those
-        // are record ranges, which are written before they are named and are reused only after
-        // every snapshot that could name them is gone. Another program that shortens or writes
+        // the file, and the caller sees to it that nobody writes the range meanwhile. Another program that shortens or writes
         // the file while it is open breaks this; `docs/architecture.md` says so, as every memory
         // map does.
         Some(unsafe { std::slice::from_raw_parts(start.add(offset), len) })
@@ -94,17 +94,22 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn read(mapping: &FileMapping, offset: u64, len: u64) -> Option<&[u8]> {
+        // SAFETY: the test writes behind the bytes that it has read.
+        unsafe { mapping.bytes(offset, len) }
+    }
+
     #[test]
     fn appends_show_and_the_end_is_kept() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"hello").unwrap();
         let mapping = FileMapping::new(file.try_clone().unwrap()).unwrap();
-        assert_eq!(mapping.bytes(0, 5), Some(&b"hello"[..]));
-        assert_eq!(mapping.bytes(0, 6), None);
-        assert_eq!(mapping.bytes(u64::MAX, 2), None);
-        let before = mapping.bytes(0, 5).unwrap().as_ptr();
+        assert_eq!(read(&mapping, 0, 5), Some(&b"hello"[..]));
+        assert_eq!(read(&mapping, 0, 6), None);
+        assert_eq!(read(&mapping, u64::MAX, 2), None);
+        let before = read(&mapping, 0, 5).unwrap().as_ptr();
         file.write_all(&[7; 10_000]).unwrap();
-        assert_eq!(mapping.bytes(5, 10_000), Some(&[7; 10_000][..]));
-        assert_eq!(mapping.bytes(0, 5).unwrap().as_ptr(), before);
+        assert_eq!(read(&mapping, 5, 10_000), Some(&[7; 10_000][..]));
+        assert_eq!(read(&mapping, 0, 5).unwrap().as_ptr(), before);
     }
 }

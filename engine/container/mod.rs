@@ -32,7 +32,7 @@ mod temporary;
 mod waiting;
 mod writeback;
 
-pub use backend::CatalogBackend;
+pub(crate) use backend::CatalogBackend;
 pub use destination::{Destination, DestinationError, Overwrite};
 pub(crate) use destination::{EarlyWriter, what_is_at};
 pub use disk::{Disk, FileDisk, FileId};
@@ -43,10 +43,10 @@ pub use locks::{
 };
 pub use map::Mapping;
 pub use open::Container;
-pub use overlay::OverlayBackend;
-pub use pins::{Pin, Pins};
+pub(crate) use overlay::OverlayBackend;
+pub(crate) use pins::Pin;
 pub use process::Process;
-pub use records::RecordPlace;
+pub(crate) use records::RecordPlace;
 pub use shortage::{Shortage, io_reason, is_disk_full};
 pub use superblock_slots::Slots;
 pub(crate) use superblock_slots::superblock_slots;

@@ -281,13 +281,8 @@ impl Container {
     }
 
     /// The snapshots of this store.
-    pub fn pins(&self) -> &Arc<Pins> {
+    pub(crate) fn pins(&self) -> &Arc<Pins> {
         &self.pins
-    }
-
-    /// The map of the file.
-    pub fn mapping(&self) -> &Arc<dyn Mapping> {
-        &self.mapping
     }
 
     /// The bytes `offset..offset + len` of a record, through the map.
@@ -295,8 +290,12 @@ impl Container {
     /// # Errors
     ///
     /// [`ContainerError::Truncated`] when the file ends before; that there is no room for a map.
-    pub fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], ContainerError> {
-        self.mapping.bytes(offset, len).ok_or_else(|| {
+    pub(crate) fn bytes(&self, offset: u64, len: u64) -> Result<&[u8], ContainerError> {
+        // SAFETY: records are written before they are named, their bytes do not change then, and
+        // their places are used again only when every snapshot that could name them is gone. That
+        // only such ranges are asked for is this crate's own business: no other can.
+        let bytes = unsafe { self.mapping.bytes(offset, len) };
+        bytes.ok_or_else(|| {
             let (expected, len) = (offset.saturating_add(len), self.disk.len());
             match len {
                 // The file has grown, and there was no address space for another map.
@@ -315,7 +314,7 @@ impl Container {
     /// # Errors
     ///
     /// [`ContainerError::Truncated`] when the file ends before; those of the disk.
-    pub fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
+    pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
         read_disk(&*self.disk, offset, len)
     }
 
@@ -410,7 +409,7 @@ impl Container {
 
     /// Sets flags of features that readers and writers of this store must know. They are written
     /// with the first sync of the next commit.
-    pub fn require_features(&self, reader_flags: u64, writer_flags: u64) {
+    pub(crate) fn require_features(&self, reader_flags: u64, writer_flags: u64) {
         let mut state = self.state();
         let superblock = &mut state.superblock;
         let before = (superblock.reader_flags, superblock.writer_flags);
@@ -462,7 +461,7 @@ impl Container {
     /// # Errors
     ///
     /// [`ContainerError::Poisoned`].
-    pub fn check_writable(&self) -> Result<(), ContainerError> {
+    pub(crate) fn check_writable(&self) -> Result<(), ContainerError> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(ContainerError::Poisoned);
         }
@@ -480,7 +479,7 @@ impl Container {
     }
 
     /// Refuses all further writes through this handle.
-    pub fn poison(&self) {
+    pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::Release);
     }
 

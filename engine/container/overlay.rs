@@ -33,7 +33,7 @@ impl OverlayBackend {
     /// # Errors
     ///
     /// An empty catalogue: redb would silently make a new one (rule 1).
-    pub fn new(container: Arc<Container>) -> Result<Self, ContainerError> {
+    pub(crate) fn new(container: Arc<Container>) -> Result<Self, ContainerError> {
         let len = container.catalog_len();
         if len == 0 {
             return Err(ContainerError::Truncated { expected: 1, found: 0 });

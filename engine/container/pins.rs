@@ -53,7 +53,7 @@ impl Pins {
     /// # Errors
     ///
     /// Those of `begin`, and lock calls that fail.
-    pub fn register<T, E: From<ContainerError>>(
+    pub(crate) fn register<T, E: From<ContainerError>>(
         self: &Arc<Self>,
         begin: impl FnOnce() -> Result<(u64, T), E>,
     ) -> Result<(Pin, T), E> {
@@ -81,7 +81,7 @@ impl Pins {
     /// # Errors
     ///
     /// Lock calls that fail.
-    pub fn first_needed(&self, sequences: &[u64]) -> Result<Option<u64>, ContainerError> {
+    pub(crate) fn first_needed(&self, sequences: &[u64]) -> Result<Option<u64>, ContainerError> {
         let (Some(first), Some(last)) = (sequences.first(), sequences.last()) else {
             return Ok(None);
         };
@@ -131,7 +131,7 @@ impl Pins {
     /// # Errors
     ///
     /// Lock calls that fail.
-    pub fn oldest_reader(&self, current: u64) -> Result<Option<u64>, ContainerError> {
+    pub(crate) fn oldest_reader(&self, current: u64) -> Result<Option<u64>, ContainerError> {
         let counts = self.counts.lock().map_err(|_| ContainerError::Poisoned)?;
         self.oldest(&counts, current.saturating_add(1))
     }
@@ -139,7 +139,7 @@ impl Pins {
 
 impl Pin {
     /// The commit that is kept readable.
-    pub fn sequence(&self) -> u64 {
+    pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 }

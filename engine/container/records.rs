@@ -26,7 +26,11 @@ impl Container {
     ///
     /// [`ContainerError::Truncated`] when the file ends before a range, [`ContainerError::Format`]
     /// when ranges overlap; those of the disk.
-    pub fn set_used(&self, mut records: Vec<Extent>, sequence: u64) -> Result<(), ContainerError> {
+    pub(crate) fn set_used(
+        &self,
+        mut records: Vec<Extent>,
+        sequence: u64,
+    ) -> Result<(), ContainerError> {
         let file_len = self.disk_len()?;
         // What was committed was there before: the zeros that cover extents are no record.
         let found = self.found_len.load(Ordering::Relaxed);
@@ -42,7 +46,7 @@ impl Container {
     }
 
     /// Whether [`set_used`](Self::set_used) has been called.
-    pub fn knows_used(&self) -> bool {
+    pub(crate) fn knows_used(&self) -> bool {
         self.state().space_known
     }
 
@@ -51,7 +55,7 @@ impl Container {
     /// # Errors
     ///
     /// Lock calls that fail.
-    pub fn release_space(&self) -> Result<(), ContainerError> {
+    pub(crate) fn release_space(&self) -> Result<(), ContainerError> {
         let sequences = self.state().space.pending_sequences();
         if sequences.is_empty() {
             return Ok(());
@@ -67,7 +71,7 @@ impl Container {
     /// # Errors
     ///
     /// [`ContainerError::Poisoned`]; a record of more than 2^63 bytes.
-    pub fn reserve(
+    pub(crate) fn reserve(
         &self,
         head_len: u64,
         stored_len: u64,
@@ -93,13 +97,13 @@ impl Container {
     /// # Errors
     ///
     /// Those of the disk. The transaction must be dropped; the next one may write again.
-    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), ContainerError> {
         self.check_writable()?;
         self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
     }
 
     /// Gives back a reserved place that was never committed.
-    pub fn give_back(&self, place: Extent) {
+    pub(crate) fn give_back(&self, place: Extent) {
         let file_len = self.disk.len();
         let mut state = self.state();
         state.space.give_back(whole(place));
@@ -111,7 +115,7 @@ impl Container {
 
     /// Notes that the commit of this number freed these ranges. Call it when that commit is
     /// durable (rule 5).
-    pub fn free_after(&self, sequence: u64, extents: Vec<Extent>) {
+    pub(crate) fn free_after(&self, sequence: u64, extents: Vec<Extent>) {
         self.state().space.free_after(sequence, extents);
     }
 
@@ -122,7 +126,7 @@ impl Container {
     /// # Errors
     ///
     /// Those of the disk. Nothing is lost by them.
-    pub fn punch_free(&self) -> Result<u64, ContainerError> {
+    pub(crate) fn punch_free(&self) -> Result<u64, ContainerError> {
         self.check_writable()?;
         // Under the lock on the state, so that nobody takes a range meanwhile.
         let state = self.state();

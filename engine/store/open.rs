@@ -329,8 +329,21 @@ impl Store {
         &self.shared.path
     }
 
-    /// The file below, for tools that look at the format itself. With
-    /// [`OpenOptions::lock_per_transaction`], the one that was opened first, for reading.
+    /// What the file says of itself, for tools that look at the format. With
+    /// [`OpenOptions::lock_per_transaction`], the one that was opened first, for reading. Nothing
+    /// of it can be written, nor seen other than as a copy:
+    ///
+    /// ```compile_fail
+    /// # fn write_under_a_view(store: &mgit::Store) {
+    /// store.container().write(0, &[0]).unwrap();
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail
+    /// # fn see_what_changes(store: &mgit::Store) {
+    /// let superblock: &[u8] = store.container().bytes(0, 4096).unwrap();
+    /// # }
+    /// ```
     pub fn container(&self) -> &Container {
         &self.shared.container
     }

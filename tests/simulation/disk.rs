@@ -395,10 +395,11 @@ struct SimMapping {
 }
 
 impl Mapping for SimMapping {
-    fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
+    unsafe fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let there = self.file.metadata().ok()?.len();
         let end = offset.checked_add(len).filter(|end| *end <= there)?;
-        self.inner.bytes(offset, end - offset)
+        // SAFETY: the caller has the same duty.
+        unsafe { self.inner.bytes(offset, end - offset) }
     }
 }
 

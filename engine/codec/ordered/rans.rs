@@ -300,6 +300,8 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::bits::{BitReader, BitWriter};
+    use super::super::frequencies::{coded, normalise, read_freqs, write_freqs};
     use super::*;
     use proptest::prelude::*;
 

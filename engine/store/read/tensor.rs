@@ -316,7 +316,7 @@ impl MappedTensor {
 
     fn bytes(&self) -> &[u8] {
         // It was inside the file when the view was made, and files of stores never shrink.
-        self.snapshot.shared().container.mapping().bytes(self.offset, self.len).unwrap_or_default()
+        self.snapshot.shared().container.bytes(self.offset, self.len).unwrap_or_default()
     }
 }
 
