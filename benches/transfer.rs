@@ -1,6 +1,7 @@
 //! A family of models of 90 MB moved to another place on the same machine, from a warm page cache
-//! and synced to the medium: a clone of the whole, and a pull of the one model that is new. The
-//! limits: `cp` and `fsync` of the store's file, and of the plain file of the new model.
+//! and synced to the medium: a clone of the whole, a pull of the one model that is new, and pushes
+//! of both, which are read back. The limits: `cp` and `fsync` of the store's file, and of the plain
+//! file of the new model.
 
 mod common;
 
@@ -90,6 +91,33 @@ fn transfer(criterion: &mut Criterion) {
                 ("mgit pull from a folder remote", "cp + fsync of the plain file"),
             ],
         );
+
+    // A push of everything, and one of the new model to a remote that has the other.
+    let pushed = |before: bool| {
+        let (root, path) = (at("pushed"), at("pushing.mgit"));
+        fs::copy(&from_path, &path).expect("a copy");
+        let remote = FolderRemote::new(&root);
+        let base = Store::open_read_only(&before_path).expect("the store");
+        if before {
+            push_to_remote(&base, &remote, Selection::ALL).expect("a push");
+        }
+        let store = Store::open(&path).expect("the store");
+        let took = timed(|| {
+            push_to_remote(&store, &remote, Selection::ALL).expect("a push");
+        });
+        drop(store);
+        fs::remove_dir_all(&root).expect("the remote is there");
+        fs::remove_file(&path).expect("the store is there");
+        took
+    };
+    Comparison::new("push of a store", file_bytes)
+        .add("mgit push to a folder remote", || pushed(false))
+        .add("cp + fsync of the store", || copy(&from_path, &copy_to))
+        .run(criterion, &[("mgit push to a folder remote", "cp + fsync of the store")]);
+    Comparison::new("push of one new model", plain_bytes)
+        .add("mgit push to a folder remote", || pushed(true))
+        .add("cp + fsync of the plain file", || copy(&child, &copy_to))
+        .run(criterion, &[("mgit push to a folder remote", "cp + fsync of the plain file")]);
 }
 
 criterion_group!(benches, transfer);
