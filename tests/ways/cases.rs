@@ -135,8 +135,13 @@ fn chains_of_a_repack() {
     check("repack", 3, |store| {
         let steps = chain(store);
         import(store, "c", Some("b"), &steps[3]);
-        let last = nudged(&steps[3], 11, 3);
-        import(store, "d", Some("c"), &last);
+        // Of seven steps none is nearer than three to all others: whichever stays alone, and that
+        // is by chance where all cost the same, the chain is that deep.
+        let mut last = steps[3].clone();
+        for (name, parent, seed) in [("d", "c", 11), ("e", "d", 12), ("f", "e", 13)] {
+            last = nudged(&last, seed, 3);
+            import(store, name, Some(parent), &last);
+        }
         write(store, |t| t.repack(&Repack::default().depth_max(4), &|_| ())).unwrap();
     });
 }

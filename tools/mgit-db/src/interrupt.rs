@@ -1,8 +1,8 @@
 //! What happens when this program is told to end: by the terminal (INT, HUP), or by TERM.
 //!
-//! A thread waits for the signals. At the first one it ends commands, removes what is temporary,
-//! says what is done and what is not, and ends the program as the signal does by default. A second
-//! signal does that at once.
+//! A thread waits for the signals. At the first one another ends commands, removes what is
+//! temporary, says what is done and what is not, and ends the program as the signal does by
+//! default. A second signal does that at once.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -40,15 +40,25 @@ pub fn watch(output: Output) -> io::Result<()> {
     let told = Arc::clone(TOLD.get_or_init(Arc::default));
     let watched: Vec<i32> =
         [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)).collect();
+    // First, so that no signal sets the flag, for which everybody waits, and wakes nobody.
+    let mut signals = Signals::new(&watched)?;
     for signal in &watched {
-        // In this order: the first signal sets the flag that the second one finds set.
-        flag::register_conditional_default(*signal, Arc::clone(&told))?;
+        // At once, and not when the thread comes to it: what fails because programs got the same
+        // signal is not to be said.
         flag::register(*signal, Arc::clone(&told))?;
     }
-    let mut signals = Signals::new(&watched)?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            end(signal, output);
+        let mut is_ending = false;
+        for signal in signals.forever() {
+            // The first may have come before the flag was there to be set.
+            told.store(true, Ordering::SeqCst);
+            if std::mem::replace(&mut is_ending, true) {
+                end_at_once(signal);
+            }
+            let ending = std::thread::Builder::new().name("ending".to_owned());
+            if ending.spawn(move || end(signal, output)).is_err() {
+                end(signal, output);
+            }
         }
     })?;
     Ok(())
@@ -109,6 +119,10 @@ fn end(signal: i32, output: Output) {
     if !output.is_json() || takes_the_document() {
         output.print_last(&Failure::failed("interrupted", message));
     }
+    end_at_once(signal);
+}
+
+fn end_at_once(signal: i32) -> ! {
     // Does not come back.
     let _ = emulate_default_handler(signal);
     std::process::exit(128 + signal);

@@ -479,3 +479,28 @@ fn signals_that_are_ignored_stay_ignored() {
     assert!(child.wait().unwrap().success());
     assert_eq!(sandbox.models(), ["base@1", "m@1"]);
 }
+
+/// A signal that came while the tool began to watch for them made it wait for ever.
+#[test]
+fn a_signal_at_the_very_start_ends_it() {
+    let sandbox = with_base();
+    let mut random = Random(seed());
+    for _ in 0..500 {
+        let mut command = sandbox.command(&["ls", "s"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(8000)));
+        kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), Signal::TERM).unwrap();
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begun.elapsed() > Duration::from_secs(120) => {
+                    child.kill().unwrap();
+                    panic!("it waits, and nobody will wake it");
+                }
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert!(status.success() || status.signal() == Some(Signal::TERM.as_raw()), "{status}");
+    }
+}
