@@ -27,6 +27,7 @@ mod progress;
 mod select;
 mod side_by_side;
 mod text;
+mod threads;
 mod values;
 
 use std::process::ExitCode;
@@ -51,7 +52,8 @@ fn main() -> ExitCode {
         output.print_failure(&failure);
         return failure.exit_code();
     }
-    let code = match commands::run(arguments.command, &output) {
+    let done = threads::start().and_then(|()| commands::run(arguments.command, &output));
+    let code = match done {
         Ok(code) => code,
         Err(failure) => {
             output.print_failure(&failure);
