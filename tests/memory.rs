@@ -16,10 +16,12 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use mgit::checks::RunOptions;
+use mgit::checks::{RunOptions, Runner, Test, What};
 use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::lineage::OnChildren;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::update::Strategy;
+use mgit::upkeep::{VerifyDepth, usage, verify};
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
 /// What tells a child process that it is one: the folder, and the model's size in MiB.
@@ -76,6 +78,72 @@ fn many_tensors_pass_through_little_memory() {
 #[ignore = "takes minutes"]
 fn tensors_of_700_000_pass_through_512_mib_of_memory() {
     run_limited("limited_tensors", 700_000, 512 << 10);
+}
+
+/// As [`many_tensors_pass_through_little_memory`], for what works on several models at once (52 MiB
+/// were enough).
+#[test]
+fn models_of_many_tensors_are_merged_checked_tested_and_removed_in_little_memory() {
+    run_limited("limited_work", 20_000, 56 << 10);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn models_of_700_000_tensors_are_merged_checked_tested_and_removed_in_512_mib() {
+    run_limited("limited_work", 700_000, 512 << 10);
+}
+
+/// The body: a base and two children, which are merged, checked, tested; then the base goes.
+#[test]
+fn limited_work() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let folder = Path::new(&folder);
+    let count = std::env::var(MEBIBYTES).ok().and_then(|text| text.parse().ok());
+    let count: u64 = count.expect("a number of tensors");
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    for (version, name) in (1..).zip(["base", "a", "b"]) {
+        let path = folder.join("model");
+        write_tensors(&path, count, version);
+        let file = ModelFile::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).file(&file);
+        if name != "base" {
+            model = model.parent("base", How::FineTune);
+        }
+        let mut transaction = store.begin_write().expect("a transaction");
+        transaction.add_model(model).expect("the model goes in");
+        transaction.commit().expect("the commit");
+    }
+    let options = MergeOptions { on_conflict: Some(Resolution::Ours), ..MergeOptions::default() };
+    let merge = Merge::new("a", "b", "m").options(options);
+    let merged = merge.run(&store, RunOptions::default()).expect("a merge");
+    assert_eq!(merged.plan.unchanged as u64, count / 2);
+    assert_eq!(merged.plan.layers().len() as u64, count / 2);
+    drop(merged);
+
+    let snapshot = store.snapshot().expect("a snapshot");
+    let tests = ["finite", "norm-drift"]
+        .map(|name| Test::new(name, What::Builtin(name.parse().expect("a built-in test"))));
+    let nodes = snapshot.nodes().expect("the nodes");
+    let runner = Runner::new(&snapshot, RunOptions::default());
+    let report = runner.run(Some(&store), &tests, &nodes).expect("a run");
+    assert!(report.is_passed() && report.not_kept.is_none());
+    assert_eq!(report.results.len(), 2 * nodes.len());
+    drop((report, runner));
+    drop((nodes, snapshot));
+
+    let snapshot = store.snapshot().expect("a snapshot");
+    let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).expect("a check");
+    assert!(report.is_clean(), "{:?}", report.findings);
+    let usage = usage(&snapshot).expect("the usage");
+    assert_eq!(usage.models.len(), 4);
+    drop((report, usage, snapshot));
+
+    let mut transaction = store.begin_write().expect("a transaction");
+    transaction.remove_model("base", OnChildren::Detach).expect("the base goes");
+    let found = transaction.collect().expect("a collection");
+    assert_eq!((found.corrected, found.freed_records), (0, 0));
+    transaction.commit().expect("the commit");
+    assert_eq!(store.snapshot().and_then(|it| it.nodes()).expect("the nodes").len(), 3);
 }
 
 /// The body for models of many tensors of one number each: in, in as the next version, out,

@@ -45,11 +45,7 @@ impl Builtin {
     }
 
     /// Judges a model by the summaries of its tensors and of its parents'.
-    pub(super) fn judge(
-        self,
-        model: &Summarised<'_>,
-        parents: &[Summarised<'_>],
-    ) -> Finding {
+    pub(super) fn judge(self, model: &Summarised<'_>, parents: &[Summarised<'_>]) -> Finding {
         let mut finding = match self {
             Builtin::Finite => finite(model),
             Builtin::Sparsity => sparsity(model),

@@ -177,7 +177,9 @@ fn side_by_side<I: Sync, O: Send>(
         done
     };
     let mut done: Vec<(usize, O)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (1..jobs.min(items.len())).map(|_| scope.spawn(worker)).collect();
+        // Threads that cannot be had are not waited for: this one does the work.
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
+        let threads: Vec<_> = (1..jobs.min(items.len())).filter_map(spawn).collect();
         let mut done = worker();
         for thread in threads {
             match thread.join() {

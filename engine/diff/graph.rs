@@ -59,7 +59,11 @@ impl LayerGraph {
             contextual: contextual.collect(),
             kinds: hashers.iter().map(|hasher| hasher.finalize().into()).collect(),
             kind_of: kind_of.to_vec(),
-            edges: outline.edges().iter().map(|(from, to)| (*from as usize, *to as usize)).collect(),
+            edges: outline
+                .edges()
+                .iter()
+                .map(|(from, to)| (*from as usize, *to as usize))
+                .collect(),
         }
     }
 

@@ -59,6 +59,12 @@ impl Outline {
         let source = architecture.source();
         let edges = Architecture::into_edges(architecture);
         outline.edges = edges.into_iter().map(|(from, to)| (from as u32, to as u32)).collect();
+        outline.names.shrink_to_fit();
+        outline.ends.shrink_to_fit();
+        outline.kind_of.shrink_to_fit();
+        outline.tensors.shrink_to_fit();
+        outline.tensor_ends.shrink_to_fit();
+        outline.edges.shrink_to_fit();
         Ok(Outline { model: model.clone(), source, columns: Arc::new(outline) })
     }
 
@@ -98,7 +104,8 @@ impl Outline {
 
     /// The places of a layer's tensors in the model.
     pub(crate) fn tensors(&self, layer: usize) -> &[u32] {
-        let start = layer.checked_sub(1).and_then(|before| self.columns.tensor_ends.get(before)).copied();
+        let start =
+            layer.checked_sub(1).and_then(|before| self.columns.tensor_ends.get(before)).copied();
         let end = self.columns.tensor_ends.get(layer).copied().unwrap_or(0) as usize;
         self.columns.tensors.get(start.unwrap_or(0) as usize..end).unwrap_or_default()
     }

@@ -230,6 +230,10 @@ impl Layers {
             layers.slots.extend(slots(&layers.sides, [of(BASE), of(OURS), of(THEIRS)]));
             layers.slot_ends.push(layers.slots.len() as u32);
         }
+        layers.entries.shrink_to_fit();
+        layers.slots.shrink_to_fit();
+        layers.slot_ends.shrink_to_fit();
+        layers.edges.iter_mut().for_each(Vec::shrink_to_fit);
         Ok(layers)
     }
 

@@ -182,6 +182,11 @@ impl MergePlan {
         self.rows.iter().any(|(class, _)| *class != Class::None)
     }
 
+    /// Gives back the memory that paths take.
+    pub(super) fn forget_paths(&mut self) {
+        self.classes = OnceLock::new();
+    }
+
     fn classes(&self) -> &Classes {
         self.classes.get_or_init(|| Classes::of(&self.touched, &self.merged.all_edges()))
     }

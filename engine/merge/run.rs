@@ -92,8 +92,9 @@ impl Merge {
             // The recipe must mean the same model for ever.
             *base = snapshot.model(base)?.node().id.to_string();
         }
-        let plan = self.plan(&snapshot)?;
+        let mut plan = self.plan(&snapshot)?;
         let built = plan.build(&self.options)?;
+        plan.forget_paths();
         let [_, ours, theirs] = &plan.models;
         let role = |role: &str, model| Input { role: role.to_owned(), model };
         let inputs = Inputs {

@@ -221,8 +221,10 @@ impl Transaction {
         self.chain_depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
         self.profile = model.profile;
         let (lossy, mut gate) = (model.lossy, model.gate.take());
+        let mut model = model;
+        let parts = std::mem::take(&mut model.parts);
         let model = model;
-        let tensors = || model.parts.iter().flat_map(|part| &part.tensors);
+        let tensors = || parts.iter().flat_map(|part| &part.tensors);
         let known = (parents.len(), model.made_of.len());
         let mut sketches = Vec::new();
         // What is rounded is rounded to what was declared, whatever else is near it.
@@ -241,7 +243,7 @@ impl Transaction {
                     lossy_bases.push(self.candidates_of(&bases, at, &tensor.name)?);
                 }
                 let planned = tensors().zip(lossy_bases.iter().map(Vec::as_slice));
-                Some(self.plan_lossy(&shared, lossy, planned, files_of(&model))?)
+                Some(self.plan_lossy(&shared, lossy, planned, files_of(&model, &parts))?)
             }
             None => None,
         };
@@ -282,7 +284,7 @@ impl Transaction {
         };
         let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
         let mut metadata = model.metadata.clone();
-        let manifest = self.change(|this| {
+        let ids = self.change(|this| {
             let ids = match &draft {
                 None => this.ingest(incoming(), bases.as_ref(), &mut report, &progress)?,
                 Some(draft) => {
@@ -295,9 +297,16 @@ impl Transaction {
                 }
             };
             drop(bases);
-            let mut manifest = manifest_of(&model, &ids);
-            drop(ids);
-            manifests::like_others(&mut manifest);
+            Ok(ids)
+        })?;
+        let mut manifest = manifest_of(&model, &parts, &ids);
+        manifests::like_others(&mut manifest);
+        // The manifest's bytes take the place of all this: there can be a million tensors.
+        drop((ids, draft));
+        drop(plan);
+        drop(parts);
+        self.arena = Vec::new();
+        let manifest = self.change(|this| {
             let (id, added) = this.hold(&manifest)?;
             report.added_bytes += added;
             let new = NewNode {
@@ -535,7 +544,7 @@ impl Drop for Transaction {
 }
 
 /// The manifest of a model without its tensors.
-fn files_of(model: &NewModel<'_>) -> Manifest {
+fn files_of(model: &NewModel<'_>, parts: &[NewPart<'_>]) -> Manifest {
     let part = |part: &NewPart<'_>| ManifestPart {
         name: part.name.clone(),
         header: part.header.clone(),
@@ -544,14 +553,14 @@ fn files_of(model: &NewModel<'_>) -> Manifest {
     Manifest {
         index_name: model.index.0.clone(),
         index: model.index.1.clone(),
-        parts: model.parts.iter().map(part).collect(),
+        parts: parts.iter().map(part).collect(),
         ..Manifest::default()
     }
 }
 
 /// The manifest of a model whose tensors have these ids.
-fn manifest_of<'m>(model: &'m NewModel<'_>, ids: &[ContentId]) -> Manifest {
-    let tensors = model.parts.iter().flat_map(|part| &part.tensors);
+fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
+    let tensors = parts.iter().flat_map(|part| &part.tensors);
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,
@@ -559,7 +568,7 @@ fn manifest_of<'m>(model: &'m NewModel<'_>, ids: &[ContentId]) -> Manifest {
         byte_len: tensor.byte_len,
         content_id: *id,
     };
-    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model) }
+    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model, parts) }
 }
 
 /// How often a manifest names each content.

@@ -162,8 +162,14 @@ impl Update<'_> {
         let run =
             Run { update: self, store, functions, plan: &plan, work, changed: Condvar::new() };
         std::thread::scope(|scope| {
-            for _ in 0..self.jobs.min(left) {
-                scope.spawn(|| run.take_steps());
+            let jobs = self.jobs.min(left);
+            for _ in 1..jobs {
+                // A thread that cannot be had is not waited for: this one does the work.
+                let steps = || run.take_steps();
+                let _ = std::thread::Builder::new().spawn_scoped(scope, steps);
+            }
+            if jobs > 0 {
+                run.take_steps();
             }
         });
         let Work { made, failed, blocked, stopped, .. } =

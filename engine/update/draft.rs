@@ -337,7 +337,7 @@ impl Draft {
             let mut made = DraftPart {
                 name: part.name.clone(),
                 header: part.header.clone(),
-                tensors: Vec::new(),
+                tensors: Vec::with_capacity(part.tensor_count as usize),
             };
             for old in tensors.by_ref().take(part.tensor_count as usize) {
                 let new = tensor(&old)?;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use super::UpkeepError;
 use super::new_store::{Identity, NewStore};
-use crate::catalog::{
-    CatalogError, CatalogWrite, ReadTables, RecordRow, Table, WriteTables, meta,
-};
+use crate::catalog::{CatalogError, CatalogWrite, ReadTables, RecordRow, Table, WriteTables, meta};
 use crate::container::{ContainerError, Disk};
 use crate::format::{FormatError, WRITER_FLAGS_KNOWN};
 use crate::store::{Snapshot, Store};

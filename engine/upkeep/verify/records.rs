@@ -80,9 +80,7 @@ impl Check<'_> {
             let found = match of {
                 Ranged::Catalogue => None,
                 Ranged::Tensor(at) => self.tensors.id(at as usize).map(Subject::Tensor),
-                Ranged::Manifest(at) => {
-                    manifests.get(at as usize).map(|id| Subject::Manifest(*id))
-                }
+                Ranged::Manifest(at) => manifests.get(at as usize).map(|id| Subject::Manifest(*id)),
                 Ranged::Change(at) => changes.get(at as usize).map(|id| Subject::Change(*id)),
             };
             found.unwrap_or(Subject::Store)
