@@ -129,11 +129,11 @@ fn limited_transfer() {
     }
 }
 
-/// As [`many_tensors_pass_through_little_memory`], for what works on several models at once
-/// (REPLACE MiB were enough).
+/// As [`many_tensors_pass_through_little_memory`], for what works on several models at once (52 MiB
+/// were enough).
 #[test]
 fn models_of_many_tensors_are_merged_checked_tested_and_removed_in_little_memory() {
-    run_limited("limited_work", 70_000, 112 << 10);
+    run_limited("limited_work", 20_000, 56 << 10);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::tensor::{ContentId, Dtype};
 /// Tensors that are read side by side before what was found is put away.
 pub(super) const BATCH_MAX: usize = 1 << 12;
 
+/// A content and its type, and a tensor that has it: the number of its model, its place there.
+type Placed = ((ContentId, u16), (u32, u32));
+
 /// What is known of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -42,9 +45,9 @@ impl Summaries {
     /// The tensors of models, of which nothing is known yet.
     pub(super) fn of(models: &[&Model]) -> Self {
         let mut summaries = Summaries::default();
-        let mut all: Vec<((ContentId, u16), (u32, u32))> = Vec::new();
+        let mut all: Vec<Placed> = Vec::new();
         // What earlier models have is not wanted twice.
-        let settle = |all: &mut Vec<((ContentId, u16), (u32, u32))>| {
+        let settle = |all: &mut Vec<Placed>| {
             all.sort_unstable();
             all.dedup_by_key(|(key, _)| *key);
         };

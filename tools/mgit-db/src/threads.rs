@@ -1,39 +1,37 @@
-//! The threads that work side by side, where the system gives so little memory that they may not be
-//! had: rayon would panic in the middle of a command.
+//! The threads that work side by side, where the system gives so little address space that they may
+//! not be had: rayon would panic in the middle of a command.
+
+use std::num::NonZero;
 
 use rayon::ThreadPoolBuilder;
 
 use crate::failure::Failure;
 
-/// With less address space than this the threads are tried first.
-const TRIED_BELOW: u64 = 1 << 30;
+/// Address space for a thread: its stack, its heap, and what it works on.
+const OF_A_THREAD: u64 = 128 << 20;
 
-/// The bytes of address space that the process may have, where that is limited.
-fn address_space() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::As).current
+/// How many threads there may be, where address space is limited to so many bytes.
+fn threads_in(bytes: u64) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+    let wanted = wanted.filter(|wanted| *wanted > 0).unwrap_or(cores);
+    let room = usize::try_from(bytes / OF_A_THREAD).unwrap_or(usize::MAX);
+    wanted.min(room).max(1)
 }
 
-/// Sees to it that there are threads: as many as there are cores, or else one.
+/// Where address space is limited, starts as many threads as there is room for, or one. (Elsewhere
+/// they start when they are first needed.)
 ///
 /// # Errors
 ///
 /// Not even one can be had.
 pub fn start() -> Result<(), Failure> {
-    if address_space().is_none_or(|bytes| bytes >= TRIED_BELOW) {
-        return Ok(());
-    }
-    // What fails to become the program's own threads cannot be tried again: so others first.
-    let whole = ThreadPoolBuilder::new().build();
-    let built = match whole {
-        Ok(tried) => {
-            drop(tried);
-            ThreadPoolBuilder::new().build_global()
-        }
-        Err(_) => ThreadPoolBuilder::new().num_threads(1).build_global(),
-    };
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current;
+    let Some(bytes) = limit else { return Ok(()) };
+    let built = ThreadPoolBuilder::new().num_threads(threads_in(bytes)).build_global();
     built.map_err(|error| {
         let message = format!(
-            "cannot start a thread: {error}; allow the program more address space (ulimit -v)"
+            "cannot start a thread: {error}; allow the program more address space (`ulimit -v`)"
         );
         Failure::failed("out-of-memory", message)
     })
