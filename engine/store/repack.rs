@@ -165,7 +165,10 @@ impl Transaction {
                 report.changed += outcome.changed;
                 for (id, row) in outcome.rows.into_iter().filter(|_| how.dry_run) {
                     match row {
-                        Some(row) => after.insert(id, row),
+                        Some(row) => {
+                            let holders = old.0.get(&id).map_or(0, |old| old.holders);
+                            after.insert(id, RecordRow { holders, ..row })
+                        }
                         None => after.remove(&id),
                     };
                 }
@@ -212,7 +215,8 @@ impl Transaction {
         self.find_formulas_of(shared, &mut kin, searched, how)?;
         let Kin { members, costs, .. } = &kin;
         let unbounded = BaseCosts { steps_max: u8::MAX, depth_max: u8::MAX, ..costs.clone() };
-        let present = present_sum(&unbounded);
+        let slack: u64 = (0..members.len()).map(|at| kin.saved_alone(at)).sum();
+        let present = present_sum(&unbounded) + slack;
         let worth = members.iter().map(|member| member.row.len).sum::<u64>() / WORTH_ONE_IN;
         let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
         let depth = how.depth_max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
@@ -229,7 +233,7 @@ impl Transaction {
                 let rows = replacements.into_iter().map(|(at, row)| (members[at].id, Some(row)));
                 return Ok(Outcome { changed, rows: rows.chain(gone).collect() });
             }
-            if present_sum(&costs) <= present {
+            if present_sum(&costs) + slack <= present {
                 break;
             }
         }

@@ -11,7 +11,7 @@ use super::error::damaged;
 use super::formula::StoredFormula;
 use super::model::read_manifest;
 use super::open::Shared;
-use super::repack::{OldRows, Repack};
+use super::repack::{OldRows, Repack, WORTH_ONE_IN};
 use super::repack_costs::{costs, sample};
 use super::sketches::kept_sketch;
 use super::transaction::Transaction;
@@ -74,6 +74,18 @@ impl Kin<'_> {
         places.sort_unstable();
         places.dedup();
         Some(places)
+    }
+
+    /// What a member that stands alone would save alone as it is encoded now: it may have been
+    /// stored in haste, or for another profile.
+    pub(super) fn saved_alone(&self, at: usize) -> u64 {
+        let (member, stored) = (&self.members[at], self.members[at].row.stored_len);
+        if member.fixed || self.costs.present[at] != Stand::Alone {
+            return 0;
+        }
+        // Pieces do not tell the last bit.
+        let saved = stored.saturating_sub(self.costs.alone[at]);
+        if saved > stored / WORTH_ONE_IN { saved } else { 0 }
     }
 
     /// Adds a formula that a member may be made by, unless it is there or needs what is not here.

@@ -77,7 +77,7 @@ impl Transaction {
         }
         // One that counts more than it need be deep could not be stood on at its depth.
         let stays = |at: usize| {
-            let here = plan.stand[at] == kin.costs.present[at];
+            let here = plan.stand[at] == kin.costs.present[at] && kin.saved_alone(at) == 0;
             members[at].fixed || (here && heights[at].0 == members[at].row.depth)
         };
         let reserved = self.reserved.len();
