@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::*;
+use mgit::catalog::{ReadTables, Table};
 use mgit::lineage::Node;
 use mgit::store::{Repack, RepackReport};
 use mgit::upkeep::{gc, gc_repack, stat, vacuum};
@@ -59,6 +60,19 @@ impl Living {
 /// What records of tensors take.
 fn record_bytes(store: &Store) -> u64 {
     tensor_rows(&store.snapshot().unwrap()).values().map(|row| row.len).sum()
+}
+
+/// How every tensor is stored, for whoever looks into a failure.
+fn rows_told(store: &Store) -> String {
+    let mut rows: Vec<_> = tensor_rows(&store.snapshot().unwrap()).into_iter().collect();
+    rows.sort_by_key(|(id, row)| (row.raw_len, *id));
+    let told = |(id, row): &(mgit::ContentId, mgit::catalog::RecordRow)| {
+        let bases: Vec<_> = row.bases().map(|base| base.short().to_string()).collect();
+        let (formula, depth) = (row.formula, row.depth);
+        let of = format!("{} of {}, {} models", row.stored_len, row.raw_len, row.holders);
+        format!("{} {of}, depth {depth}, formula {formula} over {bases:?}", id.short())
+    };
+    rows.iter().map(told).collect::<Vec<_>>().join("\n")
 }
 
 struct Churn {
@@ -137,10 +151,11 @@ impl Churn {
         }
     }
 
-    fn fresh(&self) -> u64 {
-        let (_folder, _, fresh) = new_store();
+    /// A fresh import of what lives.
+    fn fresh(&self) -> (tempfile::TempDir, Store) {
+        let (folder, _, fresh) = new_store();
         self.living.iter().for_each(|model| model.add_to(&fresh));
-        record_bytes(&fresh)
+        (folder, fresh)
     }
 
     fn is_in(&self, store: &Store, context: &str) {
@@ -201,11 +216,19 @@ fn assert_empty(store: Store, path: &Path, context: &str) {
     drop(store);
     vacuum(&empty, &|_| ()).unwrap();
     let len = |path: &Path| std::fs::metadata(path).unwrap().len();
-    // Change records tell what was; a page of the catalogue more may be in use.
     let store = Store::open(path).unwrap();
-    let changes = stat(&store, &store.snapshot().unwrap()).unwrap().parts.changes;
-    let bound = len(&empty) + changes.payload_bytes + changes.frame_bytes + (64 << 10);
-    assert!(len(path) <= bound, "{context}: {} of {bound}", len(path));
+    let parts = stat(&store, &store.snapshot().unwrap()).unwrap().parts;
+    let records = [parts.tensors, parts.hidden, parts.manifests].map(|part| part.records);
+    assert_eq!(records, [0; 3], "{context}: {parts:?}");
+    let snapshot = store.snapshot().unwrap();
+    for table in [Table::Nodes, Table::Children, Table::Sketches, Table::Bands, Table::Promised] {
+        let left = snapshot.tables().count(table).unwrap();
+        assert_eq!(left, 0, "{context}: {table:?}");
+    }
+    // Change records tell what was, with a row each; the catalogue grows by doubling.
+    let changes = parts.changes.payload_bytes + parts.changes.frame_bytes;
+    let bound = len(&empty) + changes + (128 << 10);
+    assert!(len(path) <= bound, "{context}: {} of {bound}: {parts:?}", len(path));
 }
 
 fn history(seed: u64, casts: bool) {
@@ -218,13 +241,17 @@ fn history(seed: u64, casts: bool) {
         churn.run(&store, 40, 8);
         let before = record_bytes(&store);
         let report = repacked(&store, churn.profile, &context);
-        let (after, fresh) = (record_bytes(&store), churn.fresh());
+        let (_fresh_folder, fresh_store) = churn.fresh();
+        let (after, fresh) = (record_bytes(&store), record_bytes(&fresh_store));
         println!(
             "{} living: {before} -> {after}, fresh {fresh}: {:.3} -> {:.3}; {report:?}",
             churn.living.len(),
             before as f64 / fresh as f64,
             after as f64 / fresh as f64
         );
+        if after * 10 > fresh * 11 {
+            println!("{}\nfresh:\n{}", rows_told(&store), rows_told(&fresh_store));
+        }
         assert!(after * 10 <= fresh * 11, "{context}: {after} for {fresh}");
         assert!(after <= before, "{context}: {after} of {before}");
         churn.is_in(&store, &context);

@@ -326,10 +326,7 @@ impl<'c> Forest<'c> {
         }
         for base in self.bases(at, stand) {
             if !self.kept[base] {
-                if matches!(stand, Stand::On(_)) {
-                    return false;
-                }
-                // What a formula needs comes with it.
+                // What it needs comes with it.
                 self.put(base, Stand::Alone);
                 if let Some(best) = self.best(base, self.stands(base)) {
                     self.put(base, best);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::costs::{costs, sample};
-use super::how::Repack;
+use super::how::{Repack, WORTH_ONE_IN};
 use super::member::{Family, Member, Search, Searched};
 use super::rows::OldRows;
 use crate::catalog::RecordRow;
@@ -47,6 +47,18 @@ impl Kin<'_> {
         places.sort_unstable();
         places.dedup();
         Some(places)
+    }
+
+    /// What a member that stands alone would save alone as it is encoded now: it may have been
+    /// stored in haste, or for another profile.
+    pub(in crate::store) fn saved_alone(&self, at: usize) -> u64 {
+        let (member, stored) = (&self.members[at], self.members[at].row.stored_len);
+        if member.fixed || self.costs.present[at] != Stand::Alone {
+            return 0;
+        }
+        // Pieces do not tell the last bit.
+        let saved = stored.saturating_sub(self.costs.alone[at]);
+        if saved > stored / WORTH_ONE_IN { saved } else { 0 }
     }
 
     /// Adds a formula that a member may be made by, unless it is there or needs what is not here.

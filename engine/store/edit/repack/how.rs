@@ -4,6 +4,10 @@ use crate::codec::Profile;
 use crate::planning::CHAIN_DEPTH_MAX;
 use crate::store::base::policy::EncodePolicy;
 
+/// A family is written anew where that saves at least this part of what it takes: what is only a
+/// little better by pieces need not be better, and a second run then leaves it as it is.
+pub(in crate::store) const WORTH_ONE_IN: u64 = 256;
+
 /// What repacking is to do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

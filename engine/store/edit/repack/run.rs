@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::family::{Kin, families, kin_of};
 use super::formulas::find_formulas_of;
-use super::how::{Repack, RepackReport};
+use super::how::{Repack, RepackReport, WORTH_ONE_IN};
 use super::member::Searched;
 use super::rows::OldRows;
 use super::write::write_plan;
@@ -18,10 +18,6 @@ use crate::store::error::Result;
 use crate::store::shared::Shared;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
-
-/// A family is written anew where that saves at least this part of what it takes: what is only a
-/// little better by pieces need not be better, and a second run then leaves it as it is.
-pub(in crate::store) const WORTH_ONE_IN: u64 = 256;
 
 /// What a family came to: its new rows, and `None` for what is gone.
 #[derive(Debug, Default)]
@@ -55,7 +51,10 @@ pub(in crate::store) fn repack(
             report.changed += outcome.changed;
             for (id, row) in outcome.rows.into_iter().filter(|_| how.dry_run) {
                 match row {
-                    Some(row) => after.insert(id, row),
+                    Some(row) => {
+                        let holders = old.0.get(&id).map_or(0, |old| old.holders);
+                        after.insert(id, RecordRow { holders, ..row })
+                    }
                     None => after.remove(&id),
                 };
             }
@@ -102,7 +101,8 @@ fn repack_family(
     find_formulas_of(transaction, shared, &mut kin, searched, how)?;
     let Kin { members, costs, .. } = &kin;
     let unbounded = BaseCosts { steps_max: u8::MAX, depth_max: u8::MAX, ..costs.clone() };
-    let present = present_sum(&unbounded);
+    let slack: u64 = (0..members.len()).map(|at| kin.saved_alone(at)).sum();
+    let present = present_sum(&unbounded) + slack;
     let worth = members.iter().map(|member| member.row.len).sum::<u64>() / WORTH_ONE_IN;
     let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
     let depth = how.depth_max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
@@ -119,7 +119,7 @@ fn repack_family(
             let rows = replacements.into_iter().map(|(at, row)| (members[at].id, Some(row)));
             return Ok(Outcome { changed, rows: rows.chain(gone).collect() });
         }
-        if present_sum(&costs) <= present {
+        if present_sum(&costs) + slack <= present {
             break;
         }
     }

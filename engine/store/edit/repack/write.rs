@@ -79,7 +79,7 @@ pub(in crate::store) fn write_plan(
     }
     // One that counts more than it need be deep could not be stood on at its depth.
     let stays = |at: usize| {
-        let here = plan.stand[at] == kin.costs.present[at];
+        let here = plan.stand[at] == kin.costs.present[at] && kin.saved_alone(at) == 0;
         members[at].fixed || (here && heights[at].0 == members[at].row.depth)
     };
     let reserved = transaction.records.reserved.len();
