@@ -62,7 +62,7 @@ fn a_missing_store_is_named_with_what_to_do() {
     neither_opens(&path, "store-not-found", &text);
     assert!(!path.exists(), "opening makes nothing");
     let inside = path.join("models.mgit");
-    assert_eq!(Store::create(&inside).unwrap_err().code(), "store-not-found");
+    assert_eq!(Store::create(&inside).unwrap_err().code(), "file-not-found");
 }
 
 #[test]
