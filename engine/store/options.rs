@@ -31,8 +31,9 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// Those of [`Store::open`]: another writer is not waited for, readers that are just opening
-    /// the store are for at most five seconds, and the writer's lock is held for the handle's life.
+    /// Those of [`Store::open`](crate::Store::open): another writer is not waited for, readers that
+    /// are just opening the store are for at most five seconds, and the writer's lock is held for
+    /// the handle's life.
     pub fn new() -> Self {
         OpenOptions::default()
     }
@@ -56,9 +57,9 @@ impl OpenOptions {
     /// holds the lock better: every transaction opens the file anew, which reads the catalogue to
     /// check it.
     ///
-    /// Such a handle reads as [`Store::open_read_only`] does, and sees what others commit. It
-    /// follows a vacuum to the new file. That the store can be written is looked at when it is
-    /// opened; a store that was not closed cleanly is repaired then.
+    /// Such a handle reads as [`Store::open_read_only`](crate::Store::open_read_only) does, and
+    /// sees what others commit. It follows a vacuum to the new file. That the store can be written
+    /// is looked at when it is opened; a store that was not closed cleanly is repaired then.
     pub fn lock_per_transaction(mut self, yes: bool) -> Self {
         self.per_transaction = yes;
         self

@@ -26,9 +26,10 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::BadTensor`] when bytes, type and shape contradict each other or a name is used
-    /// twice; a parent that is not there; [`Error::Source`] when a source cannot be read; a
-    /// damaged base; those of the disk. After an error the transaction must be dropped.
+    /// [`Error::BadTensor`](crate::Error::BadTensor) when bytes, type and shape contradict each
+    /// other or a name is used twice; a parent that is not there;
+    /// [`Error::Source`](crate::Error::Source) when a source cannot be read; a damaged base; those
+    /// of the disk. After an error the transaction must be dropped.
     pub fn add_model(&mut self, model: NewModel<'_>) -> Result<ImportReport> {
         add::add_model(self, model)
     }
@@ -49,9 +50,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Cycle`](LineageError::Cycle) when `child` is an ancestor of `parent`, or is `parent`;
-    /// [`DuplicateParent`](LineageError::DuplicateParent). After an error the transaction must be
-    /// dropped.
+    /// [`Cycle`](crate::lineage::LineageError::Cycle) when `child` is an ancestor of `parent`, or
+    /// is `parent`; [`DuplicateParent`](crate::lineage::LineageError::DuplicateParent). After an
+    /// error the transaction must be dropped.
     pub fn add_parent(&mut self, child: &str, parent: &str, how: How) -> Result<()> {
         graph::add_parent(self, child, parent, how)
     }
@@ -60,7 +61,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchEdge`](LineageError::NoSuchEdge).
+    /// [`NoSuchEdge`](crate::lineage::LineageError::NoSuchEdge).
     pub fn remove_parent(&mut self, child: &str, parent: &str) -> Result<()> {
         graph::remove_parent(self, child, parent)
     }
@@ -80,8 +81,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NotEarlier`](LineageError::NotEarlier), [`Cycle`](LineageError::Cycle). After an error
-    /// the transaction must be dropped.
+    /// [`NotEarlier`](crate::lineage::LineageError::NotEarlier),
+    /// [`Cycle`](crate::lineage::LineageError::Cycle). After an error the transaction must be
+    /// dropped.
     pub fn set_previous(&mut self, model: &str, previous: Option<&str>) -> Result<()> {
         graph::set_previous(self, model, previous)
     }
@@ -91,8 +93,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NameTaken`](LineageError::NameTaken) when it has that name already, or a tag does;
-    /// [`InvalidName`](LineageError::InvalidName).
+    /// [`NameTaken`](crate::lineage::LineageError::NameTaken) when it has that name already, or a
+    /// tag does; [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn move_model(&mut self, model: &str, name: &str) -> Result<Node> {
         graph::move_model(self, model, name)
     }
@@ -103,8 +105,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NameTaken`](LineageError::NameTaken), [`NoSuchModel`](LineageError::NoSuchModel),
-    /// [`InvalidName`](LineageError::InvalidName).
+    /// [`NameTaken`](crate::lineage::LineageError::NameTaken),
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel),
+    /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn rename_models(&mut self, old: &str, new: &str) -> Result<Vec<Node>> {
         graph::rename_models(self, old, new)
     }
@@ -113,7 +116,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](LineageError::NoSuchModel); a kind longer than 65,535 bytes.
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a kind longer than 65,535 bytes.
     pub fn set_kind(&mut self, model: &str, kind: &str) -> Result<()> {
         graph::set_kind(self, model, kind)
     }
@@ -123,8 +126,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](LineageError::NoSuchModel); [`OwnKey`](LineageError::OwnKey) when it would
-    /// change that. After an error the transaction must be dropped.
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel);
+    /// [`OwnKey`](crate::lineage::LineageError::OwnKey) when it would change that. After an error
+    /// the transaction must be dropped.
     pub fn set_metadata(&mut self, model: &str, metadata: Map<String, Value>) -> Result<()> {
         graph::set_metadata(self, model, metadata)
     }
@@ -133,7 +137,7 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchEdge`](LineageError::NoSuchEdge).
+    /// [`NoSuchEdge`](crate::lineage::LineageError::NoSuchEdge).
     pub fn set_edge_metadata(
         &mut self,
         child: &str,
@@ -148,8 +152,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NameTaken`](LineageError::NameTaken) when models have, or had, that name;
-    /// [`InvalidName`](LineageError::InvalidName).
+    /// [`NameTaken`](crate::lineage::LineageError::NameTaken) when models have, or had, that name;
+    /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn set_tag(&mut self, tag: &str, model: &str) -> Result<Node> {
         graph::set_tag(self, tag, model)
     }
@@ -158,7 +162,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchTag`](LineageError::NoSuchTag), [`InvalidName`](LineageError::InvalidName).
+    /// [`NoSuchTag`](crate::lineage::LineageError::NoSuchTag),
+    /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn remove_tag(&mut self, tag: &str) -> Result<Node> {
         graph::remove_tag(self, tag)
     }
@@ -170,11 +175,12 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::GateRefused`] when the gate accepts nothing, [`Error::NothingLossy`] when no
-    /// tensor has a partner among the parents' that it can be rounded to,
-    /// [`Error::AlreadyLossy`], [`Error::Pinned`] of a model that is to stay raw, which loss would
-    /// not make smaller: nothing has changed then, and the transaction goes on.
-    /// [`Error::Gate`]; a damaged tensor; those of the disk.
+    /// [`Error::GateRefused`](crate::Error::GateRefused) when the gate accepts nothing,
+    /// [`Error::NothingLossy`](crate::Error::NothingLossy) when no tensor has a partner among the
+    /// parents' that it can be rounded to, [`Error::AlreadyLossy`](crate::Error::AlreadyLossy),
+    /// [`Error::Pinned`](crate::Error::Pinned) of a model that is to stay raw, which loss would not
+    /// make smaller: nothing has changed then, and the transaction goes on.
+    /// [`Error::Gate`](crate::Error::Gate); a damaged tensor; those of the disk.
     pub fn recode_lossy(
         &mut self,
         model: &str,
@@ -192,8 +198,8 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a damaged tensor, or one that was
-    /// not pulled yet; those of the disk. After an error the transaction must be dropped.
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a damaged tensor, or one that
+    /// was not pulled yet; those of the disk. After an error the transaction must be dropped.
     pub fn pin(&mut self, model: &str) -> Result<RecodeReport> {
         pin::pin(self, model)
     }
@@ -213,7 +219,8 @@ impl Transaction {
     ///
     /// Bases are chosen anew among the present one and those that an import would try; a tensor
     /// that deltas stand on does not become deeper. With [`Profile::Dense`] only what becomes
-    /// smaller is written. Tensors of [pinned](Self::pin) models stay raw. Memory is bounded, whatever the size of the tensors.
+    /// smaller is written. Tensors of [pinned](Self::pin) models stay raw. Memory is bounded,
+    /// whatever the size of the tensors.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///
