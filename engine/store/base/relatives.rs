@@ -111,6 +111,17 @@ pub(in crate::store) struct BaseFinder<'t, 'c> {
 }
 
 impl BaseFinder<'_, '_> {
+    /// What a stored model is said to come from: its parents, then the version before it; and how
+    /// many of them are parents.
+    pub(in crate::store) fn declared(&self, node: NodeId) -> Result<(Vec<NodeId>, usize)> {
+        let graph = Graph(self.tables);
+        let mut declared: Vec<NodeId> =
+            graph.parents(node)?.into_iter().map(|edge| edge.parent).collect();
+        let parents = declared.len();
+        declared.extend(graph.previous(node)?);
+        Ok((declared, parents))
+    }
+
     /// The declared models, in order, then at most three others that resemble the new one; and
     /// how they rank. Without sketches there are no others, and all are tried.
     ///

@@ -155,13 +155,10 @@ pub(in crate::store) fn recode_lossy(
         return Err(Error::Pinned { model: node.full_name() });
     }
     let manifest = read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
-    let mut relatives: Vec<_> =
-        transaction.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
-    let parents = relatives.len();
-    relatives.extend(transaction.graph()?.previous(node.id)?);
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
     let shared = transaction.shared_arc();
     let finder = transaction.finder(&shared, EncodePolicy::of(Profile::Dense))?;
+    let (relatives, parents) = finder.declared(node.id)?;
     let all = finder.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
     let candidates: Vec<_> = (keys.iter().enumerate())
         .map(|(at, key)| finder.candidates_of(&all, at, key.name))

@@ -87,13 +87,10 @@ fn recode_node(
     progress: &dyn Fn(u64),
 ) -> Result<()> {
     let manifest = read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
-    let mut relatives: Vec<_> =
-        transaction.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
-    let parents = relatives.len();
-    relatives.extend(transaction.graph()?.previous(node.id)?);
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
     let shared = transaction.shared_arc();
     let finder = transaction.finder(&shared, policy)?;
+    let (relatives, parents) = finder.declared(node.id)?;
     let all = finder.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
     for (at, tensor) in manifest.tensors.iter().enumerate() {
         if seen.insert(tensor.content_id) {

@@ -164,16 +164,13 @@ fn search(
     if !manifest.tensors.iter().any(|tensor| lost(&tensor.content_id)) {
         return Ok(());
     }
-    let mut relatives: Vec<_> =
-        transaction.graph()?.parents(node.id)?.into_iter().map(|edge| edge.parent).collect();
-    let parents = relatives.len();
-    relatives.extend(transaction.graph()?.previous(node.id)?);
+    let shared = transaction.shared_arc();
+    let finder = transaction.finder(&shared, policy)?;
+    let (relatives, parents) = finder.declared(node.id)?;
     if relatives.is_empty() {
         return Ok(());
     }
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-    let shared = transaction.shared_arc();
-    let finder = transaction.finder(&shared, policy)?;
     let all = finder.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
     for (at, tensor) in manifest.tensors.iter().enumerate() {
         if lost(&tensor.content_id) {
