@@ -24,7 +24,7 @@ fn values(tensor: usize, child: usize) -> Vec<u8> {
     for at in 0..ELEMENTS {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let value = (state >> 40) as f32 / 16_777_216.0 - 0.5;
-        let moved = (child * (at + 3) * 7 % 61) as u32;
+        let moved = (child * (at + 3) * 7 % 1021) as u32;
         bytes.extend((value.to_bits() ^ moved).to_le_bytes());
     }
     bytes
