@@ -31,7 +31,7 @@ fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Counts again how many models and deltas need each content, corrects what is wrong, and
+/// See [`Transaction::collect`].
 pub(in crate::store) fn collect(transaction: &mut Transaction) -> Result<CollectReport> {
     transaction.check_whole()?;
     transaction.change(|this| {

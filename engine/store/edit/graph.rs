@@ -41,7 +41,7 @@ pub(in crate::store) fn remove_parent(
     replace_parents(transaction, child.id, &parents)
 }
 
-/// Replaces the provenance parents of a model; with none it becomes a root. Edges that stay
+/// See [`Transaction::set_parents`].
 pub(in crate::store) fn set_parents(
     transaction: &mut Transaction,
     child: &str,
@@ -66,7 +66,7 @@ fn replace_parents(transaction: &mut Transaction, child: NodeId, parents: &[Edge
     Ok(())
 }
 
-/// Replaces the version before a model: two versions with the same one are a branch, none
+/// See [`Transaction::set_previous`].
 pub(in crate::store) fn set_previous(
     transaction: &mut Transaction,
     model: &str,
@@ -81,7 +81,7 @@ pub(in crate::store) fn set_previous(
     })
 }
 
-/// Moves one model to another name, as that name's next version. Its id, edges, tags and
+/// See [`Transaction::move_model`].
 pub(in crate::store) fn move_model(
     transaction: &mut Transaction,
     model: &str,
@@ -100,7 +100,7 @@ pub(in crate::store) fn move_model(
     })
 }
 
-/// Gives every version of a name another name, which no model may have. The versions keep
+/// See [`Transaction::rename_models`].
 pub(in crate::store) fn rename_models(
     transaction: &mut Transaction,
     old: &str,
@@ -143,7 +143,7 @@ pub(in crate::store) fn set_kind(
     Ok(())
 }
 
-/// Replaces the user metadata of a model. What the store noted itself
+/// See [`Transaction::set_metadata`].
 pub(in crate::store) fn set_metadata(
     transaction: &mut Transaction,
     model: &str,

@@ -138,7 +138,7 @@ pub(in crate::store) fn ingest_draft(
     Ok(ids)
 }
 
-/// Replaces the values of a model by rounded ones, each within the bound of `lossy` of its
+/// See [`Transaction::recode_lossy`].
 pub(in crate::store) fn recode_lossy(
     transaction: &mut Transaction,
     model: &str,

@@ -16,7 +16,7 @@ use crate::store::read::record::is_raw;
 use crate::store::write::put::store_raw;
 use crate::store::write::transaction::Transaction;
 
-/// Pins a model: all its tensors are stored raw, so that they are read from the map, without a
+/// See [`Transaction::pin`].
 pub(in crate::store) fn pin(transaction: &mut Transaction, model: &str) -> Result<RecodeReport> {
     transaction.check_whole()?;
     let node = transaction.find(model)?.id;
@@ -60,7 +60,7 @@ fn mark_pinned(transaction: &mut Transaction, id: NodeId, mark: Option<&Value>) 
     Ok(())
 }
 
-/// Takes a pin away; the model's tensors are encoded as others are, unless another pinned
+/// See [`Transaction::unpin`].
 pub(in crate::store) fn unpin(
     transaction: &mut Transaction,
     model: &str,

@@ -49,7 +49,7 @@ impl TensorSource for Stored<'_> {
     }
 }
 
-/// Encodes the tensors of `model`, or of all models, as `profile` wants them. Contents, models
+/// See [`Transaction::recode`].
 pub(in crate::store) fn recode(
     transaction: &mut Transaction,
     model: Option<&str>,
@@ -246,7 +246,7 @@ impl Again<'_, '_, '_> {
 
     fn encode_long(self, transaction: &mut Transaction) -> Result<Option<RecordRow>> {
         let mut arena = std::mem::take(&mut transaction.records.arena);
-        let Survey { id, sums, .. } = survey(self.tensor, &mut arena, &|_| ())?;
+        let Survey { id, sums, .. } = survey(self.tensor, &mut arena, &mut |_, _| Ok(()))?;
         if id != self.id {
             return Err(self.wrong_content());
         }

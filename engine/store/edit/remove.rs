@@ -22,7 +22,7 @@ pub struct RemoveReport {
     pub hidden_bases: u64,
 }
 
-/// Removes a model. Its tensors' bytes become free when no model, no delta and no snapshot,
+/// See [`Transaction::remove_model`].
 pub(in crate::store) fn remove_model(
     transaction: &mut Transaction,
     model: &str,

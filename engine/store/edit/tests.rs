@@ -16,7 +16,7 @@ use crate::tensor::ContentId;
 /// A row of results: hash of what was run, hash of what it was run on, what was found.
 pub type TestResultRow = (ContentId, ContentId, Vec<u8>);
 
-/// Registers a test under a name, or replaces the one of that name. What the definition says
+/// See [`Transaction::set_test`].
 pub(in crate::store) fn set_test(
     transaction: &mut Transaction,
     name: &str,

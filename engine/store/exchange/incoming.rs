@@ -56,7 +56,7 @@ pub(in crate::store) fn has(
     Ok(record_row(transaction.tables()?, table, id.as_bytes())?.is_some())
 }
 
-/// Stores the record of a tensor that comes as another store keeps it; its bases are here. It
+/// See [`Transaction::take_in`].
 pub(in crate::store) fn take_in(
     transaction: &mut Transaction,
     id: ContentId,
@@ -186,7 +186,7 @@ fn check_arrival(transaction: &mut Transaction, id: ContentId, row: &RecordRow) 
     Ok(chain.steps())
 }
 
-/// Keeps a tensor that has come before its model, so that a transfer that is cut short need
+/// See [`Transaction::hold_arrival`].
 pub(in crate::store) fn hold_arrival(transaction: &mut Transaction, id: ContentId) -> Result<()> {
     let held = transaction.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
     let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
@@ -202,7 +202,7 @@ pub(in crate::store) fn hold_arrival(transaction: &mut Transaction, id: ContentI
     })
 }
 
-/// Lets go of every tensor that was held for its model; what nothing needs is freed. Says how
+/// See [`Transaction::release_arrivals`].
 pub(in crate::store) fn release_arrivals(transaction: &mut Transaction) -> Result<u64> {
     let mut ids = Vec::new();
     transaction.tables()?.scan(Table::Arrivals, &[], &mut |key, _| {
@@ -231,7 +231,7 @@ pub(in crate::store) fn release_held(
     Ok(released)
 }
 
-/// Adds a model that comes from another store, with the bytes of its manifest. Its tensors
+/// See [`Transaction::adopt_node`].
 pub(in crate::store) fn adopt_node(
     transaction: &mut Transaction,
     node: ArrivingNode,
@@ -375,7 +375,7 @@ pub(in crate::store) fn drop_tags_but(
     Ok(())
 }
 
-/// Replaces kind, parents and metadata of a model by what comes. Says whether it did: parents
+/// See [`Transaction::update_node`].
 pub(in crate::store) fn update_node(
     transaction: &mut Transaction,
     node: ArrivingNode,

@@ -106,11 +106,11 @@ pub(in crate::store) struct Survey {
     pub(in crate::store) sketch: Sketch,
 }
 
-/// Reads a long tensor once. Memory: `arena`.
+/// Reads a long tensor once, and shows each slab with its offset to `each`. Memory: `arena`.
 pub(in crate::store) fn survey(
     tensor: &NewTensor<'_>,
     arena: &mut Vec<u8>,
-    progress: &dyn Fn(u64),
+    each: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<Survey> {
     let mut hasher = blake3::Hasher::new();
     let mut sums: Vec<ChunkEntry> = Vec::new();
@@ -119,8 +119,7 @@ pub(in crate::store) fn survey(
         sketcher.feed(start, slab);
         let (_, entries) = rayon::join(|| hasher.update_rayon(slab), || raw_entries(slab));
         sums.extend(entries);
-        progress(slab.len() as u64);
-        Ok(())
+        each(start, slab)
     })?;
     Ok(Survey { id: hasher.finalize().into(), sums, sketch: sketcher.finish() })
 }
@@ -163,7 +162,11 @@ pub(in crate::store) fn put(
         let row = write_encoded(transaction, id, &tensor.dtype, &encoded, &bytes)?;
         return Ok(Put { id, row: Some((row, encoded.len())), sketch });
     }
-    let Survey { id, sums, sketch } = survey(tensor, &mut transaction.records.arena, progress)?;
+    let mut told = |_, slab: &[u8]| {
+        progress(slab.len() as u64);
+        Ok(())
+    };
+    let Survey { id, sums, sketch } = survey(tensor, &mut transaction.records.arena, &mut told)?;
     if let Some(known) = known_content(transaction, &shared, id, tensor.byte_len)? {
         known.check()?;
         return Ok(Put { id, row: None, sketch });

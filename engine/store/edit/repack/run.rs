@@ -26,7 +26,7 @@ struct Outcome {
     rows: Vec<(ContentId, Option<RecordRow>)>,
 }
 
-/// Chooses the bases of all tensors anew, so that they take the least room under a bound on
+/// See [`Transaction::repack`].
 pub(in crate::store) fn repack(
     transaction: &mut Transaction,
     how: &Repack,

@@ -5,7 +5,7 @@ use super::formulas::Before;
 use super::how::Repack;
 use super::member::Member;
 use crate::catalog::{RecordRow, Table};
-use crate::codec::{Lane, Profile};
+use crate::codec::Lane;
 use crate::planning::{BasePlan, Stand};
 use crate::store::base::chunks::alone_chunks;
 use crate::store::base::encode::delta_chunks;
@@ -13,7 +13,7 @@ use crate::store::base::prediction::Basis;
 use crate::store::base::select::encode_best;
 use crate::store::error::{Result, damaged};
 use crate::store::read::chain::{Checks, VISITS_MAX};
-use crate::store::slabs::{for_slabs, slab_len};
+use crate::store::slabs::slab_len;
 use crate::store::source::NewTensor;
 use crate::store::write::put::{survey, write_encoded};
 use crate::store::write::records::RecordDraft;
@@ -142,16 +142,22 @@ fn write_member(
     }
     let tensor = NewTensor::from_source("", member.dtype.clone(), shape, len, &source);
     let mut arena = std::mem::take(&mut transaction.records.arena);
-    let survey = survey(&tensor, &mut arena, &|_| ())?;
+    let (lane, mut dry_len) = (Lane::of(&member.dtype), 0);
+    let survey = survey(&tensor, &mut arena, &mut |start, slab| {
+        if how.dry_run {
+            dry_len += match &basis {
+                Some(basis) => delta_chunks(how.profile, lane, slab, start, basis)?,
+                None => alone_chunks(how.profile, lane, slab),
+            }
+            .stored_len();
+        }
+        Ok(())
+    })?;
+    transaction.records.arena = arena;
     if survey.id != id {
         return Err(wrong());
     }
-    let dry_len = match how.dry_run {
-        true => Some(dry_len(&tensor, basis.as_ref(), how.profile, &mut arena)?),
-        false => None,
-    };
-    transaction.records.arena = arena;
-    if let Some(dry_len) = dry_len {
+    if how.dry_run {
         let basis = basis.as_ref().filter(|_| dry_len < len);
         return Ok(dry(dry_len.min(len), basis));
     }
@@ -184,23 +190,4 @@ fn replace(
         }
     }
     Ok(())
-}
-
-/// How many bytes the chunks of a long tensor would take against `basis`, or alone.
-fn dry_len(
-    tensor: &NewTensor<'_>,
-    basis: Option<&Basis<'_>>,
-    profile: Profile,
-    arena: &mut Vec<u8>,
-) -> Result<u64> {
-    let (lane, mut len) = (Lane::of(&tensor.dtype), 0);
-    for_slabs(tensor, arena, &mut |start, slab| {
-        len += match basis {
-            Some(basis) => delta_chunks(profile, lane, slab, start, basis)?,
-            None => alone_chunks(profile, lane, slab),
-        }
-        .stored_len();
-        Ok(())
-    })?;
-    Ok(len)
 }
