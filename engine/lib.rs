@@ -59,18 +59,18 @@ compile_error!("mgit reads its file through a memory map: 64-bit little-endian t
 
 pub mod architecture;
 pub mod catalog;
-pub mod checks;
 pub mod codec;
 pub mod command;
 pub mod container;
 pub mod diff;
-pub mod ending;
 pub mod format;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod merge;
+pub mod model_tests;
 pub mod planning;
+pub mod shutdown;
 pub mod store;
 pub mod tensor;
 pub mod transfer;

@@ -18,11 +18,11 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Instant;
 
-use mgit::checks::{
+use mgit::lineage::Node;
+use mgit::model_tests::{
     Better, Metric, ModelTest, RunOptions, Runner, Test, What, bisect, path_between,
 };
-use mgit::lineage::Node;
-use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateError, Way};
+use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateError, UpdateMethod};
 use mgit::{How, Model, Store};
 
 use common::{Network, Result, Task};
@@ -71,7 +71,7 @@ fn accuracies(store: &Store, names: &[String]) -> Result<BTreeMap<String, f64>> 
     let options = RunOptions { code, ..RunOptions::default() };
     let report =
         Runner::new(&snapshot, options).run(Some(store), &Test::all(&snapshot)?, &nodes)?;
-    let value = |result: &mgit::checks::TestResult| {
+    let value = |result: &mgit::model_tests::TestResult| {
         let accuracy = result.finding.value("accuracy").unwrap_or(f64::NAN);
         (result.node.full_name(), accuracy)
     };
@@ -168,10 +168,10 @@ fn main() -> Result<()> {
     // The same update with two jobs, on a copy.
     let copy = folder.path().join("copy.mgit");
     std::fs::copy(&path, &copy)?;
-    let with_two = update(&Store::open(&copy)?, Way::Recorded, 2)?;
+    let with_two = update(&Store::open(&copy)?, UpdateMethod::Recorded, 2)?;
     let store = Store::open(&path)?;
-    let retrained = update(&store, Way::Recorded, 1)?;
-    let rebased = update(&store, Way::Rebase, 1)?;
+    let retrained = update(&store, UpdateMethod::Recorded, 1)?;
+    let rebased = update(&store, UpdateMethod::Rebase, 1)?;
 
     let mut old: Vec<&String> = retrained.names.keys().collect();
     old.sort();

@@ -2,9 +2,9 @@
 //! the page, reads what the codec writes. And they take less room than they would in plain.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, Profile, decode, encode_alone, encode_delta};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta, encode_standalone};
 
-#[path = "spec/alone.rs"]
+#[path = "spec/entropy.rs"]
 mod alone;
 #[path = "spec/coded.rs"]
 mod coded;
@@ -75,19 +75,19 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
                     elements.flat_map(|e| e.to_le_bytes()[..*bytes].to_vec()).collect();
                 let what = format!("{dtype:?}, {len} elements, habit {habit}");
                 let mut stored = Vec::new();
-                let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
+                let encoding = encode_standalone(Profile::Dense, lane, &chunk, &mut stored);
                 assert!(stored.len() <= chunk.len(), "{what}");
                 assert!(!encoding.needs_base(), "{what}");
                 let mut out = vec![0xaa; chunk.len()];
                 decode(encoding, lane, &stored, &mut out).unwrap();
                 assert!(out == chunk, "{what}");
-                if encoding == Encoding::Alone {
+                if encoding == Encoding::Entropy {
                     let page = alone::decode(*bytes, *mantissa_bits, &stored, chunk.len());
                     assert!(page == chunk, "{what}: the page");
                 }
                 // Weights of every type have exponents, or sizes, to gain from.
                 let gains = len >= 3_000 && habit < 2;
-                assert!(!gains || encoding == Encoding::Alone, "{what}: {encoding:?}");
+                assert!(!gains || encoding == Encoding::Entropy, "{what}: {encoding:?}");
             }
         }
     }
@@ -101,9 +101,9 @@ fn a_base_that_says_nothing_is_not_used() {
     let (base, chunk) = (weights(), weights());
     let lane = Lane::of(&Dtype::F32);
     let (mut alone, mut delta) = (Vec::new(), Vec::new());
-    encode_alone(Profile::Dense, lane, &chunk, &mut alone);
+    encode_standalone(Profile::Dense, lane, &chunk, &mut alone);
     let encoding = encode_delta(Profile::Balanced, lane, &chunk, &base, &mut delta);
-    assert_eq!(encoding, Encoding::Alone);
+    assert_eq!(encoding, Encoding::Entropy);
     assert_eq!(alone, delta);
     assert!(delta.len() * 10 < chunk.len() * 9, "{} bytes", delta.len());
 }
@@ -114,7 +114,7 @@ fn only_the_dense_profile_compresses_roots() {
     let lane = Lane::of(&Dtype::F32);
     for profile in [Profile::Fast, Profile::Balanced] {
         let mut stored = Vec::new();
-        assert_eq!(encode_alone(profile, lane, &chunk, &mut stored), Encoding::Raw);
+        assert_eq!(encode_standalone(profile, lane, &chunk, &mut stored), Encoding::Raw);
         assert!(stored == chunk);
     }
 }
@@ -124,8 +124,9 @@ fn a_chunk_far_longer_than_its_stored_bytes_is_refused() {
     let lane = Lane::of(&Dtype::F32);
     let chunk = vec![0; 1 << 20];
     let mut stored = Vec::new();
-    let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
+    let encoding = encode_standalone(Profile::Dense, lane, &chunk, &mut stored);
     assert!(stored.len() >= chunk.len() / 256, "{encoding:?} in {} bytes", stored.len());
-    let error = decode(Encoding::Alone, lane, &[0; 100], &mut vec![0; 100 * 256 + 4]).unwrap_err();
+    let error =
+        decode(Encoding::Entropy, lane, &[0; 100], &mut vec![0; 100 * 256 + 4]).unwrap_err();
     assert_eq!(error.reason, "25604 bytes from 100");
 }

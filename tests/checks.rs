@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::new_store;
-use mgit::checks::{
+use mgit::command::TrustFile;
+use mgit::half::f16;
+use mgit::model_tests::{
     Builtin, CommandTrust, Metric, ModelTest, RunOptions, RunReport, Runner, Selector, Status,
     Test, What,
 };
-use mgit::command::TrustFile;
-use mgit::half::f16;
 use mgit::upkeep::{VerifyDepth, backup, salvage, verify};
 use mgit::{Dtype, How, Model, NewModel, NewTensor, Shape, Store};
 
@@ -121,7 +121,7 @@ fn drift_is_measured_against_the_parent() {
     let tests = [drift, builtin(Builtin::Sparsity), builtin(Builtin::Statistics)];
     let report = run_with(&store, &tests, trusting());
     let of = |model: &str, test: &str| {
-        let of = |result: &&mgit::checks::TestResult| {
+        let of = |result: &&mgit::model_tests::TestResult| {
             result.node.row.name == model && result.test == test
         };
         report.results.iter().find(of).unwrap()

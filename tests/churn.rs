@@ -5,18 +5,18 @@
 //!
 //! `MGIT_SEED` runs one history again, `MGIT_CHURNS` says how many are run of each kind.
 
-#[path = "spec/alone.rs"]
+#[path = "spec/entropy.rs"]
 mod alone;
 #[path = "spec/coded.rs"]
 mod coded;
 mod common;
-#[path = "spec/ordered.rs"]
+#[path = "spec/float_delta.rs"]
 mod ordered;
-#[path = "spec/rice.rs"]
+#[path = "spec/rice_delta.rs"]
 mod rice;
 #[allow(dead_code, reason = "the bytes are what is compared here")]
 mod second;
-#[path = "spec/stepped.rs"]
+#[path = "spec/int_delta.rs"]
 mod stepped;
 mod ways;
 

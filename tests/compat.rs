@@ -19,8 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mgit::catalog::{EdgeKind, ReadTables, Table};
-use mgit::checks::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::interchange::export_to_stream;
+use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::transfer::{
     FolderRemote, Remote, Selection, add_remote, bundle_verify, fetch_from_remote,
     pull_from_remote, push_to_remote, remotes,
@@ -432,9 +432,11 @@ fn golden_stores_of_graphs_get_their_tensors() {
         let report = check(VerifyDepth::Full);
         assert!(report.is_clean(), "{}: {:?}", path.display(), report.findings);
         assert_eq!(report.whole_models, ["base@1"]);
-        assert_eq!((report.partial_models.len(), report.promised_tensors), (3, 6));
+        assert_eq!((report.partial_models.len(), report.missing_tensors), (3, 6));
         let error = snapshot.model("other").unwrap().views().unwrap_err();
-        let Error::Promised { model, place, .. } = &error else { panic!("{error}") };
+        let Error::MissingContent { model, promisor: place, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!((&**model, &**place), ("other@1", "s3://bucket/family"));
         drop(snapshot);
         let remote = FolderRemote::new(&remote);

@@ -418,7 +418,7 @@ fn rows_for_ends(ends: usize) -> u64 {
     .unwrap();
     let snapshot = store.snapshot().unwrap();
     let before = store.rows_read();
-    let apart = snapshot.graph().grown_apart().unwrap();
+    let apart = snapshot.graph().diverged().unwrap();
     assert_eq!((apart.len(), apart[0].1.len()), (1, ends));
     store.rows_read() - before
 }

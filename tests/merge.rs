@@ -6,10 +6,10 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Random, contents, new_store, shape, write};
-use mgit::architecture::{Architecture, Layer, LayerKind, Source};
-use mgit::checks::{Builtin, RunOptions, Selector, Test, What};
+use mgit::architecture::{Architecture, Layer, LayerKind, LayerSource};
 use mgit::merge::{Class, Merge, MergeError, MergeOptions, Merged, Resolution, Touch, functions};
-use mgit::update::{Functions, Strategy, Update, Way, remake};
+use mgit::model_tests::{Builtin, RunOptions, Selector, Test, What};
+use mgit::update::{Functions, Strategy, Update, UpdateMethod, remake};
 use mgit::{Dtype, How, NewModel, NewTensor, Store};
 use proptest::prelude::*;
 use serde_json::json;
@@ -36,7 +36,7 @@ fn architecture(seeds: &Seeds, edges: &[(usize, usize)]) -> Architecture {
     let layers = places.iter().map(layer).collect();
     let place = |at: &usize| places.iter().position(|it| it == at);
     let edges = edges.iter().filter_map(|(from, to)| Some((place(from)?, place(to)?)));
-    Architecture::new(Source::Given, layers, edges).unwrap()
+    Architecture::new(LayerSource::Given, layers, edges).unwrap()
 }
 
 fn add_with(
@@ -512,7 +512,7 @@ fn an_update_merges_anew() {
     run(&store, MergeOptions::default()).unwrap();
     add(&store, "base", &[], &with(&seeds, &[(0, 5), (1, 6)]), &edges);
     let functions = functions(Functions::new());
-    let update = Update::new("base@1", "base@2").way(Way::Auto);
+    let update = Update::new("base@1", "base@2").method(UpdateMethod::Auto);
     let outcome = update.run(&store, &functions).unwrap();
     assert_eq!(outcome.made.len(), 3, "{:?}", outcome.failed);
     let (model, found) = (store.snapshot().unwrap(), merged(&store));

@@ -4,9 +4,9 @@
 use mgit::Dtype;
 use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 
-#[path = "spec/ordered.rs"]
+#[path = "spec/float_delta.rs"]
 mod ordered;
-#[path = "spec/rice.rs"]
+#[path = "spec/rice_delta.rs"]
 mod rice;
 
 use ordered::Float;
@@ -72,10 +72,10 @@ fn check(
     let mut out = base.clone();
     decode(encoding, Lane::of(dtype), &stored, &mut out).unwrap();
     assert!(out == chunk, "{what}");
-    if encoding == Encoding::Ordered {
+    if encoding == Encoding::FloatDelta {
         assert!(ordered::decode(float, &stored, &base) == chunk, "{what}: the page");
     }
-    if encoding == Encoding::Rice {
+    if encoding == Encoding::RiceDelta {
         let float = rice::Float { bytes: float.bytes, mantissa_bits: float.mantissa_bits };
         assert!(rice::decode(float, &stored, &base) == chunk, "{what}: the page");
     }
@@ -158,10 +158,10 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
                         // Or it takes still less without the base.
                         u32::from(matches!(
                             encoding(Profile::Balanced),
-                            Encoding::Ordered | Encoding::Alone
+                            Encoding::FloatDelta | Encoding::Entropy
                         ));
                     *rice.entry((len, name)).or_insert(0) +=
-                        u32::from(encoding(Profile::Fast) == Encoding::Rice);
+                        u32::from(encoding(Profile::Fast) == Encoding::RiceDelta);
                 }
             }
         }

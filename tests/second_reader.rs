@@ -3,17 +3,17 @@
 
 #![allow(missing_docs)]
 
-#[path = "spec/alone.rs"]
+#[path = "spec/entropy.rs"]
 mod alone;
 #[path = "spec/coded.rs"]
 mod coded;
 mod common;
-#[path = "spec/ordered.rs"]
+#[path = "spec/float_delta.rs"]
 mod ordered;
-#[path = "spec/rice.rs"]
+#[path = "spec/rice_delta.rs"]
 mod rice;
 mod second;
-#[path = "spec/stepped.rs"]
+#[path = "spec/int_delta.rs"]
 mod stepped;
 
 use std::fs;
@@ -30,11 +30,11 @@ const SOURCES: [&str; 10] = [
     include_str!("second/encodings.rs"),
     include_str!("second/formulas.rs"),
     include_str!("second/json.rs"),
-    include_str!("spec/ordered.rs"),
-    include_str!("spec/alone.rs"),
+    include_str!("spec/float_delta.rs"),
+    include_str!("spec/entropy.rs"),
     include_str!("spec/coded.rs"),
-    include_str!("spec/rice.rs"),
-    include_str!("spec/stepped.rs"),
+    include_str!("spec/rice_delta.rs"),
+    include_str!("spec/int_delta.rs"),
 ];
 
 #[test]

@@ -6,7 +6,7 @@ use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 
 #[path = "spec/coded.rs"]
 mod coded;
-#[path = "spec/stepped.rs"]
+#[path = "spec/int_delta.rs"]
 mod stepped;
 
 use stepped::Type;
@@ -92,13 +92,13 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
                 let mut out = base.clone();
                 decode(encoding, lane, &stored, &mut out).unwrap();
                 assert!(out == chunk, "{what}");
-                if encoding == Encoding::Stepped {
+                if encoding == Encoding::IntDelta {
                     let page = stepped::decode(Type { bytes, mantissa_bits }, &stored, &base);
                     assert!(page == chunk, "{what}: the page");
                     seen += 1;
                 }
                 let clear = len >= 4_000 && [0, 2].contains(&change);
-                assert!(!clear || encoding == Encoding::Stepped, "{what}: {encoding:?}");
+                assert!(!clear || encoding == Encoding::IntDelta, "{what}: {encoding:?}");
             }
         }
     }

@@ -12,7 +12,7 @@ use common::{shape, write};
 use mgit::lineage::Node;
 use mgit::update::{
     Draft, Event, Functions, Inputs, Make, Outcome, State, Stopped, Update, UpdateError,
-    UpdateMark, Way,
+    UpdateMarker, UpdateMethod,
 };
 use mgit::{Dtype, How, NewModel, NewTensor, Snapshot, Store};
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn add(store: &Store, name: &str, parents: &[String], value: f32) {
 }
 
 fn sum() -> Way {
-    Way::Function("sum".to_owned())
+    UpdateMethod::Function("sum".to_owned())
 }
 
 /// A model as the oracle knows it.
@@ -191,7 +191,7 @@ fn graph_of(snapshot: &Snapshot) -> BTreeMap<String, Plain> {
     let plain = |node: Node| {
         let parents = graph.parents(node.id).unwrap();
         let previous = graph.previous(node.id).unwrap();
-        let of = UpdateMark::read(&graph, node.id).unwrap().map(|mark| name(mark.of));
+        let of = UpdateMarker::read(&graph, node.id).unwrap().map(|mark| name(mark.of));
         assert!(of.is_none() || node.row.kind == "toy");
         Plain {
             name: node.row.name,
@@ -439,14 +439,14 @@ fn every_way_has_models_of_its_own_and_versions_by_hand_are_taken() {
     let found = graph_of(&store.snapshot().unwrap());
     let parents: Vec<&str> = found["merged@2"].parents.iter().map(|(p, _)| p.as_str()).collect();
     assert_eq!(parents, ["left@2", "right@2"], "right@2 was there");
-    let by_rebase = update(Way::Rebase).run(&store, &functions()).unwrap();
+    let by_rebase = update(UpdateMethod::Rebase).run(&store, &functions()).unwrap();
     assert_eq!(by_rebase.made.len(), 4);
     // 7 + (2 - 1): the change of the base, and what left had learned.
     let left = store.snapshot().unwrap().model("left@3").unwrap();
     assert_eq!(left.tensor("w").unwrap().view().unwrap().as_slice::<f32>().unwrap(), [8.0]);
     // By its recipes: the newest versions are rebases of models that had none.
     add(&store, "base", &["base@2".to_owned()], 10.0);
-    let recorded = Update::new("base@2", "base@3").way(Way::Recorded);
+    let recorded = Update::new("base@2", "base@3").method(UpdateMethod::Recorded);
     let plan = recorded.plan(&store.snapshot().unwrap()).unwrap();
     let state = |name: &str| {
         let step = plan.steps.iter().find(|step| step.node.row.name == name);
@@ -481,7 +481,7 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
     // A rebase does not displace the recipe.
     add(&store, "base", &[], 8.0);
     let task = |node: &Node| node.row.name != "task";
-    let update = Update::new("base@2", "base@3").way(Way::Rebase).skip(task);
+    let update = Update::new("base@2", "base@3").method(UpdateMethod::Rebase).skip(task);
     assert_eq!(update.run(&store, &functions).unwrap().made.len(), 1);
     add(&store, "base", &[], 9.0);
     let plan = Update::new("base@3", "base@4").skip(task).plan(&store.snapshot().unwrap());

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::checks::CheckError;
+use crate::model_tests::TestError;
 use crate::store::Error;
 use crate::update::UpdateError;
 
@@ -13,7 +13,7 @@ pub enum MergeError {
     /// A setting, or a tensor that cannot be made.
     Update(UpdateError),
     /// Tests cannot be run at all.
-    Check(CheckError),
+    Check(TestError),
     /// Both sides are one model.
     SameModel {
         /// The model.
@@ -116,10 +116,10 @@ impl From<UpdateError> for MergeError {
     }
 }
 
-impl From<CheckError> for MergeError {
-    fn from(error: CheckError) -> Self {
+impl From<TestError> for MergeError {
+    fn from(error: TestError) -> Self {
         match error {
-            CheckError::Store(error) => MergeError::Store(error),
+            TestError::Store(error) => MergeError::Store(error),
             error => MergeError::Check(error),
         }
     }

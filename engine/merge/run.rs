@@ -5,9 +5,9 @@ use serde_json::json;
 use super::trial::{self, Terms, Trial};
 use super::values::MERGE_KEY;
 use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
-use crate::checks::{RunOptions, Test, TestResult};
 use crate::codec::Profile;
 use crate::lineage::How;
+use crate::model_tests::{RunOptions, Test, TestResult};
 use crate::store::{Error, ImportReport, Snapshot, Store};
 use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 

@@ -114,13 +114,13 @@ pub enum Error {
         source: io::Error,
     },
     /// The tensor is to be read and was not pulled yet.
-    Promised {
+    MissingContent {
         /// The model, `name@version`.
         model: String,
         /// The tensor.
         tensor: String,
         /// Where it is.
-        place: String,
+        promisor: String,
     },
     /// A transfer needs a tensor that has not come with it and is not here.
     MissingTensor {
@@ -202,7 +202,7 @@ impl Error {
             Error::BadTensor { .. } => "bad-tensor",
             // Reading does not fill a disk: a stream's temporary file does.
             Error::Source { source, .. } => Shortage::of(source).map_or("source", Shortage::code),
-            Error::Promised { .. } => "promised",
+            Error::MissingContent { .. } => "missing-content",
             Error::MissingTensor { .. } => "missing-tensor",
             Error::OutOfMemory { .. } => "out-of-memory",
             Error::Format(_) => "format-limit",
@@ -372,9 +372,9 @@ impl fmt::Display for Error {
             Error::Source { tensor, source } => {
                 write!(f, "reading tensor {tensor:?} failed: {}", io_reason(source))
             }
-            Error::Promised { model, tensor, place } => write!(
+            Error::MissingContent { model, tensor, promisor } => write!(
                 f,
-                "tensor {tensor:?} of {model} was not pulled yet: it is at {place:?}; \
+                "tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}; \
                  fetch brings it"
             ),
             Error::MissingTensor { content_id, needed_by } => write!(

@@ -9,11 +9,11 @@ use super::lost::{Mended, mend};
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::{PackedSource, RemoteFile};
-use super::plan::{There, grown_apart, plan};
+use super::plan::{There, diverged, plan};
 use super::refs::{Head, PackRef};
-use super::remember::remember;
-use super::rows::{Agreed, agreed, compare};
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
+use super::sync_markers::remember;
+use super::sync_state::{SyncState, compare, sync_state};
 use super::{PullReport, Remote, Result, Selection, TransferError};
 use crate::lineage::NodeId;
 use crate::store::Store;
@@ -83,9 +83,9 @@ fn read_back(remote: &dyn Remote, packs: &[&PackDraft], there: &PackedSource<'_>
 ///
 /// # Errors
 ///
-/// [`TransferError::Apart`] when the remote has versions of a name that are not here, and
-/// [`TransferError::Outrun`] when somebody else pushes meanwhile: pull first.
-/// [`Error::Promised`](crate::Error::Promised) when tensors that are to go there were not pulled
+/// [`TransferError::Diverged`] when the remote has versions of a name that are not here, and
+/// [`TransferError::PushRaced`] when somebody else pushes meanwhile: pull first.
+/// [`Error::MissingContent`](crate::Error::MissingContent) when tensors that are to go there were not pulled
 /// yet. [`TransferError::NotReadable`], [`TransferError::Lost`]. Those of remote and store. Nothing
 /// is seen of a push that fails.
 pub fn push_to_remote(
@@ -120,15 +120,15 @@ pub fn push_to_remote(
         lacking: &|_| Ok(Vec::new()),
     };
     let mut plan = plan(&source, &there, selection.whole(), &mut |_, _| Ok(()))?;
-    let names = grown_apart(source.nodes(), theirs.nodes(), &plan.models);
+    let names = diverged(source.nodes(), theirs.nodes(), &plan.models);
     if !names.is_empty() {
-        return Err(TransferError::Apart { names });
+        return Err(TransferError::Diverged { names });
     }
-    let agreed = match head.id {
-        Some(id) => agreed(source.snapshot().tables(), id)?,
-        None => Agreed::new(),
+    let sync_state = match head.id {
+        Some(id) => sync_state(source.snapshot().tables(), id)?,
+        None => SyncState::new(),
     };
-    let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &agreed, Naming::Push);
+    let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &sync_state, Naming::Push);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
     report.tensors = plan.missing.tensors.len() as u64;
     report.updated = full_names(source.nodes(), &plan.updates);

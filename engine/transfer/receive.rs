@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::aside::{Aside, KeptAt, Manifests};
 use super::entry::full_names;
 use super::entry::{NodeEntry, Nodes, Tests};
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::PackedSource;
-use super::plan::{Plan, There, grown_apart, plan};
+use super::plan::{There, TransferPlan, diverged, plan};
 use super::refs::Head;
-use super::remember::remember;
 use super::remotes::refuse_credentials;
-use super::rows::{Agreed, agreed, compare};
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
+use super::spool::{KeptAt, Manifests, Spool};
+use super::sync_markers::remember;
+use super::sync_state::{SyncState, compare, sync_state};
 use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, RecordKind};
@@ -50,7 +50,7 @@ pub struct PullReport {
     /// Tensors that an earlier transfer, which was cut short, had brought already.
     pub resumed: u64,
     /// Tensors that the models name and that stayed where they are.
-    pub promised: u64,
+    pub missing: u64,
     /// Models that were here without their tensors, which have come now.
     pub completed: Vec<String>,
     /// Packs that were lost at the other side and that a push has written again, by their ids.
@@ -123,7 +123,7 @@ pub(super) fn listed<'r>(store: &Store, remote: &'r dyn Remote) -> Result<Packed
 /// Takes in what `source` has.
 pub(super) fn receive(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
@@ -142,7 +142,7 @@ pub(super) fn receive(
 
 fn receive_once(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
@@ -162,12 +162,12 @@ fn receive_once(
     };
     let mut manifests = Manifests::new(store, source)?;
     let mut plan = plan(source, &there, selection, &mut |id, bytes| manifests.keep(id, bytes))?;
-    let agreed = match (naming, source.id()) {
-        (Naming::Push, _) => source.agreed_with(store.container().superblock().store_id)?,
-        (_, Some(id)) => agreed(snapshot.tables(), id)?,
-        (_, None) => Agreed::new(),
+    let sync_state = match (naming, source.id()) {
+        (Naming::Push, _) => source.sync_state_with(store.container().superblock().store_id)?,
+        (_, Some(id)) => sync_state(snapshot.tables(), id)?,
+        (_, None) => SyncState::new(),
     };
-    let rows = compare(&here, source.nodes(), &plan.known, &agreed, naming);
+    let rows = compare(&here, source.nodes(), &plan.known, &sync_state, naming);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
     let mut report = PullReport {
         tensors: plan.missing.tensors.len() as u64,
@@ -179,9 +179,9 @@ fn receive_once(
         ..PullReport::default()
     };
     if naming == Naming::Push {
-        let names = grown_apart(source.nodes(), &here, &plan.models);
+        let names = diverged(source.nodes(), &here, &plan.models);
         if !names.is_empty() {
-            return Err(TransferError::Apart { names });
+            return Err(TransferError::Diverged { names });
         }
     }
     let place = if selection.graph_only { Some(source.place()?) } else { None };
@@ -196,7 +196,7 @@ fn receive_once(
     }
     let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
     let mut transaction =
-        take_in_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
+        import_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
     plan.missing = Ordered::default();
     if naming == Naming::Fetch {
         for (id, index) in source.fresh() {
@@ -221,19 +221,19 @@ fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
         return Ok(Vec::new());
     }
     let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
-    Ok(model.promises()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
+    Ok(model.missing()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
 }
 
 /// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
 fn promise_all(
     transaction: &mut Transaction,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     manifest: &[u8],
     place: &str,
 ) -> Result<u64> {
     let mut promised = 0;
     for tensor in &Manifest::decode(manifest)?.tensors {
-        let elsewhere = source.promised_at(tensor.content_id)?;
+        let elsewhere = source.promisor(tensor.content_id)?;
         let place = elsewhere.as_deref().unwrap_or(place);
         refuse_credentials(place)?;
         promised += u64::from(transaction.promise(tensor.content_id, tensor.byte_len, place)?);
@@ -244,9 +244,9 @@ fn promise_all(
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
 /// held. Gives back the transaction of the last batch. No transaction is open while records come
 /// from afar.
-pub(super) fn take_in_tensors(
+pub(super) fn import_tensors(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     missing: &Ordered,
     selection: Selection<'_>,
     holds: bool,
@@ -262,14 +262,14 @@ pub(super) fn take_in_tensors(
     loop {
         let (batch, behind) = rest.split_at(batch_of(rest));
         rest = behind;
-        let aside = match source.is_far() && !batch.is_empty() {
+        let spool = match source.is_far() && !batch.is_empty() {
             true => Some(fetch_aside(store, source, missing, selection, batch)?),
             false => None,
         };
         let kept = |at: usize| {
-            let (aside, places) = aside.as_ref()?;
+            let (spool, places) = spool.as_ref()?;
             let place = places.get(at).copied().flatten()?;
-            Some((place.1, aside.record(place)))
+            Some((place.1, spool.record(place)))
         };
         let mut transaction = begin()?;
         for (at, (id, _)) in batch.iter().enumerate() {
@@ -278,20 +278,20 @@ pub(super) fn take_in_tensors(
             }
             let len = match kept(at) {
                 Some((len, record)) => {
-                    transaction.take_in(*id, len, &record)?;
+                    transaction.import_record(*id, len, &record)?;
                     len
                 }
                 // Near, or something that was here a moment ago.
                 None => {
                     let (len, record) = source.open(*id, missing.is_alone(*id))?;
-                    transaction.take_in(*id, len, &*record)?;
+                    transaction.import_record(*id, len, &*record)?;
                     (selection.progress)(len);
                     len
                 }
             };
             report.bytes += len;
             if holds {
-                transaction.hold_arrival(*id)?;
+                transaction.hold_incoming(*id)?;
             }
         }
         if rest.is_empty() {
@@ -314,32 +314,32 @@ fn batch_of(tensors: &[(ContentId, u64)]) -> usize {
 /// Fetches what is not here of a batch. Gives where each lies that has come.
 fn fetch_aside(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     missing: &Ordered,
     selection: Selection<'_>,
     batch: &[(ContentId, u64)],
-) -> Result<(Aside, Vec<Option<KeptAt>>)> {
+) -> Result<(Spool, Vec<Option<KeptAt>>)> {
     let snapshot = store.snapshot()?;
-    let mut aside = Aside::new(store)?;
+    let mut spool = Spool::new(store)?;
     let mut places = Vec::with_capacity(batch.len());
     for (id, _) in batch {
         let mut place = None;
         if snapshot.stored(RecordKind::Tensor, *id)?.is_none() {
-            let kept = aside.fetch(source, *id, missing.is_alone(*id))?;
+            let kept = spool.fetch(source, *id, missing.is_alone(*id))?;
             (selection.progress)(kept.1);
             place = Some(kept);
         }
         places.push(place);
     }
-    Ok((aside, places))
+    Ok((spool, places))
 }
 
 /// Adds the models, all in one commit with what is left.
 fn name_models(
     mut transaction: Transaction,
-    source: &dyn Source,
-    (plan, manifests): (&Plan, &Manifests),
-    (naming, promised_at): (Naming, Option<&str>),
+    source: &dyn RecordSource,
+    (plan, manifests): (&TransferPlan, &Manifests),
+    (naming, promisor): (Naming, Option<&str>),
     report: &mut PullReport,
 ) -> Result<()> {
     // Again: another thread may have committed meanwhile.
@@ -353,9 +353,9 @@ fn name_models(
         .collect();
     match naming {
         Naming::Push => {
-            let names = grown_apart(theirs, &here, &plan.models);
+            let names = diverged(theirs, &here, &plan.models);
             if !names.is_empty() {
-                return Err(TransferError::Apart { names });
+                return Err(TransferError::Diverged { names });
             }
         }
         _ => make_room(&mut transaction, &here, theirs, &models, report)?,
@@ -367,23 +367,23 @@ fn name_models(
     }
     for model in &models {
         let manifest = manifests.get(source, model.manifest_id()?)?;
-        if let Some(place) = promised_at {
-            report.promised += promise_all(&mut transaction, source, &manifest, place)?;
+        if let Some(place) = promisor {
+            report.missing += promise_all(&mut transaction, source, &manifest, place)?;
         }
-        let mut arriving = model.arriving()?;
-        if let Some((older, _)) = &arriving.previous {
+        let mut incoming = model.incoming()?;
+        if let Some((older, _)) = &incoming.previous {
             // Either side may have renamed what came before.
             let older = transaction.graph()?.expect(*older)?.row;
-            if older.name != arriving.name || older.version >= arriving.version {
-                arriving.previous = None;
+            if older.name != incoming.name || older.version >= incoming.version {
+                incoming.previous = None;
                 report.differing.push(model.full_name());
             }
         }
-        transaction.adopt_node(arriving, manifest)?;
+        transaction.adopt_node(incoming, manifest)?;
         report.models.push(model.full_name());
     }
     for update in &updates {
-        if !transaction.update_node(update.arriving()?)? {
+        if !transaction.update_node(update.incoming()?)? {
             report.updated.retain(|name| *name != update.full_name());
             report.differing.push(update.full_name());
         }
@@ -407,11 +407,11 @@ fn name_models(
             transaction.note_whole(*id)?;
         }
     }
-    transaction.release_arrivals()?;
+    transaction.release_incoming()?;
     if let Some(id) = source.id() {
         let settled = plan.settled.iter().filter_map(|id| theirs.get(id));
         for model in models.iter().chain(&updates).copied().chain(settled) {
-            transaction.put_agreed(id, super::entry::node_id(&model.id)?, model.mark())?;
+            transaction.put_sync_marker(id, super::entry::node_id(&model.id)?, model.marker())?;
         }
     }
     for (id, index) in source.fresh() {

@@ -14,8 +14,8 @@ use crate::container::{
     Container, ContainerError, DestinationError, Disk, FileDisk, FileId, TemporaryFile,
     TemporaryKind, folder_of, what_is_at,
 };
-use crate::ending::critical;
 use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
+use crate::shutdown::critical;
 use crate::store::{Error, OpenOptions, Store};
 
 /// Bytes that are copied at a time.

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use mgit::catalog::{ReadTables, RecordRow, Table};
-use mgit::checks::RunOptions;
 use mgit::container::Disk;
 use mgit::merge::{Merge, MergeError, MergeOptions, Resolution};
+use mgit::model_tests::RunOptions;
 use mgit::update::{Strategy, UpdateError};
 use mgit::upkeep::{UpkeepError, VerifyDepth, gc, vacuum_onto, verify};
 use mgit::{Error, Snapshot, Store};

@@ -12,7 +12,7 @@ use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKi
 use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
 use crate::planning::TensorKey;
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::prediction::Basis;
+use crate::store::base::prediction::Prediction;
 use crate::store::error::{Error, Result, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
@@ -75,10 +75,10 @@ pub(in crate::store) fn put_rounded(
         }
         let formula = StoredFormula::new(formula, [base].into_iter().chain(added.clone()));
         let plain = vec![Arc::clone(rounding.base())];
-        bases.push(Basis { formula: Some(formula), ..Basis::plain(chains, None) });
+        bases.push(Prediction { formula: Some(formula), ..Prediction::plain(chains, None) });
         // Only what is rounded this little may be shorter as an ordinary difference.
         if planned.dtype_of_added() == Some(Dtype::F16) {
-            bases.push(Basis::plain(plain, None));
+            bases.push(Prediction::plain(plain, None));
         }
     }
     // The formula makes nearly all of it: what it would take alone is not worth the search.

@@ -10,10 +10,10 @@ use crate::codec::formula::FloatType;
 use crate::codec::{Half, Loss, Lossy};
 use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
 use crate::planning::Relation;
-use crate::store::base::candidate::{Candidate, Way};
+use crate::store::base::candidate::{Candidate, Derivation};
 use crate::store::base::relatives::BaseFinder;
 use crate::store::error::{Error, Result};
-use crate::store::read::chain::{Chain, Checks};
+use crate::store::read::chain::{Chain, Verify};
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -59,7 +59,7 @@ impl<'c> Rounding<'c> {
     ) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let (mut bytes, mut base) = (vec![0; len], vec![0; len]);
         own.read_at(offset, &mut bytes)?;
-        self.base.read(offset, &mut base, Checks::First).map_err(io::Error::other)?;
+        self.base.read(offset, &mut base, Verify::Checksums).map_err(io::Error::other)?;
         Ok((bytes, base))
     }
 
@@ -148,18 +148,18 @@ impl fmt::Debug for LossyDraft<'_> {
 
 /// A tensor of a lossy draft.
 #[derive(Clone, Copy)]
-pub struct DraftTensor<'d> {
+pub struct LossyTensor<'d> {
     planned: &'d PlannedTensor<'d>,
     rounded: bool,
 }
 
-impl fmt::Debug for DraftTensor<'_> {
+impl fmt::Debug for LossyTensor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DraftTensor").field("name", &self.planned.name).finish_non_exhaustive()
+        f.debug_struct("LossyTensor").field("name", &self.planned.name).finish_non_exhaustive()
     }
 }
 
-impl DraftTensor<'_> {
+impl LossyTensor<'_> {
     /// Its name.
     pub fn name(&self) -> &str {
         self.planned.name
@@ -222,9 +222,9 @@ impl DraftTensor<'_> {
 
 impl<'p> LossyDraft<'p> {
     /// The tensors, in the order of the model's files.
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = DraftTensor<'_>> {
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = LossyTensor<'_>> {
         let tensors = self.plan.tensors.iter().zip(&self.rounded);
-        tensors.map(|(planned, rounded)| DraftTensor { planned, rounded: *rounded })
+        tensors.map(|(planned, rounded)| LossyTensor { planned, rounded: *rounded })
     }
 
     /// The same model without loss.
@@ -325,7 +325,10 @@ fn look(
                 own.read_at(offset, piece)?;
                 let Some(rounding) = rounding else { return Ok(Loss::default()) };
                 let (mut base, mut values) = (vec![0; piece.len()], vec![0; piece.len()]);
-                rounding.base.read(offset, &mut base, Checks::First).map_err(io::Error::other)?;
+                rounding
+                    .base
+                    .read(offset, &mut base, Verify::Checksums)
+                    .map_err(io::Error::other)?;
                 Ok(rounding.lossy.round(rounding.of, &base, piece, &mut values))
             })
             .collect::<io::Result<_>>()?;
@@ -365,16 +368,16 @@ impl<'p> Plan<'p> {
             return Ok(None);
         }
         let Some(gate) = gate else { return Ok(Some(whole)) };
-        let mut bears =
+        let mut accepts =
             |draft: &LossyDraft<'_>| gate(draft).map_err(|reason| Error::Gate { reason });
-        if bears(&whole)? {
+        if accepts(&whole)? {
             return Ok(Some(whole));
         }
         // What is refused with so many kept; what is accepted, or has no loss left.
         let (mut refused, mut borne) = (0, order.len());
         while borne - refused > 1 {
             let middle = refused.midpoint(borne);
-            match bears(&self.draft(&order, middle))? {
+            match accepts(&self.draft(&order, middle))? {
                 true => borne = middle,
                 false => refused = middle,
             }
@@ -397,7 +400,8 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
     let mut planned = Vec::new();
     for (tensor, candidates) in tensors {
         let mut rounding = None;
-        let same = |candidate: &&Candidate| candidate.way == Way::Related(Relation::Same);
+        let same =
+            |candidate: &&Candidate| candidate.derivation == Derivation::Related(Relation::Same);
         if let (Some(of), Some(candidate)) =
             (Lossy::float(&tensor.dtype), candidates.iter().find(same))
         {

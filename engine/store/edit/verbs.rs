@@ -8,9 +8,9 @@ use super::lossy_plan::Gate;
 use super::new_model::{ImportReport, NewModel};
 use super::recode::RecodeReport;
 use super::remove::RemoveReport;
-use super::repack::how::{Repack, RepackReport};
+use super::repack::options::{Repack, RepackReport};
 use super::repack::run;
-use super::{add, collect, graph, lossy, pin, recode, remove, tests};
+use super::{add, collect, graph, lossy, pin, recode, remove, test_results};
 use crate::catalog::EdgeKind;
 use crate::codec::{Lossy, Profile};
 use crate::lineage::{How, Node, OnChildren};
@@ -280,13 +280,13 @@ impl Transaction {
     }
 
     /// Registers a test under a name, or replaces the one of that name. What the definition says
-    /// is not looked at here: [`Test::register`](crate::checks::Test::register) makes it.
+    /// is not looked at here: [`Test::register`](crate::model_tests::Test::register) makes it.
     ///
     /// # Errors
     ///
     /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn set_test(&mut self, name: &str, definition: Map<String, Value>) -> Result<()> {
-        tests::set_test(self, name, definition)
+        test_results::set_test(self, name, definition)
     }
 
     /// Takes a test away; says whether it was there.
@@ -295,6 +295,6 @@ impl Transaction {
     ///
     /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn remove_test(&mut self, name: &str) -> Result<bool> {
-        tests::remove_test(self, name)
+        test_results::remove_test(self, name)
     }
 }

@@ -6,12 +6,12 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::manifests;
-use super::missing::promise_row;
+use super::missing::missing_row;
 use super::plain::read_plain;
 use super::record::record_row;
 use super::snapshot::Snapshot;
 use super::tensor::{Tensor, TensorView};
-use crate::catalog::{PromiseRow, ReadTables, Table};
+use crate::catalog::{MissingRow, ReadTables, Table};
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::lineage::{ModelRef, Node};
 use crate::store::error::{Error, Result, damaged};
@@ -148,21 +148,21 @@ impl Model {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn promised(&self) -> Result<u64> {
-        Ok(self.promises()?.len() as u64)
+    pub fn missing_tensors(&self) -> Result<u64> {
+        Ok(self.missing()?.len() as u64)
     }
 
-    /// Its tensors that are not here yet, and where they are. Cost: as [`promised`](Self::promised).
-    pub(crate) fn promises(&self) -> Result<Vec<(ManifestTensor<'_>, PromiseRow)>> {
+    /// Its tensors that are not here yet, and where they are. Cost: as [`missing_tensors`](Self::missing_tensors).
+    pub(crate) fn missing(&self) -> Result<Vec<(ManifestTensor<'_>, MissingRow)>> {
         let tables = self.snapshot().tables();
-        let mut promises = Vec::new();
+        let mut missing = Vec::new();
         if tables.count(Table::Promised)? > 0 {
             for tensor in &self.manifest().tensors {
-                let row = promise_row(tables, tensor.content_id)?;
-                promises.extend(row.map(|row| (tensor, row)));
+                let row = missing_row(tables, tensor.content_id)?;
+                missing.extend(row.map(|row| (tensor, row)));
             }
         }
-        Ok(promises)
+        Ok(missing)
     }
 }
 

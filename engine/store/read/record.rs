@@ -34,7 +34,7 @@ fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
 
 /// What a record's bytes are read through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Through {
+pub(crate) enum ReadVia {
     /// The map: no copy, but what the medium cannot read is a signal.
     Map,
     /// Reads: a copy, and what the medium cannot read is an error.
@@ -72,14 +72,14 @@ impl<'c> StoredRecord<'c> {
         kind: RecordKind,
         id: ContentId,
         row: &RecordRow,
-        through: Through,
+        via: ReadVia,
     ) -> Result<Self> {
         let wrong = damaged(id, row.offset);
-        let is_short = row.len <= SHORT_MAX && through != Through::Map;
-        let through = match through {
-            Through::Either if !is_short => Through::Map,
-            Through::Either => Through::Disk,
-            through => through,
+        let is_short = row.len <= SHORT_MAX && via != ReadVia::Map;
+        let via = match via {
+            ReadVia::Either if !is_short => ReadVia::Map,
+            ReadVia::Either => ReadVia::Disk,
+            via => via,
         };
         let mapped = |offset: u64, len: u64| {
             shared.container.bytes(offset, len).map_err(|error| wrong(&error))
@@ -91,8 +91,8 @@ impl<'c> StoredRecord<'c> {
         let whole = if is_short { read(row.offset, row.len)? } else { Vec::new() };
         let bytes = |offset: u64, len: u64| -> Result<Cow<'_, [u8]>> {
             let start = (offset - row.offset) as usize;
-            match (through, whole.get(start..start.saturating_add(len as usize))) {
-                (Through::Map, _) => mapped(offset, len).map(Cow::Borrowed),
+            match (via, whole.get(start..start.saturating_add(len as usize))) {
+                (ReadVia::Map, _) => mapped(offset, len).map(Cow::Borrowed),
                 (_, Some(part)) => Ok(Cow::Borrowed(part)),
                 (_, None) => read(offset, len).map(Cow::Owned),
             }
@@ -150,8 +150,8 @@ impl<'c> StoredRecord<'c> {
             return Err(wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
         }
         let payload_at = row.offset + u64::from(header.payload_offset);
-        let payload = match through {
-            Through::Map => Some(mapped(payload_at, header.stored_len)?),
+        let payload = match via {
+            ReadVia::Map => Some(mapped(payload_at, header.stored_len)?),
             _ => None,
         };
         let copied = whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();

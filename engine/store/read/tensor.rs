@@ -3,9 +3,9 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::chain::{Chain, Checks};
+use super::chain::{Chain, Verify};
 use super::missing::tensor_row;
-use super::record::{Through, is_raw};
+use super::record::{ReadVia, is_raw};
 use super::snapshot::Snapshot;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
@@ -118,7 +118,7 @@ impl Tensor {
         let tables = self.snapshot.tables();
         let id = self.content_id();
         let (shared, row) = (self.snapshot.shared(), self.row()?);
-        Chain::open_through(shared, tables, RecordKind::Tensor, id, row, Through::Map)
+        Chain::open_via(shared, tables, RecordKind::Tensor, id, row, ReadVia::Map)
     }
 
     /// The same, to be read into a buffer: short records are not seen through the map.
@@ -150,10 +150,10 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::Promised`] when the tensor was
+    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::MissingContent`] when the tensor was
     /// not pulled yet; [`Error::OutOfMemory`].
     pub fn view(&self) -> Result<TensorView> {
-        self.view_with(Checks::First)
+        self.view_with(Verify::Checksums)
     }
 
     /// As [`view`](Self::view), without looking at checksums: for callers that have verified the
@@ -164,10 +164,10 @@ impl Tensor {
     ///
     /// [`Error::DamagedRecord`] when the record cannot be decoded; [`Error::OutOfMemory`].
     pub fn view_unchecked(&self) -> Result<TensorView> {
-        self.view_with(Checks::Skipped)
+        self.view_with(Verify::Nothing)
     }
 
-    fn view_with(&self, checks: Checks) -> Result<TensorView> {
+    fn view_with(&self, verify: Verify) -> Result<TensorView> {
         let shared = self.snapshot.shared();
         let id = self.content_id();
         let row = self.row()?;
@@ -177,18 +177,18 @@ impl Tensor {
             return Ok(self.reconstructed(buffer));
         }
         let tables = self.snapshot.tables();
-        let through = if is_raw(&row) { Through::Map } else { Through::Either };
-        let chain = Chain::open_through(shared, tables, RecordKind::Tensor, id, row, through)?;
+        let via = if is_raw(&row) { ReadVia::Map } else { ReadVia::Either };
+        let chain = Chain::open_via(shared, tables, RecordKind::Tensor, id, row, via)?;
         if let Some(bytes) = chain.record().raw() {
-            if checks == Checks::First {
+            if verify == Verify::Checksums {
                 chain.check()?;
             }
             return Ok(self.mapped(&chain, 0, bytes.len()));
         }
-        let buffer = chain.reconstruct(checks)?;
-        let buffer = match checks {
-            Checks::First => shared.share_buffer(id, buffer),
-            Checks::Skipped => Arc::new(buffer),
+        let buffer = chain.reconstruct(verify)?;
+        let buffer = match verify {
+            Verify::Checksums => shared.share_buffer(id, buffer),
+            Verify::Nothing => Arc::new(buffer),
         };
         Ok(self.reconstructed(buffer))
     }
@@ -203,7 +203,7 @@ impl Tensor {
         TensorView::Reconstructed(ReconstructedTensor { buffer, dtype: self.dtype().clone() })
     }
 
-    /// The bytes of rows `rows` of the first dimension. Reads, and checks, only the chunks they
+    /// The bytes of rows `rows` of the first dimension. Reads, and verify, only the chunks they
     /// lie in.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ impl Tensor {
         }
         let mut buffer =
             AlignedBuffer::zeroed(len_usize).ok_or(Error::OutOfMemory { bytes: len })?;
-        chain.read(start, buffer.as_bytes_mut(), Checks::First)?;
+        chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
         Ok(self.reconstructed(Arc::new(buffer)))
     }
 
@@ -262,7 +262,7 @@ impl Tensor {
             let found = out.len() as u64;
             return Err(Error::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain_to_copy()?.read(0, out, Checks::First)
+        self.chain_to_copy()?.read(0, out, Verify::Checksums)
     }
 
     /// Writes the bytes from `offset` on into `out`. For copying a large tensor piece by piece in
@@ -278,7 +278,7 @@ impl Tensor {
             let found = offset.saturating_add(out.len() as u64);
             return Err(Error::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain_to_copy()?.read(offset, out, Checks::First)
+        self.chain_to_copy()?.read(offset, out, Verify::Checksums)
     }
 }
 

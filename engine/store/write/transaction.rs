@@ -161,14 +161,14 @@ impl Transaction {
     /// Commits also when there is nothing to say.
     pub(crate) fn commit_changes(mut self) -> Result<()> {
         self.check_whole()?;
-        self.references.settle_arriving()?;
+        self.references.settle_incoming()?;
         self.write_change_record()?;
         let tables = self.references.take_tables()?;
         // From here on the places may be committed: they are not given back.
         self.records.reserved.clear();
-        crate::ending::critical(|| {
+        crate::shutdown::critical(|| {
             tables.commit().map_err(|error| self.shared.refuse_after_failure(error))?;
-            crate::ending::note_commit(self.shared.named());
+            crate::shutdown::note_commit(self.shared.named());
             Ok::<(), Error>(())
         })?;
         let freed = std::mem::take(&mut self.references.freed);

@@ -5,11 +5,11 @@ use std::io;
 use std::process::ExitCode;
 
 use mgit::Error;
-use mgit::checks::CheckError;
 use mgit::command::CommandError;
 use mgit::container::{ContainerError, DestinationError, Shortage, io_reason};
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
+use mgit::model_tests::TestError;
 use mgit::transfer::TransferError;
 use mgit::upkeep::UpkeepError;
 
@@ -159,7 +159,7 @@ impl From<Error> for Failure {
             Error::Container(ContainerError::Locked(_)) => {
                 "; --wait waits for as long as that takes"
             }
-            Error::Promised { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
+            Error::MissingContent { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
             _ => "",
         };
         Failure::failed(error.code(), format!("{error}{next}"))
@@ -172,13 +172,13 @@ impl From<LineageError> for Failure {
     }
 }
 
-impl From<CheckError> for Failure {
-    fn from(error: CheckError) -> Self {
+impl From<TestError> for Failure {
+    fn from(error: TestError) -> Self {
         let code = error.code();
         match error {
-            CheckError::Store(error) => error.into(),
-            CheckError::Command(error) => error.into(),
-            CheckError::NoSuchTest { .. } => {
+            TestError::Store(error) => error.into(),
+            TestError::Command(error) => error.into(),
+            TestError::NoSuchTest { .. } => {
                 Failure::failed(code, format!("{error}: `mgit-db test ls` lists what is there"))
             }
             error => Failure::failed(code, error.to_string()),

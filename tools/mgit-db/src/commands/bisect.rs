@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::checks::{
-    CheckError, RunOptions, Runner, Selector, Status, Test, TestResult, bisect, path_between,
-};
 use mgit::lineage::{Edges, ModelRef, Node};
+use mgit::model_tests::{
+    RunOptions, Runner, Selector, Status, Test, TestError, TestResult, bisect, path_between,
+};
 use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ impl Prober<'_> {
 
     /// The store anew, when something of the model was not there and has been brought.
     fn brought(&self, node: &Node, known_only: bool) -> Result<Option<Store>, Failure> {
-        if known_only || self.snapshot.model_of(node.clone())?.promised()? == 0 {
+        if known_only || self.snapshot.model_of(node.clone())?.missing_tensors()? == 0 {
             return Ok(None);
         }
         open_to_read(&self.arguments.store, |_| Ok(vec![node.id])).map(Some)
@@ -233,5 +233,5 @@ fn wrong_end(node: &Node, place: usize, result: &Option<TestResult>) -> Failure 
         }
     };
     let reason = format!("must {wanted} and {found}: name other ends");
-    CheckError::WrongEnd { model: node.full_name(), reason }.into()
+    TestError::WrongEnd { model: node.full_name(), reason }.into()
 }

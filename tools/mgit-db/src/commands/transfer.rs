@@ -110,10 +110,10 @@ pub fn document(moved: &Moved) -> Value {
         "tensors": report.tensors,
         "bytes": report.bytes,
         "resumed_tensors": report.resumed,
-        "promised_tensors": report.promised,
+        "missing_tensors": report.missing,
         "completed": report.completed,
         "renumbered": renumbered,
-        "grown_apart": apart,
+        "diverged": apart,
         "updated": report.updated,
         "tests": report.tests,
         "differing": report.differing,
@@ -152,8 +152,8 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
         let models = count(report.updated.len() as u64, "model");
         text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
     }
-    if report.promised > 0 {
-        let tensors = count(report.promised, "tensor");
+    if report.missing > 0 {
+        let tensors = count(report.missing, "tensor");
         text += &format!("  {tensors} stay there until they are needed\n");
     }
     if !report.completed.is_empty() {
@@ -178,7 +178,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
             &format!("  {} is {} now: the number was given there first\n", moved.was, moved.now);
     }
     for (name, tips) in &report.apart {
-        text += &format!("{}\n", grown_apart(name, tips, output));
+        text += &format!("{}\n", diverged(name, tips, output));
     }
     if !report.differing.is_empty() {
         let models = count(report.differing.len() as u64, "model");
@@ -191,7 +191,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
 }
 
 /// Says that a name has several ends.
-pub fn grown_apart(name: &str, tips: &[String], output: &Output) -> String {
+pub fn diverged(name: &str, tips: &[String], output: &Output) -> String {
     let text = format!("{name} has grown apart: {}", tips.join(", "));
     output.paint(Ink::Bad, &text)
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mgit::Snapshot;
-use mgit::checks::{
-    Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
-};
 use mgit::container::Destination;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
+use mgit::model_tests::{
+    Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
+};
 use serde_json::{Value, json};
 
 use super::junit;
@@ -228,7 +228,7 @@ pub fn json_of(result: &TestResult) -> Value {
         .metrics
         .iter()
         .map(|metric| {
-            let direction = metric.better.map(mgit::checks::Better::name);
+            let direction = metric.better.map(mgit::model_tests::Better::name);
             let value = json_float(metric.value);
             json!({ "metric": metric.name, "value": value, "direction": direction })
         })
