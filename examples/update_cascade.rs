@@ -85,9 +85,10 @@ struct Column {
     bytes: (u64, u64),
 }
 
-fn update(store: &Store, way: Way, jobs: usize) -> Result<Column> {
+fn update(store: &Store, method: UpdateMethod, jobs: usize) -> Result<Column> {
     let start = Instant::now();
-    let outcome = Update::new("base@1", "base@2").way(way).jobs(jobs).run(store, &functions())?;
+    let outcome =
+        Update::new("base@1", "base@2").method(method).jobs(jobs).run(store, &functions())?;
     let seconds = start.elapsed().as_secs_f64();
     if !outcome.is_complete() {
         return Err(format!("not complete: {:?}", outcome.failed).into());
