@@ -54,6 +54,8 @@
 //! snapshot can see. A program that shortens or overwrites the file from outside while it is open
 //! breaks that, as with every memory map.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
 compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
 
