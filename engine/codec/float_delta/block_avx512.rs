@@ -17,19 +17,6 @@ pub(super) const WORD_BYTES: usize = 2 * BLOCK_LEN;
 /// From this symbol on, none has open bits.
 const OPEN_END: i32 = 247;
 
-/// Whether this processor has what this needs, and what chunks are encoded with.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512cd")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("popcnt")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-}
-
 /// The function's table, and which bits of the parent select from it.
 #[derive(Clone, Copy)]
 pub(super) struct FunctionTable<'a> {
@@ -50,7 +37,7 @@ pub(super) enum Context {
 
 /// How a block is decoded.
 #[derive(Clone, Copy)]
-pub(super) struct Plan<'a> {
+pub(super) struct BlockModel<'a> {
     pub(super) layout: FloatLayout,
     pub(super) context: Context,
     pub(super) function: Option<FunctionTable<'a>>,
@@ -72,7 +59,7 @@ pub(super) struct OpenBits<'a> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 pub(super) fn decode_block<const BYTES: usize>(
-    Plan { layout, context, function }: Plan<'_>,
+    BlockModel { layout, context, function }: BlockModel<'_>,
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
     words: &[u8; WORD_BYTES],
@@ -296,6 +283,7 @@ fn add_function(
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::codec::cpu::Avx512;
     use crate::codec::float_delta::bits::BitReader;
     use crate::codec::float_delta::decode::Steps;
     use proptest::prelude::*;
@@ -347,7 +335,7 @@ mod tests {
             start in 0usize..8,
             steps in proptest::collection::vec(prop_oneof![any::<i32>(), -9i32..9], 16),
         ) {
-            if !is_available() {
+            if Avx512::detect().is_none() {
                 return Ok(());
             }
             let symbols: [u8; BLOCK_LEN] = symbols.try_into().unwrap();

@@ -8,6 +8,7 @@ use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXT
 use super::rans::{DecodeTable, Decoder, skip, words_at_end};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
+use crate::codec::cpu::{Avx512, Portable, Target};
 
 /// The parts of an encoded chunk.
 struct Parts<'a> {
@@ -50,7 +51,8 @@ pub(in crate::codec) fn decode(
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
     }
-    // Taken, so that what follows is no closure: that would not be compiled for wide registers.
+    // Taken, so that what follows is in no closure of the thread's: that would not be compiled for
+    // wide registers.
     let mut tables = TABLES.take();
     let done = decode_with(layout, &parts, &mut tables, out);
     TABLES.set(tables);
@@ -63,32 +65,18 @@ fn decode_with(
     tables: &mut [DecodeTable; 2],
     out: &mut [u8],
 ) -> Result<(), String> {
-    #[cfg(target_arch = "x86_64")]
-    if super::block_avx512::is_available() {
-        // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { decode_avx512(layout, parts, tables, out) };
+    match Avx512::detect() {
+        Some(cpu) => cpu.run(
+            #[inline(always)]
+            || decode_any(cpu, layout, parts, tables, out),
+        ),
+        None => decode_any(Portable, layout, parts, tables, out),
     }
-    decode_any::<false>(layout, parts, tables, out)
-}
-
-/// [`decode_any`], compiled for wider registers.
-///
-/// # Safety
-///
-/// The processor has the features.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-unsafe fn decode_avx512(
-    layout: FloatLayout,
-    parts: &Parts<'_>,
-    tables: &mut [DecodeTable; 2],
-    out: &mut [u8],
-) -> Result<(), String> {
-    decode_any::<true>(layout, parts, tables, out)
 }
 
 #[inline(always)]
-fn decode_any<const WIDE: bool>(
+fn decode_any<T: Target>(
+    cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
@@ -96,16 +84,16 @@ fn decode_any<const WIDE: bool>(
 ) -> Result<(), String> {
     match (out.len() / layout.bytes >= WIDE_FROM, layout) {
         (true, FloatLayout::F16) => {
-            run::<WIDE_LANES, 2, WIDE>(FloatLayout::F16, parts, tables, out)
+            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::F16, parts, tables, out)
         }
         (true, FloatLayout::BF16) => {
-            run::<WIDE_LANES, 2, WIDE>(FloatLayout::BF16, parts, tables, out)
+            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::BF16, parts, tables, out)
         }
-        (true, _) => run::<WIDE_LANES, 4, WIDE>(FloatLayout::F32, parts, tables, out),
+        (true, _) => run::<WIDE_LANES, 4, T>(cpu, FloatLayout::F32, parts, tables, out),
         (false, layout) if layout.bytes == 2 => {
-            run::<NARROW_LANES, 2, WIDE>(layout, parts, tables, out)
+            run::<NARROW_LANES, 2, T>(cpu, layout, parts, tables, out)
         }
-        (false, layout) => run::<NARROW_LANES, 4, WIDE>(layout, parts, tables, out),
+        (false, layout) => run::<NARROW_LANES, 4, T>(cpu, layout, parts, tables, out),
     }
 }
 
@@ -266,7 +254,7 @@ impl<const LANES: usize> Streams<'_, LANES> {
         block: &mut [[u8; BYTES]; BLOCK_LEN],
     ) {
         use super::block_avx512::{
-            Context, FunctionTable, OpenBits, Plan, WORD_BYTES, decode_block, put_back,
+            BlockModel, Context, FunctionTable, OpenBits, WORD_BYTES, decode_block, put_back,
         };
 
         let function = model.function_of(layout, class);
@@ -301,8 +289,8 @@ impl<const LANES: usize> Streams<'_, LANES> {
                     &copy
                 }
             };
-            let plan = Plan { layout, context, function };
-            skip(rest, decode_block(plan, states, table, words, &mut open, block));
+            let model = BlockModel { layout, context, function };
+            skip(rest, decode_block(model, states, table, words, &mut open, block));
         } else {
             let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
             model.contexts(layout, class, block, &mut contexts);
@@ -322,7 +310,8 @@ thread_local! {
 
 /// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
 #[inline(always)]
-fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
+fn run<const LANES: usize, const BYTES: usize, T: Target>(
+    cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
@@ -349,8 +338,10 @@ fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
             continue;
         }
         #[cfg(target_arch = "x86_64")]
-        if WIDE && let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block) {
-            // SAFETY: `WIDE` is for processors that were asked.
+        if cpu.avx512().is_some()
+            && let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block)
+        {
+            // SAFETY: the token exists only where the processor has the features.
             unsafe { streams.decode_avx512(layout, model, class, step_table, block) };
             continue;
         }

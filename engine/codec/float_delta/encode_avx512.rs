@@ -6,14 +6,28 @@ use std::arch::x86_64::*;
 
 use super::WIDE_LANES;
 use super::frequencies::{CODED_MAX, Frequency, PRECISION_BITS};
+use crate::codec::cpu::Avx512;
 
 /// Symbols encoded at once.
 const LANES: usize = 16;
 
 /// Encodes `coded`, the last symbol first, onto `states`. Words are written to the end of `words`,
 /// which has room for one a symbol; returns where they begin.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+#[inline(always)]
 pub(super) fn rounds(
+    _cpu: Avx512,
+    table: &[Frequency; CODED_MAX],
+    coded: &[[u16; WIDE_LANES]],
+    states: &mut [u32; WIDE_LANES],
+    words: &mut [u16],
+) -> usize {
+    // SAFETY: the token exists only where the processor has the features.
+    unsafe { wide_rounds(table, coded, states, words) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+fn wide_rounds(
     table: &[Frequency; CODED_MAX],
     coded: &[[u16; WIDE_LANES]],
     states: &mut [u32; WIDE_LANES],

@@ -10,6 +10,8 @@
 use super::frequencies::{
     CODED_MAX, CONTEXTS_MAX, Frequency, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::codec::cpu::Avx512;
 
 /// What coding one symbol needs, with the division by its frequency made a multiplication.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,10 +87,9 @@ impl Encoder {
 /// The stream of [`coded`] symbols with 32 states.
 pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
     #[cfg(target_arch = "x86_64")]
-    if super::block_avx512::is_available() {
+    if let Some(cpu) = Avx512::detect() {
         let mut out = Vec::new();
-        // SAFETY: the processor was asked.
-        unsafe { WideEncoder::default().encode(contexts, coded, &mut out) };
+        WideEncoder::default().encode(cpu, contexts, coded, &mut out);
         return out;
     }
     Encoder::new(contexts).encode::<{ super::WIDE_LANES }>(coded)
@@ -106,13 +107,10 @@ pub(in crate::codec) struct WideEncoder {
 impl WideEncoder {
     /// Appends the stream of [`coded`] symbols to `out`. The memory of the encoder is kept for the
     /// next stream.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the features.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    pub(in crate::codec) unsafe fn encode(
+    #[inline(always)]
+    pub(in crate::codec) fn encode(
         &mut self,
+        cpu: Avx512,
         contexts: &[Histogram],
         coded: &[u16],
         out: &mut Vec<u8>,
@@ -149,7 +147,7 @@ impl WideEncoder {
             *state = ((*state / freq) << PRECISION_BITS) + *state % freq + start;
         }
         let room = self.words.get_mut(..at).unwrap_or_default();
-        let start = super::encode_avx512::rounds(table, rounds, &mut states, room);
+        let start = super::encode_avx512::rounds(cpu, table, rounds, &mut states, room);
         states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
         out.extend_from_slice(bytemuck::cast_slice(self.words.get(start..).unwrap_or_default()));
     }
@@ -326,12 +324,13 @@ mod tests {
             symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
         let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
         #[cfg(target_arch = "x86_64")]
-        if LANES == super::super::WIDE_LANES && super::super::block_avx512::is_available() {
+        if LANES == super::super::WIDE_LANES
+            && let Some(cpu) = Avx512::detect()
+        {
             let mut encoder = WideEncoder::default();
             for _ in 0..2 {
                 let mut wide = Vec::new();
-                // SAFETY: the processor was asked.
-                unsafe { encoder.encode(&freqs, &coded, &mut wide) };
+                encoder.encode(cpu, &freqs, &coded, &mut wide);
                 assert_eq!(wide, stream);
             }
         }
