@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use super::bits::BitReader;
 use super::floats::FloatLayout;
-use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
-use super::rans::{DecodeTable, Decoder, skip, words_at_end};
+use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
+use super::rans::{DecodeTable, Decoder};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
 use crate::codec::cpu::{Avx512, Portable, Target};
@@ -207,9 +207,9 @@ impl Steps {
 }
 
 /// The step stream and the open bits, at a block.
-struct Streams<'a, const LANES: usize> {
-    steps: Decoder<'a, LANES>,
-    open: BitReader<'a>,
+pub(super) struct Streams<'a, const LANES: usize> {
+    pub(super) steps: Decoder<'a, LANES>,
+    pub(super) open: BitReader<'a>,
 }
 
 impl<const LANES: usize> Streams<'_, LANES> {
@@ -235,69 +235,6 @@ impl<const LANES: usize> Streams<'_, LANES> {
             steps.fill::<false>(symbols, &mut self.open);
         }
         steps.put_back(layout, model.function_of(layout, class), symbols, block);
-    }
-
-    /// [`decode`](Self::decode) in wide registers.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the features.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    unsafe fn decode_avx512<const BYTES: usize>(
-        &mut self,
-        layout: FloatLayout,
-        model: &Model,
-        class: BlockClass,
-        table: &DecodeTable,
-        block: &mut [[u8; BYTES]; BLOCK_LEN],
-    ) {
-        use super::block_avx512::{
-            BlockModel, Context, FunctionTable, OpenBits, WORD_BYTES, decode_block, put_back,
-        };
-
-        let function = model.function_of(layout, class);
-        let function = function.map(|(steps, shift)| FunctionTable { steps, shift });
-        let copy;
-        let (bytes, start) = match self.open.window() {
-            Some(window) => window,
-            None => {
-                copy = self.open.window_at_end();
-                (&copy.0, copy.1)
-            }
-        };
-        let mut open = OpenBits { bytes, at: start };
-        let (states, rest) = self.steps.inside();
-        if LANES == WIDE_LANES
-            && let Some(states) = states.first_chunk_mut()
-        {
-            let (table, max) = table.entries();
-            let context = match class {
-                BlockClass::Scale(scale) => Context::BySize {
-                    size: scale - model.context_low,
-                    shift: model.context_shift,
-                    max: max.min(SIZE_CONTEXTS as u8 - 1),
-                },
-                _ => Context::Always(FUNCTION_CONTEXT.min(max)),
-            };
-            let copy: [u8; WORD_BYTES];
-            let words = match rest.first_chunk() {
-                Some(words) => words,
-                None => {
-                    copy = words_at_end(rest);
-                    &copy
-                }
-            };
-            let model = BlockModel { layout, context, function };
-            skip(rest, decode_block(model, states, table, words, &mut open, block));
-        } else {
-            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-            model.contexts(layout, class, block, &mut contexts);
-            self.steps.decode(table, &mut contexts, &mut symbols);
-            put_back(layout, function, &symbols, &mut open, block);
-        }
-        self.open.skip(open.at - start);
     }
 }
 
@@ -337,15 +274,13 @@ fn run<const LANES: usize, const BYTES: usize, T: Target>(
         if class == BlockClass::Unchanged {
             continue;
         }
-        #[cfg(target_arch = "x86_64")]
-        if cpu.avx512().is_some()
-            && let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block)
-        {
-            // SAFETY: the token exists only where the processor has the features.
-            unsafe { streams.decode_avx512(layout, model, class, step_table, block) };
-            continue;
+        match (cpu.avx512(), <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block)) {
+            #[cfg(target_arch = "x86_64")]
+            (Some(cpu), Ok(block)) => {
+                streams.decode_avx512(cpu, layout, model, class, step_table, block);
+            }
+            _ => streams.decode(layout, model, class, step_table, &mut steps, block),
         }
-        streams.decode(layout, model, class, step_table, &mut steps, block);
     }
     let Streams { steps, open } = streams;
     if !class_decoder.is_finished() || !steps.is_finished() || !open.is_finished() {
@@ -357,7 +292,7 @@ fn run<const LANES: usize, const BYTES: usize, T: Target>(
 impl Model {
     /// The contexts of a block's elements.
     #[inline(always)]
-    fn contexts<const BYTES: usize>(
+    pub(super) fn contexts<const BYTES: usize>(
         &self,
         layout: FloatLayout,
         class: BlockClass,
@@ -372,7 +307,11 @@ impl Model {
 
     /// The function of a block, and by how many bits a parent is shortened to select from it.
     #[inline(always)]
-    fn function_of(&self, layout: FloatLayout, class: BlockClass) -> Option<(&[i32], u32)> {
+    pub(super) fn function_of(
+        &self,
+        layout: FloatLayout,
+        class: BlockClass,
+    ) -> Option<(&[i32], u32)> {
         let bits = self.function.len().checked_ilog2()?;
         let follows = class == BlockClass::Function;
         follows.then(|| (self.function.as_slice(), layout.mantissa_bits.saturating_sub(bits)))

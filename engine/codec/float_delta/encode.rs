@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 use super::bits::BitWriter;
 use super::elements::{Elements, Known, Pairs};
+#[cfg(target_arch = "x86_64")]
+use super::encode_avx512::WideEncoder;
 use super::floats::FloatLayout;
 use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise};
 use super::function::Function;
@@ -11,8 +13,6 @@ use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::rans::Encoder;
-#[cfg(target_arch = "x86_64")]
-use super::rans::WideEncoder;
 use super::refine::{Costs, refine};
 use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
