@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{Encoding, Lane, Profile, decode, encode_alone, encode_delta, encode_plain};
 use crate::tensor::Dtype;
 
-#[path = "../../tests/spec/ordered.rs"]
+#[path = "../../tests/second/ordered.rs"]
 mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {

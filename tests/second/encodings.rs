@@ -1,6 +1,6 @@
 //! How chunks are encoded. A new encoding of the page is a new line of [`ENCODINGS`].
 
-use crate::{alone, ordered, rice, stepped};
+use super::{alone, ordered, rice, stepped};
 
 /// A stored chunk, and what it is decoded with.
 pub struct Stored<'a> {

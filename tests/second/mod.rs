@@ -4,10 +4,15 @@
 //! change records, and decodes every tensor. It needs no catalogue, and panics where the bytes
 //! are not as the page says.
 
+pub mod alone;
+mod coded;
 pub mod encodings;
 pub mod formulas;
 pub mod json;
+pub mod ordered;
 pub mod record;
+pub mod rice;
+pub mod stepped;
 
 use std::collections::{BTreeMap, HashMap};
 
