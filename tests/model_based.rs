@@ -10,8 +10,9 @@ mod simulation;
 use std::path::Path;
 
 use common::{assert_rows_add_up, folder, seed, write};
+use mgit::store::StoreError;
 use mgit::store::Transaction;
-use mgit::{Error, Snapshot, Store};
+use mgit::{Snapshot, Store};
 use simulation::changes::{Place, Sizes};
 use simulation::choices::Choices;
 use simulation::plain::PlainStore;
@@ -35,7 +36,7 @@ impl Run {
         &mut self,
         transaction: &mut Transaction,
         plain: &mut PlainStore,
-    ) -> Result<(), Error> {
+    ) -> Result<(), StoreError> {
         let choices = &mut self.choices;
         Place { choices, transaction, plain, sizes: Sizes::REAL }.change()
     }
