@@ -435,7 +435,7 @@ fn the_base_is_the_nearest_common_ancestor() {
     assert_eq!(code("a", "lonely"), "no-common-ancestor");
     assert_eq!(
         code("a", "nobody"),
-        mgit::Error::from(mgit::lineage::LineageError::NoSuchModel {
+        mgit::store::StoreError::from(mgit::lineage::LineageError::NoSuchModel {
             asked: String::new(),
             similar: Vec::new(),
         })

@@ -14,12 +14,13 @@ use crate::common::{
 use mgit::catalog::{Catalog, MissingRow, ReadTables, Table, WriteTables};
 use mgit::container::Container;
 use mgit::format::FEATURE_PROMISED;
+use mgit::store::StoreError;
 use mgit::transfer::{
     Place, Selection, TransferError, bundle_create, fetch, fetch_from_remote, fetch_missing, pull,
     pull_from_remote, pull_from_store, push, push_to_remote,
 };
 use mgit::upkeep::{VerifyDepth, backup, gc, salvage, stat, usage, vacuum, verify};
-use mgit::{Error, OnChildren, Store};
+use mgit::{OnChildren, Store};
 
 const GRAPH: Selection<'static> = Selection { graph_only: true, ..Selection::ALL };
 
@@ -42,7 +43,7 @@ fn partial(folder: &Path) -> (Store, Store, Place) {
     (a, b, place)
 }
 
-fn view(store: &Store, model: &str, tensor: &str) -> mgit::Result<Vec<u8>> {
+fn view(store: &Store, model: &str, tensor: &str) -> mgit::store::Result<Vec<u8>> {
     let model = store.snapshot()?.model(model)?;
     Ok(model.tensor(tensor)?.view()?.to_vec())
 }
@@ -63,7 +64,7 @@ fn the_graph_comes_and_tensors_follow_when_they_are_needed() {
     let error = view(&b, "tuned@2", "body").map(drop).unwrap_err();
     assert_eq!(error.code(), "missing-content");
     assert!(!error.is_damage());
-    let Error::MissingContent { model, tensor, promisor: there } = &error else {
+    let StoreError::MissingContent { model, tensor, promisor: there } = &error else {
         panic!("{error}")
     };
     assert_eq!((&**model, &**tensor), ("tuned@2", "body"));

@@ -94,7 +94,7 @@ fn text(error: impl std::fmt::Display, code: &str) -> String {
     format!("{code}: {error}")
 }
 
-fn stored(error: mgit::Error) -> String {
+fn stored(error: mgit::store::StoreError) -> String {
     let code = error.code();
     text(&error, code)
 }
