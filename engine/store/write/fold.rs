@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::operations::{added_node, provenance};
+use super::operations::added_node;
 use super::records::{RecordDraft, RecordWriter};
 use super::references::References;
 use crate::catalog::{
