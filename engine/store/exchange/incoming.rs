@@ -24,7 +24,7 @@ use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
 use crate::store::slabs::slab_len;
 use crate::store::source::TensorSource;
-use crate::store::write::operations::provenance;
+use crate::store::write::operations::{added_node, provenance};
 use crate::store::write::put::store_raw;
 use crate::store::write::sketches::{add_bands, put_sketch};
 use crate::store::write::transaction::Transaction;
@@ -271,19 +271,7 @@ fn adopt_whole_node(
     let previous = node.previous.as_ref().map(|(id, _)| *id);
     GraphMut(transaction.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
     add_bands(transaction.tables_mut()?, adopted.id, &manifest)?;
-    let row = &adopted.row;
-    transaction.note(Operation::AddNode {
-        id: adopted.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: manifest_id.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: previous.map(|id| id.to_string()),
-        parents: provenance(&parents),
-        metadata: node.metadata,
-    });
+    transaction.note(added_node(&adopted, previous, &parents, node.metadata));
     let edges = node.parents.into_iter();
     let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
     let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
