@@ -31,7 +31,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Wait so long for another writer of the store, zero for not at all; --wait alone: for ever
+    /// How long to wait for another writer of the store; 0: do not wait; --wait alone: wait for
+    /// ever
     #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_wait,
           num_args = 0..=1, require_equals = true,
           default_value = WAIT_SECONDS, default_missing_value = WAIT_FOR_EVER)]

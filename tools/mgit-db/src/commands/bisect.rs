@@ -18,12 +18,12 @@ use crate::output::Output;
 use crate::partial::open_to_read;
 use crate::text::count;
 
-/// Find the first model on a way that fails a test.
+/// Find the first model on a path that fails a test.
 ///
-/// The way leads from GOOD, which passes, to BAD, which fails: through the versions between them,
-/// else along what was derived from what. Besides the two ends, log2 of the models on it are
-/// tested. That finds the first failing one if whatever fails stays so; what was not looked at is
-/// said.
+/// The path leads from GOOD, which passes, to BAD, which fails: through the versions between them,
+/// else through models derived from one another. Besides the two ends, log2 of the models on the
+/// path are tested. The result is right if every model after a failing one fails too; models that
+/// were not tested are listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db bisect family.mgit --test accuracy base@1 base@40
@@ -37,13 +37,13 @@ pub struct Arguments {
     bad: ModelRef,
     #[command(flatten)]
     which: WhichArguments,
-    /// Test every model on the way
+    /// Test every model on the path
     #[arg(long)]
     all: bool,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run a command that the store came with: look at it first, with `test ls`
+    /// Run a command of the store that you have not trusted before: read it first, with `test ls`
     #[arg(long)]
     trust: bool,
 }

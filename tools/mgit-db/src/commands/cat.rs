@@ -27,7 +27,7 @@ pub struct Arguments {
     model: ModelRef,
     /// The tensor's name; show lists them
     tensor: String,
-    /// Print the first N elements as numbers, one a line, in place of the bytes
+    /// Print the first N elements as numbers, one on each line, instead of the bytes
     #[arg(long, value_name = "N")]
     values: Option<u64>,
 }

@@ -21,9 +21,9 @@ use crate::text::size;
 /// The most bytes of an adapter's configuration that are read.
 const CONFIG_LEN_MAX: u64 = 16 << 20;
 
-/// Make a model of others by a function, and keep the recipe with it.
+/// Make a model from others with a function, and store the recipe with it.
 ///
-/// `remake` makes it again, `update` does the same with newer parents.
+/// `remake` makes it again; `update` does the same with newer parents.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Functions:
   cast        floats of another type              --param dtype=bf16
@@ -53,13 +53,13 @@ Examples:
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The model's name; if it is there already, this makes its next version
+    /// The model's name; if it exists, this makes its next version
     #[arg(long)]
     name: ModelName,
     /// The function
     #[arg(long, value_name = "FUNC", required_unless_present = "command")]
     with: Option<String>,
-    /// A command in place of a function
+    /// A command instead of a function
     #[arg(long, value_name = "LINE", conflicts_with = "with")]
     command: Option<String>,
     /// A model it is made from; may be given several times, in the function's order
@@ -68,13 +68,13 @@ pub struct Arguments {
     /// How it is derived from its parents [default: as the function says]
     #[arg(long, value_parser = how_parser())]
     how: Option<How>,
-    /// A version to be replaced, for functions that look at it
+    /// The version to replace, for functions that use it
     #[arg(long, value_name = "MODEL")]
     old: Option<ModelRef>,
     /// A parameter: JSON where V reads as JSON, else text; may be given several times
     #[arg(long = "param", value_name = "K=V", value_parser = parse_metadata)]
     parameters: Vec<(String, Value)>,
-    /// For whatever is random [default: a random one, kept with the model]
+    /// The seed for random choices [default: a random one, stored with the model]
     #[arg(long)]
     seed: Option<u64>,
     /// What kind of model it is [default: the first parent's]

@@ -24,10 +24,11 @@ use crate::text::{count, size};
 
 /// Merge two models of one family, layer by layer.
 ///
-/// Both are compared with their nearest common ancestor. A layer that one of them has changed is
-/// taken from it. What both have changed differently is a conflict, which you settle: --on-conflict
-/// says how, --take for some layers. Changed layers of both that a path of the network joins are a
-/// possible conflict: the merged model must pass the tests of both models, or nothing is kept.
+/// Both are compared with their nearest common ancestor. A layer that only one of them has changed
+/// is taken from it. A layer that both have changed differently is a conflict, which you resolve:
+/// with --on-conflict, or with --take for some layers. Changed layers of both that a path in the
+/// network connects are a possible conflict: the merged model must pass the tests of both models,
+/// or nothing is stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "On conflict:
   ours, theirs     the layer of A, or of B
@@ -53,16 +54,16 @@ pub struct Arguments {
     ours: ModelRef,
     /// The other: theirs
     theirs: ModelRef,
-    /// The merged model's name; if it is there already, this makes its next version
+    /// The merged model's name; if it exists, this makes its next version
     #[arg(long)]
     name: ModelName,
-    /// What both are compared with [default: their nearest common ancestor]
+    /// The ancestor that both are compared with [default: their nearest common one]
     #[arg(long, value_name = "MODEL")]
     base: Option<ModelRef>,
-    /// How to settle what both have changed differently
+    /// How to resolve conflicts
     #[arg(long, value_name = "HOW")]
     on_conflict: Option<Resolution>,
-    /// How to settle some layers or tensors: * and ? as in a shell; may be given several times
+    /// How to resolve some layers or tensors: * and ? as in a shell; may be given several times
     #[arg(long, value_name = "GLOB=HOW")]
     take: Vec<Take>,
     /// The weights of A and B in a mix [default: 1,1]
@@ -71,16 +72,17 @@ pub struct Arguments {
     /// The share of each difference that ties and dare keep, or one for A and B [default: 0.5]
     #[arg(long, value_name = "SHARE", value_parser = parse_numbers)]
     density: Option<Numbers>,
-    /// By what the mixed differences are multiplied [default: 1]
+    /// The factor of the mixed differences [default: 1]
     #[arg(long)]
     scale: Option<f64>,
-    /// For what dare drops
+    /// The seed for dare
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Print the classes of the layers and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Run the commands that tests of the store came with: look at them first, with `test ls`
+    /// Run commands of the store's tests that you have not trusted before: read them first, with
+    /// `test ls`
     #[arg(long)]
     trust: bool,
     /// What to encode for

@@ -14,7 +14,7 @@ use crate::text::{count, size};
 
 /// Keep a model raw, so that it is read without a copy.
 ///
-/// It stays so, whatever is recoded, until `unpin`.
+/// It stays raw until `unpin`; recoding does not change it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db pin family.mgit served@3

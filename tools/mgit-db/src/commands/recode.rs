@@ -16,10 +16,10 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Encode stored tensors anew, for speed or for size; or make a model lossy.
+/// Encode stored tensors again, for speed or for size; or make a model lossy.
 ///
 /// Without --lossy, contents and models stay as they are, in one transaction. The file does not
-/// shrink: what the old encodings took is used again by later writes.
+/// shrink: later writes use the space of the old encodings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db recode family.mgit --profile dense

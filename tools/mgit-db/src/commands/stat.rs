@@ -11,7 +11,7 @@ use crate::opening;
 use crate::output::{Output, json_float};
 use crate::text::{Side, Table, size};
 
-/// Show how much is in a store, and what it takes.
+/// Show what a store contains, and the space that it takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db stat family.mgit")]
 pub struct Arguments {

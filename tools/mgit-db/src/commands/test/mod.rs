@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Register tests of models, run them, show and compare what they found.
+/// Register tests of models, run them, show and compare their results.
 ///
-/// A test is built in or a command. It gives metrics; bounds say what these must be. Results are
-/// kept in the store by content: what was tested once is not run again.
+/// A test is built in, or it is a command. It returns metrics; bounds limit their values. Results
+/// are stored by content: a test runs only once on equal content.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db test run family.mgit --builtin finite            which models hold NaN?
@@ -34,17 +34,17 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Register a test, for models that come later too
+    /// Register a test, also for models that are added later
     Add(register::AddArguments),
-    /// Take a test away
+    /// Remove a test
     Rm(register::RmArguments),
     /// List the tests
     Ls(register::LsArguments),
     /// Run tests; a test that fails gives exit code 1
     Run(run::Arguments),
-    /// Show what is known, without running anything
+    /// Show the stored results, without running anything
     Results(show::ResultsArguments),
-    /// Show what tests say of two models side by side
+    /// Show the results of two models side by side
     Compare(show::CompareArguments),
 }
 
