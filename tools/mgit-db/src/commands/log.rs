@@ -24,9 +24,8 @@ use crate::text::{count, shown, size, time};
 /// of them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A range A..B is what B descends from (and B) without what A descends from \
-(and A);
-A.. is all of the graph without it. ^A is another way to write the latter part.
+    after_help = "A range A..B is B and its ancestors, without A and A's ancestors. A.. is the
+whole graph without A and A's ancestors. ^A leaves out A and its ancestors.
 
 Examples:
   mgit-db log family.mgit

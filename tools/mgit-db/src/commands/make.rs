@@ -30,7 +30,7 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
   prune       the smallest magnitudes of every matrix become zero   --param sparsity=0.5
   quantise    rows of matrices rounded to 255 steps
   average     the mean of several parents
-  lora-merge  base, then adapter of PEFT's        --param config=adapter_config.json,
+  lora-merge  a base, then a PEFT adapter         --param config=adapter_config.json,
                                                   or --param alpha=16, or --param scale=2
   rebase      --old, with what its parents have changed since
   linear      the weighted mean                   --param weight=[0.7,0.3]
@@ -41,9 +41,9 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
               for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
               (and average) some from one parent  --param 'take=*.num_batches_tracked=NAME'
 
-In a command, {parent:NAME} is a file with that parent, {old} one with --old, {out} the file to
-write, {param:K} a parameter, {seed} the seed. It is run without a shell. What you type here is
-trusted from then on; what others have put into a store is not.
+In a command, {parent:NAME} is a file with that parent, {old} a file with --old, {out} the file to
+write, {param:K} a parameter, {seed} the seed. The command runs without a shell. A command that you
+type here is trusted from then on; commands that others have put into a store are not.
 
 Examples:
   mgit-db make family.mgit --name half --with cast --parent base --param dtype=bf16

@@ -38,9 +38,9 @@ use crate::text::{count, size};
   ties             differences trimmed to --density; where their signs agree, the mean
   dare             differences dropped at random to --density and rescaled; by --seed
 
-The first --take whose glob fits a layer or tensor counts, whoever has changed it. Metadata that
-both have changed is B's with --on-conflict theirs, else A's: --take 'metadata:KEY=theirs'.
-With --dry-run, exit code 1 says that conflicts are left.
+The first --take whose glob matches a layer or tensor counts, whichever side has changed it.
+Metadata that both have changed is B's with --on-conflict theirs, else A's, or it is chosen by
+--take 'metadata:KEY=theirs'. With --dry-run, exit code 1 means that conflicts are left.
 
 Examples:
   mgit-db merge family.mgit alice bob --name both --dry-run

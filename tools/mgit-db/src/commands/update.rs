@@ -32,7 +32,7 @@ use crate::text::{count, size};
 /// Registered tests run on each new model and on the model that it replaces, and the results are
 /// shown side by side; the exit code is 1 too if a new model fails one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Ways:
+#[command(after_help = "Update methods:
   auto      by the recipe of each model, where it has one; else rebase
   rebase    new parent + (model - old parent), without training
   recorded  by the recipe of each model; one without a recipe cannot be made

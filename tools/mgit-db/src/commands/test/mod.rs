@@ -16,7 +16,7 @@ use crate::output::Output;
 /// are stored by content: a test runs only once on equal content.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  mgit-db test run family.mgit --builtin finite            which models hold NaN?
+    mgit-db test run family.mgit --builtin finite            which models contain NaN?
   mgit-db test add family.mgit sane --builtin finite
   mgit-db test add family.mgit accuracy --command 'python eval.py {model}' \\
       --name-glob 'tasks/*' --bound 'accuracy>=0.9' --bound 'accuracy>=parent-0.02'
@@ -25,8 +25,8 @@ use crate::output::Output;
 
 A command prints metrics as lines of JSON, such as
   {\"metric\": \"accuracy\", \"value\": 0.93, \"direction\": \"higher\"}
-It is cut into words and run without a shell: {model} is a safetensors file (a folder, where the
-model is sharded) that is gone afterwards, {name} is name@version. Exit code 0 passes.")]
+It is split into words and run without a shell: {model} is a temporary safetensors file (a folder,
+if the model is sharded), {name} is name@version. Exit code 0 means that the test passes.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
