@@ -16,7 +16,7 @@ use crate::output::Output;
 /// are stored by content: a test runs only once on equal content.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-    mgit-db test run family.mgit --builtin finite            which models contain NaN?
+  mgit-db test run family.mgit --builtin finite            which models contain NaN?
   mgit-db test add family.mgit sane --builtin finite
   mgit-db test add family.mgit accuracy --command 'python eval.py {model}' \\
       --name-glob 'tasks/*' --bound 'accuracy>=0.9' --bound 'accuracy>=parent-0.02'
