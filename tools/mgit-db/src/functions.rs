@@ -55,7 +55,7 @@ impl Commands {
 pub fn trust_typed(line: &str) -> Result<(), Failure> {
     let template: Template = line.parse().map_err(failure)?;
     let Some(file) = TrustFile::of_user() else {
-        let message = "neither HOME nor XDG_CONFIG_HOME says where trusted commands are kept";
+        let message = "neither HOME nor XDG_CONFIG_HOME is set: trusted commands have no list";
         return Err(Failure::failed("not-trusted", message));
     };
     file.add(&template).map_err(failure)

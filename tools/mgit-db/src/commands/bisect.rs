@@ -153,7 +153,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         let word = match passed {
             Some(true) => "passes",
             Some(false) => "fails",
-            None => "cannot be told",
+            None => "has no result",
         };
         text += &format!("{} {word}\n", name(*place));
     }
@@ -173,13 +173,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         }
     }
     text += &format!(
-        "{} of {} on the way (by {via}) tested",
+        "{} of {} on the path (by {via}) tested",
         seen.len(),
         count(prober.path.len() as u64, "model")
     );
     text += &match (unseen, contradictions.as_slice()) {
         (0, []) => ", and all are known\n".to_owned(),
-        (unseen, []) => format!("; {unseen} not looked at: taken to fail once one before fails\n"),
+        (unseen, []) => format!("; {unseen} not tested: assumed to fail after a failing model\n"),
         (_, places) => {
             let names: Vec<_> = places.iter().map(|place| name(*place)).collect();
             format!(

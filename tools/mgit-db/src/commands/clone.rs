@@ -101,7 +101,7 @@ fn say_when_interrupted(path: &Path, is_new: bool) {
             done.written.retain(|written| *written != path);
             return String::new();
         }
-        ": the same command goes on where this was".to_owned()
+        ": the same command continues".to_owned()
     });
 }
 

@@ -120,7 +120,7 @@ impl From<MergeError> for Failure {
             MergeError::Check(error) => error.into(),
             MergeError::Unresolved { .. } => Failure::failed(
                 code,
-                format!("{error}: settle them with --on-conflict, or --take 'LAYER*=ours'"),
+                format!("{error}: resolve them with --on-conflict, or --take 'LAYER*=ours'"),
             ),
             MergeError::NoCommonAncestor { .. } => {
                 Failure::failed(code, format!("{error}: --base"))
@@ -199,7 +199,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         text += &format!("inherits a test as {test}\n");
     }
     if let Some(error) = not_kept {
-        text += &format!("what the tests found is not kept: {error}\n");
+        text += &format!("the results of the tests were not stored: {error}\n");
     }
     text += &notes_text(&report.notes);
     let (logical, added) = (size(row.logical_bytes), size(report.added_bytes));
@@ -286,7 +286,7 @@ fn head(plan: &MergePlan, output: &Output) -> String {
     if !plan.other_bases.is_empty() {
         let others: Vec<String> = plan.other_bases.iter().map(|node| node.full_name()).collect();
         let others = others.join(", ");
-        text += &format!("  (the nearest common ancestor; as near but for steps: {others})");
+        text += &format!("  (the nearest common ancestor; others: {others})");
     }
     text.push('\n');
     text

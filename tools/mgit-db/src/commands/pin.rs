@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Fai
         "after_bytes": report.after_bytes,
     });
     let text = format!(
-        "{name} {}: {} stored anew, {} -> {}\n",
+        "{name} {}: {} stored again, {} -> {}\n",
         if pins { "pinned" } else { "unpinned" },
         count(report.changed, "tensor"),
         size(report.before_bytes),

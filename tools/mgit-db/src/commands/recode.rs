@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 /// Makes one model lossy.
 fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<(), Failure> {
     let Some(model) = arguments.model.as_ref().map(ToString::to_string) else {
-        return Err(Failure::usage("--lossy changes a model for ever: name the model"));
+        return Err(Failure::usage("--lossy changes a model permanently: name the model"));
     };
     if arguments.profile.is_some() {
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
@@ -122,7 +122,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     text += &format!("  {} freed, {} added\n", size(report.freed_bytes), size(report.added_bytes));
     if report.hidden_bases > 0 {
         let stay = count(report.hidden_bases, "tensor");
-        text += &format!("  {stay} of before stay: other models stand on them\n");
+        text += &format!("  {stay} of the old content stay: other models need them\n");
     }
     output.print(document, &text)
 }

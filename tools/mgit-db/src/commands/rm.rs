@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         text += &format!("  {tensors} {stay}, hidden, for the deltas of other models\n");
     }
     if !children.is_empty() {
-        text += &format!("  other parents now: {}\n", children.join(", "));
+        text += &format!("  changed parents of: {}\n", children.join(", "));
     }
     output.print(document, &text)
 }

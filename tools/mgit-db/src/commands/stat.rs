@@ -74,7 +74,7 @@ fn describe(stat: &StoreStat) -> String {
     line("plain files", size(stat.logical_bytes), "as they were imported");
     line("stored tensors", size(stat.stored_tensor_bytes), "");
     line("catalogue", size(stat.catalog_bytes), "");
-    line("free", size(stat.free_bytes), "used again by what comes next");
+    line("free", size(stat.free_bytes), "reused by later writes");
     line("file", size(stat.file_bytes), "");
     line("on the disk", size(stat.allocated_bytes), "");
     line("ratio", format!("{:.2}", stat.ratio()), "plain files / file");

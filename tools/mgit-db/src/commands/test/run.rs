@@ -194,7 +194,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let known = report.results.iter().filter(|result| result.was_known).count();
     let mut text = lines(&report.results, arguments.failed, output);
     text += &format!("{} passed, {} failed", counts[0], counts[1]);
-    for (number, what) in [(counts[2], "could not be told"), (counts[3], "not run")] {
+    for (number, what) in [(counts[2], "with an error"), (counts[3], "not run")] {
         if number > 0 {
             text += &format!(", {number} {what}");
         }
