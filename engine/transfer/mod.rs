@@ -20,6 +20,7 @@ mod drafts;
 mod entry;
 mod error;
 mod folder;
+mod incoming;
 mod lost;
 mod missing;
 mod naming;

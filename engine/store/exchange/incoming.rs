@@ -17,14 +17,14 @@ use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEY
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
 use crate::store::edit::graph::{note_changed, remove_tag, set_kind};
 use crate::store::edit::recode::shorten;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::{Chain, VISITS_MAX, Verify};
 use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
 use crate::store::slabs::slab_len;
 use crate::store::source::TensorSource;
-use crate::store::write::operations::provenance;
+use crate::store::write::operations::{added_node, provenance};
 use crate::store::write::put::store_raw;
 use crate::store::write::sketches::{add_bands, put_sketch};
 use crate::store::write::transaction::Transaction;
@@ -83,7 +83,8 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
         let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
         for base in bases {
             let row = record_row(transaction.tables()?, Table::Tensors, base.as_bytes())?;
-            let missing = || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+            let missing =
+                || StoreError::MissingTensor { content_id: *base, needed_by: id.to_string() };
             let row = row.ok_or_else(missing)?;
             let kind = RecordKind::Tensor;
             let chain = Chain::open(&shared, transaction.tables()?, kind, *base, row.clone())?;
@@ -112,7 +113,7 @@ fn write_incoming(
     source: &dyn TensorSource,
 ) -> Result<(RecordRow, u8)> {
     let read = |offset: u64, out: &mut [u8]| {
-        let failed = |source| Error::Source { tensor: id.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: id.to_string(), source };
         source.read_at(offset, out).map_err(failed)
     };
     let head = PackedHead::read(RecordKind::Tensor, id, len, source)?;
@@ -270,19 +271,7 @@ fn adopt_whole_node(
     let previous = node.previous.as_ref().map(|(id, _)| *id);
     GraphMut(transaction.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
     add_bands(transaction.tables_mut()?, adopted.id, &manifest)?;
-    let row = &adopted.row;
-    transaction.note(Operation::AddNode {
-        id: adopted.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: manifest_id.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: previous.map(|id| id.to_string()),
-        parents: provenance(&parents),
-        metadata: node.metadata,
-    });
+    transaction.note(added_node(&adopted, previous, &parents, node.metadata));
     let edges = node.parents.into_iter();
     let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
     let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
@@ -311,7 +300,7 @@ fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest)
         let (content_id, name) = (tensor.content_id, &tensor.name);
         let Some(len) = len else {
             let needed_by = format!("{name:?} of {model}");
-            return Err(Error::MissingTensor { content_id, needed_by });
+            return Err(StoreError::MissingTensor { content_id, needed_by });
         };
         if len != tensor.byte_len {
             let said = tensor.byte_len;
@@ -475,6 +464,6 @@ pub(in crate::store) fn put_remote(
             Some(value) => tables.put(Table::Remotes, name.as_bytes(), value).map(|()| true),
             None => tables.delete(Table::Remotes, name.as_bytes()),
         }
-        .map_err(Error::from)
+        .map_err(StoreError::from)
     })
 }

@@ -58,9 +58,9 @@ impl Moved {
         let progress = |bytes| bar.advance(bytes);
         let report = work(Selection { wants: &wants, graph_only, progress: &progress });
         let report = report.map_err(|error| match &error {
-            TransferError::Store(mgit::Error::Container(ContainerError::NotAStore { .. })) => {
-                Failure::from(error).of(place)
-            }
+            TransferError::Store(mgit::store::StoreError::Container(
+                ContainerError::NotAStore { .. },
+            )) => Failure::from(error).of(place),
             _ => error.into(),
         })?;
         Ok(Moved { place: place.to_owned(), report })
@@ -126,28 +126,7 @@ pub fn document(moved: &Moved) -> Value {
 /// A transfer in words.
 pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     let report = &moved.report;
-    let mut text = String::new();
-    let whole = report.completed.is_empty();
-    if report.models.is_empty() && report.updated.is_empty() && report.tests.is_empty() && whole {
-        text += &format!("nothing is missing ({})\n", moved.place);
-    } else if report.models.is_empty() {
-        text += &format!("no models are missing ({})\n", moved.place);
-    } else {
-        text += &format!(
-            "{done} {}, {}, {} ({})\n",
-            count(report.models.len() as u64, "model"),
-            count(report.tensors, "tensor"),
-            size(report.bytes),
-            moved.place
-        );
-    }
-    let shown = 8;
-    for model in report.models.iter().take(shown) {
-        text += &format!("  {}\n", output.paint(Ink::Name, model));
-    }
-    if report.models.len() > shown {
-        text += &format!("  and {} more\n", report.models.len() - shown);
-    }
+    let mut text = models_moved(moved, done, output);
     if !report.updated.is_empty() {
         let models = count(report.updated.len() as u64, "model");
         text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
@@ -162,17 +141,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     if !report.tests.is_empty() {
         text += &format!("  tests: {}\n", report.tests.join(", "));
     }
-    if !report.rewritten.is_empty() {
-        let packs = count(report.rewritten.len() as u64, "pack");
-        text += &format!("  {packs} that were lost there were written again\n");
-    }
-    if !report.replaced.is_empty() {
-        let packs = count(report.replaced.len() as u64, "pack");
-        text += &format!(
-            "  {packs} that were lost there were written anew: what they held is stored differently \
-             now\n"
-        );
-    }
+    text += &packs_mended(report);
     for moved in &report.renumbered {
         text += &format!(
             "  {} is {} now: the other side assigned the number first\n",
@@ -188,6 +157,51 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
     }
     for tag in &report.tags_left_out {
         text += &format!("  tag {tag} was not transferred: another model or tag has its name\n");
+    }
+    text
+}
+
+/// How much went, and the names of the first models.
+fn models_moved(moved: &Moved, done: &str, output: &Output) -> String {
+    const SHOWN: usize = 8;
+    let report = &moved.report;
+    let mut text = String::new();
+    let whole = report.completed.is_empty();
+    if report.models.is_empty() && report.updated.is_empty() && report.tests.is_empty() && whole {
+        text += &format!("nothing is missing ({})\n", moved.place);
+    } else if report.models.is_empty() {
+        text += &format!("no models are missing ({})\n", moved.place);
+    } else {
+        text += &format!(
+            "{done} {}, {}, {} ({})\n",
+            count(report.models.len() as u64, "model"),
+            count(report.tensors, "tensor"),
+            size(report.bytes),
+            moved.place
+        );
+    }
+    for model in report.models.iter().take(SHOWN) {
+        text += &format!("  {}\n", output.paint(Ink::Name, model));
+    }
+    if report.models.len() > SHOWN {
+        text += &format!("  and {} more\n", report.models.len() - SHOWN);
+    }
+    text
+}
+
+/// What was written of packs that the other side had lost.
+fn packs_mended(report: &PullReport) -> String {
+    let mut text = String::new();
+    if !report.rewritten.is_empty() {
+        let packs = count(report.rewritten.len() as u64, "pack");
+        text += &format!("  {packs} that were lost there were written again\n");
+    }
+    if !report.replaced.is_empty() {
+        let packs = count(report.replaced.len() as u64, "pack");
+        text += &format!(
+            "  {packs} that were lost there were written anew: what they held is stored differently \
+             now\n"
+        );
     }
     text
 }
