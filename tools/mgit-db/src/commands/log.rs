@@ -242,7 +242,7 @@ impl Log {
     }
 }
 
-/// Names that have grown apart: as documents, and in words.
+/// Names that have diverged: as documents, and in words.
 fn diverged(
     snapshot: &Snapshot,
     family: &Family<'_>,

@@ -49,7 +49,7 @@ pub struct DrawnNode {
     pub name: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Whether it is one of the ends of a name that has grown apart.
+    /// Whether it is one of the ends of a name that has diverged.
     pub apart: bool,
     /// Bytes that tensors take which no older model has; `None` when its list of tensors cannot
     /// be read.
@@ -92,8 +92,8 @@ pub struct DrawnEdge {
     pub metadata: Map<String, Value>,
 }
 
-/// A node's tags; whether its name has grown apart, whether it is lossy, and what tests say of it
-/// is shown as one.
+/// A node's tags; whether its name has diverged, whether it is lossy, and what tests say of it is
+/// shown as one.
 fn marks(family: &Family<'_>, id: NodeId, apart: bool) -> Vec<String> {
     let apart = apart.then(|| APART.to_owned());
     let lossy = family.lossy(id).map(|_| "lossy".to_owned());
@@ -101,7 +101,7 @@ fn marks(family: &Family<'_>, id: NodeId, apart: bool) -> Vec<String> {
     apart.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
 }
 
-/// The mark of an end of a name that has grown apart.
+/// The mark of an end of a name that has diverged.
 pub const APART: &str = "grown apart";
 
 impl Picture {
