@@ -262,9 +262,9 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     }
 
     /// The versions of a name that no other version of it stands on: more than one when the name
-    /// has diverged, which a merge brings together. Ascending. Cost: its versions; where there
-    /// are several ends, for each about twice what descends from it, or the ancestors of the
-    /// others where those are fewer, and memory for the ends.
+    /// has diverged, until a merge joins them. Ascending. Cost: its versions; where there are
+    /// several ends, for each about twice what descends from it, or the ancestors of the others
+    /// where those are fewer, and memory for the ends.
     ///
     /// # Errors
     ///
@@ -289,8 +289,8 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(own)
     }
 
-    /// Every name that has diverged, with its [`tips`](Self::tips), by name. Cost: all
-    /// versions of all names.
+    /// Every name that has diverged, with its [`tips`](Self::tips), by name. Cost: all versions of
+    /// all names.
     ///
     /// # Errors
     ///

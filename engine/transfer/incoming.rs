@@ -150,7 +150,8 @@ fn adopt_tags(
     Ok(())
 }
 
-/// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
+/// Records the tensors of a manifest that are not stored as missing. Returns the number of new
+/// rows.
 fn promise_all(
     transaction: &mut Transaction,
     source: &dyn RecordSource,
