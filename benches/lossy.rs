@@ -10,7 +10,7 @@ mod peers;
 use common::{median, timed};
 use mgit::Dtype;
 use mgit::codec::formula::FloatType;
-use mgit::codec::{Half, Lane, Loss, Lossy, Profile, encode_alone, encode_delta};
+use mgit::codec::{Half, Lane, Loss, Lossy, Profile, encode_standalone, encode_delta};
 use peers::Kind;
 use peers::pairs::{self, Pair, Tensor};
 
@@ -90,7 +90,7 @@ fn store(lossy: Lossy, tensor: &Tensor) -> (usize, Loss) {
         for half in halves {
             let mut multiples = vec![0; child.len() / of.bytes()];
             lossy.write_added(of, base, child, *half, &mut multiples);
-            encode_alone(Profile::Dense, Lane::of(&Dtype::I8), &multiples, &mut stored);
+            encode_standalone(Profile::Dense, Lane::of(&Dtype::I8), &multiples, &mut stored);
             add(&mut stored);
             added.push(multiples);
         }

@@ -61,18 +61,18 @@ compile_error!("mgit reads its file through a memory map: 64-bit little-endian t
 
 pub mod architecture;
 pub mod catalog;
-pub mod checks;
 pub mod codec;
 pub mod command;
 pub mod container;
 pub mod diff;
-pub mod ending;
 pub mod format;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod merge;
+pub mod model_tests;
 pub mod planning;
+pub mod shutdown;
 pub mod store;
 pub mod tensor;
 pub mod transfer;
@@ -83,7 +83,7 @@ pub use bytemuck;
 pub use codec::Profile;
 pub use half;
 pub use lineage::{How, OnChildren};
-pub use store::{Error, Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
+pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
 pub use tensor::{ContentId, Dtype, Element, Shape};
 
 /// The programs of the README, compiled and run with the tests.

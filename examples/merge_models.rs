@@ -11,8 +11,8 @@
 mod common;
 
 use common::{Network, Result, Task};
-use mgit::checks::RunOptions;
 use mgit::merge::{Merge, MergeOptions, Resolution};
+use mgit::model_tests::RunOptions;
 use mgit::update::Strategy;
 use mgit::{How, NewModel, Store};
 

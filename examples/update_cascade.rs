@@ -18,11 +18,11 @@ use std::convert::Infallible;
 use std::path::Path;
 use std::time::Instant;
 
-use mgit::checks::{
+use mgit::lineage::Node;
+use mgit::model_tests::{
     Better, Metric, ModelTest, RunOptions, Runner, Test, What, bisect, path_between,
 };
-use mgit::lineage::Node;
-use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateError, Way};
+use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateError, UpdateMethod};
 use mgit::{How, Model, Store};
 
 use common::{Network, Result, Task};
@@ -66,12 +66,12 @@ fn accuracies(store: &Store, names: &[String]) -> Result<BTreeMap<String, f64>> 
     let nodes: Vec<Node> = names
         .iter()
         .map(|name| Ok(snapshot.model(name)?.node().clone()))
-        .collect::<mgit::Result<_>>()?;
+        .collect::<mgit::store::Result<_>>()?;
     let code = HashMap::from([("accuracy".to_owned(), &Accuracy as &dyn ModelTest)]);
     let options = RunOptions { code, ..RunOptions::default() };
     let report =
         Runner::new(&snapshot, options).run(Some(store), &Test::all(&snapshot)?, &nodes)?;
-    let value = |result: &mgit::checks::TestResult| {
+    let value = |result: &mgit::model_tests::TestResult| {
         let accuracy = result.finding.value("accuracy").unwrap_or(f64::NAN);
         (result.node.full_name(), accuracy)
     };
@@ -85,9 +85,10 @@ struct Column {
     bytes: (u64, u64),
 }
 
-fn update(store: &Store, way: Way, jobs: usize) -> Result<Column> {
+fn update(store: &Store, method: UpdateMethod, jobs: usize) -> Result<Column> {
     let start = Instant::now();
-    let outcome = Update::new("base@1", "base@2").way(way).jobs(jobs).run(store, &functions())?;
+    let outcome =
+        Update::new("base@1", "base@2").method(method).jobs(jobs).run(store, &functions())?;
     let seconds = start.elapsed().as_secs_f64();
     if !outcome.is_complete() {
         return Err(format!("not complete: {:?}", outcome.failed).into());
@@ -127,8 +128,8 @@ fn family(path: &Path) -> Result<Store> {
     Ok(store)
 }
 
-/// Eight more versions of the base, the labels of the fourth and of those behind it wrong: finds the
-/// first that reads fewer than 93 of 100 digits.
+/// Eight more versions of the base, the labels of the fourth and of those behind it wrong: finds
+/// the first that reads fewer than 93 of 100 digits.
 fn find_bug(store: &Store) -> Result<()> {
     for version in 3..11u64 {
         let mut make = Make::new("base", "fine-tune").parent("base", Some(How::FineTune));
@@ -138,7 +139,7 @@ fn find_bug(store: &Store) -> Result<()> {
         make.parameter("pictures", 12_000).seed(version).run(store, &functions())?;
     }
     let snapshot = store.snapshot()?;
-    let find = |name: &str| Ok::<_, mgit::Error>(snapshot.model(name)?.node().clone());
+    let find = |name: &str| Ok::<_, mgit::store::StoreError>(snapshot.model(name)?.node().clone());
     let (way, _) = path_between(&snapshot.graph(), &find("base@2")?, &find("base@10")?)?;
     let mut runs = Vec::new();
     let mut probe = |place: usize| {
@@ -168,10 +169,10 @@ fn main() -> Result<()> {
     // The same update with two jobs, on a copy.
     let copy = folder.path().join("copy.mgit");
     std::fs::copy(&path, &copy)?;
-    let with_two = update(&Store::open(&copy)?, Way::Recorded, 2)?;
+    let with_two = update(&Store::open(&copy)?, UpdateMethod::Recorded, 2)?;
     let store = Store::open(&path)?;
-    let retrained = update(&store, Way::Recorded, 1)?;
-    let rebased = update(&store, Way::Rebase, 1)?;
+    let retrained = update(&store, UpdateMethod::Recorded, 1)?;
+    let rebased = update(&store, UpdateMethod::Rebase, 1)?;
 
     let mut old: Vec<&String> = retrained.names.keys().collect();
     old.sort();

@@ -16,10 +16,10 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use mgit::checks::{RunOptions, Runner, Test, What};
 use mgit::interchange::{ModelFile, export_to_path, write_header};
 use mgit::lineage::OnChildren;
 use mgit::merge::{Merge, MergeOptions, Resolution};
+use mgit::model_tests::{RunOptions, Runner, Test, What};
 use mgit::transfer::{self, Place, Selection};
 use mgit::update::Strategy;
 use mgit::upkeep::{VerifyDepth, usage, verify};

@@ -7,7 +7,7 @@ use super::kinds::{
     LayerKind, is_attention, is_norm, is_parallel, is_shortcut, kind_of, rank_among_siblings,
 };
 use super::modules::{Module, modules, number, split};
-use super::{Architecture, Attributes, Layer, Source, TensorInfo};
+use super::{Architecture, Attributes, Layer, LayerSource, TensorInfo};
 
 /// The layers whose sum, or whatever else joins them, is read next.
 type Stream = Vec<usize>;
@@ -46,13 +46,13 @@ impl Architecture {
         let Builder { layers, edges, .. } = builder;
         // Edges lead to layers made later, names are paths and differ: these rules cannot be
         // broken, but the reader of a hostile header need not trust that.
-        match Architecture::try_new(Source::Inferred, layers, edges) {
+        match Architecture::try_new(LayerSource::Inferred, layers, edges) {
             Ok(architecture) => architecture,
             Err((_, mut layers)) => {
                 layers.sort_by(|a, b| a.name.cmp(&b.name));
                 layers.dedup_by(|a, b| a.name == b.name);
                 layers.truncate(super::LAYERS_MAX);
-                Architecture { source: Source::Inferred, layers, edges: Vec::new() }
+                Architecture { source: LayerSource::Inferred, layers, edges: Vec::new() }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Architecture, ArchitectureError, Layer, LayerKind, Source};
+use super::{Architecture, ArchitectureError, Layer, LayerKind, LayerSource};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,8 +67,8 @@ impl Architecture {
         let edges = document.edges.iter().map(|(from, to)| Ok((place(from)?, place(to)?)));
         let edges: Vec<(usize, usize)> = edges.collect::<Result<_, _>>()?;
         let source = match document.source.as_deref() {
-            Some("graph") => Source::Graph,
-            _ => Source::Given,
+            Some("graph") => LayerSource::Graph,
+            _ => LayerSource::Given,
         };
         let layer = |layer: LayerDocument| Layer {
             name: layer.name,

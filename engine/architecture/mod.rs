@@ -45,7 +45,7 @@ pub struct TensorInfo<'a> {
 /// Where an architecture comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Source {
+pub enum LayerSource {
     /// Given with the model.
     Given,
     /// A graph of operators.
@@ -54,12 +54,12 @@ pub enum Source {
     Inferred,
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for LayerSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Source::Given => "given",
-            Source::Graph => "graph",
-            Source::Inferred => "inferred",
+            LayerSource::Given => "given",
+            LayerSource::Graph => "graph",
+            LayerSource::Inferred => "inferred",
         })
     }
 }
@@ -84,7 +84,7 @@ pub struct Layer {
 /// The layers of a model and their connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Architecture {
-    source: Source,
+    source: LayerSource,
     layers: Vec<Layer>,
     edges: Vec<(usize, usize)>,
 }
@@ -160,7 +160,7 @@ impl Architecture {
     ///
     /// [`ArchitectureError`] tells which rule is broken.
     pub fn new(
-        source: Source,
+        source: LayerSource,
         layers: Vec<Layer>,
         edges: impl IntoIterator<Item = (usize, usize)>,
     ) -> Result<Self, ArchitectureError> {
@@ -170,7 +170,7 @@ impl Architecture {
 
     /// As [`new`](Self::new); what breaks a rule comes back.
     fn try_new(
-        source: Source,
+        source: LayerSource,
         layers: Vec<Layer>,
         mut edges: Vec<(usize, usize)>,
     ) -> Result<Self, (ArchitectureError, Vec<Layer>)> {
@@ -225,7 +225,7 @@ impl Architecture {
     }
 
     /// Where it comes from.
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> LayerSource {
         self.source
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Architecture, ArchitectureError, Layer, LayerKind, Source};
+use super::{Architecture, ArchitectureError, Layer, LayerKind, LayerSource};
 
 /// An operator: reads values by name, makes values by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,6 @@ impl Architecture {
                 tensors,
             });
         }
-        Architecture::new(Source::Graph, layers, edges)
+        Architecture::new(LayerSource::Graph, layers, edges)
     }
 }

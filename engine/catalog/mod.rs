@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 pub use engine::{Catalog, CatalogRead, CatalogWrite};
 pub use error::CatalogError;
 pub use record_rows::RecordRows;
-pub use rows::{EdgeKind, FoldsRow, NodeRow, ParentRow, PromiseRow, RecordRow, keys};
+pub use rows::{EdgeKind, FoldsRow, MissingRow, NodeRow, ParentRow, RecordRow, keys};
 
 /// A table of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -300,24 +300,24 @@ impl ParentRow {
 
 /// Where a tensor is that models name and that is not here: the value of `promised`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PromiseRow {
+pub struct MissingRow {
     /// Length of the content.
     pub raw_len: u64,
     /// How often manifests name it.
     pub holders: u32,
     /// Where it is: a path, or the address of an object store.
-    pub place: String,
+    pub promisor: String,
 }
 
-impl PromiseRow {
+impl MissingRow {
     /// The row's bytes.
     ///
     /// # Errors
     ///
-    /// A place that is too long.
+    /// A promisor that is too long.
     pub fn encode(&self) -> Result<Vec<u8>, FormatError> {
-        let mut out = ByteWriter::with_capacity(18 + self.place.len());
-        out.u64(self.raw_len).u32(self.holders).u32(0).text("place", &self.place)?;
+        let mut out = ByteWriter::with_capacity(18 + self.promisor.len());
+        out.u64(self.raw_len).u32(self.holders).u32(0).text("promisor", &self.promisor)?;
         Ok(out.into_bytes())
     }
 
@@ -327,12 +327,12 @@ impl PromiseRow {
     ///
     /// Another length, reserved bytes that are not zero, text that is not UTF-8.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut input = ByteReader::new("promise row", bytes);
+        let mut input = ByteReader::new("missing row", bytes);
         let (raw_len, holders) = (input.u64()?, input.u32()?);
         input.reserved(4)?;
-        let place = input.text()?.to_owned();
+        let promisor = input.text()?.to_owned();
         input.finish()?;
-        Ok(PromiseRow { raw_len, holders, place })
+        Ok(MissingRow { raw_len, holders, promisor })
     }
 }
 
@@ -412,10 +412,10 @@ mod tests {
         assert_eq!(NodeRow::decode(&node.encode().unwrap()), Ok(node));
         let parent = ParentRow { parent: [9; 16], how: "prune".into() };
         assert_eq!(ParentRow::decode(&parent.encode().unwrap()), Ok(parent));
-        let promise = PromiseRow { raw_len: 1, holders: 2, place: "s3://b/f".into() };
-        let bytes = promise.encode().unwrap();
-        assert_eq!(PromiseRow::decode(&bytes), Ok(promise));
-        assert!((0..bytes.len()).all(|len| PromiseRow::decode(&bytes[..len]).is_err()));
+        let missing = MissingRow { raw_len: 1, holders: 2, promisor: "s3://b/f".into() };
+        let bytes = missing.encode().unwrap();
+        assert_eq!(MissingRow::decode(&bytes), Ok(missing));
+        assert!((0..bytes.len()).all(|len| MissingRow::decode(&bytes[..len]).is_err()));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::coded::number::Number;
-use super::ordered::FloatLayout;
+use super::float_delta::FloatLayout;
 use crate::tensor::Dtype;
 
 /// The numbers that a chunk is made of, as far as a codec looks at them.

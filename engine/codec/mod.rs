@@ -11,18 +11,19 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod alone;
 mod coded;
+mod cpu;
+mod entropy;
+mod float_delta;
 pub mod formula;
+mod int_delta;
 mod lane;
 mod lossy;
 pub mod low_rank;
 mod lz4;
-mod ordered;
 mod planes;
 mod profile;
-mod rice;
-mod stepped;
+mod rice_delta;
 mod xor_lz4;
 
 #[cfg(test)]
@@ -49,13 +50,13 @@ pub enum Encoding {
     /// XOR with the base, split into byte planes, each plane an LZ4 block.
     XorPlanesLz4 = 3,
     /// Steps between floats, under contexts of their predicted size.
-    Ordered = 4,
+    FloatDelta = 4,
     /// Steps between floats as Golomb-Rice codes, in bit planes.
-    Rice = 5,
+    RiceDelta = 5,
     /// Without a base: exponents and highest mantissa bits entropy coded, the rest as it is.
-    Alone = 6,
-    /// Steps between numbers of other types than [`Ordered`](Encoding::Ordered) is for.
-    Stepped = 7,
+    Entropy = 6,
+    /// Steps between numbers of other types than [`Ordered`](Encoding::FloatDelta) is for.
+    IntDelta = 7,
 }
 
 impl Encoding {
@@ -65,10 +66,10 @@ impl Encoding {
         Encoding::Unchanged,
         Encoding::Lz4,
         Encoding::XorPlanesLz4,
-        Encoding::Ordered,
-        Encoding::Rice,
-        Encoding::Alone,
-        Encoding::Stepped,
+        Encoding::FloatDelta,
+        Encoding::RiceDelta,
+        Encoding::Entropy,
+        Encoding::IntDelta,
     ];
 
     /// The code in the file.
@@ -84,12 +85,12 @@ impl Encoding {
     /// Whether decoding starts from the base's bytes.
     pub fn needs_base(self) -> bool {
         match self {
-            Encoding::Raw | Encoding::Lz4 | Encoding::Alone => false,
+            Encoding::Raw | Encoding::Lz4 | Encoding::Entropy => false,
             Encoding::Unchanged
             | Encoding::XorPlanesLz4
-            | Encoding::Ordered
-            | Encoding::Rice
-            | Encoding::Stepped => true,
+            | Encoding::FloatDelta
+            | Encoding::RiceDelta
+            | Encoding::IntDelta => true,
         }
     }
 
@@ -100,10 +101,10 @@ impl Encoding {
             Encoding::Unchanged => "unchanged",
             Encoding::Lz4 => "lz4",
             Encoding::XorPlanesLz4 => "xor-lz4",
-            Encoding::Ordered => "ordered",
-            Encoding::Rice => "rice",
-            Encoding::Alone => "alone",
-            Encoding::Stepped => "stepped",
+            Encoding::FloatDelta => "float-delta",
+            Encoding::RiceDelta => "rice-delta",
+            Encoding::Entropy => "entropy",
+            Encoding::IntDelta => "int-delta",
         }
     }
 }
@@ -168,8 +169,8 @@ impl Best<'_> {
 
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
-/// A base of another length than the chunk is not used. What is coded as [`Encoding::Ordered`],
-/// [`Encoding::Rice`], [`Encoding::Alone`] or [`Encoding::Stepped`] has been decoded and compared.
+/// A base of another length than the chunk is not used. What is coded as [`Encoding::FloatDelta`],
+/// [`Encoding::RiceDelta`], [`Encoding::Entropy`] or [`Encoding::IntDelta`] has been decoded and compared.
 /// Cost: a few passes over the chunk; scratch memory of some times the chunk, of which a thread
 /// keeps a part.
 pub fn encode_delta(
@@ -188,17 +189,17 @@ pub fn encode_delta(
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
         match float {
             Some(layout) if fast => {
-                let right = rice::encode(layout, chunk, base, best.out);
-                best.settle(Encoding::Rice, right);
+                let right = rice_delta::encode(layout, chunk, base, best.out);
+                best.settle(Encoding::RiceDelta, right);
             }
             Some(layout) => {
-                ordered::encode(layout, chunk, base, best.out);
+                float_delta::encode(layout, chunk, base, best.out);
                 let right =
                     comes_back(layout, chunk, base, best.out.get(start..).unwrap_or_default());
-                best.settle(Encoding::Ordered, right);
+                best.settle(Encoding::FloatDelta, right);
             }
             None if !fast => {
-                best.replace(Encoding::Stepped, try_stepped(lane, chunk, base, best.len));
+                best.replace(Encoding::IntDelta, try_int_delta(lane, chunk, base, best.len));
             }
             None => {}
         }
@@ -212,7 +213,7 @@ pub fn encode_delta(
     }
     // Of a base that says little, less is lost without it.
     if !fast && best.len > chunk.len() / ALONE_PARTS.1 * ALONE_PARTS.0 {
-        best.replace(Encoding::Alone, try_alone(lane, chunk, best.len));
+        best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
     }
     if best.encoding == Encoding::Raw {
         best.out.extend_from_slice(chunk);
@@ -222,11 +223,11 @@ pub fn encode_delta(
 
 /// Whether what is stored decodes to the chunk. Decoded again before it is believed: a fault of
 /// ours must not cost anyone's weights.
-fn comes_back(layout: ordered::FloatLayout, chunk: &[u8], base: &[u8], stored: &[u8]) -> bool {
+fn comes_back(layout: float_delta::FloatLayout, chunk: &[u8], base: &[u8], stored: &[u8]) -> bool {
     let mut decoded = DECODED.take();
     decoded.clear();
     decoded.extend_from_slice(base);
-    let right = ordered::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
+    let right = float_delta::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
     DECODED.set(decoded);
     debug_assert!(right, "a chunk does not come back");
     right
@@ -234,13 +235,18 @@ fn comes_back(layout: ordered::FloatLayout, chunk: &[u8], base: &[u8], stored: &
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
 /// Only [`Profile::Dense`] allows another than [`Encoding::Raw`]. What is coded as
-/// [`Encoding::Alone`] has been decoded and compared.
-pub fn encode_alone(profile: Profile, lane: Lane, chunk: &[u8], out: &mut Vec<u8>) -> Encoding {
+/// [`Encoding::Entropy`] has been decoded and compared.
+pub fn encode_standalone(
+    profile: Profile,
+    lane: Lane,
+    chunk: &[u8],
+    out: &mut Vec<u8>,
+) -> Encoding {
     if profile == Profile::Dense {
         let mut best = Vec::new();
         let mut encoding = encode_plain(chunk, &mut best);
-        if let Some(stored) = try_alone(lane, chunk, best.len()) {
-            (encoding, best) = (Encoding::Alone, stored);
+        if let Some(stored) = try_entropy(lane, chunk, best.len()) {
+            (encoding, best) = (Encoding::Entropy, stored);
         }
         out.extend_from_slice(&best);
         return encoding;
@@ -249,37 +255,37 @@ pub fn encode_alone(profile: Profile, lane: Lane, chunk: &[u8], out: &mut Vec<u8
     Encoding::Raw
 }
 
-/// The chunk as [`Encoding::Stepped`], if that takes less than `limit` bytes and comes back.
-fn try_stepped(lane: Lane, chunk: &[u8], base: &[u8], limit: usize) -> Option<Vec<u8>> {
+/// The chunk as [`Encoding::IntDelta`], if that takes less than `limit` bytes and comes back.
+fn try_int_delta(lane: Lane, chunk: &[u8], base: &[u8], limit: usize) -> Option<Vec<u8>> {
     let number = lane.number();
-    if !stepped::fits(number, chunk.len()) {
+    if !int_delta::fits(number, chunk.len()) {
         return None;
     }
     let mut stored = Vec::new();
-    stepped::encode(number, chunk, base, &mut stored);
+    int_delta::encode(number, chunk, base, &mut stored);
     if stored.len() >= limit {
         return None;
     }
     let mut decoded = base.to_vec();
-    let right = stepped::decode(number, &stored, &mut decoded).is_ok() && decoded == chunk;
+    let right = int_delta::decode(number, &stored, &mut decoded).is_ok() && decoded == chunk;
     debug_assert!(right, "a chunk does not come back");
     right.then_some(stored)
 }
 
-/// The chunk as [`Encoding::Alone`], if that takes less than `limit` bytes and comes back.
-fn try_alone(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
+/// The chunk as [`Encoding::Entropy`], if that takes less than `limit` bytes and comes back.
+fn try_entropy(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
     let number = lane.number();
-    if !alone::fits(number, chunk.len()) {
+    if !entropy::fits(number, chunk.len()) {
         return None;
     }
     let mut stored = Vec::new();
-    alone::encode(number, chunk, &mut stored);
+    entropy::encode(number, chunk, &mut stored);
     if stored.len() >= limit {
         return None;
     }
     let mut decoded = vec![0; chunk.len()];
     // What is too short for its chunk does not decode: LZ4 is for such.
-    let outcome = alone::decode(number, &stored, &mut decoded);
+    let outcome = entropy::decode(number, &stored, &mut decoded);
     debug_assert!(outcome.is_err() || decoded == chunk, "a chunk does not come back");
     (outcome.is_ok() && decoded == chunk).then_some(stored)
 }
@@ -320,14 +326,14 @@ pub fn decode(
         }
         Encoding::Lz4 => lz4::decode(stored, out),
         Encoding::XorPlanesLz4 => xor_lz4::decode(lane.width(), stored, out),
-        Encoding::Ordered => match lane.float() {
-            Some(layout) => ordered::decode(layout, stored, out),
+        Encoding::FloatDelta => match lane.float() {
+            Some(layout) => float_delta::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
-        Encoding::Alone => alone::decode(lane.number(), stored, out),
-        Encoding::Stepped => stepped::decode(lane.number(), stored, out),
-        Encoding::Rice => match lane.float() {
-            Some(layout) => rice::decode(layout, stored, out),
+        Encoding::Entropy => entropy::decode(lane.number(), stored, out),
+        Encoding::IntDelta => int_delta::decode(lane.number(), stored, out),
+        Encoding::RiceDelta => match lane.float() {
+            Some(layout) => rice_delta::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
     };

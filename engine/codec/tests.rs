@@ -3,10 +3,10 @@
 
 use proptest::prelude::*;
 
-use super::{Encoding, Lane, Profile, decode, encode_alone, encode_delta, encode_plain};
+use super::{Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_standalone};
 use crate::tensor::Dtype;
 
-#[path = "../../tests/second/ordered.rs"]
+#[path = "../../tests/second/float_delta.rs"]
 mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {
@@ -39,27 +39,27 @@ proptest! {
         decode(encoding, lane, stored, &mut out).unwrap();
         prop_assert_eq!(&out, &chunk);
         let mut stored = Vec::new();
-        let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
+        let encoding = encode_standalone(Profile::Dense, lane, &chunk, &mut stored);
         prop_assert!(stored.len() <= chunk.len() && !encoding.needs_base());
         let mut out = vec![0xaa; chunk.len()];
         decode(encoding, lane, &stored, &mut out).unwrap();
         prop_assert_eq!(&out, &chunk);
         // The coders themselves, whatever is shorter.
         let number = lane.number();
-        if super::alone::fits(number, chunk.len()) {
+        if super::entropy::fits(number, chunk.len()) {
             let mut stored = Vec::new();
-            super::alone::encode(number, &chunk, &mut stored);
+            super::entropy::encode(number, &chunk, &mut stored);
             let mut out = vec![0xaa; chunk.len()];
             if chunk.len() <= 256 * stored.len() {
-                super::alone::decode(number, &stored, &mut out).unwrap();
+                super::entropy::decode(number, &stored, &mut out).unwrap();
                 prop_assert_eq!(&out, &chunk);
             }
         }
-        if super::stepped::fits(number, chunk.len()) {
+        if super::int_delta::fits(number, chunk.len()) {
             let mut stored = Vec::new();
-            super::stepped::encode(number, &chunk, &base, &mut stored);
+            super::int_delta::encode(number, &chunk, &base, &mut stored);
             let mut out = base.clone();
-            super::stepped::decode(number, &stored, &mut out).unwrap();
+            super::int_delta::decode(number, &stored, &mut out).unwrap();
             prop_assert_eq!(&out, &chunk);
         }
         let mut stored = Vec::new();
@@ -104,18 +104,18 @@ proptest! {
         };
         let (base, chunk) = (bytes(&base), bytes(&child));
         let mut stored = Vec::new();
-        super::ordered::encode(layout, &chunk, &base, &mut stored);
+        super::float_delta::encode(layout, &chunk, &base, &mut stored);
         let mut out = base.clone();
-        super::ordered::decode(layout, &stored, &mut out).unwrap();
+        super::float_delta::decode(layout, &stored, &mut out).unwrap();
         prop_assert_eq!(&out, &chunk);
         // A cut or hurt stream is an error or other bytes of the same length.
         for at in 0..stored.len().min(64) {
             let mut hurt = stored.clone();
             hurt[at] ^= 0x55;
             let mut out = base.clone();
-            let _ = super::ordered::decode(layout, &hurt, &mut out);
+            let _ = super::float_delta::decode(layout, &hurt, &mut out);
             let mut out = base.clone();
-            let _ = super::ordered::decode(layout, &stored[..at], &mut out);
+            let _ = super::float_delta::decode(layout, &stored[..at], &mut out);
         }
     }
 }
@@ -215,11 +215,11 @@ fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8
     let layout = Lane::of(dtype).float().unwrap();
     let (base, chunk) = (low_bytes(parents, layout.bytes), low_bytes(children, layout.bytes));
     let mut stored = Vec::new();
-    super::ordered::encode(layout, &chunk, &base, &mut stored);
+    super::float_delta::encode(layout, &chunk, &base, &mut stored);
     let float = page::Float { bytes: layout.bytes, mantissa_bits: layout.mantissa_bits };
     assert!(page::decode(float, &stored, &base) == chunk);
     let mut out = base;
-    super::ordered::decode(layout, &stored, &mut out).unwrap();
+    super::float_delta::decode(layout, &stored, &mut out).unwrap();
     assert!(out == chunk);
     stored
 }
@@ -243,7 +243,7 @@ proptest! {
             let at = if at % 2 == 0 { at / 2 % 64 } else { at / 2 };
             stored[at % len] ^= bits;
             let mut out = low_bytes(&parents, layout.bytes);
-            let _ = super::ordered::decode(layout, &stored, &mut out);
+            let _ = super::float_delta::decode(layout, &stored, &mut out);
         }
     }
 }
@@ -269,7 +269,7 @@ fn a_function_has_no_more_bits_than_the_mantissa() {
     let chunk = vec![1u32; 10_000];
     let stored = assert_comes_back(&Dtype::F32, &vec![0; chunk.len()], &chunk);
     let layout = Lane::of(&Dtype::Bf16).float().unwrap();
-    let reason = super::ordered::decode(layout, &stored, &mut vec![0; 20_000]).unwrap_err();
+    let reason = super::float_delta::decode(layout, &stored, &mut vec![0; 20_000]).unwrap_err();
     assert_eq!(reason, "a function of 10 bits");
 }
 

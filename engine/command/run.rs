@@ -151,7 +151,7 @@ pub fn run(words: &[OsString], bounds: &Bounds<'_>) -> Result<Outcome, CommandEr
     }
     die_with_this_thread(&mut command);
     let start = Instant::now();
-    let child = crate::ending::start(|| command.spawn()).map_err(|source| {
+    let child = crate::shutdown::start(|| command.spawn()).map_err(|source| {
         let program = program.to_string_lossy().into_owned();
         CommandError::Start { program, source }
     })?;
@@ -196,7 +196,7 @@ impl Drop for Group {
         if !self.is_reaped {
             self.signal(Signal::KILL);
             // It was killed, so that this does not wait long.
-            let _ = crate::ending::reap(&mut self.child);
+            let _ = crate::shutdown::reap(&mut self.child);
         }
     }
 }
@@ -312,7 +312,7 @@ impl Group {
         }
         // What it has left behind in its group.
         self.signal(Signal::KILL);
-        let status = crate::ending::reap(&mut self.child)?;
+        let status = crate::shutdown::reap(&mut self.child)?;
         self.is_reaped = true;
         let end = Instant::now();
         // What is in the pipes is read whatever the time: the last words of a program say why it

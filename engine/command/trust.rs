@@ -89,7 +89,7 @@ impl TrustFile {
         // One line whatever the command holds, in one write: two processes do not mix theirs.
         let line = format!("{} {}\n", command.trust_id(), command.text().escape_debug());
         file.write_all(line.as_bytes()).map_err(self.failed())?;
-        crate::ending::note_written(&self.path);
+        crate::shutdown::note_written(&self.path);
         Ok(())
     }
 }

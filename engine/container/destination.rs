@@ -21,8 +21,8 @@ use rustix::fs::Access;
 use super::shortage::{Shortage, io_reason};
 use super::temporary::{TemporaryFile, TemporaryKind, folder_of};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
-use crate::ending::note_written;
 use crate::format::{SUPERBLOCK_LEN, SUPERBLOCK_MAGIC};
+use crate::shutdown::note_written;
 
 /// Bytes at the head of a file in which a mark is looked for.
 const MARK_WITHIN: usize = 512;

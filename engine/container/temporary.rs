@@ -16,7 +16,7 @@ use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::locks::{FileLocks, LockSpace, TEMPORARY_LOCK_BYTE, byte};
-use crate::ending::{Registered, critical, note_written, register, remove};
+use crate::shutdown::{Registered, critical, note_written, register, remove};
 
 /// What a temporary file or folder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl TemporaryFile {
 }
 
 /// A new folder under a temporary name, removed with everything in it when this is dropped, when
-/// [`interrupt`](crate::ending::interrupt) is called, and by the next of its kind when this process
+/// [`interrupt`](crate::shutdown::interrupt) is called, and by the next of its kind when this process
 /// was killed.
 #[derive(Debug)]
 pub struct TemporaryFolder {

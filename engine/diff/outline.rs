@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::architecture::{Architecture, Attributes, LayerKind, Source};
+use crate::architecture::{Architecture, Attributes, LayerKind, LayerSource};
 use crate::store::{Model, Result, Tensor};
 
 /// What layers of a model have in common: kind, sizes and settings.
@@ -13,7 +13,7 @@ pub(crate) type Kind = (LayerKind, Arc<Attributes>);
 #[derive(Clone, Debug)]
 pub(crate) struct Outline {
     model: Model,
-    source: Source,
+    source: LayerSource,
     columns: Arc<Columns>,
 }
 
@@ -76,7 +76,7 @@ impl Outline {
         self
     }
 
-    pub(crate) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> LayerSource {
         self.source
     }
 

@@ -42,16 +42,16 @@ pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;
 /// The longest chain of deltas a file may hold; a reader refuses a longer one.
 pub const CHAIN_DEPTH_LIMIT: u8 = 64;
 
-/// Reader's feature flag: some chunk has the encoding `ordered`.
-pub const FEATURE_ORDERED: u64 = 1 << 0;
+/// Reader's feature flag: some chunk has the encoding `float-delta`.
+pub const FEATURE_FLOAT_DELTA: u64 = 1 << 0;
 
-/// Reader's feature flag: some chunk has the encoding `rice`.
-pub const FEATURE_RICE: u64 = 1 << 1;
-/// Reader's feature flag: some chunk has the encoding `alone`.
-pub const FEATURE_ALONE: u64 = 1 << 2;
+/// Reader's feature flag: some chunk has the encoding `rice-delta`.
+pub const FEATURE_RICE_DELTA: u64 = 1 << 1;
+/// Reader's feature flag: some chunk has the encoding `entropy`.
+pub const FEATURE_ENTROPY: u64 = 1 << 2;
 
-/// Reader's feature flag: some chunk has the encoding `stepped`.
-pub const FEATURE_STEPPED: u64 = 1 << 3;
+/// Reader's feature flag: some chunk has the encoding `int-delta`.
+pub const FEATURE_INT_DELTA: u64 = 1 << 3;
 
 /// Reader's feature flag: some record has a formula.
 pub const FEATURE_FORMULA: u64 = 1 << 4;
@@ -90,10 +90,10 @@ pub const FEATURE_PROMISED: u64 = 1 << 15;
 pub const FEATURE_FOLDS: u64 = 1 << 16;
 
 /// Feature flags of the superblock that a reader must know, all of format version 1.
-pub const READER_FLAGS_KNOWN: u64 = FEATURE_ORDERED
-    | FEATURE_RICE
-    | FEATURE_ALONE
-    | FEATURE_STEPPED
+pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
+    | FEATURE_RICE_DELTA
+    | FEATURE_ENTROPY
+    | FEATURE_INT_DELTA
     | FEATURE_FORMULA
     | FEATURE_DEPTH_GAPS
     | FEATURE_INCREMENT

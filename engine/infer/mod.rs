@@ -13,19 +13,19 @@
 //! - A direction is claimed from [`CLAIMED_FROM`] on. What is less sure is reported as a kinship.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod arrival;
 mod compare;
 mod evidence;
 mod family;
 mod member;
+mod placement;
 mod samples;
 mod tree;
 
-pub use arrival::{Arrival, place};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
 pub use member::Member;
+pub use placement::{Placement, place};
 
 /// The confidence from which on a direction is claimed.
 pub const CLAIMED_FROM: f64 = 0.9;

@@ -9,7 +9,7 @@ use super::shard_folder::ShardFolder;
 use super::write_header;
 use crate::container::{Destination, Overwrite};
 use crate::format::{ManifestPart, PackedBytes};
-use crate::store::{DraftTensor, LossyDraft};
+use crate::store::{LossyDraft, LossyTensor};
 
 /// Writes a lossy draft as the files that its model would be exported as: to the file `path`, or,
 /// when it is sharded, into the folder `path`. Memory is bounded.
@@ -19,7 +19,7 @@ use crate::store::{DraftTensor, LossyDraft};
 /// [`ExportError`].
 pub fn export_draft(draft: &LossyDraft<'_>, path: &Path) -> Result<(), ExportError> {
     let mut tensors = draft.tensors();
-    let mut of = |part: &ManifestPart| -> Vec<DraftTensor<'_>> {
+    let mut of = |part: &ManifestPart| -> Vec<LossyTensor<'_>> {
         tensors.by_ref().take(part.tensor_count as usize).collect()
     };
     let (index_name, index) = draft.index();
@@ -39,7 +39,7 @@ pub fn export_draft(draft: &LossyDraft<'_>, path: &Path) -> Result<(), ExportErr
 
 fn write_part(
     part: &ManifestPart,
-    tensors: &[DraftTensor<'_>],
+    tensors: &[LossyTensor<'_>],
     out: &mut dyn Write,
     path: &Path,
 ) -> Result<(), ExportError> {

@@ -9,7 +9,7 @@ use super::index::is_plain_file_name;
 use crate::container::{
     DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of, sweep,
 };
-use crate::ending::{critical, note_written};
+use crate::shutdown::{critical, note_written};
 
 /// A folder that shards are written to, under a temporary name: beside its own, where there is
 /// nothing yet, else in the folder that is there, into which they are moved in the end.

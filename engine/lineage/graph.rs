@@ -295,7 +295,7 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn grown_apart(&self) -> Result<Vec<(ModelName, Vec<NodeId>)>, LineageError> {
+    pub fn diverged(&self) -> Result<Vec<(ModelName, Vec<NodeId>)>, LineageError> {
         let mut names: Vec<String> = Vec::new();
         self.0.scan(Table::Versions, &[], &mut |key, _| {
             let name = key.get(..key.len().saturating_sub(5)).unwrap_or_default();

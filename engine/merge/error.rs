@@ -1,7 +1,7 @@
 use std::fmt;
 
-use crate::checks::CheckError;
-use crate::store::Error;
+use crate::model_tests::TestError;
+use crate::store::StoreError;
 use crate::update::UpdateError;
 
 /// Why two models were not merged. The store is then as it was.
@@ -9,11 +9,11 @@ use crate::update::UpdateError;
 #[non_exhaustive]
 pub enum MergeError {
     /// The store.
-    Store(Error),
+    Store(StoreError),
     /// A setting, or a tensor that cannot be made.
     Update(UpdateError),
     /// Tests cannot be run at all.
-    Check(CheckError),
+    Check(TestError),
     /// Both sides are one model.
     SameModel {
         /// The model.
@@ -101,7 +101,7 @@ impl std::error::Error for MergeError {
     }
 }
 
-impl<E: Into<Error>> From<E> for MergeError {
+impl<E: Into<StoreError>> From<E> for MergeError {
     fn from(error: E) -> Self {
         MergeError::Store(error.into())
     }
@@ -116,10 +116,10 @@ impl From<UpdateError> for MergeError {
     }
 }
 
-impl From<CheckError> for MergeError {
-    fn from(error: CheckError) -> Self {
+impl From<TestError> for MergeError {
+    fn from(error: TestError) -> Self {
         match error {
-            CheckError::Store(error) => MergeError::Store(error),
+            TestError::Store(error) => MergeError::Store(error),
             error => MergeError::Check(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::architecture::{Architecture, Layer, Source};
+use crate::architecture::{Architecture, Layer, LayerSource};
 use crate::diff::{Kind, LayerGraph, Mode, Outline, match_layers};
 use crate::store::{Model, Result, Tensor};
 
@@ -239,7 +239,7 @@ impl Layers {
 
     /// Whether layers were given with one of the models.
     pub(super) fn is_given(&self) -> bool {
-        self.sides.iter().any(|side| side.source() == Source::Given)
+        self.sides.iter().any(|side| side.source() == LayerSource::Given)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -295,6 +295,6 @@ impl Layers {
             .filter(|edge| stays(edge))
             .filter_map(|(from, to)| Some((place(*from)?, place(*to)?)))
             .collect();
-        Architecture::new(Source::Given, layers, edges).ok()
+        Architecture::new(LayerSource::Given, layers, edges).ok()
     }
 }

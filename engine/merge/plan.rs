@@ -86,7 +86,7 @@ pub struct MergePlan {
     /// Keys of the metadata that both sides have changed differently.
     pub metadata_conflicts: Vec<ValueConflict>,
     /// Tests that the merged model inherits though they are not for its name: by what they run.
-    pub inherited_tests: Vec<crate::checks::Test>,
+    pub inherited_tests: Vec<crate::model_tests::Test>,
     /// Tests that both sides have changed differently: both are kept.
     pub test_conflicts: Vec<TestConflict>,
     pub(super) models: [Model; 3],

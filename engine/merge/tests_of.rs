@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::MergeError;
-use crate::checks::{Selector, Test};
 use crate::lineage::Node;
+use crate::model_tests::{Selector, Test};
 use crate::store::{Model, Snapshot};
 
 /// A test that both sides have, each with other bounds or another time limit than the base.

@@ -1,11 +1,11 @@
 //! The merged model on trial: it is tested before anybody can see it.
 
 use super::{MergeError, MergePlan, tests_of};
-use crate::checks::{
-    Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, Unkept, What,
-};
 use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::lineage::{How, NodeId};
+use crate::model_tests::{
+    Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, Unkept, What,
+};
 use crate::store::{Model, NewModel, Snapshot, Store};
 use crate::update::{Draft, DraftTensor};
 
@@ -118,11 +118,11 @@ fn tempdir(beside: Option<std::path::PathBuf>) -> Result<TemporaryFolder, MergeE
 fn needs_parents(tests: &[Test]) -> bool {
     let builtin = |builtin: &Builtin| builtin.needs_parents();
     tests.iter().any(|test| {
-        test.bounds.iter().any(crate::checks::Bound::needs_parents)
+        test.bounds.iter().any(crate::model_tests::Bound::needs_parents)
             || matches!(&test.what, What::Builtin(it) if builtin(it))
     })
 }
 
 fn needs_previous(tests: &[Test]) -> bool {
-    tests.iter().any(|test| test.bounds.iter().any(crate::checks::Bound::needs_previous))
+    tests.iter().any(|test| test.bounds.iter().any(crate::model_tests::Bound::needs_previous))
 }

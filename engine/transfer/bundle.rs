@@ -16,7 +16,7 @@ use super::pack::{PACK_MAGIC, TRAILER_LEN, TRAILER_MAGIC, read_trailer};
 use super::packed::PackedSource;
 use super::plan::{There, plan};
 use super::receive::receive;
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
 use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};
 use crate::format::SUPERBLOCK_MAGIC;

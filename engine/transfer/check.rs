@@ -9,10 +9,10 @@ use super::order::below_first;
 use super::pack::{self, HEAD_LEN, INDEX_LEN_MAX, PackIndex, TRAILER_LEN};
 use super::packed::{PackedSource, Part};
 use super::records::{Contents, PackedRecord, Records};
-use super::source::Source;
+use super::source::RecordSource;
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::NodeId;
-use crate::store::{TensorSource, TravellingHead};
+use crate::store::{PackedHead, TensorSource};
 use crate::tensor::ContentId;
 
 /// Bytes that are read at a time: of whole packs, and of their heads alone.
@@ -127,8 +127,8 @@ fn check_record(
     payload: bool,
 ) -> std::result::Result<Vec<u8>, String> {
     let part = Part { file, offset: record.offset, len: record.len };
-    let reason = |error: crate::store::Error| error.reason();
-    let head = TravellingHead::read(record.kind, record.id, record.len, &part).map_err(reason)?;
+    let reason = |error: crate::store::StoreError| error.reason();
+    let head = PackedHead::read(record.kind, record.id, record.len, &part).map_err(reason)?;
     if head.header.raw_len != record.raw_len {
         let (said, found) = (record.raw_len, head.header.raw_len);
         return Err(format!("{found} bytes of content, the index says {said}"));

@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 
 use super::pack::{self, PackIndex};
-use super::plan::Plan;
+use super::plan::TransferPlan;
 use super::records::{PackedRecord, Records};
 use super::refs::PackRef;
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
 use super::{Result, TransferError};
 use crate::format::{READER_FLAGS_KNOWN, RecordKind};
 use crate::store::TensorSource;
@@ -46,7 +46,7 @@ impl PackDraft {
 /// Cuts what is to travel into packs. The models' rows are in the last one.
 pub(super) fn draft_packs(
     source: &StoreSource,
-    plan: &Plan,
+    plan: &TransferPlan,
     has_manifest: &dyn Fn(ContentId) -> bool,
     pack_len: u64,
 ) -> Result<Vec<PackDraft>> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Result, TransferError};
 use crate::catalog::{EdgeKind, ReadTables, Table};
 use crate::lineage::{Edge, Graph, How, Node, NodeId, PINNED_KEY};
-use crate::store::ArrivingNode;
+use crate::store::IncomingNode;
 use crate::tensor::ContentId;
 
 /// An edge to a parent, or to the version before.
@@ -44,7 +44,7 @@ pub(super) struct NodeEntry {
 }
 
 /// The beginning of the hash of a model's row.
-pub(super) type Mark = [u8; 16];
+pub(super) type Marker = [u8; 16];
 
 /// The registered tests of one side, by name.
 pub(super) type Tests = BTreeMap<String, Map<String, Value>>;
@@ -69,12 +69,12 @@ impl NodeEntry {
     }
 
     /// Tells this row from every other that the model may have.
-    pub(super) fn mark(&self) -> Mark {
+    pub(super) fn marker(&self) -> Marker {
         let bytes = serde_json::to_vec(self).unwrap_or_default();
         let id = ContentId::of(&bytes);
-        let mut mark = Mark::default();
-        mark.iter_mut().zip(id.as_bytes()).for_each(|(to, from)| *to = *from);
-        mark
+        let mut marker = Marker::default();
+        marker.iter_mut().zip(id.as_bytes()).for_each(|(to, from)| *to = *from);
+        marker
     }
 
     /// The nodes that it descends from directly.
@@ -127,7 +127,7 @@ impl NodeEntry {
     }
 
     /// What a store is to take in.
-    pub(super) fn arriving(&self) -> Result<ArrivingNode> {
+    pub(super) fn incoming(&self) -> Result<IncomingNode> {
         let parents = self.parents.iter().map(|edge| {
             // A derivation that a newer program wrote is still an edge.
             let how = edge.how.parse().unwrap_or(How::Other);
@@ -138,7 +138,7 @@ impl NodeEntry {
             .map(|edge| -> Result<_> { Ok((node_id(&edge.parent)?, edge.metadata.clone())) });
         let mut metadata = self.metadata.clone();
         metadata.remove(PINNED_KEY);
-        Ok(ArrivingNode {
+        Ok(IncomingNode {
             id: node_id(&self.id)?,
             name: self.name.clone(),
             version: self.version,

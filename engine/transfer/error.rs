@@ -4,11 +4,11 @@ use crate::catalog::CatalogError;
 use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// A name that has grown apart on two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Apart {
+pub struct Diverged {
     /// The name.
     pub name: String,
     /// The versions that only this side has, `name@version`, ascending.
@@ -19,7 +19,7 @@ pub struct Apart {
     pub common: Option<String>,
 }
 
-impl fmt::Display for Apart {
+impl fmt::Display for Diverged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |names: &[String]| match names {
             [] => "nothing".to_owned(),
@@ -39,7 +39,7 @@ impl fmt::Display for Apart {
 #[non_exhaustive]
 pub enum TransferError {
     /// One of the stores.
-    Store(Error),
+    Store(StoreError),
     /// A bundle cannot be written where it was to be.
     Destination(DestinationError),
     /// A remote, or a file, could not be read or written.
@@ -78,12 +78,12 @@ pub enum TransferError {
         place: String,
     },
     /// The other side has versions of these names that this one does not know.
-    Apart {
+    Diverged {
         /// The names.
-        names: Vec<Apart>,
+        names: Vec<Diverged>,
     },
     /// Somebody else has pushed to the remote meanwhile.
-    Outrun {
+    PushRaced {
         /// The place.
         place: String,
         /// The number of the ref that was to be made.
@@ -129,8 +129,8 @@ impl TransferError {
             TransferError::NotReadable { .. } => "not-readable",
             TransferError::Lost { .. } => "packs-lost",
             TransferError::NotFound { .. } => "remote-not-found",
-            TransferError::Apart { .. } => "grown-apart",
-            TransferError::Outrun { .. } => "outrun",
+            TransferError::Diverged { .. } => "diverged",
+            TransferError::PushRaced { .. } => "push-raced",
             TransferError::OutOfReach { .. } => "out-of-reach",
             TransferError::NothingSelected => "nothing-selected",
             TransferError::NoSuchRemote { .. } => "no-such-remote",
@@ -151,8 +151,8 @@ impl TransferError {
     }
 }
 
-impl From<Error> for TransferError {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for TransferError {
+    fn from(error: StoreError) -> Self {
         TransferError::Store(error)
     }
 }
@@ -211,11 +211,11 @@ impl fmt::Display for TransferError {
             TransferError::NotFound { place } => {
                 write!(f, "no store, remote or bundle at {place}")
             }
-            TransferError::Apart { names } => {
+            TransferError::Diverged { names } => {
                 write!(f, "the other side has versions that are not here: pull first")?;
                 names.iter().try_for_each(|name| write!(f, "; {name}"))
             }
-            TransferError::Outrun { place, number } => {
+            TransferError::PushRaced { place, number } => {
                 write!(
                     f,
                     "somebody else has pushed to {place} meanwhile (ref {number}): pull first"

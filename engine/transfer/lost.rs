@@ -14,7 +14,7 @@ use super::packed::PackedSource;
 use super::records::Records;
 use super::refs::lost;
 use super::refs::{Head, PackRef};
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::format::{Manifest, READER_FLAGS_KNOWN, RecordKind};

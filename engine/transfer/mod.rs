@@ -14,14 +14,15 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
-mod aside;
 mod bundle;
 mod check;
 mod drafts;
 mod entry;
 mod error;
 mod folder;
+mod incoming;
 mod lost;
+mod missing;
 mod naming;
 #[cfg(feature = "remote")]
 mod object;
@@ -30,25 +31,25 @@ mod pack;
 mod packed;
 mod place;
 mod plan;
-mod promised;
 mod push;
 mod receive;
 mod records;
 mod refs;
-mod remember;
 mod remote;
 mod remotes;
-mod rows;
 mod source;
+mod spool;
+mod sync_markers;
+mod sync_state;
 mod verify;
 
 pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify, bundle_write};
-pub use error::{Apart, TransferError};
+pub use error::{Diverged, TransferError};
 pub use folder::FolderRemote;
+pub use missing::fetch_missing;
 #[cfg(feature = "remote")]
 pub use object::ObjectRemote;
 pub use place::{Place, fetch, open_remote, pull, push};
-pub use promised::fetch_promised;
 pub use push::push_to_remote;
 pub use receive::{PullReport, Renumbered, fetch_from_remote, pull_from_remote, pull_from_store};
 pub use remote::Remote;

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::Remote;
-use crate::ending::{critical, note_written};
+use crate::shutdown::{critical, note_written};
 
 /// A longer file is sent in parts.
 const PUT_WHOLE_MAX: u64 = 16 << 20;

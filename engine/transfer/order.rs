@@ -1,6 +1,6 @@
 //! In which order tensors travel: each behind what it is decoded from.
 
-use super::source::Source;
+use super::source::RecordSource;
 use super::{Result, TransferError};
 use crate::tensor::ContentId;
 
@@ -72,7 +72,7 @@ impl Pieces {
     /// Reads what is known of these tensors, sorted, and of the bases that they need and that are
     /// not there: some that no model names any more.
     fn read(
-        source: &dyn Source,
+        source: &dyn RecordSource,
         named: Vec<ContentId>,
         missing: &dyn Fn(ContentId) -> TransferError,
         has_tensor: &dyn Fn(ContentId) -> Result<bool>,
@@ -139,7 +139,7 @@ impl Pieces {
 /// its bases; apart from that in the order of the medium. `missing` says what it means that one is
 /// not there.
 pub(super) fn in_order(
-    source: &dyn Source,
+    source: &dyn RecordSource,
     named: Vec<ContentId>,
     missing: &dyn Fn(ContentId) -> TransferError,
     has_tensor: &dyn Fn(ContentId) -> Result<bool>,

@@ -8,7 +8,7 @@ use super::pack::{INDEX_LEN_MAX, PackIndex};
 use super::records::{Contents, PackedRecord};
 use super::refs::Head;
 use super::remotes::whole_place;
-use super::source::{Piece, Source};
+use super::source::{Piece, RecordSource};
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::codec::{self, Encoding, Lane};
@@ -254,7 +254,7 @@ impl<'r> PackedSource<'r> {
     }
 }
 
-impl Source for PackedSource<'_> {
+impl RecordSource for PackedSource<'_> {
     fn name(&self) -> String {
         self.name.clone()
     }

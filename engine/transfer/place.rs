@@ -9,9 +9,9 @@ use super::folder::{FolderRemote, open_file};
 use super::naming::Naming;
 use super::pack::PACK_MAGIC;
 use super::receive::{listed, receive};
-use super::remember::remember_named;
 use super::remotes::refuse_credentials;
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
+use super::sync_markers::remember_named;
 use super::{PullReport, Remote, Result, Selection, TransferError, push_to_remote};
 use crate::store::Store;
 
@@ -126,7 +126,7 @@ fn come(
 pub(super) fn with_source<T>(
     store: &Store,
     from: &Place,
-    work: impl FnOnce(&dyn Source) -> Result<T>,
+    work: impl FnOnce(&dyn RecordSource) -> Result<T>,
 ) -> Result<T> {
     match from {
         Place::Store(path) => work(&StoreSource::new(&store.options().open_read_only(path)?)?),
@@ -151,7 +151,7 @@ fn push_to_store(
 ///
 /// # Errors
 ///
-/// [`TransferError::Apart`] and [`TransferError::Outrun`]: pull first. Those of both sides.
+/// [`TransferError::Diverged`] and [`TransferError::PushRaced`]: pull first. Those of both sides.
 /// Nothing is seen of a push that fails.
 pub fn push(store: &Store, to: &Place, selection: Selection<'_>) -> Result<PullReport> {
     match to {

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::entry::{NodeEntry, Nodes, Tests};
-use super::error::Apart;
+use super::error::Diverged;
 use super::order::{Ordered, below_first, in_order};
-use super::source::Source;
+use super::source::RecordSource;
 use super::{Result, Selection, TransferError};
 use crate::format::Manifest;
 use crate::lineage::NodeId;
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 /// What is to travel.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct TransferPlan {
     /// Models that the other side does not have, each behind what it descends from.
     pub(super) models: Vec<NodeId>,
     /// Models that both sides have.
@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) missing: Ordered,
 }
 
-impl Plan {
+impl TransferPlan {
     /// Whether nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
         self.models.is_empty()
@@ -44,7 +44,7 @@ impl Plan {
 }
 
 /// The models that are wanted and what they descend from, each behind its ancestors.
-fn closure(source: &dyn Source, selection: Selection<'_>) -> Result<Vec<NodeId>> {
+fn closure(source: &dyn RecordSource, selection: Selection<'_>) -> Result<Vec<NodeId>> {
     let nodes = source.nodes();
     let mut order: Vec<(&str, u32, NodeId)> = Vec::new();
     for (id, node) in nodes.iter().filter(|(_, node)| (selection.wants)(&node.name)) {
@@ -88,15 +88,16 @@ pub(super) struct There<'a> {
 /// later. Cost: the rows of the source's graph, the manifests of what is missing, and a look for
 /// each of their tensors.
 pub(super) fn plan(
-    source: &dyn Source,
+    source: &dyn RecordSource,
     there: &There<'_>,
     selection: Selection<'_>,
     keep: &mut dyn FnMut(ContentId, &[u8]) -> Result<()>,
-) -> Result<Plan> {
+) -> Result<TransferPlan> {
     let (known, models) =
         closure(source, selection)?.into_iter().partition(|id| there.nodes.contains(id));
     let tests = source.tests().keys().filter(|name| !there.tests.contains_key(*name)).cloned();
-    let mut plan = Plan { models, known, tests: tests.collect(), ..Plan::default() };
+    let mut plan =
+        TransferPlan { models, known, tests: tests.collect(), ..TransferPlan::default() };
     let nodes = || plan.models.iter().filter_map(|id| source.nodes().get(id));
     plan.manifests = nodes().map(NodeEntry::manifest_id).collect::<Result<_>>()?;
     plan.manifests.sort_unstable();
@@ -147,7 +148,7 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-fn decoded(source: &dyn Source, id: ContentId, bytes: &[u8]) -> Result<Manifest> {
+fn decoded(source: &dyn RecordSource, id: ContentId, bytes: &[u8]) -> Result<Manifest> {
     let what = || format!("{}: manifest {}", source.name(), id.short());
     Manifest::decode(bytes).map_err(|error| TransferError::damaged(what(), error))
 }
@@ -186,10 +187,10 @@ impl Wanted {
 
 /// What it means that a tensor which must be there is not: it was promised, or something is lost.
 /// Cost: looks through manifests for who names it.
-fn not_there(source: &dyn Source, plan: &Plan, id: ContentId) -> TransferError {
+fn not_there(source: &dyn RecordSource, plan: &TransferPlan, id: ContentId) -> TransferError {
     let lost =
         || TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()));
-    let Ok(Some(place)) = source.promised_at(id) else { return lost() };
+    let Ok(Some(place)) = source.promisor(id) else { return lost() };
     for node in plan.models.iter().filter_map(|id| source.nodes().get(id)) {
         let manifest = node
             .manifest_id()
@@ -197,7 +198,7 @@ fn not_there(source: &dyn Source, plan: &Plan, id: ContentId) -> TransferError {
         let Ok(manifest) = manifest else { continue };
         if let Some(tensor) = manifest.tensors.iter().find(|tensor| tensor.content_id == id) {
             let (model, tensor) = (node.full_name(), tensor.name.to_owned());
-            return Error::Promised { model, tensor, place }.into();
+            return StoreError::MissingContent { model, tensor, promisor: place }.into();
         }
     }
     lost()
@@ -216,7 +217,7 @@ fn by_name<'n>(
 
 /// Of the names of these models of ours: those of which the other side has versions that are not
 /// here, or has given a number of theirs to another model.
-pub(super) fn grown_apart(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<Apart> {
+pub(super) fn diverged(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<Diverged> {
     let new: HashSet<&NodeId> = models.iter().collect();
     let sent: Vec<&NodeEntry> = models.iter().filter_map(|id| ours.get(id)).collect();
     let there = by_name(theirs.values());
@@ -241,7 +242,7 @@ pub(super) fn grown_apart(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Ve
         let here = here.get(name).map(Vec::as_slice).unwrap_or_default();
         let common = here.iter().rfind(|node| !is_new(node)).map(|node| node.full_name());
         let ours = full(here.iter().filter(|node| is_new(node)).collect());
-        apart.push(Apart { name: name.to_owned(), ours, theirs, common });
+        apart.push(Diverged { name: name.to_owned(), ours, theirs, common });
     }
     apart
 }

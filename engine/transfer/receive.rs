@@ -1,24 +1,23 @@
 //! Taking in what another side has: tensors first, then models and their names, together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::aside::{Aside, KeptAt, Manifests};
-use super::entry::full_names;
-use super::entry::{NodeEntry, Nodes, Tests};
+use super::entry::{NodeEntry, Tests, full_names};
+use super::incoming::Incoming;
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::PackedSource;
-use super::plan::{Plan, There, grown_apart, plan};
+use super::plan::{There, TransferPlan, diverged, plan};
 use super::refs::Head;
-use super::remember::remember;
-use super::remotes::refuse_credentials;
-use super::rows::{Agreed, agreed, compare};
-use super::source::{Source, StoreSource};
+use super::source::{RecordSource, StoreSource};
+use super::spool::{KeptAt, Manifests, Spool};
+use super::sync_markers::remember;
+use super::sync_state::{SyncState, compare, sync_state};
 use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
-use crate::format::{Manifest, RecordKind};
-use crate::lineage::{Graph, Node, NodeId};
-use crate::store::{Error, Snapshot, Store, Transaction};
+use crate::format::RecordKind;
+use crate::lineage::NodeId;
+use crate::store::{Snapshot, Store, StoreError, Transaction};
 use crate::tensor::ContentId;
 
 /// Records of so many bytes are committed at a time: what a transfer that is cut short has to
@@ -50,7 +49,7 @@ pub struct PullReport {
     /// Tensors that an earlier transfer, which was cut short, had brought already.
     pub resumed: u64,
     /// Tensors that the models name and that stayed where they are.
-    pub promised: u64,
+    pub missing: u64,
     /// Models that were here without their tensors, which have come now.
     pub completed: Vec<String>,
     /// Packs that were lost at the other side and that a push has written again, by their ids.
@@ -123,7 +122,7 @@ pub(super) fn listed<'r>(store: &Store, remote: &'r dyn Remote) -> Result<Packed
 /// Takes in what `source` has.
 pub(super) fn receive(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
@@ -132,7 +131,7 @@ pub(super) fn receive(
         match receive_once(store, source, selection, naming) {
             // What was here when it was planned may have been removed since, by another program.
             Err(TransferError::Store(error))
-                if (error.is_damage() || matches!(error, Error::MissingTensor { .. }))
+                if (error.is_damage() || matches!(error, StoreError::MissingTensor { .. }))
                     && store.snapshot()?.sequence() != before => {}
             done => return done,
         }
@@ -142,7 +141,7 @@ pub(super) fn receive(
 
 fn receive_once(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     selection: Selection<'_>,
     naming: Naming,
 ) -> Result<PullReport> {
@@ -150,6 +149,46 @@ fn receive_once(
         Naming::Pull => selection,
         _ => selection.whole(),
     };
+    let Planned { mut plan, manifests, mut report } =
+        plan_receipt(store, source, selection, naming)?;
+    let place = if selection.graph_only { Some(source.place()?) } else { None };
+    if plan.is_empty() {
+        if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
+            let fresh = &mut source.fresh().iter().map(|(id, bytes)| (*id, &**bytes));
+            remember(store, id, source.nodes(), &plan, fresh)?;
+        }
+        return Ok(report);
+    }
+    let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
+    let transaction = import_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
+    plan.missing = Ordered::default();
+    if naming == Naming::Fetch {
+        keep_fetched(transaction, source, &plan)?;
+        report.models = full_names(source.nodes(), &plan.models);
+        return Ok(report);
+    }
+    let incoming = Incoming { source, plan: &plan, manifests: &manifests };
+    incoming.name(transaction, (naming, place.as_deref()), &mut report)?;
+    report.tags_left_out.sort();
+    report.tags_left_out.dedup();
+    Ok(report)
+}
+
+/// What is to come, before anything has.
+struct Planned {
+    plan: TransferPlan,
+    manifests: Manifests,
+    report: PullReport,
+}
+
+/// Finds out what is missing here. The snapshot that it looks at is let go: the place of what is
+/// here must not be used again, and new models' tensors are not freed behind it.
+fn plan_receipt(
+    store: &Store,
+    source: &dyn RecordSource,
+    selection: Selection<'_>,
+    naming: Naming,
+) -> Result<Planned> {
     let snapshot = store.snapshot()?;
     let here = NodeEntry::read_all(snapshot.tables())?;
     let tests: Tests = snapshot.tests()?.into_iter().collect();
@@ -162,14 +201,14 @@ fn receive_once(
     };
     let mut manifests = Manifests::new(store, source)?;
     let mut plan = plan(source, &there, selection, &mut |id, bytes| manifests.keep(id, bytes))?;
-    let agreed = match (naming, source.id()) {
-        (Naming::Push, _) => source.agreed_with(store.container().superblock().store_id)?,
-        (_, Some(id)) => agreed(snapshot.tables(), id)?,
-        (_, None) => Agreed::new(),
+    let sync_state = match (naming, source.id()) {
+        (Naming::Push, _) => source.sync_state_with(store.container().superblock().store_id)?,
+        (_, Some(id)) => sync_state(snapshot.tables(), id)?,
+        (_, None) => SyncState::new(),
     };
-    let rows = compare(&here, source.nodes(), &plan.known, &agreed, naming);
+    let rows = compare(&here, source.nodes(), &plan.known, &sync_state, naming);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
-    let mut report = PullReport {
+    let report = PullReport {
         tensors: plan.missing.tensors.len() as u64,
         resumed: snapshot.tables().count(Table::Arrivals)?,
         updated: full_names(source.nodes(), &plan.updates),
@@ -179,39 +218,25 @@ fn receive_once(
         ..PullReport::default()
     };
     if naming == Naming::Push {
-        let names = grown_apart(source.nodes(), &here, &plan.models);
+        let names = diverged(source.nodes(), &here, &plan.models);
         if !names.is_empty() {
-            return Err(TransferError::Apart { names });
+            return Err(TransferError::Diverged { names });
         }
     }
-    let place = if selection.graph_only { Some(source.place()?) } else { None };
-    // Their place must not be used again, and new models' tensors are not freed behind it.
-    drop(snapshot);
-    if plan.is_empty() {
-        if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
-            let fresh = &mut source.fresh().iter().map(|(id, bytes)| (*id, &**bytes));
-            remember(store, id, source.nodes(), &plan, fresh)?;
-        }
-        return Ok(report);
+    Ok(Planned { plan, manifests, report })
+}
+
+/// Commits what a fetch has brought: its models get their names when they are pulled.
+fn keep_fetched(
+    mut transaction: Transaction,
+    source: &dyn RecordSource,
+    plan: &TransferPlan,
+) -> Result<()> {
+    for (id, index) in source.fresh() {
+        transaction.put_index(*id, index)?;
     }
-    let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
-    let mut transaction =
-        take_in_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
-    plan.missing = Ordered::default();
-    if naming == Naming::Fetch {
-        for (id, index) in source.fresh() {
-            transaction.put_index(*id, index)?;
-        }
-        plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
-        transaction.commit_changes()?;
-        report.models = full_names(source.nodes(), &plan.models);
-        return Ok(report);
-    }
-    let naming = (naming, place.as_deref());
-    name_models(transaction, source, (&plan, &manifests), naming, &mut report)?;
-    report.tags_left_out.sort();
-    report.tags_left_out.dedup();
-    Ok(report)
+    plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
+    Ok(transaction.commit_changes()?)
 }
 
 /// Tensors of a model that are promised here.
@@ -221,32 +246,15 @@ fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
         return Ok(Vec::new());
     }
     let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
-    Ok(model.promises()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
-}
-
-/// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
-fn promise_all(
-    transaction: &mut Transaction,
-    source: &dyn Source,
-    manifest: &[u8],
-    place: &str,
-) -> Result<u64> {
-    let mut promised = 0;
-    for tensor in &Manifest::decode(manifest)?.tensors {
-        let elsewhere = source.promised_at(tensor.content_id)?;
-        let place = elsewhere.as_deref().unwrap_or(place);
-        refuse_credentials(place)?;
-        promised += u64::from(transaction.promise(tensor.content_id, tensor.byte_len, place)?);
-    }
-    Ok(promised)
+    Ok(model.missing()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
 }
 
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
 /// held. Gives back the transaction of the last batch. No transaction is open while records come
 /// from afar.
-pub(super) fn take_in_tensors(
+pub(super) fn import_tensors(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     missing: &Ordered,
     selection: Selection<'_>,
     holds: bool,
@@ -262,14 +270,14 @@ pub(super) fn take_in_tensors(
     loop {
         let (batch, behind) = rest.split_at(batch_of(rest));
         rest = behind;
-        let aside = match source.is_far() && !batch.is_empty() {
+        let spool = match source.is_far() && !batch.is_empty() {
             true => Some(fetch_aside(store, source, missing, selection, batch)?),
             false => None,
         };
         let kept = |at: usize| {
-            let (aside, places) = aside.as_ref()?;
+            let (spool, places) = spool.as_ref()?;
             let place = places.get(at).copied().flatten()?;
-            Some((place.1, aside.record(place)))
+            Some((place.1, spool.record(place)))
         };
         let mut transaction = begin()?;
         for (at, (id, _)) in batch.iter().enumerate() {
@@ -278,20 +286,20 @@ pub(super) fn take_in_tensors(
             }
             let len = match kept(at) {
                 Some((len, record)) => {
-                    transaction.take_in(*id, len, &record)?;
+                    transaction.import_record(*id, len, &record)?;
                     len
                 }
                 // Near, or something that was here a moment ago.
                 None => {
                     let (len, record) = source.open(*id, missing.is_alone(*id))?;
-                    transaction.take_in(*id, len, &*record)?;
+                    transaction.import_record(*id, len, &*record)?;
                     (selection.progress)(len);
                     len
                 }
             };
             report.bytes += len;
             if holds {
-                transaction.hold_arrival(*id)?;
+                transaction.hold_incoming(*id)?;
             }
         }
         if rest.is_empty() {
@@ -314,178 +322,22 @@ fn batch_of(tensors: &[(ContentId, u64)]) -> usize {
 /// Fetches what is not here of a batch. Gives where each lies that has come.
 fn fetch_aside(
     store: &Store,
-    source: &dyn Source,
+    source: &dyn RecordSource,
     missing: &Ordered,
     selection: Selection<'_>,
     batch: &[(ContentId, u64)],
-) -> Result<(Aside, Vec<Option<KeptAt>>)> {
+) -> Result<(Spool, Vec<Option<KeptAt>>)> {
     let snapshot = store.snapshot()?;
-    let mut aside = Aside::new(store)?;
+    let mut spool = Spool::new(store)?;
     let mut places = Vec::with_capacity(batch.len());
     for (id, _) in batch {
         let mut place = None;
         if snapshot.stored(RecordKind::Tensor, *id)?.is_none() {
-            let kept = aside.fetch(source, *id, missing.is_alone(*id))?;
+            let kept = spool.fetch(source, *id, missing.is_alone(*id))?;
             (selection.progress)(kept.1);
             place = Some(kept);
         }
         places.push(place);
     }
-    Ok((aside, places))
-}
-
-/// Adds the models, all in one commit with what is left.
-fn name_models(
-    mut transaction: Transaction,
-    source: &dyn Source,
-    (plan, manifests): (&Plan, &Manifests),
-    (naming, promised_at): (Naming, Option<&str>),
-    report: &mut PullReport,
-) -> Result<()> {
-    // Again: another thread may have committed meanwhile.
-    let here = NodeEntry::read_all(transaction.graph()?.0)?;
-    let theirs = source.nodes();
-    let models: Vec<&NodeEntry> = plan
-        .models
-        .iter()
-        .filter(|id| !here.contains_key(*id))
-        .filter_map(|id| theirs.get(id))
-        .collect();
-    match naming {
-        Naming::Push => {
-            let names = grown_apart(theirs, &here, &plan.models);
-            if !names.is_empty() {
-                return Err(TransferError::Apart { names });
-            }
-        }
-        _ => make_room(&mut transaction, &here, theirs, &models, report)?,
-    }
-    let updates: Vec<&NodeEntry> = plan.updates.iter().filter_map(|id| theirs.get(id)).collect();
-    for update in &updates {
-        // First all that go, so that a tag can move from one model to another.
-        transaction.drop_tags_but(super::entry::node_id(&update.id)?, &update.tags)?;
-    }
-    for model in &models {
-        let manifest = manifests.get(source, model.manifest_id()?)?;
-        if let Some(place) = promised_at {
-            report.promised += promise_all(&mut transaction, source, &manifest, place)?;
-        }
-        let mut arriving = model.arriving()?;
-        if let Some((older, _)) = &arriving.previous {
-            // Either side may have renamed what came before.
-            let older = transaction.graph()?.expect(*older)?.row;
-            if older.name != arriving.name || older.version >= arriving.version {
-                arriving.previous = None;
-                report.differing.push(model.full_name());
-            }
-        }
-        transaction.adopt_node(arriving, manifest)?;
-        report.models.push(model.full_name());
-    }
-    for update in &updates {
-        if !transaction.update_node(update.arriving()?)? {
-            report.updated.retain(|name| *name != update.full_name());
-            report.differing.push(update.full_name());
-        }
-    }
-    for model in models.iter().chain(&updates) {
-        for tag in &model.tags {
-            let name = tag.parse()?;
-            let id = super::entry::node_id(&model.id)?;
-            if !transaction.adopt_tag(&name, id)? {
-                report.tags_left_out.push(tag.clone());
-            }
-        }
-    }
-    for name in &plan.tests {
-        if let Some(definition) = source.tests().get(name) {
-            transaction.set_test(name, definition.clone())?;
-        }
-    }
-    for id in &plan.completed {
-        if transaction.graph()?.node(*id)?.is_some() {
-            transaction.note_whole(*id)?;
-        }
-    }
-    transaction.release_arrivals()?;
-    if let Some(id) = source.id() {
-        let settled = plan.settled.iter().filter_map(|id| theirs.get(id));
-        for model in models.iter().chain(&updates).copied().chain(settled) {
-            transaction.put_agreed(id, super::entry::node_id(&model.id)?, model.mark())?;
-        }
-    }
-    for (id, index) in source.fresh() {
-        transaction.put_index(*id, index)?;
-    }
-    report.apart = apart_now(transaction.graph()?, &models)?;
-    Ok(transaction.commit_changes()?)
-}
-
-/// Gives models that the other side does not know numbers behind all others, where it has given
-/// theirs to other models: what was published keeps its number.
-fn make_room(
-    transaction: &mut Transaction,
-    here: &Nodes,
-    theirs: &Nodes,
-    models: &[&NodeEntry],
-    report: &mut PullReport,
-) -> Result<()> {
-    let mut names: BTreeMap<&str, (BTreeSet<u32>, u32)> = BTreeMap::new();
-    for model in models {
-        let (numbers, highest) = names.entry(&model.name).or_default();
-        numbers.insert(model.version);
-        *highest = model.version.max(*highest);
-    }
-    for (name, (numbers, highest)) in names {
-        let mut own: Vec<(u32, NodeId)> = here
-            .iter()
-            .filter(|(_, node)| node.name == name)
-            .map(|(id, node)| (node.version, *id))
-            .collect();
-        own.sort_unstable();
-        let Some(first) = own.iter().find(|(version, _)| numbers.contains(version)) else {
-            continue;
-        };
-        let from = first.0;
-        let known = transaction.graph()?.highest_version(&name.parse()?)?;
-        let mut next = highest.max(known);
-        // What follows a model that goes behind goes along: versions ascend along a history.
-        let mut going: BTreeSet<String> = BTreeSet::new();
-        own.retain(|(version, id)| {
-            let before = here.get(id).and_then(|node| node.previous.as_ref());
-            let goes = *version >= from
-                && (!theirs.contains_key(id)
-                    || numbers.contains(version)
-                    || before.is_some_and(|edge| going.contains(&edge.parent)));
-            if goes {
-                going.insert(id.to_string());
-            }
-            goes
-        });
-        for (_, id) in own {
-            let too_many = crate::lineage::LineageError::TooMany { what: "versions of a name" };
-            next = next.checked_add(1).ok_or(too_many)?;
-            let node = transaction.graph()?.expect(id)?;
-            let moved = transaction.renumber(&node, next)?;
-            report.renumbered.push(Renumbered { was: node.full_name(), now: moved.full_name() });
-        }
-    }
-    Ok(())
-}
-
-/// Names of these models that have several ends.
-fn apart_now<T: ReadTables + ?Sized>(
-    graph: Graph<'_, T>,
-    models: &[&NodeEntry],
-) -> Result<Vec<(String, Vec<String>)>> {
-    let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
-    let mut apart = Vec::new();
-    for name in names {
-        let tips = graph.tips(&name.parse()?)?;
-        if tips.len() > 1 {
-            let full = |id: NodeId| Ok(graph.expect(id).map(|node: Node| node.full_name())?);
-            apart.push((name.to_owned(), tips.into_iter().map(full).collect::<Result<_>>()?));
-        }
-    }
-    Ok(apart)
+    Ok((spool, places))
 }

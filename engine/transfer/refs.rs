@@ -167,7 +167,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Outrun`] when somebody else has made it.
+    /// [`TransferError::PushRaced`] when somebody else has made it.
     pub(super) fn advance(&self, remote: &dyn Remote, more: Vec<PackRef>) -> Result<[u8; 16]> {
         let number = self.number.saturating_add(1);
         let id = self.id.map_or_else(NodeId::random, |id| Ok(NodeId(id)))?;
@@ -187,7 +187,7 @@ impl Head {
             serde_json::to_vec(&next).map_err(|error| TransferError::damaged("a ref", error))?;
         match remote.put_new(&path_of(number), &bytes) {
             Ok(true) => Ok(id.0),
-            Ok(false) => Err(TransferError::Outrun { place, number }),
+            Ok(false) => Err(TransferError::PushRaced { place, number }),
             Err(source) => {
                 // The answer may have been lost behind a ref that was made.
                 let there = remote.get(&path_of(number), REF_LEN_MAX);

@@ -2,7 +2,7 @@
 
 use super::entry::{NodeEntry, Nodes, Tests};
 use super::remotes::whole_place;
-use super::rows::{Agreed, agreed};
+use super::sync_state::{SyncState, sync_state};
 use super::{Result, TransferError};
 use crate::container::ContainerError;
 use crate::format::{
@@ -26,7 +26,7 @@ pub(super) struct Piece {
 }
 
 /// A side that models come from.
-pub(super) trait Source {
+pub(super) trait RecordSource {
     /// Where it is, for messages.
     fn name(&self) -> String;
 
@@ -34,7 +34,7 @@ pub(super) trait Source {
     fn place(&self) -> Result<String>;
 
     /// Where a tensor is that its models name and that is not there either.
-    fn promised_at(&self, _id: ContentId) -> Result<Option<String>> {
+    fn promisor(&self, _id: ContentId) -> Result<Option<String>> {
         Ok(None)
     }
 
@@ -53,8 +53,8 @@ pub(super) trait Source {
     }
 
     /// The rows that it remembers another side to have had.
-    fn agreed_with(&self, _other: [u8; 16]) -> Result<Agreed> {
-        Ok(Agreed::new())
+    fn sync_state_with(&self, _other: [u8; 16]) -> Result<SyncState> {
+        Ok(SyncState::new())
     }
 
     /// The features that a writer of these models must know.
@@ -121,7 +121,7 @@ impl StoreSource {
     }
 }
 
-impl Source for StoreSource {
+impl RecordSource for StoreSource {
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -130,8 +130,8 @@ impl Source for StoreSource {
         whole_place(&self.name)
     }
 
-    fn promised_at(&self, id: ContentId) -> Result<Option<String>> {
-        Ok(self.snapshot.promise(id)?.map(|promise| promise.place))
+    fn promisor(&self, id: ContentId) -> Result<Option<String>> {
+        Ok(self.snapshot.promisor(id)?)
     }
 
     fn id(&self) -> Option<[u8; 16]> {
@@ -146,8 +146,8 @@ impl Source for StoreSource {
         &self.tests
     }
 
-    fn agreed_with(&self, other: [u8; 16]) -> Result<Agreed> {
-        agreed(self.snapshot.tables(), other)
+    fn sync_state_with(&self, other: [u8; 16]) -> Result<SyncState> {
+        sync_state(self.snapshot.tables(), other)
     }
 
     fn writer_flags(&self) -> u64 {

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::make::{Addition, guarded, parents_of};
-use super::plan::{Event, Plan, Source, State, Step, Update};
-use super::{Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMark};
+use super::plan::{Event, Step, StepSource, StepState, Update, UpdatePlan};
+use super::{Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMarker};
 use crate::lineage::{How, Node, NodeId};
 use crate::store::{ImportReport, Snapshot, Store};
 
@@ -24,7 +24,7 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct Outcome {
     /// What it set out to do.
-    pub plan: Plan,
+    pub plan: UpdatePlan,
     /// The models it made, in the order of their commits.
     pub made: Vec<(usize, ImportReport)>,
     /// The models whose function failed.
@@ -70,9 +70,9 @@ enum Next {
 }
 
 impl Work {
-    fn new(plan: &Plan) -> Self {
+    fn new(plan: &UpdatePlan) -> Self {
         let progress = |step: &Step| match &step.state {
-            State::Made(node) => Progress::Made(node.id),
+            StepState::Made(node) => Progress::Made(node.id),
             _ => Progress::Waiting,
         };
         Work {
@@ -94,7 +94,7 @@ impl Work {
         }
     }
 
-    fn next(&self, plan: &Plan) -> Next {
+    fn next(&self, plan: &UpdatePlan) -> Next {
         if self.stopped.is_some() {
             return Next::End;
         }
@@ -103,8 +103,8 @@ impl Work {
                 continue;
             }
             let needed = step.parents.iter().filter_map(|parent| match parent.to {
-                Source::Step(step) => Some(self.of(step)),
-                Source::Node(_) => None,
+                StepSource::Step(step) => Some(self.of(step)),
+                StepSource::Node(_) => None,
             });
             let needed: Vec<Progress> = needed.collect();
             if needed.iter().any(|it| matches!(it, Progress::Failed | Progress::Blocked)) {
@@ -125,7 +125,7 @@ struct Run<'r, 'a> {
     update: &'r Update<'a>,
     store: &'r Store,
     functions: &'r Functions,
-    plan: &'r Plan,
+    plan: &'r UpdatePlan,
     work: Mutex<Work>,
     changed: Condvar,
 }
@@ -239,9 +239,9 @@ impl Run<'_, '_> {
     /// The nodes that take the places of a step's parents.
     fn sources(&self, step: &Step) -> Vec<NodeId> {
         let work = self.lock();
-        let source = |source: &Source| match source {
-            Source::Node(node) => Some(node.id),
-            Source::Step(step) => match work.of(*step) {
+        let source = |source: &StepSource| match source {
+            StepSource::Node(node) => Some(node.id),
+            StepSource::Step(step) => match work.of(*step) {
                 Progress::Made(id) => Some(id),
                 _ => None,
             },
@@ -251,9 +251,9 @@ impl Run<'_, '_> {
 
     fn make(&self, step: &Step) -> Result<Made, UpdateError> {
         let function = match &step.state {
-            State::ToDo(function) => function,
-            State::Impossible(reason) => return Err(UpdateError::failed(reason)),
-            State::Made(node) => return Ok(Made::Before(node.clone())),
+            StepState::ToDo(function) => function,
+            StepState::Impossible(reason) => return Err(UpdateError::failed(reason)),
+            StepState::Made(node) => return Ok(Made::Before(node.clone())),
         };
         let sources = self.sources(step);
         let creation = self.functions.get(function)?;
@@ -274,7 +274,7 @@ impl Run<'_, '_> {
                 edges.push((*source, parent.how));
             }
         }
-        let mark = UpdateMark {
+        let marker = UpdateMarker {
             plan: self.plan.id.clone(),
             of: step.node.id,
             old: self.plan.old.id,
@@ -286,10 +286,10 @@ impl Run<'_, '_> {
             kind: &row.kind,
             edges: &edges,
             recipe: &Recipe::of(function, &inputs),
-            mark: Some(&mark),
+            marker: Some(&marker),
             profile: self.update.profile,
         };
-        let added = self.add(step, &snapshot, &addition, &mark, &draft);
+        let added = self.add(step, &snapshot, &addition, &marker, &draft);
         added.map_err(|error| draft.not_added(error))
     }
 
@@ -298,12 +298,12 @@ impl Run<'_, '_> {
         step: &Step,
         before: &Snapshot,
         addition: &Addition<'_>,
-        mark: &UpdateMark,
+        marker: &UpdateMarker,
         draft: &Draft,
     ) -> Result<Made, UpdateError> {
         let mut transaction = self.store.begin_write()?;
         // Another run of this update may have been quicker.
-        if let Some(node) = UpdateMark::find(&transaction.graph()?, &mark.plan, &step.node)? {
+        if let Some(node) = UpdateMarker::find(&transaction.graph()?, &marker.plan, &step.node)? {
             return Ok(Made::Before(node));
         }
         addition.check_inputs(draft, &transaction, before)?;
@@ -356,7 +356,7 @@ enum Made {
 }
 
 /// A seed for a model that has no recipe yet: the same whenever the update is resumed.
-fn seed_of(plan: &Plan, node: &Node) -> u64 {
+fn seed_of(plan: &UpdatePlan, node: &Node) -> u64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(plan.id.as_bytes()).update(&node.id.0);
     let bytes = hasher.finalize();

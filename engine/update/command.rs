@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Creation, Draft, Inputs, UpdateError};
-use crate::checks::CommandTrust;
 use crate::command::{Bounds, Captured, CommandError, Stream, Template, Watch, run};
 use crate::container::{TemporaryFolder, TemporaryKind};
 use crate::interchange::{ModelFile, export_to_path};
 use crate::lineage::How;
+use crate::model_tests::CommandTrust;
 use crate::store::Model;
 
 /// The name of the function in recipes.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
 
-use super::{Creation, Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMark};
+use super::{Creation, Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMarker};
 use super::{RECIPE_KEY, UPDATE_KEY};
 use crate::codec::Profile;
 use crate::lineage::{How, NodeId};
@@ -111,7 +111,7 @@ impl Make {
             kind: kind.as_deref().unwrap_or_default(),
             edges: &edges,
             recipe: &Recipe::of(&self.function, &inputs),
-            mark: None,
+            marker: None,
             profile: self.profile,
         };
         add(store, &snapshot, &addition, &draft).map_err(|error| draft.not_added(error))
@@ -172,7 +172,7 @@ pub(super) struct Addition<'a> {
     pub(super) kind: &'a str,
     pub(super) edges: &'a [(NodeId, How)],
     pub(super) recipe: &'a Recipe,
-    pub(super) mark: Option<&'a UpdateMark>,
+    pub(super) marker: Option<&'a UpdateMarker>,
     pub(super) profile: Profile,
 }
 
@@ -195,8 +195,8 @@ impl Addition<'_> {
             model = model.parent(parent.to_string(), *how);
         }
         model = model.metadata(RECIPE_KEY, self.recipe.to_json());
-        match self.mark {
-            Some(mark) => model.metadata(UPDATE_KEY, mark.to_json()),
+        match self.marker {
+            Some(marker) => model.metadata(UPDATE_KEY, marker.to_json()),
             None => model,
         }
     }

@@ -10,7 +10,7 @@
 //!   anywhere and goes on without making one twice.
 //!
 //! ```
-//! use mgit::update::{Draft, Functions, Inputs, Make, Update, Way};
+//! use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateMethod};
 //! use mgit::{Dtype, How, NewModel, NewTensor, Shape, Store};
 //! # let folder = tempfile::tempdir()?;
 //! let store = Store::create(folder.path().join("family.mgit"))?;
@@ -37,7 +37,7 @@
 //!
 //! # add("base", 2.0)?;
 //! // There is a new base: what descends from the old one follows, by its own function.
-//! let update = Update::new("base@1", "base@2").way(Way::Recorded);
+//! let update = Update::new("base@1", "base@2").method(UpdateMethod::Recorded);
 //! let outcome = update.run(&store, &functions)?;
 //! assert_eq!(outcome.made.len(), 1);
 //! let task = store.snapshot()?.model("task@2")?;
@@ -55,7 +55,7 @@ mod error;
 mod function;
 mod functions;
 mod make;
-mod mark;
+mod marker;
 mod plan;
 mod recipe;
 mod remake;
@@ -70,7 +70,7 @@ pub use error::UpdateError;
 pub use function::{Creation, Input, Inputs};
 pub use functions::Functions;
 pub use make::Make;
-pub use mark::{UPDATE_KEY, UpdateMark};
-pub use plan::{Event, Plan, Source, State, Step, StepParent, Update, Way};
+pub use marker::{UPDATE_KEY, UpdateMarker};
+pub use plan::{Event, Step, StepParent, StepSource, StepState, Update, UpdateMethod, UpdatePlan};
 pub use recipe::{RECIPE_KEY, Recipe, RecipeParent};
 pub use remake::{Remade, remake};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use super::{Builtin, Recipe, UpdateError, UpdateMark};
+use super::{Builtin, Recipe, UpdateError, UpdateMarker};
 use crate::catalog::CatalogRead;
 use crate::codec::Profile;
 use crate::lineage::{Direction, Edges, Graph, How, ModelRef, Node, NodeId};
@@ -13,7 +13,7 @@ use crate::store::{ImportReport, Snapshot};
 
 /// By what functions an update makes models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Way {
+pub enum UpdateMethod {
     /// By the recipe of each, where it has one; else by a rebase.
     #[default]
     Auto,
@@ -25,25 +25,25 @@ pub enum Way {
     Function(String),
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for UpdateMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Way::Auto => f.write_str("auto"),
-            Way::Rebase => f.write_str("rebase"),
-            Way::Recorded => f.write_str("recorded"),
-            Way::Function(name) => write!(f, "function {name}"),
+            UpdateMethod::Auto => f.write_str("auto"),
+            UpdateMethod::Rebase => f.write_str("rebase"),
+            UpdateMethod::Recorded => f.write_str("recorded"),
+            UpdateMethod::Function(name) => write!(f, "function {name}"),
         }
     }
 }
 
-impl FromStr for Way {
+impl FromStr for UpdateMethod {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "auto" => Ok(Way::Auto),
-            "rebase" => Ok(Way::Rebase),
-            "recorded" => Ok(Way::Recorded),
+            "auto" => Ok(UpdateMethod::Auto),
+            "rebase" => Ok(UpdateMethod::Rebase),
+            "recorded" => Ok(UpdateMethod::Recorded),
             _ => Err("say auto, rebase or recorded".to_owned()),
         }
     }
@@ -65,7 +65,7 @@ type Watch<'a> = Box<dyn Fn(Event<'_>) -> ControlFlow<()> + Sync + 'a>;
 pub struct Update<'a> {
     old: String,
     new: String,
-    way: Way,
+    method: UpdateMethod,
     pub(super) jobs: usize,
     pub(super) resume: bool,
     all_versions: bool,
@@ -77,7 +77,7 @@ pub struct Update<'a> {
 
 impl fmt::Debug for Update<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "update of {} to {} by {}", self.old, self.new, self.way)
+        write!(f, "update of {} to {} by {}", self.old, self.new, self.method)
     }
 }
 
@@ -87,7 +87,7 @@ impl<'a> Update<'a> {
         Update {
             old: old.into(),
             new: new.into(),
-            way: Way::Auto,
+            method: UpdateMethod::Auto,
             jobs: 1,
             resume: false,
             all_versions: false,
@@ -99,8 +99,8 @@ impl<'a> Update<'a> {
     }
 
     /// Says by what functions models are made.
-    pub fn way(mut self, way: Way) -> Self {
-        self.way = way;
+    pub fn method(mut self, method: UpdateMethod) -> Self {
+        self.method = method;
         self
     }
 
@@ -154,7 +154,7 @@ impl<'a> Update<'a> {
     /// # Errors
     ///
     /// Models that are not there, or are the same; those of the catalogue.
-    pub fn plan(&self, snapshot: &Snapshot) -> Result<Plan, UpdateError> {
+    pub fn plan(&self, snapshot: &Snapshot) -> Result<UpdatePlan, UpdateError> {
         let graph = snapshot.graph();
         let find = |model: &str| -> Result<Node, UpdateError> {
             let model: ModelRef = model.parse()?;
@@ -165,22 +165,22 @@ impl<'a> Update<'a> {
             let name = old.full_name();
             return Err(UpdateError::inputs(format!("{name} is both the old and the new model")));
         }
-        let plan = plan_id(&old, &new, &self.way);
+        let plan = plan_id(&old, &new, &self.method);
         Planner::new(self, graph, plan, old, new)?.plan()
     }
 }
 
 /// What names an update in the models it makes.
-fn plan_id(old: &Node, new: &Node, way: &Way) -> String {
+fn plan_id(old: &Node, new: &Node, method: &UpdateMethod) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"mgit update").update(&old.id.0).update(&new.id.0);
-    hasher.update(way.to_string().as_bytes());
+    hasher.update(method.to_string().as_bytes());
     hasher.finalize().to_hex().chars().take(32).collect()
 }
 
 /// Where a parent of a model that is to be made comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum StepSource {
     /// It is there.
     Node(Node),
     /// The step of this number makes it.
@@ -195,12 +195,12 @@ pub struct StepParent {
     /// How it is derived.
     pub how: How,
     /// What takes its place.
-    pub to: Source,
+    pub to: StepSource,
 }
 
 /// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum StepState {
     /// It is to be made by the function of this name.
     ToDo(String),
     /// It cannot be made, for this reason.
@@ -217,7 +217,7 @@ pub struct Step {
     /// Its parents, in order.
     pub parents: Vec<StepParent>,
     /// How far it is.
-    pub state: State,
+    pub state: StepState,
     /// The recipe that it follows.
     pub(super) recipe: Option<Recipe>,
     /// Steps of older versions of it, which come first, so that versions keep their order.
@@ -240,7 +240,7 @@ pub enum Event<'e> {
 
 /// What an update makes: every step behind the steps it needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct UpdatePlan {
     /// The name of the update in the models it makes.
     pub id: String,
     /// The model that was replaced.
@@ -251,10 +251,10 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-impl Plan {
+impl UpdatePlan {
     /// How many steps an earlier run has made.
     pub fn made(&self) -> usize {
-        self.steps.iter().filter(|step| matches!(step.state, State::Made(_))).count()
+        self.steps.iter().filter(|step| matches!(step.state, StepState::Made(_))).count()
     }
 
     /// How many steps are left.
@@ -277,7 +277,7 @@ struct Planner<'p, 'a> {
     /// What descends from the old model.
     reached: BTreeMap<NodeId, Node>,
     /// The versions after a node, with their marks.
-    newer: HashMap<NodeId, Vec<(Node, Option<UpdateMark>)>>,
+    newer: HashMap<NodeId, Vec<(Node, Option<UpdateMarker>)>>,
 }
 
 impl<'p, 'a> Planner<'p, 'a> {
@@ -316,7 +316,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         Ok(Planner { update, graph, id, old, new, on_new, replaced, reached, newer })
     }
 
-    fn plan(mut self) -> Result<Plan, UpdateError> {
+    fn plan(mut self) -> Result<UpdatePlan, UpdateError> {
         let order = self.order()?;
         let mut wanted: HashSet<NodeId> = HashSet::new();
         let mut made = HashMap::new();
@@ -324,7 +324,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             if self.update.skip.as_ref().is_some_and(|skip| skip(node)) {
                 continue;
             }
-            let done = UpdateMark::find(&self.graph, &self.id, node)?;
+            let done = UpdateMarker::find(&self.graph, &self.id, node)?;
             let is_wanted = match &done {
                 Some(_) => true,
                 None => !self.is_by_hand(node)? && !self.is_stale(node, &wanted)?,
@@ -344,14 +344,14 @@ impl<'p, 'a> Planner<'p, 'a> {
             let is_new = |parent: &StepParent| {
                 let upstream =
                     self.replaced.contains(&parent.from) || self.reached.contains_key(&parent.from);
-                upstream && !matches!(&parent.to, Source::Node(node) if node.id == parent.from)
+                upstream && !matches!(&parent.to, StepSource::Node(node) if node.id == parent.from)
             };
             let done = made.remove(&node.id);
             if done.is_none() && !parents.iter().any(is_new) {
                 continue;
             }
             let (state, recipe) = match done {
-                Some(done) => (State::Made(done), None),
+                Some(done) => (StepState::Made(done), None),
                 None => self.method(&node)?,
             };
             let older = self.graph.history(node.id);
@@ -361,7 +361,7 @@ impl<'p, 'a> Planner<'p, 'a> {
             places.insert(node.id, steps.len());
             steps.push(Step { node, parents, state, recipe, after });
         }
-        Ok(Plan { id: self.id, old: self.old, new: self.new, steps })
+        Ok(UpdatePlan { id: self.id, old: self.old, new: self.new, steps })
     }
 
     /// What was reached, parents and older versions first; otherwise by name and version.
@@ -403,13 +403,13 @@ impl<'p, 'a> Planner<'p, 'a> {
     }
 
     /// The versions after a node, with their marks.
-    fn newer(&mut self, node: NodeId) -> Result<&[(Node, Option<UpdateMark>)], UpdateError> {
+    fn newer(&mut self, node: NodeId) -> Result<&[(Node, Option<UpdateMarker>)], UpdateError> {
         if !self.newer.contains_key(&node) {
             let mut newer = Vec::new();
             for version in self.graph.descendants(node, Edges::Version) {
                 let version = version?;
-                let mark = UpdateMark::read(&self.graph, version.id)?;
-                newer.push((version, mark));
+                let marker = UpdateMarker::read(&self.graph, version.id)?;
+                newer.push((version, marker));
             }
             self.newer.insert(node, newer);
         }
@@ -421,7 +421,7 @@ impl<'p, 'a> Planner<'p, 'a> {
         let newer: Vec<NodeId> = self
             .newer(node.id)?
             .iter()
-            .filter(|(_, mark)| mark.is_none())
+            .filter(|(_, marker)| marker.is_none())
             .map(|(version, _)| version.id)
             .collect();
         let by_hand = |id: &NodeId| self.on_new.contains(id) && !self.reached.contains_key(id);
@@ -434,11 +434,11 @@ impl<'p, 'a> Planner<'p, 'a> {
             return Ok(false);
         }
         let (old, new) = (self.old.id, self.new.id);
-        let of_this = |mark: &UpdateMark| mark.old == old && mark.new == new;
+        let of_this = |marker: &UpdateMarker| marker.old == old && marker.new == new;
         let newer: Vec<NodeId> = self
             .newer(node.id)?
             .iter()
-            .filter(|(_, mark)| !mark.as_ref().is_some_and(of_this))
+            .filter(|(_, marker)| !marker.as_ref().is_some_and(of_this))
             .map(|(version, _)| version.id)
             .collect();
         if newer.iter().all(|id| self.on_new.contains(id)) {
@@ -462,11 +462,11 @@ impl<'p, 'a> Planner<'p, 'a> {
         for edge in self.graph.parents(node.id)? {
             let from = edge.parent;
             let to = match places.get(&from) {
-                Some(step) => Source::Step(*step),
+                Some(step) => StepSource::Step(*step),
                 None if self.replaced.contains(&from) || from == self.new.id => {
-                    Source::Node(self.new.clone())
+                    StepSource::Node(self.new.clone())
                 }
-                None => Source::Node(self.newest(from)?),
+                None => StepSource::Node(self.newest(from)?),
             };
             parents.push(StepParent { from, how: edge.how, to });
         }
@@ -477,8 +477,8 @@ impl<'p, 'a> Planner<'p, 'a> {
     fn newest(&mut self, id: NodeId) -> Result<Node, UpdateError> {
         let mut newest = self.graph.expect(id)?;
         let plan = self.id.clone();
-        for (version, mark) in self.newer(id)?.to_vec() {
-            let own = mark.is_some_and(|mark| mark.plan == plan);
+        for (version, marker) in self.newer(id)?.to_vec() {
+            let own = marker.is_some_and(|marker| marker.plan == plan);
             let key = |node: &Node| (node.row.version, node.row.created_ms, node.id);
             let is_newer = newest.id == id || key(&version) > key(&newest);
             if !own && !self.reached.contains_key(&version.id) && is_newer {
@@ -489,27 +489,27 @@ impl<'p, 'a> Planner<'p, 'a> {
     }
 
     /// By what function a node is made.
-    fn method(&self, node: &Node) -> Result<(State, Option<Recipe>), UpdateError> {
-        let rebase = || (State::ToDo(Builtin::Rebase.name().to_owned()), None);
-        if self.update.way == Way::Rebase {
+    fn method(&self, node: &Node) -> Result<(StepState, Option<Recipe>), UpdateError> {
+        let rebase = || (StepState::ToDo(Builtin::Rebase.name().to_owned()), None);
+        if self.update.method == UpdateMethod::Rebase {
             return Ok(rebase());
         }
         let recipe = match self.recorded(node) {
             Ok(recipe) => recipe,
             Err(error @ UpdateError::BadRecipe { .. }) => {
-                return Ok((State::Impossible(error.to_string()), None));
+                return Ok((StepState::Impossible(error.to_string()), None));
             }
             Err(error) => return Err(error),
         };
-        Ok(match (&self.update.way, recipe) {
-            (Way::Function(name), recipe) => {
+        Ok(match (&self.update.method, recipe) {
+            (UpdateMethod::Function(name), recipe) => {
                 let recipe = recipe.filter(|recipe| recipe.function == *name);
-                (State::ToDo(name.clone()), recipe)
+                (StepState::ToDo(name.clone()), recipe)
             }
-            (_, Some(recipe)) => (State::ToDo(recipe.function.clone()), Some(recipe)),
-            (Way::Recorded, None) => {
+            (_, Some(recipe)) => (StepState::ToDo(recipe.function.clone()), Some(recipe)),
+            (UpdateMethod::Recorded, None) => {
                 let error = UpdateError::NoRecipe { model: node.full_name() };
-                (State::Impossible(error.to_string()), None)
+                (StepState::Impossible(error.to_string()), None)
             }
             (_, None) => rebase(),
         })

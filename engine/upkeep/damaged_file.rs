@@ -61,7 +61,7 @@ fn scanned(
         whole_models: Vec::new(),
         hurt_models: Vec::new(),
         partial_models: Vec::new(),
-        promised_tensors: 0,
+        missing_tensors: 0,
         catalogue_error: Some(error.clone()),
     };
     let survey = match survey {

@@ -41,7 +41,7 @@ pub struct VerifyReport {
     /// The models that have tensors which were not pulled yet: what is here of them is right.
     pub partial_models: Vec<String>,
     /// Tensors that were not pulled yet.
-    pub promised_tensors: u64,
+    pub missing_tensors: u64,
     /// Why the catalogue could not be read, when it could not. Then the models are those that the
     /// change records name, and the whole ones are what a salvage would save.
     pub catalogue_error: Option<String>,

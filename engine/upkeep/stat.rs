@@ -2,7 +2,7 @@
 
 use super::parts::{FileParts, parts};
 use super::{each_record, each_row};
-use crate::catalog::{PromiseRow, RecordRow, Table};
+use crate::catalog::{MissingRow, RecordRow, Table};
 use crate::store::{Result, Snapshot, Store};
 
 /// The sizes of a store as of one snapshot. Lengths are in bytes.
@@ -31,9 +31,9 @@ pub struct StoreStat {
     /// Contents that no model names and that stay because deltas stand on them.
     pub hidden_tensors: u64,
     /// Tensors that models name and that were not pulled yet.
-    pub promised_tensors: u64,
+    pub missing_tensors: u64,
     /// Bytes of their contents.
-    pub promised_bytes: u64,
+    pub missing_bytes: u64,
     /// Number of the last commit.
     pub commits: u64,
     /// The oldest commit that a snapshot in any process reads, the one asked included.
@@ -80,7 +80,7 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
 
     let mut promised = Vec::new();
     each_row(snapshot.tables(), Table::Promised, &mut |_, value| {
-        promised.extend(PromiseRow::decode(value).ok().map(|row| row.raw_len));
+        promised.extend(MissingRow::decode(value).ok().map(|row| row.raw_len));
     })?;
     let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
     Ok(StoreStat {
@@ -95,8 +95,8 @@ pub fn stat(store: &Store, snapshot: &Snapshot) -> Result<StoreStat> {
         free_bytes,
         parts,
         hidden_tensors: tensors().filter(|row| row.holders == 0).count() as u64,
-        promised_tensors: promised.len() as u64,
-        promised_bytes: sum(&mut promised.into_iter()),
+        missing_tensors: promised.len() as u64,
+        missing_bytes: sum(&mut promised.into_iter()),
         commits: snapshot.sequence(),
         oldest_reader,
         held_back_bytes,

@@ -9,7 +9,7 @@ use super::copy::{Copied, copy_onto, refuse_unknown_features};
 use super::new_store::Unnamed;
 use super::{CopyReport, UpkeepError};
 use crate::container::{Disk, TemporaryKind, folder_of, sweep};
-use crate::ending::critical;
+use crate::shutdown::critical;
 use crate::store::{OpenOptions, Store};
 
 /// Writes the store at `path` anew, without free space, and gives the new file its name: nobody

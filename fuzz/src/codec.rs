@@ -1,7 +1,7 @@
 //! Chunks.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, Profile, decode, encode_alone, encode_delta, encode_plain};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_standalone, encode_delta, encode_plain};
 
 /// A lane of every kind.
 pub fn lane(choice: u8) -> Lane {
@@ -63,7 +63,7 @@ pub fn codec_roundtrip(data: &[u8]) {
     }
 
     let mut stored = Vec::new();
-    let encoding = encode_alone(Profile::Dense, lane, &chunk, &mut stored);
+    let encoding = encode_standalone(Profile::Dense, lane, &chunk, &mut stored);
     assert!(stored.len() <= chunk.len() && !encoding.needs_base());
     let mut decoded = vec![0xaa; chunk.len()];
     decode(encoding, lane, &stored, &mut decoded).expect("what was encoded");

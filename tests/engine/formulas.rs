@@ -94,7 +94,7 @@ fn a_cast_costs_a_row() {
     }
     add(&store, "tuned", Some("bf16"), Dtype::Bf16, ROWS, &bytes_of(&tuned));
     let (formula, encodings, len) = stored(&store, "tuned", &bytes_of(&tuned));
-    assert_eq!((formula, encodings), (None, vec![Encoding::Ordered]));
+    assert_eq!((formula, encodings), (None, vec![Encoding::FloatDelta]));
     assert!(len < 1000, "{len}");
 }
 
@@ -109,7 +109,7 @@ fn a_cast_with_changes_costs_the_changes() {
     }
     add(&store, "near", Some("base"), Dtype::F16, ROWS, &bytes_of(&half));
     let (formula, encodings, len) = stored(&store, "near", &bytes_of(&half));
-    assert_eq!((formula, encodings), (Some("cast"), vec![Encoding::Ordered]));
+    assert_eq!((formula, encodings), (Some("cast"), vec![Encoding::FloatDelta]));
     assert!(len < 1000, "{len}");
 }
 
@@ -250,7 +250,7 @@ fn merges_cost_a_row() {
     );
     write(&store, |transaction| transaction.add_model(model)).unwrap();
     let (formula, encodings, len) = stored(&store, "near", &bytes);
-    assert_eq!((formula, encodings), (Some("mean"), vec![Encoding::Ordered]));
+    assert_eq!((formula, encodings), (Some("mean"), vec![Encoding::FloatDelta]));
     assert!(len < 300, "{len}");
 }
 

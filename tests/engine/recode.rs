@@ -125,6 +125,6 @@ fn long_tensors_are_recoded_slab_by_slab() {
     }
     assert!(matches!(
         store.begin_write().unwrap().recode(Some("nobody"), Profile::Fast, &|_| ()),
-        Err(mgit::Error::Lineage(_))
+        Err(mgit::store::StoreError::Lineage(_))
     ));
 }

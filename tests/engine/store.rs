@@ -569,7 +569,7 @@ fn a_whole_model_is_read_into_the_callers_buffers() {
     model.read_into(&mut out).unwrap();
     assert!(matches!(
         model.read_into(&mut out[1..]),
-        Err(mgit::Error::BufferLength { expected: 9, found: 8 })
+        Err(mgit::store::StoreError::BufferLength { expected: 9, found: 8 })
     ));
     for ((view, buffer), (name, bytes)) in views.iter().zip(&buffers).zip(&moved) {
         assert!(**view == **bytes && buffer == bytes, "{name}");

@@ -19,7 +19,7 @@ fn the_types_may_be_shared() {
     is_send_and_sync::<Snapshot>();
     is_send_and_sync::<Tensor>();
     is_send_and_sync::<TensorView>();
-    is_send_and_sync::<mgit::Error>();
+    is_send_and_sync::<mgit::store::StoreError>();
     is_send::<Transaction>();
 }
 

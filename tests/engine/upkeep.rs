@@ -15,8 +15,9 @@ use crate::common::{
 };
 use mgit::catalog::{Catalog, ReadTables, RecordRow, Table, Visit, WriteTables};
 use mgit::container::{Container, ContainerError};
+use mgit::store::StoreError;
 use mgit::upkeep::{UpkeepError, VerifyDepth, backup, gc, stat, vacuum, verify};
-use mgit::{Error, OnChildren, Store};
+use mgit::{OnChildren, Store};
 
 fn is_clean(path: &Path) -> bool {
     let store = Store::open_read_only(path).unwrap();
@@ -129,7 +130,7 @@ fn readers_of_the_old_file_are_safe_and_are_told_to_open_again() {
     assert_eq!(contents(&snapshot).unwrap(), before);
     // What is asked for now is not here any more.
     let retired = reader.snapshot();
-    assert!(matches!(retired, Err(Error::Container(ContainerError::Retired))), "{retired:?}");
+    assert!(matches!(retired, Err(StoreError::Container(ContainerError::Retired))), "{retired:?}");
     let again = Store::open_read_only(&path).unwrap();
     assert!(again.snapshot().unwrap().model("new").is_ok());
 }
@@ -146,7 +147,7 @@ fn a_copy_of_a_replaced_file_can_be_read_and_not_written() {
     std::io::copy(&mut &held, &mut fs::File::create(&old).unwrap()).unwrap();
     assert_eq!(contents_of(&old).unwrap(), contents_of(&path).unwrap());
     let refused = Store::open(&old);
-    assert!(matches!(refused, Err(Error::Container(ContainerError::Retired))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Container(ContainerError::Retired))), "{refused:?}");
     // A backup of it is a store like any other.
     let store = Store::open_read_only(&old).unwrap();
     let copy = folder.path().join("copy.mgit");
@@ -433,7 +434,7 @@ fn temporaries_never_follow_a_link() {
     let target = home.path().join("victim");
     let link = home.path().join("new.mgit");
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    assert!(matches!(Store::create(&link), Err(Error::AlreadyExists { .. })));
+    assert!(matches!(Store::create(&link), Err(StoreError::AlreadyExists { .. })));
     let (_folder, _path, store) = new_store();
     family(&store);
     let refused = backup(&store, &store.snapshot().unwrap(), &link, &|_| ()).unwrap_err();

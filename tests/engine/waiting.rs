@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::common::{add_one, contents, model, new_store, noise, one, weights, write};
 use mgit::container::{Container, ContainerError, LockHolder};
-use mgit::store::{Access, OpenOptions};
-use mgit::{Error, Store};
+
+use mgit::Store;
+use mgit::store::{Access, OpenOptions, StoreError};
 
 fn per_transaction() -> OpenOptions {
     OpenOptions::new().lock_per_transaction(true)
@@ -19,12 +20,12 @@ fn a_thread_does_not_wait_for_itself() {
     let (_folder, path, held) = new_store();
     let begins = |store: &Store| {
         let open = store.begin_write().unwrap();
-        assert!(matches!(store.begin_write().unwrap_err(), Error::AlreadyWriting));
-        assert!(matches!(store.try_begin_write().unwrap_err(), Error::AlreadyWriting));
+        assert!(matches!(store.begin_write().unwrap_err(), StoreError::AlreadyWriting));
+        assert!(matches!(store.try_begin_write().unwrap_err(), StoreError::AlreadyWriting));
         let limited = store.begin_write_timeout(Duration::from_secs(3600));
-        assert!(matches!(limited.unwrap_err(), Error::AlreadyWriting));
+        assert!(matches!(limited.unwrap_err(), StoreError::AlreadyWriting));
         // A clone is the same handle.
-        assert!(matches!(store.clone().begin_write().unwrap_err(), Error::AlreadyWriting));
+        assert!(matches!(store.clone().begin_write().unwrap_err(), StoreError::AlreadyWriting));
         drop(open);
         add_one(store, "m", &[], &weights(1, 100)).unwrap();
     };
@@ -41,9 +42,11 @@ fn another_thread_is_waited_for() {
     std::thread::scope(|scope| {
         let other = scope.spawn(|| {
             let busy = store.try_begin_write().unwrap_err();
-            assert!(matches!(busy, Error::Busy { .. }) && busy.code() == "busy", "{busy}");
+            assert!(matches!(busy, StoreError::Busy { .. }) && busy.code() == "busy", "{busy}");
             let busy = store.begin_write_timeout(Duration::from_millis(1)).unwrap_err();
-            assert!(matches!(busy, Error::Busy { waited } if waited >= Duration::from_millis(1)));
+            assert!(
+                matches!(busy, StoreError::Busy { waited } if waited >= Duration::from_millis(1))
+            );
             told.send(()).unwrap();
             add_one(&store, "theirs", &[], &weights(1, 100)).unwrap();
         });
@@ -72,7 +75,7 @@ fn handles_that_lock_for_each_transaction_take_turns() {
     }
     let open = one_side.begin_write().unwrap();
     let error = other.begin_write().unwrap_err();
-    let Error::Container(ContainerError::Locked(by)) = &error else { panic!("{error}") };
+    let StoreError::Container(ContainerError::Locked(by)) = &error else { panic!("{error}") };
     assert_eq!(by.holder, LockHolder::Writer);
     let is_this = by.process.as_ref().is_some_and(mgit::container::Process::is_this);
     assert_eq!(is_this, std::path::Path::new("/proc/self/fdinfo").exists(), "{error}");
@@ -108,8 +111,8 @@ fn a_vacuum_is_followed_and_another_store_is_not() {
 fn who_keeps_a_writer_out_is_called_what_it_is() {
     let (_folder, path, store) = new_store();
     add_one(&store, "base", &[], &noise(1, 1000)).unwrap();
-    let holder = |error: Error| match error {
-        Error::Container(ContainerError::Locked(by)) => by.holder,
+    let holder = |error: StoreError| match error {
+        StoreError::Container(ContainerError::Locked(by)) => by.holder,
         error => panic!("{error}"),
     };
     let at_once = OpenOptions::new().wait(Duration::ZERO);

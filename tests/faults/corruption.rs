@@ -10,7 +10,8 @@ use crate::common::{
     Contents, Random, add, add_one, contents, folder, model, new_store, noise, nudged, seed,
     weights,
 };
-use mgit::{Error, OnChildren, Result, Store};
+use mgit::store::{Result, StoreError};
+use mgit::{OnChildren, Store};
 
 fn original() -> (tempfile::TempDir, Vec<u8>, Contents) {
     let (folder, path, store) = new_store();
@@ -32,7 +33,7 @@ fn original() -> (tempfile::TempDir, Vec<u8>, Contents) {
 }
 
 /// An error that damage may give.
-fn is_damage(error: &Error) -> bool {
+fn is_damage(error: &StoreError) -> bool {
     // A model that is silently gone would be worse.
     let codes = [
         "damaged",

@@ -76,7 +76,7 @@ struct Outcome {
 
 /// Runs the history until something fails.
 fn run(disk: &Arc<SimDisk>, context: &str) -> Outcome {
-    let typed = |error: &mgit::Error| {
+    let typed = |error: &mgit::store::StoreError| {
         let code = error.code();
         let expected = ["io", "disk-full", "outcome-unknown", "poisoned"];
         assert!(expected.contains(&code), "{context}: {code}: {error}");

@@ -10,8 +10,8 @@ use crate::common::{assert_rows_add_up, folder, seed, write};
 use crate::simulation::changes::{Place, Sizes};
 use crate::simulation::choices::Choices;
 use crate::simulation::plain::PlainStore;
-use mgit::store::Transaction;
-use mgit::{Error, Snapshot, Store};
+use mgit::store::{StoreError, Transaction};
+use mgit::{Snapshot, Store};
 
 const STEPS: usize = 50;
 
@@ -32,7 +32,7 @@ impl Run {
         &mut self,
         transaction: &mut Transaction,
         plain: &mut PlainStore,
-    ) -> Result<(), Error> {
+    ) -> Result<(), StoreError> {
         let choices = &mut self.choices;
         Place { choices, transaction, plain, sizes: Sizes::REAL }.change()
     }

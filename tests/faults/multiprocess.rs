@@ -10,8 +10,9 @@ use crate::common::children::{RoleChild, hear, role, say};
 use crate::common::{assert_rows_add_up, contents, model, new_store, nudged, one, weights, write};
 use mgit::container::{ContainerError, LockHolder};
 use mgit::store::Access;
+use mgit::store::StoreError;
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{Error, OnChildren, Snapshot, Store};
+use mgit::{OnChildren, Snapshot, Store};
 
 /// How many models there are at a time.
 const ALIVE: u64 = 4;
@@ -68,7 +69,7 @@ fn second_writer(path: &Path) {
     let error = Store::open(path).unwrap_err();
     let holder = LockHolder::Writer;
     let is_typed =
-        matches!(&error, Error::Container(ContainerError::Locked(by)) if by.holder == holder);
+        matches!(&error, StoreError::Container(ContainerError::Locked(by)) if by.holder == holder);
     assert!(is_typed && error.code() == "locked", "{error:?}");
     say(&error.to_string());
     let reader = Store::open_read_only(path).unwrap();
@@ -271,7 +272,7 @@ fn a_look_at_a_crashed_store_keeps_writers_out() {
         let at_once = mgit::store::OpenOptions::new().wait(std::time::Duration::ZERO);
         let error = at_once.open(&path).unwrap_err();
         assert_eq!(error.code(), "locked");
-        let by_view = matches!(&error, Error::Container(ContainerError::Locked(by))
+        let by_view = matches!(&error, StoreError::Container(ContainerError::Locked(by))
             if by.holder == LockHolder::RecoveryView);
         assert!(by_view, "{error}");
         let text = "a reader is looking at the store, which was not closed cleanly: wait until it \

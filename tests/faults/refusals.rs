@@ -13,10 +13,11 @@ use crate::common::{
 use mgit::container::ContainerError;
 use mgit::format::{SUPERBLOCK_LEN, superblock_field};
 use mgit::store::Access;
-use mgit::{Error, OnChildren, Result, Store};
+use mgit::store::{Result, StoreError};
+use mgit::{OnChildren, Store};
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T>, code: &str, text: &str) -> Error {
+fn refused<T: std::fmt::Debug>(result: Result<T>, code: &str, text: &str) -> StoreError {
     let error = result.unwrap_err();
     assert_eq!((error.code(), error.to_string().as_str()), (code, text));
     error
@@ -158,7 +159,7 @@ const DAMAGE_CODES: [&str; 4] = ["truncated", "not-a-store", "damaged", "io"];
 /// Whether everything reads back through `store`; asserts that what does is right, and that
 /// nothing is silently missing.
 fn reads_back(store: &Store, expected: &Contents, context: &str) -> bool {
-    let damage = |error: Error| {
+    let damage = |error: StoreError| {
         assert!(DAMAGE_CODES.contains(&error.code()), "{context}: {}: {error}", error.code());
         false
     };
@@ -373,7 +374,7 @@ fn a_second_writer_is_refused_in_one_process_too() {
         "{who} has the store open for writing: wait until it is done, or open the store read-only"
     );
     let error = refused(Store::open(&path), "locked", &text);
-    assert!(matches!(error, Error::Container(ContainerError::Locked { .. })));
+    assert!(matches!(error, StoreError::Container(ContainerError::Locked { .. })));
     assert_eq!(contents_of(&path).unwrap(), expected);
     add_one(&store, "next", &[], &noise(1, 100)).unwrap();
     let transaction = store.begin_write().unwrap();

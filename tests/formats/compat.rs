@@ -6,10 +6,11 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_folds` one whose change records were folded, `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and
-//! `make_transfer` one that has pulled from a remote, with that remote as `NAME-remote` and what
-//! the store contains when it has pulled the rest as `NAME-remote.txt`; `make_partial` one in
-//! `tests/golden/partial` that has pulled the graph alone of an older golden remote.
+//! edges alone, `make_folds` one whose change records were folded, `make_lossy` one of rounded and
+//! of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
+//! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the
+//! rest as `NAME-remote.txt`; `make_partial` one in `tests/golden/partial` that has pulled the
+//! graph alone of an older golden remote.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,14 +18,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mgit::catalog::{EdgeKind, ReadTables, Table};
-use mgit::checks::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::interchange::export_to_stream;
+use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
+use mgit::store::StoreError;
 use mgit::transfer::{
     FolderRemote, Remote, Selection, add_remote, bundle_verify, fetch_from_remote,
     pull_from_remote, push_to_remote, remotes,
 };
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{ContentId, Dtype, Error, How, NewModel, NewTensor, Profile, Shape, Store};
+use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Profile, Shape, Store};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -430,9 +432,11 @@ fn golden_stores_of_graphs_get_their_tensors() {
         let report = check(VerifyDepth::Full);
         assert!(report.is_clean(), "{}: {:?}", path.display(), report.findings);
         assert_eq!(report.whole_models, ["base@1"]);
-        assert_eq!((report.partial_models.len(), report.promised_tensors), (3, 6));
+        assert_eq!((report.partial_models.len(), report.missing_tensors), (3, 6));
         let error = snapshot.model("other").unwrap().views().unwrap_err();
-        let Error::Promised { model, place, .. } = &error else { panic!("{error}") };
+        let StoreError::MissingContent { model, promisor: place, .. } = &error else {
+            panic!("{error}")
+        };
         assert_eq!((&**model, &**place), ("other@1", "s3://bucket/family"));
         drop(snapshot);
         let remote = FolderRemote::new(&remote);

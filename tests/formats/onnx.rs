@@ -32,7 +32,7 @@ fn a_real_model_has_its_weights_and_its_edges() {
     }
 
     let layers = one.architecture().unwrap();
-    assert_eq!(layers.source(), mgit::architecture::Source::Graph);
+    assert_eq!(layers.source(), mgit::architecture::LayerSource::Graph);
     assert_eq!(layers.layers().len(), 25);
     let name = |at: usize| layers.layers()[at].name.as_str();
     let found: BTreeSet<String> =

@@ -17,11 +17,11 @@ const SOURCES: [&str; 10] = [
     include_str!("../second/encodings.rs"),
     include_str!("../second/formulas.rs"),
     include_str!("../second/json.rs"),
-    include_str!("../second/ordered.rs"),
-    include_str!("../second/alone.rs"),
+    include_str!("../second/float_delta.rs"),
+    include_str!("../second/entropy.rs"),
     include_str!("../second/coded.rs"),
-    include_str!("../second/rice.rs"),
-    include_str!("../second/stepped.rs"),
+    include_str!("../second/rice_delta.rs"),
+    include_str!("../second/int_delta.rs"),
 ];
 
 #[test]

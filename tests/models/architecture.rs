@@ -4,7 +4,7 @@
 
 use crate::common::{add, new_store};
 use mgit::architecture::{
-    Architecture, ArchitectureError, Layer, LayerKind, Operator, Source, TensorInfo,
+    Architecture, ArchitectureError, Layer, LayerKind, LayerSource, Operator, TensorInfo,
 };
 use mgit::{Dtype, NewModel, NewTensor, Shape};
 use serde_json::json;
@@ -91,7 +91,7 @@ fn a_bert_sums_before_it_normalises() {
         "head",
     ];
     assert_eq!(kinds(&architecture), expected);
-    assert_eq!(architecture.source(), Source::Inferred);
+    assert_eq!(architecture.source(), LayerSource::Inferred);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn what_breaks_the_rules_is_refused() {
         attributes: Default::default(),
         tensors: vec![],
     }];
-    assert!(Architecture::new(Source::Given, layers, [(0, 7)]).is_err());
+    assert!(Architecture::new(LayerSource::Given, layers, [(0, 7)]).is_err());
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn given_layers_are_kept_and_completed() {
     add(&store, model).unwrap();
     let snapshot = store.snapshot().unwrap();
     let kept = snapshot.model("m").unwrap().architecture().unwrap();
-    assert_eq!(kept.source(), Source::Given);
+    assert_eq!(kept.source(), LayerSource::Given);
     assert_eq!(lines(&kept), ["first <-", "second <- first", "c <-"]);
     assert_eq!(kept.layers()[0].kind, LayerKind::Named("my kind".into()));
     assert_eq!(kept.layers()[0].attributes["heads"], "4");

@@ -5,8 +5,9 @@ use crate::common::*;
 use mgit::codec::Lossy;
 use mgit::lineage::{LOSSY_KEY, OWN_KEYS};
 use mgit::store::LossyDraft;
+use mgit::store::StoreError;
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{Dtype, Error, How, NewModel, NewTensor, OnChildren, Profile, Store};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
 
 const QUANTISED: Lossy = Lossy::Quantised { eps: 1e-3 };
 
@@ -161,7 +162,7 @@ fn a_lossy_model_takes_less_and_says_what_it_stands_for() {
     // Its own values are gone: not a second time.
     let again =
         write(&store, |transaction| transaction.recode_lossy("plain", Lossy::Fp16, None, &|_| ()));
-    assert!(matches!(again, Err(Error::AlreadyLossy { .. })), "{again:?}");
+    assert!(matches!(again, Err(StoreError::AlreadyLossy { .. })), "{again:?}");
     // Whatever is done with it, it stays what it is, as small as it is.
     let (kept, before) = (bytes(&store, "lossy", "w"), store_bytes(&store, "lossy"));
     write(&store, |transaction| {
@@ -205,7 +206,7 @@ fn the_marks_are_the_stores_own() {
     // A root has nothing that it could be rounded to.
     let root =
         write(&store, |transaction| transaction.recode_lossy("base", QUANTISED, None, &|_| ()));
-    assert!(matches!(root, Err(Error::NothingLossy { .. })), "{root:?}");
+    assert!(matches!(root, Err(StoreError::NothingLossy { .. })), "{root:?}");
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn pinned_models_are_not_rounded_and_rounded_ones_can_be_pinned() {
         || write(&store, |transaction| transaction.recode_lossy("child", QUANTISED, None, &|_| ()));
     write(&store, |transaction| transaction.pin("child")).unwrap();
     let refused = round();
-    assert!(matches!(refused, Err(Error::Pinned { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Pinned { .. })), "{refused:?}");
     assert!(mapped() && bytes(&store, "child", "w") == own);
 
     write(&store, |transaction| transaction.unpin("child", Profile::Balanced)).unwrap();
@@ -351,7 +352,7 @@ fn a_gate_judges_by_a_forward_pass_on_held_out_data() {
     };
     let mut transaction = store.begin_write().unwrap();
     let refused = transaction.recode_lossy("tuned", rough, Some(&mut gate), &|_| ());
-    assert!(matches!(refused, Err(Error::GateRefused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::GateRefused)), "{refused:?}");
     transaction.commit().unwrap();
     assert_eq!(contents(&store.snapshot().unwrap()).unwrap(), before);
     assert_eq!(store.snapshot().unwrap().sequence(), sequence, "no commit");
@@ -366,7 +367,7 @@ fn a_gate_judges_by_a_forward_pass_on_held_out_data() {
     let answer = write(&store, |transaction| {
         transaction.recode_lossy("tuned", rough, Some(&mut broken), &|_| ())
     });
-    assert!(matches!(answer, Err(Error::Gate { .. })), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::Gate { .. })), "{answer:?}");
 
     // What the whole model cannot bear, a part may.
     let allowed = seen[1].1.max(0.0) + 1e-9;

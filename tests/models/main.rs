@@ -3,7 +3,6 @@
 mod adapters;
 mod architecture;
 mod blend;
-mod checks;
 #[path = "../common/mod.rs"]
 mod common;
 mod diff;
@@ -11,6 +10,7 @@ mod functions;
 mod infer;
 mod lossy;
 mod merge;
+mod model_tests;
 mod oracles;
 mod real_models;
 mod update;

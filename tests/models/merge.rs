@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::{Random, contents, new_store, shape, write};
-use mgit::architecture::{Architecture, Layer, LayerKind, Source};
-use mgit::checks::{Builtin, RunOptions, Selector, Test, What};
+use mgit::architecture::{Architecture, Layer, LayerKind, LayerSource};
 use mgit::merge::{Class, Merge, MergeError, MergeOptions, Merged, Resolution, Touch, functions};
-use mgit::update::{Functions, Strategy, Update, Way, remake};
+use mgit::model_tests::{Builtin, RunOptions, Selector, Test, What};
+use mgit::update::{Functions, Strategy, Update, UpdateMethod, remake};
 use mgit::{Dtype, How, NewModel, NewTensor, Store};
 use proptest::prelude::*;
 use serde_json::json;
@@ -34,7 +34,7 @@ fn architecture(seeds: &Seeds, edges: &[(usize, usize)]) -> Architecture {
     let layers = places.iter().map(layer).collect();
     let place = |at: &usize| places.iter().position(|it| it == at);
     let edges = edges.iter().filter_map(|(from, to)| Some((place(from)?, place(to)?)));
-    Architecture::new(Source::Given, layers, edges).unwrap()
+    Architecture::new(LayerSource::Given, layers, edges).unwrap()
 }
 
 fn add_with(
@@ -435,7 +435,7 @@ fn the_base_is_the_nearest_common_ancestor() {
     assert_eq!(code("a", "lonely"), "no-common-ancestor");
     assert_eq!(
         code("a", "nobody"),
-        mgit::Error::from(mgit::lineage::LineageError::NoSuchModel {
+        mgit::store::StoreError::from(mgit::lineage::LineageError::NoSuchModel {
             asked: String::new(),
             similar: Vec::new(),
         })
@@ -510,7 +510,7 @@ fn an_update_merges_anew() {
     run(&store, MergeOptions::default()).unwrap();
     add(&store, "base", &[], &with(&seeds, &[(0, 5), (1, 6)]), &edges);
     let functions = functions(Functions::new());
-    let update = Update::new("base@1", "base@2").way(Way::Auto);
+    let update = Update::new("base@1", "base@2").method(UpdateMethod::Auto);
     let outcome = update.run(&store, &functions).unwrap();
     assert_eq!(outcome.made.len(), 3, "{:?}", outcome.failed);
     let (model, found) = (store.snapshot().unwrap(), merged(&store));

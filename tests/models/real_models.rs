@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use crate::common;
 use crate::common::{add, assert_rows_add_up, folder, write};
-use mgit::checks::RunOptions;
 use mgit::interchange::{ModelFile, export_to_path, export_to_stream};
 use mgit::merge::{Class, Merge, MergeOptions, Resolution, functions};
+use mgit::model_tests::RunOptions;
 use mgit::update::{Functions, Strategy, remake};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store};
 

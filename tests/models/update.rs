@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::{shape, write};
 use mgit::lineage::Node;
 use mgit::update::{
-    Draft, Event, Functions, Inputs, Make, Outcome, State, Stopped, Update, UpdateError,
-    UpdateMark, Way,
+    Draft, Event, Functions, Inputs, Make, Outcome, StepState, Stopped, Update, UpdateError,
+    UpdateMarker, UpdateMethod,
 };
 use mgit::{Dtype, How, NewModel, NewTensor, Snapshot, Store};
 use proptest::prelude::*;
@@ -46,8 +46,8 @@ fn add(store: &Store, name: &str, parents: &[String], value: f32) {
     write(store, |t| t.add_model(new.kind("toy").tensor(tensor)).map(drop)).unwrap();
 }
 
-fn sum() -> Way {
-    Way::Function("sum".to_owned())
+fn sum() -> UpdateMethod {
+    UpdateMethod::Function("sum".to_owned())
 }
 
 /// A model as the oracle knows it.
@@ -189,7 +189,7 @@ fn graph_of(snapshot: &Snapshot) -> BTreeMap<String, Plain> {
     let plain = |node: Node| {
         let parents = graph.parents(node.id).unwrap();
         let previous = graph.previous(node.id).unwrap();
-        let of = UpdateMark::read(&graph, node.id).unwrap().map(|mark| name(mark.of));
+        let of = UpdateMarker::read(&graph, node.id).unwrap().map(|mark| name(mark.of));
         assert!(of.is_none() || node.row.kind == "toy");
         Plain {
             name: node.row.name,
@@ -283,7 +283,7 @@ impl Scene {
 
     fn update(&self) -> Update<'_> {
         Update::new(&self.old, &self.new)
-            .way(sum())
+            .method(sum())
             .skip(|node| self.skip.contains(&node.full_name()))
             .stop(|node| self.stop.contains(&node.full_name()))
     }
@@ -408,7 +408,7 @@ fn a_failure_keeps_back_only_what_stands_on_it() {
         _ => Draft::new().floats("w", &[1], vec![9.0]),
     };
     let functions = functions().with("sum", fails);
-    let update = || Update::new("base@1", "base@2").way(sum());
+    let update = || Update::new("base@1", "base@2").method(sum());
     for jobs in [1, 2] {
         let outcome = update().jobs(jobs).resume(jobs == 2).run(&store, &functions).unwrap();
         let name = |step: &usize| outcome.plan.steps[*step].node.full_name();
@@ -431,27 +431,27 @@ fn every_way_has_models_of_its_own_and_versions_by_hand_are_taken() {
     let folder = folder();
     let store = diamond(&folder);
     add(&store, "right", &["base@2".to_owned()], 8.0);
-    let update = |way| Update::new("base@1", "base@2").way(way);
+    let update = |method| Update::new("base@1", "base@2").method(method);
     let by_sum = update(sum()).run(&store, &functions()).unwrap();
     assert_eq!(by_sum.made.len(), 4);
     let found = graph_of(&store.snapshot().unwrap());
     let parents: Vec<&str> = found["merged@2"].parents.iter().map(|(p, _)| p.as_str()).collect();
     assert_eq!(parents, ["left@2", "right@2"], "right@2 was there");
-    let by_rebase = update(Way::Rebase).run(&store, &functions()).unwrap();
+    let by_rebase = update(UpdateMethod::Rebase).run(&store, &functions()).unwrap();
     assert_eq!(by_rebase.made.len(), 4);
     // 7 + (2 - 1): the change of the base, and what left had learned.
     let left = store.snapshot().unwrap().model("left@3").unwrap();
     assert_eq!(left.tensor("w").unwrap().view().unwrap().as_slice::<f32>().unwrap(), [8.0]);
     // By its recipes: the newest versions are rebases of models that had none.
     add(&store, "base", &["base@2".to_owned()], 10.0);
-    let recorded = Update::new("base@2", "base@3").way(Way::Recorded);
+    let recorded = Update::new("base@2", "base@3").method(UpdateMethod::Recorded);
     let plan = recorded.plan(&store.snapshot().unwrap()).unwrap();
     let state = |name: &str| {
         let step = plan.steps.iter().find(|step| step.node.row.name == name);
         step.map(|step| step.state.clone())
     };
-    assert_eq!(state("left"), Some(State::ToDo("rebase".to_owned())));
-    assert!(matches!(state("right"), Some(State::Impossible(_))), "made by hand");
+    assert_eq!(state("left"), Some(StepState::ToDo("rebase".to_owned())));
+    assert!(matches!(state("right"), Some(StepState::Impossible(_))), "made by hand");
     let outcome = recorded.run(&store, &functions()).unwrap();
     let made: BTreeSet<String> =
         outcome.made.iter().map(|(_, report)| report.node.full_name()).collect();
@@ -479,11 +479,11 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
     // A rebase does not displace the recipe.
     add(&store, "base", &[], 8.0);
     let task = |node: &Node| node.row.name != "task";
-    let update = Update::new("base@2", "base@3").way(Way::Rebase).skip(task);
+    let update = Update::new("base@2", "base@3").method(UpdateMethod::Rebase).skip(task);
     assert_eq!(update.run(&store, &functions).unwrap().made.len(), 1);
     add(&store, "base", &[], 9.0);
     let plan = Update::new("base@3", "base@4").skip(task).plan(&store.snapshot().unwrap());
-    assert_eq!(plan.unwrap().steps[0].state, State::ToDo("scaled".to_owned()));
+    assert_eq!(plan.unwrap().steps[0].state, StepState::ToDo("scaled".to_owned()));
 }
 
 #[test]
@@ -502,7 +502,7 @@ fn what_cannot_be_updated_is_refused() {
     let outcome = Update::new("pruned", "base@2").run(&store, &functions()).unwrap();
     assert!(outcome.plan.steps.is_empty() && outcome.is_complete());
     let panics = |_: Event<'_>| -> ControlFlow<()> { panic!("a watcher's own fault") };
-    let update = Update::new("base@1", "base@2").way(sum()).jobs(2).watch(panics);
+    let update = Update::new("base@1", "base@2").method(sum()).jobs(2).watch(panics);
     let outcome = update.run(&store, &functions()).unwrap();
     assert!(matches!(outcome.stopped, Some(Stopped::Told)));
 }

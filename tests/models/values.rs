@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::common::{add, new_store, shape};
-use mgit::checks::{Builtin, RunOptions, Runner, Test, What};
 use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::model_tests::{Builtin, RunOptions, Runner, Test, What};
 use mgit::tensor::number;
 use mgit::update::{Functions, Make, UpdateError};
 use mgit::{Dtype, Model, NewModel, NewTensor, Store};

@@ -4,15 +4,15 @@
 //! change records, and decodes every tensor. It needs no catalogue, and panics where the bytes
 //! are not as the page says.
 
-pub mod alone;
 mod coded;
 pub mod encodings;
+pub mod entropy;
+pub mod float_delta;
 pub mod formulas;
+pub mod int_delta;
 pub mod json;
-pub mod ordered;
 pub mod record;
-pub mod rice;
-pub mod stepped;
+pub mod rice_delta;
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -163,7 +163,7 @@ impl Run<'_> {
         }
     }
 
-    /// Checks cuts of the files that had the name in turn; the first began with one of these
+    /// Verify cuts of the files that had the name in turn; the first began with one of these
     /// states.
     fn cut(&mut self, files: &[Recording], first: &[Arc<PlainStore>], path: &str, depth: usize) {
         let count = if path.is_empty() { self.plan.cuts } else { self.plan.cuts_after };

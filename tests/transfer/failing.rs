@@ -37,7 +37,7 @@ fn of_two_pushes_at_a_time_one_is_told_to_pull() {
         after_put: None,
     };
     let error = push_to_remote(&a, &race, ALL).unwrap_err();
-    assert!(matches!(error, TransferError::Outrun { number: 2, .. }), "{error}");
+    assert!(matches!(error, TransferError::PushRaced { number: 2, .. }), "{error}");
     assert!(error.to_string().contains("pull first"), "{error}");
     pull_from_remote(&a, &memory, ALL).unwrap();
     push_to_remote(&a, &memory, ALL).unwrap();

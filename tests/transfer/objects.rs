@@ -35,7 +35,7 @@ fn families_go_by_way_of_an_object_store() {
     grown(&a, "tuned", "base", 20);
     grown(&b, "tuned", "base", 21);
     push_to_remote(&a, &remote, ALL).unwrap();
-    assert_eq!(push_to_remote(&b, &remote, ALL).unwrap_err().code(), "grown-apart");
+    assert_eq!(push_to_remote(&b, &remote, ALL).unwrap_err().code(), "diverged");
     pull_from_remote(&b, &remote, ALL).unwrap();
     push_to_remote(&b, &remote, ALL).unwrap();
     pull_from_remote(&a, &remote, ALL).unwrap();

@@ -11,15 +11,16 @@ use crate::common::remote::{ALL, Faults, Memory, assert_same, assert_sound, fami
 use crate::common::{
     Random, add, add_one, contents, model, nudged, one, tensor_rows, weights, write,
 };
-use mgit::catalog::{Catalog, PromiseRow, ReadTables, Table, WriteTables};
+use mgit::catalog::{Catalog, MissingRow, ReadTables, Table, WriteTables};
 use mgit::container::Container;
 use mgit::format::FEATURE_PROMISED;
+use mgit::store::StoreError;
 use mgit::transfer::{
-    Place, Selection, TransferError, bundle_create, fetch, fetch_from_remote, fetch_promised, pull,
+    Place, Selection, TransferError, bundle_create, fetch, fetch_from_remote, fetch_missing, pull,
     pull_from_remote, pull_from_store, push, push_to_remote,
 };
 use mgit::upkeep::{VerifyDepth, backup, gc, salvage, stat, usage, vacuum, verify};
-use mgit::{Error, OnChildren, Store};
+use mgit::{OnChildren, Store};
 
 const GRAPH: Selection<'static> = Selection { graph_only: true, ..Selection::ALL };
 
@@ -38,11 +39,11 @@ fn partial(folder: &Path) -> (Store, Store, Place) {
     let b = Store::create(folder.join("b.mgit")).unwrap();
     let report = pull(&b, &place, GRAPH).unwrap();
     assert_eq!(report.models, ["base@1", "tuned@1", "tuned@2"]);
-    assert_eq!((report.tensors, report.bytes, report.promised), (0, 0, 4), "{report:?}");
+    assert_eq!((report.tensors, report.bytes, report.missing), (0, 0, 4), "{report:?}");
     (a, b, place)
 }
 
-fn view(store: &Store, model: &str, tensor: &str) -> mgit::Result<Vec<u8>> {
+fn view(store: &Store, model: &str, tensor: &str) -> mgit::store::Result<Vec<u8>> {
     let model = store.snapshot()?.model(model)?;
     Ok(model.tensor(tensor)?.view()?.to_vec())
 }
@@ -57,29 +58,31 @@ fn the_graph_comes_and_tensors_follow_when_they_are_needed() {
     let snapshot = b.snapshot().unwrap();
     let report = verify(&b, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
     assert!(report.is_clean(), "{:?}", report.findings);
-    assert_eq!((report.partial_models.len(), report.promised_tensors), (3, 4));
+    assert_eq!((report.partial_models.len(), report.missing_tensors), (3, 4));
     assert!(report.whole_models.is_empty() && report.hurt_models.is_empty());
     drop(snapshot);
     let error = view(&b, "tuned@2", "body").map(drop).unwrap_err();
-    assert_eq!(error.code(), "promised");
+    assert_eq!(error.code(), "missing-content");
     assert!(!error.is_damage());
-    let Error::Promised { model, tensor, place: there } = &error else { panic!("{error}") };
+    let StoreError::MissingContent { model, tensor, promisor: there } = &error else {
+        panic!("{error}")
+    };
     assert_eq!((&**model, &**tensor), ("tuned@2", "body"));
     assert_eq!(Path::new(there), folder.path().join("remote"));
     // Again: nothing.
     let again = pull(&b, &place, GRAPH).unwrap();
-    assert_eq!((again.models.len(), again.promised, again.bytes), (0, 0, 0), "{again:?}");
+    assert_eq!((again.models.len(), again.missing, again.bytes), (0, 0, 0), "{again:?}");
 
-    let report = fetch_promised(&b, &["tuned@1"], &|_| ()).unwrap();
+    let report = fetch_missing(&b, &["tuned@1"], &|_| ()).unwrap();
     assert_eq!(report.completed, ["tuned@1"]);
     assert!(view(&b, "tuned@1", "body").unwrap() == view(&a, "tuned@1", "body").unwrap());
     // As a difference, its base along with it, and nothing else.
     let rows = tensor_rows(&b.snapshot().unwrap());
     assert!(rows.values().any(|row| !row.base_id.is_none()), "{rows:?}");
     assert_eq!(counts(&b), (3, 1));
-    assert_eq!(view(&b, "tuned@2", "body").map(drop).unwrap_err().code(), "promised");
+    assert_eq!(view(&b, "tuned@2", "body").map(drop).unwrap_err().code(), "missing-content");
     assert_sound(&b, "one fetched");
-    let again = fetch_promised(&b, &["tuned@1", "base"], &|_| ()).unwrap();
+    let again = fetch_missing(&b, &["tuned@1", "base"], &|_| ()).unwrap();
     assert_eq!((again.bytes, again.completed.len()), (0, 0));
 
     let report = pull(&b, &place, ALL).unwrap();
@@ -100,7 +103,7 @@ fn a_store_and_a_bundle_keep_tensors_too() {
         let b = Store::create(folder.path().join(format!("b{at}.mgit"))).unwrap();
         pull(&b, place, GRAPH).unwrap();
         assert_eq!(counts(&b), (0, 4), "{place:?}");
-        fetch_promised(&b, &["base", "tuned@1", "tuned@2"], &|_| ()).unwrap();
+        fetch_missing(&b, &["base", "tuned@1", "tuned@2"], &|_| ()).unwrap();
         assert_same(&a, &b, "by first use");
     }
     // What is pulled from a part names the first place; its tensors it cannot give.
@@ -108,10 +111,10 @@ fn a_store_and_a_bundle_keep_tensors_too() {
     pull(&c, &places[0], GRAPH).unwrap();
     let d = Store::create(folder.path().join("d.mgit")).unwrap();
     let error = pull_from_store(&d, &c, ALL).unwrap_err();
-    assert_eq!(error.code(), "promised", "{error}");
+    assert_eq!(error.code(), "missing-content", "{error}");
     pull_from_store(&d, &c, GRAPH).unwrap();
     fs::remove_file(c.path()).unwrap();
-    fetch_promised(&d, &["base", "tuned@1", "tuned@2"], &|_| ()).unwrap();
+    fetch_missing(&d, &["base", "tuned@1", "tuned@2"], &|_| ()).unwrap();
     assert_same(&a, &d, "by way of a part");
 }
 
@@ -121,7 +124,7 @@ fn a_place_that_is_gone_is_named() {
     let (a, b, _) = partial(folder.path());
     let (remote, away) = (folder.path().join("remote"), folder.path().join("away"));
     fs::rename(&remote, &away).unwrap();
-    let error = fetch_promised(&b, &["tuned@2", "tuned@1"], &|_| ()).unwrap_err();
+    let error = fetch_missing(&b, &["tuned@2", "tuned@1"], &|_| ()).unwrap_err();
     assert_eq!(error.code(), "out-of-reach");
     let text = error.to_string();
     let TransferError::OutOfReach { models, place, source } = &error else { panic!("{error}") };
@@ -139,11 +142,11 @@ fn a_place_that_is_gone_is_named() {
     let pack = fs::read_dir(remote.join("packs")).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&pack).unwrap();
     fs::write(&pack, &whole[..whole.len() / 2]).unwrap();
-    let error = fetch_promised(&b, &["tuned@2"], &|_| ()).unwrap_err();
+    let error = fetch_missing(&b, &["tuned@2"], &|_| ()).unwrap_err();
     assert_eq!(error.code(), "out-of-reach", "{error}");
     assert_sound(&b, "cut");
     fs::write(&pack, &whole).unwrap();
-    fetch_promised(&b, &["tuned@2", "tuned@1"], &|_| ()).unwrap();
+    fetch_missing(&b, &["tuned@2", "tuned@1"], &|_| ()).unwrap();
     assert_same(&a, &b, "back again");
 }
 
@@ -151,19 +154,19 @@ fn a_place_that_is_gone_is_named() {
 fn upkeep_goes_on_without_tensors() {
     let folder = common::folder();
     let (a, b, place) = partial(folder.path());
-    fetch_promised(&b, &["tuned@1"], &|_| ()).unwrap();
+    fetch_missing(&b, &["tuned@1"], &|_| ()).unwrap();
     let before = counts(&b);
     assert!(before.0 > 0 && before.1 > 0, "{before:?}");
     let found = gc(&b).unwrap().collected;
     assert_eq!((found.corrected, found.freed_records), (0, 0));
     let told = stat(&b, &b.snapshot().unwrap()).unwrap();
-    assert_eq!((told.models, told.promised_tensors), (3, before.1));
-    assert!(told.promised_bytes >= 160_000 * before.1, "{told:?}");
+    assert_eq!((told.models, told.missing_tensors), (3, before.1));
+    assert!(told.missing_bytes >= 160_000 * before.1, "{told:?}");
     assert_eq!(usage(&b.snapshot().unwrap()).unwrap().models.len(), 3);
     write(&b, |transaction| transaction.recode(None, mgit::Profile::Dense, &|_| ())).unwrap();
     write(&b, |transaction| transaction.repack(&mgit::store::Repack::default(), &|_| ())).unwrap();
     let error = write(&b, |transaction| transaction.pin("tuned@2")).unwrap_err();
-    assert_eq!(error.code(), "promised", "{error}");
+    assert_eq!(error.code(), "missing-content", "{error}");
     let copy = folder.path().join("copy.mgit");
     backup(&b, &b.snapshot().unwrap(), &copy, &|_| ()).unwrap();
     drop(b);
@@ -177,7 +180,7 @@ fn upkeep_goes_on_without_tensors() {
         let store = Store::open(path).unwrap();
         assert_eq!(counts(&store), before);
         assert_sound(&store, "copied");
-        fetch_promised(&store, &["base", "tuned@2"], &|_| ()).unwrap();
+        fetch_missing(&store, &["base", "tuned@2"], &|_| ()).unwrap();
         let (here, there) = (store.snapshot().unwrap(), a.snapshot().unwrap());
         assert!(contents(&here).unwrap() == contents(&there).unwrap());
     }
@@ -185,7 +188,7 @@ fn upkeep_goes_on_without_tensors() {
     let c = Store::create(folder.path().join("c.mgit")).unwrap();
     pull(&c, &place, GRAPH).unwrap();
     let other = Place::Folder(folder.path().join("other"));
-    assert_eq!(push(&c, &other, ALL).unwrap_err().code(), "promised");
+    assert_eq!(push(&c, &other, ALL).unwrap_err().code(), "missing-content");
     add_one(&c, "mine", &["tuned@2"], &weights(9, 2_000)).unwrap();
     assert_eq!(push(&c, &place, ALL).unwrap().models, ["mine@1"]);
     pull(&a, &place, ALL).unwrap();
@@ -265,7 +268,7 @@ fn promises_that_are_nonsense_are_errors() {
     let mut ids = Vec::new();
     let snapshot = b.snapshot().unwrap();
     let scanned = snapshot.tables().scan(Table::Promised, &[], &mut |key, value| {
-        ids.push((key.to_vec(), PromiseRow::decode(value)?));
+        ids.push((key.to_vec(), MissingRow::decode(value)?));
         Ok(std::ops::ControlFlow::Continue(()))
     });
     scanned.unwrap();
@@ -275,7 +278,7 @@ fn promises_that_are_nonsense_are_errors() {
     let seed = common::seed();
     let mut random = Random(seed);
     let promise = |raw_len, holders, place: &str| {
-        PromiseRow { raw_len, holders, place: place.to_owned() }.encode().unwrap()
+        MissingRow { raw_len, holders, promisor: place.to_owned() }.encode().unwrap()
     };
     let places = ["", "/", "..", "s3://", "https://127.0.0.1:1/x", "ftp://x", "\u{1b}[2J", "\0"];
     for round in 0..60 {
@@ -290,8 +293,8 @@ fn promises_that_are_nonsense_are_errors() {
                 value[at] ^= 1 << random.below(8);
             }
             2 => value = promise(row.raw_len, row.holders, places[random.below(places.len())]),
-            3 => value = promise(random.next(), row.holders, &row.place),
-            4 => value = promise(row.raw_len, random.next() as u32, &row.place),
+            3 => value = promise(random.next(), row.holders, &row.promisor),
+            4 => value = promise(row.raw_len, random.next() as u32, &row.promisor),
             _ => value.clear(),
         }
         change_rows(&path, |tables| {
@@ -303,12 +306,12 @@ fn promises_that_are_nonsense_are_errors() {
         let store = Store::open(&path).unwrap();
         let snapshot = store.snapshot().unwrap();
         let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
-        let is_place = round % 6 <= 2 && PromiseRow::decode(&value).is_ok();
+        let is_place = round % 6 <= 2 && MissingRow::decode(&value).is_ok();
         assert!(is_place || !report.is_clean(), "{context}: {value:02x?}");
         let _ = (stat(&store, &snapshot).unwrap(), gc(&store));
         assert!(contents(&snapshot).is_err(), "{context}");
         drop(snapshot);
-        match fetch_promised(&store, &["base", "tuned@1", "tuned@2"], &|_| ()) {
+        match fetch_missing(&store, &["base", "tuned@1", "tuned@2"], &|_| ()) {
             Ok(_) => drop(contents(&store.snapshot().unwrap())),
             Err(error) => assert!(!error.to_string().is_empty(), "{context}"),
         }
@@ -324,7 +327,7 @@ fn models_that_came_in_part_grow_on_both_sides() {
     grown(&a, "tuned", "base", 20);
     push(&a, &place, ALL).unwrap();
     let report = pull(&b, &place, GRAPH).unwrap();
-    assert_eq!((&report.models[..], report.promised), (&["tuned@3".to_owned()][..], 1));
+    assert_eq!((&report.models[..], report.missing), (&["tuned@3".to_owned()][..], 1));
     assert_eq!(graph(&a.snapshot().unwrap()), graph(&b.snapshot().unwrap()));
     // A new model may share what is promised.
     let wants = |name: &str| name == "tuned";

@@ -115,7 +115,7 @@ fn grow_apart_and_together(a: &Store, b: &Store, place: &Place) {
     grown(b, "mine", "tuned@3", 23);
     push(a, place, ALL).unwrap();
     let error = push(b, place, ALL).unwrap_err();
-    let TransferError::Apart { names } = &error else { panic!("{error}") };
+    let TransferError::Diverged { names } = &error else { panic!("{error}") };
     assert_eq!(names.len(), 1, "{names:?}");
     let apart = &names[0];
     assert_eq!(apart.name, "tuned");
@@ -137,7 +137,7 @@ fn grow_apart_and_together(a: &Store, b: &Store, place: &Place) {
     assert_eq!(after["tuned@5"], before["tuned@3"]);
     assert_eq!(after["tuned@6"], before["tuned@4"]);
     assert_eq!(after["tuned@3"], contents(&a.snapshot().unwrap()).unwrap()["tuned@3"]);
-    let apart = b.snapshot().unwrap().graph().grown_apart().unwrap();
+    let apart = b.snapshot().unwrap().graph().diverged().unwrap();
     assert_eq!(apart.len(), 1);
     assert_eq!((apart[0].0.as_str(), apart[0].1.len()), ("tuned", 2));
     assert_sound(b, "after the pull");
@@ -148,7 +148,7 @@ fn grow_apart_and_together(a: &Store, b: &Store, place: &Place) {
     // A model made of both ends brings the name together.
     let made = one(weights(30, 10));
     add(a, model("tuned", &["tuned@3", "tuned@6"], &made)).unwrap();
-    assert!(a.snapshot().unwrap().graph().grown_apart().unwrap().is_empty());
+    assert!(a.snapshot().unwrap().graph().diverged().unwrap().is_empty());
     push(a, place, ALL).unwrap();
     pull(b, place, ALL).unwrap();
     assert_same(a, b, "merged");

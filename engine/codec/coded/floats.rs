@@ -6,8 +6,8 @@
 
 use super::number::{Number, load, store};
 use super::parts::{WINDOW_LEN, take_wide, unzigzag, zigzag};
-use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::frequencies::SYMBOLS_MAX;
+use crate::codec::float_delta::bits::{BitReader, BitWriter};
+use crate::codec::float_delta::frequencies::SYMBOLS_MAX;
 
 /// The symbol that leaves everything open.
 const ESCAPE: u8 = 2;

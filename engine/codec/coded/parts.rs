@@ -2,10 +2,10 @@
 
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
-use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::frequencies::{Histogram, SYMBOLS_MAX, coded};
-use crate::codec::ordered::rans::{DecodeTable, Decoder, Encoder, encode_wide};
-use crate::codec::ordered::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
+use crate::codec::float_delta::bits::{BitReader, BitWriter};
+use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
+use crate::codec::float_delta::rans::{DecodeTable, Decoder, Encoder, encode_wide};
+use crate::codec::float_delta::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
 /// The largest step between classes that a symbol can tell.
 pub(in crate::codec) const CLASS_JUMP_MAX: i32 = 62;

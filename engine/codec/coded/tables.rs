@@ -3,8 +3,8 @@
 //! A table is a *level* for each symbol: the frequency's binary logarithm in quarters. That is
 //! exact enough: it costs less than 0.002 bits a symbol.
 
-use crate::codec::ordered::bits::{BitReader, BitWriter};
-use crate::codec::ordered::frequencies::{Histogram, PRECISION_BITS, SYMBOLS_MAX};
+use crate::codec::float_delta::bits::{BitReader, BitWriter};
+use crate::codec::float_delta::frequencies::{Histogram, PRECISION_BITS, SYMBOLS_MAX};
 
 const TOTAL: u64 = 1 << PRECISION_BITS;
 /// The level of the most frequent symbol; 0 is that of a symbol that does not occur.

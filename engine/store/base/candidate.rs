@@ -8,7 +8,7 @@ use crate::tensor::{ContentId, Dtype};
 
 /// How a tensor may have come from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Way {
+pub(in crate::store) enum Derivation {
     /// From one, as types and shapes tell.
     Related(Relation),
     /// From one, as a formula that holds exactly and not as a difference: its chain is full.
@@ -26,7 +26,7 @@ pub(in crate::store) enum Way {
 pub(in crate::store) struct Candidate {
     /// Their ids, and the types that the models they are taken from see them as.
     pub(in crate::store) bases: Vec<(ContentId, Dtype)>,
-    pub(in crate::store) way: Way,
+    pub(in crate::store) derivation: Derivation,
 }
 
 /// A candidate, and the chains of its contents.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::candidate::{Candidate, OpenCandidate, Way};
+use super::candidate::{Candidate, Derivation, OpenCandidate};
 use super::relatives::{BaseFinder, Relative};
 use crate::catalog::Table;
 use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
@@ -44,8 +44,8 @@ fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
     manifest.tensors.iter().filter_map(adapter).collect()
 }
 
-fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, way: Way) {
-    let candidate = Candidate { bases, way };
+fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, derivation: Derivation) {
+    let candidate = Candidate { bases, derivation };
     if !candidates.contains(&candidate) {
         candidates.push(candidate);
     }
@@ -59,10 +59,10 @@ fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)
     };
     if let [a, b, c] = equals.as_slice() {
         for order in [[a, b, c], [b, a, c], [c, a, b]] {
-            push(candidates, order.map(Clone::clone).to_vec(), Way::TaskVector);
+            push(candidates, order.map(Clone::clone).to_vec(), Derivation::TaskVector);
         }
     }
-    push(candidates, equals, Way::Mean);
+    push(candidates, equals, Derivation::Mean);
 }
 
 /// What the tensors of a new model may be coded against. Worked out tensor by tensor, since there
@@ -168,7 +168,7 @@ impl<'c> BaseFinder<'_, 'c> {
         let mut candidates = Vec::new();
         for relative in all.ranked(at) {
             if let Some((base, relation)) = all.base(relative, at) {
-                push(&mut candidates, vec![base], Way::Related(relation));
+                push(&mut candidates, vec![base], Derivation::Related(relation));
             }
         }
         if let Some(sketch) = all.sketches.get(at) {
@@ -185,7 +185,7 @@ impl<'c> BaseFinder<'_, 'c> {
             let Some((left, right, rank)) = adapters.get(name) else { continue };
             for base in equals.iter().flatten() {
                 let bases = vec![base.clone(), left.clone(), right.clone()];
-                push(&mut candidates, bases, Way::Lora { rank: *rank });
+                push(&mut candidates, bases, Derivation::Lora { rank: *rank });
             }
         }
         Ok(candidates)
@@ -200,14 +200,14 @@ impl<'c> BaseFinder<'_, 'c> {
         let mut opened: Vec<OpenCandidate<'c>> = Vec::new();
         let mut single = 0;
         for candidate in candidates {
-            let alone = matches!(candidate.way, Way::Related(_));
+            let alone = matches!(candidate.derivation, Derivation::Related(_));
             if alone && single == BASES_TRIED_MAX {
                 continue;
             }
             let mut candidate = candidate.clone();
             let mut chains = Vec::new();
             for (base, _) in &mut candidate.bases {
-                chains.extend(self.open_base(base, candidate.way)?.map(Arc::new));
+                chains.extend(self.open_base(base, candidate.derivation)?.map(Arc::new));
             }
             let whole = chains.len() == candidate.bases.len();
             let itself = candidate.bases.iter().any(|(base, _)| *base == id);
@@ -222,7 +222,7 @@ impl<'c> BaseFinder<'_, 'c> {
     /// The chain of a base. For a difference from one of as many steps as there may be, it starts
     /// again nearer its root, where something of the same elements is; `base` then becomes that one.
     /// Formulas may go beyond by one step, and exactly holding ones are none.
-    fn open_base(&self, base: &mut ContentId, way: Way) -> Result<Option<Chain<'c>>> {
+    fn open_base(&self, base: &mut ContentId, derivation: Derivation) -> Result<Option<Chain<'c>>> {
         let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
             let row = record_row(self.tables, Table::Tensors, base.as_bytes())?;
             let open = |row| Chain::open(self.shared, self.tables, RecordKind::Tensor, base, row);
@@ -231,7 +231,7 @@ impl<'c> BaseFinder<'_, 'c> {
         let max = self.depth_max;
         let bound = max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
         let mut chain = open(*base)?;
-        if way == Way::Related(Relation::Same)
+        if derivation == Derivation::Related(Relation::Same)
             && let Some(root) = chain.as_ref().and_then(|chain| chain.restart(max, bound))
         {
             *base = root;

@@ -43,13 +43,17 @@ pub(in crate::store) fn raw_entries(bytes: &[u8]) -> Vec<ChunkEntry> {
 
 /// `bytes` without a base, as `profile` allows, on all cores. Without stored bytes when all of
 /// them are raw.
-pub(in crate::store) fn alone_chunks(profile: Profile, lane: Lane, bytes: &[u8]) -> EncodedChunks {
+pub(in crate::store) fn standalone_chunks(
+    profile: Profile,
+    lane: Lane,
+    bytes: &[u8],
+) -> EncodedChunks {
     if profile != Profile::Dense {
         return EncodedChunks { entries: raw_entries(bytes), stored: Vec::new() };
     }
     let encode = |chunk: &[u8]| {
         let mut stored = Vec::new();
-        let encoding = codec::encode_alone(profile, lane, chunk, &mut stored);
+        let encoding = codec::encode_standalone(profile, lane, chunk, &mut stored);
         (chunk_entry(encoding, &stored), stored)
     };
     let (entries, mut stored): (Vec<_>, Vec<_>) = bytes.par_chunks(CHUNK_LEN).map(encode).unzip();

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::chunks::{EncodedChunks, chunk_entry};
-use super::prediction::Basis;
+use super::prediction::Prediction;
 use crate::codec::{self, Lane, Profile};
 use crate::format::{CHUNK_LEN, ChunkEntry};
 use crate::store::error::Result;
-use crate::store::read::chain::Checks;
+use crate::store::read::chain::Verify;
 
 /// `bytes`, which begin at `start` of their tensor (a multiple of the chunk length), as
 /// differences from `base`, on all cores.
@@ -16,12 +16,12 @@ pub(in crate::store) fn delta_chunks(
     lane: Lane,
     bytes: &[u8],
     start: u64,
-    base: &Basis<'_>,
+    base: &Prediction<'_>,
 ) -> Result<EncodedChunks> {
     let encode = |(at, chunk): (usize, &[u8])| -> Result<(ChunkEntry, Vec<u8>)> {
         let mut base_chunk = vec![0; chunk.len()];
         let chunk_start = start + (at * CHUNK_LEN) as u64;
-        base.read(chunk_start, &mut base_chunk, Checks::First)?;
+        base.read(chunk_start, &mut base_chunk, Verify::Checksums)?;
         let mut stored = Vec::new();
         let encoding = codec::encode_delta(profile, lane, chunk, &base_chunk, &mut stored);
         Ok((chunk_entry(encoding, &stored), stored))

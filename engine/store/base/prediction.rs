@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::candidate::{OpenCandidate, Way};
-use super::chunks::{EncodedChunks, alone_chunks};
+use super::candidate::{Derivation, OpenCandidate};
+use super::chunks::{EncodedChunks, standalone_chunks};
 use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::codec::{Lane, Profile, low_rank};
 use crate::format::CHUNK_LEN;
 use crate::planning::Relation;
 use crate::store::error::Result;
-use crate::store::read::chain::{Chain, Checks, predict};
+use crate::store::read::chain::{Chain, Verify, predict};
 use crate::store::read::formula::StoredFormula;
 use crate::store::source::NewTensor;
 use crate::tensor::{ContentId, Dtype};
@@ -22,11 +22,11 @@ const LOW_RANK_FROM: usize = 1 << 14;
 
 /// What a new tensor is coded against.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Basis<'c> {
+pub(in crate::store) struct Prediction<'c> {
     pub(in crate::store) formula: Option<StoredFormula>,
     pub(in crate::store) chains: Vec<Arc<Chain<'c>>>,
     /// Further bases, of F32, that are not in the store yet.
-    pub(in crate::store) loose: Vec<Loose>,
+    pub(in crate::store) unstored: Vec<UnstoredBase>,
     /// Depth of what is coded against this, when it is not one more than its bases'.
     pub(in crate::store) depth: Option<u8>,
     /// Whether it serves only where nothing differs from it.
@@ -35,30 +35,30 @@ pub(in crate::store) struct Basis<'c> {
 
 /// A content that is to be stored with the tensor that stands on it.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Loose {
+pub(in crate::store) struct UnstoredBase {
     pub(in crate::store) content_id: ContentId,
     pub(in crate::store) bytes: Vec<u8>,
     pub(in crate::store) chunks: Arc<EncodedChunks>,
 }
 
-impl Loose {
+impl UnstoredBase {
     fn new(bytes: Vec<u8>) -> Self {
-        let chunks = alone_chunks(Profile::Dense, Lane::of(&Dtype::F32), &bytes);
-        Loose { content_id: ContentId::of(&bytes), bytes, chunks: Arc::new(chunks) }
+        let chunks = standalone_chunks(Profile::Dense, Lane::of(&Dtype::F32), &bytes);
+        UnstoredBase { content_id: ContentId::of(&bytes), bytes, chunks: Arc::new(chunks) }
     }
 }
 
-impl<'c> Basis<'c> {
+impl<'c> Prediction<'c> {
     /// A content itself.
     pub(in crate::store) fn plain(chains: Vec<Arc<Chain<'c>>>, depth: Option<u8>) -> Self {
-        Basis { formula: None, chains, loose: Vec::new(), depth, exact: false }
+        Prediction { formula: None, chains, unstored: Vec::new(), depth, exact: false }
     }
 
     /// What a formula makes of a candidate's contents.
     fn of(formula: Formula, (candidate, chains): &OpenCandidate<'c>) -> Self {
         let formula = Some(StoredFormula::new(formula, candidate.bases.iter().cloned()));
-        let exact = candidate.way == Way::Made;
-        Basis { formula, chains: chains.clone(), loose: Vec::new(), depth: None, exact }
+        let exact = candidate.derivation == Derivation::Made;
+        Prediction { formula, chains: chains.clone(), unstored: Vec::new(), depth: None, exact }
     }
 
     /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
@@ -85,67 +85,78 @@ impl<'c> Basis<'c> {
     ) -> Result<Vec<Self>> {
         let (candidate, chains) = open;
         let dtype = &tensor.dtype;
-        let columns = tensor.shape.dims().last().copied().unwrap_or(1);
-        let whole = sample.len() as u64 == tensor.byte_len;
-        let beginning = |chain: &Arc<Chain<'c>>, len: usize| {
-            let mut bytes = vec![0; len.min(chain.raw_len() as usize)];
-            chain.read(0, &mut bytes, Checks::First).map(|()| bytes)
-        };
+        let columns = columns_of(tensor);
         let look = &sample[..sample.len().min(LOOK_LEN)];
         let beginnings =
             || chains.iter().map(|chain| beginning(chain, look.len())).collect::<Result<Vec<_>>>();
-        let formula = match candidate.way {
-            Way::Related(Relation::Same) | Way::Made => {
-                let mut all = Vec::new();
-                if candidate.way != Way::Made {
-                    all.push(Basis::plain(chains.clone(), None));
-                }
-                let [chain] = chains.as_slice() else { return Ok(all) };
-                let mut guess = None;
-                if *dtype == Dtype::I8 && whole {
-                    guess = Formula::requantise(columns, &beginning(chain, sample.len())?, sample);
-                } else if let Some(seen) =
-                    Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
-                {
-                    if candidate.way == Way::Made && !Basis::of(seen.clone(), open).makes(look)? {
-                        return Ok(all);
-                    }
-                    // All that is at hand, for the right threshold.
-                    let base = beginning(chain, sample.len())?;
-                    guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
-                }
-                all.extend(guess.map(|formula| Basis::of(formula, open)));
-                return Ok(all);
+        let formula = match candidate.derivation {
+            Derivation::Related(Relation::Same) | Derivation::Made => {
+                return Self::over_same(tensor, sample, open);
             }
-            Way::Related(Relation::Resized) => Some(Formula::Resize),
-            Way::Related(Relation::Converted) => match candidate.bases.as_slice() {
+            Derivation::Related(Relation::Resized) => Some(Formula::Resize),
+            Derivation::Related(Relation::Converted) => match candidate.bases.as_slice() {
                 [(_, from)] if *dtype == Dtype::I8 => {
                     return Self::absmax(sample, columns, from, open);
                 }
                 [(_, from)] => Formula::cast(from, dtype),
                 _ => None,
             },
-            Way::Mean => {
+            Derivation::Mean => {
                 let bases = beginnings()?;
                 let bases: Vec<&[u8]> = bases.iter().map(Vec::as_slice).collect();
                 Formula::guess_mean(dtype, &bases, look)
             }
-            Way::TaskVector => match beginnings()?.as_slice() {
+            Derivation::TaskVector => match beginnings()?.as_slice() {
                 [a, b, c] => Formula::guess_task_vector(dtype, [a, b, c], look),
                 _ => None,
             },
-            Way::Lora { rank } => match (chains.as_slice(), candidate.bases.as_slice()) {
+            Derivation::Lora { rank } => match (chains.as_slice(), candidate.bases.as_slice()) {
                 ([base, left, right], [_, (_, factors), _]) => {
                     let base = beginning(base, look.len())?;
-                    let left = left.reconstruct(Checks::First)?;
-                    let right = right.reconstruct(Checks::First)?;
+                    let left = left.reconstruct(Verify::Checksums)?;
+                    let right = right.reconstruct(Verify::Checksums)?;
                     let bases = [&base[..], left.as_bytes(), right.as_bytes()];
                     Formula::guess_lora(dtype, factors, (columns, rank), bases, look)
                 }
                 _ => None,
             },
         };
-        Ok(formula.map(|formula| Basis::of(formula, open)).into_iter().collect())
+        Ok(formula.map(|formula| Prediction::of(formula, open)).into_iter().collect())
+    }
+
+    /// Over bases of the tensor's own type and shape: the base itself, unless what is stored is
+    /// another's product, and a formula of one base where one is seen.
+    fn over_same(
+        tensor: &NewTensor<'_>,
+        sample: &[u8],
+        open: &OpenCandidate<'c>,
+    ) -> Result<Vec<Self>> {
+        let (candidate, chains) = open;
+        let dtype = &tensor.dtype;
+        let is_made = candidate.derivation == Derivation::Made;
+        let whole = sample.len() as u64 == tensor.byte_len;
+        let look = &sample[..sample.len().min(LOOK_LEN)];
+        let mut all = Vec::new();
+        if !is_made {
+            all.push(Prediction::plain(chains.clone(), None));
+        }
+        let [chain] = chains.as_slice() else { return Ok(all) };
+        let mut guess = None;
+        if *dtype == Dtype::I8 && whole {
+            let base = beginning(chain, sample.len())?;
+            guess = Formula::requantise(columns_of(tensor), &base, sample);
+        } else if let Some(seen) =
+            Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
+        {
+            if is_made && !Prediction::of(seen.clone(), open).makes(look)? {
+                return Ok(all);
+            }
+            // All that is at hand, for the right threshold.
+            let base = beginning(chain, sample.len())?;
+            guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
+        }
+        all.extend(guess.map(|formula| Prediction::of(formula, open)));
+        Ok(all)
     }
 
     /// Rows of floats as integers, in the order of operations that comes nearest in the first
@@ -157,18 +168,18 @@ impl<'c> Basis<'c> {
         open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
         let sample = &sample[..sample.len().min(CHUNK_LEN)];
-        let mut best: Option<(usize, Basis<'c>)> = None;
+        let mut best: Option<(usize, Prediction<'c>)> = None;
         for order in AbsmaxOrder::ALL {
             let Some(formula) = Formula::absmax(from, columns, order) else { break };
-            let basis = Basis::of(formula, open);
+            let prediction = Prediction::of(formula, open);
             let mut predicted = vec![0; sample.len()];
-            basis.read(0, &mut predicted, Checks::First)?;
+            prediction.read(0, &mut predicted, Verify::Checksums)?;
             let wrong = sample.iter().zip(&predicted).filter(|(a, b)| a != b).count();
             if best.as_ref().is_none_or(|(least, _)| wrong < *least) {
-                best = Some((wrong, basis));
+                best = Some((wrong, prediction));
             }
         }
-        Ok(best.into_iter().map(|(_, basis)| basis).collect())
+        Ok(best.into_iter().map(|(_, prediction)| prediction).collect())
     }
 
     /// The factors of a difference of low rank from a plain base, if `bytes` are of such a one.
@@ -186,36 +197,37 @@ impl<'c> Basis<'c> {
             return Ok(None);
         }
         let mut base = vec![0; bytes.len()];
-        chain.read(0, &mut base, Checks::First)?;
+        chain.read(0, &mut base, Verify::Checksums)?;
         let lane = Lane::of(&tensor.dtype);
         let (rows, columns) = (rows as usize, columns as usize);
         let found = low_rank::find(lane, rows, columns, &base, bytes, low_rank::RANK_MAX);
         let Some(factors) = found else { return Ok(None) };
         let Some(formula) = factors.formula(&tensor.dtype) else { return Ok(None) };
-        let loose: Vec<Loose> = factors.to_bytes().into_iter().map(Loose::new).collect();
+        let unstored: Vec<UnstoredBase> =
+            factors.to_bytes().into_iter().map(UnstoredBase::new).collect();
         let base = (chain.record().header().content_id, tensor.dtype.clone());
-        let factors = loose.iter().map(|loose| (loose.content_id, Dtype::F32));
+        let factors = unstored.iter().map(|unstored| (unstored.content_id, Dtype::F32));
         let formula = StoredFormula::new(formula, [base].into_iter().chain(factors));
         let (formula, chains) = (Some(formula), self.chains.clone());
-        Ok(Some(Basis { formula, chains, loose, depth: self.depth, exact: false }))
+        Ok(Some(Prediction { formula, chains, unstored, depth: self.depth, exact: false }))
     }
 
     /// Whether `beginning` is what this makes of its bases' beginnings.
     fn makes(&self, beginning: &[u8]) -> Result<bool> {
         let mut made = vec![0; beginning.len()];
-        self.read(0, &mut made, Checks::First)?;
+        self.read(0, &mut made, Verify::Checksums)?;
         Ok(made == beginning)
     }
 
     /// Whether so many bytes of differences from this may be stored.
-    pub(in crate::store) fn bears(&self, stored_len: u64) -> bool {
+    pub(in crate::store) fn accepts(&self, stored_len: u64) -> bool {
         stored_len == 0 || !self.exact
     }
 
     /// Bytes that the formula itself takes, and bases that only it needs.
     pub(in crate::store) fn own_len(&self) -> u64 {
-        let loose: u64 = self.loose.iter().map(|loose| loose.chunks.stored_len()).sum();
-        self.formula.as_ref().map_or(0, |formula| formula.encode().len() as u64) + loose
+        let unstored: u64 = self.unstored.iter().map(|unstored| unstored.chunks.stored_len()).sum();
+        self.formula.as_ref().map_or(0, |formula| formula.encode().len() as u64) + unstored
     }
 
     /// Content id of the first base.
@@ -239,20 +251,31 @@ impl<'c> Basis<'c> {
 
     /// The bytes from `start` on that are coded against. Behind a formula they may go beyond the
     /// bases.
-    pub(in crate::store) fn read(&self, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
+    pub(in crate::store) fn read(&self, start: u64, out: &mut [u8], verify: Verify) -> Result<()> {
         if let Some(formula) = &self.formula {
             let lens = self.chains.iter().map(|chain| chain.raw_len());
-            let loose = self.loose.iter().map(|loose| loose.bytes.len() as u64);
-            let lens: Vec<u64> = lens.chain(loose).collect();
+            let unstored = self.unstored.iter().map(|unstored| unstored.bytes.len() as u64);
+            let lens: Vec<u64> = lens.chain(unstored).collect();
             return predict(formula.formula(), start, out, &lens, &|base, start, out| {
                 if let Some(chain) = self.chains.get(base) {
-                    return chain.read(start, out, checks);
+                    return chain.read(start, out, verify);
                 }
-                let bytes = &self.loose[base - self.chains.len()].bytes;
+                let bytes = &self.unstored[base - self.chains.len()].bytes;
                 out.copy_from_slice(&bytes[start as usize..start as usize + out.len()]);
                 Ok(())
             });
         }
-        self.chains.iter().try_for_each(|chain| chain.read(start, out, checks))
+        self.chains.iter().try_for_each(|chain| chain.read(start, out, verify))
     }
+}
+
+fn columns_of(tensor: &NewTensor<'_>) -> u64 {
+    tensor.shape.dims().last().copied().unwrap_or(1)
+}
+
+/// The first `len` bytes of a base, or all of a shorter one.
+fn beginning(chain: &Chain<'_>, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len.min(chain.raw_len() as usize)];
+    chain.read(0, &mut bytes, Verify::Checksums)?;
+    Ok(bytes)
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::candidate::{Candidate, Way};
+use super::candidate::{Candidate, Derivation};
 use super::sketches::{band_members, kept_sketch};
 use crate::catalog::{EdgeKind, ReadTables, RecordRow, Table, keys};
 use crate::codec::formula::Formula;
@@ -326,7 +326,8 @@ impl BaseFinder<'_, '_> {
         sketch: &Sketch,
         candidates: &mut Vec<Candidate>,
     ) -> Result<()> {
-        let Some(Candidate { bases, way: Way::Related(Relation::Same) }) = candidates.first()
+        let Some(Candidate { bases, derivation: Derivation::Related(Relation::Same) }) =
+            candidates.first()
         else {
             return Ok(());
         };
@@ -335,7 +336,7 @@ impl BaseFinder<'_, '_> {
         let Some((instead, _)) = path.get(chosen).or(path.last()) else { return Ok(()) };
         let top = kept_sketch(self.tables, *base, dtype)?;
         let made = top.is_some_and(|top| top.may_make(sketch));
-        let made = made.then(|| Candidate { bases: bases.clone(), way: Way::Made });
+        let made = made.then(|| Candidate { bases: bases.clone(), derivation: Derivation::Made });
         let first = candidates.first_mut().and_then(|first| first.bases.first_mut());
         first.into_iter().for_each(|first| first.0 = *instead);
         candidates.extend(made);

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use crate::catalog::{NodeRow, PromiseRow, ReadTables, RecordRow, RecordRows, Table};
+use crate::catalog::{MissingRow, NodeRow, ReadTables, RecordRow, RecordRows, Table};
 use crate::store::error::{Result, damaged};
-use crate::store::exchange::incoming::release_arrivals;
+use crate::store::exchange::incoming::release_incoming;
 use crate::store::read::model::read_manifest;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
@@ -36,7 +36,7 @@ pub(in crate::store) fn collect(transaction: &mut Transaction) -> Result<Collect
     transaction.check_whole()?;
     transaction.change(|this| {
         let freed = this.references.freed.len();
-        let released = release_arrivals(this)?;
+        let released = release_incoming(this)?;
         let mut report = collect_all(this)?;
         let freed = this.references.freed.get(freed..).unwrap_or_default();
         report.freed_bytes = freed.iter().map(|extent| extent.len).sum();
@@ -94,10 +94,10 @@ fn settle_promises(
     elsewhere: &HashMap<ContentId, u64>,
     report: &mut CollectReport,
 ) -> Result<HashSet<ContentId>> {
-    let mut rows: Vec<(ContentId, PromiseRow)> = Vec::new();
+    let mut rows: Vec<(ContentId, MissingRow)> = Vec::new();
     transaction.tables()?.scan(Table::Promised, &[], &mut |key, value| {
         if let Ok(id) = <[u8; 32]>::try_from(key) {
-            rows.push((ContentId::from_bytes(id), PromiseRow::decode(value)?));
+            rows.push((ContentId::from_bytes(id), MissingRow::decode(value)?));
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -110,7 +110,7 @@ fn settle_promises(
         }
         if row.holders != named || named == 0 {
             report.corrected += 1;
-            transaction.references.change_promise(id, |_| named)?;
+            transaction.references.change_missing(id, |_| named)?;
         }
     }
     Ok(promised)

@@ -14,8 +14,8 @@ use crate::planning::Sketch;
 use crate::store::base::candidate::OpenCandidate;
 use crate::store::base::candidates::Candidates;
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::prediction::Basis;
-use crate::store::base::select::{Encoded, encode_best};
+use crate::store::base::prediction::Prediction;
+use crate::store::base::select::{Encoded, select_encoding};
 use crate::store::error::Result;
 use crate::store::read::chain::Chain;
 use crate::store::shared::Shared;
@@ -142,7 +142,12 @@ fn store_loaded(
     let encoded: Vec<Encoded<'_>> = fresh
         .par_iter()
         .map(|(tensor, _, bytes, chains)| {
-            encode_best(profile, tensor, bytes, Basis::of_candidates(tensor, bytes, chains)?)
+            select_encoding(
+                profile,
+                tensor,
+                bytes,
+                Prediction::of_candidates(tensor, bytes, chains)?,
+            )
         })
         .collect::<Result<_>>()?;
     for ((tensor, id, bytes, _), encoded) in fresh.iter().zip(encoded) {
@@ -191,7 +196,7 @@ fn ingest_long(
     let tensor = incoming.tensor;
     let mut bases = |transaction: &Transaction, id: ContentId, sample: &[u8]| {
         let chains = open_all(transaction, &shared, id, incoming, how)?;
-        Basis::of_candidates(tensor, sample, &chains)
+        Prediction::of_candidates(tensor, sample, &chains)
     };
     let Put { id, row, sketch } = put(transaction, tensor, &mut bases, how.policy, how.progress)?;
     let Some((row, stored_len)) = row else {

@@ -10,10 +10,10 @@ use crate::codec::formula::FloatType;
 use crate::codec::{Half, Loss, Lossy};
 use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
 use crate::planning::Relation;
-use crate::store::base::candidate::{Candidate, Way};
+use crate::store::base::candidate::{Candidate, Derivation};
 use crate::store::base::relatives::BaseFinder;
-use crate::store::error::{Error, Result};
-use crate::store::read::chain::{Chain, Checks};
+use crate::store::error::{Result, StoreError};
+use crate::store::read::chain::{Chain, Verify};
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -59,7 +59,7 @@ impl<'c> Rounding<'c> {
     ) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let (mut bytes, mut base) = (vec![0; len], vec![0; len]);
         own.read_at(offset, &mut bytes)?;
-        self.base.read(offset, &mut base, Checks::First).map_err(io::Error::other)?;
+        self.base.read(offset, &mut base, Verify::Checksums).map_err(io::Error::other)?;
         Ok((bytes, base))
     }
 
@@ -148,18 +148,18 @@ impl fmt::Debug for LossyDraft<'_> {
 
 /// A tensor of a lossy draft.
 #[derive(Clone, Copy)]
-pub struct DraftTensor<'d> {
+pub struct LossyTensor<'d> {
     planned: &'d PlannedTensor<'d>,
     rounded: bool,
 }
 
-impl fmt::Debug for DraftTensor<'_> {
+impl fmt::Debug for LossyTensor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DraftTensor").field("name", &self.planned.name).finish_non_exhaustive()
+        f.debug_struct("LossyTensor").field("name", &self.planned.name).finish_non_exhaustive()
     }
 }
 
-impl DraftTensor<'_> {
+impl LossyTensor<'_> {
     /// Its name.
     pub fn name(&self) -> &str {
         self.planned.name
@@ -189,30 +189,30 @@ impl DraftTensor<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when the range is not inside the tensor; [`Error::Source`] when
-    /// its source, or what it is rounded to, cannot be read.
+    /// [`StoreError::BufferLength`] when the range is not inside the tensor; [`StoreError::Source`]
+    /// when its source, or what it is rounded to, cannot be read.
     pub fn read_range_into(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > self.planned.byte_len) {
             let found = offset.saturating_add(out.len() as u64);
-            return Err(Error::BufferLength { expected: self.planned.byte_len, found });
+            return Err(StoreError::BufferLength { expected: self.planned.byte_len, found });
         }
         let read = match self.rounded {
             true => Values(self.planned).read_at(offset, out),
             false => self.planned.own.read_at(offset, out),
         };
-        read.map_err(|source| Error::Source { tensor: self.planned.name.to_owned(), source })
+        read.map_err(|source| StoreError::Source { tensor: self.planned.name.to_owned(), source })
     }
 
     /// All of its bytes.
     ///
     /// # Errors
     ///
-    /// As [`read_range_into`](Self::read_range_into); [`Error::OutOfMemory`].
+    /// As [`read_range_into`](Self::read_range_into); [`StoreError::OutOfMemory`].
     pub fn bytes(&self) -> Result<Vec<u8>> {
         let len = self.planned.byte_len;
         let mut bytes = Vec::new();
-        let no_memory = |_| Error::OutOfMemory { bytes: len };
+        let no_memory = |_| StoreError::OutOfMemory { bytes: len };
         bytes.try_reserve_exact(len as usize).map_err(no_memory)?;
         bytes.resize(len as usize, 0);
         self.read_range_into(0, &mut bytes)?;
@@ -222,9 +222,9 @@ impl DraftTensor<'_> {
 
 impl<'p> LossyDraft<'p> {
     /// The tensors, in the order of the model's files.
-    pub fn tensors(&self) -> impl ExactSizeIterator<Item = DraftTensor<'_>> {
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = LossyTensor<'_>> {
         let tensors = self.plan.tensors.iter().zip(&self.rounded);
-        tensors.map(|(planned, rounded)| DraftTensor { planned, rounded: *rounded })
+        tensors.map(|(planned, rounded)| LossyTensor { planned, rounded: *rounded })
     }
 
     /// The same model without loss.
@@ -325,7 +325,10 @@ fn look(
                 own.read_at(offset, piece)?;
                 let Some(rounding) = rounding else { return Ok(Loss::default()) };
                 let (mut base, mut values) = (vec![0; piece.len()], vec![0; piece.len()]);
-                rounding.base.read(offset, &mut base, Checks::First).map_err(io::Error::other)?;
+                rounding
+                    .base
+                    .read(offset, &mut base, Verify::Checksums)
+                    .map_err(io::Error::other)?;
                 Ok(rounding.lossy.round(rounding.of, &base, piece, &mut values))
             })
             .collect::<io::Result<_>>()?;
@@ -349,7 +352,7 @@ impl<'p> Plan<'p> {
     ///
     /// # Errors
     ///
-    /// [`Error::GateRefused`] when it bears none, [`Error::Gate`] when it cannot judge.
+    /// [`StoreError::GateRefused`] when it bears none, [`StoreError::Gate`] when it cannot judge.
     pub(in crate::store) fn settle(
         &'p self,
         gate: Option<&mut Gate<'_>>,
@@ -365,22 +368,22 @@ impl<'p> Plan<'p> {
             return Ok(None);
         }
         let Some(gate) = gate else { return Ok(Some(whole)) };
-        let mut bears =
-            |draft: &LossyDraft<'_>| gate(draft).map_err(|reason| Error::Gate { reason });
-        if bears(&whole)? {
+        let mut accepts =
+            |draft: &LossyDraft<'_>| gate(draft).map_err(|reason| StoreError::Gate { reason });
+        if accepts(&whole)? {
             return Ok(Some(whole));
         }
         // What is refused with so many kept; what is accepted, or has no loss left.
         let (mut refused, mut borne) = (0, order.len());
         while borne - refused > 1 {
             let middle = refused.midpoint(borne);
-            match bears(&self.draft(&order, middle))? {
+            match accepts(&self.draft(&order, middle))? {
                 true => borne = middle,
                 false => refused = middle,
             }
         }
         if borne == order.len() {
-            return Err(Error::GateRefused);
+            return Err(StoreError::GateRefused);
         }
         Ok(Some(self.draft(&order, borne)))
     }
@@ -397,7 +400,8 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
     let mut planned = Vec::new();
     for (tensor, candidates) in tensors {
         let mut rounding = None;
-        let same = |candidate: &&Candidate| candidate.way == Way::Related(Relation::Same);
+        let same =
+            |candidate: &&Candidate| candidate.derivation == Derivation::Related(Relation::Same);
         if let (Some(of), Some(candidate)) =
             (Lossy::float(&tensor.dtype), candidates.iter().find(same))
         {
@@ -409,7 +413,7 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
                 rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
             }
         }
-        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
         let (original, loss) = look(tensor, tensor.byte_len, rounding.as_ref()).map_err(failed)?;
         // Without an error nothing is lost, and with many exact elements little is gained.
         let worth =

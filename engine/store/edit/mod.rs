@@ -12,5 +12,5 @@ pub(in crate::store) mod pinned;
 pub(in crate::store) mod recode;
 pub(in crate::store) mod remove;
 pub(in crate::store) mod repack;
-pub(in crate::store) mod tests;
+pub(in crate::store) mod test_results;
 pub(in crate::store) mod verbs;

@@ -10,13 +10,13 @@ use crate::codec::Profile;
 use crate::format::{ManifestTensor, Operation, RecordKind};
 use crate::lineage::Node;
 use crate::planning::{Relation, TensorKey};
-use crate::store::base::candidate::{Candidate, OpenCandidate, Way};
+use crate::store::base::candidate::{Candidate, Derivation, OpenCandidate};
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::prediction::Basis;
-use crate::store::base::select::{best_by_sample, encode_best, first_chunk};
-use crate::store::error::{Error, Result, damaged};
-use crate::store::read::chain::{Chain, Checks};
-use crate::store::read::missing::promise_row;
+use crate::store::base::prediction::Prediction;
+use crate::store::base::select::{best_by_sample, first_chunk, select_encoding};
+use crate::store::error::{Result, StoreError, damaged};
+use crate::store::read::chain::{Chain, Verify};
+use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::record_row;
 use crate::store::shared::Shared;
@@ -45,7 +45,7 @@ pub(in crate::store) struct Stored<'c>(pub(in crate::store) Chain<'c>);
 
 impl TensorSource for Stored<'_> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out, Checks::First).map_err(io::Error::other)
+        self.0.read(offset, out, Verify::Checksums).map_err(io::Error::other)
     }
 }
 
@@ -113,7 +113,7 @@ fn recode_tensor(
     let shared = transaction.shared_arc();
     let id = tensor.content_id;
     let Some(old) = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())? else {
-        return match promise_row(transaction.tables()?, id)? {
+        return match missing_row(transaction.tables()?, id)? {
             // What has not come stays as it is there.
             Some(_) => Ok(()),
             None => Err(damaged(id, 0)(&"missing from the catalogue")),
@@ -162,7 +162,7 @@ pub(in crate::store) fn shorten(
     let code = chain.record().header().dtype_code;
     let known = Dtype::from_code(code).unwrap_or_else(|| Dtype::from_name("unknown"));
     let base = vec![(old.base_id, known.clone())];
-    let same = Candidate { bases: base, way: Way::Related(Relation::Same) };
+    let same = Candidate { bases: base, derivation: Derivation::Related(Relation::Same) };
     let same = chain.record().keeps_elements().then_some(same);
     let finder = transaction.finder(&shared, policy)?;
     let mut candidates = finder.open_candidates(id, same.as_slice())?;
@@ -181,7 +181,7 @@ fn present_basis<'c>(
     transaction: &Transaction,
     shared: &'c Shared,
     chain: &Chain<'_>,
-) -> Result<Option<Basis<'c>>> {
+) -> Result<Option<Prediction<'c>>> {
     let mut chains = Vec::new();
     for base in chain.record().base_ids() {
         let row = record_row(transaction.tables()?, Table::Tensors, base.as_bytes())?;
@@ -190,7 +190,7 @@ fn present_basis<'c>(
         chains.push(Arc::new(base));
     }
     let formula = chain.record().formula().cloned();
-    Ok((!chains.is_empty()).then_some(Basis { formula, ..Basis::plain(chains, None) }))
+    Ok((!chains.is_empty()).then_some(Prediction { formula, ..Prediction::plain(chains, None) }))
 }
 
 /// A stored tensor that is to be encoded anew.
@@ -201,7 +201,7 @@ struct Again<'r, 's, 'c> {
     chain: &'r Chain<'s>,
     candidates: Vec<OpenCandidate<'c>>,
     /// What it is coded against now, where that is tried too.
-    present: Option<Basis<'c>>,
+    present: Option<Prediction<'c>>,
     policy: EncodePolicy,
 }
 
@@ -220,23 +220,23 @@ impl Again<'_, '_, '_> {
         self.policy.profile != Profile::Dense || len < self.old.stored_len
     }
 
-    fn wrong_content(&self) -> Error {
+    fn wrong_content(&self) -> StoreError {
         damaged(self.id, self.old.offset)(&"the content hashes to another id")
     }
 
     fn encode_short(self, transaction: &mut Transaction) -> Result<Option<RecordRow>> {
         let mut bytes = vec![0; self.tensor.byte_len as usize];
-        self.chain.read(0, &mut bytes, Checks::First)?;
+        self.chain.read(0, &mut bytes, Verify::Checksums)?;
         if ContentId::of(&bytes) != self.id {
             return Err(self.wrong_content());
         }
-        let mut bases = Basis::of_candidates(self.tensor, &bytes, &self.candidates)?;
+        let mut bases = Prediction::of_candidates(self.tensor, &bytes, &self.candidates)?;
         bases.extend(self.present.clone());
-        let encoded = encode_best(self.policy.profile, self.tensor, &bytes, bases)?;
-        let base = encoded.basis.as_ref();
+        let encoded = select_encoding(self.policy.profile, self.tensor, &bytes, bases)?;
+        let base = encoded.prediction.as_ref();
         let formula = base.and_then(|base| base.formula.as_ref());
         let unchanged = encoded.chunks.entries == self.chain.record().chunks()
-            && base.map_or(ContentId::NONE, Basis::base_id) == self.old.base_id
+            && base.map_or(ContentId::NONE, Prediction::base_id) == self.old.base_id
             && formula == self.chain.record().formula();
         if unchanged || !self.is_worth(encoded.len()) {
             return Ok(None);
@@ -251,7 +251,7 @@ impl Again<'_, '_, '_> {
             return Err(self.wrong_content());
         }
         let sample = first_chunk(self.tensor, &mut arena)?;
-        let mut bases = Basis::of_candidates(self.tensor, sample, &self.candidates)?;
+        let mut bases = Prediction::of_candidates(self.tensor, sample, &self.candidates)?;
         bases.extend(self.present.clone());
         let profile = self.policy.profile;
         let best = best_by_sample(profile, self.tensor, bases, &mut arena)?;

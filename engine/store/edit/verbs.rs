@@ -8,9 +8,9 @@ use super::lossy_plan::Gate;
 use super::new_model::{ImportReport, NewModel};
 use super::recode::RecodeReport;
 use super::remove::RemoveReport;
-use super::repack::how::{Repack, RepackReport};
+use super::repack::options::{Repack, RepackReport};
 use super::repack::run;
-use super::{add, collect, graph, lossy, pin, recode, remove, tests};
+use super::{add, collect, graph, lossy, pin, recode, remove, test_results};
 use crate::catalog::EdgeKind;
 use crate::codec::{Lossy, Profile};
 use crate::lineage::{How, Node, OnChildren};
@@ -26,10 +26,10 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::BadTensor`](crate::Error::BadTensor) when bytes, type and shape contradict each
-    /// other or a name is used twice; a parent that is not there;
-    /// [`Error::Source`](crate::Error::Source) when a source cannot be read; a damaged base; those
-    /// of the disk. After an error the transaction must be dropped.
+    /// [`StoreError::BadTensor`](crate::store::StoreError::BadTensor) when bytes, type and shape
+    /// contradict each other or a name is used twice; a parent that is not there;
+    /// [`StoreError::Source`](crate::store::StoreError::Source) when a source cannot be read; a
+    /// damaged base; those of the disk. After an error the transaction must be dropped.
     pub fn add_model(&mut self, model: NewModel<'_>) -> Result<ImportReport> {
         add::add_model(self, model)
     }
@@ -175,12 +175,13 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::GateRefused`](crate::Error::GateRefused) when the gate accepts nothing,
-    /// [`Error::NothingLossy`](crate::Error::NothingLossy) when no tensor has a partner among the
-    /// parents' that it can be rounded to, [`Error::AlreadyLossy`](crate::Error::AlreadyLossy),
-    /// [`Error::Pinned`](crate::Error::Pinned) of a model that is to stay raw, which loss would not
-    /// make smaller: nothing has changed then, and the transaction goes on.
-    /// [`Error::Gate`](crate::Error::Gate); a damaged tensor; those of the disk.
+    /// [`StoreError::GateRefused`](crate::store::StoreError::GateRefused) when the gate accepts
+    /// nothing, [`StoreError::NothingLossy`](crate::store::StoreError::NothingLossy) when no tensor
+    /// has a partner among the parents' that it can be rounded to,
+    /// [`StoreError::AlreadyLossy`](crate::store::StoreError::AlreadyLossy),
+    /// [`StoreError::Pinned`](crate::store::StoreError::Pinned) of a model that is to stay raw,
+    /// which loss would not make smaller: nothing has changed then, and the transaction goes on.
+    /// [`StoreError::Gate`](crate::store::StoreError::Gate); a damaged tensor; those of the disk.
     pub fn recode_lossy(
         &mut self,
         model: &str,
@@ -280,13 +281,13 @@ impl Transaction {
     }
 
     /// Registers a test under a name, or replaces the one of that name. What the definition says
-    /// is not looked at here: [`Test::register`](crate::checks::Test::register) makes it.
+    /// is not looked at here: [`Test::register`](crate::model_tests::Test::register) makes it.
     ///
     /// # Errors
     ///
     /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn set_test(&mut self, name: &str, definition: Map<String, Value>) -> Result<()> {
-        tests::set_test(self, name, definition)
+        test_results::set_test(self, name, definition)
     }
 
     /// Takes a test away; says whether it was there.
@@ -295,6 +296,6 @@ impl Transaction {
     ///
     /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
     pub fn remove_test(&mut self, name: &str) -> Result<bool> {
-        tests::remove_test(self, name)
+        test_results::remove_test(self, name)
     }
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::travelling::TravellingHead;
+use super::packed_record::PackedHead;
 use crate::catalog::{EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables};
 use crate::format::{
     CHAIN_DEPTH_LIMIT, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
@@ -17,14 +17,14 @@ use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEY
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
 use crate::store::edit::graph::{note_changed, remove_tag, set_kind};
 use crate::store::edit::recode::shorten;
-use crate::store::error::{Error, Result, damaged};
-use crate::store::read::chain::{Chain, Checks, VISITS_MAX};
-use crate::store::read::missing::promise_row;
+use crate::store::error::{Result, StoreError, damaged};
+use crate::store::read::chain::{Chain, VISITS_MAX, Verify};
+use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
 use crate::store::slabs::slab_len;
 use crate::store::source::TensorSource;
-use crate::store::write::operations::provenance;
+use crate::store::write::operations::{added_node, provenance};
 use crate::store::write::put::store_raw;
 use crate::store::write::sketches::{add_bands, put_sketch};
 use crate::store::write::transaction::Transaction;
@@ -35,7 +35,7 @@ const PIECE_LEN: u64 = 1 << 20;
 
 /// A model that comes from another store, its tensors before it.
 #[derive(Clone, Debug)]
-pub(crate) struct ArrivingNode {
+pub(crate) struct IncomingNode {
     pub(crate) id: NodeId,
     pub(crate) name: String,
     pub(crate) version: u32,
@@ -56,8 +56,8 @@ pub(in crate::store) fn has(
     Ok(record_row(transaction.tables()?, table, id.as_bytes())?.is_some())
 }
 
-/// See [`Transaction::take_in`].
-pub(in crate::store) fn take_in(
+/// See [`Transaction::import_record`].
+pub(in crate::store) fn import_record(
     transaction: &mut Transaction,
     id: ContentId,
     len: u64,
@@ -65,10 +65,10 @@ pub(in crate::store) fn take_in(
 ) -> Result<()> {
     transaction.check_whole()?;
     transaction.change(|this| {
-        let (row, sent_depth) = write_arrival(this, id, len, source)?;
+        let (row, sent_depth) = write_incoming(this, id, len, source)?;
         let row = this.references.insert_tensor(id, row)?;
-        this.references.arriving.insert(id);
-        let steps = check_arrival(this, id, &row)?;
+        this.references.incoming.insert(id);
+        let steps = check_incoming(this, id, &row)?;
         let has_grown = row.depth > sent_depth;
         if has_grown && steps > CHAIN_DEPTH_MAX { shorten(this, id, row) } else { Ok(()) }
     })
@@ -83,7 +83,8 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
         let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
         for base in bases {
             let row = record_row(transaction.tables()?, Table::Tensors, base.as_bytes())?;
-            let missing = || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+            let missing =
+                || StoreError::MissingTensor { content_id: *base, needed_by: id.to_string() };
             let row = row.ok_or_else(missing)?;
             let kind = RecordKind::Tensor;
             let chain = Chain::open(&shared, transaction.tables()?, kind, *base, row.clone())?;
@@ -105,19 +106,19 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
 
 /// Writes the record as it comes, with this store's own fields in its header. Gives back its
 /// row, and how deep it was where it comes from.
-fn write_arrival(
+fn write_incoming(
     transaction: &mut Transaction,
     id: ContentId,
     len: u64,
     source: &dyn TensorSource,
 ) -> Result<(RecordRow, u8)> {
     let read = |offset: u64, out: &mut [u8]| {
-        let failed = |source| Error::Source { tensor: id.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: id.to_string(), source };
         source.read_at(offset, out).map_err(failed)
     };
-    let head = TravellingHead::read(RecordKind::Tensor, id, len, source)?;
+    let head = PackedHead::read(RecordKind::Tensor, id, len, source)?;
     let bases = head.bases();
-    let TravellingHead { header, index, entries, formula } = head;
+    let PackedHead { header, index, entries, formula } = head;
     let head_len = u64::from(header.payload_offset);
     let depth = depth_over(transaction, id, &bases)?;
     let raw = depth == 0 && header.stored_len == header.raw_len;
@@ -163,7 +164,7 @@ fn write_arrival(
 
 /// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile. Gives
 /// back how many differences that passes.
-fn check_arrival(transaction: &mut Transaction, id: ContentId, row: &RecordRow) -> Result<u8> {
+fn check_incoming(transaction: &mut Transaction, id: ContentId, row: &RecordRow) -> Result<u8> {
     let shared = transaction.shared_arc();
     let chain = Chain::open(&shared, transaction.tables()?, RecordKind::Tensor, id, row.clone())?;
     let known = Dtype::from_code(chain.record().header().dtype_code);
@@ -174,7 +175,7 @@ fn check_arrival(transaction: &mut Transaction, id: ContentId, row: &RecordRow) 
     let mut start = 0;
     while start < row.raw_len {
         let part = &mut slab[..(slab_len() as u64).min(row.raw_len - start) as usize];
-        chain.read(start, part, Checks::First)?;
+        chain.read(start, part, Verify::Checksums)?;
         hasher.update_rayon(part);
         sketcher.feed(start, part);
         start += part.len() as u64;
@@ -186,8 +187,8 @@ fn check_arrival(transaction: &mut Transaction, id: ContentId, row: &RecordRow) 
     Ok(chain.steps())
 }
 
-/// See [`Transaction::hold_arrival`].
-pub(in crate::store) fn hold_arrival(transaction: &mut Transaction, id: ContentId) -> Result<()> {
+/// See [`Transaction::hold_incoming`].
+pub(in crate::store) fn hold_incoming(transaction: &mut Transaction, id: ContentId) -> Result<()> {
     let held = transaction.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
     let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
     // Models that are here hold what was promised to them.
@@ -202,8 +203,8 @@ pub(in crate::store) fn hold_arrival(transaction: &mut Transaction, id: ContentI
     })
 }
 
-/// See [`Transaction::release_arrivals`].
-pub(in crate::store) fn release_arrivals(transaction: &mut Transaction) -> Result<u64> {
+/// See [`Transaction::release_incoming`].
+pub(in crate::store) fn release_incoming(transaction: &mut Transaction) -> Result<u64> {
     let mut ids = Vec::new();
     transaction.tables()?.scan(Table::Arrivals, &[], &mut |key, _| {
         ids.extend(<[u8; 32]>::try_from(key).ok().map(ContentId::from_bytes));
@@ -212,7 +213,7 @@ pub(in crate::store) fn release_arrivals(transaction: &mut Transaction) -> Resul
     release_held(transaction, ids)
 }
 
-/// As [`release_arrivals`](Transaction::release_arrivals), of these tensors alone.
+/// As [`release_incoming`](Transaction::release_incoming), of these tensors alone.
 pub(in crate::store) fn release_held(
     transaction: &mut Transaction,
     ids: impl IntoIterator<Item = ContentId>,
@@ -234,7 +235,7 @@ pub(in crate::store) fn release_held(
 /// See [`Transaction::adopt_node`].
 pub(in crate::store) fn adopt_node(
     transaction: &mut Transaction,
-    node: ArrivingNode,
+    node: IncomingNode,
     manifest: Vec<u8>,
 ) -> Result<Node> {
     transaction.check_whole()?;
@@ -243,7 +244,7 @@ pub(in crate::store) fn adopt_node(
 
 fn adopt_whole_node(
     transaction: &mut Transaction,
-    node: ArrivingNode,
+    node: IncomingNode,
     bytes: Vec<u8>,
 ) -> Result<Node> {
     let id = ContentId::of(&bytes);
@@ -270,19 +271,7 @@ fn adopt_whole_node(
     let previous = node.previous.as_ref().map(|(id, _)| *id);
     GraphMut(transaction.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
     add_bands(transaction.tables_mut()?, adopted.id, &manifest)?;
-    let row = &adopted.row;
-    transaction.note(Operation::AddNode {
-        id: adopted.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: manifest_id.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: previous.map(|id| id.to_string()),
-        parents: provenance(&parents),
-        metadata: node.metadata,
-    });
+    transaction.note(added_node(&adopted, previous, &parents, node.metadata));
     let edges = node.parents.into_iter();
     let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
     let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
@@ -306,12 +295,12 @@ fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest)
         let row = record_row(transaction.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
         let len = match row {
             Some(row) => Some(row.raw_len),
-            None => promise_row(transaction.tables()?, tensor.content_id)?.map(|row| row.raw_len),
+            None => missing_row(transaction.tables()?, tensor.content_id)?.map(|row| row.raw_len),
         };
         let (content_id, name) = (tensor.content_id, &tensor.name);
         let Some(len) = len else {
             let needed_by = format!("{name:?} of {model}");
-            return Err(Error::MissingTensor { content_id, needed_by });
+            return Err(StoreError::MissingTensor { content_id, needed_by });
         };
         if len != tensor.byte_len {
             let said = tensor.byte_len;
@@ -378,7 +367,7 @@ pub(in crate::store) fn drop_tags_but(
 /// See [`Transaction::update_node`].
 pub(in crate::store) fn update_node(
     transaction: &mut Transaction,
-    node: ArrivingNode,
+    node: IncomingNode,
 ) -> Result<bool> {
     transaction.check_whole()?;
     let id = node.id;
@@ -396,7 +385,7 @@ pub(in crate::store) fn update_node(
     Ok(true)
 }
 
-fn update_rows(transaction: &mut Transaction, node: ArrivingNode) -> Result<()> {
+fn update_rows(transaction: &mut Transaction, node: IncomingNode) -> Result<()> {
     let id = node.id;
     let parents: Vec<Edge> = node.parents.iter().map(|(edge, _)| *edge).collect();
     if transaction.graph()?.parents(id)? != parents {
@@ -453,7 +442,7 @@ pub(in crate::store) fn put_index(
 }
 
 /// Remembers a model's row as another side has it.
-pub(in crate::store) fn put_agreed(
+pub(in crate::store) fn put_sync_marker(
     transaction: &mut Transaction,
     other: [u8; 16],
     id: NodeId,
@@ -475,6 +464,6 @@ pub(in crate::store) fn put_remote(
             Some(value) => tables.put(Table::Remotes, name.as_bytes(), value).map(|()| true),
             None => tables.delete(Table::Remotes, name.as_bytes()),
         }
-        .map_err(Error::from)
+        .map_err(StoreError::from)
     })
 }

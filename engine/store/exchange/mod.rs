@@ -2,5 +2,5 @@
 
 pub(in crate::store) mod incoming;
 pub(in crate::store) mod outgoing;
-pub(in crate::store) mod travelling;
+pub(in crate::store) mod packed_record;
 pub(in crate::store) mod verbs;

@@ -9,7 +9,7 @@ use crate::codec::Encoding;
 use crate::container::Container;
 use crate::format::{ChunkEntry, PAYLOAD_ALIGN, RecordHeader, RecordKind};
 use crate::store::error::Result;
-use crate::store::read::chain::{Chain, Checks};
+use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::record::{StoredRecord, record_row};
 use crate::store::read::snapshot::Snapshot;
 use crate::store::source::TensorSource;
@@ -26,7 +26,7 @@ pub(crate) struct OutgoingRecord<'s> {
 }
 
 /// Bytes of a travelling record before its payload.
-pub(crate) fn travelling_head_len(index_end: u64) -> u64 {
+pub(crate) fn packed_head_len(index_end: u64) -> u64 {
     index_end.next_multiple_of(PAYLOAD_ALIGN)
 }
 
@@ -83,7 +83,7 @@ fn alone_header(own: &RecordHeader) -> RecordHeader {
         formula_crc: 0,
         ..own.clone()
     };
-    let head_len = travelling_head_len(header.formula_at());
+    let head_len = packed_head_len(header.formula_at());
     RecordHeader { payload_offset: u32::try_from(head_len).unwrap_or(u32::MAX), ..header }
 }
 
@@ -101,7 +101,7 @@ impl OutgoingAlone<'_> {
     fn window(&self, start: u64, out: &mut Vec<u8>) -> Result<()> {
         let len = self.window_len().min(self.chain.raw_len().saturating_sub(start));
         out.resize(len as usize, 0);
-        self.chain.read(start, out, Checks::First)
+        self.chain.read(start, out, Verify::Checksums)
     }
 
     /// The chunk index, of one pass over the content.
@@ -230,7 +230,7 @@ impl Snapshot {
             .map(crate::store::read::formula::StoredFormula::encode)
             .unwrap_or_default();
         let own = record.header();
-        let head_len = travelling_head_len(own.formula_at() + formula.len() as u64);
+        let head_len = packed_head_len(own.formula_at() + formula.len() as u64);
         let header = RecordHeader {
             payload_offset: u32::try_from(head_len).unwrap_or(u32::MAX),
             sequence: 0,

@@ -1,7 +1,7 @@
 //! What a transaction does with what comes from another store.
 
 use super::incoming;
-use super::incoming::ArrivingNode;
+use super::incoming::IncomingNode;
 use crate::catalog::Table;
 use crate::lineage::{ModelName, Node, NodeId};
 use crate::store::error::Result;
@@ -24,31 +24,31 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when the record is not what it must be or the content not that of
-    /// `id`; [`Error::MissingTensor`] without its bases; [`Error::Source`]; those of the disk. The
-    /// transaction must then be dropped.
-    pub(crate) fn take_in(
+    /// [`StoreError::DamagedRecord`] when the record is not what it must be or the content not that
+    /// of `id`; [`StoreError::MissingTensor`] without its bases; [`StoreError::Source`]; those of
+    /// the disk. The transaction must then be dropped.
+    pub(crate) fn import_record(
         &mut self,
         id: ContentId,
         len: u64,
         source: &dyn TensorSource,
     ) -> Result<()> {
-        incoming::take_in(self, id, len, source)
+        incoming::import_record(self, id, len, source)
     }
 
     /// Keeps a tensor that has come before its model, so that a transfer that is cut short need
     /// not fetch it again.
-    pub(crate) fn hold_arrival(&mut self, id: ContentId) -> Result<()> {
-        incoming::hold_arrival(self, id)
+    pub(crate) fn hold_incoming(&mut self, id: ContentId) -> Result<()> {
+        incoming::hold_incoming(self, id)
     }
 
     /// Lets go of every tensor that was held for its model; what nothing needs is freed. Says how
     /// many there were.
-    pub(crate) fn release_arrivals(&mut self) -> Result<u64> {
-        incoming::release_arrivals(self)
+    pub(crate) fn release_incoming(&mut self) -> Result<u64> {
+        incoming::release_incoming(self)
     }
 
-    /// As [`release_arrivals`](Self::release_arrivals), of these tensors alone.
+    /// As [`release_incoming`](Self::release_incoming), of these tensors alone.
     pub(crate) fn release_held(&mut self, ids: impl IntoIterator<Item = ContentId>) -> Result<u64> {
         incoming::release_held(self, ids)
     }
@@ -59,7 +59,7 @@ impl Transaction {
     /// # Errors
     ///
     /// A manifest that cannot be read or names what is not here; a name that is taken.
-    pub(crate) fn adopt_node(&mut self, node: ArrivingNode, manifest: Vec<u8>) -> Result<Node> {
+    pub(crate) fn adopt_node(&mut self, node: IncomingNode, manifest: Vec<u8>) -> Result<Node> {
         incoming::adopt_node(self, node, manifest)
     }
 
@@ -85,7 +85,7 @@ impl Transaction {
 
     /// Replaces kind, parents and metadata of a model by what comes. Says whether it did: parents
     /// that descend from the model here are not taken.
-    pub(crate) fn update_node(&mut self, node: ArrivingNode) -> Result<bool> {
+    pub(crate) fn update_node(&mut self, node: IncomingNode) -> Result<bool> {
         incoming::update_node(self, node)
     }
 
@@ -95,8 +95,13 @@ impl Transaction {
     }
 
     /// Remembers a model's row as another side has it.
-    pub(crate) fn put_agreed(&mut self, other: [u8; 16], id: NodeId, mark: [u8; 16]) -> Result<()> {
-        incoming::put_agreed(self, other, id, mark)
+    pub(crate) fn put_sync_marker(
+        &mut self,
+        other: [u8; 16],
+        id: NodeId,
+        mark: [u8; 16],
+    ) -> Result<()> {
+        incoming::put_sync_marker(self, other, id, mark)
     }
 
     /// Changes rows of the table of other places.

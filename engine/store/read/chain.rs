@@ -2,22 +2,22 @@
 
 use rayon::prelude::*;
 
-use super::record::{StoredRecord, Through, record_row};
+use super::record::{ReadVia, StoredRecord, record_row};
 use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{self, Encoding};
 use crate::format::RecordKind;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::Shared;
 use crate::tensor::{AlignedBuffer, ContentId};
 
 /// Whether a read looks at checksums first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Checks {
+pub(in crate::store) enum Verify {
     /// Every chunk that is read, unless this handle has checked its record.
-    First,
+    Checksums,
     /// None.
-    Skipped,
+    Nothing,
 }
 
 /// The most records that decoding one chunk may visit, each counted as often as it is visited.
@@ -36,7 +36,7 @@ impl<'c> Chain<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`], also when a base is missing or a chain does not end.
+    /// [`StoreError::DamagedRecord`], also when a base is missing or a chain does not end.
     pub(in crate::store) fn open(
         shared: &'c Shared,
         tables: &dyn ReadTables,
@@ -44,7 +44,7 @@ impl<'c> Chain<'c> {
         id: ContentId,
         row: RecordRow,
     ) -> Result<Self> {
-        Self::open_through(shared, tables, kind, id, row, Through::Either)
+        Self::open_via(shared, tables, kind, id, row, ReadVia::Either)
     }
 
     /// As [`open`](Self::open), with the records read through what one says.
@@ -52,15 +52,15 @@ impl<'c> Chain<'c> {
     /// # Errors
     ///
     /// As there.
-    pub(in crate::store) fn open_through(
+    pub(in crate::store) fn open_via(
         shared: &'c Shared,
         tables: &dyn ReadTables,
         kind: RecordKind,
         id: ContentId,
         row: RecordRow,
-        through: Through,
+        via: ReadVia,
     ) -> Result<Self> {
-        let mut records = vec![StoredRecord::open(shared, kind, id, &row, through)?];
+        let mut records = vec![StoredRecord::open(shared, kind, id, &row, via)?];
         let mut bases: Vec<Vec<usize>> = Vec::new();
         while let Some(above) = records.get(bases.len()) {
             let (depth, raw_len, chunk_log2) =
@@ -77,7 +77,7 @@ impl<'c> Chain<'c> {
                         let row = row.ok_or_else(|| {
                             wrong(&format!("base {} is missing", base_id.short()))
                         })?;
-                        records.push(StoredRecord::open(shared, kind, base_id, &row, through)?);
+                        records.push(StoredRecord::open(shared, kind, base_id, &row, via)?);
                         records.len() - 1
                     }
                 };
@@ -172,7 +172,7 @@ impl<'c> Chain<'c> {
 
     /// Decodes a range without looking at checksums. Pieces of whole chunks decode each once.
     pub(crate) fn read_unchecked(&self, start: u64, out: &mut [u8]) -> Result<()> {
-        self.read(start, out, Checks::Skipped)
+        self.read(start, out, Verify::Nothing)
     }
 
     /// Checks the checksums of every record of the chain, each once a handle.
@@ -182,22 +182,22 @@ impl<'c> Chain<'c> {
 
     /// Decodes `start..start + out.len()` into `out`, on all cores, each chunk in place through
     /// the whole chain.
-    pub(in crate::store) fn read(&self, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
-        if checks == Checks::First && start == 0 && out.len() as u64 == self.raw_len() {
+    pub(in crate::store) fn read(&self, start: u64, out: &mut [u8], verify: Verify) -> Result<()> {
+        if verify == Verify::Checksums && start == 0 && out.len() as u64 == self.raw_len() {
             self.check()?;
         }
         let chunk_len = self.record().header.chunk_len();
         // The first part ends at a chunk boundary, the others are whole chunks.
         let head = (start.next_multiple_of(chunk_len) - start).min(out.len() as u64);
         let (first, rest) = out.split_at_mut(head as usize);
-        self.read_at(0, start, first, checks)?;
+        self.read_at(0, start, first, verify)?;
         rest.par_chunks_mut(chunk_len as usize).enumerate().try_for_each(|(at, part)| {
-            self.read_at(0, start + head + at as u64 * chunk_len, part, checks)
+            self.read_at(0, start + head + at as u64 * chunk_len, part, verify)
         })
     }
 
     /// Decodes a range of the content of record `level` of the chain.
-    fn read_at(&self, level: usize, start: u64, out: &mut [u8], checks: Checks) -> Result<()> {
+    fn read_at(&self, level: usize, start: u64, out: &mut [u8], verify: Verify) -> Result<()> {
         let record = &self.records[level];
         let header = &record.header;
         if start.checked_add(out.len() as u64).is_none_or(|end| end > header.raw_len) {
@@ -213,9 +213,9 @@ impl<'c> Chain<'c> {
             let part_len = (chunk_end - at).min(rest.len() as u64) as usize;
             let (part, behind) = rest.split_at_mut(part_len);
             if part_len as u64 == chunk_end - chunk_start {
-                self.read_chunk(level, index as usize, chunk_start, part, checks)?;
+                self.read_chunk(level, index as usize, chunk_start, part, verify)?;
             } else {
-                self.read_chunk_part(level, index as usize, chunk_start, at, part, checks)?;
+                self.read_chunk_part(level, index as usize, chunk_start, at, part, verify)?;
             }
             at += part_len as u64;
             rest = behind;
@@ -230,19 +230,19 @@ impl<'c> Chain<'c> {
         index: usize,
         chunk_start: u64,
         out: &mut [u8],
-        checks: Checks,
+        verify: Verify,
     ) -> Result<()> {
         let record = &self.records[level];
         let wrong = damaged(record.header.content_id, record.offset);
         let (entry, stored) = record.chunk(index)?;
         let unchecked = || !record.shared.is_checked(record.place());
-        if checks == Checks::First && unchecked() {
+        if verify == Verify::Checksums && unchecked() {
             record.check_chunk(index)?;
         }
         let encoding = Encoding::from_code(entry.encoding)
             .ok_or_else(|| wrong(&format!("unknown encoding {}", entry.encoding)))?;
         if encoding.needs_base() {
-            self.read_prediction(level, chunk_start, out, checks)?;
+            self.read_prediction(level, chunk_start, out, verify)?;
         }
         codec::decode(encoding, record.lane, &stored, out).map_err(|error| wrong(&error))
     }
@@ -254,7 +254,7 @@ impl<'c> Chain<'c> {
         level: usize,
         chunk_start: u64,
         out: &mut [u8],
-        checks: Checks,
+        verify: Verify,
     ) -> Result<()> {
         let record = &self.records[level];
         let bases = &self.bases[level];
@@ -262,11 +262,11 @@ impl<'c> Chain<'c> {
             let lens: Vec<u64> =
                 bases.iter().map(|base| self.records[*base].header.raw_len).collect();
             return predict(formula.formula(), chunk_start, out, &lens, &|base, start, bytes| {
-                self.read_at(bases[base], start, bytes, checks)
+                self.read_at(bases[base], start, bytes, verify)
             });
         }
         match bases.first() {
-            Some(base) => self.read_at(*base, chunk_start, out, checks),
+            Some(base) => self.read_at(*base, chunk_start, out, verify),
             None => {
                 Err(damaged(record.header.content_id, record.offset)(&"a delta without a base"))
             }
@@ -281,24 +281,24 @@ impl<'c> Chain<'c> {
         chunk_start: u64,
         at: u64,
         out: &mut [u8],
-        checks: Checks,
+        verify: Verify,
     ) -> Result<()> {
         let record = &self.records[level];
         let chunk_len =
             (record.header.raw_len - chunk_start).min(record.header.chunk_len()) as usize;
         let mut whole = vec![0; chunk_len];
-        self.read_chunk(level, index, chunk_start, &mut whole, checks)?;
+        self.read_chunk(level, index, chunk_start, &mut whole, verify)?;
         let from = (at - chunk_start) as usize;
         out.copy_from_slice(&whole[from..from + out.len()]);
         Ok(())
     }
 
     /// The whole content in a new aligned buffer.
-    pub(in crate::store) fn reconstruct(&self, checks: Checks) -> Result<AlignedBuffer> {
+    pub(in crate::store) fn reconstruct(&self, verify: Verify) -> Result<AlignedBuffer> {
         let len = self.believed_len()?;
-        let no_memory = || Error::OutOfMemory { bytes: len as u64 };
+        let no_memory = || StoreError::OutOfMemory { bytes: len as u64 };
         let mut buffer = AlignedBuffer::zeroed(len).ok_or_else(no_memory)?;
-        self.read(0, buffer.as_bytes_mut(), checks)?;
+        self.read(0, buffer.as_bytes_mut(), verify)?;
         Ok(buffer)
     }
 
@@ -313,7 +313,7 @@ impl<'c> Chain<'c> {
             let reason = format!("{len} bytes of content in {stored} stored");
             return Err(damaged(record.header.content_id, record.offset)(&reason));
         }
-        usize::try_from(len).map_err(|_| Error::OutOfMemory { bytes: len })
+        usize::try_from(len).map_err(|_| StoreError::OutOfMemory { bytes: len })
     }
 }
 
@@ -333,7 +333,7 @@ pub(in crate::store) fn predict(
     let mut bases: Vec<Vec<u8>> = Vec::with_capacity(lens.len());
     for (at, (need, len)) in formula.needs(&range).into_iter().zip(lens).enumerate() {
         let (from, end) = (need.start.min(*len), need.end.min(*len));
-        let no_memory = |_| Error::OutOfMemory { bytes: end - from };
+        let no_memory = |_| StoreError::OutOfMemory { bytes: end - from };
         let mut bytes = Vec::new();
         bytes.try_reserve_exact((end - from) as usize).map_err(no_memory)?;
         bytes.resize((end - from) as usize, 0);

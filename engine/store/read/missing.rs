@@ -5,24 +5,25 @@
 
 use super::record::record_row;
 use super::snapshot::Snapshot;
-use crate::catalog::{CatalogError, PromiseRow, ReadTables, RecordRow, Table};
+use crate::catalog::{CatalogError, MissingRow, ReadTables, RecordRow, Table};
 use crate::format::ManifestTensor;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::tensor::ContentId;
 
-pub(in crate::store) fn promise_row(
+pub(in crate::store) fn missing_row(
     tables: &dyn ReadTables,
     id: ContentId,
-) -> Result<Option<PromiseRow>> {
+) -> Result<Option<MissingRow>> {
     let row = tables.get(Table::Promised, id.as_bytes())?;
-    Ok(row.map(|value| PromiseRow::decode(&value)).transpose().map_err(CatalogError::Row)?)
+    Ok(row.map(|value| MissingRow::decode(&value)).transpose().map_err(CatalogError::Row)?)
 }
 
 /// The row of a model's tensor, which is to be read.
 ///
 /// # Errors
 ///
-/// [`Error::Promised`] when it has not come yet; damage when it is neither here nor promised.
+/// [`StoreError::MissingContent`] when it has not come yet; damage when it is neither here nor
+/// promised.
 pub(in crate::store) fn tensor_row(
     tables: &dyn ReadTables,
     model: &str,
@@ -32,11 +33,11 @@ pub(in crate::store) fn tensor_row(
     if let Some(row) = record_row(tables, Table::Tensors, id.as_bytes())? {
         return Ok(row);
     }
-    match promise_row(tables, id)? {
-        Some(promise) => Err(Error::Promised {
+    match missing_row(tables, id)? {
+        Some(row) => Err(StoreError::MissingContent {
             model: model.to_owned(),
             tensor: tensor.name.to_owned(),
-            place: promise.place,
+            promisor: row.promisor,
         }),
         None => Err(damaged(id, 0)(&"the tensor is missing from the catalogue")),
     }
@@ -49,7 +50,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn promise(&self, id: ContentId) -> Result<Option<PromiseRow>> {
-        promise_row(self.tables(), id)
+    pub fn promisor(&self, id: ContentId) -> Result<Option<String>> {
+        Ok(missing_row(self.tables(), id)?.map(|row| row.promisor))
     }
 }

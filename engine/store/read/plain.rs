@@ -1,10 +1,10 @@
 //! Records of text: manifests and change records, whole.
 
-use super::chain::{Chain, Checks};
-use super::record::Through;
+use super::chain::{Chain, Verify};
+use super::record::ReadVia;
 use crate::catalog::{ReadTables, RecordRow};
 use crate::format::RecordKind;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
@@ -18,13 +18,13 @@ pub(in crate::store) fn read_plain(
     row: RecordRow,
 ) -> Result<Vec<u8>> {
     let offset = row.offset;
-    let chain = Chain::open_through(shared, tables, kind, id, row, Through::Disk)?;
+    let chain = Chain::open_via(shared, tables, kind, id, row, ReadVia::Disk)?;
     let len = chain.believed_len()?;
     let mut bytes = Vec::new();
-    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
+    let no_room = |_| StoreError::OutOfMemory { bytes: chain.raw_len() };
     bytes.try_reserve_exact(len).map_err(no_room)?;
     bytes.resize(len, 0);
-    chain.read(0, &mut bytes, Checks::First)?;
+    chain.read(0, &mut bytes, Verify::Checksums)?;
     let found = ContentId::of(&bytes);
     if found != id {
         return Err(damaged(id, offset)(&format!("the content hashes to {}", found.short())));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::plain::read_plain;
-use super::record::{StoredRecord, Through, record_row};
+use super::record::{ReadVia, StoredRecord, record_row};
 use crate::catalog::{CatalogRead, ReadTables, RecordRow, Table, meta};
 use crate::container::{ContainerError, Pin};
 use crate::format::{ChangeRecord, RecordKind};
@@ -60,7 +60,7 @@ impl Snapshot {
         id: ContentId,
         row: &RecordRow,
     ) -> Result<StoredRecord<'_>> {
-        StoredRecord::open(self.shared(), kind, id, row, Through::Disk)
+        StoredRecord::open(self.shared(), kind, id, row, ReadVia::Disk)
     }
 
     /// The chain of the tensor that a row names, read through the disk.
@@ -70,7 +70,7 @@ impl Snapshot {
     /// A damaged record, a base that is missing.
     pub(crate) fn open_chain(&self, id: ContentId, row: RecordRow) -> Result<Chain<'_>> {
         let kind = RecordKind::Tensor;
-        Chain::open_through(self.shared(), self.tables(), kind, id, row, Through::Disk)
+        Chain::open_via(self.shared(), self.tables(), kind, id, row, ReadVia::Disk)
     }
 
     /// The content of a manifest or change record, read through the disk; its id is checked.

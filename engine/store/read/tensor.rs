@@ -3,15 +3,15 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use super::chain::{Chain, Checks};
+use super::chain::{Chain, Verify};
 use super::missing::tensor_row;
-use super::record::{Through, is_raw};
+use super::record::{ReadVia, is_raw};
 use super::snapshot::Snapshot;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice};
 
 /// A tensor of a model. Holds no bytes: [`view`](Tensor::view) gives them.
@@ -118,7 +118,7 @@ impl Tensor {
         let tables = self.snapshot.tables();
         let id = self.content_id();
         let (shared, row) = (self.snapshot.shared(), self.row()?);
-        Chain::open_through(shared, tables, RecordKind::Tensor, id, row, Through::Map)
+        Chain::open_via(shared, tables, RecordKind::Tensor, id, row, ReadVia::Map)
     }
 
     /// The same, to be read into a buffer: short records are not seen through the map.
@@ -146,14 +146,15 @@ impl Tensor {
 
     /// The tensor's bytes: mapped, without a copy, when they lie raw in the file, else
     /// reconstructed on all cores. Views of equal content share one buffer, which the store keeps
-    /// as far as its [cache](crate::store::open::Store::set_cache_bytes) goes. The first view a handle takes of a content checks its checksums.
+    /// as far as its [cache](crate::store::open::Store::set_cache_bytes) goes. The first view a
+    /// handle takes of a content checks its checksums.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::Promised`] when the tensor was
-    /// not pulled yet; [`Error::OutOfMemory`].
+    /// [`StoreError::DamagedRecord`] when a checksum is wrong; [`StoreError::MissingContent`] when
+    /// the tensor was not pulled yet; [`StoreError::OutOfMemory`].
     pub fn view(&self) -> Result<TensorView> {
-        self.view_with(Checks::First)
+        self.view_with(Verify::Checksums)
     }
 
     /// As [`view`](Self::view), without looking at checksums: for callers that have verified the
@@ -162,12 +163,13 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when the record cannot be decoded; [`Error::OutOfMemory`].
+    /// [`StoreError::DamagedRecord`] when the record cannot be decoded;
+    /// [`StoreError::OutOfMemory`].
     pub fn view_unchecked(&self) -> Result<TensorView> {
-        self.view_with(Checks::Skipped)
+        self.view_with(Verify::Nothing)
     }
 
-    fn view_with(&self, checks: Checks) -> Result<TensorView> {
+    fn view_with(&self, verify: Verify) -> Result<TensorView> {
         let shared = self.snapshot.shared();
         let id = self.content_id();
         let row = self.row()?;
@@ -177,18 +179,18 @@ impl Tensor {
             return Ok(self.reconstructed(buffer));
         }
         let tables = self.snapshot.tables();
-        let through = if is_raw(&row) { Through::Map } else { Through::Either };
-        let chain = Chain::open_through(shared, tables, RecordKind::Tensor, id, row, through)?;
+        let via = if is_raw(&row) { ReadVia::Map } else { ReadVia::Either };
+        let chain = Chain::open_via(shared, tables, RecordKind::Tensor, id, row, via)?;
         if let Some(bytes) = chain.record().raw() {
-            if checks == Checks::First {
+            if verify == Verify::Checksums {
                 chain.check()?;
             }
             return Ok(self.mapped(&chain, 0, bytes.len()));
         }
-        let buffer = chain.reconstruct(checks)?;
-        let buffer = match checks {
-            Checks::First => shared.share_buffer(id, buffer),
-            Checks::Skipped => Arc::new(buffer),
+        let buffer = chain.reconstruct(verify)?;
+        let buffer = match verify {
+            Verify::Checksums => shared.share_buffer(id, buffer),
+            Verify::Nothing => Arc::new(buffer),
         };
         Ok(self.reconstructed(buffer))
     }
@@ -203,16 +205,16 @@ impl Tensor {
         TensorView::Reconstructed(ReconstructedTensor { buffer, dtype: self.dtype().clone() })
     }
 
-    /// The bytes of rows `rows` of the first dimension. Reads, and checks, only the chunks they
+    /// The bytes of rows `rows` of the first dimension. Reads, and verify, only the chunks they
     /// lie in.
     ///
     /// # Errors
     ///
-    /// [`Error::RowsOutOfRange`], also when rows do not fill whole bytes; otherwise as
+    /// [`StoreError::RowsOutOfRange`], also when rows do not fill whole bytes; otherwise as
     /// [`view`](Self::view).
     pub fn rows(&self, rows: Range<u64>) -> Result<TensorView> {
         let count = self.shape().rows();
-        let out_of_range = || Error::RowsOutOfRange {
+        let out_of_range = || StoreError::RowsOutOfRange {
             tensor: self.name().to_owned(),
             start: rows.start,
             end: rows.end,
@@ -227,14 +229,14 @@ impl Tensor {
         }
         let (start, len) = (rows.start * row_len, (rows.end - rows.start) * row_len);
         let chain = self.chain()?;
-        let len_usize = usize::try_from(len).map_err(|_| Error::OutOfMemory { bytes: len })?;
+        let len_usize = usize::try_from(len).map_err(|_| StoreError::OutOfMemory { bytes: len })?;
         if chain.record().raw().is_some() {
             chain.record().check_range(start, len)?;
             return Ok(self.mapped(&chain, start, len_usize));
         }
         let mut buffer =
-            AlignedBuffer::zeroed(len_usize).ok_or(Error::OutOfMemory { bytes: len })?;
-        chain.read(start, buffer.as_bytes_mut(), Checks::First)?;
+            AlignedBuffer::zeroed(len_usize).ok_or(StoreError::OutOfMemory { bytes: len })?;
+        chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
         Ok(self.reconstructed(Arc::new(buffer)))
     }
 
@@ -245,7 +247,7 @@ impl Tensor {
         let end = offset.checked_add(len as u64).filter(|end| *end <= raw.len() as u64);
         let Some(end) = end else {
             let found = offset.saturating_add(len as u64);
-            return Err(Error::BufferLength { expected: raw.len() as u64, found });
+            return Err(StoreError::BufferLength { expected: raw.len() as u64, found });
         };
         chain.record().check_range(offset, end - offset)?;
         Ok(Some(self.mapped(&chain, offset, len)))
@@ -255,14 +257,14 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when `out` is not as long as the tensor; otherwise as
+    /// [`StoreError::BufferLength`] when `out` is not as long as the tensor; otherwise as
     /// [`view`](Self::view). `out` then holds unspecified bytes.
     pub fn read_into(&self, out: &mut [u8]) -> Result<()> {
         if out.len() as u64 != self.byte_len() {
             let found = out.len() as u64;
-            return Err(Error::BufferLength { expected: self.byte_len(), found });
+            return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain_to_copy()?.read(0, out, Checks::First)
+        self.chain_to_copy()?.read(0, out, Verify::Checksums)
     }
 
     /// Writes the bytes from `offset` on into `out`. For copying a large tensor piece by piece in
@@ -270,15 +272,15 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when the range is not inside the tensor; otherwise as
+    /// [`StoreError::BufferLength`] when the range is not inside the tensor; otherwise as
     /// [`view`](Self::view).
     pub fn read_range_into(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > self.byte_len()) {
             let found = offset.saturating_add(out.len() as u64);
-            return Err(Error::BufferLength { expected: self.byte_len(), found });
+            return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
-        self.chain_to_copy()?.read(offset, out, Checks::First)
+        self.chain_to_copy()?.read(offset, out, Verify::Checksums)
     }
 }
 
@@ -338,8 +340,8 @@ impl TensorView {
     ///
     /// # Errors
     ///
-    /// [`Error::View`] when `T` does not stand for the element type, or the rows do not begin at
-    /// an element's alignment.
+    /// [`StoreError::View`] when `T` does not stand for the element type, or the rows do not begin
+    /// at an element's alignment.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         Ok(cast_slice(self.dtype(), self)?)
     }

@@ -26,7 +26,7 @@ pub(in crate::store) fn release(
     if !row.is_needed() {
         transaction.references.free_record(Table::Manifests, manifest_id, &row)?;
         for (id, count) in count_ids(manifest) {
-            if transaction.references.change_promise(id, |holders| holders.saturating_sub(count))? {
+            if transaction.references.change_missing(id, |holders| holders.saturating_sub(count))? {
                 continue;
             }
             let row = transaction.references.change_row(Table::Tensors, id, |row| {

@@ -7,10 +7,10 @@ use crate::format::{ChunkEntry, RecordKind};
 use crate::planning::{Sketch, Sketcher};
 use crate::store::base::chunks::raw_entries;
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::prediction::Basis;
-use crate::store::base::select::{Encoded, best_by_sample, encode_best, first_chunk};
-use crate::store::error::{Error, Result, damaged};
-use crate::store::read::chain::{Chain, Checks};
+use crate::store::base::prediction::Prediction;
+use crate::store::base::select::{Encoded, best_by_sample, first_chunk, select_encoding};
+use crate::store::error::{Result, StoreError, damaged};
+use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::record::record_row;
 use crate::store::shared::Shared;
 use crate::store::slabs::{for_slabs, slab_len};
@@ -44,7 +44,7 @@ pub(in crate::store) fn write_encoded(
     encoded: &Encoded<'_>,
     content: &[u8],
 ) -> Result<RecordRow> {
-    for loose in encoded.basis.iter().flat_map(|basis| &basis.loose) {
+    for loose in encoded.prediction.iter().flat_map(|prediction| &prediction.unstored) {
         let key = loose.content_id;
         if record_row(transaction.tables()?, Table::Tensors, key.as_bytes())?.is_none() {
             let len = loose.bytes.len() as u64;
@@ -53,7 +53,7 @@ pub(in crate::store) fn write_encoded(
             transaction.references.insert_tensor(key, row)?;
         }
     }
-    let base = encoded.basis.as_ref();
+    let base = encoded.prediction.as_ref();
     let draft = RecordDraft::tensor(id, dtype, content.len() as u64, base);
     transaction.records.write_record(&draft, &encoded.chunks, content)
 }
@@ -82,7 +82,7 @@ pub(in crate::store) fn store_raw(
     while start < old.raw_len {
         let len = (old.raw_len - start).min(bytes.len() as u64);
         let part = &mut bytes[..len as usize];
-        chain.read(start, part, Checks::First)?;
+        chain.read(start, part, Verify::Checksums)?;
         hasher.update_rayon(part);
         entries.extend(raw_entries(part));
         let at = place.offset + u64::from(place.payload_offset) + start;
@@ -135,7 +135,7 @@ pub(in crate::store) struct Put {
 
 /// What a content may be coded against, once its id and its beginning are known.
 pub(in crate::store) type Bases<'b, 'c> =
-    dyn FnMut(&Transaction, ContentId, &[u8]) -> Result<Vec<Basis<'c>>> + 'b;
+    dyn FnMut(&Transaction, ContentId, &[u8]) -> Result<Vec<Prediction<'c>>> + 'b;
 
 /// Brings one content into the store: against the best of `bases`, or alone. What is there already
 /// is checked, all along its chain: the bytes at hand may be the only good ones.
@@ -149,7 +149,7 @@ pub(in crate::store) fn put(
     let shared = transaction.shared_arc();
     if tensor.byte_len <= slab_len() as u64 {
         let mut bytes = vec![0; tensor.byte_len as usize];
-        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
         tensor.read_at(0, &mut bytes).map_err(failed)?;
         let (id, sketch) = (ContentId::of(&bytes), Sketch::of(&tensor.dtype, &bytes));
         progress(tensor.byte_len);
@@ -158,7 +158,7 @@ pub(in crate::store) fn put(
             return Ok(Put { id, row: None, sketch });
         }
         let bases = bases(transaction, id, &bytes)?;
-        let encoded = encode_best(policy.profile, tensor, &bytes, bases)?;
+        let encoded = select_encoding(policy.profile, tensor, &bytes, bases)?;
         let row = write_encoded(transaction, id, &tensor.dtype, &encoded, &bytes)?;
         return Ok(Put { id, row: Some((row, encoded.len())), sketch });
     }

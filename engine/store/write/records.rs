@@ -8,14 +8,14 @@ use crate::codec::formula::INCREMENT_CODE;
 use crate::codec::{Encoding, Lane, Profile};
 use crate::container::RecordPlace;
 use crate::format::{
-    CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ALONE, FEATURE_FORMULA,
-    FEATURE_INCREMENT, FEATURE_ORDERED, FEATURE_RICE, FEATURE_STEPPED, RECORD_ALIGN,
-    RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ENTROPY,
+    FEATURE_FLOAT_DELTA, FEATURE_FORMULA, FEATURE_INCREMENT, FEATURE_INT_DELTA, FEATURE_RICE_DELTA,
+    RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
 };
-use crate::store::base::chunks::{EncodedChunks, alone_chunks, plain_chunk, raw_entries};
+use crate::store::base::chunks::{EncodedChunks, plain_chunk, raw_entries, standalone_chunks};
 use crate::store::base::encode::delta_chunks;
-use crate::store::base::prediction::Basis;
-use crate::store::error::{Error, Result};
+use crate::store::base::prediction::Prediction;
+use crate::store::error::{Result, StoreError};
 use crate::store::read::formula::StoredFormula;
 use crate::store::read::record::encodings_used;
 use crate::store::shared::Shared;
@@ -27,10 +27,10 @@ use crate::tensor::{ContentId, Dtype};
 fn feature_of(encoding: Encoding) -> u64 {
     match encoding {
         Encoding::Raw | Encoding::Unchanged | Encoding::Lz4 | Encoding::XorPlanesLz4 => 0,
-        Encoding::Ordered => FEATURE_ORDERED,
-        Encoding::Rice => FEATURE_RICE,
-        Encoding::Alone => FEATURE_ALONE,
-        Encoding::Stepped => FEATURE_STEPPED,
+        Encoding::FloatDelta => FEATURE_FLOAT_DELTA,
+        Encoding::RiceDelta => FEATURE_RICE_DELTA,
+        Encoding::Entropy => FEATURE_ENTROPY,
+        Encoding::IntDelta => FEATURE_INT_DELTA,
     }
 }
 
@@ -64,7 +64,7 @@ impl RecordDraft {
         id: ContentId,
         dtype: &Dtype,
         raw_len: u64,
-        base: Option<&Basis<'_>>,
+        base: Option<&Prediction<'_>>,
     ) -> Self {
         let formula = base.and_then(|base| base.formula.as_ref()).map(StoredFormula::encode);
         RecordDraft {
@@ -72,9 +72,9 @@ impl RecordDraft {
             id,
             dtype_code: dtype.code(),
             raw_len,
-            base_id: base.map_or(ContentId::NONE, Basis::base_id),
-            more_bases: base.map_or(Vec::new(), Basis::more_bases),
-            depth: base.map_or(0, Basis::depth),
+            base_id: base.map_or(ContentId::NONE, Prediction::base_id),
+            more_bases: base.map_or(Vec::new(), Prediction::more_bases),
+            depth: base.map_or(0, Prediction::depth),
             formula: formula.unwrap_or_default(),
         }
     }
@@ -277,27 +277,27 @@ impl RecordWriter {
         self.finish_record(draft, place, &entries, stored_len)
     }
 
-    /// Writes the record of a long tensor slab by slab: as a difference from `basis`, or alone where
-    /// there is none or the difference turns out no shorter. `sums` tell whether the source is still
-    /// what it was when they were taken.
+    /// Writes the record of a long tensor slab by slab: as a difference from `prediction`, or alone
+    /// where there is none or the difference turns out no shorter. `sums` tell whether the source
+    /// is still what it was when they were taken.
     pub(in crate::store) fn stream(
         &mut self,
         tensor: &NewTensor<'_>,
         id: ContentId,
-        basis: Option<&Basis<'_>>,
+        prediction: Option<&Prediction<'_>>,
         sums: &[ChunkEntry],
         profile: Profile,
     ) -> Result<RecordRow> {
         let mut arena = std::mem::take(&mut self.arena);
         let mut row = None;
-        if basis.is_some() {
-            row = self.stream_record(tensor, id, basis, sums, (profile, &mut arena))?;
+        if prediction.is_some() {
+            row = self.stream_record(tensor, id, prediction, sums, (profile, &mut arena))?;
         }
         if row.is_none() {
             row = self.stream_record(tensor, id, None, sums, (profile, &mut arena))?;
         }
         self.arena = arena;
-        row.ok_or(Error::OutOfMemory { bytes: tensor.byte_len })
+        row.ok_or(StoreError::OutOfMemory { bytes: tensor.byte_len })
     }
 
     /// Writes a record slab by slab: as a difference from `base`, or alone. `None` when the
@@ -306,7 +306,7 @@ impl RecordWriter {
         &mut self,
         tensor: &NewTensor<'_>,
         id: ContentId,
-        base: Option<&Basis<'_>>,
+        base: Option<&Prediction<'_>>,
         sums: &[ChunkEntry],
         (profile, arena): (Profile, &mut Vec<u8>),
     ) -> Result<Option<RecordRow>> {
@@ -323,11 +323,14 @@ impl RecordWriter {
             let first = start as usize / CHUNK_LEN;
             if sums.get(first..first + now.len()) != Some(now.as_slice()) {
                 let changed = io::Error::other("the source has changed while it was read");
-                return Err(Error::Source { tensor: tensor.name.to_string(), source: changed });
+                return Err(StoreError::Source {
+                    tensor: tensor.name.to_string(),
+                    source: changed,
+                });
             }
             let chunks = match base {
                 Some(base) => delta_chunks(profile, lane, slab, start, base)?,
-                None => alone_chunks(profile, lane, slab),
+                None => standalone_chunks(profile, lane, slab),
             };
             needs_base |= chunks.needs_base();
             if chunks.stored.is_empty() {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::formulas::Formulas;
 use super::records::{RecordDraft, RecordWriter};
 use super::sketches::remove_sketches;
-use crate::catalog::{CatalogWrite, PromiseRow, RecordRow, Table, WriteTables};
+use crate::catalog::{CatalogWrite, MissingRow, RecordRow, Table, WriteTables};
 use crate::format::{Extent, FEATURE_DEPTH_GAPS, Manifest, RecordKind};
-use crate::store::error::{Error, Result, damaged};
-use crate::store::read::missing::promise_row;
+use crate::store::error::{Result, StoreError, damaged};
+use crate::store::read::missing::missing_row;
 use crate::store::read::plain::read_plain;
 use crate::store::read::record::record_row;
 use crate::store::shared::Shared;
@@ -25,7 +25,7 @@ pub(in crate::store) struct References {
     pub(in crate::store) freed: Vec<Extent>,
     /// Tensors that have come from another store in this transaction: they stay until it is
     /// committed, whatever needs them by then.
-    pub(in crate::store) arriving: BTreeSet<ContentId>,
+    pub(in crate::store) incoming: BTreeSet<ContentId>,
     /// Once something was hidden: the formulas of the store.
     pub(in crate::store) formulas: Option<Formulas>,
     /// Hidden tensors on which less stands than before: to be settled.
@@ -38,18 +38,18 @@ impl References {
             tables: Some(tables),
             shared,
             freed: Vec::new(),
-            arriving: BTreeSet::new(),
+            incoming: BTreeSet::new(),
             formulas: None,
             lightened: BTreeSet::new(),
         }
     }
 
     pub(in crate::store) fn tables(&self) -> Result<&CatalogWrite> {
-        self.tables.as_ref().ok_or(Error::ReadOnly)
+        self.tables.as_ref().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn tables_mut(&mut self) -> Result<&mut CatalogWrite> {
-        self.tables.as_mut().ok_or(Error::ReadOnly)
+        self.tables.as_mut().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn shared(&self) -> &Shared {
@@ -58,7 +58,7 @@ impl References {
 
     /// The tables, to be committed.
     pub(in crate::store) fn take_tables(&mut self) -> Result<CatalogWrite> {
-        self.tables.take().ok_or(Error::ReadOnly)
+        self.tables.take().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn put_row(
@@ -111,7 +111,7 @@ impl References {
         let added = row.len;
         self.put_row(Table::Manifests, id, &row)?;
         for (id, count) in count_ids(manifest) {
-            if !self.change_promise(id, |holders| holders.saturating_add(count))? {
+            if !self.change_missing(id, |holders| holders.saturating_add(count))? {
                 self.change_row(Table::Tensors, id, |row| {
                     row.holders = row.holders.saturating_add(count)
                 })?;
@@ -144,7 +144,7 @@ impl References {
     ) -> Result<()> {
         let mut rows = vec![(id, row)];
         while let Some((id, row)) = rows.pop() {
-            if row.is_needed() || self.arriving.contains(&id) {
+            if row.is_needed() || self.incoming.contains(&id) {
                 continue;
             }
             self.free_record(Table::Tensors, id, &row)?;
@@ -174,7 +174,7 @@ impl References {
         id: ContentId,
         mut row: RecordRow,
     ) -> Result<RecordRow> {
-        row.holders = row.holders.saturating_add(self.keep_promise(id)?);
+        row.holders = row.holders.saturating_add(self.keep_missing(id)?);
         for base in row.bases() {
             self.change_row(Table::Tensors, base, |base| base.dependents += 1)?;
         }
@@ -205,8 +205,8 @@ impl References {
     }
 
     /// Frees what has come in this transaction and nothing needs.
-    pub(in crate::store) fn settle_arriving(&mut self) -> Result<()> {
-        for id in std::mem::take(&mut self.arriving) {
+    pub(in crate::store) fn settle_incoming(&mut self) -> Result<()> {
+        for id in std::mem::take(&mut self.incoming) {
             if let Some(row) = record_row(self.tables()?, Table::Tensors, id.as_bytes())? {
                 self.free_if_unneeded(id, row)?;
             }
@@ -216,28 +216,28 @@ impl References {
 
     /// Changes how often manifests name a tensor that is promised; a promise that nobody needs
     /// goes. Says whether it is promised.
-    pub(in crate::store) fn change_promise(
+    pub(in crate::store) fn change_missing(
         &mut self,
         id: ContentId,
         change: impl FnOnce(u32) -> u32,
     ) -> Result<bool> {
-        let Some(row) = promise_row(self.tables()?, id)? else { return Ok(false) };
+        let Some(row) = missing_row(self.tables()?, id)? else { return Ok(false) };
         let holders = change(row.holders);
         match holders {
             0 => drop(self.tables_mut()?.delete(Table::Promised, id.as_bytes())?),
-            _ => self.put_promise(id, &PromiseRow { holders, ..row })?,
+            _ => self.put_missing(id, &MissingRow { holders, ..row })?,
         }
         Ok(true)
     }
 
     /// Takes the promise of a content that has come away, and gives back its holders.
-    pub(in crate::store) fn keep_promise(&mut self, id: ContentId) -> Result<u32> {
-        let Some(row) = promise_row(self.tables()?, id)? else { return Ok(0) };
+    pub(in crate::store) fn keep_missing(&mut self, id: ContentId) -> Result<u32> {
+        let Some(row) = missing_row(self.tables()?, id)? else { return Ok(0) };
         self.tables_mut()?.delete(Table::Promised, id.as_bytes())?;
         Ok(row.holders)
     }
 
-    pub(in crate::store) fn put_promise(&mut self, id: ContentId, row: &PromiseRow) -> Result<()> {
+    pub(in crate::store) fn put_missing(&mut self, id: ContentId, row: &MissingRow) -> Result<()> {
         let value = row.encode()?;
         Ok(self.tables_mut()?.put(Table::Promised, id.as_bytes(), &value)?)
     }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 
 use super::{Check, Contents, Named, Subject};
-use crate::catalog::{PromiseRow, RecordRow, Table};
+use crate::catalog::{MissingRow, RecordRow, Table};
 use crate::format::{Manifest, RecordKind};
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 /// Longer manifests are not read side by side.
@@ -15,11 +15,11 @@ const TOGETHER_MAX: u64 = 1 << 20;
 
 impl Check<'_> {
     /// What is not here, but somewhere else.
-    pub(super) fn read_promises(&self) -> BTreeMap<ContentId, PromiseRow> {
+    pub(super) fn read_promises(&self) -> BTreeMap<ContentId, MissingRow> {
         let mut promised = BTreeMap::new();
         self.each_row(Table::Promised, &mut |key, value| match (
             <[u8; 32]>::try_from(key),
-            PromiseRow::decode(value),
+            MissingRow::decode(value),
         ) {
             (Ok(id), Ok(row)) => drop(promised.insert(ContentId::from_bytes(id), row)),
             (Ok(id), Err(error)) => self.note(Subject::Tensor(ContentId::from_bytes(id)), error),
@@ -58,7 +58,7 @@ impl Check<'_> {
 
     fn read_manifest(&self, id: ContentId, row: &RecordRow) -> Result<Named, String> {
         let bytes = self.snapshot.read_plain(RecordKind::Manifest, id, row.clone());
-        let manifest = Manifest::decode(&bytes.map_err(Error::reason)?);
+        let manifest = Manifest::decode(&bytes.map_err(StoreError::reason)?);
         let manifest = manifest.map_err(|error| error.to_string())?;
         let mut named = Named::default();
         for tensor in &manifest.tensors {

@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
 use super::finding::{Finding, VerifyDepth, VerifyReport};
-use crate::catalog::{NodeRow, PromiseRow, RecordRow, RecordRows, Table};
+use crate::catalog::{MissingRow, NodeRow, RecordRow, RecordRows, Table};
 use crate::container::Container;
 use crate::lineage::NodeId;
 use crate::store::{Result, Snapshot, Store};
@@ -124,7 +124,7 @@ struct Check<'s> {
     progress: &'s (dyn Fn(u64) + Sync),
     file_len: u64,
     tensors: RecordRows,
-    promised: BTreeMap<ContentId, PromiseRow>,
+    promised: BTreeMap<ContentId, MissingRow>,
     manifests: BTreeMap<ContentId, RecordRow>,
     changes: BTreeMap<u64, RecordRow>,
     /// `None` for a row that cannot be read.
@@ -303,7 +303,7 @@ impl Check<'_> {
             whole_models,
             hurt_models,
             partial_models,
-            promised_tensors: self.promised.len() as u64,
+            missing_tensors: self.promised.len() as u64,
             catalogue_error: None,
         }
     }

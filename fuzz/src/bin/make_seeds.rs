@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mgit::codec::{Profile, encode_alone, encode_delta, encode_plain};
+use mgit::codec::{Profile, encode_standalone, encode_delta, encode_plain};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Fold, FormulaBase, FormulaBlock, Manifest,
     ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind,
@@ -221,7 +221,7 @@ fn chunks() {
             put("codec_decode", &format!("{name}-{choice}"), &seed);
         }
         let mut stored = Vec::new();
-        encode_alone(Profile::Dense, mgit_fuzz::lane(choice), &chunk, &mut stored);
+        encode_standalone(Profile::Dense, mgit_fuzz::lane(choice), &chunk, &mut stored);
         let [low, high] = (chunk.len() as u16).to_le_bytes();
         let seed = [&[choice, low, high, 0][..], &stored].concat();
         put("codec_decode", &format!("alone-{choice}"), &seed);

@@ -9,8 +9,9 @@ use mgit::catalog::EdgeKind;
 use mgit::format::{ChangeRecord, FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_TAGS, Operation};
 use mgit::lineage::{Node, NodeId};
 use mgit::store::Transaction;
+use mgit::store::{Result, StoreError};
 use mgit::upkeep::{VerifyDepth, verify};
-use mgit::{Error, How, NewModel, OnChildren, Result, Snapshot, Store};
+use mgit::{How, NewModel, OnChildren, Snapshot, Store};
 use serde_json::{Map, Value, json};
 
 /// A graph as plain values, all ids as text.
@@ -208,7 +209,7 @@ fn step(transaction: &mut Transaction, random: &mut Random) -> Result<()> {
         13 => transaction.rename_models(name, NAMES[random.below(NAMES.len())]).map(drop),
         _ => {
             let all = [OnChildren::Refuse, OnChildren::Reparent, OnChildren::Detach];
-            transaction.set_kind(&two, "k\u{e9}").or_else(|_| Ok::<_, Error>(()))?;
+            transaction.set_kind(&two, "k\u{e9}").or_else(|_| Ok::<_, StoreError>(()))?;
             transaction.remove_model(&one, all[random.below(3)]).map(drop)
         }
     }
@@ -233,7 +234,7 @@ fn the_change_records_say_what_the_graph_is() {
                     }
                     transaction.commit().unwrap();
                 }
-                Err(Error::Lineage(_)) => {
+                Err(StoreError::Lineage(_)) => {
                     drop(transaction);
                     assert_eq!(Plain::read(&store.snapshot().unwrap()), before);
                 }

@@ -6,7 +6,8 @@ use crate::common;
 use crate::common::{add, add_one, new_store, shape, weights, write};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::{Node, NodeId};
-use mgit::{Dtype, Error, How, NewModel, NewTensor, OnChildren, Snapshot, Store};
+use mgit::store::StoreError;
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Snapshot, Store};
 
 /// Adds a model without tensors.
 fn node(store: &Store, name: &str, parents: &[(&str, How)]) -> Node {
@@ -35,12 +36,12 @@ fn previous(snapshot: &Snapshot, model: &str) -> Option<String> {
     Some(graph.expect(id).unwrap().full_name())
 }
 
-fn add_parent(store: &Store, child: &str, parent: &str) -> mgit::Result<()> {
+fn add_parent(store: &Store, child: &str, parent: &str) -> mgit::store::Result<()> {
     write(store, |t| t.add_parent(child, parent, How::Other))
 }
 
 #[track_caller]
-fn refused(result: mgit::Result<()>, code: &str, text: &str) {
+fn refused(result: mgit::store::Result<()>, code: &str, text: &str) {
     let error = result.unwrap_err();
     assert_eq!((error.code(), error.to_string().as_str()), (code, text));
 }
@@ -206,7 +207,7 @@ fn a_diamond_of_versions_and_derivations_is_walked_in_bounded_time() {
         node(&store, &format!("m{at}"), &both);
     }
     let error = add_parent(&store, "n0", "m29").unwrap_err();
-    assert!(matches!(error, Error::Lineage(mgit::lineage::LineageError::Cycle { .. })));
+    assert!(matches!(error, StoreError::Lineage(mgit::lineage::LineageError::Cycle { .. })));
     add_parent(&store, "n0", "m0").unwrap();
 }
 

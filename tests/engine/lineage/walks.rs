@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::common::{new_store, write};
 use mgit::catalog::{CatalogRead, EdgeKind};
 use mgit::lineage::{Direction, Edges, LineageError, Node, NodeId, Via, Walk};
-use mgit::{Error, How, NewModel, Snapshot, Store};
+use mgit::store::StoreError;
+use mgit::{How, NewModel, Snapshot, Store};
 use proptest::prelude::*;
 
 /// A graph as plain values: for each node its parents by place, and its name's number.
@@ -90,8 +91,8 @@ impl Both {
                 assert!(!closes && !is_there, "{edge:?}");
                 self.edges.insert(edge);
             }
-            Err(Error::Lineage(LineageError::Cycle { .. })) => assert!(closes, "{edge:?}"),
-            Err(Error::Lineage(LineageError::DuplicateParent { .. })) => {
+            Err(StoreError::Lineage(LineageError::Cycle { .. })) => assert!(closes, "{edge:?}"),
+            Err(StoreError::Lineage(LineageError::DuplicateParent { .. })) => {
                 assert!(is_there && !closes, "{edge:?}");
             }
             Err(error) => panic!("{error}"),
@@ -416,7 +417,7 @@ fn rows_for_ends(ends: usize) -> u64 {
     .unwrap();
     let snapshot = store.snapshot().unwrap();
     let before = store.rows_read();
-    let apart = snapshot.graph().grown_apart().unwrap();
+    let apart = snapshot.graph().diverged().unwrap();
     assert_eq!((apart.len(), apart[0].1.len()), (1, ends));
     store.rows_read() - before
 }

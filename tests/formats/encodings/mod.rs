@@ -1,6 +1,6 @@
 //! What encodings write is what the page says, and short.
 
-mod alone;
 mod entropy;
-mod ordered;
-mod stepped;
+mod float_delta;
+mod int_delta;
+mod sparse;

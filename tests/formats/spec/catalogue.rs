@@ -2,7 +2,7 @@
 //! makes.
 
 use mgit::catalog::{
-    EdgeKind, FoldsRow, NodeRow, ParentRow, PromiseRow, RecordRow, Table, keys, meta,
+    EdgeKind, FoldsRow, MissingRow, NodeRow, ParentRow, RecordRow, Table, keys, meta,
 };
 use mgit::lineage::How;
 use mgit::tensor::{ContentId, Dtype};
@@ -163,7 +163,7 @@ fn catalogue_rows() {
     }
     assert_eq!(end, bytes.len());
 
-    let promise = PromiseRow { raw_len: 0x31, holders: 0x32, place: "/m".into() };
+    let promise = MissingRow { raw_len: 0x31, holders: 0x32, promisor: "/m".into() };
     let rows: Vec<_> = table("Promise row").iter().map(|row| row[..3].join(" ")).collect();
     assert_eq!(rows, ["0 8 raw_len", "8 4 holders", "12 4 reserved", "16  place"]);
     let expected =

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::remote::{ALL, assert_same, family, grown};
 use common::{add, model, nudged, tensor_rows, weights};
 use mgit::Store;
-use mgit::checks::RunOptions;
+use mgit::model_tests::RunOptions;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::transfer::{ObjectRemote, Remote, TransferError, pull_from_remote, push_to_remote};
 use mgit::update::Strategy;
@@ -97,7 +97,7 @@ fn two_stores_grow_apart_and_together_by_a_server() {
     grown(&b, "tuned", "base", 21);
     push_to_remote(&a, &remote, ALL).unwrap();
     let error = push_to_remote(&b, &remote, ALL).unwrap_err();
-    assert!(matches!(error, TransferError::Apart { .. }), "{error}");
+    assert!(matches!(error, TransferError::Diverged { .. }), "{error}");
     pull_from_remote(&b, &remote, ALL).unwrap();
     let on_conflict = Some(Resolution::Blend(Strategy::Linear));
     let options = MergeOptions { on_conflict, ..MergeOptions::default() };
@@ -107,5 +107,5 @@ fn two_stores_grow_apart_and_together_by_a_server() {
     push_to_remote(&b, &remote, ALL).unwrap();
     pull_from_remote(&a, &remote, ALL).unwrap();
     assert_same(&a, &b, "together");
-    assert!(a.snapshot().unwrap().graph().grown_apart().unwrap().is_empty());
+    assert!(a.snapshot().unwrap().graph().diverged().unwrap().is_empty());
 }

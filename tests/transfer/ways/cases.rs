@@ -4,7 +4,7 @@
 use half::f16;
 use mgit::store::Repack;
 use mgit::transfer::{Place, pull_from_store, push};
-use mgit::update::{Functions, Make, Update, Way};
+use mgit::update::{Functions, Make, Update, UpdateMethod};
 use mgit::{Dtype, How, NewModel, NewTensor, Store};
 
 use super::{assert_every_way_out, new_store};
@@ -124,7 +124,7 @@ fn an_update_by_rebase() {
     check("update", 3, |store| {
         let steps = chain(store);
         import(store, "r", None, &nudged(&steps[0], 9, 3));
-        let update = Update::new("r@1", "r@2").way(Way::Rebase);
+        let update = Update::new("r@1", "r@2").method(UpdateMethod::Rebase);
         let outcome = update.run(store, &Functions::new()).unwrap();
         assert_eq!(outcome.made.len(), 2);
     });
@@ -235,7 +235,7 @@ fn promised_tensors_of_a_chain_come() {
         let (_other_folder, _, other) = new_store();
         let graph = mgit::transfer::Selection { graph_only: true, ..ALL };
         mgit::transfer::pull(&other, &from, graph).unwrap();
-        mgit::transfer::fetch_promised(&other, &[first], &|_| ()).unwrap();
+        mgit::transfer::fetch_missing(&other, &[first], &|_| ()).unwrap();
         assert_sound(&other, first);
         mgit::transfer::pull(&other, &from, ALL).unwrap();
         assert_sound(&other, first);

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use mgit::checks::RunOptions;
 use mgit::codec::Lossy;
 use mgit::lineage::NodeId;
 use mgit::merge::{Merge, MergeOptions, Resolution};
+use mgit::model_tests::RunOptions;
 use mgit::store::Repack;
 use mgit::transfer::pull_from_store;
-use mgit::update::{Functions, Make, Update, Way};
+use mgit::update::{Functions, Make, Update, UpdateMethod};
 use mgit::upkeep::{gc, vacuum};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ fn text(error: impl std::fmt::Display, code: &str) -> String {
     format!("{code}: {error}")
 }
 
-fn stored(error: mgit::Error) -> String {
+fn stored(error: mgit::store::StoreError) -> String {
     let code = error.code();
     text(&error, code)
 }
@@ -460,8 +460,8 @@ impl History {
         let tensors = self.trained(&parent);
         self.add(self.store(), new_model(name, &tensors))?;
         let new = self.store().snapshot().unwrap().model(name).unwrap().full_name();
-        let way = [Way::Auto, Way::Rebase][self.random.below(2)].clone();
-        let update = Update::new(&parent, &new).way(way).profile(self.profile());
+        let method = [UpdateMethod::Auto, UpdateMethod::Rebase][self.random.below(2)].clone();
+        let update = Update::new(&parent, &new).method(method).profile(self.profile());
         match update.run(self.store(), &Functions::new()) {
             Ok(_) => Ok(()),
             // The new version is there.

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use mgit::Snapshot;
-use mgit::checks::{CommandTrust, RunOptions, Runner, Status, Test};
 use mgit::lineage::{Edge, LOSSY_KEY, Node, NodeId};
+use mgit::model_tests::{CommandTrust, RunOptions, Runner, Status, Test};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;

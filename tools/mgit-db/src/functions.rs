@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mgit::checks::CommandTrust;
 use mgit::command::{CommandError, Template, TrustFile};
+use mgit::model_tests::CommandTrust;
 use mgit::update::{COMMAND_FUNCTION, CommandFunction, Functions, UpdateError};
 
 use crate::failure::Failure;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use mgit::catalog::{ReadTables, Table};
 use mgit::lineage::{ModelRef, NodeId};
-use mgit::transfer::fetch_promised;
+use mgit::transfer::fetch_missing;
 use mgit::{Snapshot, Store};
 
 use crate::failure::Failure;
@@ -19,7 +19,7 @@ fn partial(
     let mut partial = Vec::new();
     for id in models {
         let model = snapshot.model_of(snapshot.graph().expect(id)?)?;
-        if model.promised()? > 0 {
+        if model.missing_tensors()? > 0 {
             partial.push(id.to_string());
         }
     }
@@ -47,7 +47,7 @@ pub fn bring(
     drop(snapshot);
     let partial: Vec<&str> = partial.iter().map(String::as_str).collect();
     let bar = Progress::unbounded(format!("fetch for {}", path.display()));
-    fetch_promised(store, &partial, &|bytes| bar.advance(bytes))?;
+    fetch_missing(store, &partial, &|bytes| bar.advance(bytes))?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What tests say of two models side by side.
 
-use mgit::checks::{Better, MetricChange, Status, Test, TestResult, compare};
 use mgit::lineage::{Node, NodeId};
+use mgit::model_tests::{Better, MetricChange, Status, Test, TestResult, compare};
 use serde_json::{Value, json};
 
 use crate::output::json_float;

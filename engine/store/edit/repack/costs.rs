@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::how::Repack;
 use super::member::Member;
+use super::options::Repack;
 use crate::codec::{self, Lane};
 use crate::store::error::Result;
-use crate::store::read::chain::{Chain, Checks};
+use crate::store::read::chain::{Chain, Verify};
 use crate::tensor::ContentId;
 
 /// Of a content's kin by their sketches all are tried as its base, up to so many; of more, the
@@ -25,14 +25,14 @@ pub(in crate::store) fn sample(chain: &Chain<'_>, room: usize) -> Result<Vec<u8>
     let len = chain.raw_len();
     if len <= room as u64 {
         let mut bytes = vec![0; len as usize];
-        chain.read(0, &mut bytes, Checks::First)?;
+        chain.read(0, &mut bytes, Verify::Checksums)?;
         return Ok(bytes);
     }
     let mut bytes = vec![0; room];
     let half = room / 2;
     let (first, second) = bytes.split_at_mut(half);
-    chain.read(len / 4 / 16 * 16, first, Checks::First)?;
-    chain.read((len - len / 4 - half as u64) / 16 * 16, second, Checks::First)?;
+    chain.read(len / 4 / 16 * 16, first, Verify::Checksums)?;
+    chain.read((len - len / 4 - half as u64) / 16 * 16, second, Verify::Checksums)?;
     Ok(bytes)
 }
 
@@ -64,7 +64,7 @@ pub(in crate::store) fn costs(
         let present = places.get(&member.row.base_id).copied().filter(|_| plain);
         let lane = Lane::of(&member.dtype);
         let mut out = Vec::new();
-        codec::encode_alone(how.profile, lane, &member.sample, &mut out);
+        codec::encode_standalone(how.profile, lane, &member.sample, &mut out);
         let mut alone = scaled(member, out.len());
         if member.row.base_id.is_none() {
             alone = alone.min(member.row.stored_len);

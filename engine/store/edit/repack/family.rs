@@ -6,17 +6,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::costs::{costs, sample};
-use super::how::{Repack, WORTH_ONE_IN};
 use super::member::{Family, Member, Search, Searched};
+use super::options::{Repack, WORTH_ONE_IN};
 use super::rows::OldRows;
 use crate::catalog::RecordRow;
 use crate::format::{Manifest, RecordKind};
 use crate::lineage::Node;
 use crate::planning::{BaseCosts, Making, Relation, Stand, TensorKey};
-use crate::store::base::candidate::Way;
+use crate::store::base::candidate::Derivation;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
 use crate::store::read::model::read_manifest;
@@ -176,7 +176,7 @@ fn search(
         if lost(&tensor.content_id) {
             let mut candidates = finder.candidates_of(&all, at, tensor.name)?;
             // Differences are tried anyhow.
-            candidates.retain(|it| it.way != Way::Related(Relation::Same));
+            candidates.retain(|it| it.derivation != Derivation::Related(Relation::Same));
             let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
             let search = Search { dtype, shape, candidates };
             searched.entry(tensor.content_id).or_default().push(search);
@@ -257,7 +257,7 @@ fn open_members<'c>(
     members.par_iter_mut().try_for_each(|member| {
         member.chain.check()?;
         member.sample = sample(&member.chain, room)?;
-        Ok::<_, Error>(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(members)
 }

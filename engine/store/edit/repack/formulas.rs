@@ -6,15 +6,15 @@
 use rayon::prelude::*;
 
 use super::family::Kin;
-use super::how::Repack;
 use super::member::{Member, Search, Searched};
+use super::options::Repack;
 use crate::codec::Lane;
 use crate::format::CHUNK_LEN;
 use crate::store::base::encode::delta_chunks;
-use crate::store::base::prediction::Basis;
+use crate::store::base::prediction::Prediction;
 use crate::store::base::relatives::BaseFinder;
 use crate::store::error::Result;
-use crate::store::read::chain::Checks;
+use crate::store::read::chain::Verify;
 use crate::store::read::formula::StoredFormula;
 use crate::store::shared::Shared;
 use crate::store::slabs::slab_len;
@@ -30,7 +30,7 @@ pub(in crate::store) struct Before<'m, 'c>(pub(in crate::store) &'m Member<'c>);
 
 impl TensorSource for Before<'_, '_> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.chain.read(offset, out, Checks::First).map_err(std::io::Error::other)
+        self.0.chain.read(offset, out, Verify::Checksums).map_err(std::io::Error::other)
     }
 }
 
@@ -80,12 +80,12 @@ fn as_imported(
     // As much as an import has at hand.
     let whole = len <= slab_len() as u64;
     let mut beginning = vec![0; if whole { len as usize } else { CHUNK_LEN }];
-    member.chain.read(0, &mut beginning, Checks::First)?;
+    member.chain.read(0, &mut beginning, Verify::Checksums)?;
     let before = Before(member);
     let (dtype, shape) = (search.dtype.clone(), search.shape.clone());
     let tensor = NewTensor::from_source("", dtype, shape, len, &before);
-    let bases = Basis::of_candidates(&tensor, &beginning, &opened)?;
-    Ok(bases.into_iter().filter_map(|basis| basis.formula).collect())
+    let bases = Prediction::of_candidates(&tensor, &beginning, &opened)?;
+    Ok(bases.into_iter().filter_map(|prediction| prediction.formula).collect())
 }
 
 impl<'c> Kin<'c> {
@@ -126,10 +126,14 @@ impl<'c> Kin<'c> {
     }
 
     /// What a member is coded against when it is made by a formula over members, at this depth.
-    pub(in crate::store) fn basis(&self, formula: &StoredFormula, depth: Option<u8>) -> Basis<'c> {
+    pub(in crate::store) fn prediction(
+        &self,
+        formula: &StoredFormula,
+        depth: Option<u8>,
+    ) -> Prediction<'c> {
         let places = formula.base_ids().filter_map(|base| self.places.get(&base));
         let chains = places.map(|place| self.members[*place].chain.clone()).collect();
-        Basis { formula: Some(formula.clone()), ..Basis::plain(chains, depth) }
+        Prediction { formula: Some(formula.clone()), ..Prediction::plain(chains, depth) }
     }
 
     /// What a member takes when it is made by a formula, and whether that holds exactly: of all of
@@ -139,7 +143,7 @@ impl<'c> Kin<'c> {
         if self.bases(formula).is_none() {
             return Ok((u64::MAX / 8, false));
         }
-        let (member, basis) = (&self.members[at], self.basis(formula, None));
+        let (member, prediction) = (&self.members[at], self.prediction(formula, None));
         let (lane, len) = (Lane::of(&member.dtype), member.row.raw_len);
         let (piece, places) = if len <= slab_len() as u64 {
             (len, vec![0])
@@ -150,8 +154,8 @@ impl<'c> Kin<'c> {
         };
         let (mut bytes, mut sum) = (vec![0; piece as usize], 0);
         for start in &places {
-            member.chain.read(*start, &mut bytes, Checks::First)?;
-            sum += delta_chunks(how.profile, lane, &bytes, *start, &basis)?.stored_len();
+            member.chain.read(*start, &mut bytes, Verify::Checksums)?;
+            sum += delta_chunks(how.profile, lane, &bytes, *start, &prediction)?.stored_len();
         }
         let looked_at = (piece * places.len() as u64).max(1);
         let scaled = u128::from(sum) * u128::from(len) / u128::from(looked_at);

@@ -10,8 +10,8 @@
 mod costs;
 mod family;
 mod formulas;
-pub(in crate::store) mod how;
 mod member;
+pub(in crate::store) mod options;
 mod rows;
 pub(in crate::store) mod run;
 mod write;

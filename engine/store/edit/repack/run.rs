@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use super::family::{Kin, families, kin_of};
 use super::formulas::find_formulas_of;
-use super::how::{Repack, RepackReport, WORTH_ONE_IN};
 use super::member::Searched;
+use super::options::{Repack, RepackReport, WORTH_ONE_IN};
 use super::rows::OldRows;
 use super::write::write_plan;
 use crate::catalog::{ReadTables, RecordRow, Table};

@@ -2,17 +2,17 @@
 
 use super::family::Kin;
 use super::formulas::Before;
-use super::how::Repack;
 use super::member::Member;
+use super::options::Repack;
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Lane;
 use crate::planning::{BasePlan, Stand};
-use crate::store::base::chunks::alone_chunks;
+use crate::store::base::chunks::standalone_chunks;
 use crate::store::base::encode::delta_chunks;
-use crate::store::base::prediction::Basis;
-use crate::store::base::select::encode_best;
+use crate::store::base::prediction::Prediction;
+use crate::store::base::select::select_encoding;
 use crate::store::error::{Result, damaged};
-use crate::store::read::chain::{Checks, VISITS_MAX};
+use crate::store::read::chain::{VISITS_MAX, Verify};
 use crate::store::slabs::slab_len;
 use crate::store::source::NewTensor;
 use crate::store::write::put::{survey, write_encoded};
@@ -89,12 +89,12 @@ pub(in crate::store) fn write_plan(
     let mut after = 0;
     for at in kept().filter(|at| !stays(*at)) {
         let depth = Some(heights[at].0);
-        let basis = match plan.stand[at] {
+        let prediction = match plan.stand[at] {
             Stand::Alone => None,
-            Stand::On(base) => Some(Basis::plain(vec![members[base].chain.clone()], depth)),
-            Stand::Made(place) => Some(kin.basis(&kin.formulas[at][place], depth)),
+            Stand::On(base) => Some(Prediction::plain(vec![members[base].chain.clone()], depth)),
+            Stand::Made(place) => Some(kin.prediction(&kin.formulas[at][place], depth)),
         };
-        let row = write_member(transaction, &members[at], basis, how)?;
+        let row = write_member(transaction, &members[at], prediction, how)?;
         before += members[at].row.len;
         after += row.len;
         replacements.push((at, row));
@@ -111,32 +111,32 @@ pub(in crate::store) fn write_plan(
     Ok(Some(replacements))
 }
 
-/// Encodes a content against `basis` or alone, whichever is shorter.
+/// Encodes a content against `prediction` or alone, whichever is shorter.
 fn write_member(
     transaction: &mut Transaction,
     member: &Member<'_>,
-    basis: Option<Basis<'_>>,
+    prediction: Option<Prediction<'_>>,
     how: &Repack,
 ) -> Result<RecordRow> {
     let (id, len) = (member.id, member.row.raw_len);
     let wrong = || damaged(id, member.row.offset)(&"the content hashes to another id");
     // What the row would be, without a place.
-    let dry = |stored_len: u64, basis: Option<&Basis<'_>>| {
-        RecordDraft::tensor(id, &member.dtype, len, basis).dry_row(stored_len)
+    let dry = |stored_len: u64, prediction: Option<&Prediction<'_>>| {
+        RecordDraft::tensor(id, &member.dtype, len, prediction).dry_row(stored_len)
     };
     let source = Before(member);
     let shape = Shape::new(&[len]).map_err(|error| damaged(id, 0)(&error))?;
     if len <= slab_len() as u64 {
         let mut bytes = vec![0; len as usize];
-        member.chain.read(0, &mut bytes, Checks::First)?;
+        member.chain.read(0, &mut bytes, Verify::Checksums)?;
         if ContentId::of(&bytes) != id {
             return Err(wrong());
         }
         let tensor = NewTensor::from_bytes("", member.dtype.clone(), shape, &bytes);
-        let bases = basis.into_iter().collect();
-        let encoded = encode_best(how.profile, &tensor, &bytes, bases)?;
+        let bases = prediction.into_iter().collect();
+        let encoded = select_encoding(how.profile, &tensor, &bytes, bases)?;
         if how.dry_run {
-            return Ok(dry(encoded.chunks.stored_len(), encoded.basis.as_ref()));
+            return Ok(dry(encoded.chunks.stored_len(), encoded.prediction.as_ref()));
         }
         return write_encoded(transaction, id, &member.dtype, &encoded, &bytes);
     }
@@ -145,9 +145,9 @@ fn write_member(
     let (lane, mut dry_len) = (Lane::of(&member.dtype), 0);
     let survey = survey(&tensor, &mut arena, &mut |start, slab| {
         if how.dry_run {
-            dry_len += match &basis {
-                Some(basis) => delta_chunks(how.profile, lane, slab, start, basis)?,
-                None => alone_chunks(how.profile, lane, slab),
+            dry_len += match &prediction {
+                Some(prediction) => delta_chunks(how.profile, lane, slab, start, prediction)?,
+                None => standalone_chunks(how.profile, lane, slab),
             }
             .stored_len();
         }
@@ -158,10 +158,10 @@ fn write_member(
         return Err(wrong());
     }
     if how.dry_run {
-        let basis = basis.as_ref().filter(|_| dry_len < len);
-        return Ok(dry(dry_len.min(len), basis));
+        let prediction = prediction.as_ref().filter(|_| dry_len < len);
+        return Ok(dry(dry_len.min(len), prediction));
     }
-    transaction.records.stream(&tensor, id, basis.as_ref(), &survey.sums, how.profile)
+    transaction.records.stream(&tensor, id, prediction.as_ref(), &survey.sums, how.profile)
 }
 
 /// Puts new records in the place of the old ones. What something new stands on is counted

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mgit::infer::{Arrival, Kinship, place};
+use mgit::infer::{Kinship, Placement, place};
 use mgit::store::ImportReport;
 use mgit::{How, Snapshot, Store};
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 /// # Errors
 ///
 /// It cannot be read.
-pub fn arrival(snapshot: &Snapshot, input: &ModelInput, label: &str) -> Result<Arrival, Failure> {
+pub fn arrival(snapshot: &Snapshot, input: &ModelInput, label: &str) -> Result<Placement, Failure> {
     Ok(place(snapshot, &input.member(label)?)?)
 }
 
@@ -105,7 +105,7 @@ pub fn reasons(kinship: &Kinship, indent: &str) -> String {
 }
 
 /// What was found, for people.
-pub fn describe(arrival: &Arrival) -> String {
+pub fn describe(arrival: &Placement) -> String {
     let (Some(nearest), Some(kinship)) = (&arrival.nearest, &arrival.kinship) else {
         return "  no relative among the models: a root\n".to_owned();
     };
@@ -126,7 +126,7 @@ pub fn describe(arrival: &Arrival) -> String {
 }
 
 /// What was found, for programs.
-pub fn document(arrival: &Arrival) -> Value {
+pub fn document(arrival: &Placement) -> Value {
     let kin: Vec<Value> = arrival
         .kin
         .iter()

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
-    output.print(json!({ "models": log.documents, "grown_apart": log.apart }), &log.text)
+    output.print(json!({ "models": log.documents, "diverged": log.apart }), &log.text)
 }
 
 /// Which models to draw.
@@ -237,21 +237,21 @@ impl Log {
             [] => "no models fit\n".to_owned(),
             _ => drawing(&family, &origins, &edges, &order, output),
         };
-        let (apart, more) = grown_apart(snapshot, &family, output)?;
+        let (apart, more) = diverged(snapshot, &family, output)?;
         Ok(Log { text: text + &more, documents, apart })
     }
 }
 
 /// Names that have grown apart: as documents, and in words.
-fn grown_apart(
+fn diverged(
     snapshot: &Snapshot,
     family: &Family<'_>,
     output: &Output,
 ) -> Result<(Vec<Value>, String), Failure> {
     let (mut documents, mut text) = (Vec::new(), String::new());
-    for (name, tips) in snapshot.graph().grown_apart()? {
+    for (name, tips) in snapshot.graph().diverged()? {
         let tips: Vec<String> = tips.into_iter().map(|id| family.full_name(id)).collect();
-        text += &super::transfer::grown_apart(name.as_str(), &tips, output);
+        text += &super::transfer::diverged(name.as_str(), &tips, output);
         text.push('\n');
         documents.push(json!({ "name": name.as_str(), "ends": tips }));
     }

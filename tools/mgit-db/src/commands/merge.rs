@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Profile;
-use mgit::checks::RunOptions;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::merge::{
     Class, LayerMerge, Merge, MergeError, MergeOptions, MergePlan, Merged, Resolution, Take,
     Touched,
 };
+use mgit::model_tests::RunOptions;
 use serde_json::{Map, Value, json};
 
 use super::recode::profile_parser;

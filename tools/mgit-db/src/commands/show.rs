@@ -175,15 +175,14 @@ struct Row {
     tensor: Tensor,
     stored: Option<StoredAs>,
     /// Where it is, when it is not here.
-    place: Option<String>,
+    promisor: Option<String>,
 }
 
 impl Row {
     fn of(model: &Model, tensor: &Tensor) -> Result<Self, Failure> {
-        let promise = model.snapshot().promise(tensor.content_id())?;
-        let stored = if promise.is_none() { Some(tensor.stored_as()?) } else { None };
-        let place = promise.map(|promise| promise.place);
-        Ok(Row { tensor: tensor.clone(), stored, place })
+        let promisor = model.snapshot().promisor(tensor.content_id())?;
+        let stored = if promisor.is_none() { Some(tensor.stored_as()?) } else { None };
+        Ok(Row { tensor: tensor.clone(), stored, promisor })
     }
 
     fn cells(&self) -> [String; 7] {
@@ -201,7 +200,7 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        let Row { tensor, stored, place } = self;
+        let Row { tensor, stored, promisor } = self;
         let stored = stored.as_ref();
         json!({
             "name": tensor.name(),
@@ -213,7 +212,7 @@ impl Row {
             "chain_depth": stored.map(|stored| stored.depth),
             "content_id": tensor.content_id().to_string(),
             "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
-            "promised_at": place,
+            "promisor": promisor,
         })
     }
 }

@@ -36,8 +36,8 @@ fn document(stat: &StoreStat) -> Value {
         "tensors": stat.tensors,
         "distinct_tensors": stat.distinct_tensors,
         "hidden_tensors": stat.hidden_tensors,
-        "promised_tensors": stat.promised_tensors,
-        "promised_bytes": stat.promised_bytes,
+        "missing_tensors": stat.missing_tensors,
+        "missing_bytes": stat.missing_bytes,
         "logical_bytes": stat.logical_bytes,
         "stored_tensor_bytes": stat.stored_tensor_bytes,
         "file_bytes": stat.file_bytes,
@@ -67,9 +67,9 @@ fn describe(stat: &StoreStat) -> String {
             "of no model, but deltas need them",
         );
     }
-    if stat.promised_tensors > 0 {
-        let more = format!("not pulled yet, {}", size(stat.promised_bytes));
-        line("promised tensors", stat.promised_tensors.to_string(), &more);
+    if stat.missing_tensors > 0 {
+        let more = format!("not pulled yet, {}", size(stat.missing_bytes));
+        line("missing tensors", stat.missing_tensors.to_string(), &more);
     }
     line("plain files", size(stat.logical_bytes), "as they were imported");
     line("stored tensors", size(stat.stored_tensor_bytes), "");

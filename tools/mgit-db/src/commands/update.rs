@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::checks::{RunOptions, Runner, Test};
 use mgit::lineage::{ModelRef, Node, glob_matches};
-use mgit::update::{Event, Outcome, Plan, Source, State, Step, Stopped, Update, Way};
+use mgit::model_tests::{RunOptions, Runner, Test};
+use mgit::update::{
+    Event, Outcome, Step, StepSource, StepState, Stopped, Update, UpdateMethod, UpdatePlan,
+};
 use mgit::{Profile, Store};
 use serde_json::{Value, json};
 
@@ -49,7 +51,7 @@ pub struct Arguments {
     new: ModelRef,
     /// By what functions: auto, rebase or recorded
     #[arg(long, default_value = "auto")]
-    with: Way,
+    with: UpdateMethod,
     /// Leave models of these names alone: * and ? as in a shell; may be given several times
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
@@ -96,7 +98,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         Err(_) => ControlFlow::Break(()),
     };
     let update = Update::new(arguments.old.to_string(), arguments.new.to_string())
-        .way(arguments.with.clone())
+        .method(arguments.with.clone())
         .jobs(arguments.jobs.into())
         .resume(arguments.resume)
         .all_versions(arguments.all_versions)
@@ -240,18 +242,18 @@ fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode
 
 fn how(step: &Step) -> String {
     match &step.state {
-        State::ToDo(function) => function.clone(),
-        State::Impossible(reason) => format!("cannot be made: {reason}"),
-        State::Made(node) => format!("made already: {}", node.full_name()),
+        StepState::ToDo(function) => function.clone(),
+        StepState::Impossible(reason) => format!("cannot be made: {reason}"),
+        StepState::Made(node) => format!("made already: {}", node.full_name()),
     }
 }
 
 /// The plan as a tree: every model below the first of its parents that is new, the others named.
-fn tree(plan: &Plan, output: &Output) -> String {
+fn tree(plan: &UpdatePlan, output: &Output) -> String {
     let below = |step: &Step| {
         step.parents.iter().find_map(|parent| match parent.to {
-            Source::Step(at) => Some(at),
-            Source::Node(_) => None,
+            StepSource::Step(at) => Some(at),
+            StepSource::Node(_) => None,
         })
     };
     let mut children: Vec<Vec<usize>> = vec![Vec::new(); plan.steps.len() + 1];
@@ -276,10 +278,10 @@ fn tree(plan: &Plan, output: &Output) -> String {
         let step = &plan.steps[at];
         let first = below(step);
         let others = step.parents.iter().filter_map(|parent| match &parent.to {
-            Source::Step(other) if Some(*other) != first => {
+            StepSource::Step(other) if Some(*other) != first => {
                 Some(plan.steps[*other].node.full_name())
             }
-            Source::Node(node) if first.is_some() || node.id != plan.new.id => {
+            StepSource::Node(node) if first.is_some() || node.id != plan.new.id => {
                 Some(node.full_name())
             }
             _ => None,
@@ -296,17 +298,17 @@ fn tree(plan: &Plan, output: &Output) -> String {
     text
 }
 
-fn document(plan: &Plan) -> Value {
-    let source = |source: &Source| match source {
-        Source::Node(node) => json!({ "model": node.full_name() }),
-        Source::Step(step) => json!({ "step": step }),
+fn document(plan: &UpdatePlan) -> Value {
+    let source = |source: &StepSource| match source {
+        StepSource::Node(node) => json!({ "model": node.full_name() }),
+        StepSource::Step(step) => json!({ "step": step }),
     };
     let step = |step: &Step| {
         let parents: Vec<Value> = step.parents.iter().map(|parent| source(&parent.to)).collect();
         let (state, more) = match &step.state {
-            State::ToDo(function) => ("to-do", function.clone()),
-            State::Impossible(reason) => ("impossible", reason.clone()),
-            State::Made(node) => ("made", node.full_name()),
+            StepState::ToDo(function) => ("to-do", function.clone()),
+            StepState::Impossible(reason) => ("impossible", reason.clone()),
+            StepState::Made(node) => ("made", node.full_name()),
         };
         json!({
             "of": step.node.full_name(),

@@ -72,7 +72,7 @@ fn document(report: &VerifyReport, depth: VerifyDepth) -> Value {
         "whole_models": report.whole_models,
         "hurt_models": report.hurt_models,
         "partial_models": report.partial_models,
-        "promised_tensors": report.promised_tensors,
+        "missing_tensors": report.missing_tensors,
         "catalogue_error": report.catalogue_error,
     })
 }
@@ -89,7 +89,7 @@ pub fn describe(report: &VerifyReport, output: &Output) -> String {
         0 => String::new(),
         models => format!(
             "{} of {} were not pulled yet\n",
-            count(report.promised_tensors, "tensor"),
+            count(report.missing_tensors, "tensor"),
             count(models, "model")
         ),
     };

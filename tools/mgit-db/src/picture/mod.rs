@@ -115,7 +115,7 @@ impl Picture {
         let graph = snapshot.graph();
         let mut picture = Picture { title, nodes: Vec::new(), edges: Vec::new() };
         let apart: HashSet<NodeId> =
-            graph.grown_apart()?.into_iter().flat_map(|(_, ends)| ends).collect();
+            graph.diverged()?.into_iter().flat_map(|(_, ends)| ends).collect();
         for (to, node) in family.nodes().iter().enumerate() {
             let origin = family.origin(node.id)?;
             let mut add = |parent: NodeId, kind, how| -> Result<(), Failure> {

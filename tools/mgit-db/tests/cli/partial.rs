@@ -27,12 +27,12 @@ fn the_family_is_seen_without_its_tensors() {
     let shown = sandbox.json(&["show", "part", "tuned"]);
     let tensor = &shown["tensors"][0];
     assert_eq!((&tensor["encoding"], &tensor["stored_bytes"]), (&json!(null), &json!(null)));
-    assert!(tensor["promised_at"].as_str().unwrap().ends_with("/remote"), "{tensor}");
+    assert!(tensor["promisor"].as_str().unwrap().ends_with("/remote"), "{tensor}");
     assert!(sandbox.ok(&["show", "part", "tuned"]).contains("not pulled"));
     let checked = sandbox.ok(&["verify", "part"]);
     assert!(checked.contains("no damage") && checked.contains("not pulled yet"), "{checked}");
     let told = sandbox.json(&["stat", "part"]);
-    assert!(told["promised_tensors"].as_u64().unwrap() > 0, "{told}");
+    assert!(told["missing_tensors"].as_u64().unwrap() > 0, "{told}");
     assert_eq!(told["distinct_tensors"], 0);
     for command in ["du", "gc", "dump", "stat"] {
         sandbox.ok(&[command, "part"]);
@@ -129,7 +129,7 @@ fn what_cannot_be_reached_is_said() {
     }
     // What does not bring tensors by itself says how.
     let failure = sandbox.failure(&["push", "part", "./third"], 1);
-    assert_eq!(failure["code"], "promised");
+    assert_eq!(failure["code"], "missing-content");
     assert!(failure["message"].as_str().unwrap().contains("mgit-db fetch"), "{failure}");
     sandbox.ok(&["verify", "part"]);
     sandbox.ok(&["fetch", "part", "./away", "--name", "base"]);

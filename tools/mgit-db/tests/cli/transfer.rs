@@ -47,7 +47,7 @@ fn a_name_that_grew_apart_is_shown_and_comes_together() {
     let refused = sandbox.refused(&["push", "s"], 1);
     let both = "tuned: here tuned@2, there tuned@2, both since tuned@1";
     assert!(refused.contains("pull first") && refused.contains(both), "{refused}");
-    assert_eq!(sandbox.failure(&["push", "s"], 1)["code"], "grown-apart");
+    assert_eq!(sandbox.failure(&["push", "s"], 1)["code"], "diverged");
     let pulled = sandbox.ok(&["pull", "s"]);
     assert!(pulled.contains("tuned@2 is tuned@3 now"), "{pulled}");
     let apart = "tuned has grown apart: tuned@2, tuned@3";
@@ -63,7 +63,7 @@ fn a_name_that_grew_apart_is_shown_and_comes_together() {
     let svg = sandbox.ok(&["graph", "s", "--format", "svg"]);
     assert_eq!(svg.matches("<g class=\"node apart\"").count(), 2);
     let log = sandbox.json(&["log", "s"]);
-    assert_eq!(log["grown_apart"], json!([{ "name": "tuned", "ends": ["tuned@2", "tuned@3"] }]));
+    assert_eq!(log["diverged"], json!([{ "name": "tuned", "ends": ["tuned@2", "tuned@3"] }]));
     sandbox.ok(&["push", "s"]);
     sandbox.ok(&["pull", "other"]);
     let list = |store: &str| sandbox.json(&["ls", store])["models"].clone();

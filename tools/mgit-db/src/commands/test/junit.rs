@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mgit::checks::{Status, TestResult};
+use mgit::model_tests::{Status, TestResult};
 
 /// By what a file that was made here is known again.
 pub const MARK: &str = "<!-- written by mgit-db test run -->";

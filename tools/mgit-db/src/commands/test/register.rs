@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mgit::Snapshot;
-use mgit::checks::{Bound, Builtin, CommandTrust, Selector, Test, What};
 use mgit::command::{Template, TrustFile};
 use mgit::lineage::{ModelName, ModelRef};
+use mgit::model_tests::{Bound, Builtin, CommandTrust, Selector, Test, What};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -151,7 +151,7 @@ pub fn rm(arguments: &RmArguments, output: &Output) -> Result<(), Failure> {
     let mut transaction = store.begin_write()?;
     let name = arguments.name.to_string();
     if !transaction.remove_test(&name)? {
-        return Err(mgit::checks::CheckError::NoSuchTest { test: name }.into());
+        return Err(mgit::model_tests::TestError::NoSuchTest { test: name }.into());
     }
     transaction.commit()?;
     output.print(json!({ "removed": name }), &format!("test {name} is gone\n"))

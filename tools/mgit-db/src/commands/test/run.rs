@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mgit::Snapshot;
-use mgit::checks::{
-    Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
-};
 use mgit::container::Destination;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
+use mgit::model_tests::{
+    Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
+};
 use serde_json::{Value, json};
 
 use super::junit;
@@ -188,30 +188,17 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if let Some(destination) = &junit {
         write_text(destination, &junit::document(&report.results))?;
     }
-    let of = |status| report.results.iter().filter(|result| result.status == status).count();
-    let counts = [Status::Passed, Status::Failed, Status::Error, Status::NotRun].map(of);
-    let known = report.results.iter().filter(|result| result.was_known).count();
+    let counts = Counts::of(&report);
     let mut text = lines(&report.results, arguments.failed, output);
-    text += &format!("{} passed, {} failed", counts[0], counts[1]);
-    for (number, what) in [(counts[2], "could not be told"), (counts[3], "not run")] {
-        if number > 0 {
-            text += &format!(", {number} {what}");
-        }
-    }
-    text += &format!(
-        " ({}, {} known before, {} of tensors read)\n",
-        count(report.runs, "run"),
-        known,
-        size(report.bytes_read)
-    );
+    text += &counts.text(&report);
     if let Some(not_kept) = &not_kept {
         text += &format!("{not_kept}\n");
     }
     let document = json!({
-        "passed": counts[0],
-        "failed": counts[1],
-        "errors": counts[2],
-        "not_run": counts[3],
+        "passed": counts.passed,
+        "failed": counts.failed,
+        "errors": counts.errors,
+        "not_run": counts.not_run,
         "runs": report.runs,
         "bytes_read": report.bytes_read,
         "not_kept": not_kept,
@@ -221,6 +208,38 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How many results there are of each status.
+struct Counts {
+    passed: usize,
+    failed: usize,
+    errors: usize,
+    not_run: usize,
+}
+
+impl Counts {
+    fn of(report: &RunReport) -> Self {
+        let of = |status| report.results.iter().filter(|result| result.status == status).count();
+        Counts {
+            passed: of(Status::Passed),
+            failed: of(Status::Failed),
+            errors: of(Status::Error),
+            not_run: of(Status::NotRun),
+        }
+    }
+
+    fn text(&self, report: &RunReport) -> String {
+        let mut text = format!("{} passed, {} failed", self.passed, self.failed);
+        for (number, what) in [(self.errors, "could not be told"), (self.not_run, "not run")] {
+            if number > 0 {
+                text += &format!(", {number} {what}");
+            }
+        }
+        let known = report.results.iter().filter(|result| result.was_known).count();
+        let (runs, read) = (count(report.runs, "run"), size(report.bytes_read));
+        text + &format!(" ({runs}, {known} known before, {read} of tensors read)\n")
+    }
+}
+
 /// A result as JSON.
 pub fn json_of(result: &TestResult) -> Value {
     let metrics: Vec<Value> = result
@@ -228,7 +247,7 @@ pub fn json_of(result: &TestResult) -> Value {
         .metrics
         .iter()
         .map(|metric| {
-            let direction = metric.better.map(mgit::checks::Better::name);
+            let direction = metric.better.map(mgit::model_tests::Better::name);
             let value = json_float(metric.value);
             json!({ "metric": metric.name, "value": value, "direction": direction })
         })

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use mgit::checks::{CommandTrust, RunOptions, Runner};
 use mgit::lineage::ModelRef;
+use mgit::model_tests::{CommandTrust, RunOptions, Runner};
 use serde_json::{Value, json};
 
 use super::run::{WhichArguments, json_of, lines, select};

@@ -1,0 +1,208 @@
+//! Bits one after the other, the lowest of each byte first.
+
+/// Appends bits to a vector of bytes.
+#[derive(Debug, Default)]
+pub(in crate::codec) struct BitWriter {
+    bytes: Vec<u8>,
+    /// Bits not yet in `bytes`, from the lowest up.
+    pending: u64,
+    count: u32,
+}
+
+impl BitWriter {
+    /// Appends the lowest `count` bits of `value`, at most 32; the others are zero.
+    #[inline]
+    pub(in crate::codec) fn put(&mut self, value: u32, count: u32) {
+        self.pending |= u64::from(value) << self.count;
+        self.count += count;
+        if self.count >= 32 {
+            self.bytes.extend_from_slice(&(self.pending as u32).to_le_bytes());
+            self.pending >>= 32;
+            self.count -= 32;
+        }
+    }
+
+    /// Appends the lowest bits of many values, at most 58 of each; the others are zero.
+    #[inline(always)]
+    pub(super) fn put_all(&mut self, values: &[u64], counts: &[u32]) {
+        while self.count >= 8 {
+            self.bytes.push(self.pending as u8);
+            self.pending >>= 8;
+            self.count -= 8;
+        }
+        let mut at = self.bytes.len();
+        self.bytes.resize(at + 8 * (values.len() + 1), 0);
+        for (value, count) in values.iter().zip(counts) {
+            let word = self.pending | value << self.count;
+            if let Some(room) = self.bytes.get_mut(at..at + 8) {
+                room.copy_from_slice(&word.to_le_bytes());
+            }
+            let filled = self.count + count;
+            at += filled as usize / 8;
+            self.pending =
+                if filled < 64 { word >> (filled & !7) } else { value >> (64 - self.count) };
+            self.count = filled & 7;
+        }
+        self.bytes.truncate(at);
+    }
+
+    /// Forgets the bits but keeps the memory, for others.
+    pub(super) fn reusing(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        BitWriter { bytes, pending: 0, count: 0 }
+    }
+
+    /// Appends `value`, from 1, as Elias gamma code: its length in zeros, a one, its lower bits.
+    pub(in crate::codec) fn put_gamma(&mut self, value: u32) {
+        let len = value.max(1).ilog2();
+        self.put(0, len);
+        self.put(1, 1);
+        self.put(value & !(1 << len), len);
+    }
+
+    /// The bytes; the last one is filled with zeros.
+    pub(in crate::codec) fn finish(mut self) -> Vec<u8> {
+        while self.count > 0 {
+            self.bytes.push(self.pending as u8);
+            self.pending >>= 8;
+            self.count = self.count.saturating_sub(8);
+        }
+        self.bytes
+    }
+}
+
+/// Reads what [`BitWriter`] wrote. Past the end it reads zeros, and says so when asked.
+#[derive(Debug)]
+pub(in crate::codec) struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// Bits read so far.
+    at: usize,
+}
+
+impl<'a> BitReader<'a> {
+    pub(in crate::codec) fn new(bytes: &'a [u8]) -> Self {
+        BitReader { bytes, at: 0 }
+    }
+
+    /// The next `count` bits, at most 32.
+    #[inline]
+    pub(in crate::codec) fn take(&mut self, count: u32) -> u32 {
+        let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>()) {
+            Some(word) => u64::from_le_bytes(*word),
+            None => self.word_at_end(),
+        };
+        let value = (word >> (self.at % 8)) & ((1 << count) - 1);
+        self.at += count as usize;
+        value as u32
+    }
+
+    #[cold]
+    fn word_at_end(&self) -> u64 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let mut word = [0; 8];
+        word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        u64::from_le_bytes(word)
+    }
+
+    /// The bytes from the next bit's on, as many as `N`, and the bit's place in the first; `None`
+    /// near the end. For reading many bits without asking for each where the end is.
+    #[inline]
+    pub(in crate::codec) fn window<const N: usize>(&self) -> Option<(&'a [u8; N], usize)> {
+        let rest = self.bytes.get(self.at / 8..)?;
+        Some((rest.first_chunk()?, self.at % 8))
+    }
+
+    /// As [`window`](Self::window) near the end: what is left is copied, with zeros behind.
+    #[cfg(target_arch = "x86_64")]
+    #[cold]
+    pub(super) fn window_at_end<const N: usize>(&self) -> ([u8; N], usize) {
+        let mut copy = [0; N];
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        copy.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        (copy, self.at % 8)
+    }
+
+    /// Passes over bits that were read through a [`window`](Self::window).
+    #[inline]
+    pub(in crate::codec) fn skip(&mut self, count: usize) {
+        self.at += count;
+    }
+
+    /// The next Elias gamma code; `None` when it is longer than 32 bits.
+    pub(in crate::codec) fn take_gamma(&mut self) -> Option<u32> {
+        let mut len = 0;
+        while self.take(1) == 0 {
+            len += 1;
+            if len > 31 {
+                return None;
+            }
+        }
+        Some(1 << len | self.take(len))
+    }
+
+    /// Whether no more was read than there is, and nothing but filling is left.
+    pub(in crate::codec) fn is_finished(&self) -> bool {
+        let filling = match self.bytes.last() {
+            Some(last) if !self.at.is_multiple_of(8) => last >> (self.at % 8),
+            _ => 0,
+        };
+        self.at.div_ceil(8) == self.bytes.len() && filling == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bits_come_back(values in proptest::collection::vec((0u32.., 0u32..=32), 0..200)) {
+            let mut out = BitWriter::default();
+            let masked = |value: u32, count: u32| (u64::from(value) & ((1 << count) - 1)) as u32;
+            for (value, count) in &values {
+                out.put(masked(*value, *count), *count);
+                out.put_gamma((*value >> 1).max(1));
+            }
+            let bytes = out.finish();
+            let mut input = BitReader::new(&bytes);
+            for (value, count) in &values {
+                prop_assert_eq!(input.take(*count), masked(*value, *count));
+                prop_assert_eq!(input.take_gamma(), Some((*value >> 1).max(1)));
+            }
+            prop_assert!(input.is_finished());
+        }
+
+        #[test]
+        fn many_at_once_equal_one_by_one(
+            values in proptest::collection::vec((0u64.., 0u32..=58), 0..100),
+            before in 0u32..32,
+        ) {
+            let (mut slow, mut fast) = (BitWriter::default(), BitWriter::default());
+            let masked: Vec<u64> = values.iter().map(|(v, count)| v & ((1 << count) - 1)).collect();
+            let counts: Vec<u32> = values.iter().map(|(_, count)| *count).collect();
+            slow.put(0, before);
+            fast.put(0, before);
+            for (value, count) in masked.iter().zip(&counts) {
+                slow.put(*value as u32 & ((1 << (*count).min(29)) - 1), (*count).min(29));
+                slow.put((*value >> 29) as u32, count.saturating_sub(29));
+            }
+            fast.put_all(&masked, &counts);
+            slow.put(5, 3);
+            fast.put(5, 3);
+            prop_assert_eq!(slow.finish(), fast.finish());
+        }
+    }
+
+    #[test]
+    fn only_zeros_may_be_left() {
+        for (bytes, finished) in
+            [(&[5u8][..], true), (&[13], false), (&[5, 0], false), (&[], false)]
+        {
+            let mut input = BitReader::new(bytes);
+            input.take(3);
+            assert_eq!(input.is_finished(), finished, "{bytes:?}");
+        }
+    }
+}

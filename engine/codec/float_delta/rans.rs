@@ -1,0 +1,313 @@
+//! Interleaved range-variant asymmetric numeral systems (rANS) with static tables per context.
+//!
+//! Symbols are dealt to `LANES` states in turn: symbol `i` belongs to state `i % LANES`. A state
+//! is 31 bits, refilled by 16 from one stream of words that all states share, in the order in
+//! which the symbols are decoded. Frequencies of a context sum to 2^12.
+//!
+//! After J. Duda, "Asymmetric numeral systems" (2013), and F. Giesen, "Interleaved entropy
+//! coders" (2014).
+
+#[cfg(target_arch = "x86_64")]
+use super::encode_avx512::WideEncoder;
+use super::frequencies::{CONTEXTS_MAX, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL};
+#[cfg(target_arch = "x86_64")]
+use crate::codec::cpu::Avx512;
+
+/// What coding one symbol needs, with the division by its frequency made a multiplication.
+#[derive(Clone, Copy, Debug, Default)]
+struct EncodeStep {
+    state_max: u64,
+    reciprocal: u32,
+    shift: u32,
+    bias: u32,
+    complement: u32,
+}
+
+impl EncodeStep {
+    fn new(start: u32, freq: u32) -> Self {
+        let state_max = u64::from(freq) << (31 - PRECISION_BITS);
+        let complement = TOTAL - freq;
+        if freq < 2 {
+            let bias = start + TOTAL - 1;
+            return EncodeStep { state_max, reciprocal: u32::MAX, shift: 0, bias, complement };
+        }
+        let shift = 32 - (freq - 1).leading_zeros();
+        let reciprocal = ((1u64 << (shift + 31)).div_ceil(u64::from(freq))) as u32;
+        EncodeStep { state_max, reciprocal, shift: shift - 1, bias: start, complement }
+    }
+}
+
+/// Encodes symbols with their contexts.
+#[derive(Debug)]
+pub(in crate::codec) struct Encoder {
+    steps: Vec<[EncodeStep; SYMBOLS_MAX]>,
+}
+
+impl Encoder {
+    /// An encoder for contexts of these frequencies.
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
+        let steps = contexts.iter().map(|freqs| {
+            let mut start = 0;
+            let mut steps = [EncodeStep::default(); SYMBOLS_MAX];
+            for (step, freq) in steps.iter_mut().zip(freqs).filter(|(_, freq)| **freq > 0) {
+                *step = EncodeStep::new(start, *freq);
+                start += freq;
+            }
+            steps
+        });
+        Encoder { steps: steps.collect() }
+    }
+
+    /// The stream of [`coded`] symbols, all of which have a frequency. First the states, 4 bytes
+    /// each, then the words, 2 bytes each.
+    #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
+    pub(in crate::codec) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
+        let mut states = [STATE_MIN; LANES];
+        let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2 + 16);
+        for (at, coded) in coded.iter().enumerate().rev() {
+            let [symbol, context] = coded.to_le_bytes();
+            let step = &self.steps[usize::from(context)][usize::from(symbol)];
+            let mut state = states[at % LANES];
+            if u64::from(state) >= step.state_max {
+                words.push(state as u16);
+                state >>= 16;
+            }
+            let quotient =
+                ((u64::from(state) * u64::from(step.reciprocal)) >> 32) as u32 >> step.shift;
+            states[at % LANES] =
+                state.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(step.complement));
+        }
+        let mut out = Vec::with_capacity(4 * LANES + 2 * words.len());
+        states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
+        words.iter().rev().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
+        out
+    }
+}
+
+/// The stream of [`coded`] symbols with 32 states.
+pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(cpu) = Avx512::detect() {
+        let mut out = Vec::new();
+        WideEncoder::default().encode(cpu, contexts, coded, &mut out);
+        return out;
+    }
+    Encoder::new(contexts).encode::<{ super::WIDE_LANES }>(coded)
+}
+
+/// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
+/// slot's place among the symbol's (12 bits).
+#[derive(Debug, Default)]
+pub(in crate::codec) struct DecodeTable {
+    entries: Vec<u32>,
+    /// The largest context.
+    context_max: u8,
+}
+
+impl DecodeTable {
+    /// No table.
+    pub(in crate::codec) const EMPTY: DecodeTable =
+        DecodeTable { entries: Vec::new(), context_max: 0 };
+
+    /// For every context, as many entries as the precision has slots; and the largest context.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
+        (&self.entries, self.context_max)
+    }
+
+    /// The table for contexts of these frequencies.
+    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
+        let mut table = DecodeTable::EMPTY;
+        table.fill(contexts);
+        table
+    }
+
+    /// Becomes the table for contexts of these frequencies. A context that is not there decodes as
+    /// the last one, one without symbols as symbol 0.
+    pub(in crate::codec) fn fill(&mut self, contexts: &[Histogram]) {
+        let count = contexts.len().clamp(1, CONTEXTS_MAX);
+        self.context_max = (count - 1) as u8;
+        self.entries.resize(count << PRECISION_BITS, 0);
+        let mut rest = self.entries.as_mut_slice();
+        for freqs in contexts.iter().take(count) {
+            let (table, behind) = rest.split_at_mut(TOTAL as usize);
+            rest = behind;
+            let mut at = 0;
+            for (symbol, freq) in freqs.iter().enumerate().filter(|(_, freq)| **freq > 0) {
+                let end = at + *freq as usize;
+                let packed = symbol as u32 | (freq - 1) << 8;
+                let own = table.get_mut(at..end).unwrap_or_default();
+                own.iter_mut().zip(0u32..).for_each(|(entry, place)| *entry = packed | place << 20);
+                at = end;
+            }
+            table.get_mut(at..).unwrap_or_default().fill(0);
+        }
+        rest.fill(0);
+    }
+}
+
+/// States that share one look at the words.
+const GROUP: usize = 4;
+
+/// Passes over bytes of words. Half a word is never read, and stays.
+#[inline(always)]
+pub(in crate::codec) fn skip(words: &mut &[u8], bytes: usize) {
+    *words = words.get(bytes.min(words.len() & !1)..).unwrap_or_default();
+}
+
+/// The next words, when they are fewer than `N` bytes; then zeros.
+#[cold]
+pub(in crate::codec) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
+    let mut bytes = [0; N];
+    let whole = words.as_chunks::<2>().0.as_flattened();
+    bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
+    bytes
+}
+
+/// Decodes symbols.
+#[derive(Debug)]
+pub(in crate::codec) struct Decoder<'a, const LANES: usize> {
+    states: [u32; LANES],
+    words: &'a [u8],
+}
+
+impl<'a, const LANES: usize> Decoder<'a, LANES> {
+    /// A decoder of a stream.
+    pub(in crate::codec) fn new(stream: &'a [u8]) -> Result<Self, String> {
+        let (head, words) = stream
+            .split_at_checked(4 * LANES)
+            .ok_or_else(|| format!("{} bytes, shorter than the states", stream.len()))?;
+        let mut states = [0; LANES];
+        for (state, bytes) in states.iter_mut().zip(head.as_chunks::<4>().0) {
+            *state = u32::from_le_bytes(*bytes);
+        }
+        Ok(Decoder { states, words })
+    }
+
+    /// Decodes the next symbols, one for each of `contexts`, into `symbols`. The first belongs to
+    /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
+    /// table's are held down to its last.
+    #[inline(always)]
+    pub(in crate::codec) fn decode(
+        &mut self,
+        table: &DecodeTable,
+        contexts: &mut [u8],
+        symbols: &mut [u8],
+    ) {
+        contexts.iter_mut().for_each(|context| *context = (*context).min(table.context_max));
+        for (contexts, symbols) in contexts.chunks(LANES).zip(symbols.chunks_mut(LANES)) {
+            let states = self.states.chunks_mut(GROUP);
+            let lanes = states.zip(contexts.chunks(GROUP)).zip(symbols.chunks_mut(GROUP));
+            for ((states, contexts), symbols) in lanes {
+                // Words that are not there are zeros.
+                let words = self.words.first_chunk::<{ 2 * GROUP }>().copied();
+                let words = words.unwrap_or_else(|| words_at_end(self.words));
+                let mut words = u64::from_le_bytes(words);
+                let mut used = 0;
+                for ((state, context), symbol) in states.iter_mut().zip(contexts).zip(symbols) {
+                    let slot =
+                        usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
+                    let entry = table.entries.get(slot).copied().unwrap_or(0);
+                    *symbol = entry as u8;
+                    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
+                    let next = freq.wrapping_mul(*state >> PRECISION_BITS);
+                    let next = next.wrapping_add(entry >> 20);
+                    // Whether a word is needed is anyone's guess: no branch.
+                    let refill = u32::from(next < STATE_MIN);
+                    let fresh = next << 16 | u32::from(words as u16);
+                    *state = std::hint::select_unpredictable(refill == 1, fresh, next);
+                    words >>= 16 * refill;
+                    used += refill as usize;
+                }
+                skip(&mut self.words, 2 * used);
+            }
+        }
+    }
+
+    /// States and the words to come, for who decodes in another way; what they use of the words is
+    /// [skipped](skip).
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(in crate::codec) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
+        (&mut self.states, &mut self.words)
+    }
+
+    /// Whether the stream ended where it must: all words read, all states as they began.
+    pub(in crate::codec) fn is_finished(&self) -> bool {
+        self.words.is_empty() && self.states.iter().all(|state| *state == STATE_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::super::bits::{BitReader, BitWriter};
+    use super::super::frequencies::{coded, normalise, read_freqs, write_freqs};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip<const LANES: usize>(symbols: &[(u8, u8)]) {
+        let mut counts = vec![[0u32; SYMBOLS_MAX]; 3];
+        for (context, symbol) in symbols {
+            counts[usize::from(*context)][usize::from(*symbol)] += 1;
+        }
+        let freqs: Vec<Histogram> = counts.iter().map(normalise).collect();
+        let mut bits = BitWriter::default();
+        freqs
+            .iter()
+            .filter(|freqs| freqs.iter().any(|f| *f > 0))
+            .for_each(|freqs| write_freqs(freqs, &mut bits));
+        let bits = bits.finish();
+        let mut input = BitReader::new(&bits);
+        for freqs in freqs.iter().filter(|freqs| freqs.iter().any(|f| *f > 0)) {
+            assert_eq!(&read_freqs(&mut input).unwrap(), freqs);
+            assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
+        }
+        let coded: Vec<u16> =
+            symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
+        let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
+        #[cfg(target_arch = "x86_64")]
+        if LANES == super::super::WIDE_LANES
+            && let Some(cpu) = Avx512::detect()
+        {
+            let mut encoder = WideEncoder::default();
+            for _ in 0..2 {
+                let mut wide = Vec::new();
+                encoder.encode(cpu, &freqs, &coded, &mut wide);
+                assert_eq!(wide, stream);
+            }
+        }
+        let mut table = DecodeTable::EMPTY;
+        table.fill(&freqs);
+        let mut decoder = Decoder::<LANES>::new(&stream).unwrap();
+        let mut contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
+        let mut out = vec![0; symbols.len()];
+        decoder.decode(&table, &mut contexts, &mut out);
+        assert!(decoder.is_finished());
+        assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
+    }
+
+    proptest! {
+        #[test]
+        fn symbols_come_back(
+            symbols in proptest::collection::vec(
+                (0u8..3, prop_oneof![Just(0u8), Just(7), 0u8..]),
+                0..3000,
+            ),
+        ) {
+            round_trip::<1>(&symbols);
+            round_trip::<4>(&symbols);
+            round_trip::<32>(&symbols);
+        }
+    }
+
+    #[test]
+    fn a_lone_symbol_costs_nothing() {
+        let symbols = vec![9u16; 10_000];
+        let mut counts = [0; SYMBOLS_MAX];
+        counts[9] = 10_000;
+        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&symbols);
+        assert_eq!(stream.len(), 16);
+    }
+}
