@@ -17,6 +17,8 @@ mod compare;
 mod evidence;
 mod family;
 mod member;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod placement;
 mod samples;
 mod tree;

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::UpdateError;
 use crate::catalog::ReadTables;
+use crate::container::new_folder;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -481,10 +482,13 @@ impl Draft {
     fn keep_output(&self) -> Option<PathBuf> {
         let output = self.output.as_deref()?;
         let beside = output.parent()?.parent()?;
-        let folder = tempfile::Builder::new().prefix("mgit-kept-").tempdir_in(beside).ok()?;
-        let kept = folder.path().join(output.file_name()?);
-        std::fs::rename(output, &kept).ok()?;
-        let _ = folder.keep();
+        let name = output.file_name()?;
+        let folder = new_folder(beside, "mgit-kept-").ok()?;
+        let kept = folder.join(name);
+        if std::fs::rename(output, &kept).is_err() {
+            let _ = std::fs::remove_dir(&folder);
+            return None;
+        }
         Some(kept)
     }
 
