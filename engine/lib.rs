@@ -83,7 +83,7 @@ pub use bytemuck;
 pub use codec::Profile;
 pub use half;
 pub use lineage::{How, OnChildren};
-pub use store::{Error, Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
+pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
 pub use tensor::{ContentId, Dtype, Element, Shape};
 
 /// The programs of the README, compiled and run with the tests.

@@ -1,9 +1,9 @@
 //! A family stored with less and less of its differences, as far as a gate bears it.
 //!
-//! A base learns to read digits (see `common`), four tasks go on from it, and each of them has eight
-//! further versions, as a deployed model that is trained on what comes in: 37 models. The family is
-//! stored as it is, and then with differences rounded to multiples of a growing step. A gate reads
-//! 4,000 pictures that no network has seen: no model may lose more than half a point.
+//! A base learns to read digits (see `common`), four tasks go on from it, and each of them has
+//! eight further versions, as a deployed model that is trained on what comes in: 37 models. The
+//! family is stored as it is, and then with differences rounded to multiples of a growing step. A
+//! gate reads 4,000 pictures that no network has seen: no model may lose more than half a point.
 //!
 //! ```text
 //! cargo run --release --example lossy_family
@@ -80,7 +80,7 @@ fn store(members: &[Member], path: &Path, lossy: Option<Lossy>) -> Result<String
         let asked = lossy.map(|lossy| new().lossy(lossy).gate(gate));
         let report = match asked.map(|asked| transaction.add_model(asked)) {
             None => transaction.add_model(new())?,
-            Some(Err(mgit::Error::GateRefused)) => {
+            Some(Err(mgit::store::StoreError::GateRefused)) => {
                 kept += tensors.len() as u64;
                 transaction.add_model(new())?
             }

@@ -66,7 +66,7 @@ fn accuracies(store: &Store, names: &[String]) -> Result<BTreeMap<String, f64>> 
     let nodes: Vec<Node> = names
         .iter()
         .map(|name| Ok(snapshot.model(name)?.node().clone()))
-        .collect::<mgit::Result<_>>()?;
+        .collect::<mgit::store::Result<_>>()?;
     let code = HashMap::from([("accuracy".to_owned(), &Accuracy as &dyn ModelTest)]);
     let options = RunOptions { code, ..RunOptions::default() };
     let report =
@@ -128,8 +128,8 @@ fn family(path: &Path) -> Result<Store> {
     Ok(store)
 }
 
-/// Eight more versions of the base, the labels of the fourth and of those behind it wrong: finds the
-/// first that reads fewer than 93 of 100 digits.
+/// Eight more versions of the base, the labels of the fourth and of those behind it wrong: finds
+/// the first that reads fewer than 93 of 100 digits.
 fn find_bug(store: &Store) -> Result<()> {
     for version in 3..11u64 {
         let mut make = Make::new("base", "fine-tune").parent("base", Some(How::FineTune));
@@ -139,7 +139,7 @@ fn find_bug(store: &Store) -> Result<()> {
         make.parameter("pictures", 12_000).seed(version).run(store, &functions())?;
     }
     let snapshot = store.snapshot()?;
-    let find = |name: &str| Ok::<_, mgit::Error>(snapshot.model(name)?.node().clone());
+    let find = |name: &str| Ok::<_, mgit::store::StoreError>(snapshot.model(name)?.node().clone());
     let (way, _) = path_between(&snapshot.graph(), &find("base@2")?, &find("base@10")?)?;
     let mut runs = Vec::new();
     let mut probe = |place: usize| {

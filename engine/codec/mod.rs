@@ -12,6 +12,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod coded;
+mod cpu;
 mod entropy;
 mod float_delta;
 pub mod formula;

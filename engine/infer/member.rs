@@ -9,7 +9,7 @@ use crate::interchange::{
     FileTensor, ModelFile, OnnxFile, OnnxTensor, SafetensorsHeader, TensorEntry,
 };
 use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
-use crate::store::{Error, Model, Result, Tensor, TensorSource};
+use crate::store::{Model, Result, StoreError, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// Bytes of a file that are read at a time.
@@ -92,7 +92,7 @@ impl<'a> Member<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Source`].
+    /// [`StoreError::Source`].
     pub fn file(label: impl Into<String>, file: &'a ModelFile) -> Result<Self> {
         let (mut sources, mut facts) = (Vec::<Box<dyn TensorSource + 'a>>::new(), Vec::new());
         let mut metadata = BTreeMap::new();
@@ -111,7 +111,7 @@ impl<'a> Member<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Source`].
+    /// [`StoreError::Source`].
     pub fn onnx(label: impl Into<String>, file: &'a OnnxFile) -> Result<Self> {
         let places = 0..file.tensors().len();
         let sources = places.map(|at| Box::new(file.source(at)) as Box<dyn TensorSource + 'a>);
@@ -159,7 +159,8 @@ impl<'a> Member<'a> {
 
     /// Fills `out` with the bytes of tensor `at` from `offset` on.
     pub(super) fn read(&self, at: usize, offset: u64, out: &mut [u8]) -> Result<()> {
-        let gone = || Error::NoSuchTensor { model: self.label.clone(), tensor: at.to_string() };
+        let gone =
+            || StoreError::NoSuchTensor { model: self.label.clone(), tensor: at.to_string() };
         match &self.source {
             Source::Stored(model) => {
                 let name = &self.tensors.get(at).ok_or_else(gone)?.name;
@@ -168,7 +169,7 @@ impl<'a> Member<'a> {
             Source::Sources(sources) => {
                 sources.get(at).ok_or_else(gone)?.read_at(offset, out).map_err(|source| {
                     let tensor = self.tensors.get(at).map(|tensor| tensor.name.clone());
-                    Error::Source { tensor: tensor.unwrap_or_default(), source }
+                    StoreError::Source { tensor: tensor.unwrap_or_default(), source }
                 })
             }
         }
@@ -206,7 +207,7 @@ fn read_tensor(
     while offset < len {
         let take = (len - offset).min(buffer.len() as u64) as usize;
         let piece = buffer.get_mut(..take).unwrap_or_default();
-        let failed = |source| Error::Source { tensor: name.clone(), source };
+        let failed = |source| StoreError::Source { tensor: name.clone(), source };
         source.read_at(offset, piece).map_err(failed)?;
         hasher.update(piece);
         sketcher.feed(offset, piece);

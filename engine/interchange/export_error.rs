@@ -4,14 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::container::{DestinationError, io_reason};
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// The failure to write what is exported.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ExportError {
     /// The store cannot give the model.
-    Store(Error),
+    Store(StoreError),
     /// The target cannot be written.
     Target {
         /// The file or folder.
@@ -70,8 +70,8 @@ impl std::error::Error for ExportError {
     }
 }
 
-impl From<Error> for ExportError {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for ExportError {
+    fn from(error: StoreError) -> Self {
         ExportError::Store(error)
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::model_tests::TestError;
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::update::UpdateError;
 
 /// Why two models were not merged. The store is then as it was.
@@ -9,7 +9,7 @@ use crate::update::UpdateError;
 #[non_exhaustive]
 pub enum MergeError {
     /// The store.
-    Store(Error),
+    Store(StoreError),
     /// A setting, or a tensor that cannot be made.
     Update(UpdateError),
     /// Tests cannot be run at all.
@@ -101,7 +101,7 @@ impl std::error::Error for MergeError {
     }
 }
 
-impl<E: Into<Error>> From<E> for MergeError {
+impl<E: Into<StoreError>> From<E> for MergeError {
     fn from(error: E) -> Self {
         MergeError::Store(error.into())
     }

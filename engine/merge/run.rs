@@ -9,7 +9,7 @@ use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of
 use crate::codec::Profile;
 use crate::lineage::How;
 use crate::model_tests::{RunOptions, Test, TestResult};
-use crate::store::{Error, ImportReport, NewModel, Snapshot, Store, Transaction};
+use crate::store::{ImportReport, NewModel, Snapshot, Store, StoreError, Transaction};
 use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
@@ -34,7 +34,7 @@ pub struct Merged {
     /// The names of tests that were registered for the merged model.
     pub inherited: Vec<String>,
     /// Why what the tests found is not kept, if it is not.
-    pub not_kept: Option<Error>,
+    pub not_kept: Option<StoreError>,
 }
 
 impl Merge {

@@ -1,14 +1,14 @@
 use std::fmt;
 
 use crate::command::CommandError;
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// Why tests could not be registered or run at all. A test that fails is no error.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TestError {
     /// The store.
-    Store(Error),
+    Store(StoreError),
     /// A definition, a bound or a pattern that cannot be understood.
     BadTest {
         /// The test, or what was written.
@@ -82,7 +82,7 @@ impl std::error::Error for TestError {
     }
 }
 
-impl<E: Into<Error>> From<E> for TestError {
+impl<E: Into<StoreError>> From<E> for TestError {
     fn from(error: E) -> Self {
         TestError::Store(error.into())
     }

@@ -13,7 +13,7 @@ use super::side_by_side::side_by_side;
 use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
 use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, What};
 use crate::lineage::{Node, NodeId};
-use crate::store::{Error, Model, Snapshot, Store, TestResultRow};
+use crate::store::{Model, Snapshot, Store, StoreError, TestResultRow};
 use crate::tensor::ContentId;
 
 /// A test in the program itself.
@@ -114,7 +114,7 @@ pub struct RunReport {
     /// What was found and is not kept, for [`Unkept::keep`].
     pub unkept: Unkept,
     /// Why it could not be kept in the store that was given.
-    pub not_kept: Option<Error>,
+    pub not_kept: Option<StoreError>,
 }
 
 impl RunReport {
@@ -194,7 +194,8 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs each test on those of the models that it is for, and keeps in `store` what will be
-    /// found again; without a store that is left to the caller. Models that bounds are measured against are tested too.
+    /// found again; without a store that is left to the caller. Models that bounds are measured
+    /// against are tested too.
     ///
     /// # Errors
     ///

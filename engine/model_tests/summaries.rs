@@ -173,7 +173,7 @@ impl Unkept {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::Error::ReadOnly); those of a commit.
+    /// [`StoreError::ReadOnly`](crate::store::StoreError::ReadOnly); those of a commit.
     pub fn keep(&self, store: &Store) -> Result<()> {
         if self.is_empty() {
             return Ok(());

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Bound, Builtin, Selector, TestError};
 use crate::command::Template;
 use crate::lineage::ModelName;
-use crate::store::{Error, Snapshot, Transaction};
+use crate::store::{Snapshot, StoreError, Transaction};
 
 /// What a test runs.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ impl Test {
     pub fn register(&self, transaction: &mut Transaction) -> Result<(), TestError> {
         self.check()?;
         let name: Result<ModelName, _> = self.name.parse();
-        name.and_then(|name| name.check_new()).map_err(Error::from)?;
+        name.and_then(|name| name.check_new()).map_err(StoreError::from)?;
         Ok(transaction.set_test(&self.name, self.to_json())?)
     }
 

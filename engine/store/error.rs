@@ -9,14 +9,14 @@ use crate::lineage::LineageError;
 use crate::tensor::{ContentId, ViewError};
 
 /// The result of a store operation.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// What can go wrong with a store.
 ///
-/// [`Error::code`] gives each kind a stable name.
+/// [`StoreError::code`] gives each kind a stable name.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Error {
+pub enum StoreError {
     /// There is no file at this path.
     NotFound {
         /// The path.
@@ -160,19 +160,19 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl StoreError {
     /// A stable name of the kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            Error::NotFound { .. } => "store-not-found",
-            Error::AlreadyExists { .. } => "already-exists",
-            Error::NoFolder { .. } => "file-not-found",
-            Error::OpenFile { source, .. } => {
+            StoreError::NotFound { .. } => "store-not-found",
+            StoreError::AlreadyExists { .. } => "already-exists",
+            StoreError::NoFolder { .. } => "file-not-found",
+            StoreError::OpenFile { source, .. } => {
                 Shortage::of(source).map_or("open-failed", Shortage::code)
             }
-            Error::Container(error) => container_code(error),
-            Error::Catalog(error) => catalog_code(error),
-            Error::Lineage(error) => match error {
+            StoreError::Container(error) => container_code(error),
+            StoreError::Catalog(error) => catalog_code(error),
+            StoreError::Lineage(error) => match error {
                 LineageError::NoSuchModel { .. } => "no-such-model",
                 LineageError::HasChildren { .. } => "has-children",
                 LineageError::Cycle { .. } => "cycle",
@@ -189,28 +189,30 @@ impl Error {
                 LineageError::NoRandomness => "no-randomness",
                 LineageError::Catalog(error) => catalog_code(error),
             },
-            Error::ReadOnly => "read-only",
-            Error::AlreadyWriting => "already-writing",
-            Error::Busy { .. } => "busy",
-            Error::BrokenTransaction => "broken-transaction",
-            Error::OutcomeUnknown { .. } => "outcome-unknown",
-            Error::DamagedRecord { .. } => "damaged",
-            Error::NoSuchTensor { .. } => "no-such-tensor",
-            Error::RowsOutOfRange { .. } => "rows-out-of-range",
-            Error::BufferLength { .. } => "buffer-length",
-            Error::View(_) => "view",
-            Error::BadTensor { .. } => "bad-tensor",
+            StoreError::ReadOnly => "read-only",
+            StoreError::AlreadyWriting => "already-writing",
+            StoreError::Busy { .. } => "busy",
+            StoreError::BrokenTransaction => "broken-transaction",
+            StoreError::OutcomeUnknown { .. } => "outcome-unknown",
+            StoreError::DamagedRecord { .. } => "damaged",
+            StoreError::NoSuchTensor { .. } => "no-such-tensor",
+            StoreError::RowsOutOfRange { .. } => "rows-out-of-range",
+            StoreError::BufferLength { .. } => "buffer-length",
+            StoreError::View(_) => "view",
+            StoreError::BadTensor { .. } => "bad-tensor",
             // Reading does not fill a disk: a stream's temporary file does.
-            Error::Source { source, .. } => Shortage::of(source).map_or("source", Shortage::code),
-            Error::MissingContent { .. } => "missing-content",
-            Error::MissingTensor { .. } => "missing-tensor",
-            Error::OutOfMemory { .. } => "out-of-memory",
-            Error::Format(_) => "format-limit",
-            Error::Gate { .. } => "gate",
-            Error::GateRefused => "gate-refused",
-            Error::AlreadyLossy { .. } => "already-lossy",
-            Error::NothingLossy { .. } => "nothing-lossy",
-            Error::Pinned { .. } => "pinned",
+            StoreError::Source { source, .. } => {
+                Shortage::of(source).map_or("source", Shortage::code)
+            }
+            StoreError::MissingContent { .. } => "missing-content",
+            StoreError::MissingTensor { .. } => "missing-tensor",
+            StoreError::OutOfMemory { .. } => "out-of-memory",
+            StoreError::Format(_) => "format-limit",
+            StoreError::Gate { .. } => "gate",
+            StoreError::GateRefused => "gate-refused",
+            StoreError::AlreadyLossy { .. } => "already-lossy",
+            StoreError::NothingLossy { .. } => "nothing-lossy",
+            StoreError::Pinned { .. } => "pinned",
         }
     }
 
@@ -222,7 +224,7 @@ impl Error {
     /// Whether the disk is full, also when that left the outcome of a commit unknown.
     pub fn is_disk_full(&self) -> bool {
         match self {
-            Error::OutcomeUnknown { source } => source.is_disk_full(),
+            StoreError::OutcomeUnknown { source } => source.is_disk_full(),
             error => error.code() == "disk-full",
         }
     }
@@ -236,7 +238,7 @@ impl Error {
     /// What is wrong, without the words that name the record.
     pub(crate) fn reason(self) -> String {
         match self {
-            Error::DamagedRecord { reason, .. } => reason,
+            StoreError::DamagedRecord { reason, .. } => reason,
             other => other.to_string(),
         }
     }
@@ -245,11 +247,11 @@ impl Error {
     pub(crate) fn open_file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            io::ErrorKind::NotFound => Error::NotFound { path },
-            io::ErrorKind::AlreadyExists => Error::AlreadyExists { path },
+            io::ErrorKind::NotFound => StoreError::NotFound { path },
+            io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path },
             _ => match source.downcast::<ContainerError>() {
-                Ok(error) => Error::Container(error),
-                Err(source) => Error::OpenFile { path, source },
+                Ok(error) => StoreError::Container(error),
+                Err(source) => StoreError::OpenFile { path, source },
             },
         }
     }
@@ -280,120 +282,122 @@ fn catalog_code(error: &CatalogError) -> &'static str {
     }
 }
 
-impl From<ContainerError> for Error {
+impl From<ContainerError> for StoreError {
     fn from(error: ContainerError) -> Self {
-        Error::Container(error)
+        StoreError::Container(error)
     }
 }
 
-impl From<CatalogError> for Error {
+impl From<CatalogError> for StoreError {
     fn from(error: CatalogError) -> Self {
         match error {
-            CatalogError::Container(error) => Error::Container(error),
-            error => Error::Catalog(error),
+            CatalogError::Container(error) => StoreError::Container(error),
+            error => StoreError::Catalog(error),
         }
     }
 }
 
-impl From<LineageError> for Error {
+impl From<LineageError> for StoreError {
     fn from(error: LineageError) -> Self {
         match error {
             LineageError::Catalog(error) => error.into(),
-            error => Error::Lineage(error),
+            error => StoreError::Lineage(error),
         }
     }
 }
 
-impl From<ViewError> for Error {
+impl From<ViewError> for StoreError {
     fn from(error: ViewError) -> Self {
-        Error::View(error)
+        StoreError::View(error)
     }
 }
 
-impl From<FormatError> for Error {
+impl From<FormatError> for StoreError {
     fn from(error: FormatError) -> Self {
-        Error::Format(error)
+        StoreError::Format(error)
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotFound { path } => {
+            StoreError::NotFound { path } => {
                 write!(f, "no store at {}: make one with init", path.display())
             }
-            Error::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
-            Error::NoFolder { path } => {
+            StoreError::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
+            StoreError::NoFolder { path } => {
                 write!(
                     f,
                     "cannot make {}: its folder does not exist: make it first",
                     path.display()
                 )
             }
-            Error::OpenFile { path, source } => {
+            StoreError::OpenFile { path, source } => {
                 write!(f, "cannot open {}: {}", path.display(), io_reason(source))
             }
-            Error::Container(source) => source.fmt(f),
-            Error::Catalog(source) => source.fmt(f),
-            Error::Lineage(source) => source.fmt(f),
-            Error::ReadOnly => write!(f, "the store was opened read-only"),
-            Error::AlreadyWriting => write!(
+            StoreError::Container(source) => source.fmt(f),
+            StoreError::Catalog(source) => source.fmt(f),
+            StoreError::Lineage(source) => source.fmt(f),
+            StoreError::ReadOnly => write!(f, "the store was opened read-only"),
+            StoreError::AlreadyWriting => write!(
                 f,
                 "this thread has a transaction open already: commit or drop it before the next"
             ),
-            Error::Busy { .. } => {
+            StoreError::Busy { .. } => {
                 write!(f, "another thread has a transaction open: wait until it is done")
             }
-            Error::BrokenTransaction => {
+            StoreError::BrokenTransaction => {
                 write!(f, "an earlier step of this transaction failed: drop it and begin another")
             }
-            Error::OutcomeUnknown { source } => write!(
+            StoreError::OutcomeUnknown { source } => write!(
                 f,
                 "the commit failed, and may or may not be in the store ({source}): \
                  open the store again to see"
             ),
-            Error::DamagedRecord { content_id, offset, reason } => write!(
+            StoreError::DamagedRecord { content_id, offset, reason } => write!(
                 f,
                 "damaged record of content {} at byte {offset}: {reason}; \
                  verify lists the models it hurts",
                 content_id.short()
             ),
-            Error::NoSuchTensor { model, tensor } => {
+            StoreError::NoSuchTensor { model, tensor } => {
                 write!(f, "{model} has no tensor {tensor:?}: show lists its tensors")
             }
-            Error::RowsOutOfRange { tensor, start, end, rows } => {
+            StoreError::RowsOutOfRange { tensor, start, end, rows } => {
                 write!(f, "rows {start}..{end} of {tensor:?}, which has {rows}")
             }
-            Error::BufferLength { expected, found } => {
+            StoreError::BufferLength { expected, found } => {
                 write!(f, "a buffer of {found} bytes for a tensor of {expected}")
             }
-            Error::View(source) => source.fmt(f),
-            Error::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
-            Error::Source { tensor, source } => {
+            StoreError::View(source) => source.fmt(f),
+            StoreError::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
+            StoreError::Source { tensor, source } => {
                 write!(f, "reading tensor {tensor:?} failed: {}", io_reason(source))
             }
-            Error::MissingContent { model, tensor, promisor } => write!(
+            StoreError::MissingContent { model, tensor, promisor } => write!(
                 f,
                 "tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}; \
                  fetch brings it"
             ),
-            Error::MissingTensor { content_id, needed_by } => write!(
+            StoreError::MissingTensor { content_id, needed_by } => write!(
                 f,
                 "tensor {}, which {needed_by} needs, has not come and is not here: it was removed \
                  here meanwhile (then try again), or where it comes from is not whole (verify tells)",
                 content_id.short()
             ),
-            Error::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
-            Error::Format(source) => write!(f, "beyond the file format: {source}"),
-            Error::Gate { reason } => write!(f, "the gate could not judge the model: {reason}"),
-            Error::GateRefused => write!(f, "the gate accepts no loss: nothing was changed"),
-            Error::AlreadyLossy { model } => {
+            StoreError::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
+            StoreError::Format(source) => write!(f, "beyond the file format: {source}"),
+            StoreError::Gate { reason } => {
+                write!(f, "the gate could not judge the model: {reason}")
+            }
+            StoreError::GateRefused => write!(f, "the gate accepts no loss: nothing was changed"),
+            StoreError::AlreadyLossy { model } => {
                 write!(f, "{model} is lossy already: import its own values anew")
             }
-            Error::Pinned { model } => {
+            StoreError::Pinned { model } => {
                 write!(f, "{model} is pinned, to stay raw as it is: unpin it first")
             }
-            Error::NothingLossy { model } => write!(
+            StoreError::NothingLossy { model } => write!(
                 f,
                 "nothing of {model} can be made lossy: it takes tensors of F16, BF16 or F32, and \
                  a parent's of the same shape that they differ from"
@@ -402,15 +406,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
+impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::OpenFile { source, .. } | Error::Source { source, .. } => Some(source),
-            Error::Container(source) => Some(source),
-            Error::Catalog(source) | Error::OutcomeUnknown { source } => Some(source),
-            Error::Lineage(source) => Some(source),
-            Error::View(source) => Some(source),
-            Error::Format(source) => Some(source),
+            StoreError::OpenFile { source, .. } | StoreError::Source { source, .. } => Some(source),
+            StoreError::Container(source) => Some(source),
+            StoreError::Catalog(source) | StoreError::OutcomeUnknown { source } => Some(source),
+            StoreError::Lineage(source) => Some(source),
+            StoreError::View(source) => Some(source),
+            StoreError::Format(source) => Some(source),
             _ => None,
         }
     }
@@ -420,6 +424,6 @@ impl std::error::Error for Error {
 pub(in crate::store) fn damaged(
     content_id: ContentId,
     offset: u64,
-) -> impl Fn(&dyn fmt::Display) -> Error {
-    move |reason| Error::DamagedRecord { content_id, offset, reason: reason.to_string() }
+) -> impl Fn(&dyn fmt::Display) -> StoreError {
+    move |reason| StoreError::DamagedRecord { content_id, offset, reason: reason.to_string() }
 }

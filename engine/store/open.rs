@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::error::{Error, Result};
+use super::error::{Result, StoreError};
 use super::options::{OpenOptions, is_at};
 use super::read::snapshot::Snapshot;
 use super::shared::{Access, Shared, locked, now_ms};
@@ -96,7 +96,7 @@ impl Store {
     }
 
     pub(in crate::store) fn disk_at(path: &Path, write: bool) -> Result<Arc<dyn Disk>> {
-        Container::open_file(path, write).map_err(Error::open_file(path))
+        Container::open_file(path, write).map_err(StoreError::open_file(path))
     }
 
     /// Makes a new, empty store at `path` and opens it for writing. The file appears under its
@@ -104,24 +104,24 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyExists`] when there is something at `path`; [`Error::NoFolder`] when its
-    /// folder is missing; those of the disk.
+    /// [`StoreError::AlreadyExists`] when there is something at `path`; [`StoreError::NoFolder`]
+    /// when its folder is missing; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         if path.symlink_metadata().is_ok() {
-            return Err(Error::AlreadyExists { path: path.to_owned() });
+            return Err(StoreError::AlreadyExists { path: path.to_owned() });
         }
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
         let temporary = temporary.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::NoFolder { path: path.to_owned() },
-            _ => Error::open_file(folder)(error),
+            ErrorKind::NotFound => StoreError::NoFolder { path: path.to_owned() },
+            _ => StoreError::open_file(folder)(error),
         })?;
-        let file = temporary.as_file().try_clone().map_err(Error::open_file(path))?;
+        let file = temporary.as_file().try_clone().map_err(StoreError::open_file(path))?;
         let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
-        temporary.persist_new(path).map_err(Error::open_file(path))?;
+        temporary.persist_new(path).map_err(StoreError::open_file(path))?;
         let sync_folder = || std::fs::File::open(folder)?.sync_all();
-        sync_folder().map_err(Error::open_file(folder))?;
+        sync_folder().map_err(StoreError::open_file(folder))?;
         Ok(store)
     }
 
@@ -144,7 +144,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; [`Locked`](crate::container::ContainerError::Locked) while another
+    /// [`StoreError::NotFound`]; [`Locked`](crate::container::ContainerError::Locked) while another
     /// process has it open for writing; what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         OpenOptions::new().open(path)
@@ -158,8 +158,8 @@ impl Store {
     fn open_held_named(path: &Path, named: &Path, options: &OpenOptions) -> Result<Self> {
         // Whoever held the lock may have put another file in the place of this one meanwhile.
         for _ in 0..REOPENINGS_MAX {
-            let disk = Container::open_file(path, true).map_err(Error::open_file(named))?;
-            let id = disk.file_id().map_err(Error::open_file(named))?;
+            let disk = Container::open_file(path, true).map_err(StoreError::open_file(named))?;
+            let id = disk.file_id().map_err(StoreError::open_file(named))?;
             match Container::open_writer_waiting(disk, &options.waiting) {
                 Ok(container) if is_at(path, id)? => {
                     let container = Arc::new(container);
@@ -184,7 +184,7 @@ impl Store {
         let resolved = OpenOptions::resolved(path);
         let open = || options.open_read_only(path);
         // Who may not write is told so now, and not when the work is done.
-        drop(Container::open_file(&resolved, true).map_err(Error::open_file(path))?);
+        drop(Container::open_file(&resolved, true).map_err(StoreError::open_file(path))?);
         let mut store = open()?;
         let unknown = store.shared.container.superblock().writer_flags & !WRITER_FLAGS_KNOWN;
         if unknown != 0 {
@@ -228,7 +228,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`]; what is wrong with the file.
+    /// [`StoreError::NotFound`]; what is wrong with the file.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
         OpenOptions::new().open_read_only(path)
     }
@@ -255,7 +255,7 @@ impl Store {
         loop {
             let (checking, following) = (disk()?, disk()?);
             let ids = (checking.file_id(), following.file_id());
-            let (a, b) = (ids.0.map_err(Error::open_file(path))?, ids.1.ok().flatten());
+            let (a, b) = (ids.0.map_err(StoreError::open_file(path))?, ids.1.ok().flatten());
             // Another file has taken the name between the two.
             let replaced = a != b;
             let opened = match replaced {
@@ -275,7 +275,7 @@ impl Store {
         following: Arc<dyn Disk>,
         path: &Path,
     ) -> Result<Option<Self>> {
-        let id = following.file_id().map_err(Error::open_file(path))?;
+        let id = following.file_id().map_err(StoreError::open_file(path))?;
         let follower = Arc::new(Container::open_follower(following)?);
         // A file that was replaced can be read, but only by whoever asks for it by its name.
         if follower.is_retired() && !is_at(path, id)? {
@@ -369,9 +369,9 @@ impl Store {
         for _ in 0..REOPENINGS_MAX {
             let shared = Arc::clone(&locked(reader));
             match Snapshot::begin(&shared) {
-                Err(Error::Container(ContainerError::Retired)) => {}
+                Err(StoreError::Container(ContainerError::Retired)) => {}
                 // Whoever wrote last has crashed.
-                Err(Error::Catalog(CatalogError::NeedsRepair)) => {
+                Err(StoreError::Catalog(CatalogError::NeedsRepair)) => {
                     let options = &self.handle.options;
                     drop(Self::open_held_named(path, &self.shared.named, options)?);
                 }
@@ -401,9 +401,9 @@ impl Store {
         }
     }
 
-    /// Begins a transaction. Waits as long as it takes for one that another thread has open, and for
-    /// whoever keeps writers out as long as [`OpenOptions::wait`] says, where the lock is taken for
-    /// each transaction.
+    /// Begins a transaction. Waits as long as it takes for one that another thread has open, and
+    /// for whoever keeps writers out as long as [`OpenOptions::wait`] says, where the lock is taken
+    /// for each transaction.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -418,9 +418,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWriting`] while a transaction is open that this thread has begun;
-    /// [`Error::ReadOnly`]; [`Poisoned`](crate::container::ContainerError::Poisoned) after a failed
-    /// commit; [`Locked`](crate::container::ContainerError::Locked); those of the catalogue.
+    /// [`StoreError::AlreadyWriting`] while a transaction is open that this thread has begun;
+    /// [`StoreError::ReadOnly`]; [`Poisoned`](crate::container::ContainerError::Poisoned) after a
+    /// failed commit; [`Locked`](crate::container::ContainerError::Locked); those of the catalogue.
     pub fn begin_write(&self) -> Result<Transaction> {
         self.begin(None)
     }
@@ -440,7 +440,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] while another thread has a transaction open; otherwise as
+    /// [`StoreError::Busy`] while another thread has a transaction open; otherwise as
     /// [`begin_write`](Self::begin_write).
     pub fn try_begin_write(&self) -> Result<Transaction> {
         self.begin(Some(Duration::ZERO))
@@ -459,7 +459,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] when another thread has a transaction open for longer; otherwise as
+    /// [`StoreError::Busy`] when another thread has a transaction open for longer; otherwise as
     /// [`begin_write`](Self::begin_write).
     pub fn begin_write_timeout(&self, limit: Duration) -> Result<Transaction> {
         self.begin(Some(limit))
@@ -467,7 +467,7 @@ impl Store {
 
     fn begin(&self, limit: Option<Duration>) -> Result<Transaction> {
         if self.access() != Access::Write {
-            return Err(Error::ReadOnly);
+            return Err(StoreError::ReadOnly);
         }
         let start = Instant::now();
         let turn = self.handle.turns.take(limit)?;

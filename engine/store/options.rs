@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{Error, Result};
+use super::error::{Result, StoreError};
 use crate::container::{FileId, Locked, Waiting};
 
 /// How a store is to be opened: how long to wait for others, and when to keep others out.
@@ -77,6 +77,6 @@ impl OpenOptions {
 
 /// Whether the file of this id is the one at `path`; so it is, where files have no id.
 pub(crate) fn is_at(path: &Path, id: Option<FileId>) -> Result<bool> {
-    let there = std::fs::metadata(path).map_err(Error::open_file(path))?;
+    let there = std::fs::metadata(path).map_err(StoreError::open_file(path))?;
     Ok(id.is_none_or(|id| id == FileId::of(&there)))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
-use super::error::{Error, Result};
+use super::error::{Result, StoreError};
 use crate::catalog::{Catalog, CatalogError, ReadTables, Table};
 use crate::container::Container;
 use crate::tensor::{AlignedBuffer, ContentId};
@@ -111,8 +111,8 @@ impl Shared {
 
     /// What a commit that failed means for this handle: whether it happened is not known, and it
     /// writes no more.
-    pub(in crate::store) fn refuse_after_failure(&self, error: CatalogError) -> Error {
+    pub(in crate::store) fn refuse_after_failure(&self, error: CatalogError) -> StoreError {
         self.container.poison();
-        Error::OutcomeUnknown { source: error }
+        StoreError::OutcomeUnknown { source: error }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use super::error::{Error, Result};
+use super::error::{Result, StoreError};
 use super::source::{NewTensor, Source, TensorSource};
 use crate::format::CHUNK_LEN;
 use crate::tensor::ContentId;
@@ -48,7 +48,7 @@ pub(in crate::store) fn settle_readers(
         let len = tensor.byte_len;
         let reader = reader.get_mut().unwrap_or_else(PoisonError::into_inner);
         let settled = settle(reader, len, folder)
-            .map_err(|source| Error::Source { tensor: tensor.name.to_string(), source })?;
+            .map_err(|source| StoreError::Source { tensor: tensor.name.to_string(), source })?;
         tensor.source = Source::ReadAt(settled);
     }
     Ok(())
@@ -103,7 +103,7 @@ pub(in crate::store) fn read_source(
     offset: u64,
     out: &mut [u8],
 ) -> Result<()> {
-    let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+    let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
     match &tensor.source {
         Source::ReadAt(source) => source.read_at(offset, out).map_err(failed),
         Source::Shared(source, at) => source.read_tensor_at(*at, offset, out).map_err(failed),

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use super::error::{Error, Result};
+use super::error::{Result, StoreError};
 
 /// The transaction of a handle that is open, if one is.
 #[derive(Debug, Default)]
@@ -23,17 +23,18 @@ impl Turns {
     ///
     /// # Errors
     ///
-    /// [`Error::AlreadyWriting`] when this thread has begun it; [`Error::Busy`] at the limit.
+    /// [`StoreError::AlreadyWriting`] when this thread has begun it; [`StoreError::Busy`] at the
+    /// limit.
     pub(in crate::store) fn take(self: &Arc<Self>, limit: Option<Duration>) -> Result<Turn> {
         let (start, own) = (Instant::now(), std::thread::current().id());
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(thread) = *taken {
             if thread == own {
-                return Err(Error::AlreadyWriting);
+                return Err(StoreError::AlreadyWriting);
             }
             let waited = start.elapsed();
             taken = match limit.map(|limit| limit.saturating_sub(waited)) {
-                Some(Duration::ZERO) => return Err(Error::Busy { waited }),
+                Some(Duration::ZERO) => return Err(StoreError::Busy { waited }),
                 Some(left) => {
                     let wait = self.free.wait_timeout(taken, left);
                     wait.unwrap_or_else(PoisonError::into_inner).0

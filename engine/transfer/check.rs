@@ -127,7 +127,7 @@ fn check_record(
     payload: bool,
 ) -> std::result::Result<Vec<u8>, String> {
     let part = Part { file, offset: record.offset, len: record.len };
-    let reason = |error: crate::store::Error| error.reason();
+    let reason = |error: crate::store::StoreError| error.reason();
     let head = PackedHead::read(record.kind, record.id, record.len, &part).map_err(reason)?;
     if head.header.raw_len != record.raw_len {
         let (said, found) = (record.raw_len, head.header.raw_len);

@@ -4,7 +4,7 @@ use crate::catalog::CatalogError;
 use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// A name that has grown apart on two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl fmt::Display for Diverged {
 #[non_exhaustive]
 pub enum TransferError {
     /// One of the stores.
-    Store(Error),
+    Store(StoreError),
     /// A bundle cannot be written where it was to be.
     Destination(DestinationError),
     /// A remote, or a file, could not be read or written.
@@ -151,8 +151,8 @@ impl TransferError {
     }
 }
 
-impl From<Error> for TransferError {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for TransferError {
+    fn from(error: StoreError) -> Self {
         TransferError::Store(error)
     }
 }

@@ -9,7 +9,7 @@ use super::source::RecordSource;
 use super::{Place, PullReport, Result, Selection, TransferError};
 use crate::format::RecordKind;
 use crate::lineage::NodeId;
-use crate::store::{Error, Snapshot, Store};
+use crate::store::{Snapshot, Store, StoreError};
 use crate::tensor::ContentId;
 
 /// Models that need tensors from one place, and these.
@@ -80,7 +80,7 @@ fn bring(
     brought.map_err(|error| match &error {
         _ if !opened.get() => out_of_reach(error),
         TransferError::Io { .. } | TransferError::Damaged { .. } => out_of_reach(error),
-        TransferError::Store(Error::Source { .. }) => out_of_reach(error),
+        TransferError::Store(StoreError::Source { .. }) => out_of_reach(error),
         _ => error,
     })
 }
@@ -106,7 +106,7 @@ fn not_there(
             let Ok(model) = snapshot.model(full) else { continue };
             if let Some(tensor) = model.tensors().find(|tensor| tensor.content_id() == id) {
                 let (model, tensor) = (full.clone(), tensor.name().to_owned());
-                return Error::MissingContent { model, tensor, promisor: place }.into();
+                return StoreError::MissingContent { model, tensor, promisor: place }.into();
             }
         }
     }

@@ -9,7 +9,7 @@ use super::source::RecordSource;
 use super::{Result, Selection, TransferError};
 use crate::format::Manifest;
 use crate::lineage::NodeId;
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 /// What is to travel.
@@ -198,7 +198,7 @@ fn not_there(source: &dyn RecordSource, plan: &TransferPlan, id: ContentId) -> T
         let Ok(manifest) = manifest else { continue };
         if let Some(tensor) = manifest.tensors.iter().find(|tensor| tensor.content_id == id) {
             let (model, tensor) = (node.full_name(), tensor.name.to_owned());
-            return Error::MissingContent { model, tensor, promisor: place }.into();
+            return StoreError::MissingContent { model, tensor, promisor: place }.into();
         }
     }
     lost()

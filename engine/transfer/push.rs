@@ -85,9 +85,9 @@ fn read_back(remote: &dyn Remote, packs: &[&PackDraft], there: &PackedSource<'_>
 ///
 /// [`TransferError::Diverged`] when the remote has versions of a name that are not here, and
 /// [`TransferError::PushRaced`] when somebody else pushes meanwhile: pull first.
-/// [`Error::MissingContent`](crate::Error::MissingContent) when tensors that are to go there were not pulled
-/// yet. [`TransferError::NotReadable`], [`TransferError::Lost`]. Those of remote and store. Nothing
-/// is seen of a push that fails.
+/// [`StoreError::MissingContent`](crate::store::StoreError::MissingContent) when tensors that are
+/// to go there were not pulled yet. [`TransferError::NotReadable`], [`TransferError::Lost`]. Those
+/// of remote and store. Nothing is seen of a push that fails.
 pub fn push_to_remote(
     store: &Store,
     remote: &dyn Remote,

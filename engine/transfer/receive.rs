@@ -17,7 +17,7 @@ use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
 use crate::format::RecordKind;
 use crate::lineage::NodeId;
-use crate::store::{Error, Snapshot, Store, Transaction};
+use crate::store::{Snapshot, Store, StoreError, Transaction};
 use crate::tensor::ContentId;
 
 /// Records of so many bytes are committed at a time: what a transfer that is cut short has to
@@ -131,7 +131,7 @@ pub(super) fn receive(
         match receive_once(store, source, selection, naming) {
             // What was here when it was planned may have been removed since, by another program.
             Err(TransferError::Store(error))
-                if (error.is_damage() || matches!(error, Error::MissingTensor { .. }))
+                if (error.is_damage() || matches!(error, StoreError::MissingTensor { .. }))
                     && store.snapshot()?.sequence() != before => {}
             done => return done,
         }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use super::source::RecordSource;
 use super::{Result, TransferError};
 use crate::container::folder_of;
-use crate::store::{Error, Store, TensorSource};
+use crate::store::{Store, StoreError, TensorSource};
 use crate::tensor::ContentId;
 
 /// Bytes that are copied at a time.
@@ -67,7 +67,7 @@ impl Spool {
         let mut piece = vec![0; PIECE_LEN.min(len) as usize];
         while done < len {
             let part = piece.get_mut(..PIECE_LEN.min(len - done) as usize).unwrap_or_default();
-            let failed = |source| Error::Source { tensor: id.to_string(), source };
+            let failed = |source| StoreError::Source { tensor: id.to_string(), source };
             record.read_at(done, part).map_err(failed)?;
             let kept = self.file.write_all_at(part, start + done);
             kept.map_err(TransferError::io("keep aside", id.short().to_string()))?;

@@ -3,14 +3,14 @@ use std::{fmt, io};
 
 use crate::container::{ContainerError, Shortage, io_reason, is_disk_full};
 use crate::lineage::{LineageError, NodeId};
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// What can go wrong with making and updating models.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UpdateError {
     /// The store cannot give an input, or take what was made.
-    Store(Error),
+    Store(StoreError),
     /// No function of this name is known here.
     NoSuchFunction {
         /// The name.
@@ -150,15 +150,15 @@ impl UpdateError {
     pub(super) fn is_fatal(&self) -> bool {
         match self {
             UpdateError::Store(error) => match error {
-                Error::Source { source, .. } => is_disk_full(source),
-                Error::BadTensor { .. }
-                | Error::NoSuchTensor { .. }
-                | Error::View(_)
-                | Error::DamagedRecord { .. }
-                | Error::BufferLength { .. }
-                | Error::RowsOutOfRange { .. } => false,
+                StoreError::Source { source, .. } => is_disk_full(source),
+                StoreError::BadTensor { .. }
+                | StoreError::NoSuchTensor { .. }
+                | StoreError::View(_)
+                | StoreError::DamagedRecord { .. }
+                | StoreError::BufferLength { .. }
+                | StoreError::RowsOutOfRange { .. } => false,
                 // Others may have their turn, and what they have made is not to be lost.
-                Error::Container(ContainerError::Locked(_)) => false,
+                StoreError::Container(ContainerError::Locked(_)) => false,
                 _ => true,
             },
             UpdateError::Work { source, .. } => is_disk_full(source),
@@ -169,8 +169,8 @@ impl UpdateError {
     }
 }
 
-impl From<Error> for UpdateError {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for UpdateError {
+    fn from(error: StoreError) -> Self {
         UpdateError::Store(error)
     }
 }

@@ -9,7 +9,7 @@ use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, FormatError, RECORD_HEADER_LEN, RecordHeader, SUPERBLOCK_LEN,
     Superblock,
 };
-use crate::store::{Error, OpenOptions, Result, Snapshot, Store};
+use crate::store::{OpenOptions, Result, Snapshot, Store, StoreError};
 
 /// One slot of the superblock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn dump_path_with(path: &Path, options: &OpenOptions) -> Result<Dump> {
         Err(error) if error.is_damage() => error,
         result => return result,
     };
-    let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
+    let disk = Container::open_file(path, false).map_err(StoreError::open_file(path))?;
     let slots = slots(superblock_slots(&*disk)?);
     let valid = slots.iter().filter_map(|slot| slot.result.as_ref().ok());
     let superblock = valid.max_by_key(|superblock| superblock.generation).cloned();

@@ -4,14 +4,14 @@ use std::{fmt, io};
 use super::Finding;
 use crate::catalog::CatalogError;
 use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
-use crate::store::Error;
+use crate::store::StoreError;
 
 /// What can go wrong while a store is looked after.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UpkeepError {
     /// The store that is looked after, or the new one.
-    Store(Error),
+    Store(StoreError),
     /// The store is damaged: a copy of it would be so too. Nothing was written.
     Damaged {
         /// What a check of the copy found.
@@ -62,8 +62,8 @@ impl UpkeepError {
     }
 }
 
-impl From<Error> for UpkeepError {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for UpkeepError {
+    fn from(error: StoreError) -> Self {
         UpkeepError::Store(error)
     }
 }

@@ -16,7 +16,7 @@ use crate::container::{
 };
 use crate::format::{Extent, RECORD_HEADER_LEN, RecordHeader, RecordKind, Superblock};
 use crate::shutdown::critical;
-use crate::store::{Error, OpenOptions, Store};
+use crate::store::{OpenOptions, Store, StoreError};
 
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
@@ -200,7 +200,7 @@ impl Replaced {
         source: Option<FileId>,
         options: &OpenOptions,
     ) -> Result<Self, UpkeepError> {
-        let taken = || UpkeepError::from(Error::AlreadyExists { path: path.to_owned() });
+        let taken = || UpkeepError::from(StoreError::AlreadyExists { path: path.to_owned() });
         let Some(found) = what_is_at(path)? else {
             return Ok(Replaced {
                 path: path.to_owned(),
@@ -219,7 +219,7 @@ impl Replaced {
         let resolved = path.canonicalize().map_err(UpkeepError::target(path))?;
         let store = match options.clone().lock_per_transaction(false).open(&resolved) {
             Ok(store) => Some(store),
-            Err(error @ Error::Container(ContainerError::Locked { .. })) => {
+            Err(error @ StoreError::Container(ContainerError::Locked { .. })) => {
                 return Err(error.into());
             }
             // Something else, or so damaged that nobody has it open.

@@ -8,9 +8,10 @@ use mgit::catalog::{ReadTables, RecordRow, Table};
 use mgit::container::Disk;
 use mgit::merge::{Merge, MergeError, MergeOptions, Resolution};
 use mgit::model_tests::RunOptions;
+use mgit::store::StoreError;
 use mgit::update::{Strategy, UpdateError};
 use mgit::upkeep::{UpkeepError, VerifyDepth, gc, vacuum_onto, verify};
-use mgit::{Error, Snapshot, Store};
+use mgit::{Snapshot, Store};
 
 use super::changes::{Place, Sizes};
 use super::choices::Choices;
@@ -47,13 +48,13 @@ const HELD_MAX: usize = 6;
 #[derive(Debug)]
 pub enum Stop {
     /// The store refused: right when the disk failed before, wrong otherwise.
-    Refused(Box<Error>),
+    Refused(Box<StoreError>),
     /// The store is not as it must be.
     Wrong(String),
 }
 
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
         Stop::Refused(Box::new(error))
     }
 }
@@ -176,7 +177,7 @@ impl Session {
         ensure(self.plain.is_shown(&snapshot)?, || "not what was put in".to_owned())?;
         let report = verify(store, &snapshot, VerifyDepth::Full, &|_| ())?;
         ensure(report.is_clean(), || format!("verify: {}", report.findings[0].message))?;
-        let slots = store.container().superblock_slots().map_err(Error::from)?;
+        let slots = store.container().superblock_slots().map_err(StoreError::from)?;
         ensure(slots.iter().all(Result::is_ok), || format!("superblock slots: {slots:?}"))?;
         self.held.iter().try_for_each(Held::check)
     }
@@ -388,7 +389,7 @@ impl Session {
     }
 
     /// Drops the store after a fault, and opens it on a disk that is sound again.
-    fn recover(&mut self, error: &Error) -> Result<(), Stop> {
+    fn recover(&mut self, error: &StoreError) -> Result<(), Stop> {
         let expected = ["io", "disk-full", "outcome-unknown", "poisoned"];
         // A record that could not be read names the fault.
         let is_typed = expected.contains(&error.code()) || error.to_string().contains(PLANNED);

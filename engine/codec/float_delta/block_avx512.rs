@@ -4,9 +4,13 @@
 
 use std::arch::x86_64::*;
 
+use super::decode::Streams;
 use super::floats::FloatLayout;
 use super::frequencies::{PRECISION_BITS, STATE_MIN};
+use super::model::{BlockClass, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
+use super::rans::{DecodeTable, skip, words_at_end};
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
+use crate::codec::cpu::Avx512;
 
 /// Elements that are handled at once.
 const LANES: usize = 16;
@@ -16,19 +20,6 @@ pub(super) const OPEN_BYTES: usize = 512;
 pub(super) const WORD_BYTES: usize = 2 * BLOCK_LEN;
 /// From this symbol on, none has open bits.
 const OPEN_END: i32 = 247;
-
-/// Whether this processor has what this needs, and what chunks are encoded with.
-pub(super) fn is_available() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512cd")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("popcnt")
-        && is_x86_feature_detected!("lzcnt")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
-}
 
 /// The function's table, and which bits of the parent select from it.
 #[derive(Clone, Copy)]
@@ -50,7 +41,7 @@ pub(super) enum Context {
 
 /// How a block is decoded.
 #[derive(Clone, Copy)]
-pub(super) struct Plan<'a> {
+pub(super) struct BlockModel<'a> {
     pub(super) layout: FloatLayout,
     pub(super) context: Context,
     pub(super) function: Option<FunctionTable<'a>>,
@@ -60,6 +51,76 @@ pub(super) struct Plan<'a> {
 pub(super) struct OpenBits<'a> {
     pub(super) bytes: &'a [u8; OPEN_BYTES],
     pub(super) at: usize,
+}
+
+impl<const LANES: usize> Streams<'_, LANES> {
+    /// [`decode`](Self::decode) in wide registers.
+    #[inline(always)]
+    pub(super) fn decode_avx512<const BYTES: usize>(
+        &mut self,
+        _cpu: Avx512,
+        layout: FloatLayout,
+        model: &Model,
+        class: BlockClass,
+        table: &DecodeTable,
+        block: &mut [[u8; BYTES]; BLOCK_LEN],
+    ) {
+        // SAFETY: the token exists only where the processor has the features.
+        unsafe { self.decode_wide(layout, model, class, table, block) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+    fn decode_wide<const BYTES: usize>(
+        &mut self,
+        layout: FloatLayout,
+        model: &Model,
+        class: BlockClass,
+        table: &DecodeTable,
+        block: &mut [[u8; BYTES]; BLOCK_LEN],
+    ) {
+        let function = model.function_of(layout, class);
+        let function = function.map(|(steps, shift)| FunctionTable { steps, shift });
+        let copy;
+        let (bytes, start) = match self.open.window() {
+            Some(window) => window,
+            None => {
+                copy = self.open.window_at_end();
+                (&copy.0, copy.1)
+            }
+        };
+        let mut open = OpenBits { bytes, at: start };
+        let (states, rest) = self.steps.inside();
+        if LANES == WIDE_LANES
+            && let Some(states) = states.first_chunk_mut()
+        {
+            let (table, max) = table.entries();
+            let context = match class {
+                BlockClass::Scale(scale) => Context::BySize {
+                    size: scale - model.context_low,
+                    shift: model.context_shift,
+                    max: max.min(SIZE_CONTEXTS as u8 - 1),
+                },
+                _ => Context::Always(FUNCTION_CONTEXT.min(max)),
+            };
+            let copy: [u8; WORD_BYTES];
+            let words = match rest.first_chunk() {
+                Some(words) => words,
+                None => {
+                    copy = words_at_end(rest);
+                    &copy
+                }
+            };
+            let model = BlockModel { layout, context, function };
+            skip(rest, decode_block(model, states, table, words, &mut open, block));
+        } else {
+            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
+            model.contexts(layout, class, block, &mut contexts);
+            self.steps.decode(table, &mut contexts, &mut symbols);
+            put_back(layout, function, &symbols, &mut open, block);
+        }
+        self.open.skip(open.at - start);
+    }
 }
 
 /// Decodes a block's symbols and turns the parents in `block` into the children that they tell.
@@ -72,7 +133,7 @@ pub(super) struct OpenBits<'a> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 pub(super) fn decode_block<const BYTES: usize>(
-    Plan { layout, context, function }: Plan<'_>,
+    BlockModel { layout, context, function }: BlockModel<'_>,
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
     words: &[u8; WORD_BYTES],
@@ -347,7 +408,7 @@ mod tests {
             start in 0usize..8,
             steps in proptest::collection::vec(prop_oneof![any::<i32>(), -9i32..9], 16),
         ) {
-            if !is_available() {
+            if Avx512::detect().is_none() {
                 return Ok(());
             }
             let symbols: [u8; BLOCK_LEN] = symbols.try_into().unwrap();

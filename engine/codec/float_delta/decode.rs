@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use super::bits::BitReader;
 use super::floats::FloatLayout;
-use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
-use super::rans::{DecodeTable, Decoder, skip, words_at_end};
+use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
+use super::rans::{DecodeTable, Decoder};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
+use crate::codec::cpu::{Avx512, Portable, Target};
 
 /// The parts of an encoded chunk.
 struct Parts<'a> {
@@ -50,7 +51,8 @@ pub(in crate::codec) fn decode(
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
     }
-    // Taken, so that what follows is no closure: that would not be compiled for wide registers.
+    // Taken, so that what follows is in no closure of the thread's: that would not be compiled for
+    // wide registers.
     let mut tables = TABLES.take();
     let done = decode_with(layout, &parts, &mut tables, out);
     TABLES.set(tables);
@@ -63,32 +65,18 @@ fn decode_with(
     tables: &mut [DecodeTable; 2],
     out: &mut [u8],
 ) -> Result<(), String> {
-    #[cfg(target_arch = "x86_64")]
-    if super::block_avx512::is_available() {
-        // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { decode_avx512(layout, parts, tables, out) };
+    match Avx512::detect() {
+        Some(cpu) => cpu.run(
+            #[inline(always)]
+            || decode_any(cpu, layout, parts, tables, out),
+        ),
+        None => decode_any(Portable, layout, parts, tables, out),
     }
-    decode_any::<false>(layout, parts, tables, out)
-}
-
-/// [`decode_any`], compiled for wider registers.
-///
-/// # Safety
-///
-/// The processor has the features.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-unsafe fn decode_avx512(
-    layout: FloatLayout,
-    parts: &Parts<'_>,
-    tables: &mut [DecodeTable; 2],
-    out: &mut [u8],
-) -> Result<(), String> {
-    decode_any::<true>(layout, parts, tables, out)
 }
 
 #[inline(always)]
-fn decode_any<const WIDE: bool>(
+fn decode_any<T: Target>(
+    cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
@@ -96,16 +84,16 @@ fn decode_any<const WIDE: bool>(
 ) -> Result<(), String> {
     match (out.len() / layout.bytes >= WIDE_FROM, layout) {
         (true, FloatLayout::F16) => {
-            run::<WIDE_LANES, 2, WIDE>(FloatLayout::F16, parts, tables, out)
+            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::F16, parts, tables, out)
         }
         (true, FloatLayout::BF16) => {
-            run::<WIDE_LANES, 2, WIDE>(FloatLayout::BF16, parts, tables, out)
+            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::BF16, parts, tables, out)
         }
-        (true, _) => run::<WIDE_LANES, 4, WIDE>(FloatLayout::F32, parts, tables, out),
+        (true, _) => run::<WIDE_LANES, 4, T>(cpu, FloatLayout::F32, parts, tables, out),
         (false, layout) if layout.bytes == 2 => {
-            run::<NARROW_LANES, 2, WIDE>(layout, parts, tables, out)
+            run::<NARROW_LANES, 2, T>(cpu, layout, parts, tables, out)
         }
-        (false, layout) => run::<NARROW_LANES, 4, WIDE>(layout, parts, tables, out),
+        (false, layout) => run::<NARROW_LANES, 4, T>(cpu, layout, parts, tables, out),
     }
 }
 
@@ -219,9 +207,9 @@ impl Steps {
 }
 
 /// The step stream and the open bits, at a block.
-struct Streams<'a, const LANES: usize> {
-    steps: Decoder<'a, LANES>,
-    open: BitReader<'a>,
+pub(super) struct Streams<'a, const LANES: usize> {
+    pub(super) steps: Decoder<'a, LANES>,
+    pub(super) open: BitReader<'a>,
 }
 
 impl<const LANES: usize> Streams<'_, LANES> {
@@ -248,69 +236,6 @@ impl<const LANES: usize> Streams<'_, LANES> {
         }
         steps.put_back(layout, model.function_of(layout, class), symbols, block);
     }
-
-    /// [`decode`](Self::decode) in wide registers.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the features.
-    #[cfg(target_arch = "x86_64")]
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    unsafe fn decode_avx512<const BYTES: usize>(
-        &mut self,
-        layout: FloatLayout,
-        model: &Model,
-        class: BlockClass,
-        table: &DecodeTable,
-        block: &mut [[u8; BYTES]; BLOCK_LEN],
-    ) {
-        use super::block_avx512::{
-            Context, FunctionTable, OpenBits, Plan, WORD_BYTES, decode_block, put_back,
-        };
-
-        let function = model.function_of(layout, class);
-        let function = function.map(|(steps, shift)| FunctionTable { steps, shift });
-        let copy;
-        let (bytes, start) = match self.open.window() {
-            Some(window) => window,
-            None => {
-                copy = self.open.window_at_end();
-                (&copy.0, copy.1)
-            }
-        };
-        let mut open = OpenBits { bytes, at: start };
-        let (states, rest) = self.steps.inside();
-        if LANES == WIDE_LANES
-            && let Some(states) = states.first_chunk_mut()
-        {
-            let (table, max) = table.entries();
-            let context = match class {
-                BlockClass::Scale(scale) => Context::BySize {
-                    size: scale - model.context_low,
-                    shift: model.context_shift,
-                    max: max.min(SIZE_CONTEXTS as u8 - 1),
-                },
-                _ => Context::Always(FUNCTION_CONTEXT.min(max)),
-            };
-            let copy: [u8; WORD_BYTES];
-            let words = match rest.first_chunk() {
-                Some(words) => words,
-                None => {
-                    copy = words_at_end(rest);
-                    &copy
-                }
-            };
-            let plan = Plan { layout, context, function };
-            skip(rest, decode_block(plan, states, table, words, &mut open, block));
-        } else {
-            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-            model.contexts(layout, class, block, &mut contexts);
-            self.steps.decode(table, &mut contexts, &mut symbols);
-            put_back(layout, function, &symbols, &mut open, block);
-        }
-        self.open.skip(open.at - start);
-    }
 }
 
 thread_local! {
@@ -322,7 +247,8 @@ thread_local! {
 
 /// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
 #[inline(always)]
-fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
+fn run<const LANES: usize, const BYTES: usize, T: Target>(
+    cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
@@ -348,13 +274,13 @@ fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
         if class == BlockClass::Unchanged {
             continue;
         }
-        #[cfg(target_arch = "x86_64")]
-        if WIDE && let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block) {
-            // SAFETY: `WIDE` is for processors that were asked.
-            unsafe { streams.decode_avx512(layout, model, class, step_table, block) };
-            continue;
+        match (cpu.avx512(), <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block)) {
+            #[cfg(target_arch = "x86_64")]
+            (Some(cpu), Ok(block)) => {
+                streams.decode_avx512(cpu, layout, model, class, step_table, block);
+            }
+            _ => streams.decode(layout, model, class, step_table, &mut steps, block),
         }
-        streams.decode(layout, model, class, step_table, &mut steps, block);
     }
     let Streams { steps, open } = streams;
     if !class_decoder.is_finished() || !steps.is_finished() || !open.is_finished() {
@@ -366,7 +292,7 @@ fn run<const LANES: usize, const BYTES: usize, const WIDE: bool>(
 impl Model {
     /// The contexts of a block's elements.
     #[inline(always)]
-    fn contexts<const BYTES: usize>(
+    pub(super) fn contexts<const BYTES: usize>(
         &self,
         layout: FloatLayout,
         class: BlockClass,
@@ -381,7 +307,11 @@ impl Model {
 
     /// The function of a block, and by how many bits a parent is shortened to select from it.
     #[inline(always)]
-    fn function_of(&self, layout: FloatLayout, class: BlockClass) -> Option<(&[i32], u32)> {
+    pub(super) fn function_of(
+        &self,
+        layout: FloatLayout,
+        class: BlockClass,
+    ) -> Option<(&[i32], u32)> {
         let bits = self.function.len().checked_ilog2()?;
         let follows = class == BlockClass::Function;
         follows.then(|| (self.function.as_slice(), layout.mantissa_bits.saturating_sub(bits)))

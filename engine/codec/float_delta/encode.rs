@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 use super::bits::BitWriter;
 use super::elements::{Elements, Known, Pairs};
+#[cfg(target_arch = "x86_64")]
+use super::encode_avx512::WideEncoder;
 use super::floats::FloatLayout;
 use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise};
 use super::function::Function;
@@ -11,11 +13,10 @@ use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::rans::Encoder;
-#[cfg(target_arch = "x86_64")]
-use super::rans::WideEncoder;
 use super::refine::{Costs, refine};
 use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
+use crate::codec::cpu::{Avx512, Portable, Target};
 
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
@@ -266,36 +267,19 @@ fn run(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if super::block_avx512::is_available() {
-        // SAFETY: the processor has the features that the function is compiled for.
-        return unsafe { encode_avx512(layout, even, chunk, base, scratch, out) };
+    match Avx512::detect() {
+        Some(cpu) => cpu.run(
+            #[inline(always)]
+            || encode_any(cpu, layout, even, chunk, base, scratch, out),
+        ),
+        None => encode_any(Portable, layout, even, chunk, base, scratch, out),
     }
-    encode_any::<false>(layout, even, chunk, base, scratch, out)
 }
 
-/// [`encode_any`], compiled for wider registers.
-///
-/// # Safety
-///
-/// The processor has the features.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-unsafe fn encode_avx512(
-    layout: FloatLayout,
-    even: bool,
-    chunk: &[u8],
-    base: &[u8],
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> bool {
-    encode_any::<true>(layout, even, chunk, base, scratch, out)
-}
-
-/// The numbers of each layout are constants in its copy of the code. `WIDE` is for processors that
-/// have what [`super::encode_avx512`] needs.
+/// The numbers of each layout are constants in its copy of the code.
 #[inline(always)]
-fn encode_any<const WIDE: bool>(
+fn encode_any<T: Target>(
+    cpu: T,
     layout: FloatLayout,
     even: bool,
     chunk: &[u8],
@@ -304,16 +288,17 @@ fn encode_any<const WIDE: bool>(
     out: &mut Vec<u8>,
 ) -> bool {
     match layout {
-        FloatLayout::F16 => encode_as::<WIDE>(FloatLayout::F16, even, chunk, base, scratch, out),
-        FloatLayout::BF16 => encode_as::<WIDE>(FloatLayout::BF16, even, chunk, base, scratch, out),
-        _ => encode_as::<WIDE>(FloatLayout::F32, even, chunk, base, scratch, out),
+        FloatLayout::F16 => encode_as(cpu, FloatLayout::F16, even, chunk, base, scratch, out),
+        FloatLayout::BF16 => encode_as(cpu, FloatLayout::BF16, even, chunk, base, scratch, out),
+        _ => encode_as(cpu, FloatLayout::F32, even, chunk, base, scratch, out),
     }
 }
 
 /// `even` is for changes that tell nothing of each other: all blocks under one context, by a
 /// function that is zero. Says whether that is worth trying.
 #[inline(always)]
-fn encode_as<const WIDE: bool>(
+fn encode_as<T: Target>(
+    cpu: T,
     layout: FloatLayout,
     even: bool,
     chunk: &[u8],
@@ -383,23 +368,17 @@ fn encode_as<const WIDE: bool>(
     out.extend_from_slice(&model_bytes);
     out.extend_from_slice(&class_stream);
     let start = out.len();
-    #[cfg(target_arch = "x86_64")]
-    let wide = WIDE && elements.count() >= WIDE_FROM;
-    #[cfg(not(target_arch = "x86_64"))]
-    let wide = false;
-    if wide {
+    match (elements.count() >= WIDE_FROM, cpu.avx512()) {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `WIDE` is for processors that were asked.
-        unsafe {
-            scratch.wide.encode(&model.step_freqs, &symbols.coded, out);
+        (true, Some(cpu)) => scratch.wide.encode(cpu, &model.step_freqs, &symbols.coded, out),
+        (wide, _) => {
+            let encoder = Encoder::new(&model.step_freqs);
+            out.extend_from_slice(&if wide {
+                encoder.encode::<WIDE_LANES>(&symbols.coded)
+            } else {
+                encoder.encode::<NARROW_LANES>(&symbols.coded)
+            });
         }
-    } else {
-        let encoder = Encoder::new(&model.step_freqs);
-        out.extend_from_slice(&if elements.count() >= WIDE_FROM {
-            encoder.encode::<WIDE_LANES>(&symbols.coded)
-        } else {
-            encoder.encode::<NARROW_LANES>(&symbols.coded)
-        });
     }
     let len = ((out.len() - start) as u32).to_le_bytes();
     if let Some(field) = out.get_mut(head + 8..head + 12) {

@@ -101,6 +101,3 @@ pub(in crate::codec) fn coded(context: u8, symbol: u8) -> u16 {
 
 /// Symbols with contexts are below this.
 pub(in crate::codec) const CODED_MAX: usize = CONTEXTS_MAX * SYMBOLS_MAX;
-
-/// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
-pub(in crate::codec) type Frequency = u32;

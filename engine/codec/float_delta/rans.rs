@@ -7,9 +7,11 @@
 //! After J. Duda, "Asymmetric numeral systems" (2013), and F. Giesen, "Interleaved entropy
 //! coders" (2014).
 
-use super::frequencies::{
-    CODED_MAX, CONTEXTS_MAX, Frequency, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL,
-};
+#[cfg(target_arch = "x86_64")]
+use super::encode_avx512::WideEncoder;
+use super::frequencies::{CONTEXTS_MAX, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL};
+#[cfg(target_arch = "x86_64")]
+use crate::codec::cpu::Avx512;
 
 /// What coding one symbol needs, with the division by its frequency made a multiplication.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,74 +87,12 @@ impl Encoder {
 /// The stream of [`coded`] symbols with 32 states.
 pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
     #[cfg(target_arch = "x86_64")]
-    if super::block_avx512::is_available() {
+    if let Some(cpu) = Avx512::detect() {
         let mut out = Vec::new();
-        // SAFETY: the processor was asked.
-        unsafe { WideEncoder::default().encode(contexts, coded, &mut out) };
+        WideEncoder::default().encode(cpu, contexts, coded, &mut out);
         return out;
     }
     Encoder::new(contexts).encode::<{ super::WIDE_LANES }>(coded)
-}
-
-/// What [`Encoder::encode`] does for 32 states, in wide registers.
-#[cfg(target_arch = "x86_64")]
-#[derive(Debug, Default)]
-pub(in crate::codec) struct WideEncoder {
-    table: Vec<Frequency>,
-    words: Vec<u16>,
-}
-
-#[cfg(target_arch = "x86_64")]
-impl WideEncoder {
-    /// Appends the stream of [`coded`] symbols to `out`. The memory of the encoder is kept for the
-    /// next stream.
-    ///
-    /// # Safety
-    ///
-    /// The processor has the features.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    pub(in crate::codec) unsafe fn encode(
-        &mut self,
-        contexts: &[Histogram],
-        coded: &[u16],
-        out: &mut Vec<u8>,
-    ) {
-        use super::WIDE_LANES;
-
-        self.table.resize(CODED_MAX, 0);
-        for (table, freqs) in self.table.as_chunks_mut::<SYMBOLS_MAX>().0.iter_mut().zip(contexts) {
-            let mut start = 0;
-            for (entry, freq) in table.iter_mut().zip(freqs) {
-                *entry = *freq << PRECISION_BITS | start & (TOTAL - 1);
-                start += freq;
-            }
-        }
-        let Some(table) = self.table.first_chunk::<CODED_MAX>() else { return };
-        let (rounds, rest) = coded.as_chunks::<WIDE_LANES>();
-        let mut states = [STATE_MIN; WIDE_LANES];
-        if self.words.len() < coded.len() {
-            self.words.resize(coded.len(), 0);
-        }
-        // The last symbols, which are no whole round, come first. Their states are full of nothing
-        // yet, so that at most one word a state is written.
-        let mut at = self.words.len();
-        for (coded, state) in rest.iter().zip(&mut states).rev() {
-            let entry = table.get(usize::from(*coded)).copied().unwrap_or(0);
-            let (freq, start) = ((entry >> PRECISION_BITS).max(1), entry & (TOTAL - 1));
-            if *state >= freq << (31 - PRECISION_BITS) {
-                at -= 1;
-                if let Some(word) = self.words.get_mut(at) {
-                    *word = *state as u16;
-                }
-                *state >>= 16;
-            }
-            *state = ((*state / freq) << PRECISION_BITS) + *state % freq + start;
-        }
-        let room = self.words.get_mut(..at).unwrap_or_default();
-        let start = super::encode_avx512::rounds(table, rounds, &mut states, room);
-        states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
-        out.extend_from_slice(bytemuck::cast_slice(self.words.get(start..).unwrap_or_default()));
-    }
 }
 
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
@@ -170,6 +110,7 @@ impl DecodeTable {
         DecodeTable { entries: Vec::new(), context_max: 0 };
 
     /// For every context, as many entries as the precision has slots; and the largest context.
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
         (&self.entries, self.context_max)
@@ -286,6 +227,7 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
 
     /// States and the words to come, for who decodes in another way; what they use of the words is
     /// [skipped](skip).
+    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
         (&mut self.states, &mut self.words)
@@ -326,12 +268,13 @@ mod tests {
             symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
         let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
         #[cfg(target_arch = "x86_64")]
-        if LANES == super::super::WIDE_LANES && super::super::block_avx512::is_available() {
+        if LANES == super::super::WIDE_LANES
+            && let Some(cpu) = Avx512::detect()
+        {
             let mut encoder = WideEncoder::default();
             for _ in 0..2 {
                 let mut wide = Vec::new();
-                // SAFETY: the processor was asked.
-                unsafe { encoder.encode(&freqs, &coded, &mut wide) };
+                encoder.encode(cpu, &freqs, &coded, &mut wide);
                 assert_eq!(wide, stream);
             }
         }

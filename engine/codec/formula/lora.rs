@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::arithmetic::{settled, singles};
 use super::cast::{FloatType, write_singles};
 use super::{FormulaError, ROW_BYTES_MAX, wrong};
+use crate::codec::cpu::Avx2;
 use crate::tensor::Dtype;
 
 /// The largest rank.
@@ -99,18 +100,13 @@ impl Lora {
 
 /// `sums + left * right`, each with one rounding.
 fn multiply_add(left: f32, right: &[f32], sums: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has what the function is compiled for.
-        return unsafe { multiply_add_fma(left, right, sums) };
+    match Avx2::detect() {
+        Some(cpu) => cpu.run(
+            #[inline(always)]
+            || multiply_add_portable(left, right, sums),
+        ),
+        None => multiply_add_portable(left, right, sums),
     }
-    multiply_add_portable(left, right, sums);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn multiply_add_fma(left: f32, right: &[f32], sums: &mut [f32]) {
-    multiply_add_portable(left, right, sums);
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "lanes of arrays that have so many")]
 
 use super::{Half, Loss, MULTIPLE_MAX};
+use crate::codec::cpu::{Avx2, Avx512};
 
 /// Elements that are handled at once: so many sums of errors are kept, whatever the registers.
 const LANES: usize = 16;
@@ -164,33 +165,18 @@ impl Pass for Halves<'_> {
 
 /// Runs a pass with the widest registers of this processor.
 fn widest<P: Pass>(pass: P) -> P::Out {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-        {
-            // SAFETY: the processor has what the function is compiled for.
-            return unsafe { with_avx512(pass) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: as above.
-            return unsafe { with_avx2(pass) };
-        }
+    if let Some(cpu) = Avx512::detect() {
+        return cpu.run(
+            #[inline(always)]
+            || pass.run(),
+        );
     }
-    pass.run()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-fn with_avx512<P: Pass>(pass: P) -> P::Out {
-    pass.run()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn with_avx2<P: Pass>(pass: P) -> P::Out {
+    if let Some(cpu) = Avx2::detect() {
+        return cpu.run(
+            #[inline(always)]
+            || pass.run(),
+        );
+    }
     pass.run()
 }
 

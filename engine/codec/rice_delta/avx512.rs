@@ -5,39 +5,7 @@ use std::arch::x86_64::*;
 
 use super::machine::Machine;
 use super::{BLOCK_BYTES_16, BLOCK_BYTES_32};
-
-/// A processor with the features that the functions below need: there is no other way to one
-/// than [`Avx512::detect`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
-
-impl Avx512 {
-    pub(super) fn detect() -> Option<Self> {
-        let available = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("lzcnt")
-            && is_x86_feature_detected!("popcnt");
-        available.then_some(Avx512(()))
-    }
-
-    /// Runs `work`, compiled for these registers as far as it is inlined.
-    pub(super) fn run<R>(self, work: impl FnOnce() -> R) -> R {
-        // SAFETY: a value of this type is made only where the features are.
-        unsafe { run(work) }
-    }
-}
-
-/// # Safety
-///
-/// The processor has the features.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,bmi1,bmi2,popcnt,lzcnt")]
-unsafe fn run<R>(work: impl FnOnce() -> R) -> R {
-    work()
-}
+use crate::codec::cpu::Avx512;
 
 /// Calls an intrinsic that asks for nothing but features.
 macro_rules! on {

@@ -18,7 +18,7 @@ use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::store::base::candidates::Candidates;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::relatives::{BaseFinder, sketch_of};
-use crate::store::error::{Error, Result};
+use crate::store::error::{Result, StoreError};
 use crate::store::read::manifests;
 use crate::store::shared::now_ms;
 use crate::store::slabs::settle_readers;
@@ -266,12 +266,12 @@ fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[Conten
 fn check_tensors(model: &NewModel<'_>) -> Result<()> {
     if model.parts.len() > 1 && model.index.0.is_empty() {
         let reason = "several files without an index that lists them".to_owned();
-        return Err(Error::BadTensor { tensor: String::new(), reason });
+        return Err(StoreError::BadTensor { tensor: String::new(), reason });
     }
     let mut names = Vec::new();
     for tensor in tensors_of(&model.parts) {
         let bad =
-            |reason: String| Err(Error::BadTensor { tensor: tensor.name.to_string(), reason });
+            |reason: String| Err(StoreError::BadTensor { tensor: tensor.name.to_string(), reason });
         if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {
             return bad("a name has 1 to 65535 bytes".to_owned());
         }
@@ -292,7 +292,7 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => {
             let reason = "the name is used twice".to_owned();
-            Err(Error::BadTensor { tensor: pair[0].to_owned(), reason })
+            Err(StoreError::BadTensor { tensor: pair[0].to_owned(), reason })
         }
         None => Ok(()),
     }

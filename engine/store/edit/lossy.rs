@@ -13,7 +13,7 @@ use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
 use crate::planning::TensorKey;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::prediction::Prediction;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
 use crate::store::read::missing::tensor_row;
@@ -170,10 +170,10 @@ pub(in crate::store) fn recode_lossy(
     transaction.check_whole()?;
     let node = transaction.find(model)?;
     if transaction.graph()?.own_metadata(node.id, LOSSY_KEY)?.is_some() {
-        return Err(Error::AlreadyLossy { model: node.full_name() });
+        return Err(StoreError::AlreadyLossy { model: node.full_name() });
     }
     if transaction.graph()?.own_metadata(node.id, PINNED_KEY)?.is_some() {
-        return Err(Error::Pinned { model: node.full_name() });
+        return Err(StoreError::Pinned { model: node.full_name() });
     }
     let manifest = read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
     let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
@@ -207,7 +207,7 @@ pub(in crate::store) fn recode_lossy(
     let planned = tensors.iter().zip(&candidates).map(|(t, c)| (t, c.as_slice()));
     let plan = plan_lossy(&finder, lossy, planned, files)?;
     let Some(draft) = plan.settle(gate)? else {
-        return Err(Error::NothingLossy { model: node.full_name() });
+        return Err(StoreError::NothingLossy { model: node.full_name() });
     };
     transaction.change(|this| replace_by(this, &node, &manifest, &draft, progress))
 }

@@ -12,7 +12,7 @@ use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
 use crate::planning::Relation;
 use crate::store::base::candidate::{Candidate, Derivation};
 use crate::store::base::relatives::BaseFinder;
-use crate::store::error::{Error, Result};
+use crate::store::error::{Result, StoreError};
 use crate::store::read::chain::{Chain, Verify};
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
@@ -189,30 +189,30 @@ impl LossyTensor<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when the range is not inside the tensor; [`Error::Source`] when
-    /// its source, or what it is rounded to, cannot be read.
+    /// [`StoreError::BufferLength`] when the range is not inside the tensor; [`StoreError::Source`]
+    /// when its source, or what it is rounded to, cannot be read.
     pub fn read_range_into(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > self.planned.byte_len) {
             let found = offset.saturating_add(out.len() as u64);
-            return Err(Error::BufferLength { expected: self.planned.byte_len, found });
+            return Err(StoreError::BufferLength { expected: self.planned.byte_len, found });
         }
         let read = match self.rounded {
             true => Values(self.planned).read_at(offset, out),
             false => self.planned.own.read_at(offset, out),
         };
-        read.map_err(|source| Error::Source { tensor: self.planned.name.to_owned(), source })
+        read.map_err(|source| StoreError::Source { tensor: self.planned.name.to_owned(), source })
     }
 
     /// All of its bytes.
     ///
     /// # Errors
     ///
-    /// As [`read_range_into`](Self::read_range_into); [`Error::OutOfMemory`].
+    /// As [`read_range_into`](Self::read_range_into); [`StoreError::OutOfMemory`].
     pub fn bytes(&self) -> Result<Vec<u8>> {
         let len = self.planned.byte_len;
         let mut bytes = Vec::new();
-        let no_memory = |_| Error::OutOfMemory { bytes: len };
+        let no_memory = |_| StoreError::OutOfMemory { bytes: len };
         bytes.try_reserve_exact(len as usize).map_err(no_memory)?;
         bytes.resize(len as usize, 0);
         self.read_range_into(0, &mut bytes)?;
@@ -352,7 +352,7 @@ impl<'p> Plan<'p> {
     ///
     /// # Errors
     ///
-    /// [`Error::GateRefused`] when it bears none, [`Error::Gate`] when it cannot judge.
+    /// [`StoreError::GateRefused`] when it bears none, [`StoreError::Gate`] when it cannot judge.
     pub(in crate::store) fn settle(
         &'p self,
         gate: Option<&mut Gate<'_>>,
@@ -369,7 +369,7 @@ impl<'p> Plan<'p> {
         }
         let Some(gate) = gate else { return Ok(Some(whole)) };
         let mut accepts =
-            |draft: &LossyDraft<'_>| gate(draft).map_err(|reason| Error::Gate { reason });
+            |draft: &LossyDraft<'_>| gate(draft).map_err(|reason| StoreError::Gate { reason });
         if accepts(&whole)? {
             return Ok(Some(whole));
         }
@@ -383,7 +383,7 @@ impl<'p> Plan<'p> {
             }
         }
         if borne == order.len() {
-            return Err(Error::GateRefused);
+            return Err(StoreError::GateRefused);
         }
         Ok(Some(self.draft(&order, borne)))
     }
@@ -413,7 +413,7 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
                 rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
             }
         }
-        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
         let (original, loss) = look(tensor, tensor.byte_len, rounding.as_ref()).map_err(failed)?;
         // Without an error nothing is lost, and with many exact elements little is gained.
         let worth =

@@ -14,7 +14,7 @@ use crate::store::base::candidate::{Candidate, Derivation, OpenCandidate};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::prediction::Prediction;
 use crate::store::base::select::{best_by_sample, first_chunk, select_encoding};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
@@ -220,7 +220,7 @@ impl Again<'_, '_, '_> {
         self.policy.profile != Profile::Dense || len < self.old.stored_len
     }
 
-    fn wrong_content(&self) -> Error {
+    fn wrong_content(&self) -> StoreError {
         damaged(self.id, self.old.offset)(&"the content hashes to another id")
     }
 

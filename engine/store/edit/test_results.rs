@@ -80,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::ReadOnly`](crate::store::error::Error::ReadOnly); those of a commit.
+    /// [`ReadOnly`](crate::store::StoreError::ReadOnly); those of a commit.
     pub fn keep_test_results(&self, rows: impl Iterator<Item = TestResultRow>) -> Result<()> {
         let mut transaction = self.begin_write()?;
         transaction.change(|this| {

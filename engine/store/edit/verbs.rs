@@ -26,10 +26,10 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::BadTensor`](crate::Error::BadTensor) when bytes, type and shape contradict each
-    /// other or a name is used twice; a parent that is not there;
-    /// [`Error::Source`](crate::Error::Source) when a source cannot be read; a damaged base; those
-    /// of the disk. After an error the transaction must be dropped.
+    /// [`StoreError::BadTensor`](crate::store::StoreError::BadTensor) when bytes, type and shape
+    /// contradict each other or a name is used twice; a parent that is not there;
+    /// [`StoreError::Source`](crate::store::StoreError::Source) when a source cannot be read; a
+    /// damaged base; those of the disk. After an error the transaction must be dropped.
     pub fn add_model(&mut self, model: NewModel<'_>) -> Result<ImportReport> {
         add::add_model(self, model)
     }
@@ -175,12 +175,13 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::GateRefused`](crate::Error::GateRefused) when the gate accepts nothing,
-    /// [`Error::NothingLossy`](crate::Error::NothingLossy) when no tensor has a partner among the
-    /// parents' that it can be rounded to, [`Error::AlreadyLossy`](crate::Error::AlreadyLossy),
-    /// [`Error::Pinned`](crate::Error::Pinned) of a model that is to stay raw, which loss would not
-    /// make smaller: nothing has changed then, and the transaction goes on.
-    /// [`Error::Gate`](crate::Error::Gate); a damaged tensor; those of the disk.
+    /// [`StoreError::GateRefused`](crate::store::StoreError::GateRefused) when the gate accepts
+    /// nothing, [`StoreError::NothingLossy`](crate::store::StoreError::NothingLossy) when no tensor
+    /// has a partner among the parents' that it can be rounded to,
+    /// [`StoreError::AlreadyLossy`](crate::store::StoreError::AlreadyLossy),
+    /// [`StoreError::Pinned`](crate::store::StoreError::Pinned) of a model that is to stay raw,
+    /// which loss would not make smaller: nothing has changed then, and the transaction goes on.
+    /// [`StoreError::Gate`](crate::store::StoreError::Gate); a damaged tensor; those of the disk.
     pub fn recode_lossy(
         &mut self,
         model: &str,

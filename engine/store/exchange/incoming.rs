@@ -17,7 +17,7 @@ use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEY
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
 use crate::store::edit::graph::{note_changed, remove_tag, set_kind};
 use crate::store::edit::recode::shorten;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::{Chain, VISITS_MAX, Verify};
 use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
@@ -83,7 +83,8 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
         let mut longest: Option<((u8, u64), ContentId, RecordRow)> = None;
         for base in bases {
             let row = record_row(transaction.tables()?, Table::Tensors, base.as_bytes())?;
-            let missing = || Error::MissingTensor { content_id: *base, needed_by: id.to_string() };
+            let missing =
+                || StoreError::MissingTensor { content_id: *base, needed_by: id.to_string() };
             let row = row.ok_or_else(missing)?;
             let kind = RecordKind::Tensor;
             let chain = Chain::open(&shared, transaction.tables()?, kind, *base, row.clone())?;
@@ -112,7 +113,7 @@ fn write_incoming(
     source: &dyn TensorSource,
 ) -> Result<(RecordRow, u8)> {
     let read = |offset: u64, out: &mut [u8]| {
-        let failed = |source| Error::Source { tensor: id.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: id.to_string(), source };
         source.read_at(offset, out).map_err(failed)
     };
     let head = PackedHead::read(RecordKind::Tensor, id, len, source)?;
@@ -299,7 +300,7 @@ fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest)
         let (content_id, name) = (tensor.content_id, &tensor.name);
         let Some(len) = len else {
             let needed_by = format!("{name:?} of {model}");
-            return Err(Error::MissingTensor { content_id, needed_by });
+            return Err(StoreError::MissingTensor { content_id, needed_by });
         };
         if len != tensor.byte_len {
             let said = tensor.byte_len;
@@ -463,6 +464,6 @@ pub(in crate::store) fn put_remote(
             Some(value) => tables.put(Table::Remotes, name.as_bytes(), value).map(|()| true),
             None => tables.delete(Table::Remotes, name.as_bytes()),
         }
-        .map_err(Error::from)
+        .map_err(StoreError::from)
     })
 }

@@ -3,7 +3,7 @@
 use super::outgoing::packed_head_len;
 use crate::codec::{self, Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::formula::StoredFormula;
 use crate::store::source::TensorSource;
 use crate::tensor::{ContentId, Dtype};
@@ -22,11 +22,11 @@ pub(crate) struct PackedHead {
 }
 
 fn read(id: ContentId, source: &dyn TensorSource, offset: u64, out: &mut [u8]) -> Result<()> {
-    let failed = |source| Error::Source { tensor: id.to_string(), source };
+    let failed = |source| StoreError::Source { tensor: id.to_string(), source };
     source.read_at(offset, out).map_err(failed)
 }
 
-fn wrong(id: ContentId, reason: &dyn std::fmt::Display) -> Error {
+fn wrong(id: ContentId, reason: &dyn std::fmt::Display) -> StoreError {
     damaged(id, 0)(&format!("as it came: {reason}"))
 }
 
@@ -35,7 +35,7 @@ impl PackedHead {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when it is not what it must be; [`Error::Source`].
+    /// [`StoreError::DamagedRecord`] when it is not what it must be; [`StoreError::Source`].
     pub(crate) fn read(
         kind: RecordKind,
         id: ContentId,

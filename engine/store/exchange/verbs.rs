@@ -24,9 +24,9 @@ impl Transaction {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when the record is not what it must be or the content not that of
-    /// `id`; [`Error::MissingTensor`] without its bases; [`Error::Source`]; those of the disk. The
-    /// transaction must then be dropped.
+    /// [`StoreError::DamagedRecord`] when the record is not what it must be or the content not that
+    /// of `id`; [`StoreError::MissingTensor`] without its bases; [`StoreError::Source`]; those of
+    /// the disk. The transaction must then be dropped.
     pub(crate) fn import_record(
         &mut self,
         id: ContentId,

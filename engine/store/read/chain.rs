@@ -7,7 +7,7 @@ use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{self, Encoding};
 use crate::format::RecordKind;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::Shared;
 use crate::tensor::{AlignedBuffer, ContentId};
 
@@ -36,7 +36,7 @@ impl<'c> Chain<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`], also when a base is missing or a chain does not end.
+    /// [`StoreError::DamagedRecord`], also when a base is missing or a chain does not end.
     pub(in crate::store) fn open(
         shared: &'c Shared,
         tables: &dyn ReadTables,
@@ -296,7 +296,7 @@ impl<'c> Chain<'c> {
     /// The whole content in a new aligned buffer.
     pub(in crate::store) fn reconstruct(&self, verify: Verify) -> Result<AlignedBuffer> {
         let len = self.believed_len()?;
-        let no_memory = || Error::OutOfMemory { bytes: len as u64 };
+        let no_memory = || StoreError::OutOfMemory { bytes: len as u64 };
         let mut buffer = AlignedBuffer::zeroed(len).ok_or_else(no_memory)?;
         self.read(0, buffer.as_bytes_mut(), verify)?;
         Ok(buffer)
@@ -313,7 +313,7 @@ impl<'c> Chain<'c> {
             let reason = format!("{len} bytes of content in {stored} stored");
             return Err(damaged(record.header.content_id, record.offset)(&reason));
         }
-        usize::try_from(len).map_err(|_| Error::OutOfMemory { bytes: len })
+        usize::try_from(len).map_err(|_| StoreError::OutOfMemory { bytes: len })
     }
 }
 
@@ -333,7 +333,7 @@ pub(in crate::store) fn predict(
     let mut bases: Vec<Vec<u8>> = Vec::with_capacity(lens.len());
     for (at, (need, len)) in formula.needs(&range).into_iter().zip(lens).enumerate() {
         let (from, end) = (need.start.min(*len), need.end.min(*len));
-        let no_memory = |_| Error::OutOfMemory { bytes: end - from };
+        let no_memory = |_| StoreError::OutOfMemory { bytes: end - from };
         let mut bytes = Vec::new();
         bytes.try_reserve_exact((end - from) as usize).map_err(no_memory)?;
         bytes.resize((end - from) as usize, 0);

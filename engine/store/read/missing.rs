@@ -7,7 +7,7 @@ use super::record::record_row;
 use super::snapshot::Snapshot;
 use crate::catalog::{CatalogError, MissingRow, ReadTables, RecordRow, Table};
 use crate::format::ManifestTensor;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::tensor::ContentId;
 
 pub(in crate::store) fn missing_row(
@@ -22,7 +22,8 @@ pub(in crate::store) fn missing_row(
 ///
 /// # Errors
 ///
-/// [`Error::MissingContent`] when it has not come yet; damage when it is neither here nor promised.
+/// [`StoreError::MissingContent`] when it has not come yet; damage when it is neither here nor
+/// promised.
 pub(in crate::store) fn tensor_row(
     tables: &dyn ReadTables,
     model: &str,
@@ -33,7 +34,7 @@ pub(in crate::store) fn tensor_row(
         return Ok(row);
     }
     match missing_row(tables, id)? {
-        Some(row) => Err(Error::MissingContent {
+        Some(row) => Err(StoreError::MissingContent {
             model: model.to_owned(),
             tensor: tensor.name.to_owned(),
             promisor: row.promisor,

@@ -14,7 +14,7 @@ use super::tensor::{Tensor, TensorView};
 use crate::catalog::{MissingRow, ReadTables, Table};
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::lineage::{ModelRef, Node};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
@@ -105,11 +105,13 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchTensor`].
+    /// [`StoreError::NoSuchTensor`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         match self.place_of(name) {
             Some(at) => Ok(self.at(at)),
-            None => Err(Error::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() }),
+            None => {
+                Err(StoreError::NoSuchTensor { model: self.full_name(), tensor: name.to_owned() })
+            }
         }
     }
 
@@ -129,12 +131,12 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when there are not as many buffers as tensors; otherwise those of
-    /// [`Tensor::read_into`]. The buffers then hold unspecified bytes.
+    /// [`StoreError::BufferLength`] when there are not as many buffers as tensors; otherwise those
+    /// of [`Tensor::read_into`]. The buffers then hold unspecified bytes.
     pub fn read_into(&self, buffers: &mut [&mut [u8]]) -> Result<()> {
         let (expected, found) = (self.manifest.tensors.len() as u64, buffers.len() as u64);
         if expected != found {
-            return Err(Error::BufferLength { expected, found });
+            return Err(StoreError::BufferLength { expected, found });
         }
         let buffers = buffers.par_iter_mut().enumerate();
         buffers.try_for_each(|(at, buffer)| self.at(at).read_into(buffer))
@@ -152,7 +154,8 @@ impl Model {
         Ok(self.missing()?.len() as u64)
     }
 
-    /// Its tensors that are not here yet, and where they are. Cost: as [`missing_tensors`](Self::missing_tensors).
+    /// Its tensors that are not here yet, and where they are. Cost: as
+    /// [`missing_tensors`](Self::missing_tensors).
     pub(crate) fn missing(&self) -> Result<Vec<(ManifestTensor<'_>, MissingRow)>> {
         let tables = self.snapshot().tables();
         let mut missing = Vec::new();

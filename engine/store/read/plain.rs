@@ -4,7 +4,7 @@ use super::chain::{Chain, Verify};
 use super::record::ReadVia;
 use crate::catalog::{ReadTables, RecordRow};
 use crate::format::RecordKind;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
@@ -21,7 +21,7 @@ pub(in crate::store) fn read_plain(
     let chain = Chain::open_via(shared, tables, kind, id, row, ReadVia::Disk)?;
     let len = chain.believed_len()?;
     let mut bytes = Vec::new();
-    let no_room = |_| Error::OutOfMemory { bytes: chain.raw_len() };
+    let no_room = |_| StoreError::OutOfMemory { bytes: chain.raw_len() };
     bytes.try_reserve_exact(len).map_err(no_room)?;
     bytes.resize(len, 0);
     chain.read(0, &mut bytes, Verify::Checksums)?;

@@ -12,7 +12,7 @@ use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
 use crate::container::ContainerError;
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::{CheckedPlace, Shared};
 use crate::tensor::{ContentId, Dtype};
 
@@ -24,7 +24,7 @@ const SHORT_MAX: u64 = 1 << 12;
 const REMEMBERED_FROM: u64 = 1 << 12;
 
 /// What a failed read of a record is: the medium's error, or damage where the record is not.
-fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> Error {
+fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> StoreError {
     move |error| match &error {
         ContainerError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
             error.into()
@@ -89,7 +89,7 @@ impl<'c> RecordBytes<'c> {
         Ok(bytes)
     }
 
-    fn wrong(&self, reason: &dyn Display) -> Error {
+    fn wrong(&self, reason: &dyn Display) -> StoreError {
         damaged(self.id, self.offset)(reason)
     }
 
@@ -194,7 +194,7 @@ impl<'c> StoredRecord<'c> {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when header or index are not what they must be.
+    /// [`StoreError::DamagedRecord`] when header or index are not what they must be.
     pub(in crate::store) fn open(
         shared: &'c Shared,
         kind: RecordKind,

@@ -11,7 +11,7 @@ use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice};
 
 /// A tensor of a model. Holds no bytes: [`view`](Tensor::view) gives them.
@@ -146,12 +146,13 @@ impl Tensor {
 
     /// The tensor's bytes: mapped, without a copy, when they lie raw in the file, else
     /// reconstructed on all cores. Views of equal content share one buffer, which the store keeps
-    /// as far as its [cache](crate::store::open::Store::set_cache_bytes) goes. The first view a handle takes of a content checks its checksums.
+    /// as far as its [cache](crate::store::open::Store::set_cache_bytes) goes. The first view a
+    /// handle takes of a content checks its checksums.
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when a checksum is wrong; [`Error::MissingContent`] when the tensor was
-    /// not pulled yet; [`Error::OutOfMemory`].
+    /// [`StoreError::DamagedRecord`] when a checksum is wrong; [`StoreError::MissingContent`] when
+    /// the tensor was not pulled yet; [`StoreError::OutOfMemory`].
     pub fn view(&self) -> Result<TensorView> {
         self.view_with(Verify::Checksums)
     }
@@ -162,7 +163,8 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::DamagedRecord`] when the record cannot be decoded; [`Error::OutOfMemory`].
+    /// [`StoreError::DamagedRecord`] when the record cannot be decoded;
+    /// [`StoreError::OutOfMemory`].
     pub fn view_unchecked(&self) -> Result<TensorView> {
         self.view_with(Verify::Nothing)
     }
@@ -208,11 +210,11 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::RowsOutOfRange`], also when rows do not fill whole bytes; otherwise as
+    /// [`StoreError::RowsOutOfRange`], also when rows do not fill whole bytes; otherwise as
     /// [`view`](Self::view).
     pub fn rows(&self, rows: Range<u64>) -> Result<TensorView> {
         let count = self.shape().rows();
-        let out_of_range = || Error::RowsOutOfRange {
+        let out_of_range = || StoreError::RowsOutOfRange {
             tensor: self.name().to_owned(),
             start: rows.start,
             end: rows.end,
@@ -227,13 +229,13 @@ impl Tensor {
         }
         let (start, len) = (rows.start * row_len, (rows.end - rows.start) * row_len);
         let chain = self.chain()?;
-        let len_usize = usize::try_from(len).map_err(|_| Error::OutOfMemory { bytes: len })?;
+        let len_usize = usize::try_from(len).map_err(|_| StoreError::OutOfMemory { bytes: len })?;
         if chain.record().raw().is_some() {
             chain.record().check_range(start, len)?;
             return Ok(self.mapped(&chain, start, len_usize));
         }
         let mut buffer =
-            AlignedBuffer::zeroed(len_usize).ok_or(Error::OutOfMemory { bytes: len })?;
+            AlignedBuffer::zeroed(len_usize).ok_or(StoreError::OutOfMemory { bytes: len })?;
         chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
         Ok(self.reconstructed(Arc::new(buffer)))
     }
@@ -245,7 +247,7 @@ impl Tensor {
         let end = offset.checked_add(len as u64).filter(|end| *end <= raw.len() as u64);
         let Some(end) = end else {
             let found = offset.saturating_add(len as u64);
-            return Err(Error::BufferLength { expected: raw.len() as u64, found });
+            return Err(StoreError::BufferLength { expected: raw.len() as u64, found });
         };
         chain.record().check_range(offset, end - offset)?;
         Ok(Some(self.mapped(&chain, offset, len)))
@@ -255,12 +257,12 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when `out` is not as long as the tensor; otherwise as
+    /// [`StoreError::BufferLength`] when `out` is not as long as the tensor; otherwise as
     /// [`view`](Self::view). `out` then holds unspecified bytes.
     pub fn read_into(&self, out: &mut [u8]) -> Result<()> {
         if out.len() as u64 != self.byte_len() {
             let found = out.len() as u64;
-            return Err(Error::BufferLength { expected: self.byte_len(), found });
+            return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
         self.chain_to_copy()?.read(0, out, Verify::Checksums)
     }
@@ -270,13 +272,13 @@ impl Tensor {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`] when the range is not inside the tensor; otherwise as
+    /// [`StoreError::BufferLength`] when the range is not inside the tensor; otherwise as
     /// [`view`](Self::view).
     pub fn read_range_into(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(out.len() as u64);
         if end.is_none_or(|end| end > self.byte_len()) {
             let found = offset.saturating_add(out.len() as u64);
-            return Err(Error::BufferLength { expected: self.byte_len(), found });
+            return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
         self.chain_to_copy()?.read(offset, out, Verify::Checksums)
     }
@@ -338,8 +340,8 @@ impl TensorView {
     ///
     /// # Errors
     ///
-    /// [`Error::View`] when `T` does not stand for the element type, or the rows do not begin at
-    /// an element's alignment.
+    /// [`StoreError::View`] when `T` does not stand for the element type, or the rows do not begin
+    /// at an element's alignment.
     pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
         Ok(cast_slice(self.dtype(), self)?)
     }

@@ -9,7 +9,7 @@ use crate::store::base::chunks::raw_entries;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::prediction::Prediction;
 use crate::store::base::select::{Encoded, best_by_sample, first_chunk, select_encoding};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::record::record_row;
 use crate::store::shared::Shared;
@@ -149,7 +149,7 @@ pub(in crate::store) fn put(
     let shared = transaction.shared_arc();
     if tensor.byte_len <= slab_len() as u64 {
         let mut bytes = vec![0; tensor.byte_len as usize];
-        let failed = |source| Error::Source { tensor: tensor.name.to_string(), source };
+        let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
         tensor.read_at(0, &mut bytes).map_err(failed)?;
         let (id, sketch) = (ContentId::of(&bytes), Sketch::of(&tensor.dtype, &bytes));
         progress(tensor.byte_len);

@@ -15,7 +15,7 @@ use crate::format::{
 use crate::store::base::chunks::{EncodedChunks, plain_chunk, raw_entries, standalone_chunks};
 use crate::store::base::encode::delta_chunks;
 use crate::store::base::prediction::Prediction;
-use crate::store::error::{Error, Result};
+use crate::store::error::{Result, StoreError};
 use crate::store::read::formula::StoredFormula;
 use crate::store::read::record::encodings_used;
 use crate::store::shared::Shared;
@@ -277,9 +277,9 @@ impl RecordWriter {
         self.finish_record(draft, place, &entries, stored_len)
     }
 
-    /// Writes the record of a long tensor slab by slab: as a difference from `prediction`, or alone where
-    /// there is none or the difference turns out no shorter. `sums` tell whether the source is still
-    /// what it was when they were taken.
+    /// Writes the record of a long tensor slab by slab: as a difference from `prediction`, or alone
+    /// where there is none or the difference turns out no shorter. `sums` tell whether the source
+    /// is still what it was when they were taken.
     pub(in crate::store) fn stream(
         &mut self,
         tensor: &NewTensor<'_>,
@@ -297,7 +297,7 @@ impl RecordWriter {
             row = self.stream_record(tensor, id, None, sums, (profile, &mut arena))?;
         }
         self.arena = arena;
-        row.ok_or(Error::OutOfMemory { bytes: tensor.byte_len })
+        row.ok_or(StoreError::OutOfMemory { bytes: tensor.byte_len })
     }
 
     /// Writes a record slab by slab: as a difference from `base`, or alone. `None` when the
@@ -323,7 +323,10 @@ impl RecordWriter {
             let first = start as usize / CHUNK_LEN;
             if sums.get(first..first + now.len()) != Some(now.as_slice()) {
                 let changed = io::Error::other("the source has changed while it was read");
-                return Err(Error::Source { tensor: tensor.name.to_string(), source: changed });
+                return Err(StoreError::Source {
+                    tensor: tensor.name.to_string(),
+                    source: changed,
+                });
             }
             let chunks = match base {
                 Some(base) => delta_chunks(profile, lane, slab, start, base)?,

@@ -8,7 +8,7 @@ use super::records::{RecordDraft, RecordWriter};
 use super::sketches::remove_sketches;
 use crate::catalog::{CatalogWrite, MissingRow, RecordRow, Table, WriteTables};
 use crate::format::{Extent, FEATURE_DEPTH_GAPS, Manifest, RecordKind};
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::missing::missing_row;
 use crate::store::read::plain::read_plain;
 use crate::store::read::record::record_row;
@@ -45,11 +45,11 @@ impl References {
     }
 
     pub(in crate::store) fn tables(&self) -> Result<&CatalogWrite> {
-        self.tables.as_ref().ok_or(Error::ReadOnly)
+        self.tables.as_ref().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn tables_mut(&mut self) -> Result<&mut CatalogWrite> {
-        self.tables.as_mut().ok_or(Error::ReadOnly)
+        self.tables.as_mut().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn shared(&self) -> &Shared {
@@ -58,7 +58,7 @@ impl References {
 
     /// The tables, to be committed.
     pub(in crate::store) fn take_tables(&mut self) -> Result<CatalogWrite> {
-        self.tables.take().ok_or(Error::ReadOnly)
+        self.tables.take().ok_or(StoreError::ReadOnly)
     }
 
     pub(in crate::store) fn put_row(

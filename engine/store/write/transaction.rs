@@ -10,7 +10,7 @@ use crate::format::{ChangeRecord, Manifest, Operation};
 use crate::lineage::{Graph, ModelRef, Node};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::relatives::BaseFinder;
-use crate::store::error::{Error, Result};
+use crate::store::error::{Result, StoreError};
 use crate::store::shared::{Shared, now_ms};
 use crate::store::turns::Turn;
 use crate::tensor::ContentId;
@@ -65,7 +65,7 @@ impl Transaction {
 
     /// Refuses to go on after a step that failed half-way.
     pub(in crate::store) fn check_whole(&self) -> Result<()> {
-        if self.broken { Err(Error::BrokenTransaction) } else { Ok(()) }
+        if self.broken { Err(StoreError::BrokenTransaction) } else { Ok(()) }
     }
 
     /// Runs a step that changes rows. When it fails, the transaction can only be dropped.
@@ -143,8 +143,8 @@ impl Transaction {
     /// # Errors
     ///
     /// Those of the disk before anything is decided; then nothing has happened.
-    /// [`Error::OutcomeUnknown`] after that: this handle then writes no more.
-    /// [`Error::BrokenTransaction`] after a step that failed.
+    /// [`StoreError::OutcomeUnknown`] after that: this handle then writes no more.
+    /// [`StoreError::BrokenTransaction`] after a step that failed.
     pub fn commit(self) -> Result<()> {
         self.check_whole()?;
         if self.operations.is_empty() && !self.folds {
@@ -169,7 +169,7 @@ impl Transaction {
         crate::shutdown::critical(|| {
             tables.commit().map_err(|error| self.shared.refuse_after_failure(error))?;
             crate::shutdown::note_commit(self.shared.named());
-            Ok::<(), Error>(())
+            Ok::<(), StoreError>(())
         })?;
         let freed = std::mem::take(&mut self.references.freed);
         self.shared.forget(freed.iter().map(|extent| extent.offset));

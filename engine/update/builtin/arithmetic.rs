@@ -118,7 +118,7 @@ pub(super) fn predict(
 /// Zeros, or an error where there is no memory.
 fn zeroed(len: u64) -> Result<Vec<u8>, UpdateError> {
     let mut bytes = Vec::new();
-    let none = || UpdateError::Store(crate::store::Error::OutOfMemory { bytes: len });
+    let none = || UpdateError::Store(crate::store::StoreError::OutOfMemory { bytes: len });
     let count = usize::try_from(len).map_err(|_| none())?;
     bytes.try_reserve_exact(count).map_err(|_| none())?;
     bytes.resize(count, 0);

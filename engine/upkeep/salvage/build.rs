@@ -195,7 +195,7 @@ fn put_node(
         tensor_count: manifest.map_or(0, |manifest| manifest.tensors.len() as u32),
         revision: node.revision.clamp(1, last.max(1)),
     };
-    let row = row.encode().map_err(crate::store::Error::from)?;
+    let row = row.encode().map_err(crate::store::StoreError::from)?;
     write.put(Table::Nodes, &id.0, &row)?;
     write.put(Table::Versions, &keys::version(&node.name, node.version), &id.0)?;
     for (key, value) in &node.metadata {
@@ -208,7 +208,7 @@ fn put_node(
     ] {
         for ((parent, how), place) in edges.into_iter().zip(0u16..) {
             let row = ParentRow { parent: parent.0, how: how.to_owned() };
-            let row = row.encode().map_err(crate::store::Error::from)?;
+            let row = row.encode().map_err(crate::store::StoreError::from)?;
             write.put(Table::Parents, &keys::parent(&id.0, kind, place), &row)?;
             write.put(Table::Children, &keys::child(&parent.0, kind, &id.0), &[])?;
         }

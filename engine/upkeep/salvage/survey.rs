@@ -16,7 +16,7 @@ use crate::format::{
     WRITER_FLAGS_KNOWN,
 };
 use crate::lineage::NodeId;
-use crate::store::{Error, OpenOptions, Snapshot, Store, is_at};
+use crate::store::{OpenOptions, Snapshot, Store, StoreError, is_at};
 use crate::tensor::ContentId;
 use crate::upkeep::UpkeepError;
 use crate::upkeep::new_store::Identity;
@@ -80,7 +80,7 @@ pub fn survey_with(
     let (catalogue, catalogue_error) = match catalogue {
         Ok(catalogue) => (Some(catalogue), None),
         // A newer program's file is not a damaged one.
-        Err(Error::Container(
+        Err(StoreError::Container(
             error @ (ContainerError::NewerVersion { .. } | ContainerError::UnknownFeatures { .. }),
         )) => return Err(error.into()),
         // Nor is one for which something is missing here.
@@ -96,11 +96,11 @@ type LockedDisk = (Arc<dyn Disk>, Box<dyn LockSpace>);
 /// The file at `path`, and a lock that keeps writers out of it.
 fn open_without_writers(path: &Path, waiting: &Waiting) -> Result<LockedDisk, UpkeepError> {
     loop {
-        let disk = Container::open_file(path, false).map_err(Error::open_file(path))?;
+        let disk = Container::open_file(path, false).map_err(StoreError::open_file(path))?;
         let lock = disk.locks().map_err(ContainerError::io("lock", 0))?;
         lock_out_writers(&*lock, &*disk, waiting)?;
         // Whoever held the lock may have put another file in the place of this one meanwhile.
-        if is_at(path, disk.file_id().map_err(Error::open_file(path))?)? {
+        if is_at(path, disk.file_id().map_err(StoreError::open_file(path))?)? {
             return Ok((disk, lock));
         }
     }
@@ -152,7 +152,7 @@ fn identity(disk: &dyn Disk, scanned: &Scan) -> Result<Identity, UpkeepError> {
     })?;
     let mut store_id = [0; 16];
     getrandom::fill(&mut store_id)
-        .map_err(|_| Error::from(crate::lineage::LineageError::NoRandomness))?;
+        .map_err(|_| StoreError::from(crate::lineage::LineageError::NoRandomness))?;
     // The records begin their store's id.
     for (to, from) in store_id.iter_mut().zip(tag) {
         *to = from;

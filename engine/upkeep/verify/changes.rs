@@ -5,7 +5,7 @@ use super::history::History;
 use super::{Check, Subject};
 use crate::catalog::{ReadTables, Table, meta};
 use crate::format::{ChangeRecord, RecordKind};
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 impl Check<'_> {
@@ -27,7 +27,7 @@ impl Check<'_> {
             let hurt = self.hurt_subjects().contains(&subject);
             if let Some(id) = id.filter(|_| !hurt) {
                 let bytes = self.snapshot.read_plain(RecordKind::Change, id, row.clone());
-                let change = bytes.map_err(Error::reason).and_then(|bytes| {
+                let change = bytes.map_err(StoreError::reason).and_then(|bytes| {
                     ChangeRecord::decode(&bytes).map_err(|error| error.to_string())
                 });
                 match change {

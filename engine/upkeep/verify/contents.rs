@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Check, Contents, Named, Subject};
 use crate::catalog::{MissingRow, RecordRow, Table};
 use crate::format::{Manifest, RecordKind};
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 /// Longer manifests are not read side by side.
@@ -58,7 +58,7 @@ impl Check<'_> {
 
     fn read_manifest(&self, id: ContentId, row: &RecordRow) -> Result<Named, String> {
         let bytes = self.snapshot.read_plain(RecordKind::Manifest, id, row.clone());
-        let manifest = Manifest::decode(&bytes.map_err(Error::reason)?);
+        let manifest = Manifest::decode(&bytes.map_err(StoreError::reason)?);
         let manifest = manifest.map_err(|error| error.to_string())?;
         let mut named = Named::default();
         for tensor in &manifest.tensors {

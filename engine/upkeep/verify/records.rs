@@ -11,7 +11,7 @@ use crate::format::{
     DATA_START, Extent, FEATURE_DEPTH_GAPS, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
     RecordHeader, RecordKind, SUPERBLOCK_LEN,
 };
-use crate::store::Error;
+use crate::store::StoreError;
 use crate::tensor::ContentId;
 
 /// Pieces that contents are decoded and hashed in: a whole number of chunks of any usual length.
@@ -252,7 +252,7 @@ impl Check<'_> {
     }
 
     fn hash(&self, id: ContentId, row: &RecordRow) -> Result<ContentId, String> {
-        let chain = self.snapshot.open_chain(id, row.clone()).map_err(Error::reason)?;
+        let chain = self.snapshot.open_chain(id, row.clone()).map_err(StoreError::reason)?;
         let mut hasher = blake3::Hasher::new();
         // A long content is hashed by all cores together, short ones a core each.
         let pieces = if chain.raw_len() > 16 * PIECE_LEN { 16 } else { 1 };
@@ -263,7 +263,7 @@ impl Check<'_> {
         while start < chain.raw_len() {
             let len = piece_len.min(chain.raw_len() - start);
             let part = piece.get_mut(..len as usize).unwrap_or_default();
-            chain.read_unchecked(start, part).map_err(Error::reason)?;
+            chain.read_unchecked(start, part).map_err(StoreError::reason)?;
             hasher.update_rayon(part);
             sketched.iter_mut().for_each(|(_, sketcher)| sketcher.feed(start, part));
             self.done(len);

@@ -34,7 +34,7 @@ impl Force {
 pub fn check_new(path: &Path) -> Result<(), Failure> {
     match Destination::new(path, Overwrite::Nothing) {
         Err(DestinationError::Exists { path } | DestinationError::Store { path }) => {
-            Err(mgit::Error::AlreadyExists { path }.into())
+            Err(mgit::store::StoreError::AlreadyExists { path }.into())
         }
         Err(error) => Err(error.into()),
         Ok(_) => Ok(()),

@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use mgit::Error;
 use mgit::command::CommandError;
 use mgit::container::{ContainerError, DestinationError, Shortage, io_reason};
 use mgit::interchange::{ExportError, InterchangeError};
 use mgit::lineage::LineageError;
 use mgit::model_tests::TestError;
+use mgit::store::StoreError;
 use mgit::transfer::TransferError;
 use mgit::upkeep::UpkeepError;
 
@@ -143,23 +143,25 @@ fn io_code(error: &io::Error) -> &'static str {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
         // What the engine cannot know: the words of this command line.
         let next = match &error {
-            Error::Lineage(LineageError::NoSuchModel { similar, .. }) if similar.is_empty() => {
+            StoreError::Lineage(LineageError::NoSuchModel { similar, .. })
+                if similar.is_empty() =>
+            {
                 ": `mgit-db ls` lists what is there"
             }
-            Error::Container(ContainerError::NotAStore { found }) => no_store(found),
+            StoreError::Container(ContainerError::NotAStore { found }) => no_store(found),
             error if error.is_damage() => ": `mgit-db verify` says what is left of it",
-            Error::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
+            StoreError::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
                 ": name the store's file"
             }
-            Error::AlreadyExists { .. } => ": name another path, or use what is there",
-            Error::Container(ContainerError::Locked(_)) => {
+            StoreError::AlreadyExists { .. } => ": name another path, or use what is there",
+            StoreError::Container(ContainerError::Locked(_)) => {
                 "; --wait waits for as long as that takes"
             }
-            Error::MissingContent { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
+            StoreError::MissingContent { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
             _ => "",
         };
         Failure::failed(error.code(), format!("{error}{next}"))
@@ -168,7 +170,7 @@ impl From<Error> for Failure {
 
 impl From<LineageError> for Failure {
     fn from(error: LineageError) -> Self {
-        Error::from(error).into()
+        StoreError::from(error).into()
     }
 }
 
@@ -204,7 +206,7 @@ impl From<UpkeepError> for Failure {
 
 impl From<mgit::catalog::CatalogError> for Failure {
     fn from(error: mgit::catalog::CatalogError) -> Self {
-        Error::from(error).into()
+        StoreError::from(error).into()
     }
 }
 

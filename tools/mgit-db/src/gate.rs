@@ -128,7 +128,7 @@ impl Gate {
                 return done;
             };
             let measured = gate.measure(&asked.path);
-            let measured = measured.map_err(|reason| mgit::Error::Gate { reason })?;
+            let measured = measured.map_err(|reason| mgit::store::StoreError::Gate { reason })?;
             gate.known.insert(asked.id, measured);
         }
     }

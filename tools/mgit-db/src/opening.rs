@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use mgit::Store;
 use mgit::container::{ContainerError, Locked};
 use mgit::store::OpenOptions;
+use mgit::store::StoreError;
 use mgit::upkeep::UpkeepError;
-use mgit::{Error, Store};
 
 use crate::failure::Failure;
 
@@ -52,8 +53,8 @@ pub fn options() -> OpenOptions {
 pub fn named(path: &Path, error: impl Into<UpkeepError>) -> Failure {
     let error = error.into();
     let is_of_file = match &error {
-        UpkeepError::Store(Error::Container(ContainerError::Locked(_))) => false,
-        UpkeepError::Store(error) => matches!(error, Error::Container(_)) || error.is_damage(),
+        UpkeepError::Store(StoreError::Container(ContainerError::Locked(_))) => false,
+        UpkeepError::Store(error) => matches!(error, StoreError::Container(_)) || error.is_damage(),
         _ => false,
     };
     let failure = Failure::from(error);

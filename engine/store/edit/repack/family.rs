@@ -16,7 +16,7 @@ use crate::planning::{BaseCosts, Making, Relation, Stand, TensorKey};
 use crate::store::base::candidate::Derivation;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
-use crate::store::error::{Error, Result, damaged};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
 use crate::store::read::model::read_manifest;
@@ -257,7 +257,7 @@ fn open_members<'c>(
     members.par_iter_mut().try_for_each(|member| {
         member.chain.check()?;
         member.sample = sample(&member.chain, room)?;
-        Ok::<_, Error>(())
+        Ok::<_, StoreError>(())
     })?;
     Ok(members)
 }

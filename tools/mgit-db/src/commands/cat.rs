@@ -73,7 +73,7 @@ pub fn first_numbers(tensor: &Tensor, count: u64) -> Result<Vec<Number>, Failure
     let unknown = |reason: String| Failure::failed("unknown-dtype", reason);
     let element_len = element_len(tensor.dtype()).map_err(unknown)?;
     let len = count.saturating_mul(element_len).min(tensor.byte_len());
-    let too_long = |_| Failure::from(mgit::Error::OutOfMemory { bytes: len });
+    let too_long = |_| Failure::from(mgit::store::StoreError::OutOfMemory { bytes: len });
     let mut bytes = vec![0; usize::try_from(len).map_err(too_long)?];
     tensor.read_range_into(0, &mut bytes)?;
     decode(tensor.dtype(), &bytes).map_err(unknown)

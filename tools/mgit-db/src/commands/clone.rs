@@ -126,7 +126,8 @@ fn empty_store(arguments: &Arguments) -> Result<Option<Store>, Failure> {
     Ok(Some(store))
 }
 
-/// `None` of a store that holds something of its own; of an empty one, whether `from` is its origin.
+/// `None` of a store that holds something of its own; of an empty one, whether `from` is its
+/// origin.
 fn origin_of_empty(store: &Store, from: &str) -> Result<Option<bool>, Failure> {
     let snapshot = store.snapshot()?;
     let tables = snapshot.tables();
@@ -145,5 +146,5 @@ fn origin_of_empty(store: &Store, from: &str) -> Result<Option<bool>, Failure> {
 }
 
 fn taken(path: &Path) -> Failure {
-    mgit::Error::AlreadyExists { path: path.to_owned() }.into()
+    mgit::store::StoreError::AlreadyExists { path: path.to_owned() }.into()
 }

@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 /// The models that a damaged store's records name.
 fn list_found(
     arguments: &Arguments,
-    error: mgit::Error,
+    error: mgit::store::StoreError,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let survey = match survey_with(&arguments.store, &opening::options(), &|_| ()) {

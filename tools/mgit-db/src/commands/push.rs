@@ -33,7 +33,7 @@ pub struct Arguments {
 /// written. Nobody is kept out while things move.
 fn open(path: &std::path::Path) -> Result<Store, Failure> {
     match opening::options().lock_per_transaction(true).open(path) {
-        Err(mgit::Error::OpenFile { .. } | mgit::Error::Container(_)) => {
+        Err(mgit::store::StoreError::OpenFile { .. } | mgit::store::StoreError::Container(_)) => {
             opening::open_read_only(path)
         }
         opened => opened.map_err(|error| opening::named(path, error)),

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use mgit::OnChildren;
 use mgit::lineage::{LineageError, ModelRef};
-use mgit::{Error, OnChildren};
+use mgit::store::StoreError;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -75,9 +76,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 }
 
 /// Names the options of this command where the engine speaks of its own.
-fn refusal(error: Error) -> Failure {
+fn refusal(error: StoreError) -> Failure {
     match &error {
-        Error::Lineage(LineageError::HasChildren { model, children }) => Failure::failed(
+        StoreError::Lineage(LineageError::HasChildren { model, children }) => Failure::failed(
             error.code(),
             format!(
                 "{model} has derived models ({}): say --reparent-children to give them its \

@@ -58,9 +58,9 @@ impl Moved {
         let progress = |bytes| bar.advance(bytes);
         let report = work(Selection { wants: &wants, graph_only, progress: &progress });
         let report = report.map_err(|error| match &error {
-            TransferError::Store(mgit::Error::Container(ContainerError::NotAStore { .. })) => {
-                Failure::from(error).of(place)
-            }
+            TransferError::Store(mgit::store::StoreError::Container(
+                ContainerError::NotAStore { .. },
+            )) => Failure::from(error).of(place),
             _ => error.into(),
         })?;
         Ok(Moved { place: place.to_owned(), report })
