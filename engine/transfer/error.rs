@@ -6,7 +6,7 @@ use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::StoreError;
 
-/// A name that has diverged on two sides.
+/// A name that has grown apart on two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diverged {
     /// The name.

@@ -11,7 +11,7 @@ use crate::output::Output;
 
 /// Take in the models of a remote, or of another store, that are not here.
 ///
-/// Models that both sides have stay as they are here. Where a name has diverged, both ends
+/// Models that both sides have stay as they are here. Where a name has grown apart, both ends
 /// stay: what came keeps its number, and models that only this store has are numbered anew behind
 /// it, which is said. A model made of both ends brings the name together. Cut short, it goes on
 /// where it was. Models that came with --graph-only get their tensors by a pull without it.
