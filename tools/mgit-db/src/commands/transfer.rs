@@ -102,8 +102,8 @@ pub fn document(moved: &Moved) -> Value {
         .collect();
     let replaced: Vec<Value> =
         report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
-    let diverged: Vec<Value> =
-        report.diverged.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
+    let apart: Vec<Value> =
+        report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
     json!({
         "remote": moved.place,
         "models": report.models,
@@ -113,7 +113,7 @@ pub fn document(moved: &Moved) -> Value {
         "missing_tensors": report.missing,
         "completed": report.completed,
         "renumbered": renumbered,
-        "diverged": diverged,
+        "diverged": apart,
         "updated": report.updated,
         "tests": report.tests,
         "differing": report.differing,
@@ -148,7 +148,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
             moved.was, moved.now
         );
     }
-    for (name, tips) in &report.diverged {
+    for (name, tips) in &report.apart {
         text += &format!("{}\n", diverged(name, tips, output));
     }
     if !report.differing.is_empty() {
@@ -208,6 +208,6 @@ fn packs_mended(report: &PullReport) -> String {
 
 /// Says that a name has several ends.
 pub fn diverged(name: &str, tips: &[String], output: &Output) -> String {
-    let text = format!("{name} has diverged: {}", tips.join(", "));
+    let text = format!("{name} has grown apart: {}", tips.join(", "));
     output.paint(Ink::Bad, &text)
 }

@@ -49,8 +49,8 @@ pub struct DrawnNode {
     pub name: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Whether it is one of the ends of a name that has diverged.
-    pub diverged: bool,
+    /// Whether it is one of the ends of a name that has grown apart.
+    pub apart: bool,
     /// Bytes that tensors take which no older model has; `None` when its list of tensors cannot
     /// be read.
     pub own_bytes: Option<u64>,
@@ -92,17 +92,17 @@ pub struct DrawnEdge {
     pub metadata: Map<String, Value>,
 }
 
-/// A node's tags; whether its name has diverged, whether it is lossy, and what tests say of it
+/// A node's tags; whether its name has grown apart, whether it is lossy, and what tests say of it
 /// is shown as one.
-fn marks(family: &Family<'_>, id: NodeId, diverged: bool) -> Vec<String> {
-    let diverged = diverged.then(|| DIVERGED.to_owned());
+fn marks(family: &Family<'_>, id: NodeId, apart: bool) -> Vec<String> {
+    let apart = apart.then(|| APART.to_owned());
     let lossy = family.lossy(id).map(|_| "lossy".to_owned());
     let own = family.tags(id).iter().cloned();
-    diverged.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
+    apart.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
 }
 
-/// The mark of an end of a name that has diverged.
-pub const DIVERGED: &str = "diverged";
+/// The mark of an end of a name that has grown apart.
+pub const APART: &str = "grown apart";
 
 impl Picture {
     /// Reads what is to be drawn, without values. Cost: every manifest, and a row a content.
@@ -114,13 +114,13 @@ impl Picture {
         let family = Family::read(snapshot)?;
         let graph = snapshot.graph();
         let mut picture = Picture { title, nodes: Vec::new(), edges: Vec::new() };
-        let diverged: HashSet<NodeId> =
+        let apart: HashSet<NodeId> =
             graph.diverged()?.into_iter().flat_map(|(_, ends)| ends).collect();
         for (to, node) in family.nodes().iter().enumerate() {
-            let origin = family.origin(node.id)?;
+            let origin = family.origin(node.id())?;
             let mut add = |parent: NodeId, kind, how| -> Result<(), Failure> {
                 if let Some(from) = family.place(parent) {
-                    let metadata = graph.edge_metadata(node.id, kind, parent)?;
+                    let metadata = graph.edge_metadata(node.id(), kind, parent)?;
                     picture.edges.push(DrawnEdge { from, to, kind, how, metadata });
                 }
                 Ok(())
@@ -135,8 +135,8 @@ impl Picture {
             picture.nodes.push(DrawnNode {
                 node: node.clone(),
                 name: node.full_name(),
-                tags: marks(&family, node.id, diverged.contains(&node.id)),
-                diverged: diverged.contains(&node.id),
+                tags: marks(&family, node.id(), apart.contains(&node.id())),
+                apart: apart.contains(&node.id()),
                 own_bytes: tensors.as_ref().map(|_| 0),
                 tensors: tensors.unwrap_or_default(),
             });
@@ -148,7 +148,7 @@ impl Picture {
     /// A content belongs to the oldest model that has it.
     fn count_own_bytes(&mut self) {
         let mut by_age: Vec<usize> = (0..self.nodes.len()).collect();
-        by_age.sort_by_key(|place| (self.nodes[*place].node.row.created_ms, *place));
+        by_age.sort_by_key(|place| (self.nodes[*place].node.created_ms(), *place));
         let mut known: HashSet<ContentId> = HashSet::new();
         for place in by_age {
             let node = &mut self.nodes[place];
@@ -191,9 +191,9 @@ fn tensors(snapshot: &Snapshot, node: &Node) -> Option<Vec<DrawnTensor>> {
 impl DrawnNode {
     /// Such as `bert, 13 tensors`.
     pub fn summary(&self) -> String {
-        let row = &self.node.row;
-        let tensors = count(row.tensor_count.into(), "tensor");
-        match row.kind.as_str() {
+        let row = &self.node;
+        let tensors = count(row.tensor_count().into(), "tensor");
+        match row.kind() {
             "" => tensors,
             kind => format!("{}, {tensors}", shown(kind)),
         }
@@ -201,7 +201,7 @@ impl DrawnNode {
 
     /// Such as `1.89 MiB, stored in 68.77 KiB`.
     pub fn sizes(&self) -> String {
-        let plain = size(self.node.row.logical_bytes);
+        let plain = size(self.node.logical_bytes());
         match self.own_bytes {
             Some(own) => format!("{plain}, stored in {}", size(own)),
             None => format!("{plain}, its tensors cannot be read"),
