@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
-use crate::catalog::ReadTables;
 use crate::container::new_folder;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
@@ -311,7 +310,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Dimensions that are not as many numbers.
+    /// The product of the dimensions is not the number of values.
     pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
         let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
         let bytes = bytemuck::cast_slice(&values).to_vec();
@@ -501,11 +500,11 @@ impl Draft {
     }
 
     /// Says which of these models and of those it was computed from is no longer there.
-    pub(super) fn check_inputs<T: ReadTables + ?Sized>(
+    pub(super) fn check_inputs(
         &self,
         name: &str,
         inputs: impl IntoIterator<Item = NodeId>,
-        graph: &Graph<'_, T>,
+        graph: &Graph<'_>,
         before: &Snapshot,
     ) -> Result<(), UpdateError> {
         for id in inputs.into_iter().chain(self.made_of.iter().copied()) {
@@ -556,6 +555,6 @@ impl Draft {
                 tensors: part.tensors.iter().map(tensor).collect(),
             });
         }
-        model.made_of(self.made_of.iter().map(NodeId::to_string))
+        model.made_of(&self.made_of)
     }
 }
