@@ -80,11 +80,13 @@ pub mod update;
 pub mod upkeep;
 
 pub use bytemuck;
-pub use codec::Profile;
+pub use codec::{Lossy, Profile};
 pub use half;
-pub use lineage::{How, OnChildren};
+pub use lineage::{How, ModelRef, Node, NodeId, OnChildren};
+pub use serde_json;
 pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
-pub use tensor::{ContentId, Dtype, Element, Shape};
+pub use store::{OpenOptions, StoreInfo, Transaction};
+pub use tensor::{ContentId, Dtype, Element, IntoShape, Shape};
 
 /// The programs of the README, compiled and run with the tests.
 #[cfg(doctest)]

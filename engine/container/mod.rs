@@ -49,6 +49,7 @@ pub use process::Process;
 pub(crate) use records::RecordPlace;
 pub use shortage::{Shortage, io_reason, is_disk_full};
 pub use superblock_slots::Slots;
+#[cfg(feature = "unstable-format")]
 pub(crate) use superblock_slots::superblock_slots;
 pub(crate) use temporary::{TemporaryFile, folder_of, sweep_once};
 pub use temporary::{TemporaryFolder, TemporaryKind, sweep};

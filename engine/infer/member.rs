@@ -28,6 +28,7 @@ impl std::fmt::Debug for Source<'_> {
 
 /// A tensor of a member.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MemberTensor {
     /// Its name.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct MemberTensor {
     /// The identity of its bytes.
     pub id: ContentId,
     /// Its sketch.
-    pub sketch: Sketch,
+    pub(crate) sketch: Sketch,
 }
 
 /// A model to be compared with others.

@@ -24,7 +24,7 @@ mod tree;
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
-pub use member::Member;
+pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
 
 /// The confidence from which on a direction is claimed.

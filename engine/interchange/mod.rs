@@ -41,6 +41,7 @@ mod safetensors;
 mod shard_folder;
 mod sharded;
 
+pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use draft::export_draft;
 pub use entry::TensorEntry;
 pub use error::InterchangeError;

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
-use crate::catalog::ReadTables;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -497,11 +496,11 @@ impl Draft {
     }
 
     /// Says which of these models and of those it was computed from is no longer there.
-    pub(super) fn check_inputs<T: ReadTables + ?Sized>(
+    pub(super) fn check_inputs(
         &self,
         name: &str,
         inputs: impl IntoIterator<Item = NodeId>,
-        graph: &Graph<'_, T>,
+        graph: &Graph<'_>,
         before: &Snapshot,
     ) -> Result<(), UpdateError> {
         for id in inputs.into_iter().chain(self.made_of.iter().copied()) {
@@ -552,6 +551,6 @@ impl Draft {
                 tensors: part.tensors.iter().map(tensor).collect(),
             });
         }
-        model.made_of(self.made_of.iter().map(NodeId::to_string))
+        model.made_of(&self.made_of)
     }
 }

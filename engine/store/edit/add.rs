@@ -279,6 +279,9 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
             return bad("safetensors files keep this name for their metadata".to_owned());
         }
         names.push(&*tensor.name);
+        if let Some(error) = tensor.shape_error {
+            return bad(error.to_string());
+        }
         match tensor.dtype.byte_len(&tensor.shape) {
             Err(error) => return bad(error.to_string()),
             Ok(Some(expected)) if expected != tensor.byte_len => {

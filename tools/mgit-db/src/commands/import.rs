@@ -169,7 +169,7 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
         Parent::Model(model) => Some(model),
         Parent::Auto => None,
     });
-    named.map(|parent| Ok(graph.find(parent)?.id.to_string())).collect()
+    named.map(|parent| Ok(graph.find(parent)?.id().to_string())).collect()
 }
 
 fn with_imported(failure: Failure, imported: &[String]) -> Failure {
@@ -231,13 +231,13 @@ fn import_file(
 }
 
 fn document(file: &Path, report: &ImportReport) -> Value {
-    let row = &report.node.row;
+    let row = &report.node;
     json!({
         "file": file.display().to_string(),
         "model": report.node.full_name(),
-        "id": report.node.id.to_string(),
-        "tensors": row.tensor_count,
-        "logical_bytes": row.logical_bytes,
+        "id": report.node.id().to_string(),
+        "tensors": row.tensor_count(),
+        "logical_bytes": row.logical_bytes(),
         "deduplicated": { "tensors": report.deduplicated, "bytes": report.deduplicated_bytes },
         "delta": {
             "tensors": report.delta,
@@ -251,7 +251,7 @@ fn document(file: &Path, report: &ImportReport) -> Value {
 }
 
 fn describe(file: &Path, report: &ImportReport) -> String {
-    let row = &report.node.row;
+    let row = &report.node;
     let mut table =
         Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Right), ("", Side::Left)]);
     let mut line = |what: &str, tensors: u64, bytes: u64, more: String| {
@@ -269,8 +269,8 @@ fn describe(file: &Path, report: &ImportReport) -> String {
         "{} <- {} ({}, {})\n{}",
         report.node.full_name(),
         shown(&file.display().to_string()),
-        count(row.tensor_count.into(), "tensor"),
-        size(row.logical_bytes),
+        count(row.tensor_count().into(), "tensor"),
+        size(row.logical_bytes()),
         table.lines("  ")
     )
 }
