@@ -56,8 +56,11 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
-compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
+#[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
+compile_error!(
+    "mgit runs on 64-bit little-endian Linux only: its file is read through a memory map, and \
+     locked by open file descriptions"
+);
 
 pub mod architecture;
 pub mod catalog;

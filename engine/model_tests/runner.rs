@@ -36,7 +36,7 @@ pub type Watch<'a> = dyn Fn(&str, &str, u64) + Sync + 'a;
 /// How tests are run.
 #[derive(Clone, Default)]
 pub struct RunOptions<'a> {
-    /// How many at a time; 0 for as many as there are cores.
+    /// The number of tests that run at the same time; 0: one for each core.
     pub jobs: usize,
     /// Run also what is known.
     pub fresh: bool,
@@ -52,6 +52,15 @@ pub struct RunOptions<'a> {
     pub cancel: Option<&'a AtomicBool>,
     /// Told of each run that ended.
     pub progress: Option<&'a Watch<'a>>,
+}
+
+impl<'a> RunOptions<'a> {
+    /// Gives the runner a test of the program's own, which registered tests name by
+    /// [`What::Code`].
+    pub fn code(mut self, name: impl Into<String>, test: &'a dyn ModelTest) -> Self {
+        self.code.insert(name.into(), test);
+        self
+    }
 }
 
 impl std::fmt::Debug for RunOptions<'_> {

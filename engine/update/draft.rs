@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
+use crate::container::new_folder;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -309,7 +310,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Dimensions that are not as many numbers.
+    /// The product of the dimensions is not the number of values.
     pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
         let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
         let bytes = bytemuck::cast_slice(&values).to_vec();
@@ -480,10 +481,13 @@ impl Draft {
     fn keep_output(&self) -> Option<PathBuf> {
         let output = self.output.as_deref()?;
         let beside = output.parent()?.parent()?;
-        let folder = tempfile::Builder::new().prefix("mgit-kept-").tempdir_in(beside).ok()?;
-        let kept = folder.path().join(output.file_name()?);
-        std::fs::rename(output, &kept).ok()?;
-        let _ = folder.keep();
+        let name = output.file_name()?;
+        let folder = new_folder(beside, "mgit-kept-").ok()?;
+        let kept = folder.join(name);
+        if std::fs::rename(output, &kept).is_err() {
+            let _ = std::fs::remove_dir(&folder);
+            return None;
+        }
         Some(kept)
     }
 

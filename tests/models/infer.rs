@@ -188,7 +188,7 @@ fn an_arrival_finds_its_parent_among_many() {
     let found = place(&snapshot, &member("headed")).unwrap();
     let (parent, kinship) = found.parent().expect("a parent");
     assert_eq!(parent.full_name(), "child17@1");
-    assert!(kinship.confidence > 0.95 && found.candidates <= 48, "{kinship:?}");
+    assert!(kinship.confidence > 0.95 && found.looked_at <= 48, "{kinship:?}");
     let found = place(&snapshot, &member("stranger")).unwrap();
     assert!(found.nearest.is_none() && found.parent().is_none());
 }

@@ -41,7 +41,7 @@ pub struct LossyRecodeReport {
     pub hidden_bases: u64,
 }
 
-/// Stores a tensor with its rounded values; gives back its id and the rows that were added.
+/// Stores a tensor with its rounded values; returns its id and the rows that were added.
 pub(in crate::store) fn put_rounded(
     transaction: &mut Transaction,
     planned: &PlannedTensor<'_>,

@@ -23,15 +23,15 @@ use crate::values::{Number, decode};
 /// Elements of the tensor that are shown.
 const VALUES_SHOWN: usize = 6;
 
-/// See it work: real models into one file, and out again byte for byte.
+/// Run a demo: real models are imported into one file and exported byte for byte.
 ///
-/// Imports models that the project carries, with their lineage, compares sizes and bytes, and
-/// leaves the store for you to explore. A second run makes it anew, unless you have put models of
-/// your own into it; a folder that is not a demo's is never touched.
+/// Imports models that come with the project, with their lineage, compares sizes and bytes, and
+/// leaves the store for you to explore. A second run makes the store again, unless you have added
+/// models of your own; a folder that is not a demo's is never changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db demo")]
 pub struct Arguments {
-    /// The folder to leave the store in
+    /// The folder for the store
     #[arg(default_value = "mgit-demo")]
     folder: PathBuf,
 }

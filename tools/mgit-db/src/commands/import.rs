@@ -1,21 +1,21 @@
 //! `import`: model files into a store.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mgit::infer::place;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::store::{Advice, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
 
-use super::infer::{arrival, describe as describe_arrival, document as arrival_document};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
-use crate::model_input::ModelInput;
+use crate::model_input::{ModelInput, add, check_there};
 use crate::opening;
 use crate::output::Output;
+use crate::parentage::Parentage;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, shown, size};
 
@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let metadata = metadata(&arguments.metadata)?;
     // What can be seen to be wrong is refused before the first commit.
     for file in &arguments.files {
-        file.metadata().map_err(|error| unreadable(file, &error))?;
+        check_there(file)?;
     }
     let auto = arguments.parents.contains(&Parent::Auto);
     if auto && (arguments.parents.len() > 1 || arguments.how.is_some()) {
@@ -127,26 +127,17 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         if let Some(lossy) = arguments.lossy.lossy {
             output.text(&match &report.lossy {
                 Some(report) => format!("  {}", gate::describe(lossy, report)),
-                None => "  lossless: no parent has what could be rounded to\n".to_owned(),
+                None => "  lossless: no parent has a tensor to round against\n".to_owned(),
             })?;
         }
         if let Some((text, found)) = found {
             output.text(&text)?;
-            document["inferred"] = found;
+            document["placement"] = found;
         }
         documents.push(document);
         imported.push(report.node.full_name());
     }
     output.print(json!({ "imported": documents }), "")
-}
-
-fn unreadable(file: &Path, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            Failure::failed("file-not-found", format!("{file:?} does not exist: check the path"))
-        }
-        _ => Failure::io(format!("read {file:?}"), error),
-    }
 }
 
 /// Keys are given once.
@@ -194,9 +185,12 @@ fn import_file(
         parents.iter().map(|parent| (parent.clone(), how)).collect();
     let mut found = None;
     if arguments.parents.contains(&Parent::Auto) {
-        let arrival = arrival(&store.snapshot()?, &input, arguments.name.as_str())?;
-        parents.extend(arrival.parent().map(|(model, kin)| (model.full_name(), kin.how)));
-        found = Some((describe_arrival(&arrival), arrival_document(&arrival)));
+        let name = arguments.name.as_str();
+        let placement = place(&store.snapshot()?, &input.member(name)?)?;
+        let parent = placement.parent();
+        parents.extend(parent.map(|(model, kinship)| (model.node().id().to_string(), kinship.how)));
+        let parentage = Parentage::in_store(name, &placement);
+        found = Some((parentage.describe(), parentage.document()));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
     let report = Gate::settle(&mut gate, |gate| {
@@ -222,10 +216,7 @@ fn import_file(
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
         }
-        let mut transaction = store.begin_write()?;
-        let report = transaction.add_model(model)?;
-        transaction.commit()?;
-        Ok(report)
+        add(store, model)
     })?;
     Ok((report, found))
 }

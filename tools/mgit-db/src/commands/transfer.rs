@@ -102,8 +102,8 @@ pub fn document(moved: &Moved) -> Value {
         .collect();
     let replaced: Vec<Value> =
         report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
-    let apart: Vec<Value> =
-        report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
+    let diverged: Vec<Value> =
+        report.diverged.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
     json!({
         "remote": moved.place,
         "models": report.models,
@@ -113,7 +113,7 @@ pub fn document(moved: &Moved) -> Value {
         "missing_tensors": report.missing,
         "completed": report.completed,
         "renumbered": renumbered,
-        "diverged": apart,
+        "diverged": diverged,
         "updated": report.updated,
         "tests": report.tests,
         "differing": report.differing,
@@ -136,17 +136,19 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
         text += &format!("  {tensors} stay there until they are needed\n");
     }
     if !report.completed.is_empty() {
-        text += &format!("  tensors came of {}\n", report.completed.join(", "));
+        text += &format!("  now with tensors: {}\n", report.completed.join(", "));
     }
     if !report.tests.is_empty() {
         text += &format!("  tests: {}\n", report.tests.join(", "));
     }
     text += &packs_mended(report);
     for moved in &report.renumbered {
-        text +=
-            &format!("  {} is {} now: the number was given there first\n", moved.was, moved.now);
+        text += &format!(
+            "  {} is {} now: the other side assigned the number first\n",
+            moved.was, moved.now
+        );
     }
-    for (name, tips) in &report.apart {
+    for (name, tips) in &report.diverged {
         text += &format!("{}\n", diverged(name, tips, output));
     }
     if !report.differing.is_empty() {
@@ -154,7 +156,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
         text += &format!("  {models} changed on both sides: each stayed as it is there\n");
     }
     for tag in &report.tags_left_out {
-        text += &format!("  tag {tag} did not come: something here has its name\n");
+        text += &format!("  tag {tag} was not transferred: another model or tag has its name\n");
     }
     text
 }
@@ -206,6 +208,6 @@ fn packs_mended(report: &PullReport) -> String {
 
 /// Says that a name has several ends.
 pub fn diverged(name: &str, tips: &[String], output: &Output) -> String {
-    let text = format!("{name} has grown apart: {}", tips.join(", "));
+    let text = format!("{name} has diverged: {}", tips.join(", "));
     output.paint(Ink::Bad, &text)
 }

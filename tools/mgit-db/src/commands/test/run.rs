@@ -26,8 +26,9 @@ const OUTPUT_LINES: usize = 8;
 
 /// Run tests; a test that fails gives exit code 1.
 ///
-/// What is known of equal content is not run again. What was found is kept in the store. Others can
-/// write while tests run; who writes when they have ended is waited for, as --wait says.
+/// A test with a stored result for equal content is not run again. Results are stored. Others can
+/// write to the store while tests run; a writer that is still at work afterwards is waited for, as
+/// --wait says.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The store
@@ -37,13 +38,13 @@ pub struct Arguments {
     /// Which tests
     #[command(flatten)]
     which: WhichArguments,
-    /// How many at a time; 0 for as many as there are cores
+    /// The number of tests that run at the same time; 0: one for each core
     #[arg(short, long, default_value_t = 0)]
     jobs: usize,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run the commands that the store came with: look at them first, with `test ls`
+    /// Run commands of the store that you have not trusted before: read them first, with `test ls`
     #[arg(long)]
     trust: bool,
     /// Show only what did not pass
@@ -55,7 +56,7 @@ pub struct Arguments {
     junit: Option<PathBuf>,
     #[command(flatten)]
     force: Force,
-    /// Where models are written for commands [default: the temporary folder]
+    /// The folder where models are written for commands [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]
     work_folder: Option<PathBuf>,
 }
@@ -229,7 +230,7 @@ impl Counts {
 
     fn text(&self, report: &RunReport) -> String {
         let mut text = format!("{} passed, {} failed", self.passed, self.failed);
-        for (number, what) in [(self.errors, "could not be told"), (self.not_run, "not run")] {
+        for (number, what) in [(self.errors, "with an error"), (self.not_run, "not run")] {
             if number > 0 {
                 text += &format!(", {number} {what}");
             }
