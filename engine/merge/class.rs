@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 /// Which sides have changed a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Touched {
     /// Neither.
     #[default]
@@ -37,6 +38,13 @@ impl Class {
             Class::Possible => "possible-conflict",
             Class::None => "no-conflict",
         }
+    }
+}
+
+/// As its name.
+impl serde::Serialize for Class {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

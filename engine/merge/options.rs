@@ -30,6 +30,13 @@ impl fmt::Display for Resolution {
     }
 }
 
+/// As its text.
+impl serde::Serialize for Resolution {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl FromStr for Resolution {
     type Err = UpdateError;
 

@@ -23,7 +23,7 @@ pub struct Merge {
 }
 
 /// What a merge did.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
 pub struct Merged {
     /// What was planned, and done.
     pub plan: MergePlan,
@@ -34,6 +34,7 @@ pub struct Merged {
     /// The names of tests that were registered for the merged model.
     pub inherited: Vec<String>,
     /// Why what the tests found is not kept, if it is not.
+    #[serde(serialize_with = "crate::model_tests::as_text")]
     pub not_kept: Option<StoreError>,
 }
 

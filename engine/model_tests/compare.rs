@@ -1,7 +1,7 @@
 use super::{Better, TestResult};
 
 /// A metric of two models side by side.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct MetricChange {
     /// Its name.
     pub metric: String,

@@ -3,7 +3,7 @@ use serde_json::{Map, Value, json};
 use super::Metric;
 
 /// What running something on a model found, before any bound is applied.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Finding {
     /// The numbers.
     pub metrics: Vec<Metric>,

@@ -70,7 +70,8 @@ impl std::fmt::Debug for RunOptions<'_> {
 }
 
 /// How a test ended on a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It passed and meets its bounds.
     Passed,
@@ -95,7 +96,7 @@ impl Status {
 }
 
 /// A test's result on a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct TestResult {
     /// The test.
     pub test: String,
@@ -111,8 +112,18 @@ pub struct TestResult {
     pub was_known: bool,
 }
 
+pub(crate) fn as_text<E: std::fmt::Display, S: serde::Serializer>(
+    error: &Option<E>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.collect_str(error),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// What a run did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
 pub struct RunReport {
     /// In the order of the models, then of the tests.
     pub results: Vec<TestResult>,
@@ -121,8 +132,10 @@ pub struct RunReport {
     /// Bytes of tensors that built-in tests read: of each distinct one once.
     pub bytes_read: u64,
     /// What was found and is not kept, for [`Unkept::keep`].
+    #[serde(skip)]
     pub unkept: Unkept,
     /// Why it could not be kept in the store that was given.
+    #[serde(serialize_with = "as_text")]
     pub not_kept: Option<StoreError>,
 }
 

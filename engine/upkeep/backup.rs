@@ -9,7 +9,7 @@ use crate::container::TemporaryKind;
 use crate::store::{Snapshot, Store};
 
 /// What a backup or a vacuum made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct CopyReport {
     /// The commit that the copy is of.
     pub commit: u64,

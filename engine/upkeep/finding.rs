@@ -1,7 +1,8 @@
 //! What a check of a store found.
 
 /// How closely a store is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum VerifyDepth {
     /// Every record's header, chunk index and checksums, and every record row against them.
     Quick,
@@ -11,7 +12,7 @@ pub enum VerifyDepth {
 }
 
 /// Something that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
     /// What it is about, such as `tensor 0f3a...`.
     pub subject: String,
@@ -24,7 +25,7 @@ pub struct Finding {
 }
 
 /// What a check of a store found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct VerifyReport {
     /// Nodes.
     pub models: u64,

@@ -215,7 +215,7 @@ impl<'a> NewModel<'a> {
 }
 
 /// What adding a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct ImportReport {
     /// The new node.
     pub node: Node,
@@ -261,10 +261,11 @@ impl ImportReport {
 }
 
 /// What is to be said of how a tensor was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Note {
     /// The tensor.
     pub tensor: String,
     /// What is to be said.
+    #[serde(rename = "note")]
     pub text: String,
 }

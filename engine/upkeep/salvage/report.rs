@@ -1,10 +1,14 @@
 //! What a salvage came to.
 
+use serde::Serializer;
+use serde_json::json;
+
 use crate::format::Extent;
 
 /// Where the graph of a salvaged store comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum GraphSource {
     /// The catalogue, which could be read.
     Catalogue,
@@ -15,7 +19,7 @@ pub enum GraphSource {
 }
 
 /// A model that cannot be saved, or has lost something by being saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct LostModel {
     /// `name@version`.
     pub model: String,
@@ -28,7 +32,7 @@ pub struct LostModel {
 }
 
 /// What could be saved, and what not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SalvageReport {
     /// Where names and lineage come from.
     pub source: GraphSource,
@@ -37,6 +41,7 @@ pub struct SalvageReport {
     /// Whole records found.
     pub whole_records: u64,
     /// Damaged records: where, and what is wrong. Not all of them were needed.
+    #[serde(serialize_with = "damaged_records")]
     pub damaged_records: Vec<(u64, String)>,
     /// Ranges that the medium does not give.
     pub unreadable: Vec<Extent>,
@@ -67,4 +72,12 @@ impl SalvageReport {
             && (self.source == GraphSource::Catalogue
                 || (self.lost_commits.is_empty() && self.uncertain_commit.is_none()))
     }
+}
+
+fn damaged_records<S: Serializer>(
+    records: &[(u64, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let record = |(at, reason): &(u64, String)| json!({ "offset": at, "message": reason });
+    serializer.collect_seq(records.iter().map(record))
 }

@@ -52,7 +52,7 @@ impl Repack {
 }
 
 /// What repacking did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RepackReport {
     /// Distinct tensors.
