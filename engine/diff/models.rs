@@ -16,6 +16,7 @@ use crate::tensor::{Dtype, Shape};
 /// What happened to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Change {
     /// Only the second model has it.
     Added,
@@ -27,6 +28,7 @@ pub enum Change {
 
 /// What a tensor is.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorFacts {
     /// Its name.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct TensorFacts {
 
 /// A tensor that is not the same in both.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorChange {
     /// The tensor of the first model.
     pub from: Option<TensorFacts>,
@@ -53,6 +56,7 @@ pub struct TensorChange {
 
 /// A layer that is not the same in both.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LayerChange {
     /// What happened.
     pub change: Change,
@@ -71,6 +75,7 @@ pub struct LayerChange {
 
 /// The difference of two models.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ModelDiff {
     /// The divergence by kinds and attributes.
     pub structural: f64,

@@ -12,6 +12,7 @@ const PIECE: u64 = 1 << 18;
 
 /// How far apart two tensors of equally many elements are.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorDistance {
     /// Elements of each.
     pub elements: u64,

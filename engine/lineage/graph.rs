@@ -22,6 +22,7 @@ pub struct Edge {
 /// The lineage graph of a [`Snapshot`](crate::Snapshot) or a [`Transaction`](crate::Transaction),
 /// to read: nodes, edges, tags and metadata, and walks over them.
 #[derive(Clone, Copy)]
+#[must_use]
 pub struct Graph<'t>(pub(crate) &'t dyn ReadTables);
 
 impl fmt::Debug for Graph<'_> {

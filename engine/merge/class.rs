@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 /// Which sides have changed a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Touched {
     /// Neither.
     #[default]
@@ -21,6 +22,7 @@ pub enum Touched {
 
 /// What a change of a layer means for the merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Class {
     /// Both sides have changed the layer, each otherwise.
     Conflict,

@@ -10,6 +10,7 @@ use crate::update::{BlendSettings, Strategy, UpdateError};
 
 /// Whose tensor is taken, or how both are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Resolution {
     /// The first model's.
     Ours,

@@ -18,6 +18,7 @@ use crate::update::UpdateError;
 /// What a side did to a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Touch {
     /// Nothing.
     Same,
@@ -43,6 +44,7 @@ impl Touch {
 
 /// A layer that a side has changed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LayerMerge {
     /// Its name in the merged model.
     pub name: String,
@@ -70,6 +72,7 @@ pub struct LayerMerge {
 
 /// What a merge will do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct MergePlan {
     /// The first model.
     pub ours: Node,

@@ -14,6 +14,7 @@ use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Merge {
     ours: ModelRef,
     theirs: ModelRef,
@@ -24,6 +25,7 @@ pub struct Merge {
 
 /// What a merge did.
 #[derive(Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct Merged {
     /// What was planned, and done.
     pub plan: MergePlan,

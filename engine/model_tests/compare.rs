@@ -2,6 +2,7 @@ use super::{Better, TestResult};
 
 /// A metric of two models side by side.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MetricChange {
     /// Its name.
     pub metric: String,

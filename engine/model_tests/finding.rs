@@ -4,6 +4,7 @@ use super::Metric;
 
 /// What running something on a model found, before any bound is applied.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// The numbers.
     pub metrics: Vec<Metric>,

@@ -3,6 +3,7 @@ use serde_json::{Map, Value, json};
 /// Which values of a metric are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Better {
     /// Such as of accuracies.
     Higher,

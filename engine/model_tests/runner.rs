@@ -72,6 +72,7 @@ impl std::fmt::Debug for RunOptions<'_> {
 /// How a test ended on a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Status {
     /// It passed and meets its bounds.
     Passed,
@@ -97,6 +98,7 @@ impl Status {
 
 /// A test's result on a model.
 #[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct TestResult {
     /// The test.
     pub test: String,
@@ -124,6 +126,7 @@ pub(crate) fn as_text<E: std::fmt::Display, S: serde::Serializer>(
 
 /// What a run did.
 #[derive(Debug, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct RunReport {
     /// In the order of the models, then of the tests.
     pub results: Vec<TestResult>,

@@ -9,6 +9,7 @@ use crate::store::{Snapshot, StoreError, Transaction};
 
 /// What a test runs.
 #[derive(Clone, Debug)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum What {
     /// A test of the engine.
     Builtin(Builtin),

@@ -5,6 +5,7 @@ use serde_json::json;
 
 /// A model of ours that has another number now, because the other side gave that number first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Renumbered {
     /// `name@version` before.
     pub was: String,

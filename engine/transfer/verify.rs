@@ -12,6 +12,7 @@ use crate::upkeep::VerifyDepth;
 
 /// Something that is wrong with a remote.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RemoteFinding {
     /// The file, as a path in the remote; empty for what several packs are to hold together.
     pub subject: String,

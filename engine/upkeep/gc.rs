@@ -6,6 +6,7 @@ use crate::store::{CollectReport, Repack, RepackReport, Store};
 
 /// What a collection did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct GcReport {
     /// What was counted and freed.
     #[serde(flatten)]

@@ -7,6 +7,7 @@ use crate::format::{DATA_START, Extent, RECORD_ALIGN};
 
 /// What the records of one kind take, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RecordParts {
     /// How many there are.
     pub records: u64,
@@ -18,6 +19,7 @@ pub struct RecordParts {
 
 /// What every byte of a file is, in bytes. The parts add up to the file's length exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileParts {
     /// Both slots.
     pub superblock_bytes: u64,

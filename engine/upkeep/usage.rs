@@ -11,6 +11,7 @@ use crate::store::{Result, Snapshot};
 
 /// What a model takes. Lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ModelUsage {
     /// The model.
     pub node: Node,
@@ -27,6 +28,7 @@ pub struct ModelUsage {
 
 /// What the tensors that are encoded in one way take.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct EncodingUsage {
     /// Distinct tensors.
     pub tensors: u64,
@@ -38,6 +40,7 @@ pub struct EncodingUsage {
 
 /// Where the bytes of a store are.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Every model, by name and version.
     pub models: Vec<ModelUsage>,

@@ -13,6 +13,7 @@ use crate::tensor::ContentId;
 
 /// What a collection found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CollectReport {
     /// Contents looked at: tensors and manifests.
     pub contents: u64,

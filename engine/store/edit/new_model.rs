@@ -216,6 +216,7 @@ impl<'a> NewModel<'a> {
 
 /// What adding a model did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// The new node.
     pub node: Node,
@@ -262,6 +263,7 @@ impl ImportReport {
 
 /// What is to be said of how a tensor was made.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Note {
     /// The tensor.
     pub tensor: String,

@@ -11,6 +11,7 @@ use crate::store::write::transaction::Transaction;
 
 /// What removing a model did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RemoveReport {
     /// The node that is gone.
     pub node: Node,

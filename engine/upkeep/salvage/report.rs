@@ -18,8 +18,20 @@ pub enum GraphSource {
     Manifests,
 }
 
+impl GraphSource {
+    /// A word.
+    pub fn name(self) -> &'static str {
+        match self {
+            GraphSource::Catalogue => "catalogue",
+            GraphSource::ChangeRecords => "change-records",
+            GraphSource::Manifests => "manifests",
+        }
+    }
+}
+
 /// A model that cannot be saved, or has lost something by being saved.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LostModel {
     /// `name@version`.
     pub model: String,
@@ -33,6 +45,7 @@ pub struct LostModel {
 
 /// What could be saved, and what not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct SalvageReport {
     /// Where names and lineage come from.
     pub source: GraphSource,

@@ -11,6 +11,7 @@ pub(in crate::store) const WORTH_ONE_IN: u64 = 256;
 /// What repacking is to do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[must_use]
 pub struct Repack {
     /// The longest chain of deltas.
     pub depth_max: u8,
