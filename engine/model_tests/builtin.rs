@@ -1,3 +1,5 @@
+//! The tests of the engine.
+
 use std::fmt::Write as _;
 use std::str::FromStr;
 

@@ -1,3 +1,5 @@
+//! Metrics of two models beside each other.
+
 use super::{Better, TestResult};
 
 /// A metric of two models side by side.

@@ -1,3 +1,5 @@
+//! What a test has found of a model.
+
 use serde_json::{Map, Value, json};
 
 use super::Metric;

@@ -1,3 +1,5 @@
+//! A number that a test has found.
+
 use serde_json::{Map, Value, json};
 
 /// Which values of a metric are better.

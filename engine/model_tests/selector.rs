@@ -1,3 +1,5 @@
+//! Which models a test is for.
+
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 

@@ -1,3 +1,5 @@
+//! A registered test.
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
