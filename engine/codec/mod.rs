@@ -33,7 +33,7 @@ use std::cell::Cell;
 use std::fmt;
 
 pub use lane::Lane;
-pub use lossy::{Half, Loss, Lossy, UnknownLossy};
+pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
 pub use profile::{Profile, UnknownProfile};
 
 /// How a chunk is stored. The number is its code in the file.

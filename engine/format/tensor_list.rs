@@ -8,6 +8,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 
 /// One tensor of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct ManifestTensor<'m> {
     /// Its name, unique in the model.
     pub name: &'m str,
@@ -50,6 +51,7 @@ struct Kinds {
 /// Tensors in order. Types and shapes are kept once each: a tensor takes about 45 bytes and its
 /// name, and 32 bytes of that where [another model's columns](Self::share) are the same.
 #[derive(Clone, Default)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct TensorList {
     names: Arc<Names>,
     kinds: Arc<Kinds>,
@@ -123,6 +125,7 @@ impl TensorList {
 
 /// The tensors of a list.
 #[derive(Clone, Debug)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct Iter<'m> {
     list: &'m TensorList,
     at: usize,

@@ -64,7 +64,7 @@ impl SafetensorsHeader {
     }
 
     /// The header's own bytes as they are kept.
-    pub fn packed(&self) -> &PackedBytes {
+    pub(crate) fn packed(&self) -> &PackedBytes {
         &self.bytes
     }
 

@@ -27,6 +27,7 @@ pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
 
 mod sealed {
     /// So that `bytemuck` alone decides nothing of what an element is.
+    #[allow(unnameable_types, reason = "nobody else implements it")]
     pub trait Sealed {}
 }
 

@@ -168,6 +168,7 @@ pub trait Dimension: Copy + sealed::Sealed {
 }
 
 mod sealed {
+    #[allow(unnameable_types, reason = "nobody else implements it")]
     pub trait Sealed {}
 }
 
