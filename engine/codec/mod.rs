@@ -109,6 +109,13 @@ impl Encoding {
     }
 }
 
+/// As its name.
+impl serde::Serialize for Encoding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// Stored bytes that do not decode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

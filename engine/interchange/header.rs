@@ -1,3 +1,5 @@
+//! The header of a safetensors file.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;

@@ -19,6 +19,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
 #[derive(Clone)]
+#[must_use]
 pub struct DraftTensor {
     of: Repr,
     /// What the report says of it.
@@ -281,6 +282,7 @@ impl DraftPart {
 
 /// A model that a function has made: tensors, in the order of the files it is exported as.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Draft {
     index: (String, Vec<u8>),
     parts: Vec<DraftPart>,

@@ -25,7 +25,7 @@ const EXACT_PART_MAX: f64 = 0.125;
 pub type Gate<'g> = dyn FnMut(&LossyDraft<'_>) -> std::result::Result<bool, String> + 'g;
 
 /// What making a model lossy did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LossyReport {
     /// Tensors whose values were rounded.

@@ -186,7 +186,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 }
 
 fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
-    let Merged { plan, report, tests, inherited, not_kept } = merged;
+    let Merged { plan, report, tests, inherited, not_kept, .. } = merged;
     let (name, row) = (report.node.full_name(), &report.node);
     let mut text = String::new();
     if plan.needs_tests() {
