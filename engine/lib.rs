@@ -65,6 +65,7 @@ pub mod codec;
 pub mod command;
 pub mod container;
 pub mod diff;
+pub mod error;
 pub mod format;
 pub mod infer;
 pub mod interchange;
@@ -81,9 +82,10 @@ pub mod upkeep;
 
 pub use bytemuck;
 pub use codec::Profile;
+pub use error::{Error, Result, full_message};
 pub use half;
 pub use lineage::{How, OnChildren};
-pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
+pub use store::{Model, NewModel, NewTensor, Snapshot, Store, Tensor, TensorView};
 pub use tensor::{ContentId, Dtype, Element, Shape};
 
 /// The programs of the README, compiled and run with the tests.

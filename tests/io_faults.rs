@@ -15,7 +15,8 @@ use common::{
     Contents, add_one, assert_rows_add_up, contents, folder, model, new_store, noise, nudged, one,
     weights, write,
 };
-use mgit::{OnChildren, Result, Store};
+use mgit::store::Result;
+use mgit::{OnChildren, Store};
 use simulation::disk::SimDisk;
 use simulation::faults::{Call, Dropped, Fault};
 use simulation::power_cut::Medium;

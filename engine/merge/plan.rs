@@ -9,6 +9,7 @@ use super::layers::{BASE, Entry, Layers, OURS, Slot, THEIRS};
 use super::tests_of::{self, TestConflict};
 use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
+use crate::container::full_message;
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
 use crate::update::UpdateError;
@@ -296,7 +297,7 @@ fn layer(
                 let found = slot.as_ref().and_then(|slot| obstacle(slot, resolution));
                 let named = found.map(|error| match error {
                     UpdateError::Tensor { tensor, reason } if tensor == entry.name() => reason,
-                    error => error.to_string(),
+                    error => full_message(&error),
                 });
                 unsettled = unsettled.or(named);
             }

@@ -9,7 +9,7 @@ use super::formula::StoredFormula;
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
-use crate::container::ContainerError;
+use crate::container::{ContainerError, full_message};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::{CheckedPlace, Shared};
@@ -28,7 +28,7 @@ fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> StoreErr
         ContainerError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
             error.into()
         }
-        _ => damaged(id, offset)(&error),
+        _ => damaged(id, offset)(&full_message(&error)),
     }
 }
 
@@ -82,7 +82,7 @@ impl<'c> StoredRecord<'c> {
             via => via,
         };
         let mapped = |offset: u64, len: u64| {
-            shared.container.bytes(offset, len).map_err(|error| wrong(&error))
+            shared.container.bytes(offset, len).map_err(|error| wrong(&full_message(&error)))
         };
         let read = |offset: u64, len: u64| {
             shared.container.read(offset, len).map_err(unreadable(id, row.offset))

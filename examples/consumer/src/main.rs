@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let view = store.snapshot()?.model(name)?.tensor("w")?.view()?;
                 assert_eq!(view.as_slice::<f32>()?, &weights[..]);
                 println!("{name}: {} bytes, mapped: {}", view.len(), view.is_mapped());
-                mgit::Result::Ok(())
+                mgit::store::Result::Ok(())
             });
         }
     });
