@@ -163,79 +163,84 @@ fn is_head(name: &str) -> bool {
         .contains(&name)
 }
 
+/// Ranks by names, of what stands before the attention as a whole.
+const BEFORE_ATTENTION: [(u32, &[&str]); 3] = [
+    (10, &["wte", "wpe", "shared", "stem"]),
+    (
+        20,
+        &[
+            "input_layernorm",
+            "ln_1",
+            "norm1",
+            "attention_norm",
+            "layernorm_before",
+            "ln1",
+            "self_attn_layer_norm",
+            "input_norm",
+        ],
+    ),
+    (
+        25,
+        &[
+            "query", "key", "value", "q_proj", "k_proj", "v_proj", "to_q", "to_k", "to_v", "q",
+            "k", "v", "q_lin", "k_lin", "v_lin", "wq", "wk", "wv",
+        ],
+    ),
+];
+
+/// Ranks by names, of the attention as a whole and what follows it.
+const FROM_ATTENTION: [(u32, &[&str]); 12] = [
+    (30, &["self", "c_attn", "qkv", "query_key_value"]),
+    (35, &["o_proj", "out_proj", "out_lin", "to_out", "wo"]),
+    (
+        40,
+        &[
+            "post_attention_layernorm",
+            "ln_2",
+            "norm2",
+            "ffn_norm",
+            "layernorm_after",
+            "ln2",
+            "final_layer_norm",
+            "sa_layer_norm",
+        ],
+    ),
+    (50, &["intermediate", "mlp", "feed_forward", "ffn", "moe", "block_sparse_moe"]),
+    (51, &["gate_proj", "up_proj", "w1", "w3", "wi_0", "wi_1", "gate"]),
+    (52, &["fc1", "c_fc", "lin1", "wi", "dense_h_to_4h", "linear1"]),
+    (53, &["down_proj", "fc2", "lin2", "dense_4h_to_h", "linear2", "w2", "c_proj"]),
+    (55, &["encoder", "layers", "layer", "h", "blocks", "transformer", "model", "bert"]),
+    (60, &["output", "decoder"]),
+    (80, &["ln_f", "norm", "final_layernorm", "post_layernorm", "layernorm", "output_layer_norm"]),
+    (85, &["pooler"]),
+    (90, &["fc"]),
+];
+
+/// The rank of what no rule knows.
+const UNKNOWN_RANK: u32 = 54;
+
 /// Where a module stands among its siblings: smaller first. Equal ones keep their order; equal
 /// ones of the ranks for which [`is_parallel`] holds stand side by side.
 pub(super) fn rank_among_siblings(name: &str) -> u32 {
     let lower = name.to_ascii_lowercase();
-    let is = |words: &[&str]| words.contains(&lower.as_str());
-    if lower.contains("embed") && !is_norm(&lower) || is(&["wte", "wpe", "shared", "stem"]) {
+    let ranked = |ranks: &[(u32, &[&str])]| {
+        let found = ranks.iter().find(|(_, words)| words.contains(&lower.as_str()));
+        found.map(|(rank, _)| *rank)
+    };
+    if lower.contains("embed") && !is_norm(&lower) {
         return 10;
     }
-    if is(&[
-        "input_layernorm",
-        "ln_1",
-        "norm1",
-        "attention_norm",
-        "layernorm_before",
-        "ln1",
-        "self_attn_layer_norm",
-        "input_norm",
-    ]) {
-        return 20;
+    if let Some(rank) = ranked(&BEFORE_ATTENTION) {
+        return rank;
     }
-    if is(&[
-        "query", "key", "value", "q_proj", "k_proj", "v_proj", "to_q", "to_k", "to_v", "q", "k",
-        "v", "q_lin", "k_lin", "v_lin", "wq", "wk", "wv",
-    ]) {
-        return 25;
-    }
-    if is_attention(&lower) || lower == "self" || is(&["c_attn", "qkv", "query_key_value"]) {
+    if is_attention(&lower) {
         return 30;
     }
-    if is(&["o_proj", "out_proj", "out_lin", "to_out", "wo"]) {
-        return 35;
+    match ranked(&FROM_ATTENTION) {
+        Some(rank) => rank,
+        None if is_head(&lower) => 90,
+        None => UNKNOWN_RANK,
     }
-    if is(&[
-        "post_attention_layernorm",
-        "ln_2",
-        "norm2",
-        "ffn_norm",
-        "layernorm_after",
-        "ln2",
-        "final_layer_norm",
-        "sa_layer_norm",
-    ]) {
-        return 40;
-    }
-    if is(&["intermediate", "mlp", "feed_forward", "ffn", "moe", "block_sparse_moe"]) {
-        return 50;
-    }
-    if is(&["gate_proj", "up_proj", "w1", "w3", "wi_0", "wi_1", "gate"]) {
-        return 51;
-    }
-    if is(&["fc1", "c_fc", "lin1", "wi", "dense_h_to_4h", "linear1"]) {
-        return 52;
-    }
-    if is(&["down_proj", "fc2", "lin2", "dense_4h_to_h", "linear2", "w2", "c_proj"]) {
-        return 53;
-    }
-    if is(&["encoder", "layers", "layer", "h", "blocks", "transformer", "model", "bert"]) {
-        return 55;
-    }
-    if lower == "output" || lower == "decoder" {
-        return 60;
-    }
-    if is(&["ln_f", "norm", "final_layernorm", "post_layernorm", "layernorm", "output_layer_norm"])
-    {
-        return 80;
-    }
-    if lower == "pooler" {
-        return 85;
-    }
-    if is_head(&lower) || lower == "fc" {
-        return 90;
-    }
-    54
 }
 
 /// Whether siblings of this rank all read the same input.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::{Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_standalone};
 use crate::tensor::Dtype;
 
-#[path = "../../tests/spec/float_delta.rs"]
+#[path = "../../tests/second/float_delta.rs"]
 mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {

@@ -30,9 +30,9 @@ const PIECE_LEN: usize = 64 << 10;
 /// What a command may take, and where and with what it runs.
 #[derive(Clone)]
 pub struct Bounds<'a> {
-    /// After so long it is killed. None: it may take for ever.
+    /// The time after which it is killed. None: no limit.
     pub time_limit: Option<Duration>,
-    /// Bytes that are kept of its standard output, and as many of its standard error.
+    /// Bytes that are kept of its standard output, and also of its standard error.
     pub output_limit: usize,
     /// The folder that it runs in; none for this process's.
     pub folder: Option<PathBuf>,

@@ -215,9 +215,6 @@ impl RecordHeader {
     /// Says which field is wrong: magic, checksum, kind, chunk length, depth, lengths that
     /// contradict each other, a reserved bit.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let wrong = |what, at, expected: &str, found: String| {
-            Err(FormatError::new(what, at, expected, found))
-        };
         let mut input = ByteReader::new("record header", bytes);
         let magic: [u8; 8] = input.array()?;
         if magic != RECORD_MAGIC {
@@ -255,21 +252,6 @@ impl RecordHeader {
         let Some(kind) = RecordKind::from_code(kind_code) else {
             return wrong("record kind", field::KIND, "1 to 3", kind_code.to_string());
         };
-        if !(CHUNK_LOG2_MIN..=CHUNK_LOG2_MAX).contains(&chunk_log2) {
-            return wrong("chunk length", field::CHUNK_LOG2, "12 to 26", chunk_log2.to_string());
-        }
-        if depth > CHAIN_DEPTH_LIMIT || (depth == 0) != base_id.is_none() {
-            let found = format!("depth {depth} with base {}", base_id.short());
-            return wrong("record depth", field::DEPTH, "0 without a base, 1 to 64 with", found);
-        }
-        if kind != RecordKind::Tensor && depth > 0 {
-            return wrong("record depth", field::DEPTH, "0 unless a tensor", depth.to_string());
-        }
-        // The type decides how a delta's planes are cut: with the wrong one it decodes to other
-        // bytes.
-        if dtype_code != Dtype::UNKNOWN_CODE && Dtype::from_code(dtype_code).is_none() {
-            return wrong("record dtype", field::DTYPE, "a known code", dtype_code.to_string());
-        }
         let header = RecordHeader {
             kind,
             dtype_code,
@@ -286,6 +268,36 @@ impl RecordHeader {
             formula_len,
             formula_crc,
         };
+        header.check_coding()?;
+        header.check_lengths()?;
+        Ok(header)
+    }
+
+    /// How its content is coded: chunk length, depth and base, element type.
+    fn check_coding(&self) -> Result<(), FormatError> {
+        let &RecordHeader { kind, dtype_code, chunk_log2, depth, base_id, .. } = self;
+        if !(CHUNK_LOG2_MIN..=CHUNK_LOG2_MAX).contains(&chunk_log2) {
+            return wrong("chunk length", field::CHUNK_LOG2, "12 to 26", chunk_log2.to_string());
+        }
+        if depth > CHAIN_DEPTH_LIMIT || (depth == 0) != base_id.is_none() {
+            let found = format!("depth {depth} with base {}", base_id.short());
+            return wrong("record depth", field::DEPTH, "0 without a base, 1 to 64 with", found);
+        }
+        if kind != RecordKind::Tensor && depth > 0 {
+            return wrong("record depth", field::DEPTH, "0 unless a tensor", depth.to_string());
+        }
+        // The type decides how a delta's planes are cut: with the wrong one it decodes to other
+        // bytes.
+        if dtype_code != Dtype::UNKNOWN_CODE && Dtype::from_code(dtype_code).is_none() {
+            return wrong("record dtype", field::DTYPE, "a known code", dtype_code.to_string());
+        }
+        Ok(())
+    }
+
+    /// Formula, payload and content are as long as they can be.
+    fn check_lengths(&self) -> Result<(), FormatError> {
+        let &RecordHeader { depth, payload_offset, raw_len, stored_len, .. } = self;
+        let &RecordHeader { formula_len, formula_crc, .. } = self;
         if formula_len > FORMULA_LEN_MAX || (formula_len > 0 && depth == 0) {
             let found = format!("{formula_len} at depth {depth}");
             return wrong("formula length", field::FORMULA_LEN, "0 without a base", found);
@@ -294,7 +306,7 @@ impl RecordHeader {
             let found = format!("{formula_crc:#x}");
             return wrong("formula checksum", field::FORMULA_CRC, "0 without a formula", found);
         }
-        let index_end = header.formula_at().saturating_add(u64::from(formula_len));
+        let index_end = self.formula_at().saturating_add(u64::from(formula_len));
         let aligned = u64::from(payload_offset).is_multiple_of(PAYLOAD_ALIGN);
         if u64::from(payload_offset) < index_end || !aligned || raw_len > i64::MAX as u64 {
             let found = format!("{payload_offset} for a content of {raw_len} bytes");
@@ -305,8 +317,17 @@ impl RecordHeader {
             let found = format!("{stored_len} stored for {raw_len} raw");
             return wrong("stored length", field::STORED_LEN, "at most the raw length", found);
         }
-        Ok(header)
+        Ok(())
     }
+}
+
+fn wrong<T>(
+    what: &'static str,
+    at: usize,
+    expected: &str,
+    found: String,
+) -> Result<T, FormatError> {
+    Err(FormatError::new(what, at, expected, found))
 }
 
 #[cfg(test)]

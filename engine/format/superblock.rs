@@ -91,6 +91,9 @@ pub struct Superblock {
     pub extents: Vec<Extent>,
 }
 
+/// What errors call a slot.
+const WHAT: &str = "superblock";
+
 impl Superblock {
     /// The checksum of a slot's bytes before the checksum.
     fn checksum(slot: &[u8]) -> [u8; 16] {
@@ -144,30 +147,9 @@ impl Superblock {
     ///
     /// Says which field is wrong. A newer version is an error of `superblock format version`.
     pub fn decode(slot: &[u8]) -> Result<Self, FormatError> {
-        const WHAT: &str = "superblock";
+        Self::check_slot(slot)?;
         let mut input = ByteReader::new(WHAT, slot);
-        let magic: [u8; 8] = input.array()?;
-        if magic != SUPERBLOCK_MAGIC {
-            return Err(FormatError::new(
-                "superblock magic",
-                field::MAGIC,
-                format!("{SUPERBLOCK_MAGIC:02x?}"),
-                format!("{magic:02x?}"),
-            ));
-        }
-        let covered = slot.get(..field::CHECKSUM).ok_or_else(|| {
-            FormatError::new(WHAT, slot.len(), format!("{SUPERBLOCK_LEN} bytes"), slot.len())
-        })?;
-        let expected = Self::checksum(covered);
-        let found = slot.get(field::CHECKSUM..SUPERBLOCK_LEN).unwrap_or_default();
-        if found != expected {
-            return Err(FormatError::new(
-                "superblock checksum",
-                field::CHECKSUM,
-                format!("{expected:02x?}"),
-                format!("{found:02x?}"),
-            ));
-        }
+        let _magic: [u8; 8] = input.array()?;
         let format_version = input.u16()?;
         if format_version != FORMAT_VERSION {
             return Err(FormatError::new(
@@ -190,20 +172,7 @@ impl Superblock {
         let reader_flags = input.u64()?;
         let writer_flags = input.u64()?;
         let catalog_len = input.u64()?;
-        let extent_count = input.u32()? as usize;
-        if extent_count > SUPERBLOCK_EXTENTS_MAX {
-            return Err(FormatError::new(
-                "superblock extents",
-                field::EXTENT_COUNT,
-                format!("at most {SUPERBLOCK_EXTENTS_MAX}"),
-                extent_count,
-            ));
-        }
-        input.reserved(field::EXTENTS - input.position())?;
-        let mut extents = Vec::with_capacity(extent_count);
-        for _ in 0..extent_count {
-            extents.push(Extent { offset: input.u64()?, len: input.u64()? });
-        }
+        let extents = read_extents(&mut input)?;
         input.reserved(field::CHECKSUM - input.position())?;
         let superblock = Superblock {
             format_version,
@@ -217,6 +186,33 @@ impl Superblock {
         };
         superblock.check_extents()?;
         Ok(superblock)
+    }
+
+    /// Magic and checksum.
+    fn check_slot(slot: &[u8]) -> Result<(), FormatError> {
+        let magic: [u8; 8] = ByteReader::new(WHAT, slot).array()?;
+        if magic != SUPERBLOCK_MAGIC {
+            return Err(FormatError::new(
+                "superblock magic",
+                field::MAGIC,
+                format!("{SUPERBLOCK_MAGIC:02x?}"),
+                format!("{magic:02x?}"),
+            ));
+        }
+        let covered = slot.get(..field::CHECKSUM).ok_or_else(|| {
+            FormatError::new(WHAT, slot.len(), format!("{SUPERBLOCK_LEN} bytes"), slot.len())
+        })?;
+        let expected = Self::checksum(covered);
+        let found = slot.get(field::CHECKSUM..SUPERBLOCK_LEN).unwrap_or_default();
+        if found != expected {
+            return Err(FormatError::new(
+                "superblock checksum",
+                field::CHECKSUM,
+                format!("{expected:02x?}"),
+                format!("{found:02x?}"),
+            ));
+        }
+        Ok(())
     }
 
     /// Extents lie after the superblocks, do not overlap, and cover the catalogue.
@@ -241,6 +237,24 @@ impl Superblock {
         }
         Ok(())
     }
+}
+
+fn read_extents(input: &mut ByteReader<'_>) -> Result<Vec<Extent>, FormatError> {
+    let extent_count = input.u32()? as usize;
+    if extent_count > SUPERBLOCK_EXTENTS_MAX {
+        return Err(FormatError::new(
+            "superblock extents",
+            field::EXTENT_COUNT,
+            format!("at most {SUPERBLOCK_EXTENTS_MAX}"),
+            extent_count,
+        ));
+    }
+    input.reserved(field::EXTENTS - input.position())?;
+    let mut extents = Vec::with_capacity(extent_count);
+    for _ in 0..extent_count {
+        extents.push(Extent { offset: input.u64()?, len: input.u64()? });
+    }
+    Ok(extents)
 }
 
 #[cfg(test)]

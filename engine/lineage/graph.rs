@@ -262,9 +262,9 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     }
 
     /// The versions of a name that no other version of it stands on: more than one when the name
-    /// has grown apart, which a merge brings together. Ascending. Cost: its versions; where there
-    /// are several ends, for each about twice what descends from it, or the ancestors of the
-    /// others where those are fewer, and memory for the ends.
+    /// has diverged, until a merge joins them. Ascending. Cost: its versions; where there are
+    /// several ends, for each about twice what descends from it, or the ancestors of the others
+    /// where those are fewer, and memory for the ends.
     ///
     /// # Errors
     ///
@@ -289,8 +289,8 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
         Ok(own)
     }
 
-    /// Every name that has grown apart, with its [`tips`](Self::tips), by name. Cost: all
-    /// versions of all names.
+    /// Every name that has diverged, with its [`tips`](Self::tips), by name. Cost: all versions of
+    /// all names.
     ///
     /// # Errors
     ///
@@ -302,21 +302,21 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
             if names.last().is_none_or(|last| last.as_bytes() != name) {
                 names.push(String::from_utf8_lossy(name).into_owned());
             } else {
-                // Only a name of several versions can have grown apart.
+                // Only a name of several versions can have diverged.
                 names.extend(names.last().cloned());
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        let mut apart = Vec::new();
+        let mut diverged = Vec::new();
         for same in names.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
             let Some(name) = same.first() else { continue };
             let name: ModelName = name.parse()?;
             let tips = self.tips(&name)?;
             if tips.len() > 1 {
-                apart.push((name, tips));
+                diverged.push((name, tips));
             }
         }
-        Ok(apart)
+        Ok(diverged)
     }
 
     /// The user metadata of a node.

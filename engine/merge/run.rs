@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
+use super::build::Built;
 use super::trial::{self, Terms, Trial};
 use super::values::MERGE_KEY;
 use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
 use crate::codec::Profile;
 use crate::lineage::How;
 use crate::model_tests::{RunOptions, Test, TestResult};
-use crate::store::{ImportReport, Snapshot, Store, StoreError};
+use crate::store::{ImportReport, NewModel, Snapshot, Store, StoreError, Transaction};
 use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
@@ -95,52 +96,16 @@ impl Merge {
         let mut plan = self.plan(&snapshot)?;
         let built = plan.build(&self.options)?;
         plan.forget_paths();
-        let [_, ours, theirs] = &plan.models;
-        let role = |role: &str, model| Input { role: role.to_owned(), model };
-        let inputs = Inputs {
-            parents: vec![role("ours", ours.clone()), role("theirs", theirs.clone())],
-            parameters: self.options.to_parameters(),
-            seed: self.options.seed,
-            ..Inputs::default()
-        };
-        let recipe = Recipe::of(MERGE_FUNCTION, &inputs);
-        let bare = || {
-            let model = built.draft.model(&self.name).kind(plan.kind.as_str());
-            let mut model = model.profile(self.profile);
-            for (key, value) in &plan.metadata {
-                model = model.metadata(key, value.clone());
-            }
-            match &built.architecture {
-                Some(architecture) => model.layers(architecture),
-                None => model,
-            }
-        };
-        let mut now = snapshot.clone();
-        let (trial, mut transaction) = loop {
-            let terms = Terms::read(&now, &plan, &self.name)?;
-            let trial = match plan.needs_tests() {
-                true => {
-                    let terms = (&now, &terms);
-                    trial::run(store, terms, &plan, bare(), &self.name, tests.clone())?
-                }
-                false => Trial::default(),
-            };
-            let transaction = store.begin_write()?;
-            // Others may have written while the tests ran; from now on they do not.
-            now = store.snapshot()?;
-            self.check_inputs(&plan, &now)?;
-            if !plan.needs_tests() || terms.are_same(&Terms::read(&now, &plan, &self.name)?) {
-                break (trial, transaction);
-            }
-        };
-        let count = |class| plan.count(class);
+        let recipe = self.recipe(&plan);
+        let (trial, mut transaction, now) = self.try_on(store, &snapshot, &plan, &built, tests)?;
         let what = json!({
             "base": plan.base.id.to_string(),
-            "conflicts": count(Class::Conflict),
-            "possible_conflicts": count(Class::Possible),
+            "conflicts": plan.count(Class::Conflict),
+            "possible_conflicts": plan.count(Class::Possible),
             "tests": trial.results.len(),
         });
-        let model = bare()
+        let model = self
+            .bare_model(&plan, &built)
             .parent(plan.ours.id.to_string(), How::Merge)
             .parent(plan.theirs.id.to_string(), How::Merge)
             .metadata(RECIPE_KEY, recipe.to_json())
@@ -154,6 +119,62 @@ impl Merge {
         let inherited = inherited.into_iter().map(|test| test.name).collect();
         let not_kept = trial.unkept.keep(store).err();
         Ok(Merged { plan, report, tests: trial.results, inherited, not_kept })
+    }
+
+    /// What the merge is made again from.
+    fn recipe(&self, plan: &MergePlan) -> Recipe {
+        let [_, ours, theirs] = &plan.models;
+        let role = |role: &str, model| Input { role: role.to_owned(), model };
+        let inputs = Inputs {
+            parents: vec![role("ours", ours.clone()), role("theirs", theirs.clone())],
+            parameters: self.options.to_parameters(),
+            seed: self.options.seed,
+            ..Inputs::default()
+        };
+        Recipe::of(MERGE_FUNCTION, &inputs)
+    }
+
+    /// The merged model without its parents, as it is tested.
+    fn bare_model<'b>(&self, plan: &MergePlan, built: &'b Built) -> NewModel<'b> {
+        let model = built.draft.model(&self.name).kind(plan.kind.as_str());
+        let mut model = model.profile(self.profile);
+        for (key, value) in &plan.metadata {
+            model = model.metadata(key, value.clone());
+        }
+        match &built.architecture {
+            Some(architecture) => model.layers(architecture),
+            None => model,
+        }
+    }
+
+    /// Runs the tests that the merged model must pass until they are those that are registered
+    /// when it may be stored: gives what they found, the transaction, and what it sees.
+    fn try_on(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+        plan: &MergePlan,
+        built: &Built,
+        tests: RunOptions<'_>,
+    ) -> Result<(Trial, Transaction, Snapshot), MergeError> {
+        let mut now = snapshot.clone();
+        loop {
+            let terms = Terms::read(&now, plan, &self.name)?;
+            let trial = match plan.needs_tests() {
+                true => {
+                    let (terms, new) = ((&now, &terms), self.bare_model(plan, built));
+                    trial::run(store, terms, plan, new, &self.name, tests.clone())?
+                }
+                false => Trial::default(),
+            };
+            let transaction = store.begin_write()?;
+            // Others may have written while the tests ran; from now on they do not.
+            now = store.snapshot()?;
+            self.check_inputs(plan, &now)?;
+            if !plan.needs_tests() || terms.are_same(&Terms::read(&now, plan, &self.name)?) {
+                return Ok((trial, transaction, now));
+            }
+        }
     }
 
     /// Whether both sides, and the base that was named, are still there.

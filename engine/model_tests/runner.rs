@@ -4,10 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::external::{External, run_command};
+use super::open_models::{OpenModels, Opened};
+use super::side_by_side::side_by_side;
 use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
 use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, What};
 use crate::container::full_message;
@@ -35,7 +37,7 @@ pub type Watch<'a> = dyn Fn(&str, &str, u64) + Sync + 'a;
 /// How tests are run.
 #[derive(Clone, Default)]
 pub struct RunOptions<'a> {
-    /// How many at a time; 0 for as many as there are cores.
+    /// The number of tests that run at the same time; 0: one for each core.
     pub jobs: usize,
     /// Run also what is known.
     pub fresh: bool,
@@ -160,38 +162,16 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Does `work` on every item, `jobs` at a time, and gives the answers in order.
-fn side_by_side<I: Sync, O: Send>(
-    jobs: usize,
-    items: &[I],
-    work: impl Fn(&I) -> O + Sync,
-) -> Vec<O> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut done = Vec::new();
-        while let Some((at, item)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            items.get(at).map(|item| (at, item))
-        } {
-            done.push((at, work(item)));
-        }
-        done
+/// What a test is run on once: the test's place, the model's content, and its name for a command
+/// that asks for it.
+type Group = (usize, ContentId, String);
+
+fn group_of(at: usize, test: &Test, node: &Node) -> Group {
+    let name = match &test.what {
+        What::Command(t) if t.placeholders().any(|name| name == "name") => node.full_name(),
+        _ => String::new(),
     };
-    let mut done: Vec<(usize, O)> = std::thread::scope(|scope| {
-        // Threads that cannot be had are not waited for: this one does the work.
-        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, worker).ok();
-        let threads: Vec<_> = (1..jobs.min(items.len())).filter_map(spawn).collect();
-        let mut done = worker();
-        for thread in threads {
-            match thread.join() {
-                Ok(more) => done.extend(more),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
-    });
-    done.sort_unstable_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, answer)| answer).collect()
+    (at, node.row.manifest, name)
 }
 
 fn set(answers: &mut [Option<Raw>], place: usize, raw: Raw) {
@@ -333,45 +313,14 @@ impl<'a> Runner<'a> {
         tests: &[Test],
         all: &[(usize, Node)],
     ) -> Result<(Vec<Raw>, Summaries), TestError> {
-        let builtin = |at: &usize| match tests.get(*at).map(|test| &test.what) {
-            Some(What::Builtin(builtin)) => Some(*builtin),
-            _ => None,
-        };
-        let mut models: HashMap<NodeId, Result<Model, String>> = HashMap::new();
-        let mut open = |node: &Node| {
-            let model = || self.snapshot.model_of(node.clone()).map_err(|e| full_message(&e));
-            models.entry(node.id).or_insert_with(model);
-        };
-        let graph = self.snapshot.graph();
-        let mut parents: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-        for (at, node) in all {
-            open(node);
-            if builtin(at).is_some_and(super::Builtin::needs_parents) {
-                let ids: Vec<NodeId> = graph.parents(node.id)?.iter().map(|e| e.parent).collect();
-                for id in &ids {
-                    open(&graph.expect(*id)?);
-                }
-                parents.insert(node.id, ids);
-            }
-        }
-        let mut summed: HashSet<NodeId> = HashSet::new();
-        for (at, node) in all.iter().filter(|(at, _)| builtin(at).is_some()) {
-            summed.insert(node.id);
-            if builtin(at).is_some_and(super::Builtin::needs_parents) {
-                summed.extend(parents.get(&node.id).into_iter().flatten());
-            }
-        }
-        let summed: Vec<&Model> =
-            summed.iter().filter_map(|id| models.get(id)?.as_ref().ok()).collect();
-        let summaries = self.summaries(&summed)?;
-        let prepared: Vec<Result<ContentId, String>> =
-            tests.iter().map(|test| self.run_id(test)).collect();
+        let opened = OpenModels::of(self.snapshot, tests, all)?;
+        let summaries = self.summaries(&opened.summarised(tests, all))?;
         // Equal content is tested once, whatever its names.
-        let mut groups: HashMap<(usize, ContentId, String), Vec<usize>> = HashMap::new();
+        let mut groups: HashMap<Group, Vec<usize>> = HashMap::new();
         let mut answers: Vec<Option<Raw>> = vec![None; all.len()];
         for (place, (at, node)) in all.iter().enumerate() {
             let Some(test) = tests.get(*at) else { continue };
-            let model = match models.get(&node.id) {
+            let model = match opened.model(node.id) {
                 Some(Ok(model)) => model,
                 Some(Err(reason)) => {
                     set(&mut answers, place, Raw::Error(reason.clone()));
@@ -380,35 +329,16 @@ impl<'a> Runner<'a> {
                 None => continue,
             };
             if let What::Builtin(builtin) = &test.what {
-                let parents = parents.get(&node.id).into_iter().flatten();
-                let parents: Vec<_> = parents.map(|id| models.get(id)).collect();
+                let parents = opened.parents(node.id);
                 let raw = judge_builtin(*builtin, model, &parents, &summaries, &self.options);
                 set(&mut answers, place, raw);
                 continue;
             }
-            let name = match &test.what {
-                What::Command(t) if t.placeholders().any(|name| name == "name") => node.full_name(),
-                _ => String::new(),
-            };
-            groups.entry((*at, node.row.manifest, name)).or_default().push(place);
+            groups.entry(group_of(*at, test, node)).or_default().push(place);
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_unstable_by_key(|(_, places)| places.first().copied());
-        let found = side_by_side(self.jobs(), &groups, |((at, manifest, name), places)| {
-            let node = places.first().and_then(|place| all.get(*place));
-            let (Some(test), Some((_, node))) = (tests.get(*at), node) else {
-                return Raw::NotRun(String::new());
-            };
-            let run = match prepared.get(*at) {
-                Some(Ok(id)) => ContentId::of(&[&id.as_bytes()[..], name.as_bytes()].concat()),
-                Some(Err(reason)) => return Raw::NotRun(reason.clone()),
-                None => return Raw::NotRun(String::new()),
-            };
-            match models.get(&node.id) {
-                Some(Ok(model)) => self.run_one(test, model, run, *manifest),
-                _ => Raw::NotRun(String::new()),
-            }
-        });
+        let found = self.run_groups(tests, all, &opened, &groups);
         for ((_, places), raw) in groups.iter().zip(found) {
             for place in places {
                 set(&mut answers, *place, raw.clone());
@@ -417,6 +347,33 @@ impl<'a> Runner<'a> {
         let none = || Raw::NotRun("it was not asked for".to_owned());
         let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(none)).collect();
         Ok((answers, summaries))
+    }
+
+    /// Runs each test once on each content. The answers are in the order of the groups.
+    fn run_groups(
+        &self,
+        tests: &[Test],
+        all: &[(usize, Node)],
+        opened: &OpenModels,
+        groups: &[(Group, Vec<usize>)],
+    ) -> Vec<Raw> {
+        let run_ids: Vec<Result<ContentId, String>> =
+            tests.iter().map(|test| self.run_id(test)).collect();
+        side_by_side(self.jobs(), groups, |((at, manifest, name), places)| {
+            let node = places.first().and_then(|place| all.get(*place));
+            let (Some(test), Some((_, node))) = (tests.get(*at), node) else {
+                return Raw::NotRun(String::new());
+            };
+            let run = match run_ids.get(*at) {
+                Some(Ok(id)) => ContentId::of(&[&id.as_bytes()[..], name.as_bytes()].concat()),
+                Some(Err(reason)) => return Raw::NotRun(reason.clone()),
+                None => return Raw::NotRun(String::new()),
+            };
+            match opened.model(node.id) {
+                Some(Ok(model)) => self.run_one(test, model, run, *manifest),
+                _ => Raw::NotRun(String::new()),
+            }
+        })
     }
 
     /// What the results of a test are kept under; why it cannot be run.
@@ -538,7 +495,7 @@ fn last_line(text: &str) -> &str {
 fn judge_builtin(
     builtin: super::Builtin,
     model: &Model,
-    parents: &[Option<&Result<Model, String>>],
+    parents: &[Option<&Opened>],
     summaries: &Summaries,
     options: &RunOptions<'_>,
 ) -> Raw {

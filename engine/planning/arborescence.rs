@@ -8,49 +8,7 @@
 
 use rayon::prelude::*;
 
-/// How a content is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stand {
-    /// By itself.
-    #[default]
-    Alone,
-    /// As a difference from this one.
-    On(usize),
-    /// By the formula of this place among those that it may be made by.
-    Made(usize),
-}
-
-/// A formula that a content may be made by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Making {
-    /// What it is made of, each once.
-    pub bases: Vec<usize>,
-    /// What it takes then.
-    pub cost: u64,
-    /// Whether nothing differs from it: it is then no step of a chain of differences.
-    pub exact: bool,
-}
-
-/// Contents that may stand on each other, and what that costs.
-#[derive(Clone, Debug, Default)]
-pub struct BaseCosts {
-    /// What each takes alone.
-    pub alone: Vec<u64>,
-    /// For each the contents it may stand on, and what it takes then.
-    pub edges: Vec<Vec<(usize, u64)>>,
-    /// For each the formulas it may be made by.
-    pub made: Vec<Vec<Making>>,
-    /// How each is stored already.
-    pub present: Vec<Stand>,
-    /// Those that stay as they are, whatever it costs: they may be stood on, at the depth they are.
-    pub fixed: Vec<Option<u8>>,
-    /// The most differences that decoding one may pass.
-    pub steps_max: u8,
-    /// The greatest depth, in which formulas count too.
-    pub depth_max: u8,
-    /// Those that need not be kept where nothing stands on them. None of them is fixed.
-    pub hidden: Vec<bool>,
-}
+use super::base_costs::{BaseCosts, Stand};
 
 /// What stands on what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +23,7 @@ pub struct BasePlan {
 
 /// Rounds of shaking a result and improving it again.
 const SHAKES: usize = 150;
-/// Looking stops after so many edges tried: a larger group is shaken less.
+/// The search stops after this number of edges: a larger group is perturbed less.
 const WORK_MAX: usize = 1 << 25;
 
 /// How far a content is from what stands on nothing: differences on the way, and records.
@@ -324,37 +282,16 @@ impl<'c> Forest<'c> {
                 return false;
             }
         }
+        self.keep_bases(at, stand);
         for base in self.bases(at, stand) {
-            if !self.kept[base] {
-                // What it needs comes with it.
-                self.put(base, Stand::Alone);
-                if let Some(best) = self.best(base, self.stands(base)) {
-                    self.put(base, best);
-                }
-            }
-        }
-        let alone_fits = |this: &Self| {
-            let height = this.height_of(at, stand);
-            let made = matches!(stand, Stand::Made(_));
-            height.depth <= this.costs.depth_max && (made || height.steps <= this.costs.steps_max)
-        };
-        for base in self.bases(at, stand) {
-            if !alone_fits(self) && self.stand[base] != Stand::Alone {
+            if !self.is_low_enough(at, stand) && self.stand[base] != Stand::Alone {
                 self.loosen(base, &mut loose);
             }
         }
-        if !alone_fits(self) {
+        if !self.is_low_enough(at, stand) {
             return self.settle_all(self.bases(at, stand));
         }
-        let height = self.height_of(at, stand);
-        if !self.fits(at, stand, height) {
-            for above in self.above[at].clone() {
-                let stands = self.stand[above];
-                if !self.fits(above, stands, self.raised(above, stands, height)) {
-                    self.loosen(above, &mut loose);
-                }
-            }
-        }
+        self.loosen_too_high(at, stand, &mut loose);
         if self.bases(at, stand).any(|base| !self.kept[base] || self.stands_on(base, at)) {
             // It went when the last of what stood on it was let go.
             return self.settle_all(self.bases(at, stand));
@@ -365,7 +302,47 @@ impl<'c> Forest<'c> {
                 self.put(other, Stand::On(at));
             }
         }
-        for other in &loose {
+        self.place_again(&loose, apart);
+        loose.iter().chain([&at]).for_each(|at| self.settle(*at));
+        loose.len() > 1
+    }
+
+    /// What `at` needs where it stands so comes with it, in the best place of its own.
+    fn keep_bases(&mut self, at: usize, stand: Stand) {
+        for base in self.bases(at, stand) {
+            if !self.kept[base] {
+                self.put(base, Stand::Alone);
+                if let Some(best) = self.best(base, self.stands(base)) {
+                    self.put(base, best);
+                }
+            }
+        }
+    }
+
+    /// Whether the chain below `at` is short enough, whatever stands on it.
+    fn is_low_enough(&self, at: usize, stand: Stand) -> bool {
+        let height = self.height_of(at, stand);
+        let made = matches!(stand, Stand::Made(_));
+        height.depth <= self.costs.depth_max && (made || height.steps <= self.costs.steps_max)
+    }
+
+    /// Lets go of what stands on `at` and would be too high there.
+    fn loosen_too_high(&mut self, at: usize, stand: Stand, loose: &mut Vec<usize>) {
+        let height = self.height_of(at, stand);
+        if self.fits(at, stand, height) {
+            return;
+        }
+        for above in self.above[at].clone() {
+            let stands = self.stand[above];
+            if !self.fits(above, stands, self.raised(above, stands, height)) {
+                self.loosen(above, loose);
+            }
+        }
+    }
+
+    /// Gives those that were let go the best place that is left; `apart`, not on each other.
+    fn place_again(&mut self, loose: &[usize], apart: bool) {
+        for other in loose {
             let stands = self.stands(*other);
             let stands = stands.filter(|stand| {
                 !apart || self.bases(*other, *stand).all(|base| !loose.contains(&base))
@@ -374,8 +351,6 @@ impl<'c> Forest<'c> {
                 self.put(*other, best);
             }
         }
-        loose.iter().chain([&at]).for_each(|at| self.settle(*at));
-        loose.len() > 1
     }
 
     /// Lets go of those that nothing stands on after all; says no.
@@ -413,7 +388,7 @@ impl<'c> Forest<'c> {
     /// Single moves and openings until neither helps.
     fn improve(&mut self, work: &mut usize) {
         self.descend();
-        let edges = size(self.costs);
+        let edges = self.costs.size();
         loop {
             let before = self.sum;
             for at in 0..self.stand.len() {
@@ -465,8 +440,9 @@ impl<'c> Forest<'c> {
 ///
 /// Cost: a fraction of a second of one core for contents that are connected, on all cores.
 pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
-    let connected = connected(costs);
-    let plans: Vec<_> = connected.par_iter().map(|part| plan_connected(&of(costs, part))).collect();
+    let connected = costs.connected();
+    let plans: Vec<_> =
+        connected.par_iter().map(|part| plan_connected(&costs.of_part(part))).collect();
     let count = costs.alone.len();
     let stand = vec![Stand::Alone; count];
     let mut plan = BasePlan { stand, kept: vec![true; count], sum: 0 };
@@ -488,75 +464,8 @@ pub fn present_sum(costs: &BaseCosts) -> u64 {
     Forest::present(costs).sum
 }
 
-/// How many places, edges and formulas there are.
-fn size(costs: &BaseCosts) -> usize {
-    let made: usize = costs.made.iter().flatten().map(|made| made.bases.len()).sum();
-    costs.alone.len() + costs.edges.iter().map(Vec::len).sum::<usize>() + made
-}
-
-/// The contents that edges and formulas connect, in either direction.
-fn connected(costs: &BaseCosts) -> Vec<Vec<usize>> {
-    let count = costs.alone.len();
-    let mut beside = vec![Vec::new(); count];
-    for (at, edges) in costs.edges.iter().enumerate() {
-        let made = costs.made[at].iter().flat_map(|made| made.bases.iter().copied());
-        let present = match costs.present[at] {
-            Stand::On(base) => Some(base),
-            _ => None,
-        };
-        for other in edges.iter().map(|(base, _)| *base).chain(made).chain(present) {
-            beside[at].push(other);
-            beside[other].push(at);
-        }
-    }
-    let mut seen = vec![false; count];
-    let mut parts = Vec::new();
-    for start in 0..count {
-        let mut part = Vec::new();
-        let mut open = vec![start];
-        while let Some(at) = open.pop() {
-            if !std::mem::replace(&mut seen[at], true) {
-                part.push(at);
-                open.extend(&beside[at]);
-            }
-        }
-        if !part.is_empty() {
-            part.sort_unstable();
-            parts.push(part);
-        }
-    }
-    parts
-}
-
-/// The costs of some contents, all that they are connected to among them.
-fn of(costs: &BaseCosts, part: &[usize]) -> BaseCosts {
-    // What is connected is in the part.
-    let place = |at: usize| part.binary_search(&at).unwrap_or_default();
-    let edges =
-        |at: &usize| costs.edges[*at].iter().map(|(base, cost)| (place(*base), *cost)).collect();
-    let made = |at: &usize| {
-        let made = costs.made[*at].iter();
-        let bases = |made: &Making| made.bases.iter().map(|base| place(*base)).collect();
-        made.map(|made| Making { bases: bases(made), ..made.clone() }).collect()
-    };
-    let present = |at: &usize| match costs.present[*at] {
-        Stand::On(base) => Stand::On(place(base)),
-        stand => stand,
-    };
-    BaseCosts {
-        alone: part.iter().map(|at| costs.alone[*at]).collect(),
-        edges: part.iter().map(edges).collect(),
-        made: part.iter().map(made).collect(),
-        present: part.iter().map(present).collect(),
-        fixed: part.iter().map(|at| costs.fixed[*at]).collect(),
-        steps_max: costs.steps_max,
-        depth_max: costs.depth_max,
-        hidden: part.iter().map(|at| costs.hidden[*at]).collect(),
-    }
-}
-
 fn plan_connected(costs: &BaseCosts) -> BasePlan {
-    let edges = size(costs);
+    let edges = costs.size();
     let mut work = WORK_MAX.min(edges.saturating_mul(3 * edges + 4000));
     let mut best = Forest::named(costs);
     best.improve(&mut work);

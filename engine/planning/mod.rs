@@ -3,13 +3,15 @@
 //! Invariant: a plan names only bases whose elements have their places in the new tensor.
 
 mod arborescence;
+mod base_costs;
 mod pairing;
 mod ranking;
 mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub use arborescence::{BaseCosts, BasePlan, Making, Stand, plan_bases, present_sum};
+pub use arborescence::{BasePlan, plan_bases, present_sum};
+pub use base_costs::{BaseCosts, Making, Stand};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub(crate) use sketch::Steps;

@@ -1,6 +1,7 @@
 //! Promise: plans of bases keep their bounds and are about the least that trying everything finds.
 
-use super::arborescence::{BaseCosts, BasePlan, Making, Stand, plan_bases, present_sum};
+use super::arborescence::{BasePlan, plan_bases, present_sum};
+use super::base_costs::{BaseCosts, Making, Stand};
 use super::sketch::mix;
 
 fn bases(costs: &BaseCosts, at: usize, stand: Stand) -> Vec<usize> {

@@ -6,7 +6,7 @@ use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::StoreError;
 
-/// A name that has grown apart on two sides.
+/// A name that has diverged: each side has versions that the other does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diverged {
     /// The name.
@@ -109,7 +109,7 @@ pub enum TransferError {
         /// The number of the ref that was to be made.
         number: u64,
     },
-    /// Tensors that were promised cannot be had from where they are.
+    /// Missing tensors cannot be fetched from their promisor.
     #[error(
         "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give them (try \
          again when it can be reached, or fetch them from another place that has them)",

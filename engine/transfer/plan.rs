@@ -80,7 +80,7 @@ pub(super) struct There<'a> {
     pub(super) nodes: &'a BTreeSet<NodeId>,
     pub(super) tests: &'a Tests,
     pub(super) has_tensor: &'a dyn Fn(ContentId) -> Result<bool>,
-    /// Tensors of a model that are promised there.
+    /// Missing tensors of a model of the source.
     pub(super) lacking: &'a dyn Fn(NodeId) -> Result<Vec<ContentId>>,
 }
 
@@ -185,8 +185,8 @@ impl Wanted {
     }
 }
 
-/// What it means that a tensor which must be there is not: it was promised, or something is lost.
-/// Cost: looks through manifests for who names it.
+/// The error for a tensor that the source should have and has not: it is missing there too, or
+/// lost. Cost: searches manifests for the models that name it.
 fn not_there(source: &dyn RecordSource, plan: &TransferPlan, id: ContentId) -> TransferError {
     let lost =
         || TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()));
@@ -227,7 +227,7 @@ pub(super) fn diverged(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<D
     };
     let is_known =
         |node: &NodeEntry| NodeId::from_hex(&node.id).is_some_and(|id| ours.contains_key(&id));
-    let mut apart = Vec::new();
+    let mut diverged = Vec::new();
     for (name, sent) in by_name(sent.into_iter()) {
         let Some(there) = there.get(name) else { continue };
         let numbers: HashSet<u32> = sent.iter().map(|node| node.version).collect();
@@ -242,7 +242,7 @@ pub(super) fn diverged(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<D
         let here = here.get(name).map(Vec::as_slice).unwrap_or_default();
         let common = here.iter().rfind(|node| !is_new(node)).map(|node| node.full_name());
         let ours = full(here.iter().filter(|node| is_new(node)).collect());
-        apart.push(Diverged { name: name.to_owned(), ours, theirs, common });
+        diverged.push(Diverged { name: name.to_owned(), ours, theirs, common });
     }
-    apart
+    diverged
 }

@@ -9,7 +9,7 @@ use super::lost::{Mended, mend};
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::{PackedSource, RemoteFile};
-use super::plan::{There, diverged, plan};
+use super::plan::{There, TransferPlan, diverged, plan};
 use super::refs::{Head, PackRef};
 use super::source::{RecordSource, StoreSource};
 use super::sync_markers::remember;
@@ -98,11 +98,11 @@ pub fn push_to_remote(
     let place = remote.place();
     let listed = remote.list("packs").map_err(TransferError::io("list the packs of", &*place))?;
     let listed: Option<BTreeMap<String, u64>> = listed.map(|files| files.into_iter().collect());
+    let mut report = PullReport::default();
     let mended = match &listed {
         Some(listed) => mend(&source, remote, &head, listed)?,
         None => Mended::default(),
     };
-    let mut report = PullReport::default();
     for draft in mended.drafts() {
         report.bytes += write_pack(remote, &source, draft, selection)?;
     }
@@ -112,28 +112,7 @@ pub fn push_to_remote(
         report.replaced.push((lost.id.clone(), draft.pack.id.clone()));
     }
     let theirs = PackedSource::of_remote(remote, &head, source.snapshot().tables())?;
-    let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
-    let there = There {
-        nodes: &known,
-        tests: theirs.tests(),
-        has_tensor: &|id| Ok(theirs.has_tensor(id)),
-        lacking: &|_| Ok(Vec::new()),
-    };
-    let mut plan = plan(&source, &there, selection.whole(), &mut |_, _| Ok(()))?;
-    let names = diverged(source.nodes(), theirs.nodes(), &plan.models);
-    if !names.is_empty() {
-        return Err(TransferError::Diverged { names });
-    }
-    let sync_state = match head.id {
-        Some(id) => sync_state(source.snapshot().tables(), id)?,
-        None => SyncState::new(),
-    };
-    let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &sync_state, Naming::Push);
-    (plan.updates, plan.settled) = (rows.updates, rows.settled);
-    report.tensors = plan.missing.tensors.len() as u64;
-    report.updated = full_names(source.nodes(), &plan.updates);
-    report.differing = rows.differing;
-    report.tests.clone_from(&plan.tests);
+    let mut plan = plan_push(&source, &theirs, &head, selection, &mut report)?;
     read_back(remote, &mended.drafts().collect::<Vec<_>>(), &theirs)?;
     if plan.is_empty() {
         // A remote without models is one: it can be cloned.
@@ -159,6 +138,39 @@ pub fn push_to_remote(
     report.models = full_names(source.nodes(), &plan.models);
     remember(store, id, source.nodes(), &plan, &mut indexes(theirs.fresh(), &packs))?;
     Ok(report)
+}
+
+/// Finds out what the remote does not have, and notes it in the report.
+fn plan_push(
+    source: &StoreSource,
+    theirs: &PackedSource<'_>,
+    head: &Head,
+    selection: Selection<'_>,
+    report: &mut PullReport,
+) -> Result<TransferPlan> {
+    let known: BTreeSet<NodeId> = theirs.nodes().keys().copied().collect();
+    let there = There {
+        nodes: &known,
+        tests: theirs.tests(),
+        has_tensor: &|id| Ok(theirs.has_tensor(id)),
+        lacking: &|_| Ok(Vec::new()),
+    };
+    let mut plan = plan(source, &there, selection.whole(), &mut |_, _| Ok(()))?;
+    let names = diverged(source.nodes(), theirs.nodes(), &plan.models);
+    if !names.is_empty() {
+        return Err(TransferError::Diverged { names });
+    }
+    let sync_state = match head.id {
+        Some(id) => sync_state(source.snapshot().tables(), id)?,
+        None => SyncState::new(),
+    };
+    let rows = compare(theirs.nodes(), source.nodes(), &plan.known, &sync_state, Naming::Push);
+    (plan.updates, plan.settled) = (rows.updates, rows.settled);
+    report.tensors = plan.missing.tensors.len() as u64;
+    report.updated = full_names(source.nodes(), &plan.updates);
+    report.differing = rows.differing;
+    report.tests.clone_from(&plan.tests);
+    Ok(plan)
 }
 
 /// Indexes of packs that are worth keeping: those that were read, and those that were written.

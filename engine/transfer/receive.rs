@@ -1,76 +1,32 @@
 //! Taking in what another side has: tensors first, then models and their names, together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::entry::full_names;
-use super::entry::{NodeEntry, Nodes, Tests};
+use super::entry::{NodeEntry, Tests, full_names};
+use super::incoming::Incoming;
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::PackedSource;
 use super::plan::{There, TransferPlan, diverged, plan};
 use super::refs::Head;
-use super::remotes::refuse_credentials;
+use super::report::PullReport;
 use super::source::{RecordSource, StoreSource};
 use super::spool::{KeptAt, Manifests, Spool};
 use super::sync_markers::remember;
 use super::sync_state::{SyncState, compare, sync_state};
 use super::{Remote, Result, Selection, TransferError};
 use crate::catalog::{ReadTables, Table};
-use crate::format::{Manifest, RecordKind};
-use crate::lineage::{Graph, Node, NodeId};
+use crate::format::RecordKind;
+use crate::lineage::NodeId;
 use crate::store::{Snapshot, Store, StoreError, Transaction};
 use crate::tensor::ContentId;
 
-/// Records of so many bytes are committed at a time: what a transfer that is cut short has to
-/// fetch again.
+/// Bytes of records that are committed at a time: an interrupted transfer fetches at most these
+/// again.
 pub(super) const BATCH_LEN: u64 = 64 << 20;
 
 /// How often a transfer is planned, while others remove what it builds on.
 const PLANS_MAX: usize = 4;
-
-/// A model of ours that has another number now, because the other side gave that number first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Renumbered {
-    /// `name@version` before.
-    pub was: String,
-    /// `name@version` now.
-    pub now: String,
-}
-
-/// What was taken in.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PullReport {
-    /// The models that came, `name@version`, in their order.
-    pub models: Vec<String>,
-    /// Tensors that came.
-    pub tensors: u64,
-    /// Bytes of their records as they came.
-    pub bytes: u64,
-    /// Tensors that an earlier transfer, which was cut short, had brought already.
-    pub resumed: u64,
-    /// Tensors that the models name and that stayed where they are.
-    pub missing: u64,
-    /// Models that were here without their tensors, which have come now.
-    pub completed: Vec<String>,
-    /// Packs that were lost at the other side and that a push has written again, by their ids.
-    pub rewritten: Vec<String>,
-    /// Packs that were lost at the other side and whose contents a push has written into others,
-    /// because they are stored differently now: each with the one that stands in its place.
-    pub replaced: Vec<(String, String)>,
-    /// Models of this side that gave way to numbers of the other's.
-    pub renumbered: Vec<Renumbered>,
-    /// Names that have several ends now, each with them: a merge brings them together.
-    pub apart: Vec<(String, Vec<String>)>,
-    /// Models that both sides have, whose metadata, kind, tags or parents were brought up to date.
-    pub updated: Vec<String>,
-    /// Models that both sides have, and have both changed: each side's stayed as they are.
-    pub differing: Vec<String>,
-    /// Registered tests that came; one of a name that is here already did not.
-    pub tests: Vec<String>,
-    /// Tags that did not come, because something else here has their name.
-    pub tags_left_out: Vec<String>,
-}
 
 /// Takes in what another store has.
 ///
@@ -150,6 +106,46 @@ fn receive_once(
         Naming::Pull => selection,
         _ => selection.whole(),
     };
+    let Planned { mut plan, manifests, mut report } =
+        plan_receipt(store, source, selection, naming)?;
+    let place = if selection.graph_only { Some(source.place()?) } else { None };
+    if plan.is_empty() {
+        if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
+            let fresh = &mut source.fresh().iter().map(|(id, bytes)| (*id, &**bytes));
+            remember(store, id, source.nodes(), &plan, fresh)?;
+        }
+        return Ok(report);
+    }
+    let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
+    let transaction = import_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
+    plan.missing = Ordered::default();
+    if naming == Naming::Fetch {
+        keep_fetched(transaction, source, &plan)?;
+        report.models = full_names(source.nodes(), &plan.models);
+        return Ok(report);
+    }
+    let incoming = Incoming { source, plan: &plan, manifests: &manifests };
+    incoming.name(transaction, (naming, place.as_deref()), &mut report)?;
+    report.tags_left_out.sort();
+    report.tags_left_out.dedup();
+    Ok(report)
+}
+
+/// What is to come, before anything has.
+struct Planned {
+    plan: TransferPlan,
+    manifests: Manifests,
+    report: PullReport,
+}
+
+/// Finds out what is missing here. The snapshot that it looks at is let go: the place of what is
+/// here must not be used again, and new models' tensors are not freed behind it.
+fn plan_receipt(
+    store: &Store,
+    source: &dyn RecordSource,
+    selection: Selection<'_>,
+    naming: Naming,
+) -> Result<Planned> {
     let snapshot = store.snapshot()?;
     let here = NodeEntry::read_all(snapshot.tables())?;
     let tests: Tests = snapshot.tests()?.into_iter().collect();
@@ -169,7 +165,7 @@ fn receive_once(
     };
     let rows = compare(&here, source.nodes(), &plan.known, &sync_state, naming);
     (plan.updates, plan.settled) = (rows.updates, rows.settled);
-    let mut report = PullReport {
+    let report = PullReport {
         tensors: plan.missing.tensors.len() as u64,
         resumed: snapshot.tables().count(Table::Arrivals)?,
         updated: full_names(source.nodes(), &plan.updates),
@@ -184,37 +180,23 @@ fn receive_once(
             return Err(TransferError::Diverged { names });
         }
     }
-    let place = if selection.graph_only { Some(source.place()?) } else { None };
-    // Their place must not be used again, and new models' tensors are not freed behind it.
-    drop(snapshot);
-    if plan.is_empty() {
-        if let Some(id) = source.id().filter(|_| naming == Naming::Pull) {
-            let fresh = &mut source.fresh().iter().map(|(id, bytes)| (*id, &**bytes));
-            remember(store, id, source.nodes(), &plan, fresh)?;
-        }
-        return Ok(report);
-    }
-    let holds = naming == Naming::Fetch || plan.missing.bytes() > BATCH_LEN;
-    let mut transaction =
-        import_tensors(store, source, &plan.missing, selection, holds, &mut report)?;
-    plan.missing = Ordered::default();
-    if naming == Naming::Fetch {
-        for (id, index) in source.fresh() {
-            transaction.put_index(*id, index)?;
-        }
-        plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
-        transaction.commit_changes()?;
-        report.models = full_names(source.nodes(), &plan.models);
-        return Ok(report);
-    }
-    let naming = (naming, place.as_deref());
-    name_models(transaction, source, (&plan, &manifests), naming, &mut report)?;
-    report.tags_left_out.sort();
-    report.tags_left_out.dedup();
-    Ok(report)
+    Ok(Planned { plan, manifests, report })
 }
 
-/// Tensors of a model that are promised here.
+/// Commits what a fetch has brought: its models get their names when they are pulled.
+fn keep_fetched(
+    mut transaction: Transaction,
+    source: &dyn RecordSource,
+    plan: &TransferPlan,
+) -> Result<()> {
+    for (id, index) in source.fresh() {
+        transaction.put_index(*id, index)?;
+    }
+    plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
+    Ok(transaction.commit_changes()?)
+}
+
+/// Missing tensors of a model of this store.
 fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
     // Without any, manifests need not be read.
     if snapshot.tables().count(Table::Promised)? == 0 {
@@ -224,26 +206,9 @@ fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
     Ok(model.missing()?.into_iter().map(|(tensor, _)| tensor.content_id).collect())
 }
 
-/// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
-fn promise_all(
-    transaction: &mut Transaction,
-    source: &dyn RecordSource,
-    manifest: &[u8],
-    place: &str,
-) -> Result<u64> {
-    let mut promised = 0;
-    for tensor in &Manifest::decode(manifest)?.tensors {
-        let elsewhere = source.promisor(tensor.content_id)?;
-        let place = elsewhere.as_deref().unwrap_or(place);
-        refuse_credentials(place)?;
-        promised += u64::from(transaction.promise(tensor.content_id, tensor.byte_len, place)?);
-    }
-    Ok(promised)
-}
-
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
-/// held. Gives back the transaction of the last batch. No transaction is open while records come
-/// from afar.
+/// held. Returns the transaction of the last batch. No transaction is open while records come over
+/// the network.
 pub(super) fn import_tensors(
     store: &Store,
     source: &dyn RecordSource,
@@ -332,160 +297,4 @@ fn fetch_aside(
         places.push(place);
     }
     Ok((spool, places))
-}
-
-/// Adds the models, all in one commit with what is left.
-fn name_models(
-    mut transaction: Transaction,
-    source: &dyn RecordSource,
-    (plan, manifests): (&TransferPlan, &Manifests),
-    (naming, promisor): (Naming, Option<&str>),
-    report: &mut PullReport,
-) -> Result<()> {
-    // Again: another thread may have committed meanwhile.
-    let here = NodeEntry::read_all(transaction.graph()?.0)?;
-    let theirs = source.nodes();
-    let models: Vec<&NodeEntry> = plan
-        .models
-        .iter()
-        .filter(|id| !here.contains_key(*id))
-        .filter_map(|id| theirs.get(id))
-        .collect();
-    match naming {
-        Naming::Push => {
-            let names = diverged(theirs, &here, &plan.models);
-            if !names.is_empty() {
-                return Err(TransferError::Diverged { names });
-            }
-        }
-        _ => make_room(&mut transaction, &here, theirs, &models, report)?,
-    }
-    let updates: Vec<&NodeEntry> = plan.updates.iter().filter_map(|id| theirs.get(id)).collect();
-    for update in &updates {
-        // First all that go, so that a tag can move from one model to another.
-        transaction.drop_tags_but(super::entry::node_id(&update.id)?, &update.tags)?;
-    }
-    for model in &models {
-        let manifest = manifests.get(source, model.manifest_id()?)?;
-        if let Some(place) = promisor {
-            report.missing += promise_all(&mut transaction, source, &manifest, place)?;
-        }
-        let mut incoming = model.incoming()?;
-        if let Some((older, _)) = &incoming.previous {
-            // Either side may have renamed what came before.
-            let older = transaction.graph()?.expect(*older)?.row;
-            if older.name != incoming.name || older.version >= incoming.version {
-                incoming.previous = None;
-                report.differing.push(model.full_name());
-            }
-        }
-        transaction.adopt_node(incoming, manifest)?;
-        report.models.push(model.full_name());
-    }
-    for update in &updates {
-        if !transaction.update_node(update.incoming()?)? {
-            report.updated.retain(|name| *name != update.full_name());
-            report.differing.push(update.full_name());
-        }
-    }
-    for model in models.iter().chain(&updates) {
-        for tag in &model.tags {
-            let name = tag.parse()?;
-            let id = super::entry::node_id(&model.id)?;
-            if !transaction.adopt_tag(&name, id)? {
-                report.tags_left_out.push(tag.clone());
-            }
-        }
-    }
-    for name in &plan.tests {
-        if let Some(definition) = source.tests().get(name) {
-            transaction.set_test(name, definition.clone())?;
-        }
-    }
-    for id in &plan.completed {
-        if transaction.graph()?.node(*id)?.is_some() {
-            transaction.note_whole(*id)?;
-        }
-    }
-    transaction.release_incoming()?;
-    if let Some(id) = source.id() {
-        let settled = plan.settled.iter().filter_map(|id| theirs.get(id));
-        for model in models.iter().chain(&updates).copied().chain(settled) {
-            transaction.put_sync_marker(id, super::entry::node_id(&model.id)?, model.marker())?;
-        }
-    }
-    for (id, index) in source.fresh() {
-        transaction.put_index(*id, index)?;
-    }
-    report.apart = apart_now(transaction.graph()?, &models)?;
-    Ok(transaction.commit_changes()?)
-}
-
-/// Gives models that the other side does not know numbers behind all others, where it has given
-/// theirs to other models: what was published keeps its number.
-fn make_room(
-    transaction: &mut Transaction,
-    here: &Nodes,
-    theirs: &Nodes,
-    models: &[&NodeEntry],
-    report: &mut PullReport,
-) -> Result<()> {
-    let mut names: BTreeMap<&str, (BTreeSet<u32>, u32)> = BTreeMap::new();
-    for model in models {
-        let (numbers, highest) = names.entry(&model.name).or_default();
-        numbers.insert(model.version);
-        *highest = model.version.max(*highest);
-    }
-    for (name, (numbers, highest)) in names {
-        let mut own: Vec<(u32, NodeId)> = here
-            .iter()
-            .filter(|(_, node)| node.name == name)
-            .map(|(id, node)| (node.version, *id))
-            .collect();
-        own.sort_unstable();
-        let Some(first) = own.iter().find(|(version, _)| numbers.contains(version)) else {
-            continue;
-        };
-        let from = first.0;
-        let known = transaction.graph()?.highest_version(&name.parse()?)?;
-        let mut next = highest.max(known);
-        // What follows a model that goes behind goes along: versions ascend along a history.
-        let mut going: BTreeSet<String> = BTreeSet::new();
-        own.retain(|(version, id)| {
-            let before = here.get(id).and_then(|node| node.previous.as_ref());
-            let goes = *version >= from
-                && (!theirs.contains_key(id)
-                    || numbers.contains(version)
-                    || before.is_some_and(|edge| going.contains(&edge.parent)));
-            if goes {
-                going.insert(id.to_string());
-            }
-            goes
-        });
-        for (_, id) in own {
-            let too_many = crate::lineage::LineageError::TooMany { what: "versions of a name" };
-            next = next.checked_add(1).ok_or(too_many)?;
-            let node = transaction.graph()?.expect(id)?;
-            let moved = transaction.renumber(&node, next)?;
-            report.renumbered.push(Renumbered { was: node.full_name(), now: moved.full_name() });
-        }
-    }
-    Ok(())
-}
-
-/// Names of these models that have several ends.
-fn apart_now<T: ReadTables + ?Sized>(
-    graph: Graph<'_, T>,
-    models: &[&NodeEntry],
-) -> Result<Vec<(String, Vec<String>)>> {
-    let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
-    let mut apart = Vec::new();
-    for name in names {
-        let tips = graph.tips(&name.parse()?)?;
-        if tips.len() > 1 {
-            let full = |id: NodeId| Ok(graph.expect(id).map(|node: Node| node.full_name())?);
-            apart.push((name.to_owned(), tips.into_iter().map(full).collect::<Result<_>>()?));
-        }
-    }
-    Ok(apart)
 }

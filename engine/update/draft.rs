@@ -311,7 +311,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Dimensions that are not as many numbers.
+    /// The product of the dimensions is not the number of values.
     pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
         let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
         let bytes = bytemuck::cast_slice(&values).to_vec();

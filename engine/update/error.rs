@@ -74,14 +74,14 @@ pub enum UpdateError {
         /// The input's node.
         input: NodeId,
     },
-    /// Some models of an update are made already, and nobody has said to go on.
+    /// Some models of an update are made already, and the caller did not ask to continue it.
     #[error(
         "{made} models of this update are made already, {left} are not: resume it to make the rest"
     )]
     Begun {
-        /// So many are made.
+        /// The number of models that are made.
         made: usize,
-        /// So many are not.
+        /// The number of models that are not.
         left: usize,
     },
     /// Somebody has told the update to stop.

@@ -33,14 +33,15 @@ pub struct RoleChild {
 }
 
 impl RoleChild {
-    /// Starts `role` on `store`: the test `child_role` of this program plays it.
-    pub fn start(role: &str, store: &Path) -> Self {
-        Self::start_with(Command::new(std::env::current_exe().expect("this program")), role, store)
+    /// Starts `role` on `store`: the test `child_role` of `module` (`module_path!()`) plays it.
+    pub fn start(module: &str, role: &str, store: &Path) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        Self::start_with(Command::new(program), module, role, store)
     }
 
     /// Starts `role` on `store` in mounts of its own, behind `mount`, a shell command to which the
     /// store's folder is `$0`. `None` where that is not allowed.
-    pub fn start_mounted(mount: &str, role: &str, store: &Path) -> Option<Self> {
+    pub fn start_mounted(module: &str, mount: &str, role: &str, store: &Path) -> Option<Self> {
         let folder = store.parent().expect("a folder");
         let mounted = |script: &str| {
             let mut command = Command::new("unshare");
@@ -53,12 +54,15 @@ impl RoleChild {
         }
         let mut command = mounted("exec \"$@\"");
         command.arg(std::env::current_exe().expect("this program"));
-        Some(Self::start_with(command, role, store))
+        Some(Self::start_with(command, module, role, store))
     }
 
-    fn start_with(mut command: Command, role: &str, store: &Path) -> Self {
+    fn start_with(mut command: Command, module: &str, role: &str, store: &Path) -> Self {
+        // The names of tests begin behind the program's.
+        let (_, module) = module.split_once("::").expect("a module of a test program");
         let mut child = command
-            .args(["child_role", "--exact", "--nocapture", "--test-threads=1"])
+            .arg(format!("{module}::child_role"))
+            .args(["--exact", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
             .env(STORE, store)
             .stdin(Stdio::piped())

@@ -1,6 +1,6 @@
 //! How chunks are encoded. A new encoding of the page is a new line of [`ENCODINGS`].
 
-use crate::{alone, ordered, rice, stepped};
+use super::{entropy, float_delta, int_delta, rice_delta};
 
 /// A stored chunk, and what it is decoded with.
 pub struct Stored<'a> {
@@ -29,11 +29,11 @@ pub const ENCODINGS: [(u64, Decode); 8] = [
     (3, xor_lz4),
     (4, |chunk| {
         let (bytes, mantissa_bits) = float(chunk.dtype);
-        ordered::decode(ordered::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
+        float_delta::decode(float_delta::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
     }),
     (5, |chunk| {
         let (bytes, mantissa_bits) = float(chunk.dtype);
-        rice::decode(rice::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
+        rice_delta::decode(rice_delta::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
     }),
     (6, |chunk| {
         let (bytes, mantissa_bits) = match chunk.dtype {
@@ -46,7 +46,7 @@ pub const ENCODINGS: [(u64, Decode); 8] = [
                 (1, 0)
             }
         };
-        alone::decode(bytes, mantissa_bits, chunk.bytes, chunk.len)
+        entropy::decode(bytes, mantissa_bits, chunk.bytes, chunk.len)
     }),
     (7, |chunk| {
         let mantissa_bits = match chunk.dtype {
@@ -58,8 +58,8 @@ pub const ENCODINGS: [(u64, Decode); 8] = [
             20 => Some(52),
             _ => None,
         };
-        let of = stepped::Type { bytes: lane(chunk.dtype), mantissa_bits };
-        stepped::decode(of, chunk.bytes, chunk.base())
+        let of = int_delta::Type { bytes: lane(chunk.dtype), mantissa_bits };
+        int_delta::decode(of, chunk.bytes, chunk.base())
     }),
 ];
 

@@ -4,10 +4,15 @@
 //! change records, and decodes every tensor. It needs no catalogue, and panics where the bytes
 //! are not as the page says.
 
+mod coded;
 pub mod encodings;
+pub mod entropy;
+pub mod float_delta;
 pub mod formulas;
+pub mod int_delta;
 pub mod json;
 pub mod record;
+pub mod rice_delta;
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -7,7 +7,7 @@ use super::FloatLayout;
 use super::decode::{decode, decode_portable, gives};
 use super::encode::encode_portable;
 
-#[path = "../../../tests/spec/rice_delta.rs"]
+#[path = "../../../tests/second/rice_delta.rs"]
 mod page;
 
 const LAYOUTS: [FloatLayout; 3] = [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32];

@@ -14,7 +14,7 @@ use crate::store::read::formula::StoredFormula;
 use crate::store::source::NewTensor;
 use crate::tensor::{ContentId, Dtype};
 
-/// As many bytes are looked at to guess a formula.
+/// The number of bytes that are read to guess a formula.
 const LOOK_LEN: usize = 1 << 16;
 
 /// A shorter tensor is not looked at for a low rank.
@@ -85,39 +85,13 @@ impl<'c> Prediction<'c> {
     ) -> Result<Vec<Self>> {
         let (candidate, chains) = open;
         let dtype = &tensor.dtype;
-        let columns = tensor.shape.dims().last().copied().unwrap_or(1);
-        let whole = sample.len() as u64 == tensor.byte_len;
-        let beginning = |chain: &Arc<Chain<'c>>, len: usize| {
-            let mut bytes = vec![0; len.min(chain.raw_len() as usize)];
-            chain.read(0, &mut bytes, Verify::Checksums).map(|()| bytes)
-        };
+        let columns = columns_of(tensor);
         let look = &sample[..sample.len().min(LOOK_LEN)];
         let beginnings =
             || chains.iter().map(|chain| beginning(chain, look.len())).collect::<Result<Vec<_>>>();
         let formula = match candidate.derivation {
             Derivation::Related(Relation::Same) | Derivation::Made => {
-                let mut all = Vec::new();
-                if candidate.derivation != Derivation::Made {
-                    all.push(Prediction::plain(chains.clone(), None));
-                }
-                let [chain] = chains.as_slice() else { return Ok(all) };
-                let mut guess = None;
-                if *dtype == Dtype::I8 && whole {
-                    guess = Formula::requantise(columns, &beginning(chain, sample.len())?, sample);
-                } else if let Some(seen) =
-                    Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
-                {
-                    if candidate.derivation == Derivation::Made
-                        && !Prediction::of(seen.clone(), open).makes(look)?
-                    {
-                        return Ok(all);
-                    }
-                    // All that is at hand, for the right threshold.
-                    let base = beginning(chain, sample.len())?;
-                    guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
-                }
-                all.extend(guess.map(|formula| Prediction::of(formula, open)));
-                return Ok(all);
+                return Self::over_same(tensor, sample, open);
             }
             Derivation::Related(Relation::Resized) => Some(Formula::Resize),
             Derivation::Related(Relation::Converted) => match candidate.bases.as_slice() {
@@ -148,6 +122,41 @@ impl<'c> Prediction<'c> {
             },
         };
         Ok(formula.map(|formula| Prediction::of(formula, open)).into_iter().collect())
+    }
+
+    /// Over bases of the tensor's own type and shape: the base itself, unless what is stored is
+    /// another's product, and a formula of one base where one is seen.
+    fn over_same(
+        tensor: &NewTensor<'_>,
+        sample: &[u8],
+        open: &OpenCandidate<'c>,
+    ) -> Result<Vec<Self>> {
+        let (candidate, chains) = open;
+        let dtype = &tensor.dtype;
+        let is_made = candidate.derivation == Derivation::Made;
+        let whole = sample.len() as u64 == tensor.byte_len;
+        let look = &sample[..sample.len().min(LOOK_LEN)];
+        let mut all = Vec::new();
+        if !is_made {
+            all.push(Prediction::plain(chains.clone(), None));
+        }
+        let [chain] = chains.as_slice() else { return Ok(all) };
+        let mut guess = None;
+        if *dtype == Dtype::I8 && whole {
+            let base = beginning(chain, sample.len())?;
+            guess = Formula::requantise(columns_of(tensor), &base, sample);
+        } else if let Some(seen) =
+            Formula::guess_of_one(dtype, &beginning(chain, look.len())?, look)
+        {
+            if is_made && !Prediction::of(seen.clone(), open).makes(look)? {
+                return Ok(all);
+            }
+            // All that is at hand, for the right threshold.
+            let base = beginning(chain, sample.len())?;
+            guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
+        }
+        all.extend(guess.map(|formula| Prediction::of(formula, open)));
+        Ok(all)
     }
 
     /// Rows of floats as integers, in the order of operations that comes nearest in the first
@@ -210,7 +219,7 @@ impl<'c> Prediction<'c> {
         Ok(made == beginning)
     }
 
-    /// Whether so many bytes of differences from this may be stored.
+    /// Whether this number of bytes of differences from the prediction may be stored.
     pub(in crate::store) fn accepts(&self, stored_len: u64) -> bool {
         stored_len == 0 || !self.exact
     }
@@ -258,4 +267,15 @@ impl<'c> Prediction<'c> {
         }
         self.chains.iter().try_for_each(|chain| chain.read(start, out, verify))
     }
+}
+
+fn columns_of(tensor: &NewTensor<'_>) -> u64 {
+    tensor.shape.dims().last().copied().unwrap_or(1)
+}
+
+/// The first `len` bytes of a base, or all of a shorter one.
+fn beginning(chain: &Chain<'_>, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len.min(chain.raw_len() as usize)];
+    chain.read(0, &mut bytes, Verify::Checksums)?;
+    Ok(bytes)
 }

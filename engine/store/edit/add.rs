@@ -1,25 +1,29 @@
 //! A model is added.
 
 use rayon::prelude::*;
+use serde_json::{Map, Value};
 
 use super::ingest::{Incoming, Intake, ingest};
 use super::lossy::ingest_draft;
-use super::lossy_plan::plan_lossy;
+use super::lossy_plan::{LossyDraft, Plan, plan_lossy};
 use super::new_model::{Advice, ImportReport, NewModel, NewPart};
 use super::pin::pin_node;
 use crate::catalog::{NodeRow, ReadTables, Table};
-use crate::codec::Profile;
-use crate::format::{FEATURE_LOSSY, Manifest, ManifestPart, ManifestTensor, Operation};
-use crate::lineage::{Edge, GraphMut, LOSSY_KEY, LineageError, NewNode, Node, NodeId, OWN_KEYS};
+use crate::codec::{Lossy, Profile};
+use crate::format::{FEATURE_LOSSY, Manifest, ManifestPart, ManifestTensor};
+use crate::lineage::{
+    Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, NodeId, OWN_KEYS,
+};
 use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
+use crate::store::base::candidates::Candidates;
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::relatives::sketch_of;
+use crate::store::base::relatives::{BaseFinder, sketch_of};
 use crate::store::error::{Result, StoreError};
 use crate::store::read::manifests;
 use crate::store::shared::now_ms;
 use crate::store::slabs::settle_readers;
 use crate::store::source::NewTensor;
-use crate::store::write::operations::provenance;
+use crate::store::write::operations::added_node;
 use crate::store::write::sketches::add_bands;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
@@ -31,147 +35,204 @@ pub(in crate::store) fn add_model(
 ) -> Result<ImportReport> {
     transaction.check_whole()?;
     check_tensors(&model)?;
-    let name: crate::lineage::ModelName = model.name.parse()?;
-    let mut parents = Vec::new();
-    for (parent, how) in &model.parents {
-        parents.push(Edge { parent: transaction.find(parent)?.id, how: *how });
+    let origin = Origin::find(transaction, &model)?;
+    settle_sources(transaction, &mut model)?;
+    let mut report = ImportReport::begun(row_of(transaction, &origin, &model));
+    let manifest = put_contents(transaction, &mut model, &origin, &mut report)?;
+    add_node(transaction, &origin, &model.metadata, &manifest, &mut report)?;
+    transaction.note(added_node(
+        &report.node,
+        origin.previous,
+        &origin.parents,
+        std::mem::take(&mut model.metadata),
+    ));
+    if model.advice == Advice::ReadOften {
+        let id = report.node.id;
+        transaction.change(|this| pin_node(this, id))?;
     }
-    if transaction.graph()?.tagged(&name)?.is_some() {
-        let name = name.to_string();
-        return Err(LineageError::NameTaken { name, by: "a tag" }.into());
-    }
-    if let Some(key) = OWN_KEYS.into_iter().find(|key| model.metadata.contains_key(*key)) {
-        return Err(LineageError::OwnKey { key: key.to_owned() }.into());
-    }
-    let previous = transaction.graph()?.latest(&name)?;
-    let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
-    relatives.extend(previous);
-    for model in &model.made_of {
-        relatives.push(transaction.find(model)?.id);
-    }
-    let mut readers: Vec<_> = model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
-    let folder = std::env::temp_dir();
-    settle_readers(&mut readers, transaction.shared.folder().unwrap_or(&folder))?;
+    Ok(report)
+}
 
+/// Where a new model comes from.
+struct Origin {
+    name: ModelName,
+    parents: Vec<Edge>,
+    /// The version before it.
+    previous: Option<NodeId>,
+    /// Its parents, the version before it, and what it was made of.
+    relatives: Vec<NodeId>,
+}
+
+impl Origin {
+    /// Looks up what the model names; refuses a name or metadata that it cannot have.
+    fn find(transaction: &Transaction, model: &NewModel<'_>) -> Result<Self> {
+        let name: ModelName = model.name.parse()?;
+        let mut parents = Vec::new();
+        for (parent, how) in &model.parents {
+            parents.push(Edge { parent: transaction.find(parent)?.id, how: *how });
+        }
+        if transaction.graph()?.tagged(&name)?.is_some() {
+            let name = name.to_string();
+            return Err(LineageError::NameTaken { name, by: "a tag" }.into());
+        }
+        if let Some(key) = OWN_KEYS.into_iter().find(|key| model.metadata.contains_key(*key)) {
+            return Err(LineageError::OwnKey { key: key.to_owned() }.into());
+        }
+        let previous = transaction.graph()?.latest(&name)?;
+        let mut relatives: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
+        relatives.extend(previous);
+        for model in &model.made_of {
+            relatives.push(transaction.find(model)?.id);
+        }
+        Ok(Origin { name, parents, previous, relatives })
+    }
+}
+
+/// Streams go to temporary files: they can be read once, and tensors may be read twice.
+fn settle_sources(transaction: &Transaction, model: &mut NewModel<'_>) -> Result<()> {
+    let mut tensors: Vec<_> = model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
+    let folder = std::env::temp_dir();
+    settle_readers(&mut tensors, transaction.shared.folder().unwrap_or(&folder))
+}
+
+/// The row of the new node, as far as it is known before its tensors are stored.
+fn row_of(transaction: &Transaction, origin: &Origin, model: &NewModel<'_>) -> NodeRow {
+    let byte_sum: u64 = tensors_of(&model.parts).map(|tensor| tensor.byte_len).sum();
+    NodeRow {
+        name: origin.name.as_str().to_owned(),
+        version: 0,
+        kind: model.kind.clone(),
+        created_ms: now_ms(),
+        manifest: ContentId::NONE,
+        logical_bytes: model.logical_bytes.unwrap_or(byte_sum),
+        tensor_count: tensors_of(&model.parts).count() as u32,
+        revision: transaction.sequence,
+    }
+}
+
+fn tensors_of<'p, 'a>(parts: &'p [NewPart<'a>]) -> impl Iterator<Item = &'p NewTensor<'a>> {
+    parts.iter().flat_map(|part| &part.tensors)
+}
+
+/// Stores the tensors of a model and returns its manifest. Takes the model's parts, and frees them:
+/// there can be a million tensors. A model that was made lossy gets a mark in its metadata.
+fn put_contents(
+    transaction: &mut Transaction,
+    model: &mut NewModel<'_>,
+    origin: &Origin,
+    report: &mut ImportReport,
+) -> Result<Manifest> {
+    let mut gate = model.gate.take();
+    let parts = std::mem::take(&mut model.parts);
     let depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
     let mut policy = EncodePolicy { profile: model.profile, depth_max };
-    let (lossy, mut gate) = (model.lossy, model.gate.take());
-    let parts = std::mem::take(&mut model.parts);
-    let model = model;
-    let tensors = || parts.iter().flat_map(|part| &part.tensors);
-    let known = (parents.len(), model.made_of.len());
-    let mut sketches = Vec::new();
-    // What is rounded is rounded to what was declared, whatever else is near it.
-    if lossy.is_none() && transaction.tables()?.count(Table::Nodes)? > 0 {
-        let all: Vec<&NewTensor<'_>> = tensors().collect();
-        sketches = all.into_par_iter().map(sketch_of).collect::<Result<_>>()?;
-    }
-    let keys: Vec<TensorKey<'_>> = tensors().map(Into::into).collect();
     let shared = transaction.shared_arc();
     let finder = transaction.finder(&shared, policy)?;
-    let bases = finder.candidates(&keys, sketches, &relatives, known)?;
-    drop(keys);
-    let mut lossy_bases = Vec::new();
-    let plan = match lossy {
-        Some(lossy) => {
-            for (at, tensor) in tensors().enumerate() {
-                lossy_bases.push(finder.candidates_of(&bases, at, &tensor.name)?);
-            }
-            let planned = tensors().zip(lossy_bases.iter().map(Vec::as_slice));
-            Some(plan_lossy(&finder, lossy, planned, files_of(&model, &parts))?)
-        }
+    let bases = find_bases(transaction, &finder, model, &parts, origin)?;
+    let plan = match model.lossy {
+        Some(lossy) => Some(plan_rounding(&finder, lossy, &bases, model, &parts)?),
         None => None,
     };
     let draft = match &plan {
         Some(plan) => plan.settle(gate.as_deref_mut())?,
         None => None,
     };
-    let pins = model.advice == Advice::ReadOften;
-    // Raw from the start, where it is to be pinned.
-    let bases = (!pins).then_some(bases);
-    if pins {
+    // What is to be pinned is raw from the start.
+    let bases = (model.advice != Advice::ReadOften).then_some(bases);
+    if bases.is_none() {
         policy.profile = Profile::Balanced;
     }
-    let incoming = || tensors().enumerate().map(|(at, tensor)| Incoming { tensor, at });
-    let byte_sum: u64 = tensors().map(|tensor| tensor.byte_len).sum();
-    let row = NodeRow {
-        name: name.as_str().to_owned(),
-        version: 0,
-        kind: model.kind.clone(),
-        created_ms: now_ms(),
-        manifest: ContentId::NONE,
-        logical_bytes: model.logical_bytes.unwrap_or(byte_sum),
-        tensor_count: tensors().count() as u32,
-        revision: transaction.sequence,
-    };
-    let mut report = ImportReport {
-        node: Node { id: NodeId([0; 16]), row: row.clone() },
-        deduplicated: 0,
-        deduplicated_bytes: 0,
-        delta: 0,
-        delta_bytes: 0,
-        delta_stored_bytes: 0,
-        raw: 0,
-        raw_bytes: 0,
-        added_bytes: 0,
-        lossy: None,
-        notes: Vec::new(),
-    };
-    let progress = |bytes| model.progress.iter().for_each(|progress| progress(bytes));
-    let mut metadata = model.metadata.clone();
+    if let Some(draft) = &draft {
+        let (lossy, mark) = draft.report()?;
+        report.lossy = Some(lossy);
+        model.metadata.insert(LOSSY_KEY.to_owned(), mark);
+    }
+    let told = model.progress;
+    let progress = |bytes| told.iter().for_each(|progress| progress(bytes));
     let ids = transaction.change(|this| {
         let how = Intake { bases: bases.as_ref(), policy, progress: &progress };
-        let ids = match &draft {
-            None => ingest(this, incoming(), &how, &mut report)?,
-            Some(draft) => {
-                let (lossy, mark) = draft.report()?;
-                report.lossy = Some(lossy);
-                metadata.insert(LOSSY_KEY.to_owned(), mark);
-                this.shared.container.require_features(0, FEATURE_LOSSY);
-                ingest_draft(this, draft, incoming().collect(), &how, &mut report)?
-            }
-        };
-        drop(bases);
-        Ok(ids)
+        put_tensors(this, &parts, draft.as_ref(), &how, report)
     })?;
-    let mut manifest = manifest_of(&model, &parts, &ids);
-    manifests::like_others(&mut manifest);
-    // The manifest's bytes take the place of all this: there can be a million tensors.
-    drop((ids, draft));
-    drop(plan);
-    drop(parts);
+    drop(bases);
     transaction.records.arena = Vec::new();
-    let manifest = transaction.change(|this| {
-        let (id, added) = this.hold(&manifest)?;
+    let mut manifest = manifest_of(model, &parts, &ids);
+    manifests::like_others(&mut manifest);
+    Ok(manifest)
+}
+
+/// What the new tensors may be coded against.
+fn find_bases(
+    transaction: &Transaction,
+    finder: &BaseFinder<'_, '_>,
+    model: &NewModel<'_>,
+    parts: &[NewPart<'_>],
+    origin: &Origin,
+) -> Result<Candidates> {
+    let mut sketches = Vec::new();
+    // What is rounded is rounded to what was declared, whatever else is near it.
+    if model.lossy.is_none() && transaction.tables()?.count(Table::Nodes)? > 0 {
+        let all: Vec<&NewTensor<'_>> = tensors_of(parts).collect();
+        sketches = all.into_par_iter().map(sketch_of).collect::<Result<_>>()?;
+    }
+    let keys: Vec<TensorKey<'_>> = tensors_of(parts).map(Into::into).collect();
+    let known = (origin.parents.len(), model.made_of.len());
+    finder.candidates(&keys, sketches, &origin.relatives, known)
+}
+
+/// Which tensors can be rounded, and to what.
+fn plan_rounding<'p>(
+    finder: &BaseFinder<'_, 'p>,
+    lossy: Lossy,
+    bases: &Candidates,
+    model: &NewModel<'_>,
+    parts: &'p [NewPart<'_>],
+) -> Result<Plan<'p>> {
+    let mut candidates = Vec::new();
+    for (at, tensor) in tensors_of(parts).enumerate() {
+        candidates.push(finder.candidates_of(bases, at, &tensor.name)?);
+    }
+    let tensors = tensors_of(parts).zip(candidates.iter().map(Vec::as_slice));
+    plan_lossy(finder, lossy, tensors, files_of(model, parts))
+}
+
+/// Stores the tensors, as they are or as the draft of a lossy model has them. Returns their ids.
+fn put_tensors(
+    transaction: &mut Transaction,
+    parts: &[NewPart<'_>],
+    draft: Option<&LossyDraft<'_>>,
+    how: &Intake<'_>,
+    report: &mut ImportReport,
+) -> Result<Vec<ContentId>> {
+    let incoming = tensors_of(parts).enumerate().map(|(at, tensor)| Incoming { tensor, at });
+    match draft {
+        None => ingest(transaction, incoming, how, report),
+        Some(draft) => {
+            transaction.shared.container.require_features(0, FEATURE_LOSSY);
+            ingest_draft(transaction, draft, incoming.collect(), how, report)
+        }
+    }
+}
+
+/// Writes the manifest, and the node with its edges and its metadata.
+fn add_node(
+    transaction: &mut Transaction,
+    origin: &Origin,
+    metadata: &Map<String, Value>,
+    manifest: &Manifest,
+    report: &mut ImportReport,
+) -> Result<()> {
+    transaction.change(|this| {
+        let (id, added) = this.hold(manifest)?;
         report.added_bytes += added;
         let new = NewNode {
-            row: NodeRow { manifest: id, ..row },
-            parents: parents.clone(),
+            row: NodeRow { manifest: id, ..report.node.row.clone() },
+            parents: origin.parents.clone(),
             metadata: metadata.clone(),
         };
         let revision = this.sequence;
         report.node = GraphMut(this.tables_mut()?).add(new, revision)?;
-        add_bands(this.tables_mut()?, report.node.id, &manifest)?;
-        Ok(id)
-    })?;
-    let row = &report.node.row;
-    transaction.note(Operation::AddNode {
-        id: report.node.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: manifest.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: previous.map(|id| id.to_string()),
-        parents: provenance(&parents),
-        metadata,
-    });
-    if pins {
-        let id = report.node.id;
-        transaction.change(|this| pin_node(this, id))?;
-    }
-    Ok(report)
+        add_bands(this.tables_mut()?, report.node.id, manifest)
+    })
 }
 
 /// The manifest of a model without its tensors.
@@ -191,7 +252,6 @@ fn files_of(model: &NewModel<'_>, parts: &[NewPart<'_>]) -> Manifest {
 
 /// The manifest of a model whose tensors have these ids.
 fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
-    let tensors = parts.iter().flat_map(|part| &part.tensors);
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,
@@ -199,7 +259,7 @@ fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[Conten
         byte_len: tensor.byte_len,
         content_id: *id,
     };
-    Manifest { tensors: tensors.zip(ids).map(tensor).collect(), ..files_of(model, parts) }
+    Manifest { tensors: tensors_of(parts).zip(ids).map(tensor).collect(), ..files_of(model, parts) }
 }
 
 /// Names are unique and fit their field; bytes agree with type and shape.
@@ -209,7 +269,7 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
         return Err(StoreError::BadTensor { tensor: String::new(), reason });
     }
     let mut names = Vec::new();
-    for tensor in model.parts.iter().flat_map(|part| &part.tensors) {
+    for tensor in tensors_of(&model.parts) {
         let bad =
             |reason: String| Err(StoreError::BadTensor { tensor: tensor.name.to_string(), reason });
         if tensor.name.is_empty() || tensor.name.len() > usize::from(u16::MAX) {

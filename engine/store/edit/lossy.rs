@@ -19,6 +19,7 @@ use crate::store::read::formula::StoredFormula;
 use crate::store::read::missing::tensor_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::record_row;
+use crate::store::shared::Shared;
 use crate::store::source::NewTensor;
 use crate::store::write::hidden::release;
 use crate::store::write::put::put;
@@ -40,47 +41,15 @@ pub struct LossyRecodeReport {
     pub hidden_bases: u64,
 }
 
-/// Stores a tensor with its rounded values; gives back its id and the rows that were added.
+/// Stores a tensor with its rounded values; returns its id and the rows that were added.
 pub(in crate::store) fn put_rounded(
     transaction: &mut Transaction,
     planned: &PlannedTensor<'_>,
 ) -> Result<(ContentId, Vec<RecordRow>)> {
     let shared = transaction.shared_arc();
-    let missing = |id| move || damaged(id, 0)(&"missing from the catalogue");
     let mut rows = Vec::new();
-    let mut added = Vec::new();
-    let dense = EncodePolicy::of(Profile::Dense);
-    for half in planned.halves() {
-        let source = Added(planned, *half);
-        let Some((dtype, len)) = source.layout() else { continue };
-        let shape = Shape::default();
-        let new = NewTensor::from_source(planned.name, dtype.clone(), shape, len, &source);
-        let put = put(transaction, &new, &mut |_, _, _| Ok(Vec::new()), dense, &|_| ())?;
-        if let Some((row, _)) = put.row {
-            transaction.references.insert_tensor(put.id, row.clone())?;
-            rows.push((put.id, row));
-        }
-        added.push((put.id, dtype));
-    }
-
-    let mut bases = Vec::new();
-    if let (Some((formula, base_id)), Some(rounding)) = (planned.formula(), &planned.rounding) {
-        let mut chains = vec![Arc::clone(rounding.base())];
-        let base = (base_id, planned.dtype.clone());
-        for (id, _) in &added {
-            let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
-            let row = row.ok_or_else(missing(*id))?;
-            let chain = Chain::open(&shared, transaction.tables()?, RecordKind::Tensor, *id, row)?;
-            chains.push(Arc::new(chain));
-        }
-        let formula = StoredFormula::new(formula, [base].into_iter().chain(added.clone()));
-        let plain = vec![Arc::clone(rounding.base())];
-        bases.push(Prediction { formula: Some(formula), ..Prediction::plain(chains, None) });
-        // Only what is rounded this little may be shorter as an ordinary difference.
-        if planned.dtype_of_added() == Some(Dtype::F16) {
-            bases.push(Prediction::plain(plain, None));
-        }
-    }
+    let added = put_added(transaction, planned, &mut rows)?;
+    let bases = rounded_bases(transaction, &shared, planned, &added)?;
     // The formula makes nearly all of it: what it would take alone is not worth the search.
     let is_searched = planned.dtype_of_added() == Some(Dtype::F16);
     let policy = EncodePolicy::of(if is_searched { Profile::Dense } else { Profile::Balanced });
@@ -103,6 +72,58 @@ pub(in crate::store) fn put_rounded(
         }
     }
     Ok((put.id, rows.into_iter().map(|(_, row)| row).collect()))
+}
+
+/// Stores what the rounded values add to their base, in one tensor or two. Returns what was stored
+/// with its type; rows that are new are added to `rows`.
+fn put_added(
+    transaction: &mut Transaction,
+    planned: &PlannedTensor<'_>,
+    rows: &mut Vec<(ContentId, RecordRow)>,
+) -> Result<Vec<(ContentId, Dtype)>> {
+    let mut added = Vec::new();
+    let dense = EncodePolicy::of(Profile::Dense);
+    for half in planned.halves() {
+        let source = Added(planned, *half);
+        let Some((dtype, len)) = source.layout() else { continue };
+        let shape = Shape::default();
+        let new = NewTensor::from_source(planned.name, dtype.clone(), shape, len, &source);
+        let put = put(transaction, &new, &mut |_, _, _| Ok(Vec::new()), dense, &|_| ())?;
+        if let Some((row, _)) = put.row {
+            transaction.references.insert_tensor(put.id, row.clone())?;
+            rows.push((put.id, row));
+        }
+        added.push((put.id, dtype));
+    }
+    Ok(added)
+}
+
+/// What rounded values are coded against: their base and what they add to it, together.
+fn rounded_bases<'c>(
+    transaction: &Transaction,
+    shared: &'c Shared,
+    planned: &PlannedTensor<'c>,
+    added: &[(ContentId, Dtype)],
+) -> Result<Vec<Prediction<'c>>> {
+    let (Some((formula, base_id)), Some(rounding)) = (planned.formula(), &planned.rounding) else {
+        return Ok(Vec::new());
+    };
+    let mut chains = vec![Arc::clone(rounding.base())];
+    let base = (base_id, planned.dtype.clone());
+    for (id, _) in added {
+        let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
+        let row = row.ok_or_else(|| damaged(*id, 0)(&"missing from the catalogue"))?;
+        let chain = Chain::open(shared, transaction.tables()?, RecordKind::Tensor, *id, row)?;
+        chains.push(Arc::new(chain));
+    }
+    let formula = StoredFormula::new(formula, [base].into_iter().chain(added.iter().cloned()));
+    let together = Prediction { formula: Some(formula), ..Prediction::plain(chains, None) };
+    let mut bases = vec![together];
+    // Only what is rounded this little may be shorter as an ordinary difference.
+    if planned.dtype_of_added() == Some(Dtype::F16) {
+        bases.push(Prediction::plain(vec![Arc::clone(rounding.base())], None));
+    }
+    Ok(bases)
 }
 
 /// Brings the tensors of a draft into the store and gives their ids back, in order.

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use super::lossy_plan::{Gate, LossyDraft, LossyReport};
 use crate::architecture::{Architecture, LAYERS_KEY};
+use crate::catalog::NodeRow;
 use crate::codec::{Lossy, Profile};
 use crate::format::PackedBytes;
-use crate::lineage::{How, Node};
+use crate::lineage::{How, Node, NodeId};
 use crate::store::source::NewTensor;
 
 /// One file of a model to be added: a whole model, or a shard.
@@ -196,6 +197,25 @@ pub struct ImportReport {
     pub lossy: Option<LossyReport>,
     /// Of a model that a function has made: what is to be said of some tensors.
     pub notes: Vec<Note>,
+}
+
+impl ImportReport {
+    /// Before any tensor is stored. The node gets its id and its version when it is added.
+    pub(in crate::store) fn begun(row: NodeRow) -> Self {
+        ImportReport {
+            node: Node { id: NodeId([0; 16]), row },
+            deduplicated: 0,
+            deduplicated_bytes: 0,
+            delta: 0,
+            delta_bytes: 0,
+            delta_stored_bytes: 0,
+            raw: 0,
+            raw_bytes: 0,
+            added_bytes: 0,
+            lossy: None,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// What is to be said of how a tensor was made.

@@ -215,7 +215,7 @@ impl Again<'_, '_, '_> {
         }
     }
 
-    /// Whether so many bytes of payload and formula are worth to be written.
+    /// Whether a record with this length of payload and formula is worth writing.
     fn is_worth(&self, len: u64) -> bool {
         self.policy.profile != Profile::Dense || len < self.old.stored_len
     }

@@ -24,7 +24,7 @@ use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
 use crate::store::slabs::slab_len;
 use crate::store::source::TensorSource;
-use crate::store::write::operations::provenance;
+use crate::store::write::operations::{added_node, provenance};
 use crate::store::write::put::store_raw;
 use crate::store::write::sketches::{add_bands, put_sketch};
 use crate::store::write::transaction::Transaction;
@@ -104,8 +104,8 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
     }
 }
 
-/// Writes the record as it comes, with this store's own fields in its header. Gives back its
-/// row, and how deep it was where it comes from.
+/// Writes the record as it comes, with this store's own fields in its header. Returns its row, and
+/// how deep it was where it comes from.
 fn write_incoming(
     transaction: &mut Transaction,
     id: ContentId,
@@ -191,7 +191,7 @@ fn check_incoming(transaction: &mut Transaction, id: ContentId, row: &RecordRow)
 pub(in crate::store) fn hold_incoming(transaction: &mut Transaction, id: ContentId) -> Result<()> {
     let held = transaction.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
     let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
-    // Models that are here hold what was promised to them.
+    // Models that were stored without this tensor hold it now.
     if held || row.is_some_and(|row| row.holders > 0) {
         return Ok(());
     }
@@ -271,19 +271,7 @@ fn adopt_whole_node(
     let previous = node.previous.as_ref().map(|(id, _)| *id);
     GraphMut(transaction.tables_mut()?).adopt(&adopted, &parents, previous, &node.metadata)?;
     add_bands(transaction.tables_mut()?, adopted.id, &manifest)?;
-    let row = &adopted.row;
-    transaction.note(Operation::AddNode {
-        id: adopted.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: manifest_id.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: previous.map(|id| id.to_string()),
-        parents: provenance(&parents),
-        metadata: node.metadata,
-    });
+    transaction.note(added_node(&adopted, previous, &parents, node.metadata));
     let edges = node.parents.into_iter();
     let edges = edges.map(|(edge, metadata)| (EdgeKind::Provenance, edge.parent, metadata));
     let previous = node.previous.map(|(id, metadata)| (EdgeKind::Version, id, metadata));
@@ -301,7 +289,7 @@ pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) ->
     transaction.change(|this| add_bands(this.tables_mut()?, id, &manifest))
 }
 
-/// Refuses a manifest whose tensors are not all here or promised.
+/// Refuses a manifest with a tensor that is neither stored nor recorded as missing.
 fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest) -> Result<()> {
     for tensor in &manifest.tensors {
         let row = record_row(transaction.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;

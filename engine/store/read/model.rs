@@ -131,7 +131,7 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`StoreError::BufferLength`] when there are not as many buffers as tensors; otherwise those
+    /// [`StoreError::BufferLength`] when the numbers of buffers and tensors differ; otherwise those
     /// of [`Tensor::read_into`]. The buffers then hold unspecified bytes.
     pub fn read_into(&self, buffers: &mut [&mut [u8]]) -> Result<()> {
         let (expected, found) = (self.manifest.tensors.len() as u64, buffers.len() as u64);

@@ -1,6 +1,7 @@
 //! Reading a record: its header, index and formula checked.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::io::ErrorKind;
 
 use rayon::prelude::*;
@@ -61,6 +62,136 @@ pub struct StoredRecord<'c> {
     formula: Option<StoredFormula>,
 }
 
+/// The bytes of a record that is being opened.
+struct RecordBytes<'c> {
+    shared: &'c Shared,
+    id: ContentId,
+    /// Where the record begins in the file.
+    offset: u64,
+    /// The map or the disk.
+    via: ReadVia,
+    /// All of a short record: one call has read it.
+    whole: Vec<u8>,
+}
+
+impl<'c> RecordBytes<'c> {
+    fn open(shared: &'c Shared, id: ContentId, row: &RecordRow, via: ReadVia) -> Result<Self> {
+        let is_short = row.len <= SHORT_MAX && via != ReadVia::Map;
+        let via = match via {
+            ReadVia::Either if !is_short => ReadVia::Map,
+            ReadVia::Either => ReadVia::Disk,
+            via => via,
+        };
+        let mut bytes = RecordBytes { shared, id, offset: row.offset, via, whole: Vec::new() };
+        if is_short {
+            bytes.whole = bytes.read(0, row.len)?;
+        }
+        Ok(bytes)
+    }
+
+    fn wrong(&self, reason: &dyn Display) -> StoreError {
+        damaged(self.id, self.offset)(reason)
+    }
+
+    /// Bytes of the record through the map; `at` counts from its beginning.
+    fn mapped(&self, at: u64, len: u64) -> Result<&'c [u8]> {
+        self.shared
+            .container
+            .bytes(self.offset + at, len)
+            .map_err(|error| self.wrong(&full_message(&error)))
+    }
+
+    fn read(&self, at: u64, len: u64) -> Result<Vec<u8>> {
+        let read = self.shared.container.read(self.offset + at, len);
+        read.map_err(unreadable(self.id, self.offset))
+    }
+
+    fn bytes(&self, at: u64, len: u64) -> Result<Cow<'_, [u8]>> {
+        let start = at as usize;
+        match (self.via, self.whole.get(start..start.saturating_add(len as usize))) {
+            (ReadVia::Map, _) => self.mapped(at, len).map(Cow::Borrowed),
+            (_, Some(part)) => Ok(Cow::Borrowed(part)),
+            (_, None) => self.read(at, len).map(Cow::Owned),
+        }
+    }
+
+    /// The header; it is what the catalogue's row promises.
+    fn header(&self, kind: RecordKind, row: &RecordRow) -> Result<RecordHeader> {
+        let header = self.bytes(0, RECORD_HEADER_LEN as u64)?;
+        let header = RecordHeader::decode(&header).map_err(|error| self.wrong(&error))?;
+        let promised =
+            (kind, self.id, row.raw_len, row.stored_len, row.base_id, row.depth, row.len);
+        let found = (
+            header.kind,
+            header.content_id,
+            header.raw_len,
+            header.stored_len,
+            header.base_id,
+            header.depth,
+            header.record_len(),
+        );
+        if promised != found {
+            let reason = format!("the catalogue promises {promised:?}, found {found:?}");
+            return Err(self.wrong(&reason));
+        }
+        Ok(header)
+    }
+
+    /// The bytes of the chunk index, their checksum checked.
+    fn index(&self, header: &RecordHeader) -> Result<Cow<'_, [u8]>> {
+        let index = self.bytes(RECORD_HEADER_LEN as u64, header.index_len())?;
+        let crc = crc32fast::hash(&index);
+        if crc != header.index_crc {
+            let reason =
+                format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc);
+            return Err(self.wrong(&reason));
+        }
+        Ok(index)
+    }
+
+    /// The formula, if there is one; it is what the catalogue's row promises.
+    fn formula(&self, header: &RecordHeader, row: &RecordRow) -> Result<Option<StoredFormula>> {
+        let formula = match header.formula_len {
+            0 => None,
+            len => {
+                let block = self.bytes(header.formula_at(), len.into())?;
+                let formula = StoredFormula::read(header, &block);
+                Some(formula.map_err(|reason| self.wrong(&reason))?)
+            }
+        };
+        let more_bases: Vec<ContentId> =
+            formula.iter().flat_map(|formula| formula.base_ids().skip(1)).collect();
+        let code = formula.as_ref().map_or(0, |formula| formula.formula().code());
+        if (row.formula, &row.more_bases) != (code, &more_bases) {
+            return Err(self.wrong(&"the catalogue promises another formula, or other bases"));
+        }
+        Ok(formula)
+    }
+
+    /// The entries of the index, and where each chunk's stored bytes begin in the payload.
+    fn chunks(&self, index: &[u8], header: &RecordHeader) -> Result<(Vec<ChunkEntry>, Vec<u64>)> {
+        let (mut entries, mut starts, mut at) = (Vec::new(), Vec::new(), 0u64);
+        let mut rest = header.raw_len;
+        for entry in index.chunks(CHUNK_ENTRY_LEN) {
+            let entry = ChunkEntry::decode(entry).map_err(|error| self.wrong(&error))?;
+            let chunk_len = rest.min(header.chunk_len());
+            rest -= chunk_len;
+            let stored_len = u64::from(entry.stored_len);
+            if entry.encoding == Encoding::Raw.code() && stored_len != chunk_len {
+                let reason = format!("a raw chunk of {chunk_len} bytes in {stored_len}");
+                return Err(self.wrong(&reason));
+            }
+            starts.push(at);
+            at += stored_len;
+            entries.push(entry);
+        }
+        if at != header.stored_len {
+            return Err(self.wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
+        }
+        Ok((entries, starts))
+    }
+}
+
 impl<'c> StoredRecord<'c> {
     /// Opens the record of `id` that a row names.
     ///
@@ -74,87 +205,17 @@ impl<'c> StoredRecord<'c> {
         row: &RecordRow,
         via: ReadVia,
     ) -> Result<Self> {
-        let wrong = damaged(id, row.offset);
-        let is_short = row.len <= SHORT_MAX && via != ReadVia::Map;
-        let via = match via {
-            ReadVia::Either if !is_short => ReadVia::Map,
-            ReadVia::Either => ReadVia::Disk,
-            via => via,
-        };
-        let mapped = |offset: u64, len: u64| {
-            shared.container.bytes(offset, len).map_err(|error| wrong(&full_message(&error)))
-        };
-        let read = |offset: u64, len: u64| {
-            shared.container.read(offset, len).map_err(unreadable(id, row.offset))
-        };
-        // One call for all of a short one.
-        let whole = if is_short { read(row.offset, row.len)? } else { Vec::new() };
-        let bytes = |offset: u64, len: u64| -> Result<Cow<'_, [u8]>> {
-            let start = (offset - row.offset) as usize;
-            match (via, whole.get(start..start.saturating_add(len as usize))) {
-                (ReadVia::Map, _) => mapped(offset, len).map(Cow::Borrowed),
-                (_, Some(part)) => Ok(Cow::Borrowed(part)),
-                (_, None) => read(offset, len).map(Cow::Owned),
-            }
-        };
-        let header = bytes(row.offset, RECORD_HEADER_LEN as u64)?;
-        let header = RecordHeader::decode(&header).map_err(|error| wrong(&error))?;
-        let promised = (kind, id, row.raw_len, row.stored_len, row.base_id, row.depth, row.len);
-        let found = (
-            header.kind,
-            header.content_id,
-            header.raw_len,
-            header.stored_len,
-            header.base_id,
-            header.depth,
-            header.record_len(),
-        );
-        if promised != found {
-            return Err(wrong(&format!("the catalogue promises {promised:?}, found {found:?}")));
-        }
-        let index = bytes(row.offset + RECORD_HEADER_LEN as u64, header.index_len())?;
-        let crc = crc32fast::hash(&index);
-        if crc != header.index_crc {
-            let reason =
-                format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc);
-            return Err(wrong(&reason));
-        }
-        let formula = match header.formula_len {
-            0 => None,
-            len => {
-                let block = bytes(row.offset + header.formula_at(), len.into())?;
-                Some(StoredFormula::read(&header, &block).map_err(|reason| wrong(&reason))?)
-            }
-        };
-        let more_bases: Vec<ContentId> =
-            formula.iter().flat_map(|formula| formula.base_ids().skip(1)).collect();
-        let code = formula.as_ref().map_or(0, |formula| formula.formula().code());
-        if (row.formula, &row.more_bases) != (code, &more_bases) {
-            return Err(wrong(&"the catalogue promises another formula, or other bases"));
-        }
-        let (mut entries, mut starts, mut at) = (Vec::new(), Vec::new(), 0u64);
-        let mut rest = header.raw_len;
-        for entry in index.chunks(CHUNK_ENTRY_LEN) {
-            let entry = ChunkEntry::decode(entry).map_err(|error| wrong(&error))?;
-            let chunk_len = rest.min(header.chunk_len());
-            rest -= chunk_len;
-            let stored_len = u64::from(entry.stored_len);
-            if entry.encoding == Encoding::Raw.code() && stored_len != chunk_len {
-                return Err(wrong(&format!("a raw chunk of {chunk_len} bytes in {stored_len}")));
-            }
-            starts.push(at);
-            at += u64::from(entry.stored_len);
-            entries.push(entry);
-        }
-        if at != header.stored_len {
-            return Err(wrong(&format!("chunks of {at} bytes in {}", header.stored_len)));
-        }
-        let payload_at = row.offset + u64::from(header.payload_offset);
-        let payload = match via {
-            ReadVia::Map => Some(mapped(payload_at, header.stored_len)?),
+        let bytes = RecordBytes::open(shared, id, row, via)?;
+        let header = bytes.header(kind, row)?;
+        let index = bytes.index(&header)?;
+        let formula = bytes.formula(&header, row)?;
+        let (entries, starts) = bytes.chunks(&index, &header)?;
+        let payload_at = u64::from(header.payload_offset);
+        let payload = match bytes.via {
+            ReadVia::Map => Some(bytes.mapped(payload_at, header.stored_len)?),
             _ => None,
         };
-        let copied = whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();
+        let copied = bytes.whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();
         let lane =
             Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
         let offset = row.offset;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::operations::provenance;
+use super::operations::added_node;
 use super::records::{RecordDraft, RecordWriter};
 use super::references::References;
 use crate::catalog::{
@@ -176,19 +176,8 @@ fn fold_of(tables: &CatalogWrite) -> Result<Fold> {
 }
 
 fn add_node(graph: Graph<'_, CatalogWrite>, node: &Node) -> Result<Operation> {
-    let row = &node.row;
-    Ok(Operation::AddNode {
-        id: node.id.to_string(),
-        name: row.name.clone(),
-        version: row.version,
-        kind: row.kind.clone(),
-        created_ms: row.created_ms,
-        manifest: row.manifest.to_string(),
-        logical_bytes: row.logical_bytes,
-        previous: graph.previous(node.id)?.map(|id| id.to_string()),
-        parents: provenance(&graph.parents(node.id)?),
-        metadata: graph.metadata(node.id)?,
-    })
+    let (previous, parents) = (graph.previous(node.id)?, graph.parents(node.id)?);
+    Ok(added_node(node, previous, &parents, graph.metadata(node.id)?))
 }
 
 fn edge_metadata(

@@ -118,7 +118,7 @@ impl Transaction {
         self.folds = true;
     }
 
-    /// Stores a manifest, or finds it; it then holds its tensors. Gives back the bytes of a record
+    /// Stores a manifest, or finds it; it then holds its tensors. Returns the bytes of a record
     /// that was added.
     pub(in crate::store) fn hold(&mut self, manifest: &Manifest) -> Result<(ContentId, u64)> {
         self.references.hold(manifest, &mut self.records)

@@ -33,40 +33,7 @@ pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
         return Err(UpdateError::inputs(reason));
     }
     let merge = Merge { base, model, settings: &settings };
-    let mut unused: Vec<(String, String)> = Vec::new();
-    let twice = adapter.twice.iter();
-    unused.extend(twice.map(|name| (name.clone(), "it stands there twice".to_owned())));
-    let mut made: HashMap<String, DraftTensor> = HashMap::new();
-    for (name, whole) in &adapter.whole {
-        match merge.whole(name, whole) {
-            Ok(tensor) => _ = made.insert(name.clone(), tensor),
-            Err(error) => unused.push((whole.clone(), reason(error))),
-        }
-    }
-    let transposed = merge.are_transposed(&adapter.modules)?;
-    for (module, parts) in &adapter.modules {
-        match merge.module(module, parts, transposed) {
-            Ok(tensors) => {
-                for tensor in tensors {
-                    if let Some(before) = made.insert(tensor.name().to_owned(), tensor) {
-                        let why = format!("{} is changed by several of its tensors", before.name());
-                        unused.extend(parts.names().map(|name| (name.clone(), why.clone())));
-                    }
-                }
-            }
-            Err(error @ UpdateError::Parameter { .. }) => return Err(error),
-            Err(error) => {
-                let reason = reason(error);
-                unused.extend(parts.names().map(|name| (name.clone(), reason.clone())));
-            }
-        }
-    }
-    if let Some(((first, why), rest)) = unused.split_first() {
-        let rest: Vec<String> =
-            rest.iter().map(|(name, reason)| format!("; tensor {name:?}: {reason}")).collect();
-        let reason = format!("not merged: {why}{}", rest.concat());
-        return Err(UpdateError::tensor(first, reason));
-    }
+    let mut made = merge.all(&adapter)?;
     let others: Vec<String> = adapter.others.iter().map(|name| format!("{name:?}")).collect();
     Draft::like(base, |tensor| {
         let Some(made) = made.remove(tensor.name()) else { return Ok(DraftTensor::keep(tensor)) };
@@ -75,6 +42,14 @@ pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
             false => made.noted(format!("adapters not merged: {}", others.join(", "))),
         })
     })
+}
+
+/// Names every tensor of an adapter that is not used, and says why of the first.
+fn refuse_unused(unused: &[(String, String)]) -> Result<(), UpdateError> {
+    let Some(((first, why), rest)) = unused.split_first() else { return Ok(()) };
+    let rest: Vec<String> =
+        rest.iter().map(|(name, reason)| format!("; tensor {name:?}: {reason}")).collect();
+    Err(UpdateError::tensor(first, format!("not merged: {why}{}", rest.concat())))
 }
 
 /// What is wrong, without the name of the tensor, which is said anyway.
@@ -92,6 +67,41 @@ struct Merge<'m> {
 }
 
 impl Merge<'_> {
+    /// Every tensor of the base that the adapter changes, by name.
+    fn all(&self, adapter: &Adapter) -> Result<HashMap<String, DraftTensor>, UpdateError> {
+        let mut unused: Vec<(String, String)> = Vec::new();
+        let twice = adapter.twice.iter();
+        unused.extend(twice.map(|name| (name.clone(), "it stands there twice".to_owned())));
+        let mut made: HashMap<String, DraftTensor> = HashMap::new();
+        for (name, whole) in &adapter.whole {
+            match self.whole(name, whole) {
+                Ok(tensor) => _ = made.insert(name.clone(), tensor),
+                Err(error) => unused.push((whole.clone(), reason(error))),
+            }
+        }
+        let transposed = self.are_transposed(&adapter.modules)?;
+        for (module, parts) in &adapter.modules {
+            match self.module(module, parts, transposed) {
+                Ok(tensors) => {
+                    for tensor in tensors {
+                        if let Some(before) = made.insert(tensor.name().to_owned(), tensor) {
+                            let name = before.name();
+                            let why = format!("{name} is changed by several of its tensors");
+                            unused.extend(parts.names().map(|name| (name.clone(), why.clone())));
+                        }
+                    }
+                }
+                Err(error @ UpdateError::Parameter { .. }) => return Err(error),
+                Err(error) => {
+                    let reason = reason(error);
+                    unused.extend(parts.names().map(|name| (name.clone(), reason.clone())));
+                }
+            }
+        }
+        refuse_unused(&unused)?;
+        Ok(made)
+    }
+
     fn of_base(&self, name: &str) -> Result<Tensor, UpdateError> {
         let none = || {
             let reason = format!("{} has no tensor {name:?}", self.base.full_name());

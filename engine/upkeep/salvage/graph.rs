@@ -142,88 +142,32 @@ impl SavedGraph {
 
     /// Does what an operation did. Every operation that there is has its arm here: one that is
     /// not known is told.
-    fn apply(&mut self, operation: &Operation, sequence: u64) -> std::result::Result<(), String> {
-        let missing = |id: NodeId| format!("it changes {id}, which no commit that is left adds");
+    fn apply(&mut self, operation: &Operation, sequence: u64) -> Replayed {
         match operation {
-            Operation::AddNode {
-                id,
-                name,
-                version,
-                kind,
-                created_ms,
-                manifest,
-                logical_bytes,
-                previous,
-                parents,
-                metadata,
-            } => {
-                let node = SavedNode {
-                    name: name.clone(),
-                    version: *version,
-                    kind: kind.clone(),
-                    created_ms: *created_ms,
-                    manifest: content_id(manifest)?,
-                    logical_bytes: *logical_bytes,
-                    revision: sequence,
-                    previous: previous.as_deref().map(node_id).transpose()?,
-                    parents: edges(parents)?,
-                    metadata: metadata.clone(),
-                };
-                self.reserve(name, *version);
-                self.nodes.insert(node_id(id)?, node);
-            }
-            Operation::RemoveNode { id } => {
-                let id = node_id(id)?;
-                self.nodes.remove(&id).ok_or_else(|| missing(id))?;
-                self.tags.retain(|_, node| *node != id);
-                self.edges.retain(|(child, _, parent), _| *child != id && *parent != id);
-            }
-            Operation::SetParents { id, parents } => {
-                let (id, parents) = (node_id(id)?, edges(parents)?);
-                self.edges.retain(|(child, kind, parent), _| {
-                    let stays = parents.iter().any(|(known, _)| known == parent);
-                    *child != id || *kind != EdgeKind::Provenance || stays
-                });
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.parents, node.revision) = (parents, sequence);
-            }
+            Operation::AddNode { .. } => self.add(operation, sequence)?,
+            Operation::RemoveNode { id } => self.remove(node_id(id)?)?,
+            Operation::SetParents { id, parents } => self.set_parents(id, parents, sequence)?,
             Operation::SetPrevious { id, previous } => {
-                let id = node_id(id)?;
-                let previous = previous.as_deref().map(node_id).transpose()?;
-                self.edges.retain(|(child, kind, parent), _| {
-                    *child != id || *kind != EdgeKind::Version || Some(*parent) == previous
-                });
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.previous, node.revision) = (previous, sequence);
+                self.set_previous(id, previous.as_deref(), sequence)?;
             }
             Operation::SetMetadata { id, metadata } => {
-                let id = node_id(id)?;
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.metadata, node.revision) = (metadata.clone(), sequence);
+                self.changed(id, sequence)?.metadata = metadata.clone();
             }
             Operation::ReplaceContent { id, manifest, metadata } => {
-                let id = node_id(id)?;
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.manifest, node.revision) = (content_id(manifest)?, sequence);
-                node.metadata = metadata.clone();
+                let manifest = content_id(manifest)?;
+                let node = self.changed(id, sequence)?;
+                (node.manifest, node.metadata) = (manifest, metadata.clone());
             }
             Operation::RenameNode { id, name, version } => {
-                let id = node_id(id)?;
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.name, node.version, node.revision) = (name.clone(), *version, sequence);
+                let node = self.changed(id, sequence)?;
+                (node.name, node.version) = (name.clone(), *version);
                 self.reserve(name, *version);
             }
-            Operation::SetKind { id, kind } => {
-                let id = node_id(id)?;
-                let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
-                (node.kind, node.revision) = (kind.clone(), sequence);
-            }
+            Operation::SetKind { id, kind } => self.changed(id, sequence)?.kind = kind.clone(),
             Operation::SetTag { tag, id: Some(id) } => {
                 self.tags.insert(tag.clone(), node_id(id)?);
             }
-            Operation::SetTag { tag, id: None } => {
-                self.tags.remove(tag);
-            }
+            Operation::SetTag { tag, id: None } => _ = self.tags.remove(tag),
             Operation::SetEdgeMetadata { id, parent, kind, metadata } => {
                 let kind = EdgeKind::ALL.into_iter().find(|known| known.name() == kind);
                 let kind = kind.ok_or("a kind of edge that this program does not know")?;
@@ -232,14 +176,81 @@ impl SavedGraph {
             Operation::SetTest { name, definition: Some(definition) } => {
                 self.tests.insert(name.clone(), definition.clone());
             }
-            Operation::SetTest { name, definition: None } => {
-                self.tests.remove(name);
-            }
+            Operation::SetTest { name, definition: None } => _ = self.tests.remove(name),
             Operation::ReserveVersions { name, version } => self.reserve(name, *version),
             // How tensors are stored, which their records say themselves.
             Operation::Recode { .. } => {}
             Operation::Unknown => return Err("an operation that this program does not know".into()),
         }
+        Ok(())
+    }
+
+    /// A node that this commit changes.
+    fn changed(&mut self, id: &str, sequence: u64) -> Replayed<&mut SavedNode> {
+        let id = node_id(id)?;
+        let node = self.nodes.get_mut(&id).ok_or_else(|| missing(id))?;
+        node.revision = sequence;
+        Ok(node)
+    }
+
+    fn add(&mut self, added: &Operation, sequence: u64) -> Replayed {
+        let Operation::AddNode {
+            id,
+            name,
+            version,
+            kind,
+            created_ms,
+            manifest,
+            logical_bytes,
+            previous,
+            parents,
+            metadata,
+        } = added
+        else {
+            return Ok(());
+        };
+        let node = SavedNode {
+            name: name.clone(),
+            version: *version,
+            kind: kind.clone(),
+            created_ms: *created_ms,
+            manifest: content_id(manifest)?,
+            logical_bytes: *logical_bytes,
+            revision: sequence,
+            previous: previous.as_deref().map(node_id).transpose()?,
+            parents: edges(parents)?,
+            metadata: metadata.clone(),
+        };
+        self.reserve(name, *version);
+        self.nodes.insert(node_id(id)?, node);
+        Ok(())
+    }
+
+    fn remove(&mut self, id: NodeId) -> Replayed {
+        self.nodes.remove(&id).ok_or_else(|| missing(id))?;
+        self.tags.retain(|_, node| *node != id);
+        self.edges.retain(|(child, _, parent), _| *child != id && *parent != id);
+        Ok(())
+    }
+
+    /// Gives a node other parents. Metadata of edges that stay is kept.
+    fn set_parents(&mut self, id: &str, parents: &[ProvenanceEdge], sequence: u64) -> Replayed {
+        let (child, parents) = (node_id(id)?, edges(parents)?);
+        self.edges.retain(|(of, kind, parent), _| {
+            let stays = parents.iter().any(|(known, _)| known == parent);
+            *of != child || *kind != EdgeKind::Provenance || stays
+        });
+        self.changed(id, sequence)?.parents = parents;
+        Ok(())
+    }
+
+    /// Gives a node another version before it. Metadata of an edge that stays is kept.
+    fn set_previous(&mut self, id: &str, previous: Option<&str>, sequence: u64) -> Replayed {
+        let (newer, previous) = (node_id(id)?, previous.map(node_id).transpose()?);
+        self.edges.retain(|(of, kind, older), _| {
+            *of != newer || *kind != EdgeKind::Version || Some(*older) == previous
+        });
+        self.changed(id, sequence)?.previous = previous;
         Ok(())
     }
 
@@ -327,6 +338,13 @@ impl History {
         self.changes.is_empty()
             || self.lost.iter().any(|(from, to)| (*from..=*to).contains(&sequence))
     }
+}
+
+/// What replaying an operation gives; else why it makes no sense.
+type Replayed<T = ()> = std::result::Result<T, String>;
+
+fn missing(id: NodeId) -> String {
+    format!("it changes {id}, which no commit that is left adds")
 }
 
 fn node_id(text: &str) -> std::result::Result<NodeId, String> {

@@ -177,53 +177,19 @@ impl Work {
     fn survey(self) -> Result<Survey, UpkeepError> {
         let Work { disk, identity, lock, catalogue, catalogue_error, scanned } = self;
         let Scan { mut records, headless, unreadable } = scanned;
-        let mut damaged_records = headless;
-        let mut foreign = 0u64;
-        records.retain(|found| {
-            let ours = identity.store_id.starts_with(&found.header.store_tag);
-            foreign += u64::from(!ours);
-            ours
-        });
+        let foreign = drop_foreign(&mut records, &identity);
         if records.is_empty() && catalogue.is_none() {
             let reason = "no record of this store is left".to_owned();
             return Err(UpkeepError::NothingFound { reason });
         }
         let mut contents = Contents::read(&*disk, &mut records);
-        damaged_records
-            .extend(records.iter().filter_map(|found| Some((found.offset, found.fault.clone()?))));
-        damaged_records.sort();
-
+        let damaged_records = damaged_records(headless, &records);
         let places = catalogue.as_ref().map(|c| c.places.clone()).unwrap_or_default();
         let tip = catalogue.as_ref().and_then(|catalogue| catalogue.last_change);
-        let mut history = History::follow(std::mem::take(&mut contents.changes), tip);
-        if tip.is_none() {
-            let changes = records.iter().filter(|found| found.header.kind == RecordKind::Change);
-            history.lose_behind(changes.map(|found| found.header.sequence).max().unwrap_or(0));
-        }
-        let mut source = GraphSource::ChangeRecords;
-        let mut graph = match catalogue {
-            Some(catalogue) => {
-                source = GraphSource::Catalogue;
-                catalogue.graph
-            }
-            None => SavedGraph::of_history(&history),
-        };
-        let mut renamed = Vec::new();
+        let history = follow(&mut contents, &records, tip);
+        let (mut graph, source, renamed) = graph_of(catalogue, &history, &contents);
         if source != GraphSource::Catalogue {
-            renamed = adopt_orphans(&mut graph, &history, &contents.manifests);
-            if history.changes.is_empty() {
-                source = GraphSource::Manifests;
-            }
-        }
-        if let Some(end) = identity.catalogue_end
-            && let Ok(file_len) = disk.len()
-            && file_len < end
-            && source != GraphSource::Catalogue
-        {
-            graph.notes.push(format!(
-                "the file is cut off at byte {file_len}, its catalogue ended at {end}: what lay \
-                 behind is gone, and so are the names of the models there"
-            ));
+            graph.notes.extend(cut_off(&*disk, &identity));
         }
         if foreign > 0 {
             let note = format!("{foreign} records of another store lie in the file, and are left");
@@ -252,6 +218,60 @@ impl Work {
         report.notes.append(&mut graph.notes);
         Ok(Survey { report, disk, identity, graph, manifests, tensors, _lock: lock })
     }
+}
+
+/// Leaves the records of this store. Returns how many others there were.
+fn drop_foreign(records: &mut Vec<Found>, identity: &Identity) -> usize {
+    let before = records.len();
+    records.retain(|found| identity.store_id.starts_with(&found.header.store_tag));
+    before - records.len()
+}
+
+/// Where records are damaged, and how: those without a header, and those with one.
+fn damaged_records(headless: Vec<(u64, String)>, records: &[Found]) -> Vec<(u64, String)> {
+    let mut damaged = headless;
+    damaged.extend(records.iter().filter_map(|found| Some((found.offset, found.fault.clone()?))));
+    damaged.sort();
+    damaged
+}
+
+/// The commits that lead to `tip`; else to the last that can be read.
+fn follow(contents: &mut Contents, records: &[Found], tip: Option<ContentId>) -> History {
+    let mut history = History::follow(std::mem::take(&mut contents.changes), tip);
+    if tip.is_none() {
+        let changes = records.iter().filter(|found| found.header.kind == RecordKind::Change);
+        history.lose_behind(changes.map(|found| found.header.sequence).max().unwrap_or(0));
+    }
+    history
+}
+
+/// The graph from the best that there is: the catalogue, else change records, else manifests. The
+/// names of models that had to be given some are with it.
+fn graph_of(
+    catalogue: Option<Catalogue>,
+    history: &History,
+    contents: &Contents,
+) -> (SavedGraph, GraphSource, Vec<String>) {
+    if let Some(catalogue) = catalogue {
+        return (catalogue.graph, GraphSource::Catalogue, Vec::new());
+    }
+    let mut graph = SavedGraph::of_history(history);
+    let renamed = adopt_orphans(&mut graph, history, &contents.manifests);
+    let source = match history.changes.is_empty() {
+        true => GraphSource::Manifests,
+        false => GraphSource::ChangeRecords,
+    };
+    (graph, source, renamed)
+}
+
+/// What is to be said of a file that ends before its catalogue did.
+fn cut_off(disk: &dyn Disk, identity: &Identity) -> Option<String> {
+    let end = identity.catalogue_end?;
+    let file_len = disk.len().ok().filter(|len| *len < end)?;
+    Some(format!(
+        "the file is cut off at byte {file_len}, its catalogue ended at {end}: what lay behind is \
+         gone, and so are the names of the models there"
+    ))
 }
 
 /// What manifests and change records say.

@@ -22,7 +22,7 @@ pub fn what_to_do(error: &Error) -> &'static str {
         }
         Error::Update(UpdateError::Begun { .. }) => " (--resume)",
         Error::Merge(MergeError::Unresolved { .. }) => {
-            ": settle them with --on-conflict, or --take 'LAYER*=ours'"
+            ": resolve them with --on-conflict, or --take 'LAYER*=ours'"
         }
         Error::Merge(MergeError::NoCommonAncestor { .. }) => ": --base",
         Error::Merge(MergeError::TestsFailed { .. }) => ": nothing was kept",

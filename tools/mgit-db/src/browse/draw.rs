@@ -204,7 +204,7 @@ impl Browse<'_> {
             }
             None => {
                 let block = Block::new().borders(Borders::ALL).title(" difference ");
-                let text = "no tensor of this name in a parent or in the version before";
+                let text = "no tensor of this name in a parent or in the previous version";
                 frame.render_widget(Paragraph::new(text).block(block), lower);
             }
         }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use mgit::lineage::{Edges, ModelRef, Node};
 use mgit::model_tests::{
-    RunOptions, Runner, Selector, Status, Test, TestError, TestResult, bisect, path_between,
+    Bisection, RunOptions, Runner, Selector, Status, Test, TestError, TestResult, bisect,
+    path_between,
 };
 use mgit::{Snapshot, Store};
 use serde_json::{Value, json};
@@ -18,12 +19,12 @@ use crate::output::Output;
 use crate::partial::open_to_read;
 use crate::text::count;
 
-/// Find the first model on a way that fails a test.
+/// Find the first model on a path that fails a test.
 ///
-/// The way leads from GOOD, which passes, to BAD, which fails: through the versions between them,
-/// else along what was derived from what. Besides the two ends, log2 of the models on it are
-/// tested. That finds the first failing one if whatever fails stays so; what was not looked at is
-/// said.
+/// The path leads from GOOD, which passes, to BAD, which fails: through the versions between them,
+/// else through models derived from one another. Besides the two ends, log2 of the models on the
+/// path are tested. The result is right if every model after a failing one fails too; models that
+/// were not tested are listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db bisect family.mgit --test accuracy base@1 base@40
@@ -37,13 +38,13 @@ pub struct Arguments {
     bad: ModelRef,
     #[command(flatten)]
     which: WhichArguments,
-    /// Test every model on the way
+    /// Test every model on the path
     #[arg(long)]
     all: bool,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run a command that the store came with: look at it first, with `test ls`
+    /// Run a command of the store that you have not trusted before: read it first, with `test ls`
     #[arg(long)]
     trust: bool,
 }
@@ -118,8 +119,21 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let path = path.into_iter().map(|id| graph.expect(id)).collect::<Result<Vec<_>, _>>()?;
     let prober =
         Prober { snapshot: &snapshot, arguments, test, path, not_kept: RefCell::default() };
+    let (found, results) = search(&prober)?;
+    let via = match edges {
+        Edges::Version => "versions",
+        Edges::Provenance => "provenance",
+        Edges::Both => "versions and provenance",
+    };
+    let not_kept = prober.not_kept.take();
+    let verdict = Verdict { path: &prober.path, via, found, results, not_kept };
+    output.print(verdict.document(), &verdict.text())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Bisects. Returns what was found, and what is known of each model of the way.
+fn search(prober: &Prober<'_>) -> Result<(Bisection, Vec<Option<TestResult>>), Failure> {
     let mut results: Vec<Option<TestResult>> = vec![None; prober.path.len()];
-    let mut text = String::new();
     let mut probe = |place: usize| -> Result<Option<bool>, Failure> {
         if results[place].is_none() {
             results[place] = Some(prober.result(place, false)?);
@@ -127,7 +141,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         let result = results[place].as_ref();
         Ok(result.and_then(passed))
     };
-    if arguments.all {
+    if prober.arguments.all {
         for place in 0..prober.path.len() {
             probe(place)?;
         }
@@ -140,83 +154,109 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         let known = prober.result(place, true)?;
         *result = Some(known).filter(|known| passed(known).is_some());
     }
-    let contradictions: Vec<usize> = (0..results.len())
-        .filter(|place| {
-            let passes = results[*place].as_ref().and_then(passed);
+    Ok((found, results))
+}
+
+/// What a bisection found.
+struct Verdict<'v> {
+    path: &'v [Node],
+    /// The edges that the path follows.
+    via: &'static str,
+    found: Bisection,
+    /// The result of each model on the path, if there is one.
+    results: Vec<Option<TestResult>>,
+    not_kept: Option<String>,
+}
+
+impl Verdict<'_> {
+    fn name(&self, place: usize) -> String {
+        self.path[place].full_name()
+    }
+
+    /// How many models nothing is known of.
+    fn unseen(&self) -> usize {
+        self.results.iter().filter(|result| result.is_none()).count()
+    }
+
+    fn reasons(&self) -> Option<&[String]> {
+        let result = self.results[self.found.first_bad].as_ref();
+        result.map(|result| result.reasons.as_slice())
+    }
+
+    /// Models that pass behind the first that fails, or fail before it.
+    fn contradictions(&self) -> Vec<String> {
+        let found = &self.found;
+        let contradicts = |place: &usize| {
+            let passes = self.results[*place].as_ref().and_then(passed);
             let open = found.last_good < *place && *place < found.first_bad;
             passes.is_some_and(|passes| !open && passes != (*place < found.first_bad))
-        })
-        .collect();
-    let name = |place: usize| prober.path[place].full_name();
-    let seen: Vec<usize> = found.looked_at.iter().map(|(place, _)| *place).collect();
-    for (place, passed) in &found.looked_at {
-        let word = match passed {
-            Some(true) => "passes",
-            Some(false) => "fails",
-            None => "cannot be told",
         };
-        text += &format!("{} {word}\n", name(*place));
+        (0..self.results.len()).filter(contradicts).map(|place| self.name(place)).collect()
     }
-    let is_certain = results.iter().all(Option::is_some);
-    let via = match edges {
-        Edges::Version => "versions",
-        Edges::Provenance => "provenance",
-        Edges::Both => "versions and provenance",
-    };
-    let unseen = results.iter().filter(|result| result.is_none()).count();
-    match found.is_exact() {
-        true => text += &format!("the first that fails is {}\n", name(found.first_bad)),
-        false => {
-            let (from, to) = (name(found.last_good + 1), name(found.first_bad));
-            text += &format!("the first that fails is one of those from {from} to {to}: those ");
-            text += "between them cannot be tested\n";
+
+    fn text(&self) -> String {
+        let found = &self.found;
+        let mut text = String::new();
+        for (place, passed) in &found.looked_at {
+            let word = match passed {
+                Some(true) => "passes",
+                Some(false) => "fails",
+                None => "has no result",
+            };
+            text += &format!("{} {word}\n", self.name(*place));
         }
-    }
-    text += &format!(
-        "{} of {} on the way (by {via}) tested",
-        seen.len(),
-        count(prober.path.len() as u64, "model")
-    );
-    text += &match (unseen, contradictions.as_slice()) {
-        (0, []) => ", and all are known\n".to_owned(),
-        (unseen, []) => format!("; {unseen} not looked at: taken to fail once one before fails\n"),
-        (_, places) => {
-            let names: Vec<_> = places.iter().map(|place| name(*place)).collect();
-            format!(
+        match found.is_exact() {
+            true => text += &format!("the first that fails is {}\n", self.name(found.first_bad)),
+            false => {
+                let (from, to) = (self.name(found.last_good + 1), self.name(found.first_bad));
+                text += &format!("the first that fails is one of those from {from} to {to}: ");
+                text += "those between them cannot be tested\n";
+            }
+        }
+        let models = count(self.path.len() as u64, "model");
+        let (seen, via) = (found.looked_at.len(), self.via);
+        text += &format!("{seen} of {models} on the path (by {via}) tested");
+        text += &match (self.unseen(), self.contradictions().as_slice()) {
+            (0, []) => ", and all are known\n".to_owned(),
+            (unseen, []) => {
+                format!("; {unseen} not tested: assumed to fail after a failing model\n")
+            }
+            (_, names) => format!(
                 "; the history goes back and forth: {} say otherwise, so that this is one place \
                  of several where it turns (--all looks at all)\n",
                 names.join(", ")
-            )
+            ),
+        };
+        if let Some(reasons) = self.reasons() {
+            text += &format!("  {}\n", crate::text::shown(&reasons.join("; ")));
         }
-    };
-    if let Some(result) = &results[found.first_bad] {
-        text += &format!("  {}\n", crate::text::shown(&result.reasons.join("; ")));
+        if let Some(reason) = &self.not_kept {
+            text += &format!("{reason}\n");
+        }
+        text
     }
-    let looked_at = found
-        .looked_at
-        .iter()
-        .map(|(place, passed)| json!({ "model": name(*place), "passed": passed }));
-    let reasons = results[found.first_bad].as_ref().map(|result| result.reasons.clone());
-    let not_kept = prober.not_kept.take();
-    if let Some(reason) = &not_kept {
-        text += &format!("{reason}\n");
+
+    fn document(&self) -> Value {
+        let found = &self.found;
+        let looked_at = found
+            .looked_at
+            .iter()
+            .map(|(place, passed)| json!({ "model": self.name(*place), "passed": passed }));
+        json!({
+            "not_kept": self.not_kept,
+            "first_failing": self.name(found.first_bad),
+            "last_passing": self.name(found.last_good),
+            "exact": found.is_exact(),
+            "reasons": self.reasons(),
+            "by": self.via,
+            "models": self.path.len(),
+            "runs": found.looked_at.len(),
+            "looked_at": looked_at.collect::<Vec<Value>>(),
+            "not_looked_at": self.unseen(),
+            "all_known": self.unseen() == 0,
+            "contradictions": self.contradictions(),
+        })
     }
-    let document = json!({
-        "not_kept": not_kept,
-        "first_failing": name(found.first_bad),
-        "last_passing": name(found.last_good),
-        "exact": found.is_exact(),
-        "reasons": reasons,
-        "by": via,
-        "models": prober.path.len(),
-        "runs": found.looked_at.len(),
-        "looked_at": looked_at.collect::<Vec<Value>>(),
-        "not_looked_at": unseen,
-        "all_known": is_certain,
-        "contradictions": contradictions.iter().map(|place| name(*place)).collect::<Vec<_>>(),
-    });
-    output.print(document, &text)?;
-    Ok(ExitCode::SUCCESS)
 }
 
 fn wrong_end(node: &Node, place: usize, result: &Option<TestResult>) -> Failure {

@@ -23,15 +23,15 @@ use crate::values::{Number, decode};
 /// Elements of the tensor that are shown.
 const VALUES_SHOWN: usize = 6;
 
-/// See it work: real models into one file, and out again byte for byte.
+/// Run a demo: real models are imported into one file and exported byte for byte.
 ///
-/// Imports models that the project carries, with their lineage, compares sizes and bytes, and
-/// leaves the store for you to explore. A second run makes it anew, unless you have put models of
-/// your own into it; a folder that is not a demo's is never touched.
+/// Imports models that come with the project, with their lineage, compares sizes and bytes, and
+/// leaves the store for you to explore. A second run makes the store again, unless you have added
+/// models of your own; a folder that is not a demo's is never changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db demo")]
 pub struct Arguments {
-    /// The folder to leave the store in
+    /// The folder for the store
     #[arg(default_value = "mgit-demo")]
     folder: PathBuf,
 }
@@ -60,15 +60,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         path.display()
     ))?;
     heading("1. Import, each with the model it was derived from")?;
-    let start = Instant::now();
-    let imported = {
-        let store = Store::create(&path)?;
-        data.members.iter().map(|member| import(&store, &data, member)).collect::<Result<_, _>>()?
-    };
-    let import_seconds = start.elapsed().as_secs_f64();
-    let file_bytes =
-        fs::metadata(&path).map_err(|error| Failure::io(format!("read {path:?}"), &error))?.len();
-    let sizes = Sizes::new(imported, file_bytes);
+    let (sizes, import_seconds) = import_all(&path, &data)?;
     output.text(&sizes.table())?;
 
     heading("2. The lineage (mgit-db log)")?;
@@ -77,13 +69,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.text(&indented(&Log::read(&snapshot, output)?.text))?;
 
     heading("3. Export every model and compare it with its file (mgit-db export)")?;
-    let start = Instant::now();
-    let aside = TemporaryFolder::create(&arguments.folder, TemporaryKind::Demo);
-    let aside = aside.map_err(|error| Failure::io("make a temporary folder", &error))?;
-    for imported in &sizes.imported {
-        compare(&snapshot, &data, imported, aside.path())?;
-    }
-    let export_seconds = start.elapsed().as_secs_f64();
+    let export_seconds = compare_all(&snapshot, &data, &sizes.imported, &arguments.folder)?;
     let count = sizes.imported.len();
     let bytes = sizes.plain_bytes();
     let same = output.paint(Ink::Good, &format!("{count} of {count} are the same"));
@@ -106,7 +92,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "store": path.display().to_string(),
         "models": sizes.documents(),
         "logical_bytes": bytes,
-        "file_bytes": file_bytes,
+        "file_bytes": sizes.file_bytes,
         "ratio": sizes.ratio(),
         "import_seconds": import_seconds,
         "export_seconds": export_seconds,
@@ -115,6 +101,34 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "zero_copy": zero_copy.document(),
     });
     output.print(document, "")
+}
+
+/// Makes the store. Returns what it takes, and the seconds that this took.
+fn import_all<'d>(path: &Path, data: &'d DemoData) -> Result<(Sizes<'d>, f64), Failure> {
+    let start = Instant::now();
+    let imported = {
+        let store = Store::create(path)?;
+        data.members.iter().map(|member| import(&store, data, member)).collect::<Result<_, _>>()?
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let file = fs::metadata(path).map_err(|error| Failure::io(format!("read {path:?}"), &error))?;
+    Ok((Sizes::new(imported, file.len()), seconds))
+}
+
+/// Exports every model and compares it with its file. Returns the seconds that this took.
+fn compare_all(
+    snapshot: &Snapshot,
+    data: &DemoData,
+    all: &[Imported<'_>],
+    folder: &Path,
+) -> Result<f64, Failure> {
+    let start = Instant::now();
+    let aside = TemporaryFolder::create(folder, TemporaryKind::Demo);
+    let aside = aside.map_err(|error| Failure::io("make a temporary folder", &error))?;
+    for imported in all {
+        compare(snapshot, data, imported, aside.path())?;
+    }
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// Removes the store of a demo before, if nobody has brought anything of their own into it.

@@ -10,10 +10,10 @@ use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, size};
 
-/// Show where the bytes are: by model, by family, by encoding.
+/// Show what takes the space: by model, by family, by encoding.
 ///
-/// STORED is what a model's tensors take, OWN what no other model shares, FREED what removing it
-/// alone would free.
+/// STORED is the size of a model's tensors, OWN the part that no other model shares, FREED the
+/// space that removing only this model would free.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db du family.mgit")]
 pub struct Arguments {

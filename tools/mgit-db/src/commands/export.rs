@@ -18,9 +18,9 @@ use crate::text::{shown, size};
 
 /// Write a model as the files it was imported from, byte for byte.
 ///
-/// They appear when they are complete. A file that is there is left alone without --force, a pipe or
-/// a device is written into. Into a folder that is there, it must be empty; with --force it may hold
-/// files of the same names.
+/// Files appear when they are complete. An existing file is replaced only with --force; a pipe or a
+/// device is written into. An existing folder must be empty; with --force it may hold files of the
+/// same names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db export family.mgit tuned@2 tuned.safetensors

@@ -127,7 +127,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         if let Some(lossy) = arguments.lossy.lossy {
             output.text(&match &report.lossy {
                 Some(report) => format!("  {}", gate::describe(lossy, report)),
-                None => "  lossless: no parent has what could be rounded to\n".to_owned(),
+                None => "  lossless: no parent has a tensor to round against\n".to_owned(),
             })?;
         }
         if let Some((text, found)) = found {

@@ -19,13 +19,13 @@ use crate::text::{count, shown, size, time};
 
 /// Draw the lineage graph, newest first.
 ///
-/// A line of | leads from a model to one it was derived from, a line of : to its version before.
-/// With MODELS, only they and what they descend from; with filters, only what fits all of them.
+/// A line of | leads from a model to one it was derived from, a line of : to its previous version.
+/// With MODELS, only these and their ancestors are shown; with filters, only models that match all
+/// of them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A range A..B is what B descends from (and B) without what A descends from \
-(and A);
-A.. is all of the graph without it. ^A is another way to write the latter part.
+    after_help = "A range A..B is B and its ancestors, without A and A's ancestors. A.. is the
+whole graph without A and A's ancestors. ^A leaves out A and its ancestors.
 
 Examples:
   mgit-db log family.mgit
@@ -41,19 +41,19 @@ pub struct Arguments {
     /// Only models of this kind: a glob of * and ?
     #[arg(long, value_name = "GLOB")]
     kind: Option<String>,
-    /// Only models whose name, or name@version, fits: a glob of * and ?
+    /// Only models whose name, or name@version, matches: a glob of * and ?
     #[arg(long, value_name = "GLOB")]
     name: Option<String>,
-    /// Only models that came later: 2024-05-31, 2024-05-31T08:15 (UTC), 3d, '2 weeks ago'
+    /// Only models added later: 2024-05-31, 2024-05-31T08:15 (UTC), 3d, '2 weeks ago'
     #[arg(long, alias = "after", value_name = "TIME")]
     since: Option<String>,
-    /// Only models that came before
+    /// Only models added before
     #[arg(long, alias = "before", value_name = "TIME")]
     until: Option<String>,
     /// Only models with a tag
     #[arg(long)]
     tagged: bool,
-    /// At most so many, the newest
+    /// At most this number of models, the newest
     #[arg(short = 'n', long, value_name = "N")]
     max_count: Option<usize>,
 }
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
-    output.print(json!({ "models": log.documents, "diverged": log.apart }), &log.text)
+    output.print(json!({ "models": log.documents, "diverged": log.diverged }), &log.text)
 }
 
 /// Which models to draw.
@@ -191,7 +191,7 @@ pub struct Log {
     /// The nodes in the drawing's order.
     pub documents: Vec<Value>,
     /// Names that have several ends.
-    pub apart: Vec<Value>,
+    pub diverged: Vec<Value>,
 }
 
 impl Log {
@@ -237,13 +237,13 @@ impl Log {
             [] => "no models fit\n".to_owned(),
             _ => drawing(&family, &origins, &edges, &order, output),
         };
-        let (apart, more) = diverged(snapshot, &family, output)?;
-        Ok(Log { text: text + &more, documents, apart })
+        let (diverged, more) = diverged_names(snapshot, &family, output)?;
+        Ok(Log { text: text + &more, documents, diverged })
     }
 }
 
-/// Names that have grown apart: as documents, and in words.
-fn diverged(
+/// Names that have diverged: as documents, and in words.
+fn diverged_names(
     snapshot: &Snapshot,
     family: &Family<'_>,
     output: &Output,

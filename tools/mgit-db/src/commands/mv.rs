@@ -11,9 +11,9 @@ use crate::output::Output;
 
 /// Give a model another name.
 ///
-/// A bare name moves with all its versions, which keep their numbers if the new name never had
-/// any. name@version moves that one version, to the end of the new name's history. Ids, edges,
-/// tags and metadata stay, and version numbers are never given a second time.
+/// A bare name is renamed with all its versions, which keep their numbers if the new name never had
+/// any. name@version renames that one version, which becomes the last of the new name. Ids, edges,
+/// tags and metadata stay, and version numbers are never assigned twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db mv family.mgit tuned sst2/tuned

@@ -17,7 +17,7 @@ const KEY: &str = "note";
 /// The longest note that is read from standard input, in bytes.
 const NOTE_LEN_MAX: u64 = 1 << 20;
 
-/// Write, read or remove the note beside a model. It is the model's metadata `note`.
+/// Write, read or remove the note of a model. It is the model's metadata `note`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db note family.mgit tuned
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// The note; - reads it from standard input. Without it the note is printed
     #[arg(value_name = "TEXT")]
     text: Option<String>,
-    /// Keep what is there, and write TEXT below it
+    /// Keep the old note, and add TEXT below it
     #[arg(short, long, requires = "text")]
     append: bool,
     /// Remove the note

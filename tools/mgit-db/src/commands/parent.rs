@@ -15,10 +15,10 @@ use crate::family::Family;
 use crate::opening;
 use crate::output::Output;
 
-/// Change what a model was derived from, or which version comes before it.
+/// Change the parents of a model, or its previous version.
 ///
-/// Only the graph changes: how tensors are kept stays, and a base that a delta needs is kept
-/// whatever the edges say. A circle is refused.
+/// Only the graph changes: tensors stay as they are stored, and a base that a delta needs is kept
+/// whatever the edges are. A cycle is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db parent add family.mgit merged left --how merge --meta weight=0.5
@@ -34,7 +34,7 @@ pub struct Arguments {
 /// What to change.
 #[derive(Debug, Subcommand)]
 enum Change {
-    /// Add parents behind those that are there
+    /// Add parents after the existing ones
     Add {
         /// The store
         store: PathBuf,
@@ -46,13 +46,13 @@ enum Change {
         #[command(flatten)]
         edge: EdgeArguments,
     },
-    /// Take parents away (detach)
+    /// Remove parents (detach)
     Rm {
         /// The store
         store: PathBuf,
         /// The model
         model: ModelRef,
-        /// The parents that it loses
+        /// The parents to remove
         #[arg(required = true)]
         parents: Vec<ModelRef>,
     },
@@ -62,12 +62,12 @@ enum Change {
         store: PathBuf,
         /// The model
         model: ModelRef,
-        /// Its parents from now on
+        /// Its new parents
         parents: Vec<ModelRef>,
         #[command(flatten)]
         edge: EdgeArguments,
     },
-    /// Set the version before a model; `none` makes it a first version
+    /// Set the previous version of a model; `none` makes it a first version
     Previous {
         /// The store
         store: PathBuf,
@@ -81,7 +81,7 @@ enum Change {
 /// What an edge carries.
 #[derive(Debug, clap::Args)]
 struct EdgeArguments {
-    /// How it was derived [default: finetune, or what the edge says already]
+    /// How it was derived [default: finetune, or as the edge has it]
     #[arg(long, value_parser = how_parser())]
     how: Option<How>,
     /// A piece of metadata of the edges: JSON where V reads as JSON, else text; may be repeated

@@ -16,7 +16,7 @@ use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::{Side, Table, count, shown, size, timestamp};
 
-/// Show a model: its lineage, its metadata, and how each of its tensors is kept.
+/// Show a model: its lineage, its metadata, and how each of its tensors is stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db show family.mgit tuned@2
@@ -26,7 +26,7 @@ pub struct Arguments {
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
     model: ModelRef,
-    /// Show its layers, and which reads whose output
+    /// Show its layers and their connections
     #[arg(long)]
     layers: bool,
 }

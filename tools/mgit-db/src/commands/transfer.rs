@@ -102,8 +102,8 @@ pub fn document(moved: &Moved) -> Value {
         .collect();
     let replaced: Vec<Value> =
         report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
-    let apart: Vec<Value> =
-        report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
+    let diverged: Vec<Value> =
+        report.diverged.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
     json!({
         "remote": moved.place,
         "models": report.models,
@@ -113,7 +113,7 @@ pub fn document(moved: &Moved) -> Value {
         "missing_tensors": report.missing,
         "completed": report.completed,
         "renumbered": renumbered,
-        "diverged": apart,
+        "diverged": diverged,
         "updated": report.updated,
         "tests": report.tests,
         "differing": report.differing,
@@ -125,6 +125,45 @@ pub fn document(moved: &Moved) -> Value {
 
 /// A transfer in words.
 pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
+    let report = &moved.report;
+    let mut text = models_moved(moved, done, output);
+    if !report.updated.is_empty() {
+        let models = count(report.updated.len() as u64, "model");
+        text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
+    }
+    if report.missing > 0 {
+        let tensors = count(report.missing, "tensor");
+        text += &format!("  {tensors} stay there until they are needed\n");
+    }
+    if !report.completed.is_empty() {
+        text += &format!("  now with tensors: {}\n", report.completed.join(", "));
+    }
+    if !report.tests.is_empty() {
+        text += &format!("  tests: {}\n", report.tests.join(", "));
+    }
+    text += &packs_mended(report);
+    for moved in &report.renumbered {
+        text += &format!(
+            "  {} is {} now: the other side assigned the number first\n",
+            moved.was, moved.now
+        );
+    }
+    for (name, tips) in &report.diverged {
+        text += &format!("{}\n", diverged(name, tips, output));
+    }
+    if !report.differing.is_empty() {
+        let models = count(report.differing.len() as u64, "model");
+        text += &format!("  {models} changed on both sides: each stayed as it is there\n");
+    }
+    for tag in &report.tags_left_out {
+        text += &format!("  tag {tag} was not transferred: another model or tag has its name\n");
+    }
+    text
+}
+
+/// How much went, and the names of the first models.
+fn models_moved(moved: &Moved, done: &str, output: &Output) -> String {
+    const SHOWN: usize = 8;
     let report = &moved.report;
     let mut text = String::new();
     let whole = report.completed.is_empty();
@@ -141,27 +180,18 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
             moved.place
         );
     }
-    let shown = 8;
-    for model in report.models.iter().take(shown) {
+    for model in report.models.iter().take(SHOWN) {
         text += &format!("  {}\n", output.paint(Ink::Name, model));
     }
-    if report.models.len() > shown {
-        text += &format!("  and {} more\n", report.models.len() - shown);
+    if report.models.len() > SHOWN {
+        text += &format!("  and {} more\n", report.models.len() - SHOWN);
     }
-    if !report.updated.is_empty() {
-        let models = count(report.updated.len() as u64, "model");
-        text += &format!("  {models} brought up to date: {}\n", report.updated.join(", "));
-    }
-    if report.missing > 0 {
-        let tensors = count(report.missing, "tensor");
-        text += &format!("  {tensors} stay there until they are needed\n");
-    }
-    if !report.completed.is_empty() {
-        text += &format!("  tensors came of {}\n", report.completed.join(", "));
-    }
-    if !report.tests.is_empty() {
-        text += &format!("  tests: {}\n", report.tests.join(", "));
-    }
+    text
+}
+
+/// What was written of packs that the other side had lost.
+fn packs_mended(report: &PullReport) -> String {
+    let mut text = String::new();
     if !report.rewritten.is_empty() {
         let packs = count(report.rewritten.len() as u64, "pack");
         text += &format!("  {packs} that were lost there were written again\n");
@@ -173,25 +203,11 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
              now\n"
         );
     }
-    for moved in &report.renumbered {
-        text +=
-            &format!("  {} is {} now: the number was given there first\n", moved.was, moved.now);
-    }
-    for (name, tips) in &report.apart {
-        text += &format!("{}\n", diverged(name, tips, output));
-    }
-    if !report.differing.is_empty() {
-        let models = count(report.differing.len() as u64, "model");
-        text += &format!("  {models} changed on both sides: each stayed as it is there\n");
-    }
-    for tag in &report.tags_left_out {
-        text += &format!("  tag {tag} did not come: something here has its name\n");
-    }
     text
 }
 
 /// Says that a name has several ends.
 pub fn diverged(name: &str, tips: &[String], output: &Output) -> String {
-    let text = format!("{name} has grown apart: {}", tips.join(", "));
+    let text = format!("{name} has diverged: {}", tips.join(", "));
     output.paint(Ink::Bad, &text)
 }

@@ -27,8 +27,9 @@ const OUTPUT_LINES: usize = 8;
 
 /// Run tests; a test that fails gives exit code 1.
 ///
-/// What is known of equal content is not run again. What was found is kept in the store. Others can
-/// write while tests run; who writes when they have ended is waited for, as --wait says.
+/// A test with a stored result for equal content is not run again. Results are stored. Others can
+/// write to the store while tests run; a writer that is still at work afterwards is waited for, as
+/// --wait says.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The store
@@ -38,13 +39,13 @@ pub struct Arguments {
     /// Which tests
     #[command(flatten)]
     which: WhichArguments,
-    /// How many at a time; 0 for as many as there are cores
+    /// The number of tests that run at the same time; 0: one for each core
     #[arg(short, long, default_value_t = 0)]
     jobs: usize,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run the commands that the store came with: look at them first, with `test ls`
+    /// Run commands of the store that you have not trusted before: read them first, with `test ls`
     #[arg(long)]
     trust: bool,
     /// Show only what did not pass
@@ -56,7 +57,7 @@ pub struct Arguments {
     junit: Option<PathBuf>,
     #[command(flatten)]
     force: Force,
-    /// Where models are written for commands [default: the temporary folder]
+    /// The folder where models are written for commands [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]
     work_folder: Option<PathBuf>,
 }
@@ -190,30 +191,17 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if let Some(destination) = &junit {
         write_text(destination, &junit::document(&report.results))?;
     }
-    let of = |status| report.results.iter().filter(|result| result.status == status).count();
-    let counts = [Status::Passed, Status::Failed, Status::Error, Status::NotRun].map(of);
-    let known = report.results.iter().filter(|result| result.was_known).count();
+    let counts = Counts::of(&report);
     let mut text = lines(&report.results, arguments.failed, output);
-    text += &format!("{} passed, {} failed", counts[0], counts[1]);
-    for (number, what) in [(counts[2], "could not be told"), (counts[3], "not run")] {
-        if number > 0 {
-            text += &format!(", {number} {what}");
-        }
-    }
-    text += &format!(
-        " ({}, {} known before, {} of tensors read)\n",
-        count(report.runs, "run"),
-        known,
-        size(report.bytes_read)
-    );
+    text += &counts.text(&report);
     if let Some(not_kept) = &not_kept {
         text += &format!("{not_kept}\n");
     }
     let document = json!({
-        "passed": counts[0],
-        "failed": counts[1],
-        "errors": counts[2],
-        "not_run": counts[3],
+        "passed": counts.passed,
+        "failed": counts.failed,
+        "errors": counts.errors,
+        "not_run": counts.not_run,
         "runs": report.runs,
         "bytes_read": report.bytes_read,
         "not_kept": not_kept,
@@ -221,6 +209,38 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     });
     output.print(document, &text)?;
     Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many results there are of each status.
+struct Counts {
+    passed: usize,
+    failed: usize,
+    errors: usize,
+    not_run: usize,
+}
+
+impl Counts {
+    fn of(report: &RunReport) -> Self {
+        let of = |status| report.results.iter().filter(|result| result.status == status).count();
+        Counts {
+            passed: of(Status::Passed),
+            failed: of(Status::Failed),
+            errors: of(Status::Error),
+            not_run: of(Status::NotRun),
+        }
+    }
+
+    fn text(&self, report: &RunReport) -> String {
+        let mut text = format!("{} passed, {} failed", self.passed, self.failed);
+        for (number, what) in [(self.errors, "with an error"), (self.not_run, "not run")] {
+            if number > 0 {
+                text += &format!(", {number} {what}");
+            }
+        }
+        let known = report.results.iter().filter(|result| result.was_known).count();
+        let (runs, read) = (count(report.runs, "run"), size(report.bytes_read));
+        text + &format!(" ({runs}, {known} known before, {read} of tensors read)\n")
+    }
 }
 
 /// A result as JSON.

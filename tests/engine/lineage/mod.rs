@@ -1,0 +1,5 @@
+//! Who descends from whom: the graph, what changes it, and the ways through it.
+
+mod changes;
+mod graph;
+mod walks;

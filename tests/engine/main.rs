@@ -1,0 +1,19 @@
+//! The store: what goes in comes out, what is done to it does what it says, and it stays small.
+
+mod chains;
+#[path = "../common/mod.rs"]
+mod common;
+mod folds;
+mod formulas;
+mod kept;
+mod lineage;
+mod recode;
+mod removal;
+mod repack;
+mod space;
+mod store;
+mod threads;
+mod upkeep;
+mod verify;
+mod waiting;
+mod zero_copy;

@@ -1,0 +1,130 @@
+//! Promise: recoding changes how tensors are stored and nothing else, whatever was done before and
+//! is done after; snapshots of before go on reading.
+
+use std::collections::BTreeMap;
+
+use crate::common::*;
+use mgit::store::Repack;
+use mgit::upkeep::{VerifyDepth, verify};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
+
+fn recode(store: &Store, model: Option<&str>, profile: Profile) -> mgit::store::RecodeReport {
+    write(store, |transaction| transaction.recode(model, profile, &|_| ())).unwrap()
+}
+
+fn assert_sound(store: &Store, expected: &Contents, context: &str) {
+    let snapshot = store.snapshot().unwrap();
+    assert_eq!(&contents(&snapshot).unwrap(), expected, "{context}");
+    assert_rows_add_up(&snapshot, context);
+    let report = verify(store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
+    assert!(report.is_clean(), "{context}: {:?}", report.findings);
+}
+
+/// A model of three tensors: floats, halves made of them, and integers.
+fn member(values: &[u8]) -> Vec<(String, Dtype, Vec<u8>)> {
+    let floats: Vec<f32> =
+        values.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let halves = floats.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect();
+    let integers = floats.iter().map(|v| (v * 2500.0) as i8 as u8).collect();
+    vec![
+        ("floats".to_owned(), Dtype::F32, values.to_vec()),
+        ("halves".to_owned(), Dtype::Bf16, halves),
+        ("integers".to_owned(), Dtype::I8, integers),
+    ]
+}
+
+#[test]
+fn random_histories_keep_every_byte() {
+    for seed in 0..16 {
+        let mut random = Random(seed);
+        let (_folder, _, store) = new_store();
+        let mut expected = Contents::new();
+        let mut values: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for step in 0..25 {
+            let context = format!("seed {seed}, step {step}");
+            let names: Vec<String> = values.keys().cloned().collect();
+            let picked = (!names.is_empty()).then(|| names[random.below(names.len())].clone());
+            let profile = Profile::ALL[random.below(3)];
+            match (random.below(9), picked) {
+                (0..=3, parent) => {
+                    let name = format!("m{step}");
+                    let new = match &parent {
+                        Some(parent) => nudged(&values[parent], random.next(), 3),
+                        None => weights(random.next(), 3000),
+                    };
+                    let tensors = member(&new);
+                    let mut model = NewModel::new(&name).profile(profile);
+                    if let Some(parent) = &parent {
+                        model = model.parent(parent, How::FineTune);
+                    }
+                    for (name, dtype, bytes) in &tensors {
+                        let tensor =
+                            NewTensor::from_bytes(name, dtype.clone(), shape(&[30, 100]), bytes);
+                        model = model.tensor(tensor);
+                    }
+                    add(&store, model).unwrap();
+                    let kept = tensors.into_iter().map(|(name, _, bytes)| (name, bytes)).collect();
+                    expected.insert(format!("{name}@1"), kept);
+                    values.insert(name, new);
+                }
+                (4, Some(name)) => {
+                    write(&store, |transaction| {
+                        transaction.remove_model(&name, OnChildren::Reparent)
+                    })
+                    .unwrap();
+                    expected.remove(&format!("{name}@1"));
+                    values.remove(&name);
+                }
+                (5, _) => _ = recode(&store, None, profile),
+                (8, _) => {
+                    let how = Repack::default().depth_max(random.below(4) as u8).profile(profile);
+                    let report = write(&store, |t| t.repack(&how, &|_| ())).unwrap();
+                    assert!(report.after_bytes <= report.before_bytes, "{context}: {report:?}");
+                }
+                (_, Some(name)) => _ = recode(&store, Some(&name), profile),
+                (_, None) => {}
+            }
+            assert_sound(&store, &expected, &context);
+        }
+    }
+}
+
+#[test]
+fn an_older_snapshot_and_an_aborted_recode_change_nothing() {
+    let (_folder, path, store) = new_store();
+    let base = weights(1, 50_000);
+    add_one(&store, "base", &[], &base).unwrap();
+    add_one(&store, "tuned", &["base"], &nudged(&base, 2, 5)).unwrap();
+    let before = store.snapshot().unwrap();
+    let expected = contents(&before).unwrap();
+    let mut transaction = store.begin_write().unwrap();
+    transaction.recode(None, Profile::Dense, &|_| ()).unwrap();
+    drop(transaction);
+    assert_sound(&store, &expected, "aborted");
+    for profile in [Profile::Dense, Profile::Fast, Profile::Balanced, Profile::Dense] {
+        let report = recode(&store, None, profile);
+        assert_eq!(report.tensors, 2);
+        assert_sound(&store, &expected, profile.name());
+        assert_eq!(contents(&before).unwrap(), expected);
+        assert_eq!(recode(&store, None, profile).changed, 0, "{profile} again");
+    }
+    drop((before, store));
+    assert_eq!(contents_of(&path).unwrap(), expected);
+}
+
+#[test]
+fn long_tensors_are_recoded_slab_by_slab() {
+    let (_folder, _, store) = new_store();
+    let base = weights(3, (17 << 20) / 4 + 1000);
+    add_one(&store, "base", &[], &base).unwrap();
+    add_one(&store, "tuned", &["base"], &nudged(&base, 4, 50)).unwrap();
+    let expected = contents(&store.snapshot().unwrap()).unwrap();
+    for profile in [Profile::Fast, Profile::Dense, Profile::Balanced] {
+        recode(&store, None, profile);
+        assert_sound(&store, &expected, profile.name());
+    }
+    assert!(matches!(
+        store.begin_write().unwrap().recode(Some("nobody"), Profile::Fast, &|_| ()),
+        Err(mgit::store::StoreError::Lineage(_))
+    ));
+}

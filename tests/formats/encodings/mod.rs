@@ -1,0 +1,6 @@
+//! What encodings write is what the page says, and short.
+
+mod entropy;
+mod float_delta;
+mod int_delta;
+mod sparse;

@@ -1,0 +1,17 @@
+//! What is done with models: compared, tested, merged, made from others, rounded, adapted.
+
+mod adapters;
+mod architecture;
+mod blend;
+#[path = "../common/mod.rs"]
+mod common;
+mod diff;
+mod functions;
+mod infer;
+mod lossy;
+mod merge;
+mod model_tests;
+mod oracles;
+mod real_models;
+mod update;
+mod values;

@@ -1,0 +1,25 @@
+//! The tool: every command, run as a user does.
+
+mod address_space;
+mod browser;
+mod checks;
+mod commands;
+mod common;
+mod demo;
+mod edges;
+mod families;
+mod graph;
+mod history;
+mod interruptions;
+mod locked;
+mod log;
+mod lossy;
+mod merge;
+mod outputs;
+mod partial;
+mod repack;
+mod rot;
+mod standard_output;
+mod transfer;
+mod update;
+mod waiting;

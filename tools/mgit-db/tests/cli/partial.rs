@@ -1,0 +1,139 @@
+//! Promise: a clone of the graph alone shows the family, brings what a command reads when it is
+//! read, and says what to do where the tensors cannot be reached.
+
+use crate::common;
+use crate::common::Sandbox;
+use serde_json::json;
+
+/// A store `s` of two models at the folder `remote`, and a clone `part` of its graph.
+fn graph_only() -> Sandbox {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    sandbox.import(2, "tuned", &["--parent", "base"]);
+    sandbox.import(3, "tuned", &["--parent", "base"]);
+    sandbox.ok(&["push", "s", "./remote"]);
+    let cloned = sandbox.ok(&["clone", "remote", "part", "--graph-only"]);
+    assert!(cloned.contains("stay there until they are needed"), "{cloned}");
+    sandbox
+}
+
+#[test]
+fn the_family_is_seen_without_its_tensors() {
+    let sandbox = graph_only();
+    let whole = sandbox.path("s").metadata().unwrap().len();
+    for command in ["log", "graph", "ls"] {
+        assert_eq!(sandbox.ok(&[command, "s"]), sandbox.ok(&[command, "part"]), "{command}");
+    }
+    let shown = sandbox.json(&["show", "part", "tuned"]);
+    let tensor = &shown["tensors"][0];
+    assert_eq!((&tensor["encoding"], &tensor["stored_bytes"]), (&json!(null), &json!(null)));
+    assert!(tensor["promisor"].as_str().unwrap().ends_with("/remote"), "{tensor}");
+    assert!(sandbox.ok(&["show", "part", "tuned"]).contains("not pulled"));
+    let checked = sandbox.ok(&["verify", "part"]);
+    assert!(checked.contains("no damage") && checked.contains("not pulled yet"), "{checked}");
+    let told = sandbox.json(&["stat", "part"]);
+    assert!(told["missing_tensors"].as_u64().unwrap() > 0, "{told}");
+    assert_eq!(told["distinct_tensors"], 0);
+    for command in ["du", "gc", "dump", "stat"] {
+        sandbox.ok(&[command, "part"]);
+    }
+    assert!(sandbox.path("part").metadata().unwrap().len() < whole);
+    assert_eq!(sandbox.ok(&["pull", "part", "--graph-only"]), "nothing is missing (origin)\n");
+}
+
+#[test]
+fn what_is_read_is_brought_first() {
+    let sandbox = graph_only();
+    for model in ["tuned@1", "base"] {
+        sandbox.ok(&["export", "s", model, "there", "--force"]);
+        sandbox.ok(&["export", "part", model, "here", "--force"]);
+        assert_eq!(sandbox.read("there"), sandbox.read("here"), "{model}");
+    }
+    let left = sandbox.json(&["verify", "part"]);
+    assert_eq!(left["partial_models"], json!(["tuned@2"]));
+    let tensor = sandbox.json(&["show", "part", "tuned@2"])["tensors"][0]["name"].clone();
+    let values = ["tuned@2", tensor.as_str().unwrap(), "--values", "4"];
+    let cat = |store| sandbox.ok(&[&["cat", store][..], &values].concat());
+    assert_eq!(cat("s"), cat("part"));
+    assert_eq!(sandbox.json(&["verify", "part"])["partial_models"], json!([]));
+
+    sandbox.ok(&["clone", "remote", "other", "--graph-only"]);
+    let diff = |store| sandbox.ok(&["diff", store, "base", "tuned"]);
+    assert_eq!(diff("s"), diff("other"));
+    sandbox.ok(&["clone", "remote", "third", "--graph-only"]);
+    let metrics = |store| {
+        let ran = sandbox.json(&["test", "run", store, "--builtin", "norm-drift"]);
+        let results = ran["results"].as_array().unwrap().clone();
+        results.into_iter().map(|result| result["metrics"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(metrics("s"), metrics("third"));
+    sandbox.ok(&["clone", "remote", "fourth", "--graph-only"]);
+    let pulled = sandbox.json(&["pull", "fourth"]);
+    assert_eq!(pulled["completed"].as_array().unwrap().len(), 3, "{pulled}");
+    assert_eq!(sandbox.ok(&["ls", "s"]), sandbox.ok(&["ls", "fourth"]));
+}
+
+#[test]
+fn what_is_worked_on_is_brought_first() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    for at in 2..5 {
+        sandbox.import(at, "tuned", &["--parent", "base"]);
+    }
+    sandbox.import(6, "other", &["--parent", "base"]);
+    let prune = ["--with", "prune", "--parent", "tuned", "--param", "sparsity=0.5"];
+    sandbox.ok(&[&["make", "s", "--name", "half"][..], &prune].concat());
+    sandbox.ok(&["push", "s", "./remote"]);
+    let fresh = |name: &str| {
+        sandbox.ok(&["clone", "remote", name, "--graph-only"]);
+        name.to_owned()
+    };
+    let merge = ["merge", "tuned", "other", "--name", "merged", "--on-conflict", "average"];
+    for store in ["s", &fresh("a")] {
+        let command = [&merge[..1], &[store], &merge[1..]].concat();
+        sandbox.ok(&command);
+        sandbox.ok(&["export", store, "merged", &format!("merged-{store}")]);
+    }
+    assert_eq!(sandbox.read("merged-s"), sandbox.read("merged-a"));
+    let remade = sandbox.ok(&["remake", &fresh("b"), "half"]);
+    assert_eq!(remade, sandbox.ok(&["remake", "s", "half"]));
+    sandbox.ok(&["pin", &fresh("c"), "tuned@2"]);
+    let looked = ["tuned@1", "tuned@3", "--builtin", "statistics"];
+    let bisect = |store: &str| {
+        let answer = sandbox.run(&[&["bisect", store][..], &looked].concat());
+        (answer.code, answer.text())
+    };
+    assert_eq!(bisect("s"), bisect(&fresh("d")));
+    let left = sandbox.json(&["verify", "d"])["partial_models"].clone();
+    assert!(!left.to_string().contains("tuned@1"), "{left}");
+    sandbox.write("next.safetensors", &common::model(9));
+    for store in ["s", &fresh("e")] {
+        sandbox.ok(&["import", store, "next.safetensors", "--name", "base"]);
+        sandbox.ok(&["update", store, "base@1", "base@2", "--with", "rebase"]);
+        sandbox.ok(&["export", store, "tuned", &format!("updated-{store}")]);
+    }
+    assert_eq!(sandbox.read("updated-s"), sandbox.read("updated-e"));
+}
+
+#[test]
+fn what_cannot_be_reached_is_said() {
+    let sandbox = graph_only();
+    std::fs::rename(sandbox.path("remote"), sandbox.path("away")).unwrap();
+    let failure = sandbox.failure(&["export", "part", "tuned@2", "out"], 1);
+    assert_eq!(failure["code"], "out-of-reach");
+    let text = sandbox.refused(&["export", "part", "tuned@2", "out"], 1);
+    assert!(text.contains("tuned@2") && text.contains("/remote"), "{text}");
+    assert!(!sandbox.path("out").exists());
+    for command in [&["pin", "part", "base"][..], &["remake", "part", "tuned"]] {
+        assert_eq!(sandbox.failure(command, 1)["code"], "out-of-reach", "{command:?}");
+    }
+    // What does not bring tensors by itself says how.
+    let failure = sandbox.failure(&["push", "part", "./third"], 1);
+    assert_eq!(failure["code"], "missing-content");
+    assert!(failure["message"].as_str().unwrap().contains("mgit-db fetch"), "{failure}");
+    sandbox.ok(&["verify", "part"]);
+    sandbox.ok(&["fetch", "part", "./away", "--name", "base"]);
+    sandbox.ok(&["export", "part", "base", "out"]);
+    sandbox.ok(&["rm", "part", "tuned@2"]);
+    sandbox.ok(&["verify", "part"]);
+}

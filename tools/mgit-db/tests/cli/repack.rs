@@ -1,0 +1,90 @@
+//! Promise: `gc --repack` frees the bases of no model where the store is smaller without them, and
+//! tells what it did; with `--dry-run` it tells the same beforehand and changes nothing.
+
+use crate::common::{Sandbox, file_of};
+use safetensors::tensor::Dtype;
+use serde_json::Value;
+
+/// A model of one matrix; all weights of a tuned one are a little off those of the base.
+fn weights(tuned: f32) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let mut value = || (uniform() + uniform()) * 0.1 + uniform() * 0.01 * tuned;
+    let bytes = (0..20_000).flat_map(|_| value().to_le_bytes()).collect();
+    file_of(&[("layer", Dtype::F32, &[200, 100], bytes)])
+}
+
+/// A tuning and a cast of a base that is gone: the base stays, hidden.
+fn with_a_hidden_base() -> Sandbox {
+    let sandbox = Sandbox::with_store();
+    sandbox.write("base", &weights(0.0));
+    sandbox.write("tuned", &weights(1.0));
+    sandbox.ok(&["import", "s", "base", "--name", "base"]);
+    sandbox.ok(&["import", "s", "tuned", "--name", "tuned", "--parent", "base"]);
+    let cast = ["--with", "cast", "--parent", "base", "--param", "dtype=bf16"];
+    sandbox.ok(&[&["make", "s", "--name", "half"][..], &cast].concat());
+    sandbox.ok(&["rm", "s", "base", "--detach-children"]);
+    sandbox
+}
+
+fn number(document: &Value, path: &str) -> u64 {
+    document.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {document}"))
+}
+
+#[test]
+fn a_repacking_collection_frees_hidden_bases_and_tells_so() {
+    let sandbox = with_a_hidden_base();
+    let hidden = number(&sandbox.json(&["gc", "s"]), "/hidden_tensors");
+    assert!(hidden > 0);
+    let exported = |sandbox: &Sandbox, name: &str| {
+        sandbox.ok(&["export", "s", name, "out.safetensors", "--force"]);
+        sandbox.read("out.safetensors")
+    };
+    let models = ["tuned", "half"];
+    let before = models.map(|name| exported(&sandbox, name));
+    // Whoever opens it to write touches pages of the catalogue: what counts is what they say.
+    let told = |sandbox: &Sandbox| {
+        let stat = sandbox.json(&["stat", "s"]);
+        (stat["commits"].clone(), stat["stored_tensor_bytes"].clone(), sandbox.read("s").len())
+    };
+    let before_dry = told(&sandbox);
+    assert!(before_dry.0.is_u64() && before_dry.1.is_u64(), "{before_dry:?}");
+
+    let dry = sandbox.json(&["gc", "s", "--repack", "--dry-run"]);
+    assert_eq!(dry["dry_run"], true);
+    let text = sandbox.ok(&["gc", "s", "--repack", "--dry-run"]);
+    assert!(text.contains("would repack: ") && text.contains("nothing was changed"), "{text}");
+    assert_eq!(told(&sandbox), before_dry, "a dry run has changed something");
+    assert_eq!(number(&sandbox.json(&["gc", "s"]), "/hidden_tensors"), hidden);
+
+    let real = sandbox.json(&["gc", "s", "--repack"]);
+    assert_eq!(real["dry_run"], false);
+    for field in ["changed", "freed_tensors", "before_bytes", "after_bytes"] {
+        assert_eq!(dry["repacked"][field], real["repacked"][field], "{field}");
+    }
+    assert_eq!(dry["hidden_tensors"], real["hidden_tensors"]);
+    assert!(number(&real, "/repacked/freed_tensors") > 0, "{real}");
+    assert!(number(&real, "/repacked/after_bytes") < number(&real, "/repacked/before_bytes"));
+    assert_eq!(number(&real, "/hidden_tensors"), 0, "{real}");
+    assert_eq!(models.map(|name| exported(&sandbox, name)), before);
+    sandbox.ok(&["verify", "s"]);
+
+    // Again: nothing is left to do.
+    let text = sandbox.ok(&["gc", "s", "--repack"]);
+    assert!(
+        text.contains("repacked: 0 tensors on something else, 0 tensors of no model"),
+        "{text}"
+    );
+    assert!(!text.contains("kept for the deltas"), "{text}");
+}
+
+#[test]
+fn wrong_usage_and_no_store_are_refused() {
+    let sandbox = with_a_hidden_base();
+    assert!(sandbox.refused(&["gc", "s", "--dry-run"], 2).contains("--repack"));
+    sandbox.refused(&["gc", "none", "--repack"], 1);
+    assert!(sandbox.json(&["gc", "s"])["repacked"].is_null());
+}
