@@ -8,10 +8,8 @@ use std::path::Path;
 use mgit::lineage::Edges;
 use mgit::model_tests::{Better, Metric, ModelTest, RunOptions, Runner, Test, What};
 use mgit::transfer::{Place, Selection, pull, push};
-use mgit::{Dtype, How, Model, NewModel, NewTensor, NodeId, OnChildren, Store, half::bf16};
+use mgit::{Dtype, How, Model, NewModel, NewTensor, NodeId, OnChildren, Result, Store, half::bf16};
 use ndarray::ArrayViewD;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("consumer-{}", std::process::id()));
