@@ -221,12 +221,6 @@ impl<T: ?Sized> std::fmt::Debug for Walk<'_, T> {
 }
 
 impl<'t, T: ReadTables + ?Sized> Walk<'t, T> {
-    /// Nodes in the order of their distance from the start. The default.
-    #[must_use]
-    pub fn breadth_first(self) -> Self {
-        Walk { order: Order::Breadth, ..self }
-    }
-
     /// Each node before everything behind it, and that before its next neighbour.
     #[must_use]
     pub fn depth_first(self) -> Self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::{NodeEntry, Nodes, node_id};
 use super::naming::Naming;
 use super::plan::{TransferPlan, diverged};
-use super::receive::{PullReport, Renumbered};
+use super::pull_report::{PullReport, Renumbered};
 use super::remotes::refuse_credentials;
 use super::source::RecordSource;
 use super::spool::Manifests;

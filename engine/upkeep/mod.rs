@@ -12,6 +12,7 @@
 
 mod backup;
 mod copy;
+mod cycles;
 mod damaged_file;
 mod dump;
 mod error;
