@@ -374,7 +374,7 @@ fn insert_cost() {
             let found = place(&snapshot, &member).expect("its place");
             times.push(start.elapsed().as_secs_f64() * 1e3);
             looked_at.push(found.looked_at);
-            let nearest = found.nearest.map(|model| model.node().row.name.clone());
+            let nearest = found.nearest.map(|model| model.node().name().to_owned());
             right_here += usize::from(nearest.as_ref() == Some(parent));
         }
         right += right_here;

@@ -56,8 +56,11 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
-compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
+#[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
+compile_error!(
+    "mgit runs on 64-bit little-endian Linux only: its file is read through a memory map, and \
+     locked by open file descriptions"
+);
 
 pub mod architecture;
 pub mod catalog;
@@ -80,11 +83,13 @@ pub mod update;
 pub mod upkeep;
 
 pub use bytemuck;
-pub use codec::Profile;
+pub use codec::{Lossy, Profile};
 pub use half;
-pub use lineage::{How, OnChildren};
+pub use lineage::{How, ModelRef, Node, NodeId, OnChildren};
+pub use serde_json;
 pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
-pub use tensor::{ContentId, Dtype, Element, Shape};
+pub use store::{OpenOptions, StoreInfo, Transaction};
+pub use tensor::{ContentId, Dtype, Element, IntoShape, Shape};
 
 /// The programs of the README, compiled and run with the tests.
 #[cfg(doctest)]

@@ -31,7 +31,7 @@ pub struct RecordRows {
 }
 
 impl RecordRows {
-    /// All rows of `tensors` or `manifests`. Cost: as many rows.
+    /// All rows of `tensors` or `manifests`. Cost: one read for each row.
     ///
     /// # Errors
     ///

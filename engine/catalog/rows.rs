@@ -298,7 +298,8 @@ impl ParentRow {
     }
 }
 
-/// Where a tensor is that models name and that is not here: the value of `promised`.
+/// Missing content: a tensor that a manifest names and the store does not have. The value of the
+/// table `promised`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingRow {
     /// Length of the content.

@@ -30,9 +30,9 @@ const PIECE_LEN: usize = 64 << 10;
 /// What a command may take, and where and with what it runs.
 #[derive(Clone)]
 pub struct Bounds<'a> {
-    /// After so long it is killed. None: it may take for ever.
+    /// The time after which it is killed. None: no limit.
     pub time_limit: Option<Duration>,
-    /// Bytes that are kept of its standard output, and as many of its standard error.
+    /// Bytes that are kept of its standard output, and also of its standard error.
     pub output_limit: usize,
     /// The folder that it runs in; none for this process's.
     pub folder: Option<PathBuf>,
@@ -163,7 +163,6 @@ pub fn run(words: &[OsString], bounds: &Bounds<'_>) -> Result<Outcome, CommandEr
 
 /// An interrupt of the terminal reaches this process's group only: the command's would go on
 /// without anybody who waits for it.
-#[cfg(target_os = "linux")]
 fn die_with_this_thread(command: &mut Command) {
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};
     let parent = getpid();
@@ -181,9 +180,6 @@ fn die_with_this_thread(command: &mut Command) {
         command.pre_exec(prepare);
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_this_thread(_: &mut Command) {}
 
 /// The command's processes: none is left when this is dropped.
 struct Group {

@@ -156,7 +156,6 @@ impl Disk for FileDisk {
         self.file.sync_data()
     }
 
-    #[cfg(target_os = "linux")]
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;

@@ -42,11 +42,11 @@ pub trait LockSpace: Debug + Send + Sync {
     -> Result<bool, BackendError>;
     /// Takes a lock, waiting for it.
     fn lock(&self, range: (Bound<u64>, Bound<u64>), shared: bool) -> Result<(), BackendError>;
-    /// Gives back a lock on exactly this range.
+    /// Releases a lock on exactly this range.
     fn unlock(&self, range: (Bound<u64>, Bound<u64>)) -> Result<(), BackendError>;
     /// Whether somebody else holds any lock in the range.
     fn is_locked(&self, range: (Bound<u64>, Bound<u64>)) -> Result<bool, BackendError>;
-    /// Gives back every lock of this set.
+    /// Releases every lock of this set.
     fn unlock_all(&self) -> io::Result<()>;
 }
 

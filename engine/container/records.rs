@@ -102,7 +102,7 @@ impl Container {
         self.disk.write_at(offset, bytes).map_err(ContainerError::io("write", offset))
     }
 
-    /// Gives back a reserved place that was never committed.
+    /// Releases a reserved place that was never committed.
     pub(crate) fn give_back(&self, place: Extent) {
         let file_len = self.disk.len();
         let mut state = self.state();

@@ -173,8 +173,8 @@ impl ModelDiff {
 
 /// The difference of two models, which may be of different stores.
 ///
-/// Cost: the bytes of tensors that differ and have a counterpart of as many elements. Tensors of
-/// equal content are not read. Memory: some 200 bytes a tensor.
+/// Cost: the bytes of tensors that differ and have a counterpart with the same number of elements.
+/// Tensors of equal content are not read. Memory: some 200 bytes for each tensor.
 ///
 /// # Errors
 ///

@@ -25,6 +25,8 @@ mod compare;
 mod evidence;
 mod family;
 mod member;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod placement;
 mod samples;
 mod tree;
@@ -33,7 +35,7 @@ pub use arrangement::{Arrangement, Origin, Parent, arrange_in};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
-pub use member::Member;
+pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
 
 /// The confidence from which on a direction is claimed.

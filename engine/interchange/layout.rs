@@ -66,7 +66,9 @@ impl<'a> Layout<'a> {
             Err(ShapeError::PartialByte { bits }) => {
                 InterchangeError::PartialByte { file, tensor, dtype, shape, bits }
             }
-            Err(ShapeError::TooLarge | ShapeError::TooManyDimensions { .. }) => {
+            Err(
+                ShapeError::TooLarge | ShapeError::Negative | ShapeError::TooManyDimensions { .. },
+            ) => {
                 let dims = shape.dims().to_vec();
                 InterchangeError::ShapeOverflow { file, tensor, dtype, dims }
             }

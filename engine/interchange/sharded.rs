@@ -35,8 +35,8 @@ impl ShardedModel {
     /// Opens the model whose index is at `path`, or in the folder at `path`, which must then
     /// hold exactly one `*.safetensors.index.json`.
     ///
-    /// Cost: reads the index and the shards' headers, none of the tensors; keeps every shard
-    /// open, so a process needs as many file handles.
+    /// Cost: reads the index and the shards' headers, none of the tensors; keeps every shard open,
+    /// so a process needs a file handle for each.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::walk::other_end;
 use super::{Direction, Edges, Graph, LineageError, NodeId};
-use crate::catalog::{EdgeKind, ReadTables, Table};
+use crate::catalog::{EdgeKind, Table};
 
 /// Which ways between two nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +41,7 @@ impl Side {
     }
 }
 
-impl<T: ReadTables + ?Sized> Graph<'_, T> {
+impl Graph<'_> {
     /// Whether edges of either kind lead from `from` down to `to`; a node leads to itself. Cost:
     /// the descendants of `from` or the ancestors of `to`, about twice the fewer of them.
     ///

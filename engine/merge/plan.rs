@@ -183,7 +183,7 @@ impl MergePlan {
         self.rows.iter().any(|(class, _)| *class != Class::None)
     }
 
-    /// Gives back the memory that paths take.
+    /// Frees the memory of the paths.
     pub(super) fn forget_paths(&mut self) {
         self.classes = OnceLock::new();
     }

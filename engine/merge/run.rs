@@ -7,7 +7,7 @@ use super::trial::{self, Terms, Trial};
 use super::values::MERGE_KEY;
 use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
 use crate::codec::Profile;
-use crate::lineage::How;
+use crate::lineage::{How, ModelRef};
 use crate::model_tests::{RunOptions, Test, TestResult};
 use crate::store::{ImportReport, NewModel, Snapshot, Store, StoreError, Transaction};
 use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
@@ -15,8 +15,8 @@ use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 /// Two models to be merged.
 #[derive(Clone, Debug)]
 pub struct Merge {
-    ours: String,
-    theirs: String,
+    ours: ModelRef,
+    theirs: ModelRef,
     name: String,
     options: MergeOptions,
     profile: Profile,
@@ -40,8 +40,8 @@ pub struct Merged {
 impl Merge {
     /// A merge of two models, `name`, `name@version`, tag or node id, as a model of this name.
     pub fn new(
-        ours: impl Into<String>,
-        theirs: impl Into<String>,
+        ours: impl Into<ModelRef>,
+        theirs: impl Into<ModelRef>,
         name: impl Into<String>,
     ) -> Self {
         Merge {
@@ -91,7 +91,7 @@ impl Merge {
         let snapshot = store.snapshot()?;
         if let Some(base) = &mut self.options.base {
             // The recipe must mean the same model for ever.
-            *base = snapshot.model(base)?.node().id.to_string();
+            *base = snapshot.find(&*base)?.id.into();
         }
         let mut plan = self.plan(&snapshot)?;
         let built = plan.build(&self.options)?;

@@ -1,7 +1,6 @@
 //! The first node on a way that fails, in as few runs as can be.
 
 use super::TestError;
-use crate::catalog::ReadTables;
 use crate::lineage::{Edges, Graph, Node, NodeId, Via};
 
 /// What a bisection found. Places are those on the way, from the one that passes on.
@@ -80,8 +79,8 @@ pub fn bisect<E>(
 /// # Errors
 ///
 /// [`TestError::NoPath`]; those of the catalogue.
-pub fn path_between<T: ReadTables + ?Sized>(
-    graph: &Graph<'_, T>,
+pub fn path_between(
+    graph: &Graph<'_>,
     good: &Node,
     bad: &Node,
 ) -> Result<(Vec<NodeId>, Edges), TestError> {

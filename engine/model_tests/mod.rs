@@ -29,6 +29,10 @@ mod summaries;
 mod summary;
 mod test;
 
+pub use crate::command::{
+    Bounds, Captured, CommandError, Exit, Outcome as CommandOutcome, Stream, Template, TrustFile,
+    run,
+};
 pub use bisect::{Bisection, bisect, path_between};
 pub use bound::Bound;
 pub use builtin::Builtin;

@@ -36,7 +36,7 @@ pub type Watch<'a> = dyn Fn(&str, &str, u64) + Sync + 'a;
 /// How tests are run.
 #[derive(Clone, Default)]
 pub struct RunOptions<'a> {
-    /// How many at a time; 0 for as many as there are cores.
+    /// The number of tests that run at the same time; 0: one for each core.
     pub jobs: usize,
     /// Run also what is known.
     pub fresh: bool,

@@ -23,7 +23,7 @@ pub struct BasePlan {
 
 /// Rounds of shaking a result and improving it again.
 const SHAKES: usize = 150;
-/// Looking stops after so many edges tried: a larger group is shaken less.
+/// The search stops after this number of edges: a larger group is perturbed less.
 const WORK_MAX: usize = 1 << 25;
 
 /// How far a content is from what stands on nothing: differences on the way, and records.

@@ -34,7 +34,7 @@ pub enum Relation {
     Same,
     /// The type and all dimensions but the first agree: rows were added or taken away.
     Resized,
-    /// As many elements of another type: cast or quantised.
+    /// The same number of elements of another type: cast or quantised.
     Converted,
 }
 

@@ -25,7 +25,7 @@ pub(crate) use temporaries::{Registered, register, remove};
 /// Ends what this process has under way, because it is told to end: its commands, and what they
 /// have started in their process groups; then, when a commit or a renaming that has begun is
 /// complete, its temporary files and folders. No transaction commits behind this, no file gets its
-/// name, and whoever tries waits for ever: the caller ends the process. Gives back what was done
+/// name, and a thread that tries waits for ever: the caller ends the process. Returns what was done
 /// by then. Cost: up to a second for commands that do not end when they are asked to.
 pub fn interrupt() -> Done {
     done::INTERRUPTED.store(true, Ordering::SeqCst);

@@ -16,8 +16,8 @@ struct Known {
     kept: Option<u64>,
 }
 
-/// Buffers by content. As many bytes as the bound says are kept, those that were asked for last;
-/// others are known as long as somebody looks at them.
+/// Buffers by content. The most recently used are kept, up to the bound in bytes; others are known
+/// as long as somebody uses them.
 #[derive(Debug)]
 pub(in crate::store) struct Cache {
     known: HashMap<ContentId, Known>,
@@ -51,7 +51,7 @@ impl Cache {
         Some(buffer)
     }
 
-    /// Remembers a buffer; gives back the one to use, should there be one already.
+    /// Remembers a buffer; returns the one to use, which may be an older one.
     pub(in crate::store) fn put(
         &mut self,
         id: ContentId,

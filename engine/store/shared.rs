@@ -85,8 +85,8 @@ impl Shared {
         locked(&self.buffers).get(id)
     }
 
-    /// Remembers a reconstructed tensor; gives back the one to use, should another thread have
-    /// been faster.
+    /// Remembers a reconstructed tensor; returns the one to use, which may be that of a faster
+    /// thread.
     pub(in crate::store) fn share_buffer(
         &self,
         id: ContentId,

@@ -120,7 +120,7 @@ fn read_index(file: &dyn TensorSource, at: IndexAt) -> std::result::Result<PackI
     PackIndex::decode("its index", &bytes, at.offset).map_err(|error| error.to_string())
 }
 
-/// A record against what the index says of it; gives back a manifest's bytes.
+/// Checks a record against its row of the index; returns a manifest's bytes.
 fn check_record(
     file: &dyn TensorSource,
     record: PackedRecord<'_>,
@@ -183,7 +183,7 @@ impl<'p> Closure<'p> {
     }
 
     /// Checks one pack by itself, and what its manifests name. With `payload`, every checksum.
-    /// Gives back how much was looked at, and what is wrong with the pack. Cost: reads all of it,
+    /// Returns the number of bytes checked, and what is wrong with the pack. Cost: reads all of it,
     /// or of every tensor the head.
     pub(super) fn check(
         &mut self,

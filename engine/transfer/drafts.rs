@@ -74,7 +74,7 @@ pub(super) fn draft_packs(
 }
 
 impl StoreSource {
-    /// Adds a record that is to lie at `offset` to an index. Gives back where the next one begins.
+    /// Adds a record that is to lie at `offset` to an index. Returns the offset of the next one.
     pub(super) fn append(
         &self,
         index: &mut PackIndex,

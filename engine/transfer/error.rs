@@ -6,7 +6,7 @@ use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::StoreError;
 
-/// A name that has grown apart on two sides.
+/// A name that has diverged: each side has versions that the other does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diverged {
     /// The name.
@@ -89,7 +89,7 @@ pub enum TransferError {
         /// The number of the ref that was to be made.
         number: u64,
     },
-    /// Tensors that were promised cannot be had from where they are.
+    /// Missing tensors cannot be fetched from their promisor.
     OutOfReach {
         /// The models, `name@version`, that need them.
         models: Vec<String>,

@@ -10,7 +10,6 @@ use super::remotes::refuse_credentials;
 use super::source::RecordSource;
 use super::spool::Manifests;
 use super::{Result, TransferError};
-use crate::catalog::ReadTables;
 use crate::format::Manifest;
 use crate::lineage::{Graph, Node, NodeId};
 use crate::store::Transaction;
@@ -150,7 +149,8 @@ fn adopt_tags(
     Ok(())
 }
 
-/// Promises the tensors of a manifest that are not here. Gives back how many were not yet.
+/// Records the tensors of a manifest that are not stored as missing. Returns the number of new
+/// rows.
 fn promise_all(
     transaction: &mut Transaction,
     source: &dyn RecordSource,
@@ -220,10 +220,7 @@ fn make_room(
 }
 
 /// Names of these models that have several ends.
-fn apart_now<T: ReadTables + ?Sized>(
-    graph: Graph<'_, T>,
-    models: &[&NodeEntry],
-) -> Result<Vec<(String, Vec<String>)>> {
+fn apart_now(graph: Graph<'_>, models: &[&NodeEntry]) -> Result<Vec<(String, Vec<String>)>> {
     let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let mut apart = Vec::new();
     for name in names {

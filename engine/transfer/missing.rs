@@ -19,9 +19,9 @@ struct Wanted {
     tensors: Vec<ContentId>,
 }
 
-/// Brings what the models of these references need and what is not here, each tensor from where it
-/// was promised. What is here already costs nothing but a look at the rows. `progress` is called
-/// with the bytes of records moved since the last call. Cut short, it goes on where it was.
+/// Fetches the missing tensors of these models, each from its promisor. For stored tensors only
+/// rows are read. `progress` is called with the bytes of records moved since the last call. After
+/// an interruption the next call continues.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ fn plan(store: &Store, source: &dyn RecordSource, wanted: &Wanted) -> Result<Ord
     in_order(source, tensors, &|id| not_there(&snapshot, source, wanted, id), &has_tensor)
 }
 
-/// What it means that a tensor which was promised is not there: it stayed elsewhere, or is lost.
+/// The error for a tensor that its promisor does not have: it is missing there too, or lost.
 fn not_there(
     snapshot: &Snapshot,
     source: &dyn RecordSource,

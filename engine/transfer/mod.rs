@@ -2,15 +2,15 @@
 //!
 //! Invariants of this room:
 //!
-//! - Only what is missing travels, found by content id; records travel as they are stored.
-//! - Nothing that comes is believed before its content was decoded and hashed, and no model is
-//!   seen before everything it needs is there.
+//! - Only missing records are sent, found by content id; they are sent as they are stored.
+//! - An incoming record is used only after its content was decoded and hashed, and no model is
+//!   visible before everything it needs is stored.
 //! - Files of a remote are written once and never changed; a ref is made only where there was
-//!   none, so that of two pushes at a time one is told to pull first.
-//! - A model whose tensors stay where they are says where that is; what comes later is checked as
-//!   everything is.
-//! - A model that both sides have is never replaced, and none is lost: where a name has grown
-//!   apart, both ends of it stay.
+//!   none, so that of two simultaneous pushes one fails and has to pull first.
+//! - A model with missing content has a promisor for each missing tensor; tensors that are fetched
+//!   later are checked like all others.
+//! - A model that both sides have is never replaced, and none is lost: if a name has diverged, both
+//!   ends of it stay.
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

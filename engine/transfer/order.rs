@@ -7,7 +7,7 @@ use crate::tensor::ContentId;
 /// Tensors that travel, each behind its bases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ordered {
-    /// Each with about as many bytes as its record takes.
+    /// Each with about the length of its record.
     pub(super) tensors: Vec<(ContentId, u64)>,
     /// Of these, sorted, those that are to stand alone there: what they are coded against is there
     /// for nothing else and takes more than that saves.
@@ -38,7 +38,7 @@ struct Pieces {
     base_ends: Vec<u32>,
     /// Rows of this table.
     bases: Vec<u32>,
-    /// So many from the first are named by models.
+    /// The number of tensors, from the first, that models name.
     named: u32,
 }
 

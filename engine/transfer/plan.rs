@@ -80,7 +80,7 @@ pub(super) struct There<'a> {
     pub(super) nodes: &'a BTreeSet<NodeId>,
     pub(super) tests: &'a Tests,
     pub(super) has_tensor: &'a dyn Fn(ContentId) -> Result<bool>,
-    /// Tensors of a model that are promised there.
+    /// Missing tensors of a model of the source.
     pub(super) lacking: &'a dyn Fn(NodeId) -> Result<Vec<ContentId>>,
 }
 
@@ -185,8 +185,8 @@ impl Wanted {
     }
 }
 
-/// What it means that a tensor which must be there is not: it was promised, or something is lost.
-/// Cost: looks through manifests for who names it.
+/// The error for a tensor that the source should have and has not: it is missing there too, or
+/// lost. Cost: searches manifests for the models that name it.
 fn not_there(source: &dyn RecordSource, plan: &TransferPlan, id: ContentId) -> TransferError {
     let lost =
         || TransferError::damaged(source.name(), format!("tensor {} is not there", id.short()));

@@ -21,8 +21,8 @@ use crate::lineage::NodeId;
 use crate::store::{Snapshot, Store, StoreError, Transaction};
 use crate::tensor::ContentId;
 
-/// Records of so many bytes are committed at a time: what a transfer that is cut short has to
-/// fetch again.
+/// Bytes of records that are committed at a time: an interrupted transfer fetches at most these
+/// again.
 pub(super) const BATCH_LEN: u64 = 64 << 20;
 
 /// How often a transfer is planned, while others remove what it builds on.
@@ -196,7 +196,7 @@ fn keep_fetched(
     Ok(transaction.commit_changes()?)
 }
 
-/// Tensors of a model that are promised here.
+/// Missing tensors of a model of this store.
 fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
     // Without any, manifests need not be read.
     if snapshot.tables().count(Table::Promised)? == 0 {
@@ -207,8 +207,8 @@ fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
 }
 
 /// Stores the tensors that are missing; what is more than a batch is committed batch by batch and
-/// held. Gives back the transaction of the last batch. No transaction is open while records come
-/// from afar.
+/// held. Returns the transaction of the last batch. No transaction is open while records come over
+/// the network.
 pub(super) fn import_tensors(
     store: &Store,
     source: &dyn RecordSource,

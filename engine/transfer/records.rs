@@ -30,7 +30,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// None yet, with room for so many.
+    /// An empty set with room for `count` records.
     pub(super) fn with_capacity(count: usize) -> Self {
         Records {
             kinds: Vec::with_capacity(count),

@@ -163,7 +163,7 @@ impl Head {
         self.replaced.push(Replaced { lost: lost.id.clone(), by: by.id.clone() });
     }
 
-    /// Makes the next ref, with more packs. Gives back the remote's id.
+    /// Makes the next ref, with more packs. Returns the remote's id.
     ///
     /// # Errors
     ///

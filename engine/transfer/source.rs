@@ -15,7 +15,7 @@ use crate::tensor::ContentId;
 /// What is known of a stored tensor before its record is read.
 #[derive(Clone, Debug)]
 pub(super) struct Piece {
-    /// About as many bytes as its record takes.
+    /// About the length of its record.
     pub(super) len: u64,
     /// Bytes of its content, where it can be sent so that it stands alone.
     pub(super) raw_len: Option<u64>,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
-use crate::catalog::ReadTables;
+use crate::container::new_folder;
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -310,7 +310,7 @@ impl Draft {
     ///
     /// # Errors
     ///
-    /// Dimensions that are not as many numbers.
+    /// The product of the dimensions is not the number of values.
     pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
         let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
         let bytes = bytemuck::cast_slice(&values).to_vec();
@@ -481,10 +481,13 @@ impl Draft {
     fn keep_output(&self) -> Option<PathBuf> {
         let output = self.output.as_deref()?;
         let beside = output.parent()?.parent()?;
-        let folder = tempfile::Builder::new().prefix("mgit-kept-").tempdir_in(beside).ok()?;
-        let kept = folder.path().join(output.file_name()?);
-        std::fs::rename(output, &kept).ok()?;
-        let _ = folder.keep();
+        let name = output.file_name()?;
+        let folder = new_folder(beside, "mgit-kept-").ok()?;
+        let kept = folder.join(name);
+        if std::fs::rename(output, &kept).is_err() {
+            let _ = std::fs::remove_dir(&folder);
+            return None;
+        }
         Some(kept)
     }
 
@@ -497,11 +500,11 @@ impl Draft {
     }
 
     /// Says which of these models and of those it was computed from is no longer there.
-    pub(super) fn check_inputs<T: ReadTables + ?Sized>(
+    pub(super) fn check_inputs(
         &self,
         name: &str,
         inputs: impl IntoIterator<Item = NodeId>,
-        graph: &Graph<'_, T>,
+        graph: &Graph<'_>,
         before: &Snapshot,
     ) -> Result<(), UpdateError> {
         for id in inputs.into_iter().chain(self.made_of.iter().copied()) {
@@ -552,6 +555,6 @@ impl Draft {
                 tensors: part.tensors.iter().map(tensor).collect(),
             });
         }
-        model.made_of(self.made_of.iter().map(NodeId::to_string))
+        model.made_of(&self.made_of)
     }
 }

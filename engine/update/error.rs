@@ -68,11 +68,11 @@ pub enum UpdateError {
         /// The input's node.
         input: NodeId,
     },
-    /// Some models of an update are made already, and nobody has said to go on.
+    /// Some models of an update are made already, and the caller did not ask to continue it.
     Begun {
-        /// So many are made.
+        /// The number of models that are made.
         made: usize,
-        /// So many are not.
+        /// The number of models that are not.
         left: usize,
     },
     /// Somebody has told the update to stop.

@@ -6,7 +6,6 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use super::{Builtin, Recipe, UpdateError, UpdateMarker};
-use crate::catalog::CatalogRead;
 use crate::codec::Profile;
 use crate::lineage::{Direction, Edges, Graph, How, ModelRef, Node, NodeId};
 use crate::store::{ImportReport, Snapshot};
@@ -63,8 +62,8 @@ type Watch<'a> = Box<dyn Fn(Event<'_>) -> ControlFlow<()> + Sync + 'a>;
 /// something that is made stands on them. One that somebody has put on the new model by hand is
 /// taken as it is. An older version of the new model counts as the old model.
 pub struct Update<'a> {
-    old: String,
-    new: String,
+    old: ModelRef,
+    new: ModelRef,
     method: UpdateMethod,
     pub(super) jobs: usize,
     pub(super) resume: bool,
@@ -83,7 +82,7 @@ impl fmt::Debug for Update<'_> {
 
 impl<'a> Update<'a> {
     /// The update of what descends from `old`, now that there is `new`.
-    pub fn new(old: impl Into<String>, new: impl Into<String>) -> Self {
+    pub fn new(old: impl Into<ModelRef>, new: impl Into<ModelRef>) -> Self {
         Update {
             old: old.into(),
             new: new.into(),
@@ -156,11 +155,7 @@ impl<'a> Update<'a> {
     /// Models that are not there, or are the same; those of the catalogue.
     pub fn plan(&self, snapshot: &Snapshot) -> Result<UpdatePlan, UpdateError> {
         let graph = snapshot.graph();
-        let find = |model: &str| -> Result<Node, UpdateError> {
-            let model: ModelRef = model.parse()?;
-            Ok(graph.find(&model)?)
-        };
-        let (old, new) = (find(&self.old)?, find(&self.new)?);
+        let (old, new) = (graph.find(&self.old)?, graph.find(&self.new)?);
         if old.id == new.id {
             let name = old.full_name();
             return Err(UpdateError::inputs(format!("{name} is both the old and the new model")));
@@ -266,7 +261,7 @@ impl UpdatePlan {
 /// What is known while a plan is made.
 struct Planner<'p, 'a> {
     update: &'p Update<'a>,
-    graph: Graph<'p, CatalogRead>,
+    graph: Graph<'p>,
     id: String,
     old: Node,
     new: Node,
@@ -283,12 +278,12 @@ struct Planner<'p, 'a> {
 impl<'p, 'a> Planner<'p, 'a> {
     fn new(
         update: &'p Update<'a>,
-        graph: Graph<'p, CatalogRead>,
+        graph: Graph<'p>,
         id: String,
         old: Node,
         new: Node,
     ) -> Result<Self, UpdateError> {
-        let ids = |walk: crate::lineage::Walk<'p, CatalogRead>| -> Result<HashSet<_>, UpdateError> {
+        let ids = |walk: crate::lineage::Walk<'p>| -> Result<HashSet<_>, UpdateError> {
             walk.map(|node| Ok(node?.id)).collect()
         };
         let on_new = ids(graph.walk([new.id], Direction::Down, Edges::Provenance))?;

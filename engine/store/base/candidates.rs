@@ -219,9 +219,9 @@ impl<'c> BaseFinder<'_, 'c> {
         Ok(opened)
     }
 
-    /// The chain of a base. For a difference from one of as many steps as there may be, it starts
-    /// again nearer its root, where something of the same elements is; `base` then becomes that one.
-    /// Formulas may go beyond by one step, and exactly holding ones are none.
+    /// The chain of a base. If the chain is as long as allowed, a difference takes a base nearer
+    /// the root that has the same elements, if there is one; `base` is then replaced by it.
+    /// Formulas may exceed the limit by one step; those that hold exactly do not count.
     fn open_base(&self, base: &mut ContentId, derivation: Derivation) -> Result<Option<Chain<'c>>> {
         let open = |base: ContentId| -> Result<Option<Chain<'c>>> {
             let row = record_row(self.tables, Table::Tensors, base.as_bytes())?;

@@ -14,7 +14,7 @@ use crate::store::read::formula::StoredFormula;
 use crate::store::source::NewTensor;
 use crate::tensor::{ContentId, Dtype};
 
-/// As many bytes are looked at to guess a formula.
+/// The number of bytes that are read to guess a formula.
 const LOOK_LEN: usize = 1 << 16;
 
 /// A shorter tensor is not looked at for a low rank.
@@ -219,7 +219,7 @@ impl<'c> Prediction<'c> {
         Ok(made == beginning)
     }
 
-    /// Whether so many bytes of differences from this may be stored.
+    /// Whether this number of bytes of differences from the prediction may be stored.
     pub(in crate::store) fn accepts(&self, stored_len: u64) -> bool {
         stored_len == 0 || !self.exact
     }

@@ -250,7 +250,7 @@ impl BaseFinder<'_, '_> {
         Ok(siblings)
     }
 
-    /// Whether decoding a content passes as many differences as there may be.
+    /// Whether decoding a content passes the largest allowed number of differences.
     fn is_full(&self, id: ContentId) -> Result<bool> {
         let Some(row) = record_row(self.tables, Table::Tensors, id.as_bytes())? else {
             return Ok(false);

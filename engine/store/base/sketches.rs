@@ -72,7 +72,7 @@ impl Snapshot {
     }
 
     /// Nodes that have `band` among their [bands](model_bands), at most `limit`, and whether there
-    /// are more. Some may be gone. Cost: as many rows.
+    /// are more. Some may have been removed. Cost: one read for each row.
     ///
     /// # Errors
     ///

@@ -277,6 +277,9 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
         if tensor.name == "__metadata__" {
             return bad("safetensors files keep this name for their metadata".to_owned());
         }
+        if let Some(error) = tensor.shape_error {
+            return bad(error.to_string());
+        }
         match tensor.dtype.byte_len(&tensor.shape) {
             Err(error) => return bad(error.to_string()),
             Ok(Some(expected)) if expected != tensor.byte_len => {

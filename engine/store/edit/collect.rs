@@ -67,7 +67,7 @@ fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
     }
     drop(manifests);
     let mut holders = vec![0u64; tensors.len()];
-    // What is named and has no record: it is promised, or missing.
+    // Contents that are named and have no record: each is missing content with a row, or lost.
     let mut elsewhere: HashMap<ContentId, u64> = HashMap::new();
     for id in nodes.into_keys() {
         for tensor in &read_manifest(&transaction.shared, transaction.tables()?, id)?.tensors {
@@ -86,8 +86,8 @@ fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
     Ok(report)
 }
 
-/// Makes promises say how often they are named; those of what is here, or is not named, go.
-/// Gives back what is promised.
+/// Corrects the counts of missing contents, and removes rows of contents that are stored or not
+/// named. Returns the missing contents.
 fn settle_promises(
     transaction: &mut Transaction,
     tensors: &RecordRows,

@@ -9,7 +9,7 @@ use super::recode::Stored;
 use crate::catalog::{RecordRow, Table, WriteTables};
 use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
-use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
+use crate::lineage::{GraphMut, LOSSY_KEY, ModelRef, Node, PINNED_KEY};
 use crate::planning::TensorKey;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::prediction::Prediction;
@@ -41,7 +41,7 @@ pub struct LossyRecodeReport {
     pub hidden_bases: u64,
 }
 
-/// Stores a tensor with its rounded values; gives back its id and the rows that were added.
+/// Stores a tensor with its rounded values; returns its id and the rows that were added.
 pub(in crate::store) fn put_rounded(
     transaction: &mut Transaction,
     planned: &PlannedTensor<'_>,
@@ -162,7 +162,7 @@ pub(in crate::store) fn ingest_draft(
 /// See [`Transaction::recode_lossy`].
 pub(in crate::store) fn recode_lossy(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     lossy: Lossy,
     gate: Option<&mut Gate<'_>>,
     progress: &dyn Fn(u64),

@@ -8,7 +8,7 @@ use super::pinned::pinned_contents;
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{ManifestTensor, Operation, RecordKind};
-use crate::lineage::Node;
+use crate::lineage::{ModelRef, Node};
 use crate::planning::{Relation, TensorKey};
 use crate::store::base::candidate::{Candidate, Derivation, OpenCandidate};
 use crate::store::base::policy::EncodePolicy;
@@ -52,7 +52,7 @@ impl TensorSource for Stored<'_> {
 /// See [`Transaction::recode`].
 pub(in crate::store) fn recode(
     transaction: &mut Transaction,
-    model: Option<&str>,
+    model: Option<&ModelRef>,
     profile: Profile,
     progress: &dyn Fn(u64),
 ) -> Result<RecodeReport> {
@@ -215,7 +215,7 @@ impl Again<'_, '_, '_> {
         }
     }
 
-    /// Whether so many bytes of payload and formula are worth to be written.
+    /// Whether a record with this length of payload and formula is worth writing.
     fn is_worth(&self, len: u64) -> bool {
         self.policy.profile != Profile::Dense || len < self.old.stored_len
     }

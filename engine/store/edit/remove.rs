@@ -2,7 +2,7 @@
 
 use super::graph::note_relinked;
 use crate::format::Operation;
-use crate::lineage::{GraphMut, Node, NodeId, OnChildren};
+use crate::lineage::{GraphMut, ModelRef, Node, NodeId, OnChildren};
 use crate::store::error::Result;
 use crate::store::read::model::read_manifest;
 use crate::store::write::hidden::release;
@@ -25,7 +25,7 @@ pub struct RemoveReport {
 /// See [`Transaction::remove_model`].
 pub(in crate::store) fn remove_model(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     on_children: OnChildren,
 ) -> Result<RemoveReport> {
     transaction.check_whole()?;

@@ -104,8 +104,8 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
     }
 }
 
-/// Writes the record as it comes, with this store's own fields in its header. Gives back its
-/// row, and how deep it was where it comes from.
+/// Writes the record as it comes, with this store's own fields in its header. Returns its row, and
+/// how deep it was where it comes from.
 fn write_incoming(
     transaction: &mut Transaction,
     id: ContentId,
@@ -191,7 +191,7 @@ fn check_incoming(transaction: &mut Transaction, id: ContentId, row: &RecordRow)
 pub(in crate::store) fn hold_incoming(transaction: &mut Transaction, id: ContentId) -> Result<()> {
     let held = transaction.tables()?.get(Table::Arrivals, id.as_bytes())?.is_some();
     let row = record_row(transaction.tables()?, Table::Tensors, id.as_bytes())?;
-    // Models that are here hold what was promised to them.
+    // Models that were stored without this tensor hold it now.
     if held || row.is_some_and(|row| row.holders > 0) {
         return Ok(());
     }
@@ -289,7 +289,7 @@ pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) ->
     transaction.change(|this| add_bands(this.tables_mut()?, id, &manifest))
 }
 
-/// Refuses a manifest whose tensors are not all here or promised.
+/// Refuses a manifest with a tensor that is neither stored nor recorded as missing.
 fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest) -> Result<()> {
     for tensor in &manifest.tensors {
         let row = record_row(transaction.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
@@ -377,9 +377,8 @@ pub(in crate::store) fn update_node(
             return Ok(false);
         }
     }
-    let name = id.to_string();
     if transaction.graph()?.expect(id)?.row.kind != node.kind {
-        set_kind(transaction, &name, &node.kind)?;
+        set_kind(transaction, &id.into(), &node.kind)?;
     }
     transaction.change(|this| update_rows(this, node))?;
     Ok(true)

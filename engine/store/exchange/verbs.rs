@@ -109,8 +109,8 @@ impl Transaction {
         incoming::put_remote(self, name, value)
     }
 
-    /// Promises a tensor that a model is about to name, unless it is here or promised already.
-    /// Says whether it was promised now.
+    /// Adds a row for a missing tensor that a model is about to name, unless the tensor is stored
+    /// or has a row. Returns whether a row was added.
     pub(crate) fn promise(&mut self, id: ContentId, raw_len: u64, place: &str) -> Result<bool> {
         promises::promise(self, id, raw_len, place)
     }

@@ -1,7 +1,8 @@
-//! Tensors that models name and that are not here yet: a row says where they are.
+//! Missing content: tensors that a manifest names and the store does not have. A row names the
+//! promisor.
 //!
-//! A content has a record's row or a promise, never both. A promise goes when its content comes,
-//! however it comes, and when no manifest names it any more.
+//! A content has a record's row or a row of missing content, never both. The latter is removed when
+//! the content is stored, by whatever operation, and when no manifest names it any more.
 
 use super::record::record_row;
 use super::snapshot::Snapshot;
@@ -22,8 +23,7 @@ pub(in crate::store) fn missing_row(
 ///
 /// # Errors
 ///
-/// [`StoreError::MissingContent`] when it has not come yet; damage when it is neither here nor
-/// promised.
+/// [`StoreError::MissingContent`] when it is recorded as missing; damage when it has no row at all.
 pub(in crate::store) fn tensor_row(
     tables: &dyn ReadTables,
     model: &str,

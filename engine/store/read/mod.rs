@@ -1,6 +1,8 @@
 //! Reading: snapshots, models, tensors, records and the chains between them.
 
 pub(in crate::store) mod chain;
+#[cfg(feature = "unstable-format")]
+mod changes;
 pub(in crate::store) mod formula;
 pub(in crate::store) mod layers;
 pub(in crate::store) mod manifests;
@@ -10,3 +12,4 @@ pub(in crate::store) mod plain;
 pub(in crate::store) mod record;
 pub(in crate::store) mod snapshot;
 pub(in crate::store) mod tensor;
+pub(in crate::store) mod view;

@@ -12,8 +12,8 @@ use crate::store::error::Result;
 use crate::store::read::record::record_row;
 use crate::tensor::ContentId;
 
-/// Takes a node's hold on its manifest, and frees what nothing needs then. Gives back how many
-/// tensors stay, hidden.
+/// Releases a node's hold on its manifest, and frees what nothing needs then. Returns the number of
+/// tensors that stay, hidden.
 pub(in crate::store) fn release(
     transaction: &mut Transaction,
     manifest_id: ContentId,
@@ -47,9 +47,9 @@ pub(in crate::store) fn release(
     Ok(stay)
 }
 
-/// Settles bases that have lost their last model: the formulas over one are stored alone, when
-/// that frees more than it takes. (Deltas keep their base: it would take more to store them
-/// alone.) Gives back how many of them stay, hidden.
+/// Settles bases that have lost their last model: the formulas over one are stored alone, when that
+/// frees more than it takes. (Deltas keep their base: it would take more to store them alone.)
+/// Returns the number of bases that stay, hidden.
 ///
 /// Cost: the rows of `hidden` and of the formulas over them; once a transaction, in a store
 /// that has formulas, every tensor's row.

@@ -1,4 +1,4 @@
-//! Tensors that models name and that are not here yet, on their way into the catalogue.
+//! Missing content: tensors that a manifest names and the store does not have get a row.
 
 use super::transaction::Transaction;
 use crate::catalog::{MissingRow, Table};
@@ -8,7 +8,8 @@ use crate::store::read::missing::missing_row;
 use crate::store::read::record::record_row;
 use crate::tensor::ContentId;
 
-/// Promises a tensor that a model is about to name, unless it is here or promised already.
+/// Adds a row for a missing tensor that a model is about to name, unless the tensor is stored or
+/// has a row. Returns whether a row was added.
 pub(in crate::store) fn promise(
     transaction: &mut Transaction,
     id: ContentId,

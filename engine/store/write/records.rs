@@ -116,7 +116,7 @@ impl RecordDraft {
         }
     }
 
-    /// The row of a record of so many stored bytes that is not written.
+    /// The row of a record with this number of stored bytes that is not written.
     pub(in crate::store) fn dry_row(&self, stored_len: u64) -> RecordRow {
         // Longer heads than a row can tell are refused where a place is reserved.
         let payload_offset = u32::try_from(self.head_len().next_multiple_of(RECORD_ALIGN));
@@ -124,8 +124,8 @@ impl RecordDraft {
     }
 }
 
-/// Writes records: reserves a place, writes the payload, then header and index; gives back what
-/// turns out not to be needed.
+/// Writes records: reserves a place, writes the payload, then header and index; releases reserved
+/// bytes that are not needed.
 #[derive(Debug)]
 pub(in crate::store) struct RecordWriter {
     shared: Arc<Shared>,
@@ -142,7 +142,7 @@ impl RecordWriter {
         RecordWriter { shared, sequence, reserved: Vec::new(), arena: Vec::new() }
     }
 
-    /// Gives back every place that was reserved.
+    /// Releases every reserved place.
     pub(in crate::store) fn give_back_all(&mut self) {
         self.shared.forget(self.reserved.iter().map(|extent| extent.offset));
         for extent in self.reserved.drain(..) {
@@ -163,7 +163,7 @@ impl RecordWriter {
         Ok(place)
     }
 
-    /// Gives back the place that was reserved last.
+    /// Releases the place that was reserved last.
     pub(in crate::store) fn give_back_last(&mut self) {
         if let Some(extent) = self.reserved.pop() {
             self.shared.forget([extent.offset]);
@@ -171,8 +171,8 @@ impl RecordWriter {
         }
     }
 
-    /// Writes header and index of a record whose payload is written, and gives back what was
-    /// reserved behind it.
+    /// Writes header and index of a record whose payload is written, and releases the reserved
+    /// bytes after it.
     pub(in crate::store) fn finish_record(
         &mut self,
         draft: &RecordDraft,

@@ -87,7 +87,7 @@ impl References {
         Ok(row)
     }
 
-    /// Stores a manifest, or finds it; it then holds its tensors. Gives back the bytes of a record
+    /// Stores a manifest, or finds it; it then holds its tensors. Returns the bytes of a record
     /// that was added.
     pub(in crate::store) fn hold(
         &mut self,
@@ -167,8 +167,8 @@ impl References {
         self.freed.iter().map(|extent| extent.len).sum()
     }
 
-    /// Adds a row of a content, which keeps its promise, if there is one. Gives back the row as it
-    /// is then.
+    /// Adds a row of a content, which takes over the holders of a missing one. Returns the row as
+    /// it is then.
     pub(in crate::store) fn insert_tensor(
         &mut self,
         id: ContentId,
@@ -214,8 +214,8 @@ impl References {
         Ok(())
     }
 
-    /// Changes how often manifests name a tensor that is promised; a promise that nobody needs
-    /// goes. Says whether it is promised.
+    /// Changes the number of times that manifests name a missing tensor; a row that nobody needs is
+    /// removed. Returns whether the tensor is missing.
     pub(in crate::store) fn change_missing(
         &mut self,
         id: ContentId,
@@ -230,7 +230,7 @@ impl References {
         Ok(true)
     }
 
-    /// Takes the promise of a content that has come away, and gives back its holders.
+    /// Removes the row of a missing content that is now stored, and returns its holders.
     pub(in crate::store) fn keep_missing(&mut self, id: ContentId) -> Result<u32> {
         let Some(row) = missing_row(self.tables()?, id)? else { return Ok(0) };
         self.tables_mut()?.delete(Table::Promised, id.as_bytes())?;

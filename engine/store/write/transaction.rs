@@ -97,18 +97,17 @@ impl Transaction {
     /// # Errors
     ///
     /// None while the transaction lives.
-    pub fn graph(&self) -> Result<Graph<'_, CatalogWrite>> {
+    pub fn graph(&self) -> Result<Graph<'_>> {
         Ok(Graph(self.tables()?))
     }
 
-    /// The model of this reference.
+    /// The node of this reference, with the changes of this transaction.
     ///
     /// # Errors
     ///
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel).
-    pub fn find(&self, model: &str) -> Result<Node> {
-        let reference: ModelRef = model.parse()?;
-        Ok(self.graph()?.find(&reference)?)
+    pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node> {
+        Ok(self.graph()?.find(model)?)
     }
 
     /// Lets the change record of this commit say what the whole graph is, whatever that saves: the
@@ -118,7 +117,7 @@ impl Transaction {
         self.folds = true;
     }
 
-    /// Stores a manifest, or finds it; it then holds its tensors. Gives back the bytes of a record
+    /// Stores a manifest, or finds it; it then holds its tensors. Returns the bytes of a record
     /// that was added.
     pub(in crate::store) fn hold(&mut self, manifest: &Manifest) -> Result<(ContentId, u64)> {
         self.references.hold(manifest, &mut self.records)

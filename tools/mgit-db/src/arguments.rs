@@ -13,15 +13,15 @@ use crate::opening::{WAIT_FOR_EVER, WAIT_SECONDS, parse_wait};
 
 const START: &str = "\
 Start with:
-  mgit-db demo                                         see it work on real models
+  mgit-db demo                                         a demo on real models
   mgit-db init family.mgit                             make a store
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base
 
 MODEL is a name (its highest version), name@version, a tag, or a node id.
-Exit codes: 0 done, 1 failed or damage found, 2 wrong usage. Interrupted (INT, TERM, HUP), a command
-removes what is temporary, says what it has done, and ends by the signal; the second one ends it at
-once.";
+Exit codes: 0 done, 1 failed or damage found, 2 wrong usage. An interrupted command (INT, TERM,
+HUP) removes its temporary files, reports what it has done, and ends by the signal; a second signal
+ends it at once.";
 
 /// Keeps families of machine-learning models in one file.
 #[derive(Debug, Parser)]
@@ -31,7 +31,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Wait so long for another writer of the store, zero for not at all; --wait alone: for ever
+    /// How long to wait for another writer of the store; 0: do not wait; --wait alone: wait for
+    /// ever
     #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_wait,
           num_args = 0..=1, require_equals = true,
           default_value = WAIT_SECONDS, default_missing_value = WAIT_FOR_EVER)]

@@ -12,10 +12,10 @@ use crate::program_output::ProgramOutput;
 /// Which commands may run, and how long.
 #[derive(Debug, clap::Args)]
 pub struct Commands {
-    /// Run commands that come from the store though you have not trusted them: look at them first
+    /// Run commands of the store that you have not trusted before: read them first
     #[arg(long)]
     trust: bool,
-    /// Kill a command after so many seconds [default: never]
+    /// The time in seconds after which a command is killed [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     time_limit: Option<Duration>,
 }
@@ -36,8 +36,8 @@ impl Commands {
         }
     }
 
-    /// The built-in functions, and commands as far as they may run, so many at a time. What they
-    /// write is shown on standard error as it comes.
+    /// The built-in functions, and commands as far as they may run, at most `jobs` at a time. Their
+    /// output is shown on standard error while they run.
     pub fn functions(&self, jobs: usize) -> Functions {
         let output = ProgramOutput::new(jobs);
         let command = CommandFunction::new(self.trust())
@@ -55,7 +55,7 @@ impl Commands {
 pub fn trust_typed(line: &str) -> Result<(), Failure> {
     let template: Template = line.parse().map_err(failure)?;
     let Some(file) = TrustFile::of_user() else {
-        let message = "neither HOME nor XDG_CONFIG_HOME says where trusted commands are kept";
+        let message = "neither HOME nor XDG_CONFIG_HOME is set: trusted commands have no list";
         return Err(Failure::failed("not-trusted", message));
     };
     file.add(&template).map_err(failure)

@@ -22,8 +22,8 @@ const PLACE: &str = "{model}";
 /// How a model is made lossy, and what it must still be good for.
 #[derive(Debug, clap::Args)]
 pub struct LossyArguments {
-    /// Round the differences from the parents: fp16, or quantised:EPS to multiples of
-    /// 2 ln(1 + EPS). The model is marked as lossy for ever
+    /// Round the differences from the parents: fp16, or quantised:EPS to multiples of 2 ln(1 +
+    /// EPS). The model is marked as lossy permanently
     #[arg(long, value_name = "METHOD", value_parser = lossy_parser())]
     pub lossy: Option<Lossy>,
     /// A command that measures the model file {model}: the last line that it prints is the metric,
@@ -31,7 +31,7 @@ pub struct LossyArguments {
     /// without a shell; quotes keep spaces
     #[arg(long, value_name = "COMMAND", requires = "lossy", requires = "max_drop")]
     pub gate: Option<String>,
-    /// By how much the metric may get worse
+    /// The amount by which the metric may get worse
     #[arg(long, value_name = "X", requires = "gate", value_parser = parse_drop)]
     pub max_drop: Option<f64>,
     /// Higher metrics are better

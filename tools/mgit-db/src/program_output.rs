@@ -20,8 +20,8 @@ pub struct ProgramOutput {
 }
 
 impl ProgramOutput {
-    /// For so many programs at a time. The output of one is shown byte for byte; that of several
-    /// line by line, behind the name of the model.
+    /// For at most `jobs` programs at a time. The output of one is shown byte for byte; that of
+    /// several line by line, after the name of the model.
     pub fn new(jobs: usize) -> Self {
         ProgramOutput { lines: (jobs > 1).then(Mutex::default) }
     }

@@ -32,7 +32,7 @@ impl Progress {
         Progress(bar)
     }
 
-    /// Says that so many more bytes are done.
+    /// Reports that this number of bytes more is done.
     pub fn advance(&self, bytes: u64) {
         self.0.inc(bytes);
     }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Address space for a thread: its stack, its heap, and what it works on.
 const OF_A_THREAD: u64 = 128 << 20;
 
-/// How many threads there may be, where address space is limited to so many bytes.
+/// The number of threads that fit into this number of bytes of address space.
 fn threads_in(bytes: u64) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());

@@ -16,9 +16,10 @@ use crate::tensor::ContentId;
 const ALL_MAX: usize = 24;
 const NEAR_MAX: usize = 6;
 const CENTRAL_MAX: usize = 4;
-/// So many kin are known of a content.
+/// The number of relatives that are known of a content.
 const KIN_MAX: usize = 64;
-/// So many contents to either side, in the order of models, are compared by their sketches.
+/// The number of contents to either side, in the order of models, that are compared by their
+/// sketches.
 const WINDOW: usize = 512;
 /// Two pieces of a content, `room` bytes together; all of a short one.
 pub(in crate::store) fn sample(chain: &Chain<'_>, room: usize) -> Result<Vec<u8>> {

@@ -22,7 +22,7 @@ use crate::store::source::{NewTensor, TensorSource};
 use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
 
-/// So many contents are tried in the place of a hidden base.
+/// The number of contents that are tried in the place of a hidden base.
 const INSTEAD_MAX: usize = 2;
 
 /// A content read as it was before.

@@ -27,7 +27,7 @@ impl Default for Repack {
 }
 
 impl Repack {
-    /// Bounds the chains by so many deltas, at most
+    /// Bounds the chains by this number of deltas, at most
     /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT).
     pub fn depth_max(mut self, depth: u8) -> Self {
         self.depth_max = depth.min(crate::format::CHAIN_DEPTH_LIMIT);

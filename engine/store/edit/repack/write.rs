@@ -62,8 +62,8 @@ impl Kin<'_> {
     }
 }
 
-/// Writes what a plan changes. Keeps it when that saves more than `worth`, and else gives back
-/// nothing; so it does where decoding would visit too many records.
+/// Writes what a plan changes. Keeps it when that saves more than `worth`, and else returns
+/// nothing; also where decoding would visit too many records.
 pub(in crate::store) fn write_plan(
     transaction: &mut Transaction,
     kin: &Kin<'_>,

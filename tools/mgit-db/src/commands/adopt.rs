@@ -240,8 +240,8 @@ impl Plan {
 fn parent_of(origin: &Origin, imported: &HashMap<usize, ImportReport>) -> Option<(String, How)> {
     let (parent, kinship) = origin.parent()?;
     let id = match parent {
-        Parent::Member(place) => imported.get(&place)?.node.id,
-        Parent::Stored(model) => model.node().id,
+        Parent::Member(place) => imported.get(&place)?.node.id(),
+        Parent::Stored(model) => model.node().id(),
     };
     Some((id.to_string(), kinship.how))
 }

@@ -11,10 +11,10 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Copy a store as of its last commit, while writers go on.
+/// Copy a store as of its last commit; other programs can write to it meanwhile.
 ///
 /// The copy is checked and appears under its name when it is complete. Never copy the file of a
-/// store that somebody writes to by other means.
+/// store by other means while somebody writes to it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db backup family.mgit /mnt/backup/family.mgit")]
 pub struct Arguments {
@@ -22,7 +22,7 @@ pub struct Arguments {
     store: PathBuf,
     /// The copy to make
     to: PathBuf,
-    /// Replace a file or store that is there, unless somebody writes to it
+    /// Replace an existing file or store, unless somebody writes to it
     #[arg(long)]
     force: bool,
 }

@@ -19,12 +19,12 @@ use crate::output::Output;
 use crate::partial::open_to_read;
 use crate::text::count;
 
-/// Find the first model on a way that fails a test.
+/// Find the first model on a path that fails a test.
 ///
-/// The way leads from GOOD, which passes, to BAD, which fails: through the versions between them,
-/// else along what was derived from what. Besides the two ends, log2 of the models on it are
-/// tested. That finds the first failing one if whatever fails stays so; what was not looked at is
-/// said.
+/// The path leads from GOOD, which passes, to BAD, which fails: through the versions between them,
+/// else through models derived from one another. Besides the two ends, log2 of the models on the
+/// path are tested. The result is right if every model after a failing one fails too; models that
+/// were not tested are listed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db bisect family.mgit --test accuracy base@1 base@40
@@ -38,13 +38,13 @@ pub struct Arguments {
     bad: ModelRef,
     #[command(flatten)]
     which: WhichArguments,
-    /// Test every model on the way
+    /// Test every model on the path
     #[arg(long)]
     all: bool,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run a command that the store came with: look at it first, with `test ls`
+    /// Run a command of the store that you have not trusted before: read it first, with `test ls`
     #[arg(long)]
     trust: bool,
 }
@@ -87,7 +87,7 @@ impl Prober<'_> {
         if known_only || self.snapshot.model_of(node.clone())?.missing_tensors()? == 0 {
             return Ok(None);
         }
-        open_to_read(&self.arguments.store, |_| Ok(vec![node.id])).map(Some)
+        open_to_read(&self.arguments.store, |_| Ok(vec![node.id()])).map(Some)
     }
 }
 
@@ -160,10 +160,10 @@ fn search(prober: &Prober<'_>) -> Result<(Bisection, Vec<Option<TestResult>>), F
 /// What a bisection found.
 struct Verdict<'v> {
     path: &'v [Node],
-    /// The edges that the way leads along.
+    /// The edges that the path follows.
     via: &'static str,
     found: Bisection,
-    /// What is known of each model of the way.
+    /// The result of each model on the path, if there is one.
     results: Vec<Option<TestResult>>,
     not_kept: Option<String>,
 }
@@ -201,7 +201,7 @@ impl Verdict<'_> {
             let word = match passed {
                 Some(true) => "passes",
                 Some(false) => "fails",
-                None => "cannot be told",
+                None => "has no result",
             };
             text += &format!("{} {word}\n", self.name(*place));
         }
@@ -215,11 +215,11 @@ impl Verdict<'_> {
         }
         let models = count(self.path.len() as u64, "model");
         let (seen, via) = (found.looked_at.len(), self.via);
-        text += &format!("{seen} of {models} on the way (by {via}) tested");
+        text += &format!("{seen} of {models} on the path (by {via}) tested");
         text += &match (self.unseen(), self.contradictions().as_slice()) {
             (0, []) => ", and all are known\n".to_owned(),
             (unseen, []) => {
-                format!("; {unseen} not looked at: taken to fail once one before fails\n")
+                format!("; {unseen} not tested: assumed to fail after a failing model\n")
             }
             (_, names) => format!(
                 "; the history goes back and forth: {} say otherwise, so that this is one place \

@@ -11,7 +11,7 @@ use crate::interrupt;
 use crate::opening;
 use crate::output::Output;
 
-/// Look around in a store: models, tensors, and how a tensor's values and changes are spread.
+/// Browse a store: its models and tensors, and histograms of a tensor's values and changes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db browse family.mgit")]
 pub struct Arguments {

@@ -14,9 +14,9 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, shown, size};
 
-/// Write models as one file, check such a file, or take in what it holds.
+/// Write models as one file, check such a file, or import its models.
 ///
-/// A bundle holds the models and what they descend from, as they are stored.
+/// A bundle holds the models and all models that they descend from, as they are stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db bundle create family.mgit for-ada.bundle --name 'bert/*'
@@ -45,7 +45,7 @@ enum Command {
         /// The bundle
         file: PathBuf,
     },
-    /// Take in what a bundle has and the store has not
+    /// Import the models of a bundle that the store does not have
     Import {
         /// The store
         store: PathBuf,

@@ -27,7 +27,7 @@ pub struct Arguments {
     model: ModelRef,
     /// The tensor's name; show lists them
     tensor: String,
-    /// Print the first N elements as numbers, one a line, in place of the bytes
+    /// Print the first N elements as numbers, one on each line, instead of the bytes
     #[arg(long, value_name = "N")]
     values: Option<u64>,
 }
@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         output.refuse_json("raw bytes: add --values N")?;
         if io::stdout().is_terminal() {
             let message =
-                "a tensor's bytes are nothing for a terminal: add --values N, or use a pipe";
+                "a tensor's bytes are not written to a terminal: add --values N, or use a pipe";
             return Err(Failure::usage(message));
         }
     }

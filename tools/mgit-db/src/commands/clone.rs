@@ -18,26 +18,26 @@ use crate::output::Output;
 
 /// Make a new store with the models of another one, of a remote or of a bundle.
 ///
-/// The place is kept in the new store as the remote `origin`. Cut short, the same command goes on
-/// where it was. Credentials of an object store are taken from the environment. With --graph-only
-/// nothing but the graph comes; commands that read tensors then bring what they need.
+/// The new store keeps the place as the remote `origin`. After an interruption the same command
+/// continues. Credentials of an object store are taken from the environment. With --graph-only only
+/// the graph is copied; commands that read tensors then fetch what they need.
 ///
-/// A store that is there, as `init` makes it, is filled; nothing else is replaced, and there is no
-/// --force: `pull` brings models to a store that has some.
+/// An existing empty store, as `init` makes it, is filled. Nothing else is replaced, and there is
+/// no --force: use `pull` to add models to a store that has some.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db clone /shared/family.mgit mine.mgit
   mgit-db clone s3://bucket/family mine.mgit --name 'bert/*'
   mgit-db clone s3://bucket/family mine.mgit --graph-only")]
 pub struct Arguments {
-    /// Where from: a store, a folder, an address such as s3://bucket/path, or a bundle
+    /// The source: a store, a folder, an address such as s3://bucket/path, or a bundle
     #[arg(value_name = "SRC", value_parser = NonEmptyStringValueParser::new())]
     from: String,
-    /// The store to make; nothing may be there but an empty store
+    /// The store to make; nothing but an empty store may exist there
     store: PathBuf,
     #[command(flatten)]
     names: Names,
-    /// Bring the graph alone: tensors stay where they are until they are needed
+    /// Copy only the graph: tensors stay at the source until they are needed
     #[arg(long)]
     graph_only: bool,
 }
@@ -101,7 +101,7 @@ fn say_when_interrupted(path: &Path, is_new: bool) {
             done.written.retain(|written| *written != path);
             return String::new();
         }
-        ": the same command goes on where this was".to_owned()
+        ": the same command continues".to_owned()
     });
 }
 

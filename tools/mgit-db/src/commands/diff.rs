@@ -12,10 +12,10 @@ use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read_named;
 use crate::text::{count, shown, size};
 
-/// Show what is different between two models, layer by layer.
+/// Show the differences between two models, layer by layer.
 ///
 /// Layers are matched by what they do and how they are connected, not by name. Tensors of equal
-/// content are not read. The largest changes, over the length of the weights, come first.
+/// content are not read. The largest changes, relative to the length of the weights, come first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db diff family.mgit base tuned

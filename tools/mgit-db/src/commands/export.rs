@@ -18,9 +18,9 @@ use crate::text::{shown, size};
 
 /// Write a model as the files it was imported from, byte for byte.
 ///
-/// They appear when they are complete. A file that is there is left alone without --force, a pipe or
-/// a device is written into. Into a folder that is there, it must be empty; with --force it may hold
-/// files of the same names.
+/// Files appear when they are complete. An existing file is replaced only with --force; a pipe or a
+/// device is written into. An existing folder must be empty; with --force it may hold files of the
+/// same names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db export family.mgit tuned@2 tuned.safetensors
@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 }
 
 fn bar(model: &Model) -> Progress {
-    Progress::new(format!("export {}", model.full_name()), model.node().row.logical_bytes)
+    Progress::new(format!("export {}", model.full_name()), model.node().logical_bytes())
 }
 
 fn to_stream(model: &Model) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ fn to_path(model: &Model, arguments: &Arguments, output: &Output) -> Result<(), 
     let bar = bar(model);
     export_to(model, path, arguments.force.overwrite(), &|bytes| bar.advance(bytes))?;
     drop(bar);
-    let bytes = model.node().row.logical_bytes;
+    let bytes = model.node().logical_bytes();
     let lossy = model.metadata()?.get(LOSSY_KEY).cloned();
     let document = json!({
         "model": model.full_name(),

@@ -15,15 +15,14 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Free what nothing needs, and give free blocks back to the disk.
+/// Free unneeded data, and return free blocks to the file system.
 ///
-/// Removing a model frees its bytes at once, so this finds something only where a store has
-/// leaked. A base stays as long as a delta needs it, and bytes that a reader may look at wait for
-/// it. After many removals such bases add up: `--repack` puts tensors on what models still have,
-/// wherever that makes the store smaller; `--dry-run` tells what it would do and changes nothing.
-/// The file keeps its length: `vacuum` makes it shorter.
-/// Temporary files of killed commands, beside the store and in the system's temporary folder, are
-/// removed.
+/// Removing a model frees its bytes at once, so gc finds something only where a store has leaked. A
+/// base stays as long as a delta needs it, and bytes that a reader may read wait for it. After many
+/// removals such bases add up: `--repack` encodes tensors against contents that models still have,
+/// wherever that makes the store smaller; `--dry-run` reports what it would do and changes nothing.
+/// The file keeps its length: `vacuum` makes it shorter. Temporary files of killed commands, beside
+/// the store and in the system's temporary folder, are removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db gc family.mgit
@@ -32,10 +31,10 @@ use crate::text::{count, size};
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// Also choose anew what every tensor is kept as the difference from, as `repack` does
+    /// Also choose the base of every tensor again, as `repack` does
     #[arg(long)]
     repack: bool,
-    /// Only tell what that would do
+    /// Only report what --repack would do
     #[arg(long, requires = "repack")]
     dry_run: bool,
 }

@@ -15,10 +15,10 @@ use crate::output::Output;
 use crate::picture::{MARK, Picture, dot, html, mermaid, svg};
 use crate::text::shown;
 
-/// Draw the family: a tree as text, a picture, or a page to explore.
+/// Draw the family: a tree as text, a picture, or an interactive page.
 ///
-/// Lines lead from a model to what was derived from it; dashed ones from a version to the next.
-/// A model's second size is what its tensors take that no older model has.
+/// Lines lead from a model to the models derived from it; dashed lines lead from a version to the
+/// next. A model's second size is the stored size of its tensors that no older model has.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db graph family.mgit
@@ -28,11 +28,11 @@ use crate::text::shown;
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// Text as `log` draws it, the languages of Graphviz and Mermaid, a picture, or one page that
-    /// needs nothing else [default: by the end of FILE, else text]
+    /// Text as `log` draws it, the languages of Graphviz and Mermaid, a picture, or one
+    /// self-contained page [default: by the extension of FILE, else text]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Write into this file; standard output without it. A picture that this command drew there
+    /// Write into this file [default: standard output]. A picture that this command drew there
     /// before is replaced, another file only with --force
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -114,7 +114,7 @@ fn draw(
             let metadata: Vec<Map<String, Value>> = picture
                 .nodes
                 .iter()
-                .map(|node| graph.metadata(node.node.id))
+                .map(|node| graph.metadata(node.node.id()))
                 .collect::<Result<_, _>>()?;
             html(&picture, &metadata)
         }

@@ -127,7 +127,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         if let Some(lossy) = arguments.lossy.lossy {
             output.text(&match &report.lossy {
                 Some(report) => format!("  {}", gate::describe(lossy, report)),
-                None => "  lossless: no parent has what could be rounded to\n".to_owned(),
+                None => "  lossless: no parent has a tensor to round against\n".to_owned(),
             })?;
         }
         if let Some((text, found)) = found {
@@ -160,7 +160,7 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
         Parent::Model(model) => Some(model),
         Parent::Auto => None,
     });
-    named.map(|parent| Ok(graph.find(parent)?.id.to_string())).collect()
+    named.map(|parent| Ok(graph.find(parent)?.id().to_string())).collect()
 }
 
 fn with_imported(failure: Failure, imported: &[String]) -> Failure {
@@ -188,7 +188,7 @@ fn import_file(
         let name = arguments.name.as_str();
         let placement = place(&store.snapshot()?, &input.member(name)?)?;
         let parent = placement.parent();
-        parents.extend(parent.map(|(model, kinship)| (model.node().id.to_string(), kinship.how)));
+        parents.extend(parent.map(|(model, kinship)| (model.node().id().to_string(), kinship.how)));
         let parentage = Parentage::in_store(name, &placement);
         found = Some((parentage.describe(), parentage.document()));
     }
@@ -222,13 +222,13 @@ fn import_file(
 }
 
 fn document(file: &Path, report: &ImportReport) -> Value {
-    let row = &report.node.row;
+    let row = &report.node;
     json!({
         "file": file.display().to_string(),
         "model": report.node.full_name(),
-        "id": report.node.id.to_string(),
-        "tensors": row.tensor_count,
-        "logical_bytes": row.logical_bytes,
+        "id": report.node.id().to_string(),
+        "tensors": row.tensor_count(),
+        "logical_bytes": row.logical_bytes(),
         "deduplicated": { "tensors": report.deduplicated, "bytes": report.deduplicated_bytes },
         "delta": {
             "tensors": report.delta,
@@ -242,7 +242,7 @@ fn document(file: &Path, report: &ImportReport) -> Value {
 }
 
 fn describe(file: &Path, report: &ImportReport) -> String {
-    let row = &report.node.row;
+    let row = &report.node;
     let mut table =
         Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Right), ("", Side::Left)]);
     let mut line = |what: &str, tensors: u64, bytes: u64, more: String| {
@@ -260,8 +260,8 @@ fn describe(file: &Path, report: &ImportReport) -> String {
         "{} <- {} ({}, {})\n{}",
         report.node.full_name(),
         shown(&file.display().to_string()),
-        count(row.tensor_count.into(), "tensor"),
-        size(row.logical_bytes),
+        count(row.tensor_count().into(), "tensor"),
+        size(row.logical_bytes()),
         table.lines("  ")
     )
 }

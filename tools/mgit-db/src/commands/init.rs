@@ -12,12 +12,12 @@ use crate::text::quoted;
 
 /// Make an empty store.
 ///
-/// Nothing is replaced, and there is no --force: an empty store in the place of anything would only
-/// lose it.
+/// Nothing is replaced, and there is no --force: replacing a file by an empty store could only lose
+/// data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db init family.mgit")]
 pub struct Arguments {
-    /// The file to make; nothing may be there yet
+    /// The file to make; it must not exist
     store: PathBuf,
 }
 

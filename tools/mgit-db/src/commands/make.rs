@@ -21,16 +21,16 @@ use crate::text::size;
 /// The most bytes of an adapter's configuration that are read.
 const CONFIG_LEN_MAX: u64 = 16 << 20;
 
-/// Make a model of others by a function, and keep the recipe with it.
+/// Make a model from others with a function, and store the recipe with it.
 ///
-/// `remake` makes it again, `update` does the same with newer parents.
+/// `remake` makes it again; `update` does the same with newer parents.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Functions:
   cast        floats of another type              --param dtype=bf16
   prune       the smallest magnitudes of every matrix become zero   --param sparsity=0.5
   quantise    rows of matrices rounded to 255 steps
   average     the mean of several parents
-  lora-merge  base, then adapter of PEFT's        --param config=adapter_config.json,
+  lora-merge  a base, then a PEFT adapter         --param config=adapter_config.json,
                                                   or --param alpha=16, or --param scale=2
   rebase      --old, with what its parents have changed since
   linear      the weighted mean                   --param weight=[0.7,0.3]
@@ -41,9 +41,9 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
               for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
               (and average) some from one parent  --param 'take=*.num_batches_tracked=NAME'
 
-In a command, {parent:NAME} is a file with that parent, {old} one with --old, {out} the file to
-write, {param:K} a parameter, {seed} the seed. It is run without a shell. What you type here is
-trusted from then on; what others have put into a store is not.
+In a command, {parent:NAME} is a file with that parent, {old} a file with --old, {out} the file to
+write, {param:K} a parameter, {seed} the seed. The command runs without a shell. A command that you
+type here is trusted from then on; commands that others have put into a store are not.
 
 Examples:
   mgit-db make family.mgit --name half --with cast --parent base --param dtype=bf16
@@ -53,13 +53,13 @@ Examples:
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The model's name; if it is there already, this makes its next version
+    /// The model's name; if it exists, this makes its next version
     #[arg(long)]
     name: ModelName,
     /// The function
     #[arg(long, value_name = "FUNC", required_unless_present = "command")]
     with: Option<String>,
-    /// A command in place of a function
+    /// A command instead of a function
     #[arg(long, value_name = "LINE", conflicts_with = "with")]
     command: Option<String>,
     /// A model it is made from; may be given several times, in the function's order
@@ -68,13 +68,13 @@ pub struct Arguments {
     /// How it is derived from its parents [default: as the function says]
     #[arg(long, value_parser = how_parser())]
     how: Option<How>,
-    /// A version to be replaced, for functions that look at it
+    /// The version to replace, for functions that use it
     #[arg(long, value_name = "MODEL")]
     old: Option<ModelRef>,
     /// A parameter: JSON where V reads as JSON, else text; may be given several times
     #[arg(long = "param", value_name = "K=V", value_parser = parse_metadata)]
     parameters: Vec<(String, Value)>,
-    /// For whatever is random [default: a random one, kept with the model]
+    /// The seed for random choices [default: a random one, stored with the model]
     #[arg(long)]
     seed: Option<u64>,
     /// What kind of model it is [default: the first parent's]
@@ -132,21 +132,21 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     }
     let snapshot = store.snapshot()?;
     let inputs = arguments.parents.iter().chain(&arguments.old);
-    let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id));
+    let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id()));
     bring(&store, &arguments.store, inputs.collect::<mgit::Result<Vec<_>>>()?)?;
     drop(snapshot);
     let report = make.run(&store, &arguments.commands.functions(1))?;
-    let row = &report.node.row;
+    let row = &report.node;
     let document = json!({
         "model": report.node.full_name(),
-        "id": report.node.id.to_string(),
+        "id": report.node.id().to_string(),
         "function": function,
-        "tensors": row.tensor_count,
-        "logical_bytes": row.logical_bytes,
+        "tensors": row.tensor_count(),
+        "logical_bytes": row.logical_bytes(),
         "added_bytes": report.added_bytes,
         "notes": notes_json(&report.notes),
     });
-    let (model, logical) = (report.node.full_name(), size(row.logical_bytes));
+    let (model, logical) = (report.node.full_name(), size(row.logical_bytes()));
     let added = size(report.added_bytes);
     let notes = notes_text(&report.notes);
     output.print(document, &format!("{notes}{model} <- {function} ({logical}, {added} added)\n"))

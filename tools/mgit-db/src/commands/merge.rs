@@ -24,10 +24,11 @@ use crate::text::{count, size};
 
 /// Merge two models of one family, layer by layer.
 ///
-/// Both are compared with their nearest common ancestor. A layer that one of them has changed is
-/// taken from it. What both have changed differently is a conflict, which you settle: --on-conflict
-/// says how, --take for some layers. Changed layers of both that a path of the network joins are a
-/// possible conflict: the merged model must pass the tests of both models, or nothing is kept.
+/// Both are compared with their nearest common ancestor. A layer that only one of them has changed
+/// is taken from it. A layer that both have changed differently is a conflict, which you resolve:
+/// with --on-conflict, or with --take for some layers. Changed layers of both that a path in the
+/// network connects are a possible conflict: the merged model must pass the tests of both models,
+/// or nothing is stored.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "On conflict:
   ours, theirs     the layer of A, or of B
@@ -37,9 +38,9 @@ use crate::text::{count, size};
   ties             differences trimmed to --density; where their signs agree, the mean
   dare             differences dropped at random to --density and rescaled; by --seed
 
-The first --take whose glob fits a layer or tensor counts, whoever has changed it. Metadata that
-both have changed is B's with --on-conflict theirs, else A's: --take 'metadata:KEY=theirs'.
-With --dry-run, exit code 1 says that conflicts are left.
+The first --take whose glob matches a layer or tensor counts, whichever side has changed it.
+Metadata that both have changed is B's with --on-conflict theirs, else A's, or it is chosen by
+--take 'metadata:KEY=theirs'. With --dry-run, exit code 1 means that conflicts are left.
 
 Examples:
   mgit-db merge family.mgit alice bob --name both --dry-run
@@ -53,16 +54,16 @@ pub struct Arguments {
     ours: ModelRef,
     /// The other: theirs
     theirs: ModelRef,
-    /// The merged model's name; if it is there already, this makes its next version
+    /// The merged model's name; if it exists, this makes its next version
     #[arg(long)]
     name: ModelName,
-    /// What both are compared with [default: their nearest common ancestor]
+    /// The ancestor that both are compared with [default: their nearest common one]
     #[arg(long, value_name = "MODEL")]
     base: Option<ModelRef>,
-    /// How to settle what both have changed differently
+    /// How to resolve conflicts
     #[arg(long, value_name = "HOW")]
     on_conflict: Option<Resolution>,
-    /// How to settle some layers or tensors: * and ? as in a shell; may be given several times
+    /// How to resolve some layers or tensors: * and ? as in a shell; may be given several times
     #[arg(long, value_name = "GLOB=HOW")]
     take: Vec<Take>,
     /// The weights of A and B in a mix [default: 1,1]
@@ -71,16 +72,17 @@ pub struct Arguments {
     /// The share of each difference that ties and dare keep, or one for A and B [default: 0.5]
     #[arg(long, value_name = "SHARE", value_parser = parse_numbers)]
     density: Option<Numbers>,
-    /// By what the mixed differences are multiplied [default: 1]
+    /// The factor of the mixed differences [default: 1]
     #[arg(long)]
     scale: Option<f64>,
-    /// For what dare drops
+    /// The seed for dare
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Print the classes of the layers and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Run the commands that tests of the store came with: look at them first, with `test ls`
+    /// Run commands of the store's tests that you have not trusted before: read them first, with
+    /// `test ls`
     #[arg(long)]
     trust: bool,
     /// What to encode for
@@ -118,7 +120,7 @@ impl From<MergeError> for Failure {
             MergeError::Check(error) => error.into(),
             MergeError::Unresolved { .. } => Failure::failed(
                 code,
-                format!("{error}: settle them with --on-conflict, or --take 'LAYER*=ours'"),
+                format!("{error}: resolve them with --on-conflict, or --take 'LAYER*=ours'"),
             ),
             MergeError::NoCommonAncestor { .. } => {
                 Failure::failed(code, format!("{error}: --base"))
@@ -141,7 +143,7 @@ impl Arguments {
         set("density", self.density.as_ref().map(Numbers::to_json));
         set("scale", self.scale.map(Value::from));
         let options = MergeOptions {
-            base: self.base.as_ref().map(ModelRef::to_string),
+            base: self.base.clone(),
             on_conflict: self.on_conflict,
             takes: self.take.clone(),
             blend,
@@ -173,7 +175,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if !output.is_json() {
         output.print_long(Document::new(), describe(&plan, output))?;
     }
-    let ids = [plan.base.id, plan.ours.id, plan.theirs.id];
+    let ids = [plan.base.id(), plan.ours.id(), plan.theirs.id()];
     // It holds what the merge will hold again.
     drop(plan);
     bring(&store, &arguments.store, ids)?;
@@ -185,7 +187,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 
 fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
     let Merged { plan, report, tests, inherited, not_kept } = merged;
-    let (name, row) = (report.node.full_name(), &report.node.row);
+    let (name, row) = (report.node.full_name(), &report.node);
     let mut text = String::new();
     if plan.needs_tests() {
         text += &match tests.len() {
@@ -197,10 +199,10 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         text += &format!("inherits a test as {test}\n");
     }
     if let Some(error) = not_kept {
-        text += &format!("what the tests found is not kept: {error}\n");
+        text += &format!("the results of the tests were not stored: {error}\n");
     }
     text += &notes_text(&report.notes);
-    let (logical, added) = (size(row.logical_bytes), size(report.added_bytes));
+    let (logical, added) = (size(row.logical_bytes()), size(report.added_bytes));
     text += &format!("{} ({logical}, {added} added)\n", output.paint(Ink::Good, &name));
     let tests: Vec<Value> = tests
         .iter()
@@ -208,8 +210,8 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         .collect();
     let document = json!({
         "model": name,
-        "id": report.node.id.to_string(),
-        "logical_bytes": row.logical_bytes,
+        "id": report.node.id().to_string(),
+        "logical_bytes": row.logical_bytes(),
         "added_bytes": report.added_bytes,
         "tests": tests,
         "notes": notes_json(&report.notes),
@@ -284,7 +286,7 @@ fn head(plan: &MergePlan, output: &Output) -> String {
     if !plan.other_bases.is_empty() {
         let others: Vec<String> = plan.other_bases.iter().map(|node| node.full_name()).collect();
         let others = others.join(", ");
-        text += &format!("  (the nearest common ancestor; as near but for steps: {others})");
+        text += &format!("  (the nearest common ancestor; others: {others})");
     }
     text.push('\n');
     text

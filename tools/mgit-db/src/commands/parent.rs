@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use mgit::How;
 use mgit::catalog::EdgeKind;
-use mgit::lineage::ModelRef;
+use mgit::lineage::{ModelRef, NodeId};
 use mgit::store::Transaction;
 use serde_json::{Map, Value};
 
@@ -15,10 +15,10 @@ use crate::family::Family;
 use crate::opening;
 use crate::output::Output;
 
-/// Change what a model was derived from, or which version comes before it.
+/// Change the parents of a model, or its previous version.
 ///
-/// Only the graph changes: how tensors are kept stays, and a base that a delta needs is kept
-/// whatever the edges say. A circle is refused.
+/// Only the graph changes: tensors stay as they are stored, and a base that a delta needs is kept
+/// whatever the edges are. A cycle is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db parent add family.mgit merged left --how merge --meta weight=0.5
@@ -34,7 +34,7 @@ pub struct Arguments {
 /// What to change.
 #[derive(Debug, Subcommand)]
 enum Change {
-    /// Add parents behind those that are there
+    /// Add parents after the existing ones
     Add {
         /// The store
         store: PathBuf,
@@ -46,13 +46,13 @@ enum Change {
         #[command(flatten)]
         edge: EdgeArguments,
     },
-    /// Take parents away (detach)
+    /// Remove parents (detach)
     Rm {
         /// The store
         store: PathBuf,
         /// The model
         model: ModelRef,
-        /// The parents that it loses
+        /// The parents to remove
         #[arg(required = true)]
         parents: Vec<ModelRef>,
     },
@@ -62,12 +62,12 @@ enum Change {
         store: PathBuf,
         /// The model
         model: ModelRef,
-        /// Its parents from now on
+        /// Its new parents
         parents: Vec<ModelRef>,
         #[command(flatten)]
         edge: EdgeArguments,
     },
-    /// Set the version before a model; `none` makes it a first version
+    /// Set the previous version of a model; `none` makes it a first version
     Previous {
         /// The store
         store: PathBuf,
@@ -81,7 +81,7 @@ enum Change {
 /// What an edge carries.
 #[derive(Debug, clap::Args)]
 struct EdgeArguments {
-    /// How it was derived [default: finetune, or what the edge says already]
+    /// How it was derived [default: finetune, or as the edge has it]
     #[arg(long, value_parser = how_parser())]
     how: Option<How>,
     /// A piece of metadata of the edges: JSON where V reads as JSON, else text; may be repeated
@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     };
     let mut transaction = store.begin_write()?;
     let node = transaction.find(&model.to_string())?;
-    let id = node.id.to_string();
+    let id = node.id().to_string();
     match &arguments.change {
         Change::Add { parents, edge, .. } => {
             for parent in parents {
@@ -118,27 +118,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             }
         }
         Change::Set { parents, edge, .. } => {
-            let old = transaction.graph()?.parents(node.id)?;
-            let mut new: Vec<(String, How)> = Vec::new();
+            let old = transaction.graph()?.parents(node.id())?;
+            let mut new: Vec<(NodeId, How)> = Vec::new();
             for parent in parents {
-                let parent = transaction.find(&parent.to_string())?.id;
+                let parent = transaction.find(&parent.to_string())?.id();
                 let how = old.iter().find(|edge| edge.parent == parent).map(|edge| edge.how);
-                new.push((parent.to_string(), edge.how.or(how).unwrap_or_default()));
+                new.push((parent, edge.how.or(how).unwrap_or_default()));
             }
-            let new: Vec<(&str, How)> = new.iter().map(|(id, how)| (id.as_str(), *how)).collect();
-            transaction.set_parents(&id, &new)?;
+            transaction.set_parents(&id, new)?;
             add_metadata(&mut transaction, &id, parents, edge)?;
         }
-        Change::Previous { older, .. } => {
-            let older = Some(older.as_str()).filter(|older| *older != "none");
-            transaction.set_previous(&id, older)?;
-        }
+        Change::Previous { older, .. } => match older.as_str() {
+            "none" => transaction.clear_previous(&id)?,
+            older => transaction.set_previous(&id, older)?,
+        },
     }
     transaction.commit()?;
 
     let snapshot = store.snapshot()?;
     let family = Family::read(&snapshot)?;
-    let origin = family.origin(node.id)?;
+    let origin = family.origin(node.id())?;
     let mut text = format!("{}:\n", node.full_name());
     for edge in &origin.parents {
         text += &format!("  {} of {}\n", edge.how, family.full_name(edge.parent));
@@ -163,9 +162,9 @@ fn add_metadata(
         return Ok(());
     }
     let more: Map<String, Value> = edge.metadata.iter().cloned().collect();
-    let node = transaction.find(child)?.id;
+    let node = transaction.find(child)?.id();
     for parent in parents {
-        let parent = transaction.find(&parent.to_string())?.id;
+        let parent = transaction.find(&parent.to_string())?.id();
         let kind = EdgeKind::Provenance;
         let mut metadata = transaction.graph()?.edge_metadata(node, kind, parent)?;
         metadata.extend(more.clone());

@@ -14,7 +14,7 @@ use crate::text::{count, size};
 
 /// Keep a model raw, so that it is read without a copy.
 ///
-/// It stays so, whatever is recoded, until `unpin`.
+/// It stays raw until `unpin`; recoding does not change it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db pin family.mgit served@3
@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Fai
     let store = opening::open_shared(&arguments.store)?;
     let model = arguments.model.to_string();
     if pins {
-        let id = store.snapshot()?.graph().find(&arguments.model)?.id;
+        let id = store.snapshot()?.graph().find(&arguments.model)?.id();
         bring(&store, &arguments.store, [id])?;
     }
     let mut transaction = store.begin_write()?;
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Fai
         "after_bytes": report.after_bytes,
     });
     let text = format!(
-        "{name} {}: {} stored anew, {} -> {}\n",
+        "{name} {}: {} stored again, {} -> {}\n",
         if pins { "pinned" } else { "unpinned" },
         count(report.changed, "tensor"),
         size(report.before_bytes),

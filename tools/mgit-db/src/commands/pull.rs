@@ -9,12 +9,13 @@ use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
 
-/// Take in the models of a remote, or of another store, that are not here.
+/// Import the models of a remote, or of another store, that this store does not have.
 ///
-/// Models that both sides have stay as they are here. Where a name has grown apart, both ends
-/// stay: what came keeps its number, and models that only this store has are numbered anew behind
-/// it, which is said. A model made of both ends brings the name together. Cut short, it goes on
-/// where it was. Models that came with --graph-only get their tensors by a pull without it.
+/// Models that both sides have stay as they are in this store. Where a name has diverged, both ends
+/// stay: the pulled models keep their numbers, and models that only this store has get new numbers
+/// after them; the output lists these. A merge of both ends makes the name one again. After an
+/// interruption the same command continues. Models pulled with --graph-only get their tensors by a
+/// pull without it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db pull family.mgit
@@ -26,7 +27,7 @@ pub struct Arguments {
     remote: Option<String>,
     #[command(flatten)]
     names: Names,
-    /// Bring the graph alone: tensors stay where they are until they are needed
+    /// Pull only the graph: tensors stay at the source until they are needed
     #[arg(long)]
     graph_only: bool,
 }
@@ -44,10 +45,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.print(document(&moved), &describe(&moved, "pulled", output))
 }
 
-/// Bring the tensors of a remote's models that are not here, and not yet the models.
+/// Fetch the missing tensors of a remote's models, without the models.
 ///
-/// They are held for a pull, which then only names them; `gc` lets go of them. Models that are here
-/// without their tensors, after a pull with --graph-only, get them.
+/// The tensors are kept for the next pull, which then only adds the models; `gc` removes them.
+/// Models that were pulled with --graph-only get their tensors.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db fetch family.mgit && mgit-db pull family.mgit")]
 pub struct FetchArguments {

@@ -10,11 +10,11 @@ use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
 
-/// Give a remote, or another store, the models that it does not have.
+/// Send the models that a remote, or another store, does not have.
 ///
-/// Only what is missing goes there, as it is stored. Where the other side has versions of a name
-/// that are not here, nothing is pushed, and both histories are shown: pull first. Of two pushes
-/// at a time one is told the same.
+/// Only missing tensors are sent, as they are stored. If the other side has versions of a name that
+/// this store does not have, nothing is pushed, and both histories are shown: pull first. The same
+/// holds for the slower of two simultaneous pushes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db push family.mgit
@@ -23,7 +23,7 @@ use crate::output::Output;
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// Where to: a remote's name, a path or an address [default: origin]
+    /// The destination: a remote's name, a path or an address [default: origin]
     remote: Option<String>,
     #[command(flatten)]
     names: Names,

@@ -16,10 +16,10 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Encode stored tensors anew, for speed or for size; or make a model lossy.
+/// Encode stored tensors again, for speed or for size; or make a model lossy.
 ///
 /// Without --lossy, contents and models stay as they are, in one transaction. The file does not
-/// shrink: what the old encodings took is used again by later writes.
+/// shrink: later writes use the space of the old encodings.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db recode family.mgit --profile dense
@@ -63,7 +63,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
-    let report = transaction.recode(model.as_deref(), profile, &progress)?;
+    let report = match &arguments.model {
+        Some(model) => transaction.recode(model, profile, &progress)?,
+        None => transaction.recode_all(profile, &progress)?,
+    };
     transaction.commit()?;
     drop(bar);
     let document = json!({
@@ -87,7 +90,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 /// Makes one model lossy.
 fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<(), Failure> {
     let Some(model) = arguments.model.as_ref().map(ToString::to_string) else {
-        return Err(Failure::usage("--lossy changes a model for ever: name the model"));
+        return Err(Failure::usage("--lossy changes a model permanently: name the model"));
     };
     if arguments.profile.is_some() {
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
@@ -96,7 +99,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
     // By its id: others may add versions while the gate runs.
-    let model = store.snapshot()?.model(&model)?.node().id.to_string();
+    let model = store.snapshot()?.model(&model)?.node().id().to_string();
     let (name, report) = Gate::settle(&mut gate, |mut gate| {
         let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
         let mut transaction = store.begin_write()?;
@@ -122,7 +125,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     text += &format!("  {} freed, {} added\n", size(report.freed_bytes), size(report.added_bytes));
     if report.hidden_bases > 0 {
         let stay = count(report.hidden_bases, "tensor");
-        text += &format!("  {stay} of before stay: other models stand on them\n");
+        text += &format!("  {stay} of the old content stay: other models need them\n");
     }
     output.print(document, &text)
 }

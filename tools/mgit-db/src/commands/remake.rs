@@ -17,11 +17,11 @@ use crate::output::{Ink, Output};
 use crate::partial::open_to_read;
 use crate::text::{count, shown};
 
-/// Make a model again by the recipe that is kept with it.
+/// Make a model again from its stored recipe.
 ///
-/// Compares what comes out with what is stored, bit for bit, or writes it to a file. The store
-/// does not change. Built-in functions make the same bytes everywhere; a command does if it keeps
-/// to its seed. Exit code 1 if there is a difference.
+/// Compares the result with the stored model, bit for bit, or writes it to a file. The store does
+/// not change. Built-in functions make the same bytes on every machine; a command does if it
+/// depends only on its inputs and its seed. Exit code 1 if there is a difference.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db remake family.mgit half
@@ -31,7 +31,7 @@ pub struct Arguments {
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
     model: ModelRef,
-    /// Compare with what is stored; this is done without --out too
+    /// Compare with the stored model; this is the default without --out
     #[arg(long, conflicts_with = "out")]
     check: bool,
     /// Write the model to this file (a folder for a sharded model) instead
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     }
     // Its parents are what it is made of, and it is compared with itself.
     let store = open_to_read(&arguments.store, |snapshot| {
-        let id = snapshot.graph().find(&arguments.model)?.id;
+        let id = snapshot.graph().find(&arguments.model)?.id();
         let parents = snapshot.graph().parents(id)?.into_iter().map(|edge| edge.parent);
         Ok(parents.chain([id]).collect())
     })?;

@@ -11,10 +11,10 @@ use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table, shown};
 
-/// Keep, list or forget places to exchange models with.
+/// Add, list or remove remotes: places to exchange models with.
 ///
 /// A remote is another store, a folder, or the address of an object store. Credentials are never
-/// kept: they are taken from the environment, as each object store's own tools do
+/// stored: they are taken from the environment, as each object store's own tools do
 /// (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY, ...).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -28,7 +28,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Keep a place under a name
+    /// Add a remote
     Add {
         /// The store
         store: PathBuf,
@@ -38,12 +38,12 @@ enum Command {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         url: String,
     },
-    /// List the places
+    /// List the remotes
     Ls {
         /// The store
         store: PathBuf,
     },
-    /// Forget a place; the models stay
+    /// Remove a remote; the models stay
     Rm {
         /// The store
         store: PathBuf,

@@ -14,12 +14,12 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Choose anew what every tensor is kept as the difference from, so that the store is smallest.
+/// Choose the base of every tensor again, so that the store becomes as small as possible.
 ///
-/// Contents and models stay as they are, in one transaction, and nothing takes more room than
-/// before; tensors that only removed models had go where the rest is smaller without them, and what
-/// would be smaller by less than one part in 256 stays as it is. The file does not shrink: what the old records took is used again by later writes, and
-/// `vacuum` gives it back.
+/// Contents and models stay as they are, in one transaction, and nothing takes more space than
+/// before. Tensors that only removed models had are removed where the rest is smaller without them.
+/// A change that saves less than one part in 256 is not made. The file does not shrink: later
+/// writes use the space of the old records, and `vacuum` returns it to the file system.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db repack family.mgit --dry-run
@@ -27,14 +27,14 @@ use crate::text::{count, size};
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The most differences that reading a tensor may go through
+    /// The largest number of differences that reading a tensor may decode
     #[arg(long, value_name = "N", default_value_t = CHAIN_DEPTH_MAX,
           value_parser = clap::value_parser!(u8).range(..=64))]
     max_depth: u8,
     /// What to encode for
     #[arg(long, default_value_t, value_parser = profile_parser())]
     profile: Profile,
-    /// Only tell what it would save
+    /// Only report what it would save
     #[arg(long)]
     dry_run: bool,
 }

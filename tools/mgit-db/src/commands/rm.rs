@@ -14,8 +14,8 @@ use crate::text::{count, size};
 
 /// Remove a model.
 ///
-/// Its bytes become free when no other model, no delta and no reader needs them. A model that
-/// others are derived from is removed only with one of the two options.
+/// Its bytes become free when no other model, no delta and no reader needs them. A model with
+/// children is removed only with one of the two options.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db rm family.mgit tuned@1
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Make the models derived from it children of its own parents
     #[arg(long)]
     reparent_children: bool,
-    /// Let the models derived from it lose this parent
+    /// Remove this parent from the models derived from it
     #[arg(long, conflicts_with = "reparent_children")]
     detach_children: bool,
 }
@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         report.changed_children.iter().map(child).collect::<Result<_, Failure>>()?;
     let document = json!({
         "removed": report.node.full_name(),
-        "id": report.node.id.to_string(),
+        "id": report.node.id().to_string(),
         "freed_bytes": report.freed_bytes,
         "hidden_bases": report.hidden_bases,
         "changed_children": children,
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         text += &format!("  {tensors} {stay}, hidden, for the deltas of other models\n");
     }
     if !children.is_empty() {
-        text += &format!("  other parents now: {}\n", children.join(", "));
+        text += &format!("  changed parents of: {}\n", children.join(", "));
     }
     output.print(document, &text)
 }

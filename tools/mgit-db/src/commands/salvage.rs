@@ -16,11 +16,10 @@ use crate::text::{count, shown};
 /// How many reasons are shown of a model; `--json` has more.
 const REASONS_SHOWN: usize = 5;
 
-/// Make a new store of what is whole in a damaged one.
+/// Make a new store from the whole models of a damaged one.
 ///
-/// Works without the superblock and without the catalogue: the records are found by what they say
-/// of themselves. The damaged store is only read. Exit code 1 when something was lost or is in
-/// doubt.
+/// Works without the superblock and without the catalogue: the records are found by their own
+/// headers. The damaged store is only read. Exit code 1 when something was lost or is in doubt.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db salvage broken.mgit saved.mgit")]
 pub struct Arguments {
@@ -28,7 +27,7 @@ pub struct Arguments {
     broken: PathBuf,
     /// The store to make
     new: PathBuf,
-    /// Replace a file or store that is there, unless somebody writes to it
+    /// Replace an existing file or store, unless somebody writes to it
     #[arg(long)]
     force: bool,
 }

@@ -11,7 +11,7 @@ use crate::opening;
 use crate::output::{Output, json_float};
 use crate::text::{Side, Table, size};
 
-/// Show how much is in a store, and what it takes.
+/// Show what a store contains, and the space that it takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db stat family.mgit")]
 pub struct Arguments {
@@ -74,7 +74,7 @@ fn describe(stat: &StoreStat) -> String {
     line("plain files", size(stat.logical_bytes), "as they were imported");
     line("stored tensors", size(stat.stored_tensor_bytes), "");
     line("catalogue", size(stat.catalog_bytes), "");
-    line("free", size(stat.free_bytes), "used again by what comes next");
+    line("free", size(stat.free_bytes), "reused by later writes");
     line("file", size(stat.file_bytes), "");
     line("on the disk", size(stat.allocated_bytes), "");
     line("ratio", format!("{:.2}", stat.ratio()), "plain files / file");

@@ -11,9 +11,9 @@ use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
 
-/// Set, list or remove tags: names that stay on one version of one model.
+/// Set, list or remove tags: fixed names for one version of one model.
 ///
-/// Without TAG it lists them. A tag can be used wherever a model is asked for.
+/// Without TAG it lists them. A tag can be used wherever a command takes a model.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db tag family.mgit
@@ -23,7 +23,7 @@ use crate::text::{Side, Table};
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The tag: made like a model's name
+    /// The tag; the rules are those of a model's name
     #[arg(requires = "model_or_delete")]
     tag: Option<ModelName>,
     /// The model to tag
@@ -58,14 +58,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let before = graph.tagged(tag)?.map(|id| graph.expect(id)).transpose()?;
     let node = transaction.find(&model.to_string())?;
     match &before {
-        Some(other) if other.id != node.id && !arguments.force => {
+        Some(other) if other.id() != node.id() && !arguments.force => {
             let other = other.full_name();
             let message = format!("tag {tag} is on {other}: --force moves it");
             return Err(Failure::failed("tag-exists", message));
         }
-        Some(other) if other.id == node.id => {}
+        Some(other) if other.id() == node.id() => {}
         _ => {
-            transaction.set_tag(tag.as_str(), &node.id.to_string())?;
+            transaction.set_tag(tag.as_str(), &node.id().to_string())?;
             transaction.commit()?;
         }
     }

@@ -136,15 +136,17 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
         text += &format!("  {tensors} stay there until they are needed\n");
     }
     if !report.completed.is_empty() {
-        text += &format!("  tensors came of {}\n", report.completed.join(", "));
+        text += &format!("  now with tensors: {}\n", report.completed.join(", "));
     }
     if !report.tests.is_empty() {
         text += &format!("  tests: {}\n", report.tests.join(", "));
     }
     text += &packs_mended(report);
     for moved in &report.renumbered {
-        text +=
-            &format!("  {} is {} now: the number was given there first\n", moved.was, moved.now);
+        text += &format!(
+            "  {} is {} now: the other side assigned the number first\n",
+            moved.was, moved.now
+        );
     }
     for (name, tips) in &report.apart {
         text += &format!("{}\n", diverged(name, tips, output));
@@ -154,7 +156,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
         text += &format!("  {models} changed on both sides: each stayed as it is there\n");
     }
     for tag in &report.tags_left_out {
-        text += &format!("  tag {tag} did not come: something here has its name\n");
+        text += &format!("  tag {tag} was not transferred: another model or tag has its name\n");
     }
     text
 }

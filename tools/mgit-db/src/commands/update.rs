@@ -23,16 +23,16 @@ use crate::partial::bring;
 use crate::side_by_side::{Compared, side_by_side, table};
 use crate::text::{count, size};
 
-/// Bring everything that descends from a model up to date with a new version of it.
+/// Make new versions of all descendants of a model that has a new version.
 ///
-/// Every descendant gets a new version, made of the newest versions of its parents, parents first,
-/// each in a commit of its own. Left as they are: what has nothing new to be made of, versions that
-/// a newer one has replaced, and what somebody has put on the new model by hand. A model that
-/// cannot be made keeps back only what descends from it; the exit code is then 1. Registered tests
-/// are run on what was made and on what it takes the place of, and shown side by side; the exit
-/// code is 1 too if a model that was made fails one.
+/// Every descendant gets a new version, made from the newest versions of its parents, parents
+/// first, each in a commit of its own. Not updated are models whose parents have no new version,
+/// versions that a newer one has replaced, and models that somebody has made on the new model by
+/// hand. If a model cannot be made, only its descendants are left out too; the exit code is then 1.
+/// Registered tests run on each new model and on the model that it replaces, and the results are
+/// shown side by side; the exit code is 1 too if a new model fails one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Ways:
+#[command(after_help = "Update methods:
   auto      by the recipe of each model, where it has one; else rebase
   rebase    new parent + (model - old parent), without training
   recorded  by the recipe of each model; one without a recipe cannot be made
@@ -45,32 +45,32 @@ Examples:
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The model that was replaced
+    /// The old version
     old: ModelRef,
-    /// The model that took its place
+    /// The new version
     new: ModelRef,
-    /// By what functions: auto, rebase or recorded
+    /// The update method: auto, rebase or recorded
     #[arg(long, default_value = "auto")]
     with: UpdateMethod,
-    /// Leave models of these names alone: * and ? as in a shell; may be given several times
+    /// Skip models of these names: * and ? as in a shell; may be given several times
     #[arg(long, value_name = "GLOB")]
     skip: Vec<String>,
-    /// Go no further than models of these names; may be given several times
+    /// Do not update the descendants of models of these names; may be given several times
     #[arg(long, value_name = "GLOB")]
     stop: Vec<String>,
     /// Update versions that a newer one has replaced too
     #[arg(long)]
     all_versions: bool,
-    /// How many functions run at a time
+    /// The number of functions that run at the same time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Go on with an update that was cut short or had failures
+    /// Continue an update that was interrupted or had failures
     #[arg(long)]
     resume: bool,
-    /// Do not run the registered tests on what was made
+    /// Do not run the registered tests on the new models
     #[arg(long)]
     no_tests: bool,
     /// What to encode for
@@ -83,7 +83,7 @@ pub struct Arguments {
 /// Whether a glob fits a model's name, with its version or without.
 fn fits(globs: &[String], node: &Node) -> bool {
     let full = node.full_name();
-    globs.iter().any(|glob| glob_matches(glob, &node.row.name) || glob_matches(glob, &full))
+    globs.iter().any(|glob| glob_matches(glob, node.name()) || glob_matches(glob, &full))
 }
 
 /// Updates the models, or says what it would do.
@@ -117,8 +117,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;
     let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));
-    let steps = plan.steps.iter().map(|step| step.node.id);
-    bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id, plan.new.id]))?;
+    let steps = plan.steps.iter().map(|step| step.node.id());
+    bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id(), plan.new.id()]))?;
     let outcome = update.run(&store, &arguments.commands.functions(arguments.jobs.into()))?;
     let tested = match arguments.no_tests {
         true => Tested::default(),
@@ -200,7 +200,7 @@ fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode
             json!({
                 "of": name(*step),
                 "model": report.node.full_name(),
-                "id": report.node.id.to_string(),
+                "id": report.node.id().to_string(),
                 "added_bytes": report.added_bytes,
                 "notes": notes_json(&report.notes),
             })
@@ -281,7 +281,7 @@ fn tree(plan: &UpdatePlan, output: &Output) -> String {
             StepSource::Step(other) if Some(*other) != first => {
                 Some(plan.steps[*other].node.full_name())
             }
-            StepSource::Node(node) if first.is_some() || node.id != plan.new.id => {
+            StepSource::Node(node) if first.is_some() || node.id() != plan.new.id() => {
                 Some(node.full_name())
             }
             _ => None,

@@ -11,10 +11,10 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Write a store anew, without its free space.
+/// Rewrite a store without its free space.
 ///
-/// The new file takes the old one's name when it is complete and checked. Readers of the old one
-/// keep what they see; other writers wait. Needs room for the new file beside the old one.
+/// The new file takes the old one's name when it is complete and checked. Readers of the old file
+/// keep their snapshots; other writers wait. Needs disk space for the new file beside the old one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mgit-db vacuum family.mgit")]
 pub struct Arguments {

@@ -16,9 +16,9 @@ use crate::text::{count, shown, size};
 
 /// Check a store, a remote or a bundle: every checksum, every content id, every reference.
 ///
-/// Exit code 1 when anything is damaged; what is whole can still be exported. Without a readable
-/// catalogue the file is looked through for what a salvage would save. Of a remote and a bundle
-/// tensors that are kept as differences are not decoded: a clone, or bundle verify, does that.
+/// Exit code 1 when anything is damaged; whole models can still be exported. Without a readable
+/// catalogue the file is scanned for what a salvage would save. In a remote and a bundle, tensors
+/// that are stored as differences are not decoded: a clone, or bundle verify, does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db verify family.mgit
@@ -27,7 +27,7 @@ use crate::text::{count, shown, size};
 pub struct Arguments {
     /// The store; or a folder, an address or a bundle
     store: PathBuf,
-    /// Look at checksums only; of a remote or a bundle, at heads, indexes and manifests
+    /// Check only checksums; of a remote or a bundle, only heads, indexes and manifests
     #[arg(long)]
     quick: bool,
 }

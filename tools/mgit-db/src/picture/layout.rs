@@ -276,7 +276,7 @@ impl Part {
         middles
     }
 
-    /// Writes boxes and lines as if the part were alone; gives back what it takes.
+    /// Writes boxes and lines as if the part were alone; returns its size.
     fn place(&self, middles: &[f64], layout: &mut Layout) -> Placed {
         let top = (0..middles.len())
             .map(|place| middles[place] - self.sizes[place].1 / 2.0)

@@ -10,13 +10,13 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// Register tests of models, run them, show and compare what they found.
+/// Register tests of models, run them, show and compare their results.
 ///
-/// A test is built in or a command. It gives metrics; bounds say what these must be. Results are
-/// kept in the store by content: what was tested once is not run again.
+/// A test is built in, or it is a command. It returns metrics; bounds limit their values. Results
+/// are stored by content: a test runs only once on equal content.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  mgit-db test run family.mgit --builtin finite            which models hold NaN?
+  mgit-db test run family.mgit --builtin finite            which models contain NaN?
   mgit-db test add family.mgit sane --builtin finite
   mgit-db test add family.mgit accuracy --command 'python eval.py {model}' \\
       --name-glob 'tasks/*' --bound 'accuracy>=0.9' --bound 'accuracy>=parent-0.02'
@@ -25,8 +25,8 @@ use crate::output::Output;
 
 A command prints metrics as lines of JSON, such as
   {\"metric\": \"accuracy\", \"value\": 0.93, \"direction\": \"higher\"}
-It is cut into words and run without a shell: {model} is a safetensors file (a folder, where the
-model is sharded) that is gone afterwards, {name} is name@version. Exit code 0 passes.")]
+It is split into words and run without a shell: {model} is a temporary safetensors file (a folder,
+if the model is sharded), {name} is name@version. Exit code 0 means that the test passes.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,17 +34,17 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Register a test, for models that come later too
+    /// Register a test, also for models that are added later
     Add(register::AddArguments),
-    /// Take a test away
+    /// Remove a test
     Rm(register::RmArguments),
     /// List the tests
     Ls(register::LsArguments),
     /// Run tests; a test that fails gives exit code 1
     Run(run::Arguments),
-    /// Show what is known, without running anything
+    /// Show the stored results, without running anything
     Results(show::ResultsArguments),
-    /// Show what tests say of two models side by side
+    /// Show the results of two models side by side
     Compare(show::CompareArguments),
 }
 

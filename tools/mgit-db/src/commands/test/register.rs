@@ -14,15 +14,15 @@ use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
 
-/// Register a test, for models that come later too.
+/// Register a test, also for models that are added later.
 ///
-/// Without a selection it is for all models. A command that is registered here is trusted by
-/// that; one that comes with a store runs only after `test add`, or with `test run --trust`.
+/// Without a selection the test is for all models. A command that you register is thereby trusted;
+/// a command that came with a store runs only after `test add`, or with `test run --trust`.
 #[derive(Debug, clap::Args)]
 pub struct AddArguments {
     /// The store
     store: PathBuf,
-    /// The test's name, made like a model's
+    /// The test's name; the rules are those of a model's name
     name: ModelName,
     #[command(flatten)]
     what: WhatArguments,
@@ -32,13 +32,13 @@ pub struct AddArguments {
     /// Only models of this kind
     #[arg(long, group = "selection")]
     kind: Option<String>,
-    /// Only models whose name fits: * for any characters, ? for one
+    /// Only models whose name matches: * for any characters, ? for one
     #[arg(long, value_name = "GLOB", group = "selection")]
     name_glob: Option<String>,
-    /// Only models in whose name this regular expression is found
+    /// Only models whose name contains a match of this regular expression
     #[arg(long, value_name = "REGEX", group = "selection")]
     name_regex: Option<String>,
-    /// What a metric must be: accuracy>=0.9, loss<=parent*1.02, accuracy>=previous-0.01
+    /// A bound on a metric: accuracy>=0.9, loss<=parent*1.02, accuracy>=previous-0.01
     #[arg(long, value_parser = parse_bound)]
     bound: Vec<Bound>,
     /// Seconds after which a command is killed
@@ -103,7 +103,9 @@ pub fn add(arguments: &AddArguments, output: &Output) -> Result<(), Failure> {
     test.time_limit = Duration::from_secs_f64(arguments.time_limit);
     let snapshot = store.snapshot()?;
     test.on = match arguments {
-        AddArguments { model: Some(model), .. } => Selector::Node(snapshot.graph().find(model)?.id),
+        AddArguments { model: Some(model), .. } => {
+            Selector::Node(snapshot.graph().find(model)?.id())
+        }
         AddArguments { kind: Some(kind), .. } => Selector::Kind(kind.clone()),
         AddArguments { name_glob: Some(glob), .. } => Selector::glob(glob)?,
         AddArguments { name_regex: Some(regex), .. } => Selector::regex(regex)?,

@@ -26,8 +26,9 @@ const OUTPUT_LINES: usize = 8;
 
 /// Run tests; a test that fails gives exit code 1.
 ///
-/// What is known of equal content is not run again. What was found is kept in the store. Others can
-/// write while tests run; who writes when they have ended is waited for, as --wait says.
+/// A test with a stored result for equal content is not run again. Results are stored. Others can
+/// write to the store while tests run; a writer that is still at work afterwards is waited for, as
+/// --wait says.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The store
@@ -37,13 +38,13 @@ pub struct Arguments {
     /// Which tests
     #[command(flatten)]
     which: WhichArguments,
-    /// How many at a time; 0 for as many as there are cores
+    /// The number of tests that run at the same time; 0: one for each core
     #[arg(short, long, default_value_t = 0)]
     jobs: usize,
-    /// Run also what is known
+    /// Run tests again whose results are stored
     #[arg(long)]
     fresh: bool,
-    /// Run the commands that the store came with: look at them first, with `test ls`
+    /// Run commands of the store that you have not trusted before: read them first, with `test ls`
     #[arg(long)]
     trust: bool,
     /// Show only what did not pass
@@ -55,7 +56,7 @@ pub struct Arguments {
     junit: Option<PathBuf>,
     #[command(flatten)]
     force: Force,
-    /// Where models are written for commands [default: the temporary folder]
+    /// The folder where models are written for commands [default: the temporary folder]
     #[arg(long, value_name = "FOLDER")]
     work_folder: Option<PathBuf>,
 }
@@ -109,7 +110,7 @@ pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failu
     for model in models {
         let found: Vec<Node> = if model.contains(['*', '?']) {
             let fits = |node: &&Node| {
-                glob_matches(model, &node.row.name) || glob_matches(model, &node.full_name())
+                glob_matches(model, node.name()) || glob_matches(model, &node.full_name())
             };
             nodes.iter().filter(fits).cloned().collect()
         } else {
@@ -120,7 +121,7 @@ pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failu
             let message = format!("no model's name fits {model:?}");
             return Err(Failure::failed("no-such-model", message));
         }
-        let known = |node: &Node| selected.iter().any(|known| known.id == node.id);
+        let known = |node: &Node| selected.iter().any(|known| known.id() == node.id());
         let new: Vec<Node> = found.into_iter().filter(|node| !known(node)).collect();
         selected.extend(new);
     }
@@ -132,9 +133,9 @@ fn read_by(snapshot: &Snapshot, models: &[String]) -> Result<Vec<NodeId>, Failur
     let graph = snapshot.graph();
     let mut read = Vec::new();
     for node in select(snapshot, models)? {
-        read.push(node.id);
-        read.extend(graph.parents(node.id)?.into_iter().map(|edge| edge.parent));
-        read.extend(graph.previous(node.id)?);
+        read.push(node.id());
+        read.extend(graph.parents(node.id())?.into_iter().map(|edge| edge.parent));
+        read.extend(graph.previous(node.id())?);
     }
     Ok(read)
 }
@@ -229,7 +230,7 @@ impl Counts {
 
     fn text(&self, report: &RunReport) -> String {
         let mut text = format!("{} passed, {} failed", self.passed, self.failed);
-        for (number, what) in [(self.errors, "could not be told"), (self.not_run, "not run")] {
+        for (number, what) in [(self.errors, "with an error"), (self.not_run, "not run")] {
             if number > 0 {
                 text += &format!(", {number} {what}");
             }
@@ -255,7 +256,7 @@ pub fn json_of(result: &TestResult) -> Value {
     json!({
         "test": result.test,
         "model": result.node.full_name(),
-        "id": result.node.id.to_string(),
+        "id": result.node.id().to_string(),
         "status": result.status.name(),
         "metrics": metrics,
         "reasons": result.reasons,
