@@ -30,10 +30,9 @@ mod xor_lz4;
 mod tests;
 
 use std::cell::Cell;
-use std::fmt;
 
 pub use lane::Lane;
-pub use lossy::{Half, Loss, Lossy, UnknownLossy};
+pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
 pub use profile::{Profile, UnknownProfile};
 
 /// How a chunk is stored. The number is its code in the file.
@@ -109,8 +108,16 @@ impl Encoding {
     }
 }
 
+/// As its name.
+impl serde::Serialize for Encoding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// Stored bytes that do not decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} chunk does not decode: {reason}", .encoding.name())]
 #[non_exhaustive]
 pub struct CodecError {
     /// The encoding that was tried.
@@ -118,14 +125,6 @@ pub struct CodecError {
     /// What is wrong.
     pub reason: String,
 }
-
-impl fmt::Display for CodecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} chunk does not decode: {}", self.encoding.name(), self.reason)
-    }
-}
-
-impl std::error::Error for CodecError {}
 
 /// A float chunk shorter than this is tried both ways: the tables of the conditioned difference
 /// may not pay there.

@@ -1,3 +1,5 @@
+//! What a store lies on: a file, or something that behaves as one.
+
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;

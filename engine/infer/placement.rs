@@ -24,6 +24,7 @@ const ARRIVED_LATER: f64 = 1.5;
 
 /// Where a model belongs in a store.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Placement {
     /// The models of the store that are its relatives by their sketches, the likeliest first.
     pub candidates: Vec<(Model, Resemblance)>,

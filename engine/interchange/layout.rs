@@ -1,3 +1,5 @@
+//! Whether a file's tensors fill it, one behind the other.
+
 use std::path::Path;
 
 use super::InterchangeError;

@@ -9,6 +9,7 @@ use crate::catalog::{EdgeKind, Table};
 
 /// Which ways between two nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Via {
     /// Only ways down, from ancestor to descendant.
     Descent,
@@ -18,6 +19,7 @@ pub enum Via {
 
 /// A step of a way: along which edge to which node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PathStep {
     /// The node that the step leads to.
     pub node: NodeId,

@@ -22,6 +22,7 @@ pub struct Edge {
 /// The lineage graph of a [`Snapshot`](crate::Snapshot) or a [`Transaction`](crate::Transaction),
 /// to read: nodes, edges, tags and metadata, and walks over them.
 #[derive(Clone, Copy)]
+#[must_use]
 pub struct Graph<'t>(pub(crate) &'t dyn ReadTables);
 
 impl fmt::Debug for Graph<'_> {
@@ -292,21 +293,21 @@ impl Graph<'_> {
             if names.last().is_none_or(|last| last.as_bytes() != name) {
                 names.push(String::from_utf8_lossy(name).into_owned());
             } else {
-                // Only a name of several versions can have grown apart.
+                // Only a name of several versions can have diverged.
                 names.extend(names.last().cloned());
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        let mut apart = Vec::new();
+        let mut diverged = Vec::new();
         for same in names.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
             let Some(name) = same.first() else { continue };
             let name: ModelName = name.parse()?;
             let tips = self.tips(&name)?;
             if tips.len() > 1 {
-                apart.push((name, tips));
+                diverged.push((name, tips));
             }
         }
-        Ok(apart)
+        Ok(diverged)
     }
 
     /// The user metadata of a node.

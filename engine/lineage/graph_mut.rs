@@ -10,6 +10,7 @@ use crate::catalog::{EdgeKind, NodeRow, ParentRow, Table, WriteTables, keys};
 
 /// What happens to the provenance children of a removed node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum OnChildren {
     /// The removal is refused while there are any.
     #[default]

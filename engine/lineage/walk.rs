@@ -15,6 +15,7 @@ const BATCH: usize = 256;
 
 /// Which edges to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Edges {
     /// Derivations.
     Provenance,
@@ -189,6 +190,7 @@ type Predicate<'t> = Box<dyn FnMut(&Node) -> bool + 't>;
 /// A walk from some nodes along edges: an iterator that comes to each node once, a diamond's too.
 ///
 /// It reads as it goes: one row a node, one a node's edge. After an error it ends.
+#[must_use]
 pub struct Walk<'t> {
     graph: Graph<'t>,
     direction: Direction,

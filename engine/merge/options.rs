@@ -10,6 +10,7 @@ use crate::update::{BlendSettings, Strategy, UpdateError};
 
 /// Whose tensor is taken, or how both are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Resolution {
     /// The first model's.
     Ours,
@@ -27,6 +28,13 @@ impl fmt::Display for Resolution {
             Resolution::Blend(Strategy::Linear) => "average",
             Resolution::Blend(strategy) => strategy.name(),
         })
+    }
+}
+
+/// As its text.
+impl serde::Serialize for Resolution {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Merge {
     ours: ModelRef,
     theirs: ModelRef,
@@ -23,7 +24,8 @@ pub struct Merge {
 }
 
 /// What a merge did.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct Merged {
     /// What was planned, and done.
     pub plan: MergePlan,
@@ -34,6 +36,7 @@ pub struct Merged {
     /// The names of tests that were registered for the merged model.
     pub inherited: Vec<String>,
     /// Why what the tests found is not kept, if it is not.
+    #[serde(serialize_with = "crate::model_tests::as_text")]
     pub not_kept: Option<StoreError>,
 }
 

@@ -4,7 +4,8 @@ use super::TestError;
 use crate::lineage::{Edges, Graph, Node, NodeId, Via};
 
 /// What a bisection found. Places are those on the way, from the one that passes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Bisection {
     /// The last place before it that was seen to pass.
     pub last_good: usize,

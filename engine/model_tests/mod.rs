@@ -41,6 +41,7 @@ pub use error::TestError;
 pub use external::CommandTrust;
 pub use finding::Finding;
 pub use metric::{Better, Metric};
+pub(crate) use runner::as_text;
 pub use runner::{ModelTest, RunOptions, RunReport, Runner, Status, TestResult, Watch};
 pub use selector::Selector;
 pub use summaries::Unkept;

@@ -12,6 +12,7 @@ use super::open_models::{OpenModels, Opened};
 use super::side_by_side::side_by_side;
 use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
 use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, What};
+use crate::container::full_message;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot, Store, StoreError, TestResultRow};
 use crate::tensor::ContentId;
@@ -54,6 +55,15 @@ pub struct RunOptions<'a> {
     pub progress: Option<&'a Watch<'a>>,
 }
 
+impl<'a> RunOptions<'a> {
+    /// Gives the runner a test of the program's own, which registered tests name by
+    /// [`What::Code`].
+    pub fn code(mut self, name: impl Into<String>, test: &'a dyn ModelTest) -> Self {
+        self.code.insert(name.into(), test);
+        self
+    }
+}
+
 impl std::fmt::Debug for RunOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunOptions").field("jobs", &self.jobs).finish_non_exhaustive()
@@ -61,7 +71,9 @@ impl std::fmt::Debug for RunOptions<'_> {
 }
 
 /// How a test ended on a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Status {
     /// It passed and meets its bounds.
     Passed,
@@ -86,7 +98,8 @@ impl Status {
 }
 
 /// A test's result on a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct TestResult {
     /// The test.
     pub test: String,
@@ -102,8 +115,19 @@ pub struct TestResult {
     pub was_known: bool,
 }
 
+pub(crate) fn as_text<E: std::fmt::Display, S: serde::Serializer>(
+    error: &Option<E>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.collect_str(error),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// What a run did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct RunReport {
     /// In the order of the models, then of the tests.
     pub results: Vec<TestResult>,
@@ -112,8 +136,10 @@ pub struct RunReport {
     /// Bytes of tensors that built-in tests read: of each distinct one once.
     pub bytes_read: u64,
     /// What was found and is not kept, for [`Unkept::keep`].
+    #[serde(skip)]
     pub unkept: Unkept,
     /// Why it could not be kept in the store that was given.
+    #[serde(serialize_with = "as_text")]
     pub not_kept: Option<StoreError>,
 }
 
@@ -381,8 +407,8 @@ impl<'a> Runner<'a> {
             What::Builtin(_) => Ok(ContentId::NONE),
             What::Command(template) => {
                 // Nor are files of this user's read at the word of a store.
-                self.options.trust.check(template).map_err(|error| error.to_string())?;
-                let id = template.fingerprint().map_err(|error| error.to_string())?;
+                self.options.trust.check(template).map_err(|error| full_message(&error))?;
+                let id = template.fingerprint().map_err(|error| full_message(&error))?;
                 Ok(ContentId::of(&[b"mgit test command 1\0", &id.as_bytes()[..]].concat()))
             }
             What::Code(name) => match self.options.code.get(name) {
@@ -403,7 +429,7 @@ impl<'a> Runner<'a> {
                         return Raw::Found { finding, was_known: true };
                     }
                 }
-                Err(error) => return Raw::Error(error.to_string()),
+                Err(error) => return Raw::Error(full_message(&error)),
             }
         }
         if self.options.known_only {
@@ -475,7 +501,7 @@ impl<'a> Runner<'a> {
         for batch in missing.chunks(BATCH_MAX) {
             let found = side_by_side(self.jobs(), batch, |at| {
                 let tensor = summaries.tensor(*at as usize, models)?;
-                let summary = Summary::of(&tensor, &read).map_err(|error| error.to_string());
+                let summary = Summary::of(&tensor, &read).map_err(|error| full_message(&error));
                 self.tell("", tensor.name());
                 Some(summary)
             });

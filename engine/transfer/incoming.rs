@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entry::{NodeEntry, Nodes, node_id};
 use super::naming::Naming;
 use super::plan::{TransferPlan, diverged};
-use super::pull_report::{PullReport, Renumbered};
 use super::remotes::refuse_credentials;
+use super::report::{PullReport, Renumbered};
 use super::source::RecordSource;
 use super::spool::Manifests;
 use super::{Result, TransferError};
@@ -57,7 +57,7 @@ impl<'i> Incoming<'i> {
         for (id, index) in self.source.fresh() {
             transaction.put_index(*id, index)?;
         }
-        report.apart = apart_now(transaction.graph()?, &models)?;
+        report.diverged = diverged_now(transaction.graph()?, &models)?;
         Ok(transaction.commit_changes()?)
     }
 
@@ -220,15 +220,15 @@ fn make_room(
 }
 
 /// Names of these models that have several ends.
-fn apart_now(graph: Graph<'_>, models: &[&NodeEntry]) -> Result<Vec<(String, Vec<String>)>> {
+fn diverged_now(graph: Graph<'_>, models: &[&NodeEntry]) -> Result<Vec<(String, Vec<String>)>> {
     let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
-    let mut apart = Vec::new();
+    let mut diverged = Vec::new();
     for name in names {
         let tips = graph.tips(&name.parse()?)?;
         if tips.len() > 1 {
             let full = |id: NodeId| Ok(graph.expect(id).map(|node: Node| node.full_name())?);
-            apart.push((name.to_owned(), tips.into_iter().map(full).collect::<Result<_>>()?));
+            diverged.push((name.to_owned(), tips.into_iter().map(full).collect::<Result<_>>()?));
         }
     }
-    Ok(apart)
+    Ok(diverged)
 }

@@ -31,13 +31,13 @@ mod pack;
 mod packed;
 mod place;
 mod plan;
-mod pull_report;
 mod push;
 mod receive;
 mod records;
 mod refs;
 mod remote;
 mod remotes;
+mod report;
 mod source;
 mod spool;
 mod sync_markers;
@@ -51,11 +51,11 @@ pub use missing::fetch_missing;
 #[cfg(feature = "remote")]
 pub use object::ObjectRemote;
 pub use place::{Place, fetch, open_remote, pull, push};
-pub use pull_report::{PullReport, Renumbered};
 pub use push::push_to_remote;
 pub use receive::{fetch_from_remote, pull_from_remote, pull_from_store};
 pub use remote::Remote;
 pub use remotes::{NamedRemote, add_remote, remotes, remove_remote};
+pub use report::{PullReport, Renumbered};
 pub use verify::{RemoteFinding, RemoteReport, verify_place, verify_remote};
 
 /// Which models travel, and who is told how far they are.

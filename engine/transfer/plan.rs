@@ -227,7 +227,7 @@ pub(super) fn diverged(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<D
     };
     let is_known =
         |node: &NodeEntry| NodeId::from_hex(&node.id).is_some_and(|id| ours.contains_key(&id));
-    let mut apart = Vec::new();
+    let mut diverged = Vec::new();
     for (name, sent) in by_name(sent.into_iter()) {
         let Some(there) = there.get(name) else { continue };
         let numbers: HashSet<u32> = sent.iter().map(|node| node.version).collect();
@@ -242,7 +242,7 @@ pub(super) fn diverged(ours: &Nodes, theirs: &Nodes, models: &[NodeId]) -> Vec<D
         let here = here.get(name).map(Vec::as_slice).unwrap_or_default();
         let common = here.iter().rfind(|node| !is_new(node)).map(|node| node.full_name());
         let ours = full(here.iter().filter(|node| is_new(node)).collect());
-        apart.push(Diverged { name: name.to_owned(), ours, theirs, common });
+        diverged.push(Diverged { name: name.to_owned(), ours, theirs, common });
     }
-    apart
+    diverged
 }

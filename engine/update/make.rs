@@ -12,6 +12,7 @@ use crate::store::{ImportReport, NewModel, Snapshot, Store, Transaction};
 
 /// A model to be made by a function.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Make {
     name: String,
     kind: Option<String>,

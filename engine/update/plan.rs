@@ -12,6 +12,7 @@ use crate::store::{ImportReport, Snapshot};
 
 /// By what functions an update makes models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UpdateMethod {
     /// By the recipe of each, where it has one; else by a rebase.
     #[default]
@@ -61,6 +62,7 @@ type Watch<'a> = Box<dyn Fn(Event<'_>) -> ControlFlow<()> + Sync + 'a>;
 /// by way of it; those whose parents have nothing new; and versions that have a newer one, unless
 /// something that is made stands on them. One that somebody has put on the new model by hand is
 /// taken as it is. An older version of the new model counts as the old model.
+#[must_use]
 pub struct Update<'a> {
     old: ModelRef,
     new: ModelRef,
@@ -175,6 +177,7 @@ fn plan_id(old: &Node, new: &Node, method: &UpdateMethod) -> String {
 
 /// Where a parent of a model that is to be made comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum StepSource {
     /// It is there.
     Node(Node),
@@ -184,6 +187,7 @@ pub enum StepSource {
 
 /// A parent of a model that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepParent {
     /// The parent of the present version.
     pub from: NodeId,
@@ -195,6 +199,7 @@ pub struct StepParent {
 
 /// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum StepState {
     /// It is to be made by the function of this name.
     ToDo(String),
@@ -206,6 +211,7 @@ pub enum StepState {
 
 /// One model that an update makes.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Step {
     /// The present version.
     pub node: Node,
@@ -235,6 +241,7 @@ pub enum Event<'e> {
 
 /// What an update makes: every step behind the steps it needs.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct UpdatePlan {
     /// The name of the update in the models it makes.
     pub id: String,

@@ -130,8 +130,8 @@ fn grow_apart_and_together(a: &Store, b: &Store, place: &Place) {
     let moved: Vec<_> =
         report.renumbered.iter().map(|r| (r.was.as_str(), r.now.as_str())).collect();
     assert_eq!(moved, [("tuned@3", "tuned@5"), ("tuned@4", "tuned@6")]);
-    assert_eq!(report.apart.len(), 1, "{report:?}");
-    assert_eq!(report.apart[0].1, ["tuned@3", "tuned@6"]);
+    assert_eq!(report.diverged.len(), 1, "{report:?}");
+    assert_eq!(report.diverged[0].1, ["tuned@3", "tuned@6"]);
     // Nothing is lost: what was here is here, and what was there.
     let after = contents(&b.snapshot().unwrap()).unwrap();
     assert_eq!(after["tuned@5"], before["tuned@3"]);

@@ -28,7 +28,7 @@ use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// What making a stored model lossy did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LossyRecodeReport {
     /// What was rounded.

@@ -215,7 +215,8 @@ impl<'a> NewModel<'a> {
 }
 
 /// What adding a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// The new node.
     pub node: Node,
@@ -261,10 +262,12 @@ impl ImportReport {
 }
 
 /// What is to be said of how a tensor was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Note {
     /// The tensor.
     pub tensor: String,
     /// What is to be said.
+    #[serde(rename = "note")]
     pub text: String,
 }

@@ -27,7 +27,7 @@ use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// What recoding did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecodeReport {
     /// Distinct tensors looked at.

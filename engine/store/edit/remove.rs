@@ -10,7 +10,8 @@ use crate::store::write::sketches::remove_bands;
 use crate::store::write::transaction::Transaction;
 
 /// What removing a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RemoveReport {
     /// The node that is gone.
     pub node: Node,

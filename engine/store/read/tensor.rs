@@ -49,7 +49,8 @@ pub struct Tensor {
 }
 
 /// How a tensor is kept in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct StoredAs {
     /// Bytes of the payload.
     pub stored_len: u64,

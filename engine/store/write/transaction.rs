@@ -18,6 +18,7 @@ use crate::tensor::ContentId;
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
 /// without it, nothing has happened.
 #[derive(Debug)]
+#[must_use]
 pub struct Transaction {
     pub(in crate::store) references: References,
     pub(in crate::store) records: RecordWriter,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Check, Contents, Subject};
 use crate::catalog::{EdgeKind, ParentRow, ReadTables, Table, keys};
+use crate::container::full_message;
 use crate::lineage::{ModelName, NodeId};
 use crate::upkeep::cycles::on_or_below_cycles;
 
@@ -37,7 +38,7 @@ impl Check<'_> {
                     let message = format!("{}@{} does not lead to it", row.name, row.version);
                     self.note(subject, message);
                 }
-                Err(error) => self.note(subject, error),
+                Err(error) => self.note(subject, full_message(&error)),
             }
             if let Some(tensors) = contents.get(&row.manifest)
                 && tensors.len() as u64 != u64::from(row.tensor_count)

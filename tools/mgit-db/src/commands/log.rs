@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
     let log = Log::read_some(&snapshot, output, &filter, &arguments.ranges)?;
-    output.print(json!({ "models": log.documents, "diverged": log.apart }), &log.text)
+    output.print(json!({ "models": log.documents, "diverged": log.diverged }), &log.text)
 }
 
 /// Which models to draw.
@@ -191,7 +191,7 @@ pub struct Log {
     /// The nodes in the drawing's order.
     pub documents: Vec<Value>,
     /// Names that have several ends.
-    pub apart: Vec<Value>,
+    pub diverged: Vec<Value>,
 }
 
 impl Log {
@@ -237,13 +237,13 @@ impl Log {
             [] => "no models fit\n".to_owned(),
             _ => drawing(&family, &origins, &edges, &order, output),
         };
-        let (apart, more) = diverged(snapshot, &family, output)?;
-        Ok(Log { text: text + &more, documents, apart })
+        let (diverged, more) = diverged_names(snapshot, &family, output)?;
+        Ok(Log { text: text + &more, documents, diverged })
     }
 }
 
-/// Names that have grown apart: as documents, and in words.
-fn diverged(
+/// Names that have diverged: as documents, and in words.
+fn diverged_names(
     snapshot: &Snapshot,
     family: &Family<'_>,
     output: &Output,

@@ -6,6 +6,7 @@ use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
 
+use crate::document::joined;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::{Ink, Output};
@@ -94,33 +95,7 @@ pub fn place_of(store: &Store, asked: Option<&str>) -> Result<(String, Place), F
 
 /// The document of a transfer.
 pub fn document(moved: &Moved) -> Value {
-    let report = &moved.report;
-    let renumbered: Vec<Value> = report
-        .renumbered
-        .iter()
-        .map(|moved| json!({ "was": moved.was, "now": moved.now }))
-        .collect();
-    let replaced: Vec<Value> =
-        report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
-    let apart: Vec<Value> =
-        report.apart.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
-    json!({
-        "remote": moved.place,
-        "models": report.models,
-        "tensors": report.tensors,
-        "bytes": report.bytes,
-        "resumed_tensors": report.resumed,
-        "missing_tensors": report.missing,
-        "completed": report.completed,
-        "renumbered": renumbered,
-        "diverged": apart,
-        "updated": report.updated,
-        "tests": report.tests,
-        "differing": report.differing,
-        "tags_left_out": report.tags_left_out,
-        "rewritten_packs": report.rewritten,
-        "replaced_packs": replaced,
-    })
+    joined(json!({ "remote": moved.place }), json!(moved.report))
 }
 
 /// A transfer in words.
@@ -148,7 +123,7 @@ pub fn describe(moved: &Moved, done: &str, output: &Output) -> String {
             moved.was, moved.now
         );
     }
-    for (name, tips) in &report.apart {
+    for (name, tips) in &report.diverged {
         text += &format!("{}\n", diverged(name, tips, output));
     }
     if !report.differing.is_empty() {
@@ -208,6 +183,6 @@ fn packs_mended(report: &PullReport) -> String {
 
 /// Says that a name has several ends.
 pub fn diverged(name: &str, tips: &[String], output: &Output) -> String {
-    let text = format!("{name} has grown apart: {}", tips.join(", "));
+    let text = format!("{name} has diverged: {}", tips.join(", "));
     output.paint(Ink::Bad, &text)
 }

@@ -49,8 +49,8 @@ pub struct DrawnNode {
     pub name: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Whether it is one of the ends of a name that has grown apart.
-    pub apart: bool,
+    /// Whether it is one of the ends of a name that has diverged.
+    pub diverged: bool,
     /// Bytes that tensors take which no older model has; `None` when its list of tensors cannot
     /// be read.
     pub own_bytes: Option<u64>,
@@ -92,17 +92,17 @@ pub struct DrawnEdge {
     pub metadata: Map<String, Value>,
 }
 
-/// A node's tags; whether its name has grown apart, whether it is lossy, and what tests say of it
+/// A node's tags; whether its name has diverged, whether it is lossy, and what tests say of it
 /// is shown as one.
-fn marks(family: &Family<'_>, id: NodeId, apart: bool) -> Vec<String> {
-    let apart = apart.then(|| APART.to_owned());
+fn marks(family: &Family<'_>, id: NodeId, diverged: bool) -> Vec<String> {
+    let diverged = diverged.then(|| DIVERGED.to_owned());
     let lossy = family.lossy(id).map(|_| "lossy".to_owned());
     let own = family.tags(id).iter().cloned();
-    apart.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
+    diverged.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
 }
 
-/// The mark of an end of a name that has grown apart.
-pub const APART: &str = "grown apart";
+/// The mark of an end of a name that has diverged.
+pub const DIVERGED: &str = "diverged";
 
 impl Picture {
     /// Reads what is to be drawn, without values. Cost: every manifest, and a row a content.
@@ -114,7 +114,7 @@ impl Picture {
         let family = Family::read(snapshot)?;
         let graph = snapshot.graph();
         let mut picture = Picture { title, nodes: Vec::new(), edges: Vec::new() };
-        let apart: HashSet<NodeId> =
+        let diverged: HashSet<NodeId> =
             graph.diverged()?.into_iter().flat_map(|(_, ends)| ends).collect();
         for (to, node) in family.nodes().iter().enumerate() {
             let origin = family.origin(node.id())?;
@@ -135,8 +135,8 @@ impl Picture {
             picture.nodes.push(DrawnNode {
                 node: node.clone(),
                 name: node.full_name(),
-                tags: marks(&family, node.id(), apart.contains(&node.id())),
-                apart: apart.contains(&node.id()),
+                tags: marks(&family, node.id(), diverged.contains(&node.id())),
+                diverged: diverged.contains(&node.id()),
                 own_bytes: tensors.as_ref().map(|_| 0),
                 tensors: tensors.unwrap_or_default(),
             });

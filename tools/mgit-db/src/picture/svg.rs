@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use mgit::catalog::EdgeKind;
 
 use super::layout::{Layout, Point, Rect, lay_out};
-use super::{APART, DrawnEdge, DrawnNode, MARK, Picture, escaped, shortened};
+use super::{DIVERGED, DrawnEdge, DrawnNode, MARK, Picture, escaped, shortened};
 use crate::text::{size, time};
 
 /// Around everything.
@@ -199,14 +199,14 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
     let row = &node.node;
     let Rect { x, y, width, height } = rect;
     let damaged = if node.own_bytes.is_none() { " damaged" } else { "" };
-    let apart = if node.apart { " apart" } else { "" };
+    let diverged = if node.diverged { " diverged" } else { "" };
     let (style, kind) = match hue {
         None => (String::new(), "kind none"),
         Some(hue) => (format!(" style=\"--hue:{hue}\""), "kind"),
     };
     let _ = writeln!(
         out,
-        "<g class=\"node{damaged}{apart}\"{style} data-node=\"{place}\" \
+        "<g class=\"node{damaged}{diverged}\"{style} data-node=\"{place}\" \
          transform=\"translate({x:.1} {y:.1})\">"
     );
     let title =
@@ -228,7 +228,7 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
     for pill in pills(node).iter().rev() {
         let pill_width = pill_width(pill);
         right -= pill_width;
-        let class = if node.apart && pill == APART { "tag apart" } else { "tag" };
+        let class = if node.diverged && pill == DIVERGED { "tag diverged" } else { "tag" };
         let _ = writeln!(
             out,
             "<g class=\"{class}\" transform=\"translate({right:.1} -9)\">\

@@ -38,7 +38,7 @@ fn clone_push_and_pull_by_way_of_a_folder() {
 }
 
 #[test]
-fn a_name_that_grew_apart_is_shown_and_comes_together() {
+fn a_name_that_diverged_is_shown_and_comes_together() {
     let sandbox = two_sides();
     sandbox.import(4, "tuned", &["--parent", "base"]);
     sandbox.write("theirs.safetensors", &common::model(5));
@@ -50,18 +50,18 @@ fn a_name_that_grew_apart_is_shown_and_comes_together() {
     assert_eq!(sandbox.failure(&["push", "s"], 1)["code"], "diverged");
     let pulled = sandbox.ok(&["pull", "s"]);
     assert!(pulled.contains("tuned@2 is tuned@3 now"), "{pulled}");
-    let apart = "tuned has grown apart: tuned@2, tuned@3";
-    assert!(pulled.contains(apart), "{pulled}");
-    assert!(sandbox.ok(&["log", "s"]).contains(apart));
-    assert!(sandbox.ok(&["graph", "s"]).contains(apart));
+    let diverged = "tuned has diverged: tuned@2, tuned@3";
+    assert!(pulled.contains(diverged), "{pulled}");
+    assert!(sandbox.ok(&["log", "s"]).contains(diverged));
+    assert!(sandbox.ok(&["graph", "s"]).contains(diverged));
     for format in ["dot", "mermaid", "svg", "html"] {
         let drawn = sandbox.ok(&["graph", "s", "--format", format]);
         // Its two ends, and nothing else.
         let marks = if format == "html" { 4 } else { 2 };
-        assert_eq!(drawn.matches("grown apart").count(), marks, "{format}");
+        assert_eq!(drawn.matches("diverged").count(), marks, "{format}");
     }
     let svg = sandbox.ok(&["graph", "s", "--format", "svg"]);
-    assert_eq!(svg.matches("<g class=\"node apart\"").count(), 2);
+    assert_eq!(svg.matches("<g class=\"node diverged\"").count(), 2);
     let log = sandbox.json(&["log", "s"]);
     assert_eq!(log["diverged"], json!([{ "name": "tuned", "ends": ["tuned@2", "tuned@3"] }]));
     sandbox.ok(&["push", "s"]);
