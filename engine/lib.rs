@@ -101,6 +101,7 @@ compile_error!(
 pub mod architecture;
 pub mod command;
 pub mod diff;
+pub mod error;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
@@ -143,10 +144,11 @@ mod planning;
 
 pub use bytemuck;
 pub use codec::{Lossy, Profile};
+pub use error::{Error, Result, full_message};
 pub use half;
 pub use lineage::{How, ModelRef, Node, NodeId, OnChildren};
 pub use serde_json;
-pub use store::{Model, NewModel, NewTensor, Result, Snapshot, Store, Tensor, TensorView};
+pub use store::{Model, NewModel, NewTensor, Snapshot, Store, Tensor, TensorView};
 pub use store::{OpenOptions, StoreInfo, Transaction};
 pub use tensor::{ContentId, Dtype, Element, IntoShape, Shape};
 

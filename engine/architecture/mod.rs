@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub use kinds::LayerKind;
 pub use operators::Operator;
 
-use crate::tensor::{Dtype, Shape};
+use crate::tensor::{Dtype, Shape, first_duplicate};
 
 /// The metadata key under which a model's layers are kept when they were given.
 pub const LAYERS_KEY: &str = "mgit.layers";
@@ -108,67 +108,46 @@ pub struct Architecture {
 }
 
 /// Why layers and edges make no architecture.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchitectureError {
     /// Two layers have one name.
+    #[error("two layers are called {layer:?}: give each a name of its own")]
     DuplicateLayer {
         /// The name.
         layer: String,
     },
     /// An edge leads to or from a layer that is not there.
+    #[error("an edge names the layer {layer:?}, which is not there")]
     NoSuchLayer {
         /// What the edge names.
         layer: String,
     },
     /// Layers read each other's output in a circle.
+    #[error("the layer {layer:?} reads its own output, through others")]
     Cycle {
         /// A layer of the circle.
         layer: String,
     },
     /// A tensor belongs to two layers.
+    #[error("the tensor {tensor:?} is listed by two layers")]
     SharedTensor {
         /// The tensor.
         tensor: String,
     },
     /// More layers or edges than [`LAYERS_MAX`].
+    #[error("{found} layers or edges: at most {LAYERS_MAX} are taken")]
     TooMany {
         /// How many.
         found: usize,
     },
     /// The text is not a description of layers.
+    #[error("not a description of layers: {reason}")]
     Malformed {
         /// What is wrong.
         reason: String,
     },
 }
-
-impl fmt::Display for ArchitectureError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ArchitectureError::DuplicateLayer { layer } => {
-                write!(f, "two layers are called {layer:?}: give each a name of its own")
-            }
-            ArchitectureError::NoSuchLayer { layer } => {
-                write!(f, "an edge names the layer {layer:?}, which is not there")
-            }
-            ArchitectureError::Cycle { layer } => {
-                write!(f, "the layer {layer:?} reads its own output, through others")
-            }
-            ArchitectureError::SharedTensor { tensor } => {
-                write!(f, "the tensor {tensor:?} is listed by two layers")
-            }
-            ArchitectureError::TooMany { found } => {
-                write!(f, "{found} layers or edges: at most {LAYERS_MAX} are taken")
-            }
-            ArchitectureError::Malformed { reason } => {
-                write!(f, "not a description of layers: {reason}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ArchitectureError {}
 
 impl Architecture {
     /// An architecture of these layers; an edge leads from a layer to one that reads its output.
@@ -310,16 +289,6 @@ impl Architecture {
         }
         self
     }
-}
-
-/// A name that comes twice. Sorts instead of hashing: there can be a million.
-fn first_duplicate<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    names.windows(2).find_map(|pair| match pair {
-        [a, b] if a == b => Some(*a),
-        _ => None,
-    })
 }
 
 /// Kahn's order: of the layers that may come next the one that was given first. Layers of a cycle

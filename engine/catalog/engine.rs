@@ -251,7 +251,7 @@ impl Catalog {
     /// Those of the database.
     pub fn begin_write(&self) -> Result<CatalogWrite, CatalogError> {
         let Engine::Own(database) = &self.engine else {
-            return Err(CatalogError::Database(redb::Error::DatabaseAlreadyOpen));
+            return Err(CatalogError::Database(Box::new(redb::Error::DatabaseAlreadyOpen)));
         };
         let transaction = guard(&self.health, || {
             let mut transaction = database.get()?.begin_write().map_err(CatalogError::from_redb)?;

@@ -1,24 +1,27 @@
-use std::fmt;
-
 use crate::container::{ContainerError, is_disk_full};
 use crate::format::FormatError;
 
 /// What can go wrong with the catalogue.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// The file below it.
-    Container(ContainerError),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// A row that is not what the format says.
-    Row(FormatError),
+    #[error("damaged catalogue row")]
+    Row(#[from] FormatError),
     /// The database refused.
-    Database(redb::Error),
+    #[error("the catalogue's database refused")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database found its pages damaged.
+    #[error("the catalogue is damaged ({message}): restore the store from a copy")]
     Damaged {
         /// What it said.
         message: String,
     },
     /// The store was not closed cleanly, and only a writer can repair it.
+    #[error("the store was not closed cleanly: open it once for writing")]
     NeedsRepair,
 }
 
@@ -40,7 +43,7 @@ impl CatalogError {
             redb::Error::DatabaseAlreadyOpen => {
                 CatalogError::Container(ContainerError::locked_by_writer())
             }
-            other => CatalogError::Database(other),
+            other => CatalogError::Database(Box::new(other)),
         }
     }
 
@@ -48,44 +51,5 @@ impl CatalogError {
     pub fn is_disk_full(&self) -> bool {
         matches!(self, CatalogError::Container(ContainerError::Io { source, .. })
             if is_disk_full(source))
-    }
-}
-
-impl From<FormatError> for CatalogError {
-    fn from(source: FormatError) -> Self {
-        CatalogError::Row(source)
-    }
-}
-
-impl From<ContainerError> for CatalogError {
-    fn from(source: ContainerError) -> Self {
-        CatalogError::Container(source)
-    }
-}
-
-impl fmt::Display for CatalogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CatalogError::Container(source) => source.fmt(f),
-            CatalogError::Row(source) => write!(f, "damaged catalogue row: {source}"),
-            CatalogError::Database(source) => write!(f, "catalogue: {source}"),
-            CatalogError::Damaged { message } => {
-                write!(f, "the catalogue is damaged ({message}): restore the store from a copy")
-            }
-            CatalogError::NeedsRepair => {
-                write!(f, "the store was not closed cleanly: open it once for writing")
-            }
-        }
-    }
-}
-
-impl std::error::Error for CatalogError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            CatalogError::Container(source) => Some(source),
-            CatalogError::Row(source) => Some(source),
-            CatalogError::Database(source) => Some(source),
-            _ => None,
-        }
     }
 }

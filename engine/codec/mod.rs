@@ -30,7 +30,6 @@ mod xor_lz4;
 mod tests;
 
 use std::cell::Cell;
-use std::fmt;
 
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
@@ -117,7 +116,8 @@ impl serde::Serialize for Encoding {
 }
 
 /// Stored bytes that do not decode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} chunk does not decode: {reason}", .encoding.name())]
 #[non_exhaustive]
 pub struct CodecError {
     /// The encoding that was tried.
@@ -125,14 +125,6 @@ pub struct CodecError {
     /// What is wrong.
     pub reason: String,
 }
-
-impl fmt::Display for CodecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} chunk does not decode: {}", self.encoding.name(), self.reason)
-    }
-}
-
-impl std::error::Error for CodecError {}
 
 /// A float chunk shorter than this is tried both ways: the tables of the conditioned difference
 /// may not pay there.

@@ -47,13 +47,6 @@ impl FromStr for Profile {
 }
 
 /// A name that no profile has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no profile is named {0:?}: fast, balanced or dense")]
 pub struct UnknownProfile(String);
-
-impl fmt::Display for UnknownProfile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no profile is named {:?}: fast, balanced or dense", self.0)
-    }
-}
-
-impl std::error::Error for UnknownProfile {}

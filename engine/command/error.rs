@@ -1,21 +1,24 @@
+use std::io;
 use std::path::PathBuf;
-use std::{fmt, io};
 
 /// Why a command was not run.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The line is not one of words and placeholders.
+    #[error("not a command: {reason}")]
     BadTemplate {
         /// What is wrong.
         reason: String,
     },
     /// A placeholder that nothing is known for.
+    #[error("the command asks for {{{name}}}, which there is not")]
     UnknownPlaceholder {
         /// What stands between the braces.
         name: String,
     },
     /// The command came with a store and this user has not trusted it.
+    #[error("the command {template:?} came with the store and is not trusted (hash {trust_id})")]
     NotTrusted {
         /// The command's line.
         template: String,
@@ -23,6 +26,7 @@ pub enum CommandError {
         trust_id: String,
     },
     /// The file of trusted commands cannot be read, written, or believed.
+    #[error("the file of trusted commands, {}", .path.display())]
     TrustFile {
         /// The file.
         path: PathBuf,
@@ -30,6 +34,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// The program could not be started.
+    #[error("cannot start {program:?}")]
     Start {
         /// The program.
         program: String,
@@ -37,6 +42,7 @@ pub enum CommandError {
         source: io::Error,
     },
     /// The system refused something while the command ran; it was killed.
+    #[error("lost the command")]
     Wait {
         /// The system's answer.
         source: io::Error,
@@ -53,39 +59,6 @@ impl CommandError {
             CommandError::TrustFile { .. } => "trust-file",
             CommandError::Start { .. } => "command-not-started",
             CommandError::Wait { .. } => "command-lost",
-        }
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CommandError::BadTemplate { reason } => write!(f, "not a command: {reason}"),
-            CommandError::UnknownPlaceholder { name } => {
-                write!(f, "the command asks for {{{name}}}, which there is not")
-            }
-            CommandError::NotTrusted { template, trust_id } => write!(
-                f,
-                "the command {template:?} came with the store and is not trusted (hash {trust_id})"
-            ),
-            CommandError::TrustFile { path, source } => {
-                write!(f, "the file of trusted commands, {}: {source}", path.display())
-            }
-            CommandError::Start { program, source } => {
-                write!(f, "cannot start {program:?}: {source}")
-            }
-            CommandError::Wait { source } => write!(f, "lost the command: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for CommandError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            CommandError::TrustFile { source, .. }
-            | CommandError::Start { source, .. }
-            | CommandError::Wait { source } => Some(source),
-            _ => None,
         }
     }
 }

@@ -14,11 +14,10 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::{error, fmt};
 
 use rustix::fs::Access;
 
-use super::shortage::{Shortage, io_reason};
+use super::shortage::Shortage;
 use super::temporary::{TemporaryFile, TemporaryKind, folder_of};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
 use crate::format::{SUPERBLOCK_LEN, SUPERBLOCK_MAGIC};
@@ -41,32 +40,49 @@ pub enum Overwrite {
 }
 
 /// Why a file is not written.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DestinationError {
     /// A file is there.
+    #[error("{} is already there, and was not replaced", .path.display())]
     Exists {
         /// The path.
         path: PathBuf,
     },
     /// A store is there.
+    #[error("{} is a store, which no other file replaces: name another file", .path.display())]
     Store {
         /// The path.
         path: PathBuf,
     },
     /// A folder is there.
+    #[error("{}: it is a folder: name a file in it", cannot_write(.path))]
     Folder {
         /// The path.
         path: PathBuf,
     },
     /// What is there cannot be written into.
+    #[error("{}: it is {what}: name a file", cannot_write(.path))]
     NotAFile {
         /// The path.
         path: PathBuf,
         /// What it is.
         what: &'static str,
     },
+    /// The folder that the file is to be in is not there.
+    #[error("{}: its folder does not exist: make it first", cannot_write(.path))]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// What the path names as the file's folder is none.
+    #[error("{}: what it names as its folder is a file", cannot_write(.path))]
+    FolderIsAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// The operating system refused something.
+    #[error("{}", cannot_write(.path))]
     Io {
         /// The path.
         path: PathBuf,
@@ -75,7 +91,22 @@ pub enum DestinationError {
     },
 }
 
+/// How everything begins that is said of a file that cannot be written.
+pub(crate) fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
+
 impl DestinationError {
+    /// What the operating system answered when the file at `path` was to be written.
+    pub fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::NotFound => DestinationError::NoFolder { path },
+            ErrorKind::NotADirectory => DestinationError::FolderIsAFile { path },
+            _ => DestinationError::Io { path, source },
+        }
+    }
+
     /// A stable name of the kind of error, for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -83,53 +114,11 @@ impl DestinationError {
             DestinationError::Store { .. } => "is-a-store",
             DestinationError::Folder { .. } => "is-a-folder",
             DestinationError::NotAFile { .. } => "not-a-file",
-            DestinationError::Io { source, .. } => match source.kind() {
-                ErrorKind::NotFound => "file-not-found",
-                _ => Shortage::of(source).map_or("io", Shortage::code),
-            },
-        }
-    }
-}
-
-impl fmt::Display for DestinationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DestinationError::Exists { path } => {
-                write!(f, "{} is already there, and was not replaced", path.display())
+            DestinationError::NoFolder { .. } => "file-not-found",
+            DestinationError::FolderIsAFile { .. } => "io",
+            DestinationError::Io { source, .. } => {
+                Shortage::of(source).map_or("io", Shortage::code)
             }
-            DestinationError::Store { path } => write!(
-                f,
-                "{} is a store, which no other file replaces: name another file",
-                path.display()
-            ),
-            DestinationError::Folder { path } => {
-                write!(f, "cannot write {}: it is a folder: name a file in it", path.display())
-            }
-            DestinationError::NotAFile { path, what } => {
-                write!(f, "cannot write {}: it is {what}: name a file", path.display())
-            }
-            DestinationError::Io { path, source } if source.kind() == ErrorKind::NotFound => {
-                write!(
-                    f,
-                    "cannot write {}: its folder does not exist: make it first",
-                    path.display()
-                )
-            }
-            DestinationError::Io { path, source } if source.kind() == ErrorKind::NotADirectory => {
-                write!(f, "cannot write {}: what it names as its folder is a file", path.display())
-            }
-            DestinationError::Io { path, source } => {
-                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
-            }
-        }
-    }
-}
-
-impl error::Error for DestinationError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            DestinationError::Io { source, .. } => Some(source),
-            _ => None,
         }
     }
 }
@@ -186,7 +175,7 @@ impl Destination {
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
         check: impl FnOnce(&File) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |source| DestinationError::Io { path: self.path.clone(), source };
+        let failed = |source| DestinationError::io(&self.path, source);
         let (path, place) = judge(&self.path, self.overwrite)?;
         if let Place::Stream = place {
             return self.write_into(write);
@@ -218,7 +207,7 @@ impl Destination {
         &self,
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |source| DestinationError::Io { path: self.path.clone(), source };
+        let failed = |source| DestinationError::io(&self.path, source);
         let file = File::options().write(true).open(&self.path).map_err(failed)?;
         let found = file.metadata().map_err(failed)?;
         if !is_stream(&found) {
@@ -244,7 +233,7 @@ fn is_stream(found: &Metadata) -> bool {
 /// [`DestinationError`], for everything else.
 pub(crate) fn what_is_at(path: &Path) -> Result<Option<Metadata>, DestinationError> {
     let owned = || path.to_owned();
-    let failed = |source| DestinationError::Io { path: owned(), source };
+    let failed = |source| DestinationError::io(path, source);
     let not_a_file = |what| DestinationError::NotAFile { path: owned(), what };
     let found = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -278,7 +267,7 @@ fn check_folder(folder: &Path) -> io::Result<()> {
 /// Where `path` leads, and what is there, if it may be written.
 fn judge(path: &Path, overwrite: Overwrite) -> Result<(PathBuf, Place), DestinationError> {
     let owned = || path.to_owned();
-    let failed = |source| DestinationError::Io { path: owned(), source };
+    let failed = |source| DestinationError::io(path, source);
     let found = match what_is_at(path)? {
         None => return Ok((owned(), Place::Nothing)),
         Some(found) if is_stream(&found) => return Ok((owned(), Place::Stream)),

@@ -2,7 +2,6 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::process::Process;
-use super::shortage::io_reason;
 use crate::format::FormatError;
 
 /// What holds the lock that was wanted.
@@ -54,11 +53,64 @@ impl fmt::Display for Locked {
     }
 }
 
+impl Locked {
+    /// Who does what, for how long that was waited for, and what to do.
+    fn advice(&self) -> String {
+        let waited = match self.waited.as_secs() {
+            0 => String::new(),
+            seconds => format!(", after {seconds} s of waiting"),
+        };
+        let instead = match self.holder {
+            LockHolder::Writer => ", or open the store read-only",
+            _ => "",
+        };
+        format!("{self}{waited}: wait until it is done{instead}")
+    }
+}
+
+/// What is at a path in place of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoStore {
+    /// A folder.
+    Folder,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A device, or what else the system has.
+    Device,
+    /// A file without a byte.
+    EmptyFile,
+    /// A file that begins otherwise.
+    Other {
+        /// Its first bytes, at most 8.
+        begins: Vec<u8>,
+    },
+}
+
+impl fmt::Display for NoStore {
+    /// As a clause.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoStore::Folder => f.write_str("it is a folder"),
+            NoStore::Pipe => f.write_str("it is a pipe"),
+            NoStore::Socket => f.write_str("it is a socket"),
+            NoStore::Device => f.write_str("it is a device"),
+            NoStore::EmptyFile => f.write_str("the file is empty"),
+            NoStore::Other { begins } => {
+                write!(f, "the file begins with {:?}", String::from_utf8_lossy(begins))
+            }
+        }
+    }
+}
+
 /// What can go wrong with the file itself.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContainerError {
     /// The operating system refused an operation on the file.
+    #[error("{operation} at byte {offset} failed")]
     Io {
         /// What was tried, such as `write`.
         operation: &'static str,
@@ -68,11 +120,16 @@ pub enum ContainerError {
         source: io::Error,
     },
     /// What is there does not begin as a store does, or is not a file.
+    #[error("not an mgit store: {found}")]
     NotAStore {
-        /// What was found instead, as a clause.
-        found: String,
+        /// What was found instead.
+        found: NoStore,
     },
     /// The file ends before what it must hold.
+    #[error(
+        "the store is cut off: {expected} bytes are needed, the file has {found}; restore the file \
+         from a copy"
+    )]
     Truncated {
         /// Bytes that must be there.
         expected: u64,
@@ -80,6 +137,10 @@ pub enum ContainerError {
         found: u64,
     },
     /// The file is of a format version that this code does not know.
+    #[error(
+        "the store has format version {found}, this program knows versions up to {supported}: use a \
+         newer mgit"
+    )]
     NewerVersion {
         /// The file's version.
         found: u64,
@@ -87,6 +148,10 @@ pub enum ContainerError {
         supported: u16,
     },
     /// The file uses features that this code does not know.
+    #[error(
+        "the store uses features ({flags:#x}) that this program {}use a newer mgit",
+        if *.writing_only { "cannot write: open it read-only or " } else { "does not know: " }
+    )]
     UnknownFeatures {
         /// The unknown flags.
         flags: u64,
@@ -94,6 +159,7 @@ pub enum ContainerError {
         writing_only: bool,
     },
     /// Bytes that are not what the format says.
+    #[error("damaged store, in the structure at byte {offset}")]
     Format {
         /// Where the structure starts in the file.
         offset: u64,
@@ -101,14 +167,21 @@ pub enum ContainerError {
         source: FormatError,
     },
     /// The lock that keeps writers apart is held, and was waited for as long as was allowed.
+    #[error("{}", .0.advice())]
     Locked(Box<Locked>),
     /// The file system has no byte-range locks, so that two writers could not be kept apart.
+    #[error("the file system has no byte-range locks: copy the store to one that has")]
     NoLocks,
     /// An earlier write or sync failed: this handle writes no more.
+    #[error(
+        "an earlier write to the store failed, this handle writes no more: open the store again"
+    )]
     Poisoned,
     /// The store has been replaced by another file.
+    #[error("the store has been replaced by another file: open it again")]
     Retired,
     /// The catalogue would need more extents than a superblock has room for.
+    #[error("the catalogue is too scattered to grow: vacuum the store")]
     TooManyExtents,
 }
 
@@ -118,12 +191,12 @@ impl ContainerError {
         use std::os::unix::fs::FileTypeExt;
 
         let found = match kind {
-            kind if kind.is_dir() => "it is a folder",
-            kind if kind.is_fifo() => "it is a pipe",
-            kind if kind.is_socket() => "it is a socket",
-            _ => "it is a device",
+            kind if kind.is_dir() => NoStore::Folder,
+            kind if kind.is_fifo() => NoStore::Pipe,
+            kind if kind.is_socket() => NoStore::Socket,
+            _ => NoStore::Device,
         };
-        ContainerError::NotAStore { found: found.to_owned() }
+        ContainerError::NotAStore { found }
     }
 
     /// For a lock that a writer holds, which was not waited for.
@@ -135,75 +208,5 @@ impl ContainerError {
     /// Wraps an error of the operating system.
     pub fn io(operation: &'static str, offset: u64) -> impl FnOnce(io::Error) -> Self {
         move |source| ContainerError::Io { operation, offset, source }
-    }
-}
-
-impl fmt::Display for ContainerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ContainerError::Io { operation, offset, source } => {
-                write!(f, "{operation} at byte {offset} failed: {}", io_reason(source))
-            }
-            ContainerError::NotAStore { found } => {
-                write!(f, "not an mgit store: {found}")
-            }
-            ContainerError::Truncated { expected, found } => write!(
-                f,
-                "the store is cut off: {expected} bytes are needed, the file has {found}; \
-                 restore the file from a copy"
-            ),
-            ContainerError::NewerVersion { found, supported } => write!(
-                f,
-                "the store has format version {found}, this program knows versions up to \
-                 {supported}: use a newer mgit"
-            ),
-            ContainerError::UnknownFeatures { flags, writing_only: true } => write!(
-                f,
-                "the store uses features ({flags:#x}) that this program cannot write: \
-                 open it read-only or use a newer mgit"
-            ),
-            ContainerError::UnknownFeatures { flags, .. } => write!(
-                f,
-                "the store uses features ({flags:#x}) that this program does not know: \
-                 use a newer mgit"
-            ),
-            ContainerError::Format { offset, source } => {
-                write!(f, "damaged store, in the structure at byte {offset}: {source}")
-            }
-            ContainerError::Locked(locked) => {
-                write!(f, "{locked}")?;
-                if locked.waited >= Duration::from_secs(1) {
-                    write!(f, ", after {} s of waiting", locked.waited.as_secs())?;
-                }
-                f.write_str(match locked.holder {
-                    LockHolder::Writer => ": wait until it is done, or open the store read-only",
-                    _ => ": wait until it is done",
-                })
-            }
-            ContainerError::NoLocks => {
-                write!(f, "the file system has no byte-range locks: copy the store to one that has")
-            }
-            ContainerError::Poisoned => write!(
-                f,
-                "an earlier write to the store failed, this handle writes no more: \
-                 open the store again"
-            ),
-            ContainerError::Retired => {
-                write!(f, "the store has been replaced by another file: open it again")
-            }
-            ContainerError::TooManyExtents => {
-                write!(f, "the catalogue is too scattered to grow: vacuum the store")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ContainerError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            ContainerError::Io { source, .. } => Some(source),
-            ContainerError::Format { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }

@@ -17,6 +17,7 @@ mod destination;
 mod disk;
 mod error;
 mod extents;
+mod full_message;
 mod holder;
 mod locks;
 mod map;
@@ -35,10 +36,11 @@ mod writeback;
 
 pub(crate) use backend::CatalogBackend;
 pub use destination::{Destination, DestinationError, Overwrite};
-pub(crate) use destination::{EarlyWriter, what_is_at};
+pub(crate) use destination::{EarlyWriter, cannot_write, what_is_at};
 pub use disk::{Disk, FileDisk, FileId};
 pub(crate) use disk::{open_regular, read_disk};
-pub use error::{ContainerError, LockHolder, Locked};
+pub use error::{ContainerError, LockHolder, Locked, NoStore};
+pub use full_message::full_message;
 pub use locks::{
     LockSpace, REGISTER_LOCK_BYTE, SNAPSHOT_LOCK_BASE, VIEW_LOCK_BYTE, WRITER_LOCK_BYTE,
 };
@@ -48,7 +50,7 @@ pub(crate) use overlay::OverlayBackend;
 pub(crate) use pins::Pin;
 pub use process::Process;
 pub(crate) use records::RecordPlace;
-pub use shortage::{Shortage, io_reason, is_disk_full};
+pub use shortage::{Shortage, is_disk_full};
 pub use superblock_slots::Slots;
 #[cfg(feature = "unstable-format")]
 pub(crate) use superblock_slots::superblock_slots;

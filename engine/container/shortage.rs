@@ -70,20 +70,10 @@ pub fn is_disk_full(error: &io::Error) -> bool {
     Shortage::of(error) == Some(Shortage::Disk)
 }
 
-/// An answer of the system in words: what has run out first, where something has.
-pub fn io_reason(error: &io::Error) -> String {
-    match Shortage::of(error) {
-        // Its own words may be in there already.
-        Some(shortage) if !error.to_string().contains(&shortage.to_string()) => {
-            format!("{error}; {shortage}")
-        }
-        _ => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::full_message;
 
     #[test]
     fn what_has_run_out_is_told() {
@@ -98,15 +88,13 @@ mod tests {
         ] {
             let error = io::Error::from(errno);
             assert_eq!(Shortage::of(&error).map(Shortage::code), Some(code), "{error}");
-            let said = io_reason(&error);
-            assert!(
-                said.starts_with(&error.to_string())
-                    && said.contains("try again") == (code == "disk-full")
-            );
+            let said = full_message(&error);
+            assert!(said.starts_with(&error.to_string()), "{said}");
+            assert_eq!(said.contains("try again"), code == "disk-full", "{said}");
             // Wrapped, it is said once.
             let wrapped = io::Error::new(error.kind(), said.clone());
             if Shortage::of(&wrapped).is_some() {
-                assert_eq!(io_reason(&wrapped), said);
+                assert_eq!(full_message(&wrapped), said);
             }
         }
         assert_eq!(Shortage::of(&io::Error::from(Errno::IO)), None);

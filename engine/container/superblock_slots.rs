@@ -6,7 +6,7 @@ use crate::format::{
 };
 
 use super::disk::Disk;
-use super::error::ContainerError;
+use super::error::{ContainerError, NoStore};
 
 /// What each slot says, or what is wrong with it.
 pub type Slots = [Result<Superblock, FormatError>; 2];
@@ -36,10 +36,9 @@ pub(super) fn read_superblock(disk: &dyn Disk) -> Result<Superblock, ContainerEr
     disk.read_at(0, &mut head).map_err(ContainerError::io("read", 0))?;
     let (first, second) = head.split_at(head_len.min(SUPERBLOCK_LEN));
     if !Superblock::has_magic(first) && !Superblock::has_magic(second) {
-        let start = head.get(..8).unwrap_or(&head);
-        let found = match len {
-            0 => "the file is empty".to_owned(),
-            _ => format!("the file begins with {:?}", String::from_utf8_lossy(start)),
+        let found = match head.get(..8).unwrap_or(&head) {
+            [] => NoStore::EmptyFile,
+            begins => NoStore::Other { begins: begins.to_vec() },
         };
         return Err(ContainerError::NotAStore { found });
     }

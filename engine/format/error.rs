@@ -1,7 +1,8 @@
 use std::fmt;
 
 /// Bytes that are not what the format says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at byte {offset}: expected {expected}, found {found}")]
 #[non_exhaustive]
 pub struct FormatError {
     /// The structure and field, such as `superblock magic`.
@@ -30,12 +31,3 @@ impl FormatError {
         }
     }
 }
-
-impl fmt::Display for FormatError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let FormatError { what, offset, expected, found } = self;
-        write!(f, "{what} at byte {offset}: expected {expected}, found {found}")
-    }
-}
-
-impl std::error::Error for FormatError {}

@@ -173,7 +173,7 @@ impl fmt::Debug for TensorList {
 
 /// A list in the making.
 #[derive(Debug, Default)]
-pub struct TensorListBuilder {
+pub(super) struct TensorListBuilder {
     text: String,
     ends: Vec<usize>,
     kinds: Vec<Kind>,
@@ -184,7 +184,7 @@ pub struct TensorListBuilder {
 
 impl TensorListBuilder {
     /// Adds a tensor behind the others.
-    pub fn push(&mut self, tensor: ManifestTensor<'_>) {
+    pub(super) fn push(&mut self, tensor: ManifestTensor<'_>) {
         let ManifestTensor { name, dtype, shape, byte_len, content_id } = tensor;
         self.text.push_str(name);
         self.ends.push(self.text.len());
@@ -207,7 +207,7 @@ impl TensorListBuilder {
     }
 
     /// The list.
-    pub fn finish(mut self) -> TensorList {
+    pub(super) fn finish(mut self) -> TensorList {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
         self.kind_of.shrink_to_fit();

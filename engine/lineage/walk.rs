@@ -223,12 +223,6 @@ impl std::fmt::Debug for Walk<'_> {
 }
 
 impl<'t> Walk<'t> {
-    /// Nodes in the order of their distance from the start. The default.
-    #[must_use]
-    pub fn breadth_first(self) -> Self {
-        Walk { order: Order::Breadth, ..self }
-    }
-
     /// Each node before everything behind it, and that before its next neighbour.
     #[must_use]
     pub fn depth_first(self) -> Self {

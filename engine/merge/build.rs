@@ -146,7 +146,7 @@ impl<'m> Made<'m> {
         let missing = || UpdateError::failed("a tensor is missing");
         let new = |tensor: &Tensor| {
             let at = self.find(tensor.name()).ok_or_else(missing)?;
-            let new = self.tensor(at).map_err(|error| UpdateError::failed(error.to_string()))?;
+            let new = self.tensor(at)?;
             new.ok_or_else(missing)
         };
         Ok(Draft::like(model, new).ok())

@@ -1,25 +1,29 @@
-use std::fmt;
-
+use crate::container::full_message;
 use crate::model_tests::TestError;
 use crate::store::StoreError;
 use crate::update::UpdateError;
 
 /// Why two models were not merged. The store is then as it was.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
     /// The store.
+    #[error(transparent)]
     Store(StoreError),
     /// A setting, or a tensor that cannot be made.
+    #[error(transparent)]
     Update(UpdateError),
     /// Tests cannot be run at all.
+    #[error(transparent)]
     Check(TestError),
     /// Both sides are one model.
+    #[error("both sides are {model}")]
     SameModel {
         /// The model.
         model: String,
     },
     /// Nothing is an ancestor of both.
+    #[error("{ours} and {theirs} have no common ancestor: name the model to compare them with")]
     NoCommonAncestor {
         /// One side.
         ours: String,
@@ -27,16 +31,19 @@ pub enum MergeError {
         theirs: String,
     },
     /// A glob that fits no layer and no tensor.
+    #[error("{glob:?} fits no layer and no tensor")]
     NothingTaken {
         /// The glob.
         glob: String,
     },
     /// Conflicts that nobody has settled.
+    #[error("both sides have changed {}, each otherwise", some_of(.layers))]
     Unresolved {
         /// Their layers.
         layers: Vec<String>,
     },
     /// The merged model does not pass the tests of both sides.
+    #[error("the merged model does not pass {}", first_failed(.failed))]
     TestsFailed {
         /// What did not pass: the test, and why.
         failed: Vec<(String, String)>,
@@ -55,48 +62,6 @@ impl MergeError {
             MergeError::NothingTaken { .. } => "nothing-taken",
             MergeError::Unresolved { .. } => "merge-conflict",
             MergeError::TestsFailed { .. } => "merge-tests-failed",
-        }
-    }
-}
-
-impl fmt::Display for MergeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MergeError::Store(error) => error.fmt(f),
-            MergeError::Update(error) => error.fmt(f),
-            MergeError::Check(error) => error.fmt(f),
-            MergeError::SameModel { model } => write!(f, "both sides are {model}"),
-            MergeError::NoCommonAncestor { ours, theirs } => write!(
-                f,
-                "{ours} and {theirs} have no common ancestor: name the model to compare them with"
-            ),
-            MergeError::NothingTaken { glob } => {
-                write!(f, "{glob:?} fits no layer and no tensor")
-            }
-            MergeError::Unresolved { layers } => {
-                let shown: Vec<&str> = layers.iter().take(5).map(String::as_str).collect();
-                let more = match layers.len() - shown.len() {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                write!(f, "both sides have changed {}{more}, each otherwise", shown.join(", "))
-            }
-            MergeError::TestsFailed { failed } => {
-                let shown: Vec<String> =
-                    failed.iter().take(5).map(|(test, why)| format!("{test} ({why})")).collect();
-                write!(f, "the merged model does not pass {}", shown.join(", "))
-            }
-        }
-    }
-}
-
-impl std::error::Error for MergeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            MergeError::Store(error) => Some(error),
-            MergeError::Update(error) => Some(error),
-            MergeError::Check(error) => Some(error),
-            _ => None,
         }
     }
 }
@@ -130,7 +95,23 @@ impl From<MergeError> for UpdateError {
         match error {
             MergeError::Store(error) => UpdateError::Store(error),
             MergeError::Update(error) => error,
-            error => UpdateError::failed(error),
+            error => UpdateError::failed(full_message(&error)),
         }
     }
+}
+
+/// How many names are shown of a list that may be long.
+const SHOWN_MAX: usize = 5;
+
+fn some_of(layers: &[String]) -> String {
+    let shown: Vec<&str> = layers.iter().take(SHOWN_MAX).map(String::as_str).collect();
+    match layers.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn first_failed(failed: &[(String, String)]) -> String {
+    let shown = failed.iter().take(SHOWN_MAX).map(|(test, why)| format!("{test} ({why})"));
+    shown.collect::<Vec<_>>().join(", ")
 }

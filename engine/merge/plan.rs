@@ -10,6 +10,7 @@ use super::layers::{BASE, Entry, Layers, OURS, Slot, THEIRS};
 use super::tests_of::{self, TestConflict};
 use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
+use crate::container::full_message;
 use crate::diff::InTurn;
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
@@ -319,7 +320,7 @@ fn layer(
                 let found = slot.as_ref().and_then(|slot| obstacle(slot, resolution));
                 let named = found.map(|error| match error {
                     UpdateError::Tensor { tensor, reason } if tensor == entry.name() => reason,
-                    error => error.to_string(),
+                    error => full_message(&error),
                 });
                 unsettled = unsettled.or(named);
             }

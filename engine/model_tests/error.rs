@@ -1,15 +1,15 @@
-use std::fmt;
-
 use crate::command::CommandError;
 use crate::store::StoreError;
 
 /// Why tests could not be registered or run at all. A test that fails is no error.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
     /// The store.
+    #[error(transparent)]
     Store(StoreError),
     /// A definition, a bound or a pattern that cannot be understood.
+    #[error("test {test:?}: {reason}")]
     BadTest {
         /// The test, or what was written.
         test: String,
@@ -17,13 +17,16 @@ pub enum TestError {
         reason: String,
     },
     /// No test of this name.
+    #[error("there is no test {test:?}")]
     NoSuchTest {
         /// The name.
         test: String,
     },
     /// The command of a test.
+    #[error(transparent)]
     Command(CommandError),
     /// The ends of a bisection do not lead from a model to a later one.
+    #[error("neither versions nor derivations lead from {good} to {bad}")]
     NoPath {
         /// The model that passes.
         good: String,
@@ -31,6 +34,7 @@ pub enum TestError {
         bad: String,
     },
     /// An end of a bisection is not what it was said to be.
+    #[error("{model} {reason}")]
     WrongEnd {
         /// The model.
         model: String,
@@ -54,31 +58,6 @@ impl TestError {
 
     pub(super) fn bad(test: impl Into<String>, reason: impl Into<String>) -> Self {
         TestError::BadTest { test: test.into(), reason: reason.into() }
-    }
-}
-
-impl fmt::Display for TestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TestError::Store(error) => error.fmt(f),
-            TestError::BadTest { test, reason } => write!(f, "test {test:?}: {reason}"),
-            TestError::NoSuchTest { test } => write!(f, "there is no test {test:?}"),
-            TestError::Command(error) => error.fmt(f),
-            TestError::NoPath { good, bad } => {
-                write!(f, "neither versions nor derivations lead from {good} to {bad}")
-            }
-            TestError::WrongEnd { model, reason } => write!(f, "{model} {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for TestError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            TestError::Store(error) => Some(error),
-            TestError::Command(error) => Some(error),
-            _ => None,
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{Finding, Metric, Test};
 use crate::command::{Bounds, CommandError, Exit, Template, TrustFile, check_trust, run};
-use crate::container::{TemporaryFolder, TemporaryKind};
+use crate::container::{TemporaryFolder, TemporaryKind, full_message};
 use crate::interchange::export_to_path;
 use crate::store::Model;
 
@@ -64,13 +64,12 @@ pub(super) fn run_command(
     cancel: Option<&AtomicBool>,
 ) -> Result<External, String> {
     let folder = TemporaryFolder::create(work, TemporaryKind::Test);
-    let folder = folder.map_err(|e| {
-        format!("cannot make a folder in {}: {}", work.display(), crate::container::io_reason(&e))
-    })?;
+    let folder = folder
+        .map_err(|e| format!("cannot make a folder in {}: {}", work.display(), full_message(&e)))?;
     let is_sharded = !model.manifest().index_name.is_empty();
     let file = folder.path().join(if is_sharded { "model" } else { "model.safetensors" });
     if template.placeholders().any(|name| name == "model") {
-        export_to_path(model, &file, &|_| ()).map_err(|error| error.to_string())?;
+        export_to_path(model, &file, &|_| ()).map_err(|error| full_message(&error))?;
     }
     let words = template.fill(&|name| match name {
         "model" => Some(file.clone().into_os_string()),
@@ -84,7 +83,7 @@ pub(super) fn run_command(
         cancel,
         ..Bounds::default()
     };
-    let outcome = words.and_then(|words| run(&words, &bounds)).map_err(|e| e.to_string())?;
+    let outcome = words.and_then(|words| run(&words, &bounds)).map_err(|e| full_message(&e))?;
     let stdout = outcome.stdout.text();
     let (metrics, wrong) = match Metric::from_lines(&stdout) {
         Ok(metrics) => (metrics, None),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Builtin, Test, TestError, What};
+use crate::container::full_message;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot};
 
@@ -39,7 +40,7 @@ impl OpenModels {
     }
 
     fn open(&mut self, snapshot: &Snapshot, node: &Node) {
-        let model = || snapshot.model_of(node.clone()).map_err(|error| error.to_string());
+        let model = || snapshot.model_of(node.clone()).map_err(|error| full_message(&error));
         self.models.entry(node.id).or_insert_with(model);
     }
 

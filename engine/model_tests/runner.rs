@@ -12,6 +12,7 @@ use super::open_models::{OpenModels, Opened};
 use super::side_by_side::side_by_side;
 use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
 use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, What};
+use crate::container::full_message;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot, Store, StoreError, TestResultRow};
 use crate::tensor::ContentId;
@@ -406,8 +407,8 @@ impl<'a> Runner<'a> {
             What::Builtin(_) => Ok(ContentId::NONE),
             What::Command(template) => {
                 // Nor are files of this user's read at the word of a store.
-                self.options.trust.check(template).map_err(|error| error.to_string())?;
-                let id = template.fingerprint().map_err(|error| error.to_string())?;
+                self.options.trust.check(template).map_err(|error| full_message(&error))?;
+                let id = template.fingerprint().map_err(|error| full_message(&error))?;
                 Ok(ContentId::of(&[b"mgit test command 1\0", &id.as_bytes()[..]].concat()))
             }
             What::Code(name) => match self.options.code.get(name) {
@@ -428,7 +429,7 @@ impl<'a> Runner<'a> {
                         return Raw::Found { finding, was_known: true };
                     }
                 }
-                Err(error) => return Raw::Error(error.to_string()),
+                Err(error) => return Raw::Error(full_message(&error)),
             }
         }
         if self.options.known_only {
@@ -500,7 +501,7 @@ impl<'a> Runner<'a> {
         for batch in missing.chunks(BATCH_MAX) {
             let found = side_by_side(self.jobs(), batch, |at| {
                 let tensor = summaries.tensor(*at as usize, models)?;
-                let summary = Summary::of(&tensor, &read).map_err(|error| error.to_string());
+                let summary = Summary::of(&tensor, &read).map_err(|error| full_message(&error));
                 self.tell("", tensor.name());
                 Some(summary)
             });

@@ -3,10 +3,10 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::{ContainerError, Shortage, io_reason};
+use crate::container::{ContainerError, DestinationError, Shortage, full_message};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
-use crate::tensor::{ContentId, ViewError};
+use crate::tensor::{ContentId, ShapeError, ViewError};
 
 /// The result of a store operation.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -14,25 +14,26 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// What can go wrong with a store.
 ///
 /// [`StoreError::code`] gives each kind a stable name.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no file at this path.
+    #[error("no store at {}: make one first", .path.display())]
     NotFound {
         /// The path.
         path: PathBuf,
     },
     /// There is already something at this path.
+    #[error("{} is already there", .path.display())]
     AlreadyExists {
         /// The path.
         path: PathBuf,
     },
-    /// The folder that a new store is to be made in is not there.
-    NoFolder {
-        /// The path of the store.
-        path: PathBuf,
-    },
+    /// A new store cannot be written where it is to be.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     /// The operating system refused to open, create or name the file.
+    #[error("cannot open {}", .path.display())]
     OpenFile {
         /// The path.
         path: PathBuf,
@@ -40,29 +41,38 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file of the store: not a store, cut off, newer, locked, full, damaged.
-    Container(ContainerError),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// The catalogue of the store.
+    #[error(transparent)]
     Catalog(CatalogError),
     /// The lineage graph: names, versions, edges.
+    #[error(transparent)]
     Lineage(LineageError),
     /// The store was opened read-only.
+    #[error("the store was opened read-only")]
     ReadOnly,
     /// This thread has begun a transaction that is still open: it would wait for itself.
+    #[error("this thread has a transaction open already: commit or drop it before the next")]
     AlreadyWriting,
     /// Another thread has a transaction open.
+    #[error("another thread has a transaction open: wait until it is done")]
     Busy {
         /// How long it was waited for.
         waited: Duration,
     },
     /// An earlier step of the transaction failed half-way: it can only be dropped.
+    #[error("an earlier step of this transaction failed: drop it and begin another")]
     BrokenTransaction,
     /// A commit failed at a point where it may or may not be on the medium. Open the store again
     /// to see; this handle writes no more.
+    #[error("the commit failed, and may or may not be in the store (open the store again to see)")]
     OutcomeUnknown {
         /// What failed.
         source: CatalogError,
     },
     /// A record in the file is damaged, or is not the one the catalogue promises.
+    #[error("damaged record of content {} at byte {offset}: {reason}", .content_id.short())]
     DamagedRecord {
         /// The content that is lost.
         content_id: ContentId,
@@ -72,6 +82,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The model has no tensor of this name.
+    #[error("{model} has no tensor {tensor:?}")]
     NoSuchTensor {
         /// The model.
         model: String,
@@ -79,6 +90,7 @@ pub enum StoreError {
         tensor: String,
     },
     /// Rows that the tensor does not have.
+    #[error("rows {start}..{end} of {tensor:?}, which has {rows}")]
     RowsOutOfRange {
         /// The tensor.
         tensor: String,
@@ -90,6 +102,7 @@ pub enum StoreError {
         rows: u64,
     },
     /// A buffer of another length than the tensor.
+    #[error("a buffer of {found} bytes for a tensor of {expected}")]
     BufferLength {
         /// Length of the tensor in bytes.
         expected: u64,
@@ -97,9 +110,14 @@ pub enum StoreError {
         found: u64,
     },
     /// A tensor that cannot be seen as elements of the type asked for.
-    View(ViewError),
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Dimensions that make no shape.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// A tensor of a new model whose bytes, type and shape contradict each other, or whose name
     /// is empty, too long or used twice.
+    #[error("{}", bad_tensor(.tensor, .reason))]
     BadTensor {
         /// The tensor.
         tensor: String,
@@ -107,6 +125,7 @@ pub enum StoreError {
         reason: String,
     },
     /// The source of a tensor could not be read, or gave other bytes the second time.
+    #[error("reading tensor {tensor:?} failed")]
     Source {
         /// The tensor.
         tensor: String,
@@ -114,6 +133,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The tensor is to be read and was not pulled yet.
+    #[error(
+        "tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}, to be fetched from \
+         there"
+    )]
     MissingContent {
         /// The model, `name@version`.
         model: String,
@@ -123,6 +146,11 @@ pub enum StoreError {
         promisor: String,
     },
     /// A transfer needs a tensor that has not come with it and is not here.
+    #[error(
+        "tensor {}, which {needed_by} needs, has not come and is not here: it was removed here \
+         meanwhile (then try again), or the place it is to come from is not whole",
+        .content_id.short()
+    )]
     MissingTensor {
         /// The tensor.
         content_id: ContentId,
@@ -130,30 +158,40 @@ pub enum StoreError {
         needed_by: String,
     },
     /// More memory than can be had.
+    #[error("no memory for {bytes} bytes")]
     OutOfMemory {
         /// Bytes asked for.
         bytes: u64,
     },
     /// A bound of the file format.
-    Format(FormatError),
+    #[error("beyond the file format")]
+    Format(#[from] FormatError),
     /// The gate could not judge a lossy model.
+    #[error("the gate could not judge the model: {reason}")]
     Gate {
         /// Why not.
         reason: String,
     },
     /// The gate accepts no loss of the model at all.
+    #[error("the gate accepts no loss: nothing was changed")]
     GateRefused,
     /// The model is lossy already: its own values are not there to be rounded.
+    #[error("{model} is lossy already: its own values are to be imported anew")]
     AlreadyLossy {
         /// The model.
         model: String,
     },
     /// The model is pinned: it is to stay as it is, raw.
+    #[error("{model} is pinned, to stay raw as it is")]
     Pinned {
         /// The model.
         model: String,
     },
     /// No tensor of the model has a partner among its parents' that it can be rounded to.
+    #[error(
+        "nothing of {model} can be made lossy: it takes tensors of F16, BF16 or F32, and a parent's \
+         of the same shape that they differ from"
+    )]
     NothingLossy {
         /// The model.
         model: String,
@@ -166,7 +204,7 @@ impl StoreError {
         match self {
             StoreError::NotFound { .. } => "store-not-found",
             StoreError::AlreadyExists { .. } => "already-exists",
-            StoreError::NoFolder { .. } => "file-not-found",
+            StoreError::Destination(error) => error.code(),
             StoreError::OpenFile { source, .. } => {
                 Shortage::of(source).map_or("open-failed", Shortage::code)
             }
@@ -199,6 +237,7 @@ impl StoreError {
             StoreError::RowsOutOfRange { .. } => "rows-out-of-range",
             StoreError::BufferLength { .. } => "buffer-length",
             StoreError::View(_) => "view",
+            StoreError::Shape(_) => "bad-shape",
             StoreError::BadTensor { .. } => "bad-tensor",
             // Reading does not fill a disk: a stream's temporary file does.
             StoreError::Source { source, .. } => {
@@ -239,7 +278,7 @@ impl StoreError {
     pub(crate) fn reason(self) -> String {
         match self {
             StoreError::DamagedRecord { reason, .. } => reason,
-            other => other.to_string(),
+            other => full_message(&other),
         }
     }
 
@@ -282,12 +321,6 @@ fn catalog_code(error: &CatalogError) -> &'static str {
     }
 }
 
-impl From<ContainerError> for StoreError {
-    fn from(error: ContainerError) -> Self {
-        StoreError::Container(error)
-    }
-}
-
 impl From<CatalogError> for StoreError {
     fn from(error: CatalogError) -> Self {
         match error {
@@ -306,124 +339,15 @@ impl From<LineageError> for StoreError {
     }
 }
 
-impl From<ViewError> for StoreError {
-    fn from(error: ViewError) -> Self {
-        StoreError::View(error)
-    }
-}
-
-impl From<FormatError> for StoreError {
-    fn from(error: FormatError) -> Self {
-        StoreError::Format(error)
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreError::NotFound { path } => {
-                write!(f, "no store at {}: make one with init", path.display())
-            }
-            StoreError::AlreadyExists { path } => write!(f, "{} is already there", path.display()),
-            StoreError::NoFolder { path } => {
-                write!(
-                    f,
-                    "cannot make {}: its folder does not exist: make it first",
-                    path.display()
-                )
-            }
-            StoreError::OpenFile { path, source } => {
-                write!(f, "cannot open {}: {}", path.display(), io_reason(source))
-            }
-            StoreError::Container(source) => source.fmt(f),
-            StoreError::Catalog(source) => source.fmt(f),
-            StoreError::Lineage(source) => source.fmt(f),
-            StoreError::ReadOnly => write!(f, "the store was opened read-only"),
-            StoreError::AlreadyWriting => write!(
-                f,
-                "this thread has a transaction open already: commit or drop it before the next"
-            ),
-            StoreError::Busy { .. } => {
-                write!(f, "another thread has a transaction open: wait until it is done")
-            }
-            StoreError::BrokenTransaction => {
-                write!(f, "an earlier step of this transaction failed: drop it and begin another")
-            }
-            StoreError::OutcomeUnknown { source } => write!(
-                f,
-                "the commit failed, and may or may not be in the store ({source}): \
-                 open the store again to see"
-            ),
-            StoreError::DamagedRecord { content_id, offset, reason } => write!(
-                f,
-                "damaged record of content {} at byte {offset}: {reason}; \
-                 verify lists the models it hurts",
-                content_id.short()
-            ),
-            StoreError::NoSuchTensor { model, tensor } => {
-                write!(f, "{model} has no tensor {tensor:?}: show lists its tensors")
-            }
-            StoreError::RowsOutOfRange { tensor, start, end, rows } => {
-                write!(f, "rows {start}..{end} of {tensor:?}, which has {rows}")
-            }
-            StoreError::BufferLength { expected, found } => {
-                write!(f, "a buffer of {found} bytes for a tensor of {expected}")
-            }
-            StoreError::View(source) => source.fmt(f),
-            StoreError::BadTensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
-            StoreError::Source { tensor, source } => {
-                write!(f, "reading tensor {tensor:?} failed: {}", io_reason(source))
-            }
-            StoreError::MissingContent { model, tensor, promisor } => write!(
-                f,
-                "tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}; \
-                 fetch brings it"
-            ),
-            StoreError::MissingTensor { content_id, needed_by } => write!(
-                f,
-                "tensor {}, which {needed_by} needs, has not come and is not here: it was removed \
-                 here meanwhile (then try again), or where it comes from is not whole (verify tells)",
-                content_id.short()
-            ),
-            StoreError::OutOfMemory { bytes } => write!(f, "no memory for {bytes} bytes"),
-            StoreError::Format(source) => write!(f, "beyond the file format: {source}"),
-            StoreError::Gate { reason } => {
-                write!(f, "the gate could not judge the model: {reason}")
-            }
-            StoreError::GateRefused => write!(f, "the gate accepts no loss: nothing was changed"),
-            StoreError::AlreadyLossy { model } => {
-                write!(f, "{model} is lossy already: import its own values anew")
-            }
-            StoreError::Pinned { model } => {
-                write!(f, "{model} is pinned, to stay raw as it is: unpin it first")
-            }
-            StoreError::NothingLossy { model } => write!(
-                f,
-                "nothing of {model} can be made lossy: it takes tensors of F16, BF16 or F32, and \
-                 a parent's of the same shape that they differ from"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            StoreError::OpenFile { source, .. } | StoreError::Source { source, .. } => Some(source),
-            StoreError::Container(source) => Some(source),
-            StoreError::Catalog(source) | StoreError::OutcomeUnknown { source } => Some(source),
-            StoreError::Lineage(source) => Some(source),
-            StoreError::View(source) => Some(source),
-            StoreError::Format(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
 /// An error about one record, from the error of its parts.
 pub(in crate::store) fn damaged(
     content_id: ContentId,
     offset: u64,
 ) -> impl Fn(&dyn fmt::Display) -> StoreError {
     move |reason| StoreError::DamagedRecord { content_id, offset, reason: reason.to_string() }
+}
+
+/// What is said of a tensor that cannot be taken as it is, here and where models are made.
+pub(crate) fn bad_tensor(tensor: &str, reason: &str) -> String {
+    format!("tensor {tensor:?}: {reason}")
 }

@@ -75,6 +75,7 @@ pub use edit::recode::RecodeReport;
 pub use edit::remove::RemoveReport;
 pub use edit::repack::options::{Repack, RepackReport};
 pub use edit::test_results::TestResultRow;
+pub(crate) use error::bad_tensor;
 pub use error::{Result, StoreError};
 pub(crate) use exchange::incoming::IncomingNode;
 pub(crate) use exchange::packed_record::PackedHead;

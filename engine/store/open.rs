@@ -13,7 +13,8 @@ use super::turns::Turns;
 use super::write::transaction::Transaction;
 use crate::catalog::{Catalog, CatalogError};
 use crate::container::{
-    Container, ContainerError, Disk, FileDisk, LockHolder, TemporaryFile, TemporaryKind, folder_of,
+    Container, ContainerError, DestinationError, Disk, FileDisk, LockHolder, TemporaryFile,
+    TemporaryKind, folder_of,
 };
 use crate::format::WRITER_FLAGS_KNOWN;
 
@@ -110,7 +111,7 @@ impl Store {
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, TemporaryKind::New, 0o666);
         let temporary = temporary.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => StoreError::NoFolder { path: path.to_owned() },
+            ErrorKind::NotFound => DestinationError::io(path, error).into(),
             _ => StoreError::open_file(folder)(error),
         })?;
         let file = temporary.as_file().try_clone().map_err(StoreError::open_file(path))?;

@@ -1,7 +1,5 @@
 //! Rust types that stand for elements of tensors.
 
-use std::fmt;
-
 use super::Dtype;
 
 /// A Rust type that stands for the elements of a tensor in a typed view.
@@ -72,10 +70,11 @@ impl Element for u8 {
 }
 
 /// Why bytes cannot be seen as elements of a type.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ViewError {
     /// The tensor's elements are of another type.
+    #[error("a tensor of type {dtype} cannot be viewed as a slice of {asked}")]
     WrongType {
         /// The tensor's element type.
         dtype: Dtype,
@@ -83,26 +82,12 @@ pub enum ViewError {
         asked: &'static str,
     },
     /// The bytes do not start at, or do not fill, whole elements.
+    #[error("the bytes are {remainder} past the alignment of the element type")]
     Misaligned {
         /// The address modulo the element's alignment.
         remainder: usize,
     },
 }
-
-impl fmt::Display for ViewError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ViewError::WrongType { dtype, asked } => {
-                write!(f, "a tensor of type {dtype} cannot be viewed as a slice of {asked}")
-            }
-            ViewError::Misaligned { remainder } => {
-                write!(f, "the bytes are {remainder} past the alignment of the element type")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ViewError {}
 
 /// `bytes` of a tensor of `dtype` as a slice of `T`, without a copy.
 ///

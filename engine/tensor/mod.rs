@@ -20,6 +20,7 @@ mod buffer;
 mod content_id;
 mod dtype;
 mod element;
+mod names;
 mod number;
 mod shape;
 
@@ -27,5 +28,6 @@ pub use buffer::AlignedBuffer;
 pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
+pub(crate) use names::first_duplicate;
 pub use number::{number, number_bytes};
 pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};

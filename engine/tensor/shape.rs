@@ -33,41 +33,28 @@ enum Dims {
 }
 
 /// Why dimensions do not make a shape, or a shape and a type do not make a length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShapeError {
     /// More than [`RANK_MAX`] dimensions.
+    #[error("{found} dimensions, at most {RANK_MAX} are allowed")]
     TooManyDimensions {
         /// How many there are.
         found: usize,
     },
     /// The product of the dimensions does not fit.
+    #[error("the product of the dimensions overflows")]
     TooLarge,
     /// A dimension is below zero.
+    #[error("a dimension is below zero")]
     Negative,
     /// A sub-byte type whose elements do not fill whole bytes.
+    #[error("{bits} bits do not fill whole bytes")]
     PartialByte {
         /// The number of bits.
         bits: u64,
     },
 }
-
-impl fmt::Display for ShapeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ShapeError::TooManyDimensions { found } => {
-                write!(f, "{found} dimensions, at most {RANK_MAX} are allowed")
-            }
-            ShapeError::TooLarge => write!(f, "the product of the dimensions overflows"),
-            ShapeError::Negative => write!(f, "a dimension is below zero"),
-            ShapeError::PartialByte { bits } => {
-                write!(f, "{bits} bits do not fill whole bytes")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ShapeError {}
 
 impl Shape {
     /// A shape of these dimensions, outermost first.

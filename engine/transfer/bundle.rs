@@ -18,7 +18,9 @@ use super::plan::{There, plan};
 use super::receive::receive;
 use super::source::{RecordSource, StoreSource};
 use super::{PullReport, Result, Selection, TransferError};
-use crate::container::{Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of};
+use crate::container::{
+    Destination, Overwrite, TemporaryFolder, TemporaryKind, folder_of, full_message,
+};
 use crate::format::SUPERBLOCK_MAGIC;
 use crate::store::{Store, TensorSource};
 
@@ -100,7 +102,7 @@ fn read_back(file: &File, shown: &str) -> Result<()> {
     let not_readable =
         |reason: String| TransferError::NotReadable { place: shown.to_owned(), reason };
     let file = file.try_clone().map_err(TransferError::io("read", shown))?;
-    let at = index_of(&file, shown).map_err(|error| not_readable(error.to_string()))?;
+    let at = index_of(&file, shown).map_err(|error| not_readable(full_message(&error)))?;
     let file = BundleFile(file);
     let mut closure = Closure::default();
     let opened = closure.open(&file, at).map_err(not_readable)?;
@@ -148,11 +150,8 @@ fn refuse_others(file: &File, shown: &str) -> Result<()> {
     if begins(Some(0), PACK_MAGIC)? || begins(bytes.checked_sub(TRAILER_LEN), TRAILER_MAGIC)? {
         return Ok(());
     }
-    let reason = match begins(Some(0), SUPERBLOCK_MAGIC)? {
-        true => "this is a store, and no bundle: clone and pull take it as it is",
-        false => "this is no bundle: check the path, or make one with bundle create",
-    };
-    Err(TransferError::BadRemote { what: shown.to_owned(), reason })
+    let is_store = begins(Some(0), SUPERBLOCK_MAGIC)?;
+    Err(TransferError::NotABundle { place: shown.to_owned(), is_store })
 }
 
 /// Opens a bundle: its index is read and checked.

@@ -1,7 +1,7 @@
 use std::{fmt, io};
 
 use crate::catalog::CatalogError;
-use crate::container::{ContainerError, DestinationError, Shortage, io_reason};
+use crate::container::{ContainerError, DestinationError, Shortage};
 use crate::format::FormatError;
 use crate::lineage::LineageError;
 use crate::store::StoreError;
@@ -36,14 +36,17 @@ impl fmt::Display for Diverged {
 }
 
 /// What can go wrong while models travel.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
     /// One of the stores.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A bundle cannot be written where it was to be.
-    Destination(DestinationError),
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
     /// A remote, or a file, could not be read or written.
+    #[error("cannot {operation} {place}")]
     Io {
         /// What was to be done.
         operation: &'static str,
@@ -53,6 +56,7 @@ pub enum TransferError {
         source: io::Error,
     },
     /// Something of a remote or a bundle is not what it must be.
+    #[error("{what} is damaged: {reason}")]
     Damaged {
         /// The file.
         what: String,
@@ -60,6 +64,10 @@ pub enum TransferError {
         reason: String,
     },
     /// What was written cannot be read back, so that it was given no name.
+    #[error(
+        "what was written to {place} cannot be read back, and does not count: {reason}; verify the \
+         store, and the medium there"
+    )]
     NotReadable {
         /// Where it was written.
         place: String,
@@ -67,6 +75,12 @@ pub enum TransferError {
         reason: String,
     },
     /// Packs that a remote's refs name are not there, and this store cannot write them again.
+    #[error(
+        "packs that the refs of {place} name are not there: {}; a store that has pushed or pulled \
+         there and still has all that they held writes them again with a push; if there is none, \
+         push to another place",
+        .packs.join(", ")
+    )]
     Lost {
         /// The remote.
         place: String,
@@ -74,16 +88,22 @@ pub enum TransferError {
         packs: Vec<String>,
     },
     /// There is nothing to transfer from at this place.
+    #[error("no store, remote or bundle at {place}")]
     NotFound {
         /// The place.
         place: String,
     },
     /// The other side has versions of these names that this one does not know.
+    #[error(
+        "the other side has versions that are not here: pull first{}",
+        .names.iter().map(|name| format!("; {name}")).collect::<String>()
+    )]
     Diverged {
         /// The names.
         names: Vec<Diverged>,
     },
     /// Somebody else has pushed to the remote meanwhile.
+    #[error("somebody else has pushed to {place} meanwhile (ref {number}): pull first")]
     PushRaced {
         /// The place.
         place: String,
@@ -91,6 +111,11 @@ pub enum TransferError {
         number: u64,
     },
     /// Missing tensors cannot be fetched from their promisor.
+    #[error(
+        "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give them (try \
+         again when it can be reached, or fetch them from another place that has them)",
+        .models.join(", ")
+    )]
     OutOfReach {
         /// The models, `name@version`, that need them.
         models: Vec<String>,
@@ -100,15 +125,36 @@ pub enum TransferError {
         source: Box<TransferError>,
     },
     /// No model fits the selection.
+    #[error("no model fits the selection")]
     NothingSelected,
     /// No remote of this name is kept in the store.
+    #[error("no remote {name:?} is kept in this store{}", those_there(.known))]
     NoSuchRemote {
         /// The name.
         name: String,
         /// Those that are.
         known: Vec<String>,
     },
+    /// What was named as a bundle is none.
+    #[error(
+        "{place:?}: this is {}",
+        if *.is_store { "a store, and no bundle: it can be pulled from as it is" }
+        else { "no bundle: check the path" }
+    )]
+    NotABundle {
+        /// The path.
+        place: String,
+        /// Whether it is a store.
+        is_store: bool,
+    },
+    /// Nothing is pushed to a bundle.
+    #[error("{place:?}: a bundle is written once: make another")]
+    WrittenOnce {
+        /// The bundle.
+        place: String,
+    },
     /// The name of a remote, or the place it is to stand for, cannot be used.
+    #[error("{what:?}: {reason}")]
     BadRemote {
         /// The name or place.
         what: String,
@@ -135,7 +181,9 @@ impl TransferError {
             TransferError::OutOfReach { .. } => "out-of-reach",
             TransferError::NothingSelected => "nothing-selected",
             TransferError::NoSuchRemote { .. } => "no-such-remote",
-            TransferError::BadRemote { .. } => "bad-remote",
+            TransferError::NotABundle { .. }
+            | TransferError::WrittenOnce { .. }
+            | TransferError::BadRemote { .. } => "bad-remote",
         }
     }
 
@@ -152,12 +200,6 @@ impl TransferError {
     }
 }
 
-impl From<StoreError> for TransferError {
-    fn from(error: StoreError) -> Self {
-        TransferError::Store(error)
-    }
-}
-
 impl From<LineageError> for TransferError {
     fn from(error: LineageError) -> Self {
         TransferError::Store(error.into())
@@ -167,12 +209,6 @@ impl From<LineageError> for TransferError {
 impl From<CatalogError> for TransferError {
     fn from(error: CatalogError) -> Self {
         TransferError::Store(error.into())
-    }
-}
-
-impl From<DestinationError> for TransferError {
-    fn from(error: DestinationError) -> Self {
-        TransferError::Destination(error)
     }
 }
 
@@ -188,68 +224,9 @@ impl From<FormatError> for TransferError {
     }
 }
 
-impl fmt::Display for TransferError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransferError::Store(source) => source.fmt(f),
-            TransferError::Destination(source) => source.fmt(f),
-            TransferError::Io { operation, place, source } => {
-                write!(f, "cannot {operation} {place}: {}", io_reason(source))
-            }
-            TransferError::Damaged { what, reason } => write!(f, "{what} is damaged: {reason}"),
-            TransferError::NotReadable { place, reason } => write!(
-                f,
-                "what was written to {place} cannot be read back, and does not count: {reason}; \
-                 verify the store, and the medium there"
-            ),
-            TransferError::Lost { place, packs } => write!(
-                f,
-                "packs that the refs of {place} name are not there: {}; a store that has pushed or \
-                 pulled there and still has all that they held writes them again with a push; if \
-                 there is none, push to another place",
-                packs.join(", ")
-            ),
-            TransferError::NotFound { place } => {
-                write!(f, "no store, remote or bundle at {place}")
-            }
-            TransferError::Diverged { names } => {
-                write!(f, "the other side has versions that are not here: pull first")?;
-                names.iter().try_for_each(|name| write!(f, "; {name}"))
-            }
-            TransferError::PushRaced { place, number } => {
-                write!(
-                    f,
-                    "somebody else has pushed to {place} meanwhile (ref {number}): pull first"
-                )
-            }
-            TransferError::OutOfReach { models, place, source } => write!(
-                f,
-                "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give \
-                 them ({source}); try again when it can be reached, or fetch them from another \
-                 place that has them",
-                models.join(", ")
-            ),
-            TransferError::NothingSelected => write!(f, "no model fits the selection"),
-            TransferError::NoSuchRemote { name, known } => {
-                write!(f, "no remote {name:?} is kept in this store")?;
-                match known.as_slice() {
-                    [] => write!(f, ": remote add keeps one"),
-                    known => write!(f, ": there are {}", known.join(", ")),
-                }
-            }
-            TransferError::BadRemote { what, reason } => write!(f, "{what:?}: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for TransferError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            TransferError::Store(source) => Some(source),
-            TransferError::Destination(source) => Some(source),
-            TransferError::Io { source, .. } => Some(source),
-            TransferError::OutOfReach { source, .. } => Some(source),
-            _ => None,
-        }
+fn those_there(known: &[String]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(": there are {}", known.join(", ")),
     }
 }

@@ -165,8 +165,7 @@ pub fn push(store: &Store, to: &Place, selection: Selection<'_>) -> Result<PullR
             )
         }
         Place::Bundle(path) => {
-            let reason = "a bundle is written once: make another with bundle create";
-            Err(TransferError::BadRemote { what: path.display().to_string(), reason })
+            Err(TransferError::WrittenOnce { place: path.display().to_string() })
         }
         place => push_to_remote(store, &*open_remote(place)?, selection),
     }

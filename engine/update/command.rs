@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Creation, Draft, Inputs, UpdateError};
-use crate::command::{Bounds, Captured, CommandError, Stream, Template, Watch, run};
-use crate::container::{TemporaryFolder, TemporaryKind};
+use crate::command::{Bounds, Captured, Stream, Template, Watch, run};
+use crate::container::{DestinationError, TemporaryFolder, TemporaryKind, full_message};
 use crate::interchange::{ModelFile, export_to_path};
 use crate::lineage::How;
 use crate::model_tests::CommandTrust;
@@ -71,10 +71,6 @@ impl CommandFunction {
     }
 }
 
-fn failed(error: CommandError) -> UpdateError {
-    UpdateError::Command { code: error.code(), reason: error.to_string() }
-}
-
 /// Writes a model to a file, or to a folder when it is sharded.
 fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateError> {
     let is_sharded = !model.manifest().index_name.is_empty();
@@ -82,10 +78,10 @@ fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateErr
         folder.join(if is_sharded { name.to_owned() } else { format!("{name}.safetensors") });
     export_to_path(model, &file, &|_| ()).map_err(|error| match error {
         crate::interchange::ExportError::Store(error) => UpdateError::Store(error),
-        crate::interchange::ExportError::Target { path, source } => {
+        crate::interchange::ExportError::Destination(DestinationError::Io { path, source }) => {
             UpdateError::Work { path, source }
         }
-        error => UpdateError::failed(error),
+        error => UpdateError::failed(full_message(&error)),
     })?;
     Ok(file.into_os_string())
 }
@@ -125,7 +121,7 @@ fn words(
         (_, Some(parameter)) => inputs.parameters.get(parameter).map(word),
         _ => files.iter().find(|(known, _)| known == name).map(|(_, file)| file.clone()),
     };
-    template.fill(&fill).map_err(failed)
+    Ok(template.fill(&fill)?)
 }
 
 /// The end of what a command said, for a message.
@@ -155,11 +151,11 @@ impl Creation for CommandFunction {
     }
 
     fn make(&self, inputs: &Inputs) -> Result<Draft, UpdateError> {
-        let template: Template = inputs.command.parse().map_err(failed)?;
+        let template: Template = inputs.command.parse()?;
         if !template.placeholders().any(|name| name == "out") {
             return Err(UpdateError::inputs("the command has no {out}: it would write no model"));
         }
-        self.trust.check(&template).map_err(failed)?;
+        self.trust.check(&template)?;
         let work = self.work.clone().unwrap_or_else(std::env::temp_dir);
         let folder = TemporaryFolder::create(&work, TemporaryKind::Make);
         let folder = folder.map_err(UpdateError::work(&work))?;
@@ -176,7 +172,7 @@ impl Creation for CommandFunction {
             watch: watch.as_ref().map(|watch| watch as &Watch<'_>),
             ..Bounds::default()
         };
-        let outcome = run(&words, &bounds).map_err(failed)?;
+        let outcome = run(&words, &bounds)?;
         if !outcome.exit.is_success() {
             let said = match said(&outcome.stderr) {
                 nothing if nothing.is_empty() => said(&outcome.stdout),
@@ -185,7 +181,10 @@ impl Creation for CommandFunction {
             return Err(UpdateError::failed(format!("the command failed, {}{said}", outcome.exit)));
         }
         let file = ModelFile::open(&out).map_err(|error| {
-            UpdateError::failed(format!("the command has not written a model: {error}"))
+            UpdateError::failed(format!(
+                "the command has not written a model: {}",
+                full_message(&error)
+            ))
         })?;
         Ok(Draft::file(file, Some(Arc::new(folder))).written_to(out))
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
-use crate::container::new_folder;
+use crate::container::{full_message, new_folder};
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -234,7 +234,7 @@ impl DraftTensor {
         while offset < byte_len {
             let len = (byte_len - offset).min(PIECE_LEN as u64) as usize;
             let Some(part) = piece.get_mut(..len) else { break };
-            let failed = |error: io::Error| UpdateError::tensor(self.name(), error.to_string());
+            let failed = |error: io::Error| UpdateError::tensor(self.name(), full_message(&error));
             self.source().read_at(offset, part).map_err(failed)?;
             hasher.update(part);
             offset += len as u64;

@@ -1,17 +1,20 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use crate::container::{ContainerError, Shortage, io_reason, is_disk_full};
+use crate::command::CommandError;
+use crate::container::{ContainerError, Shortage, cannot_write, is_disk_full};
 use crate::lineage::{LineageError, NodeId};
-use crate::store::StoreError;
+use crate::store::{StoreError, bad_tensor};
 
 /// What can go wrong with making and updating models.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
     /// The store cannot give an input, or take what was made.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// No function of this name is known here.
+    #[error("no function {name:?} here: there are {}", .known.join(", "))]
     NoSuchFunction {
         /// The name.
         name: String,
@@ -19,6 +22,7 @@ pub enum UpdateError {
         known: Vec<String>,
     },
     /// A parameter is missing, unknown, or of another kind.
+    #[error("parameter {name}: {reason}")]
     Parameter {
         /// The parameter.
         name: String,
@@ -26,11 +30,13 @@ pub enum UpdateError {
         reason: String,
     },
     /// The inputs are not what the function takes.
+    #[error("{reason}")]
     Inputs {
         /// What it takes.
         reason: String,
     },
     /// A tensor of the inputs that the function cannot work on.
+    #[error("{}", bad_tensor(.tensor, .reason))]
     Tensor {
         /// The tensor.
         tensor: String,
@@ -38,23 +44,22 @@ pub enum UpdateError {
         reason: String,
     },
     /// A function of the caller's, or a command, has failed.
+    #[error("{reason}")]
     Failed {
         /// What it said.
         reason: String,
     },
     /// A command could not be run, or is not trusted.
-    Command {
-        /// The stable name of what went wrong.
-        code: &'static str,
-        /// What went wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// The model has no recipe.
+    #[error("{model} has no recipe: nobody has said how it was made")]
     NoRecipe {
         /// The model.
         model: String,
     },
     /// The recipe that is kept with a model cannot be read.
+    #[error("the recipe of {model} cannot be read: {reason}")]
     BadRecipe {
         /// The model.
         model: String,
@@ -62,6 +67,7 @@ pub enum UpdateError {
         reason: String,
     },
     /// An input of a recipe is no longer in the store.
+    #[error("{model} was made of the model {input}, which is no longer there")]
     InputGone {
         /// The model that was made of it.
         model: String,
@@ -69,6 +75,9 @@ pub enum UpdateError {
         input: NodeId,
     },
     /// Some models of an update are made already, and the caller did not ask to continue it.
+    #[error(
+        "{made} models of this update are made already, {left} are not: resume it to make the rest"
+    )]
     Begun {
         /// The number of models that are made.
         made: usize,
@@ -76,8 +85,10 @@ pub enum UpdateError {
         left: usize,
     },
     /// Somebody has told the update to stop.
+    #[error("told to stop")]
     Interrupted,
     /// A model that was given to the function was removed while it worked.
+    #[error("{input}, which {model} was made from, was removed meanwhile: nothing was added")]
     InputRemoved {
         /// The model that was to be made.
         model: String,
@@ -85,6 +96,7 @@ pub enum UpdateError {
         input: String,
     },
     /// A temporary file or folder could not be made or written.
+    #[error("{}", cannot_write(.path))]
     Work {
         /// Where.
         path: PathBuf,
@@ -92,6 +104,9 @@ pub enum UpdateError {
         source: io::Error,
     },
     /// A model was made, and could not be added to the store.
+    #[error(
+        "what was made is not in the store, and is kept, to be imported: {}", .kept.display()
+    )]
     NotAdded {
         /// Why not.
         source: Box<UpdateError>,
@@ -132,7 +147,7 @@ impl UpdateError {
             UpdateError::Inputs { .. } => "bad-inputs",
             UpdateError::Tensor { .. } => "bad-tensor",
             UpdateError::Failed { .. } => "function-failed",
-            UpdateError::Command { code, .. } => code,
+            UpdateError::Command(error) => error.code(),
             UpdateError::NoRecipe { .. } => "no-recipe",
             UpdateError::BadRecipe { .. } => "bad-recipe",
             UpdateError::InputGone { .. } => "input-gone",
@@ -169,67 +184,8 @@ impl UpdateError {
     }
 }
 
-impl From<StoreError> for UpdateError {
-    fn from(error: StoreError) -> Self {
-        UpdateError::Store(error)
-    }
-}
-
 impl From<LineageError> for UpdateError {
     fn from(error: LineageError) -> Self {
         UpdateError::Store(error.into())
-    }
-}
-
-impl fmt::Display for UpdateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            UpdateError::Store(source) => source.fmt(f),
-            UpdateError::NoSuchFunction { name, known } => {
-                write!(f, "no function {name:?} here: there are {}", known.join(", "))
-            }
-            UpdateError::Parameter { name, reason } => write!(f, "parameter {name}: {reason}"),
-            UpdateError::Inputs { reason } => f.write_str(reason),
-            UpdateError::Tensor { tensor, reason } => write!(f, "tensor {tensor:?}: {reason}"),
-            UpdateError::Failed { reason } | UpdateError::Command { reason, .. } => {
-                f.write_str(reason)
-            }
-            UpdateError::NoRecipe { model } => {
-                write!(f, "{model} has no recipe: nobody has said how it was made")
-            }
-            UpdateError::BadRecipe { model, reason } => {
-                write!(f, "the recipe of {model} cannot be read: {reason}")
-            }
-            UpdateError::InputGone { model, input } => {
-                write!(f, "{model} was made of the model {input}, which is no longer there")
-            }
-            UpdateError::Begun { made, left } => write!(
-                f,
-                "{made} models of this update are made already, {left} are not: resume it to make \
-                 the rest"
-            ),
-            UpdateError::Interrupted => f.write_str("told to stop"),
-            UpdateError::InputRemoved { model, input } => write!(
-                f,
-                "{input}, which {model} was made from, was removed meanwhile: nothing was added"
-            ),
-            UpdateError::Work { path, source } => {
-                write!(f, "cannot write {}: {}", path.display(), io_reason(source))
-            }
-            UpdateError::NotAdded { source, kept } => {
-                write!(f, "{source}; what was made is kept, to be imported: {}", kept.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for UpdateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            UpdateError::Store(source) => Some(source),
-            UpdateError::Work { source, .. } => Some(source),
-            UpdateError::NotAdded { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }

@@ -6,6 +6,7 @@ use super::UpkeepError;
 use super::finding::{Finding, VerifyDepth, VerifyReport};
 use super::salvage::{Survey, survey_with};
 use super::verify::verify;
+use crate::container::full_message;
 use crate::store::OpenOptions;
 
 /// As [`verify`], of the last commit of the store at `path`. Where its catalogue cannot be read,
@@ -36,7 +37,7 @@ pub fn verify_path_with(
     let opened = options.open_read_only(path);
     match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
         Err(error) if error.is_damage() => {
-            scanned(survey_with(path, options, progress), error.to_string())
+            scanned(survey_with(path, options, progress), full_message(&error))
         }
         result => Ok(result?),
     }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::each_record;
 use super::salvage::scan;
-use crate::container::{Container, ContainerError, Disk, Slots, read_disk, superblock_slots};
+use crate::container::{
+    Container, ContainerError, Disk, Slots, full_message, read_disk, superblock_slots,
+};
 use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, FormatError, RECORD_HEADER_LEN, RecordHeader, SUPERBLOCK_LEN,
     Superblock,
@@ -102,7 +104,7 @@ pub fn dump_path_with(path: &Path, options: &OpenOptions) -> Result<Dump> {
         superblock,
         file_bytes: disk.len().map_err(ContainerError::io("read length", 0))?,
         records: records.collect(),
-        catalogue_error: Some(error.to_string()),
+        catalogue_error: Some(full_message(&error)),
     })
 }
 
@@ -115,7 +117,7 @@ fn slots([first, second]: Slots) -> [SlotDump; 2] {
 
 fn dump_record(disk: &dyn Disk, offset: u64, row_len: u64) -> RecordDump {
     let header = read_disk(disk, offset, RECORD_HEADER_LEN as u64)
-        .map_err(|error| error.to_string())
+        .map_err(|error| full_message(&error))
         .and_then(|bytes| RecordHeader::decode(&bytes).map_err(|error| error.to_string()));
     let mut chunks = Vec::new();
     if let Ok(header) = &header

@@ -30,6 +30,7 @@
 
 mod backup;
 mod copy;
+mod cycles;
 mod damaged_file;
 #[cfg(feature = "unstable-format")]
 mod dump;

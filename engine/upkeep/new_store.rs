@@ -139,9 +139,7 @@ impl Unnamed {
         let folder = folder_of(path);
         let temporary = TemporaryFile::create(folder, kind, mode);
         let temporary = temporary.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => {
-                DestinationError::Io { path: path.to_owned(), source }.into()
-            }
+            io::ErrorKind::NotFound => DestinationError::io(path, source).into(),
             _ => UpkeepError::target(folder)(source),
         })?;
         Ok(Unnamed { temporary, path: path.to_owned() })

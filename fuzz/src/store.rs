@@ -64,7 +64,7 @@ pub fn salvage(data: &[u8]) {
     assert!(std::fs::read(&path).expect("the store") == data, "a salvage has written");
 }
 
-fn look(path: &Path) -> mgit::Result<()> {
+fn look(path: &Path) -> mgit::store::Result<()> {
     let store = Store::open_read_only(path)?;
     let snapshot = store.snapshot()?;
     for table in Table::ALL {
@@ -91,7 +91,7 @@ fn look(path: &Path) -> mgit::Result<()> {
     Ok(())
 }
 
-fn change(path: &Path) -> mgit::Result<()> {
+fn change(path: &Path) -> mgit::store::Result<()> {
     let store = Store::open(path)?;
     let mut transaction = store.begin_write()?;
     let weights = [7u8; 4096];

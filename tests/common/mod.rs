@@ -10,8 +10,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use mgit::catalog::{ReadTables, RecordRow, Table};
+use mgit::store::Result;
 use mgit::store::{ImportReport, Transaction};
-use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Result, Shape, Snapshot, Store};
+use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Snapshot, Store};
 use tempfile::TempDir;
 
 /// A small seeded generator (splitmix64), so that a failure can be run again.

@@ -10,10 +10,11 @@ use crate::common::{
     Contents, Random, add_one, contents, contents_of, folder, new_store, weights, write,
 };
 use mgit::format::{ChangeRecord, FEATURE_FOLDS, RecordKind};
+use mgit::store::Result;
 use mgit::upkeep::{
     GraphSource, SalvageReport, VerifyDepth, backup, dump, salvage, stat, vacuum, verify,
 };
-use mgit::{How, NewModel, OnChildren, Result, Snapshot, Store};
+use mgit::{How, NewModel, OnChildren, Snapshot, Store};
 use serde_json::Map;
 
 fn set_step(store: &Store, model: &str, step: u64) {

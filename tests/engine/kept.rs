@@ -52,7 +52,7 @@ impl Expected {
         self.values.get(number.checked_rem(self.values.len())?)
     }
 
-    fn do_step(&mut self, store: &Store, at: usize, step: Step) -> mgit::Result<()> {
+    fn do_step(&mut self, store: &Store, at: usize, step: Step) -> mgit::store::Result<()> {
         let name_of = |number| self.pick(number).map(|(name, _)| name.clone());
         match step {
             Step::Add { parent, second, seed } => {

@@ -10,9 +10,10 @@ use crate::common::{
     shape, tensor, weights, write,
 };
 use mgit::half::{bf16, f16};
+use mgit::store::Result;
 use mgit::store::{Access, NewPart, TensorSource};
 use mgit::tensor::Element;
-use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Result, Store, bytemuck};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store, bytemuck};
 
 const MIB: usize = 1 << 20;
 

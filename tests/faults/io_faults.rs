@@ -15,7 +15,8 @@ use crate::common::{
 use crate::simulation::disk::SimDisk;
 use crate::simulation::faults::{Call, Dropped, Fault};
 use crate::simulation::power_cut::Medium;
-use mgit::{OnChildren, Result, Store};
+use mgit::store::Result;
+use mgit::{OnChildren, Store};
 
 /// More faults than a history has changes.
 const FAULTS_MAX: u64 = 500;

@@ -150,7 +150,7 @@ fn paths(tree: &str) -> Vec<String> {
 fn floors() -> BTreeMap<String, usize> {
     let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
     let text = fs::read_to_string(text).unwrap();
-    let row = Regex::new(r"(?m)^\| (\d+) \| `(\w+)/` \|").unwrap();
+    let row = Regex::new(r"(?m)^\| (\d+) \| `(\w+)(?:/|\.rs)` \|").unwrap();
     let rows = row.captures_iter(&text);
     rows.map(|row| (row[2].to_owned(), row[1].parse().unwrap())).collect()
 }

@@ -1,8 +1,9 @@
 //! Everything that a transaction can do, each with what it does to the plain model. A new one is
 //! a function and a line in [`CHANGES`]; it calls `is_changed` where it leaves something to commit.
 
+use mgit::store::Result;
 use mgit::store::{Repack, Transaction};
-use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Result};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile};
 
 use super::choices::Choices;
 use super::plain::{PlainModel, PlainStore};

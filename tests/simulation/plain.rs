@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mgit::{How, OnChildren, Result, Snapshot};
+use mgit::store::Result;
+use mgit::{How, OnChildren, Snapshot};
 use serde_json::{Map, Value};
 
 use crate::common::contents;

@@ -15,7 +15,6 @@ mod lora;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::ops::Range;
 
 pub use arithmetic::MeanOrder;
@@ -67,16 +66,9 @@ pub enum Formula {
 }
 
 /// Bytes that are not the parameters of a formula, or a formula that does not fit its bases.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a formula: {0}")]
 pub struct FormulaError(String);
-
-impl fmt::Display for FormulaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a formula: {}", self.0)
-    }
-}
-
-impl std::error::Error for FormulaError {}
 
 fn wrong<T>(reason: impl Into<String>) -> Result<T, FormulaError> {
     Err(FormulaError(reason.into()))

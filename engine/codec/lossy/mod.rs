@@ -30,17 +30,12 @@ pub enum Lossy {
 }
 
 /// Text that is not a lossy method.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no lossy method: write fp16, or quantised:EPS with EPS from 1e-12 to 1, such as \
+     quantised:1e-4"
+)]
 pub struct UnknownLossy(String);
-
-impl fmt::Display for UnknownLossy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no lossy method: write fp16, or quantised:EPS with EPS ", self.0)?;
-        write!(f, "from 1e-12 to 1, such as quantised:1e-4")
-    }
-}
-
-impl std::error::Error for UnknownLossy {}
 
 impl fmt::Display for Lossy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

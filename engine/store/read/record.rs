@@ -6,11 +6,11 @@ use std::io::ErrorKind;
 
 use rayon::prelude::*;
 
-use super::formula::StoredFormula;
+use super::formula::{StoredFormula, base_ids};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
-use crate::container::ContainerError;
+use crate::container::{ContainerError, full_message};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::{CheckedPlace, Shared};
@@ -29,7 +29,7 @@ fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> StoreErr
         ContainerError::Io { source, .. } if source.kind() != ErrorKind::UnexpectedEof => {
             error.into()
         }
-        _ => damaged(id, offset)(&error),
+        _ => damaged(id, offset)(&full_message(&error)),
     }
 }
 
@@ -95,7 +95,10 @@ impl<'c> RecordBytes<'c> {
 
     /// Bytes of the record through the map; `at` counts from its beginning.
     fn mapped(&self, at: u64, len: u64) -> Result<&'c [u8]> {
-        self.shared.container.bytes(self.offset + at, len).map_err(|error| self.wrong(&error))
+        self.shared
+            .container
+            .bytes(self.offset + at, len)
+            .map_err(|error| self.wrong(&full_message(&error)))
     }
 
     fn read(&self, at: u64, len: u64) -> Result<Vec<u8>> {
@@ -247,11 +250,7 @@ impl<'c> StoredRecord<'c> {
 
     /// The content ids of its bases.
     pub(in crate::store) fn base_ids(&self) -> Vec<ContentId> {
-        match &self.formula {
-            Some(formula) => formula.base_ids().collect(),
-            None if self.header.base_id.is_none() => Vec::new(),
-            None => vec![self.header.base_id],
-        }
+        base_ids(&self.header, self.formula())
     }
 
     /// The whole content, when it lies raw in the file and is seen through the map.

@@ -2,7 +2,7 @@
 
 use crate::catalog::RecordRow;
 use crate::codec::{self, Encoding, Lane};
-use crate::container::{ContainerError, Disk, read_disk};
+use crate::container::{ContainerError, Disk, full_message, read_disk};
 use crate::format::{
     CHUNK_ENTRY_LEN, ChunkEntry, Extent, FormulaBlock, RECORD_ALIGN, RECORD_HEADER_LEN,
     RECORD_MAGIC, RecordHeader,
@@ -129,7 +129,7 @@ fn read_what_can_be(disk: &dyn Disk, at: u64, bytes: &mut [u8], unreadable: &mut
 
 /// Reads a record's header, and then whatever else it has.
 fn look_at(disk: &dyn Disk, offset: u64, file_len: u64, budget: &mut u64) -> Result<Found, String> {
-    let head = read_disk(disk, offset, RECORD_HEADER_LEN as u64).map_err(|e| e.to_string())?;
+    let head = read_disk(disk, offset, RECORD_HEADER_LEN as u64).map_err(|e| full_message(&e))?;
     let header = RecordHeader::decode(&head).map_err(|error| error.to_string())?;
     let (formula, more_bases) = (0, Vec::new());
     let mut found = Found { offset, header, encodings: 0, formula, more_bases, fault: None };
@@ -140,7 +140,7 @@ fn look_at(disk: &dyn Disk, offset: u64, file_len: u64, budget: &mut u64) -> Res
 fn index_of(disk: &dyn Disk, found: &Found) -> Result<Vec<ChunkEntry>, String> {
     let header = &found.header;
     let at = found.offset + RECORD_HEADER_LEN as u64;
-    let index = read_disk(disk, at, header.index_len()).map_err(|error| error.to_string())?;
+    let index = read_disk(disk, at, header.index_len()).map_err(|error| full_message(&error))?;
     let crc = crc32fast::hash(&index);
     if crc != header.index_crc {
         return Err(format!("chunk index checksum {crc:#010x}, not {:#010x}", header.index_crc));
@@ -177,7 +177,8 @@ fn check(
         while rest > 0 {
             let len = rest.min(WINDOW_LEN);
             let part = piece.get_mut(..len as usize).unwrap_or_default();
-            disk.read_at(at, part).map_err(|error| format!("chunk {number}: {error}"))?;
+            disk.read_at(at, part)
+                .map_err(|error| format!("chunk {number}: {}", full_message(&error)))?;
             hasher.update(part);
             (at, rest) = (at + len, rest - len);
         }
@@ -199,7 +200,7 @@ fn read_formula(disk: &dyn Disk, found: &mut Found) -> Result<(), String> {
         return Ok(());
     }
     let at = found.offset.saturating_add(header.formula_at());
-    let block = read_disk(disk, at, header.formula_len.into()).map_err(|e| e.to_string())?;
+    let block = read_disk(disk, at, header.formula_len.into()).map_err(|e| full_message(&e))?;
     let crc = crc32fast::hash(&block);
     if crc != header.formula_crc {
         return Err(format!("formula checksum {crc:#010x}, not {:#010x}", header.formula_crc));
@@ -226,7 +227,7 @@ pub(in crate::upkeep) fn content(disk: &dyn Disk, found: &Found) -> Result<Vec<u
     let mut bytes = vec![0; header.raw_len as usize];
     let mut at = found.offset + u64::from(header.payload_offset);
     for (chunk, entry) in bytes.chunks_mut(header.chunk_len() as usize).zip(entries) {
-        let stored = read_disk(disk, at, entry.stored_len.into()).map_err(|e| e.to_string())?;
+        let stored = read_disk(disk, at, entry.stored_len.into()).map_err(|e| full_message(&e))?;
         at += u64::from(entry.stored_len);
         let encoding = Encoding::from_code(entry.encoding).filter(|known| !known.needs_base());
         let encoding = encoding.ok_or_else(|| format!("encoding {}", entry.encoding))?;

@@ -10,7 +10,9 @@ use super::report::{GraphSource, LostModel, SalvageReport};
 use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
 use crate::catalog::{ReadTables, RecordRow, Table, meta};
-use crate::container::{Container, ContainerError, Disk, LockSpace, Waiting, lock_out_writers};
+use crate::container::{
+    Container, ContainerError, Disk, LockSpace, Waiting, full_message, lock_out_writers,
+};
 use crate::format::{
     ChangeRecord, DATA_START, Manifest, READER_FLAGS_KNOWN, RecordKind, SUPERBLOCK_LEN, Superblock,
     WRITER_FLAGS_KNOWN,
@@ -85,7 +87,7 @@ pub fn survey_with(
         )) => return Err(error.into()),
         // Nor is one for which something is missing here.
         Err(error) if error.is_shortage() => return Err(error.into()),
-        Err(error) => (None, Some(error.to_string())),
+        Err(error) => (None, Some(full_message(&error))),
     };
     let identity = identity(&*disk, &scanned)?;
     Work { disk, identity, lock, catalogue, catalogue_error, scanned }.survey()

@@ -4,6 +4,7 @@
 use super::history::History;
 use super::{Check, Subject};
 use crate::catalog::{ReadTables, Table, meta};
+use crate::container::full_message;
 use crate::format::{ChangeRecord, RecordKind};
 use crate::store::StoreError;
 use crate::tensor::ContentId;
@@ -60,7 +61,7 @@ impl Check<'_> {
                 _ => {}
             },
             Ok(None) => self.note(Subject::Store, format!("{} is missing", meta::LAST_CHANGE)),
-            Err(error) => self.note(Subject::Store, error),
+            Err(error) => self.note(Subject::Store, full_message(&error)),
         }
         if found == last {
             self.check_history(history);

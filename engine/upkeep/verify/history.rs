@@ -6,6 +6,7 @@ use std::fmt::Display;
 
 use super::{Check, Subject};
 use crate::catalog::{EdgeKind, FoldsRow, ReadTables, RecordRow, Table, meta};
+use crate::container::full_message;
 use crate::format::{ChangeRecord, Operation, RECORD_ALIGN};
 use crate::lineage::{How, NodeId};
 use crate::upkeep::salvage::{SavedGraph, SavedNode};
@@ -72,7 +73,7 @@ impl Check<'_> {
                 }
                 return;
             }
-            Err(error) => return wrong(error.to_string()),
+            Err(error) => return wrong(full_message(&error)),
         };
         let FoldsRow { last, before, behind, due } = row;
         let newest = history.folds.last();
@@ -110,7 +111,7 @@ impl Check<'_> {
             Ok(kept) => kept,
             // A row that cannot be read has a finding of its own.
             Err(_) if self.has_faults() => return,
-            Err(error) => return self.note(Subject::Store, error),
+            Err(error) => return self.note(Subject::Store, full_message(&error)),
         };
         for note in &told.notes {
             self.note(Subject::Store, format!("the change records contradict themselves: {note}"));

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::finding::{Finding, VerifyDepth, VerifyReport};
 use crate::catalog::{MissingRow, NodeRow, RecordRow, RecordRows, Table};
-use crate::container::Container;
+use crate::container::{Container, full_message};
 use crate::lineage::NodeId;
 use crate::store::{Result, Snapshot, Store};
 use crate::tensor::ContentId;
@@ -157,7 +157,11 @@ impl Check<'_> {
     /// Scans a table; a table that cannot be read is a finding.
     fn each_row(&self, table: Table, visit: &mut dyn FnMut(&[u8], &[u8])) {
         if let Err(error) = super::each_row(self.snapshot.tables(), table, visit) {
-            let message = format!("table {} cannot be read to its end: {error}", table.name());
+            let message = format!(
+                "table {} cannot be read to its end: {}",
+                table.name(),
+                full_message(&error)
+            );
             self.hurt(Subject::Store, message);
         }
     }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::{Check, Subject};
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
+use crate::container::full_message;
 use crate::format::{
     DATA_START, Extent, FEATURE_DEPTH_GAPS, PAYLOAD_ALIGN, RECORD_ALIGN, RECORD_HEADER_LEN,
     RecordHeader, RecordKind, SUPERBLOCK_LEN,
@@ -37,7 +38,7 @@ impl Check<'_> {
         for _ in 0..SLOT_TRIES {
             faults.clear();
             match self.container.superblock_slots() {
-                Err(error) => faults.push(error.to_string()),
+                Err(error) => faults.push(full_message(&error)),
                 Ok(slots) => {
                     for (slot, number) in slots.into_iter().zip(0u64..) {
                         let offset = number * SUPERBLOCK_LEN as u64;
@@ -48,7 +49,10 @@ impl Check<'_> {
                         if let Err(error) = slot
                             && !(self.snapshot.sequence() == 0 && empty())
                         {
-                            faults.push(format!("superblock slot at byte {offset}: {error}"));
+                            faults.push(format!(
+                                "superblock slot at byte {offset}: {}",
+                                full_message(&error)
+                            ));
                         }
                     }
                 }
@@ -140,7 +144,7 @@ impl Check<'_> {
     /// The header that a row leads to.
     pub(super) fn header(&self, row: &RecordRow) -> Result<RecordHeader, String> {
         let bytes = self.container.read(row.offset, RECORD_HEADER_LEN as u64);
-        let bytes = bytes.map_err(|error| error.to_string())?;
+        let bytes = bytes.map_err(|error| full_message(&error))?;
         RecordHeader::decode(&bytes).map_err(|error| error.to_string())
     }
 

@@ -8,10 +8,8 @@ use std::path::Path;
 use mgit::lineage::Edges;
 use mgit::model_tests::{Better, Metric, ModelTest, RunOptions, Runner, Test, What};
 use mgit::transfer::{Place, Selection, pull, push};
-use mgit::{Dtype, How, Model, NewModel, NewTensor, NodeId, OnChildren, Store, half::bf16};
+use mgit::{Dtype, How, Model, NewModel, NewTensor, NodeId, OnChildren, Result, Store, half::bf16};
 use ndarray::ArrayViewD;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let folder = std::env::temp_dir().join(format!("consumer-{}", std::process::id()));
@@ -68,7 +66,8 @@ fn tune(store: &Store, base: NodeId) -> Result<NodeId> {
     // Onto the file's own bytes: nothing is copied before the sum.
     let view = weight.view()?;
     assert!(view.is_mapped());
-    let array = ArrayViewD::from_shape(view.shape().to_usize(), view.as_slice::<f32>()?)?;
+    let array = ArrayViewD::from_shape(view.shape().to_usize(), view.as_slice::<f32>()?)
+        .expect("as many elements as the shape says");
     let tuned = &array + 0.5;
 
     let scale_view = scale.view()?;
@@ -100,7 +99,7 @@ fn read_on_threads(store: &Store) -> Result<()> {
             })
         };
         let threads = [first("base"), first("best")];
-        let read = threads.map(|thread| -> mgit::Result<_> { thread.join().unwrap_or(Ok(None)) });
+        let read = threads.map(|thread| -> Result<_> { thread.join().unwrap_or(Ok(None)) });
         assert!(matches!(read, [Ok(Some(900.0)), Ok(Some(900.5))]), "{read:?}");
     });
     Ok(())

@@ -48,7 +48,7 @@ pub fn check_new(path: &Path) -> Result<(), Failure> {
 /// Those of the file. What was there is then as it was.
 pub fn write_text(destination: &Destination, text: &str) -> Result<(), Failure> {
     let written = destination.write(|out| {
-        let failed = |source| DestinationError::Io { path: destination.path().to_owned(), source };
+        let failed = |source| DestinationError::io(destination.path(), source);
         out.write_all(text.as_bytes()).map_err(failed)
     });
     written.map_err(Failure::from)

@@ -4,14 +4,14 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use mgit::command::CommandError;
-use mgit::container::{ContainerError, DestinationError, Shortage, io_reason};
-use mgit::interchange::{ExportError, InterchangeError};
-use mgit::lineage::LineageError;
-use mgit::model_tests::TestError;
-use mgit::store::StoreError;
-use mgit::transfer::TransferError;
-use mgit::upkeep::UpkeepError;
+use mgit::Error;
+use mgit::error::{
+    CatalogError, CommandError, DestinationError, ExportError, InterchangeError, LineageError,
+    MergeError, Shortage, StoreError, TestError, TransferError, UpdateError, UpkeepError,
+    full_message,
+};
+
+use crate::what_to_do::what_to_do;
 
 /// A command that was not done.
 #[derive(Debug)]
@@ -49,14 +49,14 @@ impl Failure {
             io::ErrorKind::BrokenPipe => Failure::ClosedPipe,
             _ => Failure::failed(
                 io_code(error),
-                format!("cannot write the output: {}", io_reason(error)),
+                format!("cannot write the output: {}", full_message(error)),
             ),
         }
     }
 
     /// A failure of the operating system to do `action`.
     pub fn io(action: impl fmt::Display, error: &io::Error) -> Self {
-        Failure::failed(io_code(error), format!("cannot {action}: {}", io_reason(error)))
+        Failure::failed(io_code(error), format!("cannot {action}: {}", full_message(error)))
     }
 
     /// Says more, such as what was done before the failure.
@@ -116,25 +116,6 @@ pub fn taken(failure: Failure, force: bool) -> Failure {
     }
 }
 
-/// What to do about a file that is no store, by what was found there.
-fn no_store(found: &str) -> &'static str {
-    match found {
-        "it is a folder" => ": name the store's file",
-        "the file is empty" => {
-            ": check the path, or remove the file and make a store with `mgit-db init`"
-        }
-        found if found.starts_with("it is ") => ": check the path",
-        found if found.contains("\"MGITPACK\"") => {
-            ", which is a bundle: `mgit-db clone` makes a store of it, `mgit-db bundle import` takes \
-             in what it holds"
-        }
-        _ => {
-            ": check the path, or make a store with `mgit-db init`; of a store whose head is gone, \
-             `mgit-db salvage` saves the rest"
-        }
-    }
-}
-
 fn io_code(error: &io::Error) -> &'static str {
     match (Shortage::of(error), error.kind()) {
         (Some(shortage), _) => shortage.code(),
@@ -143,123 +124,33 @@ fn io_code(error: &io::Error) -> &'static str {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        // What the engine cannot know: the words of this command line.
-        let next = match &error {
-            StoreError::Lineage(LineageError::NoSuchModel { similar, .. })
-                if similar.is_empty() =>
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match &error {
+            Error::Destination(DestinationError::Io { source, .. })
+                if source.kind() == io::ErrorKind::BrokenPipe =>
             {
-                ": `mgit-db ls` lists what is there"
-            }
-            StoreError::Container(ContainerError::NotAStore { found }) => no_store(found),
-            error if error.is_damage() => ": `mgit-db verify` says what is left of it",
-            StoreError::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
-                ": name the store's file"
-            }
-            StoreError::AlreadyExists { .. } => ": name another path, or use what is there",
-            StoreError::Container(ContainerError::Locked(_)) => {
-                "; --wait waits for as long as that takes"
-            }
-            StoreError::MissingContent { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
-            _ => "",
-        };
-        Failure::failed(error.code(), format!("{error}{next}"))
-    }
-}
-
-impl From<LineageError> for Failure {
-    fn from(error: LineageError) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
-impl From<TestError> for Failure {
-    fn from(error: TestError) -> Self {
-        let code = error.code();
-        match error {
-            TestError::Store(error) => error.into(),
-            TestError::Command(error) => error.into(),
-            TestError::NoSuchTest { .. } => {
-                Failure::failed(code, format!("{error}: `mgit-db test ls` lists what is there"))
-            }
-            error => Failure::failed(code, error.to_string()),
-        }
-    }
-}
-
-impl From<CommandError> for Failure {
-    fn from(error: CommandError) -> Self {
-        Failure::failed(error.code(), error.to_string())
-    }
-}
-
-impl From<UpkeepError> for Failure {
-    fn from(error: UpkeepError) -> Self {
-        match error {
-            UpkeepError::Store(error) => error.into(),
-            UpkeepError::Destination(error) => error.into(),
-            error => Failure::failed(error.code(), error.to_string()),
-        }
-    }
-}
-
-impl From<mgit::catalog::CatalogError> for Failure {
-    fn from(error: mgit::catalog::CatalogError) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
-impl From<DestinationError> for Failure {
-    fn from(error: DestinationError) -> Self {
-        match error {
-            DestinationError::Exists { .. } => Failure::failed(
-                error.code(),
-                format!("{error}: name another file, or add --force to replace it"),
-            ),
-            DestinationError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => {
                 Failure::ClosedPipe
             }
-            error => Failure::failed(error.code(), error.to_string()),
-        }
-    }
-}
-
-impl From<TransferError> for Failure {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Store(error) => error.into(),
-            TransferError::Destination(error) => error.into(),
-            error => Failure::failed(error.code(), error.to_string()),
-        }
-    }
-}
-
-impl From<InterchangeError> for Failure {
-    fn from(error: InterchangeError) -> Self {
-        let code = match &error {
-            InterchangeError::NotFound { .. } => "file-not-found",
-            InterchangeError::Io { source, .. } if Shortage::of(source).is_some() => {
-                io_code(source)
+            _ => {
+                let message = format!("{}{}", full_message(&error), what_to_do(&error));
+                Failure::failed(error.code(), message)
             }
-            error if error.is_malformed() => "malformed-file",
-            _ => "unreadable-file",
-        };
-        Failure::failed(code, error.to_string())
+        }
     }
 }
 
-impl From<ExportError> for Failure {
-    fn from(error: ExportError) -> Self {
-        match error {
-            ExportError::Store(error) => error.into(),
-            ExportError::Destination(error) => error.into(),
-            ExportError::Target { path, source } => DestinationError::Io { path, source }.into(),
-            ExportError::NeedsFolder { .. } => Failure::failed("needs-folder", error.to_string()),
-            ExportError::FolderNotEmpty { .. } => {
-                Failure::failed("folder-not-empty", error.to_string())
+macro_rules! failures_of {
+    ($($error:ty,)*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Error::from(error).into()
             }
-            error => Failure::failed("damaged", error.to_string()),
-        }
-    }
+        })*
+    };
+}
+
+failures_of! {
+    CatalogError, CommandError, DestinationError, ExportError, InterchangeError, LineageError,
+    MergeError, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 }

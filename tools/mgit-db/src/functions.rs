@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mgit::command::{CommandError, Template, TrustFile};
+use mgit::command::{Template, TrustFile};
 use mgit::model_tests::CommandTrust;
-use mgit::update::{COMMAND_FUNCTION, CommandFunction, Functions, UpdateError};
+use mgit::update::{COMMAND_FUNCTION, CommandFunction, Functions};
 
 use crate::failure::Failure;
 use crate::program_output::ProgramOutput;
@@ -53,30 +53,10 @@ impl Commands {
 ///
 /// A line that is none; the file of trusted commands cannot be written.
 pub fn trust_typed(line: &str) -> Result<(), Failure> {
-    let template: Template = line.parse().map_err(failure)?;
+    let template: Template = line.parse()?;
     let Some(file) = TrustFile::of_user() else {
         let message = "neither HOME nor XDG_CONFIG_HOME is set: trusted commands have no list";
         return Err(Failure::failed("not-trusted", message));
     };
-    file.add(&template).map_err(failure)
-}
-
-fn failure(error: CommandError) -> Failure {
-    Failure::failed(error.code(), error.to_string())
-}
-
-impl From<UpdateError> for Failure {
-    fn from(error: UpdateError) -> Self {
-        match error {
-            UpdateError::Store(error) => error.into(),
-            UpdateError::Begun { made, left } => Failure::failed(
-                "update-begun",
-                format!(
-                    "{made} models of this update are made already, {left} are not: say --resume \
-                     to make the rest"
-                ),
-            ),
-            error => Failure::failed(error.code(), error.to_string()),
-        }
-    }
+    Ok(file.add(&template)?)
 }

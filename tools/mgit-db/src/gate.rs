@@ -8,7 +8,8 @@ use clap::builder::TypedValueParser;
 use mgit::ContentId;
 use mgit::codec::Lossy;
 use mgit::command::{Bounds, run};
-use mgit::container::{TemporaryFolder, TemporaryKind, io_reason};
+use mgit::container::{TemporaryFolder, TemporaryKind};
+use mgit::full_message;
 use mgit::interchange::export_draft;
 use mgit::store::{LossyDraft, LossyReport};
 use serde_json::{Value, json};
@@ -153,15 +154,15 @@ impl Gate {
     }
 
     fn metric(&mut self, draft: &LossyDraft<'_>) -> Result<f64, String> {
-        let id = draft.id().map_err(|error| error.to_string())?;
+        let id = draft.id().map_err(|error| full_message(&error))?;
         if let Some(metric) = self.known.get(&id) {
             return Ok(*metric);
         }
         let folder = TemporaryFolder::create(&std::env::temp_dir(), TemporaryKind::Gate);
         let folder =
-            folder.map_err(|error| format!("no temporary folder: {}", io_reason(&error)))?;
+            folder.map_err(|error| format!("no temporary folder: {}", full_message(&error)))?;
         let path = folder.path().join("model.safetensors");
-        export_draft(draft, &path).map_err(|error| error.to_string())?;
+        export_draft(draft, &path).map_err(|error| full_message(&error))?;
         self.asked = Some(Asked { id, _folder: folder, path });
         Err("it has not measured this draft yet".to_owned())
     }
@@ -188,7 +189,7 @@ impl Gate {
             shows_errors: true,
             ..Bounds::default()
         };
-        let outcome = run(&words, &bounds).map_err(|error| error.to_string())?;
+        let outcome = run(&words, &bounds).map_err(|error| full_message(&error))?;
         if !outcome.exit.is_success() {
             let program = self.words.first().map_or("", String::as_str);
             return Err(format!("{program:?} failed: {}", outcome.exit));

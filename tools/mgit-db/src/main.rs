@@ -30,6 +30,7 @@ mod side_by_side;
 mod text;
 mod threads;
 mod values;
+mod what_to_do;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! How the view looks.
 
+use mgit::full_message;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -136,7 +137,7 @@ impl Browse<'_> {
                     fact(&shown(&key), value);
                 }
             }
-            Err(error) => fact("metadata", error.to_string()),
+            Err(error) => fact("metadata", full_message(&error)),
         }
         fact("id", node.id().to_string());
         lines

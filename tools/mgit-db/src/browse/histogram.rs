@@ -1,5 +1,6 @@
 //! How the numbers of a tensor, or of the difference of two, are spread.
 
+use mgit::full_message;
 use mgit::{Dtype, Tensor};
 
 use crate::values::{element_len, reals};
@@ -45,7 +46,7 @@ fn elements(tensor: &Tensor) -> Result<u64, String> {
 fn read(tensor: &Tensor, from: u64, count: u64, out: &mut Vec<f64>) -> Result<(), String> {
     let len = element_len(tensor.dtype())?;
     let mut bytes = vec![0; (count * len) as usize];
-    tensor.read_range_into(from * len, &mut bytes).map_err(|error| error.to_string())?;
+    tensor.read_range_into(from * len, &mut bytes).map_err(|error| full_message(&error))?;
     out.clear();
     reals(tensor.dtype(), &bytes, out)
 }

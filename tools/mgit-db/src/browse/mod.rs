@@ -7,6 +7,7 @@ mod draw;
 mod histogram;
 mod tree;
 
+use mgit::full_message;
 use mgit::lineage::NodeId;
 use mgit::{Model, Snapshot};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -259,7 +260,7 @@ impl<'s> Browse<'s> {
         let model = match self.snapshot.model_of(node) {
             Ok(model) => model,
             Err(error) => {
-                self.message = error.to_string();
+                self.message = full_message(&error);
                 return;
             }
         };

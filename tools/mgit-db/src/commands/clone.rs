@@ -80,8 +80,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 /// gone on with.
 fn make(path: &Path, from: &str) -> Result<(), Failure> {
     check_new(path)?;
-    let failed =
-        |source: io::Error| Failure::from(DestinationError::Io { path: path.to_owned(), source });
+    let failed = |source: io::Error| Failure::from(DestinationError::io(path, source));
     let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Clone).map_err(failed)?;
     let name = "clone.mgit";
     let store = Store::create(folder.path().join(name))?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Snapshot;
+use mgit::full_message;
 use mgit::upkeep::{UpkeepError, survey_with};
 use serde_json::json;
 
@@ -59,10 +60,10 @@ fn list_found(
     let text = format!(
         "the catalogue cannot be read: {}\nthe records name these models:\n{}\
          next: salvage makes a store of the whole ones\n",
-        shown(&error.to_string()),
+        shown(&full_message(&error)),
         table.lines("  ")
     );
-    let document = json!({ "catalogue_error": error.to_string(), "models": documents });
+    let document = json!({ "catalogue_error": full_message(&error), "models": documents });
     output.print(document, &text)?;
     Ok(ExitCode::FAILURE)
 }

@@ -133,7 +133,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let snapshot = store.snapshot()?;
     let inputs = arguments.parents.iter().chain(&arguments.old);
     let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id()));
-    bring(&store, &arguments.store, inputs.collect::<mgit::Result<Vec<_>>>()?)?;
+    bring(&store, &arguments.store, inputs.collect::<mgit::store::Result<Vec<_>>>()?)?;
     drop(snapshot);
     let report = make.run(&store, &arguments.commands.functions(1))?;
     let row = &report.node;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::Profile;
+use mgit::full_message;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::merge::{
-    Class, LayerMerge, Merge, MergeError, MergeOptions, MergePlan, Merged, Resolution, Take,
-    Touched,
+    Class, LayerMerge, Merge, MergeOptions, MergePlan, Merged, Resolution, Take, Touched,
 };
 use mgit::model_tests::RunOptions;
 use serde_json::{Map, Value, json};
@@ -111,28 +111,6 @@ impl Numbers {
     }
 }
 
-impl From<MergeError> for Failure {
-    fn from(error: MergeError) -> Self {
-        let code = error.code();
-        match error {
-            MergeError::Store(error) => error.into(),
-            MergeError::Update(error) => error.into(),
-            MergeError::Check(error) => error.into(),
-            MergeError::Unresolved { .. } => Failure::failed(
-                code,
-                format!("{error}: resolve them with --on-conflict, or --take 'LAYER*=ours'"),
-            ),
-            MergeError::NoCommonAncestor { .. } => {
-                Failure::failed(code, format!("{error}: --base"))
-            }
-            MergeError::TestsFailed { .. } => {
-                Failure::failed(code, format!("{error}: nothing was kept"))
-            }
-            error => Failure::failed(code, error.to_string()),
-        }
-    }
-}
-
 impl Arguments {
     fn merge(&self) -> Merge {
         let mut blend = Map::new();
@@ -199,7 +177,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         text += &format!("inherits a test as {test}\n");
     }
     if let Some(error) = not_kept {
-        text += &format!("the results of the tests were not stored: {error}\n");
+        text += &format!("the results of the tests were not stored: {}\n", full_message(error));
     }
     text += &notes_text(&report.notes);
     let (logical, added) = (size(row.logical_bytes()), size(report.added_bytes));

@@ -141,7 +141,7 @@ pub fn bytes_to_do(store: &Store, model: Option<&str>) -> Result<u64, Failure> {
         Some(model) => vec![snapshot.model(model)?],
         None => {
             let nodes = snapshot.nodes()?.into_iter();
-            nodes.map(|node| snapshot.model_of(node)).collect::<mgit::Result<_>>()?
+            nodes.map(|node| snapshot.model_of(node)).collect::<mgit::store::Result<_>>()?
         }
     };
     let mut seen = std::collections::HashSet::new();

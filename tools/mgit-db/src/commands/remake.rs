@@ -66,8 +66,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if let Some(path) = &arguments.out {
         // A store of its own puts the draft into the form of files, within its bounds of memory.
         let folder = TemporaryFolder::create(&folder_of(path), TemporaryKind::Remake);
-        let folder =
-            folder.map_err(|source| DestinationError::Io { path: path.clone(), source })?;
+        let folder = folder.map_err(|source| DestinationError::io(path, source))?;
         let aside = Store::create(folder.path().join("model.mgit"))?;
         let mut transaction = aside.begin_write()?;
         transaction.add_model(remade.draft.model("model"))?;

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::OnChildren;
-use mgit::lineage::{LineageError, ModelRef};
-use mgit::store::StoreError;
+use mgit::lineage::ModelRef;
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -47,7 +46,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let model = arguments.model.to_string();
-    let report = transaction.remove_model(&model, on_children).map_err(refusal)?;
+    let report = transaction.remove_model(&model, on_children)?;
     transaction.commit()?;
 
     let snapshot = store.snapshot()?;
@@ -73,19 +72,4 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         text += &format!("  changed parents of: {}\n", children.join(", "));
     }
     output.print(document, &text)
-}
-
-/// Names the options of this command where the engine speaks of its own.
-fn refusal(error: StoreError) -> Failure {
-    match &error {
-        StoreError::Lineage(LineageError::HasChildren { model, children }) => Failure::failed(
-            error.code(),
-            format!(
-                "{model} has derived models ({}): say --reparent-children to give them its \
-                 parents, or --detach-children to give them none",
-                children.join(", ")
-            ),
-        ),
-        _ => error.into(),
-    }
 }

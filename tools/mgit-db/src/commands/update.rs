@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use mgit::full_message;
 use mgit::lineage::{ModelRef, Node, glob_matches};
 use mgit::model_tests::{RunOptions, Runner, Test};
 use mgit::update::{
@@ -180,7 +181,7 @@ fn tell(event: Event<'_>, output: &Output) -> Result<(), Failure> {
         }
         Event::Failed(step, error) => {
             let failed = output.paint(Ink::Bad, "failed");
-            output.text(&format!("{failed}   {}: {error}\n", step.node.full_name()))
+            output.text(&format!("{failed}   {}: {}\n", step.node.full_name(), full_message(error)))
         }
         Event::Blocked(step) => {
             let name = step.node.full_name();
@@ -210,7 +211,7 @@ fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode
         .failed
         .iter()
         .map(|(step, error)| {
-            json!({ "model": name(*step), "code": error.code(), "message": error.to_string() })
+            json!({ "model": name(*step), "code": error.code(), "message": full_message(error) })
         })
         .collect();
     let blocked: Vec<_> = outcome.blocked.iter().map(|step| name(*step)).collect();

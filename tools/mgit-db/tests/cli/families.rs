@@ -34,6 +34,8 @@ fn a_parent_is_found_where_it_is_asked_for() {
     sandbox.write("x.safetensors", &model(3));
     let dry = sandbox.json(&["adopt", "s", "x.safetensors", "--dry-run"]);
     assert_eq!(dry["models"][0]["nearest"], "base@1");
+    let told = sandbox.ok(&["adopt", "s", "x.safetensors", "--dry-run"]);
+    assert!(told.contains("base@1") && told.ends_with("nothing was imported\n"), "{told}");
     assert_eq!(sandbox.models(), ["base@1"]);
     let found = sandbox.json(&["import", "s", "x.safetensors", "--name", "y", "--parent", "auto"]);
     let placement = &found["imported"][0]["placement"];
@@ -71,6 +73,9 @@ fn a_folder_is_shown_before_it_is_adopted() {
     assert_eq!(sandbox.models(), ["m0@1", "m1@1"]);
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.refused(&["adopt", "s", "empty"], 1);
+    let twice = ["adopt", "s", "folder", "folder/m0.safetensors", "--yes"];
+    assert!(sandbox.refused(&twice, 1).contains("two files would be called m0"));
+    assert!(sandbox.refused(&["adopt", "s", "nothing"], 1).contains("\"nothing\""));
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! One error for everything that a program does with this crate, and all errors by name.
+//!
+//! Each room has an error of its own, which says exactly what it refuses. [`Error`] takes all of
+//! them, so that one `?` serves for all.
+
+use std::io;
+
+pub use crate::architecture::ArchitectureError;
+pub use crate::catalog::CatalogError;
+pub use crate::codec::formula::FormulaError;
+pub use crate::codec::{CodecError, UnknownLossy, UnknownProfile};
+pub use crate::command::CommandError;
+pub use crate::container::{ContainerError, DestinationError, LockHolder, Locked, NoStore};
+pub use crate::container::{Shortage, full_message};
+pub use crate::format::FormatError;
+pub use crate::interchange::{ExportError, InterchangeError};
+pub use crate::lineage::LineageError;
+pub use crate::merge::MergeError;
+pub use crate::model_tests::TestError;
+pub use crate::store::StoreError;
+pub use crate::tensor::{ShapeError, ViewError};
+pub use crate::transfer::TransferError;
+pub use crate::update::UpdateError;
+pub use crate::upkeep::UpkeepError;
+
+/// The result of anything that a program does with this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, whichever room of the crate says so.
+///
+/// The error of every room converts into it. What a room only passes on is taken out of that room's
+/// error: a store that is locked is [`Error::Store`] whether it was to be opened, merged in or
+/// pushed to.
+///
+/// An error's text ends where its source's begins: [`full_message`] gives all of it, and what to do
+/// where something of the system has run out.
+///
+/// ```no_run
+/// use std::fs::File;
+///
+/// use mgit::interchange::{ModelFile, export_to_path};
+/// use mgit::transfer::{Place, Selection, push};
+/// use mgit::{How, NewModel, Shape, Store};
+///
+/// fn main() -> mgit::Result<()> {
+///     let store = Store::open("family.mgit")?;
+///     let file = ModelFile::open("tuned.safetensors")?;
+///     let mut transaction = store.begin_write()?;
+///     transaction.add_model(NewModel::new("tuned").parent("base", How::FineTune).file(&file))?;
+///     transaction.commit()?;
+///
+///     let snapshot = store.snapshot()?;
+///     let tensor = snapshot.model("tuned")?.tensor("head.weight")?;
+///     println!("{:?} of {}", tensor.view()?.as_slice::<f32>()?.first(), Shape::new(&[2, 2])?);
+///     export_to_path(&snapshot.model("tuned")?, "copy.safetensors", &|_| ())?;
+///     println!("{} bytes", File::open("copy.safetensors")?.metadata()?.len());
+///     Ok(())
+/// }
+/// ```
+///
+/// To a program it says what happened by its variants, or by [`code`](Error::code):
+///
+/// ```
+/// use mgit::error::StoreError;
+/// use mgit::{Error, Store, full_message};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let error: Error = Store::open(folder.path().join("none.mgit")).unwrap_err().into();
+/// assert!(matches!(error, Error::Store(StoreError::NotFound { .. })));
+/// assert_eq!(error.code(), "store-not-found");
+/// println!("error: {}", full_message(&error));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A store: opening, reading and changing it, and its lineage graph.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A file that is to be written is not.
+    #[error(transparent)]
+    Destination(DestinationError),
+    /// A model file is not taken.
+    #[error(transparent)]
+    Interchange(#[from] InterchangeError),
+    /// A model cannot be exported.
+    #[error(transparent)]
+    Export(ExportError),
+    /// Layers and edges make no architecture.
+    #[error(transparent)]
+    Architecture(#[from] ArchitectureError),
+    /// An external command was not run.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Tests of models could not be registered or run.
+    #[error(transparent)]
+    Test(TestError),
+    /// A store could not be verified, copied or saved.
+    #[error(transparent)]
+    Upkeep(UpkeepError),
+    /// Models could not be pushed, pulled, fetched or bundled.
+    #[error(transparent)]
+    Transfer(TransferError),
+    /// A model could not be made or updated.
+    #[error(transparent)]
+    Update(UpdateError),
+    /// Two models could not be merged.
+    #[error(transparent)]
+    Merge(MergeError),
+    /// Text that names no profile.
+    #[error(transparent)]
+    Profile(#[from] UnknownProfile),
+    /// Text that names no lossy method.
+    #[error(transparent)]
+    Lossy(#[from] UnknownLossy),
+    /// Stored bytes that do not decode.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// Bytes that are no formula, or a formula that does not fit its bases.
+    #[error(transparent)]
+    Formula(#[from] FormulaError),
+    /// What the operating system answered the program itself: no room of this crate gives it. It is
+    /// here so that `?` takes that too.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Error {
+    /// A stable name of the kind of error, for programs: `locked`, `no-such-model`. The tool
+    /// `mgit-db` prints it as `code` where it prints JSON.
+    ///
+    /// | where it comes from | codes |
+    /// |---|---|
+    /// | . | . |
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Store(error) => error.code(),
+            Error::Destination(error) => error.code(),
+            Error::Interchange(error) => error.code(),
+            Error::Export(error) => error.code(),
+            Error::Architecture(_) => "bad-architecture",
+            Error::Command(error) => error.code(),
+            Error::Test(error) => error.code(),
+            Error::Upkeep(error) => error.code(),
+            Error::Transfer(error) => error.code(),
+            Error::Update(error) => error.code(),
+            Error::Merge(error) => error.code(),
+            Error::Profile(_) => "unknown-profile",
+            Error::Lossy(_) => "unknown-lossy",
+            Error::Codec(_) => "undecodable",
+            Error::Formula(_) => "bad-formula",
+            Error::Io(error) => io_code(error),
+        }
+    }
+}
+
+fn io_code(error: &io::Error) -> &'static str {
+    match (Shortage::of(error), error.kind()) {
+        (Some(shortage), _) => shortage.code(),
+        (None, io::ErrorKind::NotFound) => "file-not-found",
+        (None, _) => "io",
+    }
+}
+
+impl<E: Into<StoreError>> From<E> for Error {
+    fn from(error: E) -> Self {
+        match error.into() {
+            StoreError::Destination(error) => Error::Destination(error),
+            error => Error::Store(error),
+        }
+    }
+}
+
+impl From<ExportError> for Error {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            ExportError::Destination(error) => error.into(),
+            error => Error::Export(error),
+        }
+    }
+}
+
+impl From<TestError> for Error {
+    fn from(error: TestError) -> Self {
+        match error {
+            TestError::Store(error) => error.into(),
+            TestError::Command(error) => error.into(),
+            error => Error::Test(error),
+        }
+    }
+}
+
+impl From<UpkeepError> for Error {
+    fn from(error: UpkeepError) -> Self {
+        match error {
+            UpkeepError::Store(error) => error.into(),
+            UpkeepError::Destination(error) => error.into(),
+            error => Error::Upkeep(error),
+        }
+    }
+}
+
+impl From<TransferError> for Error {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Store(error) => error.into(),
+            TransferError::Destination(error) => error.into(),
+            error => Error::Transfer(error),
+        }
+    }
+}
+
+impl From<UpdateError> for Error {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Store(error) => error.into(),
+            UpdateError::Command(error) => error.into(),
+            error => Error::Update(error),
+        }
+    }
+}
+
+impl From<MergeError> for Error {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Store(error) => error.into(),
+            MergeError::Update(error) => error.into(),
+            MergeError::Check(error) => error.into(),
+            error => Error::Merge(error),
+        }
+    }
+}
