@@ -42,11 +42,45 @@
 //!
 //! # Where to go
 //!
-//! - [`Store`] opens files, [`Snapshot`] reads one commit of one, [`store::Transaction`] changes
-//!   it.
-//! - [`Tensor::view`] gives bytes, and tells whether they are mapped or reconstructed.
-//! - [`interchange`] reads and writes model files, [`upkeep`] verifies and measures a store.
-//! - The other modules are the rooms below: they are public for tools that look at the format.
+//! | to | see |
+//! |---|---|
+//! | open or make a store | [`Store`], [`OpenOptions`] |
+//! | read | [`Snapshot`], [`Model`], [`Tensor`], [`TensorView`]; [`interchange`] writes models as files |
+//! | write | [`Transaction`], [`NewModel`], [`NewTensor`]; [`interchange`] reads files |
+//! | name a model | [`ModelRef`]: `name`, `name@version`, a node, its id |
+//! | follow the lineage | [`Node`], [`lineage`]; [`diff`] compares two models, [`infer`] finds who descends from whom |
+//! | test models | [`model_tests`]: built-in tests, commands and functions, with bounds; bisection |
+//! | make models from models | [`update`]: creation functions, recipes, what must follow a new version; [`merge`] |
+//! | share | [`transfer`]: clone, push, pull, fetch, bundles |
+//! | look after a store | [`upkeep`]: verify, measure, collect, vacuum, back up, salvage; [`StoreInfo`] |
+//! | end in an orderly way | [`shutdown`] |
+//!
+//! # Errors
+//!
+//! Every room has an error of its own, with the tensor, model or place it is about. No function
+//! panics over what is in a file or given by a caller.
+//!
+//! # Threads
+//!
+//! A [`Store`], a [`Snapshot`] and what is taken from them are [`Send`] and [`Sync`]. One
+//! [`Transaction`] is open at a time in a store, in all processes; any number of snapshots are read
+//! meanwhile, in any process. What is decoded and encoded is spread over all cores by rayon's pool.
+//!
+//! # Features
+//!
+//! The features of the package are listed in its `Cargo.toml`. `remote` brings object stores (S3,
+//! GCS, Azure) as places for [`transfer`]. `unstable-format` shows the rooms that know the bytes of
+//! the file (`container`, `catalog`, `format`, `planning`, `codec`) to tools that look at the
+//! format: nothing of it is promised to stay.
+//!
+//! Three packages show in signatures, by choice, and are re-exported: [`bytemuck`] and [`half`] for
+//! elements of tensors, [`serde_json`] for metadata, which is JSON. Nodes and reports implement
+//! [`serde::Serialize`].
+//!
+//! # Platforms
+//!
+//! 64-bit little-endian Linux: the file is read through a memory map, and locked by open file
+//! descriptions. Elsewhere this does not compile.
 //!
 //! # Safety of maps
 //!

@@ -9,6 +9,24 @@
 //! - An [`Architecture`] has no cycle, names each layer once, and lists every layer behind those
 //!   whose output it reads.
 //! - It knows names, types and shapes, and no bytes.
+//!
+//! ```
+//! use mgit::architecture::LayerKind;
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! let weight = NewTensor::from_vec("head.weight", [2, 3], vec![0f32; 6]);
+//! let bias = NewTensor::from_vec("head.bias", [2], vec![0f32; 2]);
+//! transaction.add_model(NewModel::new("base").tensor(weight).tensor(bias))?;
+//! # transaction.commit()?;
+//! let layers = store.snapshot()?.model("base")?.architecture()?;
+//! assert_eq!(layers.layers()[0].name, "head");
+//! assert_eq!(layers.layers()[0].kind, LayerKind::Linear);
+//! # Ok(())
+//! # }
+//! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod infer;

@@ -7,6 +7,28 @@
 //! - A [`divergence`] is between 0 and 1, 0 for equal models, and does not depend on which of two
 //!   models is named first.
 //! - [`diff`] reads the bytes of tensors that differ, and of no others.
+//!
+//! ```
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! for (name, last) in [("a", 3f32), ("b", 4.0)] {
+//!     let weights = vec![1f32, 2.0, last];
+//!     let tensor = NewTensor::from_vec("head.weight", [1, 3], weights);
+//!     transaction.add_model(NewModel::new(name).tensor(tensor))?;
+//! }
+//! # transaction.commit()?;
+//! let snapshot = store.snapshot()?;
+//! let diff = mgit::diff::diff(&snapshot.model("a")?, &snapshot.model("b")?)?;
+//! for layer in diff.layers() {
+//!     let distance = layer.tensors[0].distance.expect("both have it");
+//!     assert_eq!((distance.changed, distance.max), (1, 1.0));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod graph;

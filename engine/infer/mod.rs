@@ -18,6 +18,38 @@
 //! - What two models share is symmetric: it never says which came first. Only [`Evidence`] does,
 //!   and every piece of it has a name and a weight.
 //! - A direction is claimed from [`CLAIMED_FROM`] on. What is less sure is reported as a kinship.
+//!
+//! ```
+//! use mgit::infer::{Member, arrange};
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! # let mut seed = 1u32;
+//! # let mut random = || {
+//! #     seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+//! #     (f64::from(seed) / 4_294_967_296.0 - 0.5) as f32
+//! # };
+//! # let base: Vec<f32> = (0..4096).map(|_| random()).collect();
+//! # let tuned: Vec<f32> = base.iter().map(|weight| weight + 0.001 * random()).collect();
+//! # let other: Vec<f32> = (0..4096).map(|_| random()).collect();
+//! # for (name, weights) in [("base", base), ("tuned", tuned), ("other", other)] {
+//! #     let tensor = NewTensor::from_vec("w", [64, 64], weights);
+//! #     transaction.add_model(NewModel::new(name).tensor(tensor))?;
+//! # }
+//! # transaction.commit()?;
+//! // Three models of which nothing was declared: two of them are kin.
+//! let snapshot = store.snapshot()?;
+//! let mut members = Vec::new();
+//! for node in snapshot.nodes()? {
+//!     members.push(Member::stored(snapshot.model(&node)?)?);
+//! }
+//! let kin = arrange(&members)?;
+//! assert_eq!(kin.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod arrangement;

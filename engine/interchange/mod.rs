@@ -20,6 +20,26 @@
 //! known, kept as opaque bytes.
 //!
 //! The format: <https://github.com/huggingface/safetensors#format>.
+//!
+//! ```
+//! use mgit::interchange::{ModelFile, export_to_path};
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [2], vec![1f32; 2])))?;
+//! # transaction.commit()?;
+//! let path = folder.path().join("base.safetensors");
+//! export_to_path(&store.snapshot()?.model("base")?, &path, &|_| ())?;
+//!
+//! let file = ModelFile::open(&path)?;
+//! let mut transaction = store.begin_write()?;
+//! let report = transaction.add_model(NewModel::new("copy").file(&file))?;
+//! assert_eq!((report.deduplicated, report.raw), (1, 0));
+//! # Ok(())
+//! # }
+//! ```
 
 mod draft;
 mod entry;

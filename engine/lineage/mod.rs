@@ -8,6 +8,32 @@
 //!   by node.
 //! - A name belongs to models or to a tag, never to both.
 //! - Walks end, and come to a node once, whatever the file says.
+//!
+//! ```
+//! use mgit::lineage::{Direction, Edges};
+//! use mgit::{How, NewModel, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! let mut transaction = store.begin_write()?;
+//! transaction.add_model(NewModel::new("base"))?;
+//! transaction.add_model(NewModel::new("tuned").parent("base", How::FineTune))?;
+//! transaction.add_model(NewModel::new("small").parent("tuned", How::Prune))?;
+//! transaction.set_tag("best", "small")?;
+//! transaction.commit()?;
+//!
+//! let snapshot = store.snapshot()?;
+//! let graph = snapshot.graph();
+//! let start = graph.find("best")?.id();
+//! let mut names = Vec::new();
+//! for node in graph.walk([start], Direction::Up, Edges::Provenance) {
+//!     names.push(node?.full_name());
+//! }
+//! assert_eq!(names, ["small@1", "tuned@1", "base@1"]);
+//! assert_eq!(graph.parents(start)?[0].how, How::Prune);
+//! # Ok(())
+//! # }
+//! ```
 
 mod ancestry;
 mod error;

@@ -13,6 +13,34 @@
 //!   bit for bit.
 //! - The merged model becomes visible in one commit, with both sides as its parents and the tests it
 //!   inherits; a merge that is refused changes nothing.
+//!
+//! ```
+//! use mgit::merge::Merge;
+//! use mgit::model_tests::RunOptions;
+//! use mgit::{How, NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! for (name, a, b) in [("base", 1f32, 1f32), ("left", 2.0, 1.0), ("right", 1.0, 2.0)] {
+//!     let mut model = NewModel::new(name)
+//!         .tensor(NewTensor::from_vec("a.weight", [1, 2], vec![a; 2]))
+//!         .tensor(NewTensor::from_vec("b.weight", [1, 2], vec![b; 2]));
+//!     if name != "base" {
+//!         model = model.parent("base", How::FineTune);
+//!     }
+//!     transaction.add_model(model)?;
+//! }
+//! transaction.commit()?;
+//!
+//! let merge = Merge::new("left", "right", "both");
+//! let merged = merge.run(&store, RunOptions::default())?;
+//! let both = store.snapshot()?.model(&merged.report.node)?;
+//! assert_eq!(both.tensor("a.weight")?.view()?.to_f32()?, [2.0, 2.0]);
+//! assert_eq!(both.tensor("b.weight")?.view()?.to_f32()?, [2.0, 2.0]);
+//! # Ok(())
+//! # }
+//! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod build;

@@ -10,6 +10,35 @@
 //! - Built-in tests read each distinct tensor once, over however many models; what was found of
 //!   it is kept by its content.
 //! - A command runs only when it is trusted, on a copy of the model in a folder of its own.
+//!
+//! ```
+//! use mgit::model_tests::{Builtin, RunOptions, Runner, Status, Test, What};
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! for (name, value) in [("sound", 1f32), ("broken", f32::NAN)] {
+//!     let tensor = NewTensor::from_vec("w", [1], vec![value]);
+//!     transaction.add_model(NewModel::new(name).tensor(tensor))?;
+//! }
+//! let finite = Test::new("finite", What::Builtin(Builtin::Finite));
+//! finite.register(&mut transaction)?;
+//! transaction.commit()?;
+//!
+//! let snapshot = store.snapshot()?;
+//! let runner = Runner::new(&snapshot, RunOptions::default());
+//! let report = runner.run(Some(&store), &Test::all(&snapshot)?, &snapshot.nodes()?)?;
+//! let failed: Vec<&str> = report
+//!     .results
+//!     .iter()
+//!     .filter(|result| result.status == Status::Failed)
+//!     .map(|result| result.node.name())
+//!     .collect();
+//! assert_eq!(failed, ["broken"]);
+//! # Ok(())
+//! # }
+//! ```
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
@@ -29,10 +58,6 @@ mod summaries;
 mod summary;
 mod test;
 
-pub use crate::command::{
-    Bounds, Captured, CommandError, Exit, Outcome as CommandOutcome, Stream, Template, TrustFile,
-    run,
-};
 pub use bisect::{Bisection, bisect, path_between};
 pub use bound::Bound;
 pub use builtin::Builtin;

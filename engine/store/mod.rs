@@ -11,6 +11,25 @@
 //! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, may be
 //!   longer when they come from another store, and are read chunk by chunk.
 //! - What comes from another store stays until the transaction that brings it is committed.
+//!
+//! Its front is at the root of the crate: [`Store`], [`Snapshot`], [`Transaction`] and their kin. Here
+//! are the small values beside them: reports, options, what errors say.
+//!
+//! ```
+//! use mgit::store::{Advice, Repack};
+//! use mgit::{NewModel, NewTensor, Profile, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! let mut transaction = store.begin_write()?;
+//! let tensor = NewTensor::from_vec("w", [2], vec![1f32; 2]);
+//! transaction.add_model(NewModel::new("served").advise(Advice::ReadOften).tensor(tensor))?;
+//! let report = transaction.repack(&Repack::default().profile(Profile::Dense), &|_| ())?;
+//! assert_eq!((report.tensors, report.changed), (1, 0));
+//! transaction.commit()?;
+//! # Ok(())
+//! # }
+//! ```
 
 /// Methods that show the bytes of the file: public for tools that look at the format, which ask for
 /// the feature `unstable-format`; else the crate's own.
@@ -47,7 +66,6 @@ pub use crate::catalog::CatalogError;
 pub use crate::codec::{Encoding, Lossy, Profile, UnknownLossy, UnknownProfile};
 pub use crate::container::{ContainerError, LockHolder, Locked, Process, Shortage};
 pub use crate::format::FormatError;
-pub use crate::shutdown::{Done, done, interrupt};
 pub(crate) use base::relatives::look_alikes;
 pub use edit::collect::CollectReport;
 pub use edit::lossy::LossyRecodeReport;

@@ -6,6 +6,15 @@
 //! - [`Dtype::byte_len`] is the only place that turns a shape into a number of bytes.
 //! - [`number`] is the only place that decodes elements by their type's definition.
 //! - A typed view never reinterprets bytes of another element type.
+//!
+//! ```
+//! use mgit::{Dtype, Shape};
+//!
+//! let shape = Shape::new(&[160, 384])?;
+//! assert_eq!(Dtype::Bf16.byte_len(&shape)?, Some(160 * 384 * 2));
+//! assert_eq!(Dtype::Unknown("F128".into()).byte_len(&shape)?, None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod buffer;
 mod content_id;

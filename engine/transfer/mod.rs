@@ -11,6 +11,26 @@
 //!   later are checked like all others.
 //! - A model that both sides have is never replaced, and none is lost: if a name has diverged, both
 //!   ends of it stay.
+//!
+//! ```
+//! use mgit::transfer::{Place, Selection, pull, push};
+//! use mgit::{NewModel, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = |name: &str| folder.path().join(name);
+//! let ours = Store::create(path("ours.mgit"))?;
+//! let mut transaction = ours.begin_write()?;
+//! transaction.add_model(NewModel::new("base"))?;
+//! transaction.commit()?;
+//!
+//! let shared = Place::Folder(path("shared"));
+//! push(&ours, &shared, Selection::ALL)?;
+//! let theirs = Store::create(path("theirs.mgit"))?;
+//! let report = pull(&theirs, &shared, Selection::ALL)?;
+//! assert_eq!(report.models, ["base@1"]);
+//! # Ok(())
+//! # }
+//! ```
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -7,6 +7,24 @@
 //! - [`verify`] reads every byte it judges from the file again, goes on behind damage, and never
 //!   panics on any input; what it cannot read is a finding, not an error.
 //! - Memory is bounded by the number of rows and by one piece of content a thread.
+//!
+//! ```
+//! use mgit::upkeep::{VerifyDepth, gc, stat, verify};
+//! use mgit::{NewModel, NewTensor, Store};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("family.mgit"))?;
+//! # let mut transaction = store.begin_write()?;
+//! # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [2], vec![1f32; 2])))?;
+//! # transaction.commit()?;
+//! let snapshot = store.snapshot()?;
+//! let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ())?;
+//! assert!(report.is_clean() && report.models == 1);
+//! assert_eq!(stat(&store, &snapshot)?.distinct_tensors, 1);
+//! assert_eq!(gc(&store)?.collected.freed_records, 0);
+//! # Ok(())
+//! # }
+//! ```
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -16,7 +16,27 @@ use crate::store::turns::Turn;
 use crate::tensor::ContentId;
 
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
-/// without it, nothing has happened.
+/// without it, nothing has happened. [`Store::begin_write`](crate::Store::begin_write) begins one.
+///
+/// ```
+/// use mgit::{How, NewModel, NewTensor, OnChildren, Store};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::create(folder.path().join("family.mgit"))?;
+/// let weights = [1f32, 2.0];
+/// let mut transaction = store.begin_write()?;
+/// for name in ["base", "tuned"] {
+///     let tensor = NewTensor::from_slice("w", [2], &weights);
+///     transaction.add_model(NewModel::new(name).tensor(tensor))?;
+/// }
+/// transaction.add_parent("tuned", "base", How::FineTune)?;
+/// transaction.set_tag("best", "tuned@1")?;
+/// transaction.remove_model("base", OnChildren::Detach)?;
+/// transaction.commit()?; // all of it, or, if this fails, nothing
+/// assert_eq!(store.snapshot()?.nodes()?.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub struct Transaction {
