@@ -101,7 +101,7 @@ fn a_vacuum_of_a_damaged_store_leaves_it_as_it_is() {
     fs::write(&path, &bytes).unwrap();
     let refused = vacuum(&path, &|_| ()).unwrap_err();
     assert!(matches!(refused, UpkeepError::Damaged { .. }));
-    assert!(refused.to_string().contains("salvage"), "{refused}");
+    assert!(refused.to_string().contains("found, first: "), "{refused}");
     let store = Store::open_read_only(&path).unwrap();
     let to = folder.path().join("copy.mgit");
     let refused = backup(&store, &store.snapshot().unwrap(), &to, &|_| ()).unwrap_err();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::common;
 use crate::common::remote::{ALL, Hooked, assert_same, family, grown};
 use crate::common::{add, contents, model, nudged, weights, write};
+use mgit::error::full_message;
 use mgit::lineage::OnChildren;
 use mgit::transfer::{
     Place, RemoteReport, TransferError, bundle_create, bundle_import, pull, pull_from_remote, push,
@@ -311,8 +312,8 @@ fn what_is_no_file_is_refused_by_name() {
     let others =
         [(pipe, "a pipe"), (at("socket"), "a socket"), (PathBuf::from("/dev/zero"), "a device")];
     for (other, kind) in &others {
-        let named = |error: &dyn std::fmt::Display| {
-            assert!(error.to_string().contains(kind), "{kind}: {error}");
+        let named = |error: &(dyn std::error::Error + 'static)| {
+            assert!(full_message(error).contains(kind), "{kind}: {error}");
         };
         // As a place, and as a bundle.
         named(&Place::parse(other.to_str().unwrap()).unwrap_err());
@@ -336,7 +337,7 @@ fn what_is_no_file_is_refused_by_name() {
     let inside = at("remote/refs/00000003");
     fs::create_dir(&inside).unwrap();
     let error = pull(&clone, &place, ALL).unwrap_err();
-    assert!(error.to_string().contains("a folder"), "{error}");
+    assert!(full_message(&error).contains("a folder"), "{error}");
     fs::remove_dir(&inside).unwrap();
     pull(&clone, &place, ALL).unwrap();
     assert_same(&store, &clone, "as it was");
