@@ -336,7 +336,7 @@ fn insert_cost() {
     let mut recent: Vec<(String, Vec<Vec<f32>>)> = Vec::new();
     let (mut made, mut right, mut asked) = (0, 0, 0);
     println!("\n== Finding the parent of one more model");
-    println!("| models | ms (median of 15) | candidates | parent right |");
+    println!("| models | ms (median of 15) | looked at | parent right |");
     println!("|---|---|---|---|");
     for size in [10, 100, 1_000, 10_000] {
         while made < size {
@@ -359,7 +359,7 @@ fn insert_cost() {
             transaction.commit().expect("a commit");
         }
         let snapshot = store.snapshot().expect("a snapshot");
-        let (mut times, mut candidates) = (Vec::new(), Vec::new());
+        let (mut times, mut looked_at) = (Vec::new(), Vec::new());
         let (mut right_here, rounds) = (0, 15);
         for round in 0..rounds {
             let (parent, values) = &recent[round * 31 % recent.len()];
@@ -373,14 +373,14 @@ fn insert_cost() {
             let start = std::time::Instant::now();
             let found = place(&snapshot, &member).expect("its place");
             times.push(start.elapsed().as_secs_f64() * 1e3);
-            candidates.push(found.candidates);
-            let nearest = found.nearest.map(|model| model.node().row.name.clone());
+            looked_at.push(found.looked_at);
+            let nearest = found.nearest.map(|model| model.node().name().to_owned());
             right_here += usize::from(nearest.as_ref() == Some(parent));
         }
         right += right_here;
         asked += rounds;
-        let (time, candidates) = (common::median(times), common::median(candidates));
-        println!("| {size} | {time:.2} | {candidates} | {right_here} of {rounds} |");
+        let (time, looked_at) = (common::median(times), common::median(looked_at));
+        println!("| {size} | {time:.2} | {looked_at} | {right_here} of {rounds} |");
     }
     println!("nearest was the parent: {right} of {asked}");
 }

@@ -9,8 +9,7 @@ mod peers;
 
 use common::{median, timed};
 use mgit::Dtype;
-use mgit::codec::formula::FloatType;
-use mgit::codec::{Half, Lane, Loss, Lossy, Profile, encode_standalone, encode_delta};
+use mgit::codec::{Half, Lane, Loss, Lossy, LossyCoder, Profile, encode_standalone, encode_delta};
 use peers::Kind;
 use peers::pairs::{self, Pair, Tensor};
 
@@ -81,20 +80,20 @@ fn store(lossy: Lossy, tensor: &Tensor) -> (usize, Loss) {
         bytes += stored.len();
         stored.clear();
     };
-    let of = FloatType::F32;
+    let coder = LossyCoder::new(lossy, &Dtype::F32).expect("floats");
     for (child, base) in tensor.child.chunks(CHUNK).zip(tensor.base.chunks(CHUNK)) {
         let mut values = vec![0; child.len()];
-        let loss = lossy.round(of, base, child, &mut values);
+        let loss = coder.round(base, child, &mut values);
         let halves = if loss.wide { &[Half::Lower, Half::Upper][..] } else { &[Half::Lower] };
         let mut added = Vec::new();
         for half in halves {
-            let mut multiples = vec![0; child.len() / of.bytes()];
-            lossy.write_added(of, base, child, *half, &mut multiples);
+            let mut multiples = vec![0; child.len() / coder.element_bytes()];
+            coder.write_added(base, child, *half, &mut multiples);
             encode_standalone(Profile::Dense, Lane::of(&Dtype::I8), &multiples, &mut stored);
             add(&mut stored);
             added.push(multiples);
         }
-        let formula = lossy.formula(&Dtype::F32, loss.wide).expect("a formula");
+        let formula = coder.formula(&Dtype::F32, loss.wide).expect("a formula");
         let bases: Vec<&[u8]> = [base].into_iter().chain(added.iter().map(Vec::as_slice)).collect();
         let mut made = vec![0; child.len()];
         formula.predict(&(0..child.len() as u64), &bases, &mut made);

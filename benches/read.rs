@@ -96,7 +96,7 @@ fn read(criterion: &mut Criterion) {
         out.len()
     };
     let read_model = |model: &Model| {
-        read_into(model, if model.node().id == raw.node().id { &raw_out } else { &delta_out })
+        read_into(model, if model.node().id() == raw.node().id() { &raw_out } else { &delta_out })
     };
     read_model(&raw);
     read_model(&delta);

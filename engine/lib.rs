@@ -54,25 +54,25 @@
 //! snapshot can see. A program that shortens or overwrites the file from outside while it is open
 //! breaks that, as with every memory map.
 
+#![warn(unreachable_pub)]
+#![cfg_attr(not(feature = "unstable-format"), warn(unnameable_types))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(all(target_endian = "little", target_pointer_width = "64")))]
-compile_error!("mgit reads its file through a memory map: 64-bit little-endian targets only");
+#[cfg(not(all(target_os = "linux", target_endian = "little", target_pointer_width = "64")))]
+compile_error!(
+    "mgit runs on 64-bit little-endian Linux only: its file is read through a memory map, and \
+     locked by open file descriptions"
+);
 
 pub mod architecture;
-pub mod catalog;
-pub mod codec;
 pub mod command;
-pub mod container;
 pub mod diff;
 pub mod error;
-pub mod format;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod merge;
 pub mod model_tests;
-pub mod planning;
 pub mod shutdown;
 pub mod store;
 pub mod tensor;
@@ -80,13 +80,43 @@ pub mod transfer;
 pub mod update;
 pub mod upkeep;
 
+// The rooms that know the bytes of the file: public for tools that look at the format.
+#[cfg(feature = "unstable-format")]
+pub mod catalog;
+#[cfg(feature = "unstable-format")]
+pub mod codec;
+#[cfg(feature = "unstable-format")]
+pub mod container;
+#[cfg(feature = "unstable-format")]
+pub mod format;
+#[cfg(feature = "unstable-format")]
+pub mod planning;
+
+#[cfg(not(feature = "unstable-format"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "public with the feature")]
+mod catalog;
+#[cfg(not(feature = "unstable-format"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "public with the feature")]
+mod codec;
+#[cfg(not(feature = "unstable-format"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "public with the feature")]
+mod container;
+#[cfg(not(feature = "unstable-format"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "public with the feature")]
+mod format;
+#[cfg(not(feature = "unstable-format"))]
+#[allow(dead_code, unused_imports, unreachable_pub, reason = "public with the feature")]
+mod planning;
+
 pub use bytemuck;
-pub use codec::Profile;
+pub use codec::{Lossy, Profile};
 pub use error::{Error, Result, full_message};
 pub use half;
-pub use lineage::{How, OnChildren};
+pub use lineage::{How, ModelRef, Node, NodeId, OnChildren};
+pub use serde_json;
 pub use store::{Model, NewModel, NewTensor, Snapshot, Store, Tensor, TensorView};
-pub use tensor::{ContentId, Dtype, Element, Shape};
+pub use store::{OpenOptions, StoreInfo, Transaction};
+pub use tensor::{ContentId, Dtype, Element, IntoShape, Shape};
 
 /// The programs of the README, compiled and run with the tests.
 #[cfg(doctest)]

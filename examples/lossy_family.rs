@@ -87,7 +87,7 @@ fn store(members: &[Member], path: &Path, lossy: Option<Lossy>) -> Result<String
             Some(report) => report?,
         };
         transaction.commit()?;
-        logical += report.node.row.logical_bytes;
+        logical += report.node.logical_bytes();
         added += report.added_bytes;
         if let Some(loss) = &report.lossy {
             rounded += loss.tensors;

@@ -37,7 +37,7 @@ impl ModelTest for Accuracy {
 
     fn run(&self, model: &Model) -> Result<Vec<Metric>, String> {
         let network = Network::of(model).map_err(|error| error.to_string())?;
-        let accuracy = network.accuracy(Task::of(&model.node().row.name));
+        let accuracy = network.accuracy(Task::of(model.node().name()));
         Ok(vec![Metric::new("accuracy", accuracy, Some(Better::Higher))])
     }
 }
@@ -96,7 +96,7 @@ fn update(store: &Store, method: UpdateMethod, jobs: usize) -> Result<Column> {
     let of = |step: &usize| outcome.plan.steps[*step].node.full_name();
     let made = outcome.made.iter();
     let bytes = made.clone().fold((0, 0), |(logical, added), (_, report)| {
-        (logical + report.node.row.logical_bytes, added + report.added_bytes)
+        (logical + report.node.logical_bytes(), added + report.added_bytes)
     });
     let names = made.map(|(step, report)| (of(step), report.node.full_name())).collect();
     Ok(Column { names, seconds, bytes })

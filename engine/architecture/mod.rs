@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub use kinds::LayerKind;
 pub use operators::Operator;
 
-use crate::tensor::{Dtype, Shape};
+use crate::tensor::{Dtype, Shape, first_duplicate};
 
 /// The metadata key under which a model's layers are kept when they were given.
 pub const LAYERS_KEY: &str = "mgit.layers";
@@ -271,16 +271,6 @@ impl Architecture {
         }
         self
     }
-}
-
-/// A name that comes twice. Sorts instead of hashing: there can be a million.
-fn first_duplicate<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    names.windows(2).find_map(|pair| match pair {
-        [a, b] if a == b => Some(*a),
-        _ => None,
-    })
 }
 
 /// Kahn's order: of the layers that may come next the one that was given first. Layers of a cycle

@@ -1,3 +1,5 @@
+//! The numbers that a codec looks at.
+
 use super::coded::number::Number;
 use super::float_delta::FloatLayout;
 use crate::tensor::Dtype;

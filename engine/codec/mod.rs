@@ -32,7 +32,7 @@ mod tests;
 use std::cell::Cell;
 
 pub use lane::Lane;
-pub use lossy::{Half, Loss, Lossy, UnknownLossy};
+pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
 pub use profile::{Profile, UnknownProfile};
 
 /// How a chunk is stored. The number is its code in the file.
@@ -105,6 +105,13 @@ impl Encoding {
             Encoding::Entropy => "entropy",
             Encoding::IntDelta => "int-delta",
         }
+    }
+}
+
+/// As its name.
+impl serde::Serialize for Encoding {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -7,6 +7,7 @@ use super::{Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_
 use crate::tensor::Dtype;
 
 #[path = "../../tests/second/float_delta.rs"]
+#[allow(unreachable_pub, reason = "the tests of the page use it too")]
 mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {

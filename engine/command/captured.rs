@@ -1,3 +1,5 @@
+//! What is kept of a command's output.
+
 use std::collections::VecDeque;
 
 /// What a command wrote to one of its outputs: the beginning and the end, where it was too long.

@@ -163,7 +163,6 @@ pub fn run(words: &[OsString], bounds: &Bounds<'_>) -> Result<Outcome, CommandEr
 
 /// An interrupt of the terminal reaches this process's group only: the command's would go on
 /// without anybody who waits for it.
-#[cfg(target_os = "linux")]
 fn die_with_this_thread(command: &mut Command) {
     use rustix::process::{getpid, getppid, set_parent_process_death_signal};
     let parent = getpid();
@@ -181,9 +180,6 @@ fn die_with_this_thread(command: &mut Command) {
         command.pre_exec(prepare);
     }
 }
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_this_thread(_: &mut Command) {}
 
 /// The command's processes: none is left when this is dropped.
 struct Group {

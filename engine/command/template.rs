@@ -1,3 +1,5 @@
+//! The line of a command, cut into words, with placeholders.
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;

@@ -13,7 +13,7 @@ use super::open::Container;
 /// redb's view of the container. Of a writer's: reads and writes. Of a follower's: reads, and
 /// knows the extents that a writer adds.
 #[derive(Debug)]
-pub struct CatalogBackend {
+pub(crate) struct CatalogBackend {
     container: Arc<Container>,
     /// redb's own locks, apart from the container's, so that closing one leaves the other.
     locks: Box<dyn LockSpace>,

@@ -1,3 +1,5 @@
+//! What a store lies on: a file, or something that behaves as one.
+
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
@@ -156,7 +158,6 @@ impl Disk for FileDisk {
         self.file.sync_data()
     }
 
-    #[cfg(target_os = "linux")]
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         use rustix::fs::{FallocateFlags, fallocate};
         use rustix::io::Errno;

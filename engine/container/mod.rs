@@ -30,6 +30,7 @@ mod shortage;
 mod space;
 mod superblock_slots;
 mod temporary;
+mod unnamed;
 mod waiting;
 mod writeback;
 
@@ -51,9 +52,11 @@ pub use process::Process;
 pub(crate) use records::RecordPlace;
 pub use shortage::{Shortage, is_disk_full};
 pub use superblock_slots::Slots;
+#[cfg(feature = "unstable-format")]
 pub(crate) use superblock_slots::superblock_slots;
-pub(crate) use temporary::{TemporaryFile, folder_of, sweep_once};
+pub(crate) use temporary::{TemporaryFile, folder_of, new_folder, sweep_once};
 pub use temporary::{TemporaryFolder, TemporaryKind, sweep};
+pub(crate) use unnamed::unnamed_file;
 pub use waiting::Waiting;
 pub(crate) use waiting::lock_out_writers;
 pub use writeback::{WRITEBACK_FROM, start_writeback};

@@ -22,7 +22,7 @@ struct Pages {
 
 /// Reads the catalogue of a container that no writer can open, and keeps writes to itself.
 #[derive(Debug)]
-pub struct OverlayBackend {
+pub(crate) struct OverlayBackend {
     container: Arc<Container>,
     pages: Mutex<Pages>,
 }

@@ -18,7 +18,7 @@ const REGISTER_PAUSE: Duration = Duration::from_micros(200);
 
 /// The snapshots of one open store, announced to other processes by lock bytes.
 #[derive(Debug)]
-pub struct Pins {
+pub(crate) struct Pins {
     locks: Box<dyn LockSpace>,
     /// Commit sequence -> snapshots of it in this process. Also keeps registering and scanning
     /// apart inside the process, where the lock bytes do not conflict.
@@ -27,7 +27,7 @@ pub struct Pins {
 
 /// Keeps what was committed at one sequence number readable, until it is dropped.
 #[derive(Debug)]
-pub struct Pin {
+pub(crate) struct Pin {
     pins: Arc<Pins>,
     sequence: u64,
 }

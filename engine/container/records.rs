@@ -9,7 +9,7 @@ use crate::format::{Extent, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN, RECORD_A
 
 /// Where a record was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordPlace {
+pub(crate) struct RecordPlace {
     /// Offset of the record in the file.
     pub offset: u64,
     /// Offset of the payload from the record's start.

@@ -50,9 +50,11 @@ pub enum TemporaryKind {
     Remake,
     /// What the demonstration compares.
     Demo,
+    /// What is too long for memory while it is worked on.
+    Spool,
 }
 
-const KINDS: [(TemporaryKind, &str); 14] = [
+const KINDS: [(TemporaryKind, &str); 15] = [
     (TemporaryKind::New, "new"),
     (TemporaryKind::Vacuum, "vacuum"),
     (TemporaryKind::Backup, "backup"),
@@ -67,6 +69,7 @@ const KINDS: [(TemporaryKind, &str); 14] = [
     (TemporaryKind::Merge, "merge"),
     (TemporaryKind::Remake, "remake"),
     (TemporaryKind::Demo, "demo"),
+    (TemporaryKind::Spool, "spool"),
 ];
 
 const PREFIX: &str = ".mgit-";
@@ -177,6 +180,18 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// A new folder in `folder`, of this user only, that stays; its name begins with `prefix`.
+pub(crate) fn new_folder(folder: &Path, prefix: &str) -> io::Result<PathBuf> {
+    for _ in 0..TRIES {
+        let path = folder.join(format!("{prefix}{}", random()?));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| path),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
 fn random() -> io::Result<String> {
     const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0; RANDOM_LEN];
@@ -225,6 +240,13 @@ impl TemporaryFile {
             options.open(path)
         })?;
         Ok(TemporaryFile { file, name })
+    }
+
+    /// A file of this user only that loses its name at once, and its bytes when it is closed.
+    pub(super) fn without_name(folder: &Path) -> io::Result<File> {
+        let TemporaryFile { file, name } = Self::create(folder, TemporaryKind::Spool, 0o600)?;
+        drop(name);
+        Ok(file)
     }
 
     pub(crate) fn as_file(&self) -> &File {
@@ -409,6 +431,16 @@ mod tests {
         std::fs::write(folder.path().join(".mgit-merge-aaaaaaaaaa.lock"), "").unwrap();
         assert_eq!(sweep(folder.path()), 1);
         assert!(name.symlink_metadata().is_err() && target.join("kept").exists());
+    }
+
+    #[test]
+    fn folders_that_stay_have_names_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = [0; 3].map(|_| new_folder(folder.path(), "kept-").unwrap());
+        assert!(made.iter().all(|path| path.is_dir()));
+        assert_eq!((names(folder.path()), sweep(folder.path())), (3, 0));
+        let missing = new_folder(&folder.path().join("none"), "kept-").unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 
     #[test]

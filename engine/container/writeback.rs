@@ -8,7 +8,6 @@ pub const WRITEBACK_FROM: usize = 1 << 18;
 /// Begins to bring a range that was just written to the medium, and does not wait: a sync later
 /// then has less to wait for, while the caller goes on. Promises nothing: durability is the
 /// sync's alone, and so are the errors, which this neither reports nor takes away from it.
-#[cfg(target_os = "linux")]
 pub fn start_writeback(file: &File, offset: u64, len: u64) {
     use std::os::fd::AsRawFd;
 
@@ -16,7 +15,3 @@ pub fn start_writeback(file: &File, offset: u64, len: u64) {
     // SAFETY: the descriptor is open as long as `file` is borrowed; the call reads no memory.
     unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
 }
-
-/// There is no such call here.
-#[cfg(not(target_os = "linux"))]
-pub fn start_writeback(_file: &File, _offset: u64, _len: u64) {}

@@ -2,7 +2,6 @@
 
 use super::outline::{Kind, Outline};
 use crate::store::{Model, Result};
-use crate::tensor::ContentId;
 
 /// A hash of a layer or an edge.
 pub(super) type Hash = [u8; 32];
@@ -77,11 +76,12 @@ impl LayerGraph {
     }
 
     /// A graph of layers that are told apart by numbers alone: kind, content. The edges lead
-    /// forward. For tests and for tools that have no model.
-    pub fn from_parts(layers: &[(u64, u64)], edges: &[(usize, usize)]) -> Self {
+    /// forward.
+    #[cfg(test)]
+    pub(super) fn from_parts(layers: &[(u64, u64)], edges: &[(usize, usize)]) -> Self {
         let hash = |parts: &[u64]| -> Hash {
             let bytes: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
-            *ContentId::of(&bytes).as_bytes()
+            *crate::tensor::ContentId::of(&bytes).as_bytes()
         };
         let mut edges: Vec<(usize, usize)> =
             edges.iter().copied().filter(|(from, to)| from < to && *to < layers.len()).collect();

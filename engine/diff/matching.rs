@@ -9,6 +9,7 @@ const EDGES_TRIED_MAX: usize = 1024;
 
 /// What makes two layers the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Mode {
     /// Kind and attributes.
     Structural,

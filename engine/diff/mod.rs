@@ -17,6 +17,7 @@ mod tensors;
 
 pub use graph::LayerGraph;
 pub use matching::{Matching, Mode, divergence, match_layers};
+pub(crate) use models::InTurn;
 pub use models::{Change, LayerChange, ModelDiff, TensorChange, TensorFacts, diff};
 pub(crate) use outline::{Kind, Outline};
 pub use tensors::TensorDistance;

@@ -7,12 +7,16 @@ use super::graph::LayerGraph;
 use super::matching::{Mode, divergence, match_layers};
 use super::outline::Outline;
 use super::tensors::{TensorDistance, distance};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
 use crate::architecture::LayerKind;
 use crate::store::{Model, Result, Tensor};
 use crate::tensor::{Dtype, Shape};
 
 /// What happened to a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Change {
     /// Only the second model has it.
     Added,
@@ -23,7 +27,8 @@ pub enum Change {
 }
 
 /// What a tensor is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorFacts {
     /// Its name.
     pub name: String,
@@ -38,7 +43,8 @@ pub struct TensorFacts {
 }
 
 /// A tensor that is not the same in both.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorChange {
     /// The tensor of the first model.
     pub from: Option<TensorFacts>,
@@ -49,7 +55,8 @@ pub struct TensorChange {
 }
 
 /// A layer that is not the same in both.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LayerChange {
     /// What happened.
     pub change: Change,
@@ -68,6 +75,7 @@ pub struct LayerChange {
 
 /// The difference of two models.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ModelDiff {
     /// The divergence by kinds and attributes.
     pub structural: f64,
@@ -125,6 +133,30 @@ fn facts(side: &Outline, found: Option<(u32, u64)>) -> Option<TensorFacts> {
         bytes: tensor.byte_len(),
         stored_bytes,
     })
+}
+
+/// As an object of its numbers and its [`layers`](ModelDiff::layers), one after the other.
+impl Serialize for ModelDiff {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut diff = serializer.serialize_struct("ModelDiff", 7)?;
+        diff.serialize_field("structural", &self.structural)?;
+        diff.serialize_field("contextual", &self.contextual)?;
+        diff.serialize_field("unchanged_layers", &self.unchanged)?;
+        diff.serialize_field("layers", &InTurn(|| self.layers()))?;
+        diff.serialize_field("edges_removed", &InTurn(|| self.edges_removed()))?;
+        diff.serialize_field("edges_added", &InTurn(|| self.edges_added()))?;
+        diff.serialize_field("bytes_read", &self.bytes_read)?;
+        diff.end()
+    }
+}
+
+/// A list that is made item by item: there can be a million.
+pub(crate) struct InTurn<F>(pub(crate) F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for InTurn<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 impl ModelDiff {

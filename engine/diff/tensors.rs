@@ -11,7 +11,8 @@ use crate::tensor::{Dtype, number, number_bytes};
 const PIECE: u64 = 1 << 18;
 
 /// How far apart two tensors of equally many elements are.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TensorDistance {
     /// Elements of each.
     pub elements: u64,

@@ -1,3 +1,5 @@
+//! Reading and writing fields of fixed width.
+
 use super::FormatError;
 
 /// Reads little-endian fields one after the other; past the end is an error, never a panic.

@@ -45,7 +45,7 @@ pub const SUPERBLOCK_EXTENTS_MAX: usize = (field::CHECKSUM - field::EXTENTS) / 1
 const _: () = assert!(field::EXTENTS == 96 && SUPERBLOCK_EXTENTS_MAX == 249);
 
 /// A contiguous range of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Extent {
     /// Offset of the first byte in the file.
     pub offset: u64,

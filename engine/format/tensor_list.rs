@@ -8,6 +8,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 
 /// One tensor of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct ManifestTensor<'m> {
     /// Its name, unique in the model.
     pub name: &'m str,
@@ -50,6 +51,7 @@ struct Kinds {
 /// Tensors in order. Types and shapes are kept once each: a tensor takes about 45 bytes and its
 /// name, and 32 bytes of that where [another model's columns](Self::share) are the same.
 #[derive(Clone, Default)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct TensorList {
     names: Arc<Names>,
     kinds: Arc<Kinds>,
@@ -123,6 +125,7 @@ impl TensorList {
 
 /// The tensors of a list.
 #[derive(Clone, Debug)]
+#[allow(unnameable_types, reason = "inside what `impl Iterator` hides")]
 pub struct Iter<'m> {
     list: &'m TensorList,
     at: usize,
@@ -170,7 +173,7 @@ impl fmt::Debug for TensorList {
 
 /// A list in the making.
 #[derive(Debug, Default)]
-pub struct TensorListBuilder {
+pub(super) struct TensorListBuilder {
     text: String,
     ends: Vec<usize>,
     kinds: Vec<Kind>,
@@ -181,7 +184,7 @@ pub struct TensorListBuilder {
 
 impl TensorListBuilder {
     /// Adds a tensor behind the others.
-    pub fn push(&mut self, tensor: ManifestTensor<'_>) {
+    pub(super) fn push(&mut self, tensor: ManifestTensor<'_>) {
         let ManifestTensor { name, dtype, shape, byte_len, content_id } = tensor;
         self.text.push_str(name);
         self.ends.push(self.text.len());
@@ -204,7 +207,7 @@ impl TensorListBuilder {
     }
 
     /// The list.
-    pub fn finish(mut self) -> TensorList {
+    pub(super) fn finish(mut self) -> TensorList {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
         self.kind_of.shrink_to_fit();

@@ -11,6 +11,7 @@ use crate::tensor::Dtype;
 
 /// What sketches say of two models.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Resemblance {
     /// Mean correlation of the tensors that can tell.
     pub correlation: f64,
@@ -92,6 +93,7 @@ pub(super) struct TensorPair {
 
 /// Two models, compared by their weights.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Comparison {
     pub(super) tensors: Vec<TensorPair>,
     /// Tensors of the first, and of the second, without a partner.

@@ -6,6 +6,7 @@ use crate::lineage::How;
 
 /// One reason to think that the first of two models is the parent of the second.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Reason {
     /// What was found, for people.
     pub text: String,
@@ -15,6 +16,7 @@ pub struct Reason {
 
 /// Everything that was found about the direction between two models.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Evidence {
     /// The reasons.
     pub reasons: Vec<Reason>,

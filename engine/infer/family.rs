@@ -20,6 +20,7 @@ const TIE_BREAK: f64 = 0.01;
 
 /// Two members next to each other in a family's tree.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Kinship {
     /// The place of the member that is the parent, or more likely so.
     pub parent: usize,

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::interchange::{
-    FileTensor, ModelFile, OnnxFile, OnnxTensor, SafetensorsHeader, TensorEntry,
-};
+use crate::interchange::{FileTensor, ModelFile, SafetensorsHeader, TensorEntry};
 use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
 use crate::store::{Model, Result, StoreError, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -28,6 +26,7 @@ impl std::fmt::Debug for Source<'_> {
 
 /// A tensor of a member.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct MemberTensor {
     /// Its name.
     pub name: String,
@@ -38,7 +37,7 @@ pub struct MemberTensor {
     /// The identity of its bytes.
     pub id: ContentId,
     /// Its sketch.
-    pub sketch: Sketch,
+    pub(crate) sketch: Sketch,
 }
 
 /// A model to be compared with others.
@@ -107,22 +106,7 @@ impl<'a> Member<'a> {
         Self::from_sources(label.into(), metadata, sources, facts)
     }
 
-    /// An ONNX file, known as `label`. Cost: reads its tensors once, to hash them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Source`].
-    pub fn onnx(label: impl Into<String>, file: &'a OnnxFile) -> Result<Self> {
-        let places = 0..file.tensors().len();
-        let sources = places.map(|at| Box::new(file.source(at)) as Box<dyn TensorSource + 'a>);
-        let facts = file.tensors().iter().map(|tensor| {
-            let OnnxTensor { name, dtype, shape, byte_len, .. } = tensor;
-            (name.clone(), dtype.clone(), shape.clone(), *byte_len)
-        });
-        Self::from_sources(label.into(), BTreeMap::new(), sources.collect(), facts.collect())
-    }
-
-    fn from_sources(
+    pub(super) fn from_sources(
         label: String,
         metadata: BTreeMap<String, String>,
         sources: Vec<Box<dyn TensorSource + 'a>>,

@@ -6,6 +6,13 @@
 //! of the strongest such ties is then hung up by the root that the evidence for each tie's
 //! direction favours.
 //!
+//! The words: a *member* is a model that is compared, in a file or stored; a *candidate* is a model
+//! of a store that may be the parent of one that comes; *evidence* is what speaks for a direction,
+//! reason by reason; a *kinship* is what is decided of two members: which is the parent, how the
+//! other was made of it, and with what *confidence*. [`place`] finds the kinship of one model with a
+//! store's, [`arrange`] those of any models with each other, and [`arrange_in`] is both: all that
+//! come together.
+//!
 //! Invariants of this room:
 //!
 //! - What two models share is symmetric: it never says which came first. Only [`Evidence`] does,
@@ -13,18 +20,22 @@
 //! - A direction is claimed from [`CLAIMED_FROM`] on. What is less sure is reported as a kinship.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod arrangement;
 mod compare;
 mod evidence;
 mod family;
 mod member;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod placement;
 mod samples;
 mod tree;
 
+pub use arrangement::{Arrangement, Origin, Parent, arrange_in};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
-pub use member::Member;
+pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
 
 /// The confidence from which on a direction is claimed.

@@ -13,26 +13,27 @@ use crate::lineage::NodeId;
 use crate::planning::model_bands;
 use crate::store::{Model, Result, Snapshot, look_alikes};
 
-/// Up to this many models, all of a store are candidates.
+/// Up to this many models, all of a store are looked at.
 const ALL_MAX: u64 = 32;
-/// Candidates whose sketches are compared.
-const CANDIDATES_MAX: usize = 48;
+/// Models whose sketches are compared.
+const LOOKED_AT_MAX: usize = 48;
 /// Candidates whose weights are compared.
 const COMPARED_MAX: usize = 4;
 /// What comes later is more often the child: odds of 4.5 to 1.
 const ARRIVED_LATER: f64 = 1.5;
 
-/// Where a model belongs.
+/// Where a model belongs in a store.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Placement {
-    /// The models of the store that are its relatives, the likeliest first.
-    pub kin: Vec<(Model, Resemblance)>,
-    /// Its tie with the nearest: member 0 is that model, member 1 the new one.
-    pub kinship: Option<Kinship>,
-    /// The nearest.
-    pub nearest: Option<Model>,
+    /// The models of the store that are its relatives by their sketches, the likeliest first.
+    pub candidates: Vec<(Model, Resemblance)>,
     /// How many models' sketches were looked at.
-    pub candidates: usize,
+    pub looked_at: usize,
+    /// The candidate that is nearest by the weights.
+    pub nearest: Option<Model>,
+    /// The kinship with it: member 0 is the nearest, member 1 the new model.
+    pub kinship: Option<Kinship>,
 }
 
 impl Placement {
@@ -53,8 +54,7 @@ impl Placement {
 ///
 /// Those of the catalogue and of reading.
 pub fn place(snapshot: &Snapshot, member: &Member<'_>) -> Result<Placement> {
-    let candidates = candidates(snapshot, member)?;
-    let count = candidates.len();
+    let look_alikes = look_alikes_of(snapshot, member)?;
     let compare = |id: &NodeId| -> Result<Option<(Member<'static>, Resemblance)>> {
         // A stale row may name a node that is gone.
         let Some(node) = snapshot.graph().node(*id)? else { return Ok(None) };
@@ -67,16 +67,17 @@ pub fn place(snapshot: &Snapshot, member: &Member<'_>) -> Result<Placement> {
         let resemblance = resemble(&candidate, member);
         Ok(resemblance.is_kinship().then_some((candidate, resemblance)))
     };
-    let kin: Vec<Option<_>> = candidates.par_iter().map(compare).collect::<Result<_>>()?;
-    let mut kin: Vec<(Member<'static>, Resemblance)> = kin.into_iter().flatten().collect();
-    kin.sort_by(|(_, a), (_, b)| b.shared_bits.total_cmp(&a.shared_bits));
+    let found: Vec<Option<_>> = look_alikes.par_iter().map(compare).collect::<Result<_>>()?;
+    let mut candidates: Vec<(Member<'static>, Resemblance)> = found.into_iter().flatten().collect();
+    candidates.sort_by(|(_, a), (_, b)| b.shared_bits.total_cmp(&a.shared_bits));
 
-    let mut placement = Placement { candidates: count, ..Placement::default() };
-    placement.kin = kin
+    let mut placement = Placement { looked_at: look_alikes.len(), ..Placement::default() };
+    placement.candidates = candidates
         .iter()
         .filter_map(|(member, resemblance)| Some((member.model()?.clone(), *resemblance)))
         .collect();
-    let near: Vec<&Member<'_>> = kin.iter().take(COMPARED_MAX).map(|(member, _)| member).collect();
+    let near: Vec<&Member<'_>> =
+        candidates.iter().take(COMPARED_MAX).map(|(member, _)| member).collect();
     if let Some((at, kinship)) = nearest(&near, member)? {
         placement.nearest = near.get(at).and_then(|member| member.model()).cloned();
         placement.kinship = Some(kinship);
@@ -127,7 +128,7 @@ fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, K
 
 /// The models worth looking at: all of a small store; else those that share the rarest buckets,
 /// and their ancestors.
-fn candidates(snapshot: &Snapshot, member: &Member<'_>) -> Result<Vec<NodeId>> {
+fn look_alikes_of(snapshot: &Snapshot, member: &Member<'_>) -> Result<Vec<NodeId>> {
     let sketches = member.tensors().iter().map(|tensor| (&tensor.id, &tensor.sketch));
-    look_alikes(snapshot.tables(), &model_bands(sketches), ALL_MAX, CANDIDATES_MAX)
+    look_alikes(snapshot.tables(), &model_bands(sketches), ALL_MAX, LOOKED_AT_MAX)
 }

@@ -1,5 +1,7 @@
 //! The tree of the strongest ties, and where it hangs.
 
+use std::collections::{HashMap, HashSet};
+
 /// A tie between two members.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tie {
@@ -135,7 +137,8 @@ pub(super) fn directions(members: usize, ties: &[Tie]) -> Vec<f64> {
         for (_, via) in &tree {
             let Some((at, tie)) = via.and_then(|at| Some((at, ties.get(at)?))) else { continue };
             // Members on the first end's side: those that a walk reaches without this tie.
-            let side = walk_without(&neighbours, tie.ends.0, at);
+            let side = walk_without(&neighbours, tie.ends.0, Some(at));
+            let side: HashSet<usize> = side.into_iter().map(|(member, _)| member).collect();
             let weight: f64 = roots
                 .iter()
                 .zip(&logs)
@@ -152,7 +155,16 @@ pub(super) fn directions(members: usize, ties: &[Tie]) -> Vec<f64> {
 
 /// The members of a tree, each with the tie that leads to it, parents first.
 fn walk(neighbours: &[Vec<(usize, usize)>], root: usize) -> Vec<(usize, Option<usize>)> {
-    let mut order = vec![(root, None)];
+    walk_without(neighbours, root, None)
+}
+
+/// The same of the part of the tree that is reached from `root` without a tie of it.
+fn walk_without(
+    neighbours: &[Vec<(usize, usize)>],
+    root: usize,
+    without: Option<usize>,
+) -> Vec<(usize, Option<usize>)> {
+    let mut order = vec![(root, without)];
     let mut next = 0;
     while let Some((member, via)) = order.get(next).copied() {
         next += 1;
@@ -165,27 +177,9 @@ fn walk(neighbours: &[Vec<(usize, usize)>], root: usize) -> Vec<(usize, Option<u
     order
 }
 
-fn walk_without(
-    neighbours: &[Vec<(usize, usize)>],
-    root: usize,
-    without: usize,
-) -> std::collections::HashSet<usize> {
-    let mut order = vec![(root, Some(without))];
-    let mut next = 0;
-    while let Some((member, via)) = order.get(next).copied() {
-        next += 1;
-        for (other, at) in neighbours.get(member).into_iter().flatten() {
-            if Some(*at) != via {
-                order.push((*other, Some(*at)));
-            }
-        }
-    }
-    order.into_iter().map(|(member, _)| member).collect()
-}
-
 fn likelihood(neighbours: &[Vec<(usize, usize)>], ties: &[Tie], root: usize) -> f64 {
     let order = walk(neighbours, root);
-    let mut sizes = std::collections::HashMap::new();
+    let mut sizes = HashMap::new();
     let mut log = 0.0;
     for (member, via) in order.iter().rev() {
         let size = 1 + sizes.get(member).copied().unwrap_or(0usize);

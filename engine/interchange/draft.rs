@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::export::PIECE_LEN;
+use super::export::{PIECE_LEN, put_header};
 use super::export_error::ExportError;
 use super::shard_folder::ShardFolder;
-use super::write_header;
 use crate::container::{Destination, Overwrite};
-use crate::format::{ManifestPart, PackedBytes};
+use crate::format::ManifestPart;
 use crate::store::{LossyDraft, LossyTensor};
 
 /// Writes a lossy draft as the files that its model would be exported as: to the file `path`, or,
@@ -44,16 +43,10 @@ fn write_part(
     path: &Path,
 ) -> Result<(), ExportError> {
     let failed = ExportError::target(path);
-    let header = if part.header.is_empty() {
-        let entries = tensors
-            .iter()
-            .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-        PackedBytes::from(write_header(entries, None))
-    } else {
-        part.header.clone()
-    };
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
-    header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
+    let entries = tensors
+        .iter()
+        .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
+    put_header(part, entries, out).map_err(&failed)?;
     let mut piece = Vec::new();
     for tensor in tensors {
         let mut offset = 0;

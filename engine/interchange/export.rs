@@ -1,6 +1,6 @@
 //! Models of the store to files.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::export_error::ExportError;
@@ -9,6 +9,7 @@ use super::write_header;
 use crate::container::{Destination, Overwrite};
 use crate::format::{ManifestPart, PackedBytes};
 use crate::store::{Model, Tensor};
+use crate::tensor::{Dtype, Shape};
 
 /// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
 pub(super) const PIECE_LEN: usize = 8 << 20;
@@ -23,6 +24,21 @@ fn parts(model: &Model) -> Vec<(&ManifestPart, Vec<Tensor>)> {
     model.manifest().parts.iter().map(|part| (part, of(part))).collect()
 }
 
+/// Writes the header of one file, with its length: the file's own, or, where none was imported, a
+/// canonical one of these tensors.
+pub(super) fn put_header<'t>(
+    part: &ManifestPart,
+    tensors: impl Iterator<Item = (&'t str, &'t Dtype, &'t Shape, u64)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let header = match part.header.is_empty() {
+        true => PackedBytes::from(write_header(tensors, None)),
+        false => part.header.clone(),
+    };
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    header.pieces().try_for_each(|piece| out.write_all(&piece))
+}
+
 /// Writes one file of a model to `out`: as it was imported, or, for a model that never was a
 /// file, a canonical safetensors file. Memory: a few mebibytes.
 fn write_part(
@@ -33,16 +49,10 @@ fn write_part(
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
     let failed = ExportError::target(path);
-    let header = if part.header.is_empty() {
-        let entries = tensors
-            .iter()
-            .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-        PackedBytes::from(write_header(entries, None))
-    } else {
-        part.header.clone()
-    };
-    out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
-    header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
+    let entries = tensors
+        .iter()
+        .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
+    put_header(part, entries, out).map_err(&failed)?;
     let mut piece = Vec::new();
     for tensor in tensors {
         let mut offset = 0;

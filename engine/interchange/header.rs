@@ -1,3 +1,5 @@
+//! The header of a safetensors file.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -62,7 +64,7 @@ impl SafetensorsHeader {
     }
 
     /// The header's own bytes as they are kept.
-    pub fn packed(&self) -> &PackedBytes {
+    pub(crate) fn packed(&self) -> &PackedBytes {
         &self.bytes
     }
 

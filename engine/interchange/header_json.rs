@@ -230,7 +230,7 @@ impl EntrySeed<'_> {
             Ok(shape) => Ok((dtype, shape, offsets)),
             Err(ShapeError::TooManyDimensions { found }) => Err(self
                 .stop(|file, tensor| InterchangeError::TooManyDimensions { file, tensor, found })),
-            Err(ShapeError::TooLarge | ShapeError::PartialByte { .. }) => {
+            Err(ShapeError::TooLarge | ShapeError::Negative | ShapeError::PartialByte { .. }) => {
                 Err(self.stop(|file, tensor| InterchangeError::ShapeOverflow {
                     file,
                     tensor,

@@ -1,3 +1,5 @@
+//! Writing the header of a safetensors file.
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -1,8 +1,10 @@
+//! Whether a file's tensors fill it, one behind the other.
+
 use std::path::Path;
 
 use super::InterchangeError;
 use super::entry::TensorEntry;
-use crate::tensor::ShapeError;
+use crate::tensor::{ShapeError, first_duplicate};
 
 /// The ranges of a header's entries while it is read.
 pub(super) struct Layout<'a> {
@@ -66,7 +68,9 @@ impl<'a> Layout<'a> {
             Err(ShapeError::PartialByte { bits }) => {
                 InterchangeError::PartialByte { file, tensor, dtype, shape, bits }
             }
-            Err(ShapeError::TooLarge | ShapeError::TooManyDimensions { .. }) => {
+            Err(
+                ShapeError::TooLarge | ShapeError::Negative | ShapeError::TooManyDimensions { .. },
+            ) => {
                 let dims = shape.dims().to_vec();
                 InterchangeError::ShapeOverflow { file, tensor, dtype, dims }
             }
@@ -105,7 +109,7 @@ impl<'a> Layout<'a> {
     /// The entries in the order of their bytes, once all are known.
     pub(super) fn finish(mut self) -> Result<Vec<TensorEntry>, InterchangeError> {
         let file = || self.file.to_path_buf();
-        if let Some(tensor) = first_duplicate(&self.entries) {
+        if let Some(tensor) = first_duplicate(self.entries.iter().map(|it| it.name.as_str())) {
             return Err(InterchangeError::DuplicateName { file: file(), tensor: tensor.into() });
         }
         self.entries.sort_by_key(|entry| (entry.begin, entry.end));
@@ -138,14 +142,4 @@ impl<'a> Layout<'a> {
         }
         Ok(self.entries)
     }
-}
-
-/// A name that two entries share. Sorts instead of hashing: no copy of a name is made.
-fn first_duplicate(entries: &[TensorEntry]) -> Option<&str> {
-    let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    names.sort_unstable();
-    names.windows(2).find_map(|pair| match pair {
-        [a, b] if a == b => Some(*a),
-        _ => None,
-    })
 }

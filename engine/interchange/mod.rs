@@ -35,12 +35,14 @@ mod json;
 mod layout;
 mod limits;
 mod model_file;
+#[cfg(feature = "onnx")]
 mod onnx;
 mod regular_file;
 mod safetensors;
 mod shard_folder;
 mod sharded;
 
+pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use draft::export_draft;
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
@@ -52,6 +54,7 @@ pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
 pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
+#[cfg(feature = "onnx")]
 pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};

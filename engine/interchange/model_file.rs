@@ -1,3 +1,5 @@
+//! A model in safetensors files, single or sharded.
+
 use std::path::Path;
 
 use super::{InterchangeError, SafetensorsFile, ShardedModel};

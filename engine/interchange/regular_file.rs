@@ -1,3 +1,5 @@
+//! Opening what is to be a regular file.
+
 use std::fs::{File, FileType, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};

@@ -1,3 +1,5 @@
+//! One safetensors file.
+
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;

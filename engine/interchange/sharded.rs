@@ -1,3 +1,5 @@
+//! A model in several safetensors files, with their index.
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

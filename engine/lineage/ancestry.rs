@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 
 use super::walk::other_end;
 use super::{Direction, Edges, Graph, LineageError, NodeId};
-use crate::catalog::{EdgeKind, ReadTables, Table};
+use crate::catalog::{EdgeKind, Table};
 
 /// Which ways between two nodes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Via {
     /// Only ways down, from ancestor to descendant.
     Descent,
@@ -18,6 +19,7 @@ pub enum Via {
 
 /// A step of a way: along which edge to which node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct PathStep {
     /// The node that the step leads to.
     pub node: NodeId,
@@ -41,7 +43,7 @@ impl Side {
     }
 }
 
-impl<T: ReadTables + ?Sized> Graph<'_, T> {
+impl Graph<'_> {
     /// Whether edges of either kind lead from `from` down to `to`; a node leads to itself. Cost:
     /// the descendants of `from` or the ancestors of `to`, about twice the fewer of them.
     ///

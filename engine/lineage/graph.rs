@@ -1,28 +1,14 @@
 //! Nodes, edges, tags and metadata, read from the tables of a snapshot or a transaction.
 
+use std::fmt;
 use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use super::{How, LineageError, ModelName, ModelRef, NodeId};
+use super::reference::ParsedRef;
+use super::{How, LineageError, ModelName, ModelRef, Node, NodeId};
 use crate::catalog::{EdgeKind, NodeRow, ParentRow, ReadTables, Table, keys};
 use crate::format::FormatError;
-
-/// A node of the graph: one version of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its identity.
-    pub id: NodeId,
-    /// Its row.
-    pub row: NodeRow,
-}
-
-impl Node {
-    /// `name@version`.
-    pub fn full_name(&self) -> String {
-        format!("{}@{}", self.row.name, self.row.version)
-    }
-}
 
 /// A provenance edge, seen from the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,24 +19,24 @@ pub struct Edge {
     pub how: How,
 }
 
-/// The graph, to read.
-#[derive(Debug)]
-pub struct Graph<'t, T: ?Sized>(pub &'t T);
+/// The lineage graph of a [`Snapshot`](crate::Snapshot) or a [`Transaction`](crate::Transaction),
+/// to read: nodes, edges, tags and metadata, and walks over them.
+#[derive(Clone, Copy)]
+#[must_use]
+pub struct Graph<'t>(pub(crate) &'t dyn ReadTables);
 
-impl<T: ?Sized> Clone for Graph<'_, T> {
-    fn clone(&self) -> Self {
-        *self
+impl fmt::Debug for Graph<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Graph")
     }
 }
-
-impl<T: ?Sized> Copy for Graph<'_, T> {}
 
 pub(super) fn id_from(what: &'static str, bytes: &[u8]) -> Result<NodeId, FormatError> {
     let id = bytes.try_into().map_err(|_| FormatError::new(what, 0, "16 bytes", bytes.len()))?;
     Ok(NodeId(id))
 }
 
-impl<T: ReadTables + ?Sized> Graph<'_, T> {
+impl Graph<'_> {
     /// The node of this id, if there is one.
     ///
     /// # Errors
@@ -168,16 +154,21 @@ impl<T: ReadTables + ?Sized> Graph<'_, T> {
     ///
     /// # Errors
     ///
-    /// [`LineageError::NoSuchModel`], with the names most like it; those of the catalogue.
-    pub fn find(&self, model: &ModelRef) -> Result<Node, LineageError> {
-        let id = match model {
-            ModelRef::Id(id) => Some(*id),
-            ModelRef::Version(name, version) => self
+    /// [`LineageError::NoSuchModel`], with the names most like it; [`LineageError::InvalidName`];
+    /// those of the catalogue.
+    pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node, LineageError> {
+        self.find_ref(&model.into())
+    }
+
+    fn find_ref(&self, model: &ModelRef) -> Result<Node, LineageError> {
+        let id = match &model.read()? {
+            ParsedRef::Id(id) => Some(*id),
+            ParsedRef::Version(name, version) => self
                 .0
                 .get(Table::Versions, &keys::version(name.as_str(), *version))?
                 .map(|value| id_from("version value", &value))
                 .transpose()?,
-            ModelRef::Latest(name) => match self.latest(name)? {
+            ParsedRef::Latest(name) => match self.latest(name)? {
                 Some(id) => Some(id),
                 None => match self.tagged(name)? {
                     Some(id) => Some(id),

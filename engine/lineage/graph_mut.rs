@@ -10,6 +10,7 @@ use crate::catalog::{EdgeKind, NodeRow, ParentRow, Table, WriteTables, keys};
 
 /// What happens to the provenance children of a removed node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum OnChildren {
     /// The removal is refused while there are any.
     #[default]
@@ -22,7 +23,7 @@ pub enum OnChildren {
 
 /// A node to add.
 #[derive(Clone, Debug)]
-pub struct NewNode {
+pub(crate) struct NewNode {
     /// Its row; version and revision are filled in.
     pub row: NodeRow,
     /// Its provenance parents, in order.
@@ -33,19 +34,19 @@ pub struct NewNode {
 
 /// The graph, to change. After an error the transaction must be given up.
 #[derive(Debug)]
-pub struct GraphMut<'t, T: ?Sized>(pub &'t mut T);
+pub(crate) struct GraphMut<'t, T>(pub &'t mut T);
 
 /// What a removal or a new name did to the edges of other nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Relinked {
+pub(crate) struct Relinked {
     /// Nodes whose provenance parents changed.
     pub children: Vec<NodeId>,
     /// Nodes whose version before changed.
     pub newer: Vec<NodeId>,
 }
 
-impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
-    fn read(&self) -> Graph<'_, T> {
+impl<T: WriteTables> GraphMut<'_, T> {
+    fn read(&self) -> Graph<'_> {
         Graph(self.0)
     }
 
@@ -55,7 +56,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NameTaken`] when a tag has its name; a parent that is not there or is
     /// named twice; those of the catalogue.
-    pub fn add(&mut self, new: NewNode, revision: u64) -> Result<Node, LineageError> {
+    pub(crate) fn add(&mut self, new: NewNode, revision: u64) -> Result<Node, LineageError> {
         let NewNode { mut row, parents, metadata } = new;
         let name: ModelName = row.name.parse()?;
         row.version = self.next_version(&name)?;
@@ -79,7 +80,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NameTaken`] when a tag has its name, or another node its version of it; a
     /// parent that is not there or is named twice; those of the catalogue.
-    pub fn adopt(
+    pub(crate) fn adopt(
         &mut self,
         node: &Node,
         parents: &[Edge],
@@ -110,7 +111,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NameTaken`] when the number is not above all that were given; those of the
     /// catalogue.
-    pub fn renumber(&mut self, node: &Node, version: u32) -> Result<Node, LineageError> {
+    pub(crate) fn renumber(&mut self, node: &Node, version: u32) -> Result<Node, LineageError> {
         let name: ModelName = node.row.name.parse()?;
         if version <= self.read().highest_version(&name)? {
             let name = format!("{name}@{version}");
@@ -228,7 +229,11 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::Cycle`], [`LineageError::DuplicateParent`]; those of the catalogue.
-    pub fn set_parents(&mut self, child: NodeId, parents: &[Edge]) -> Result<(), LineageError> {
+    pub(crate) fn set_parents(
+        &mut self,
+        child: NodeId,
+        parents: &[Edge],
+    ) -> Result<(), LineageError> {
         let ids: Vec<NodeId> = parents.iter().map(|edge| edge.parent).collect();
         self.refuse_cycle(child, &ids)?;
         let rows = self.provenance_rows(child, parents)?;
@@ -241,7 +246,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NotEarlier`] when that is not a lower version of the same name;
     /// [`LineageError::Cycle`]; those of the catalogue.
-    pub fn set_previous(
+    pub(crate) fn set_previous(
         &mut self,
         node: NodeId,
         previous: Option<NodeId>,
@@ -279,7 +284,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::HasChildren`] as `on_children` says; those of the catalogue.
-    pub fn remove(
+    pub(crate) fn remove(
         &mut self,
         node: &Node,
         on_children: OnChildren,
@@ -323,7 +328,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NameTaken`] when it has that name already, or a tag does; those of the
     /// catalogue.
-    pub fn move_node(
+    pub(crate) fn move_node(
         &mut self,
         node: &Node,
         name: &ModelName,
@@ -350,11 +355,15 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     ///
     /// [`LineageError::NameTaken`] when models or a tag have the name;
     /// [`LineageError::NoSuchModel`] when none has the old one; those of the catalogue.
-    pub fn rename(&mut self, old: &ModelName, new: &ModelName) -> Result<Vec<Node>, LineageError> {
+    pub(crate) fn rename(
+        &mut self,
+        old: &ModelName,
+        new: &ModelName,
+    ) -> Result<Vec<Node>, LineageError> {
         let ids = self.read().versions(old)?;
         let first = self.next_version(new)?;
         if ids.is_empty() {
-            let asked = super::ModelRef::Latest(old.clone());
+            let asked = super::ModelRef::from(old);
             return Err(self.read().no_such_model(&asked)?);
         }
         if self.read().latest(new)?.is_some() {
@@ -394,7 +403,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn set_own_metadata(
+    pub(crate) fn set_own_metadata(
         &mut self,
         node: NodeId,
         key: &str,
@@ -415,7 +424,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::OwnKey`] when it would change that; those of the catalogue.
-    pub fn set_metadata(
+    pub(crate) fn set_metadata(
         &mut self,
         node: NodeId,
         metadata: &Map<String, Value>,
@@ -441,7 +450,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::NoSuchEdge`]; those of the catalogue.
-    pub fn set_edge_metadata(
+    pub(crate) fn set_edge_metadata(
         &mut self,
         child: NodeId,
         kind: EdgeKind,
@@ -465,7 +474,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::NameTaken`] when models have, or had, the name; those of the catalogue.
-    pub fn set_tag(&mut self, tag: &ModelName, node: NodeId) -> Result<(), LineageError> {
+    pub(crate) fn set_tag(&mut self, tag: &ModelName, node: NodeId) -> Result<(), LineageError> {
         if self.read().highest_version(tag)? > 0 {
             return Err(LineageError::NameTaken { name: tag.to_string(), by: "models" });
         }
@@ -481,7 +490,7 @@ impl<T: WriteTables + ?Sized> GraphMut<'_, T> {
     /// # Errors
     ///
     /// [`LineageError::NoSuchTag`]; those of the catalogue.
-    pub fn remove_tag(&mut self, tag: &ModelName) -> Result<NodeId, LineageError> {
+    pub(crate) fn remove_tag(&mut self, tag: &ModelName) -> Result<NodeId, LineageError> {
         let no_such_tag = || LineageError::NoSuchTag { tag: tag.to_string() };
         let node = self.read().tagged(tag)?.ok_or_else(no_such_tag)?;
         self.delete_tag(tag.as_str(), node)?;

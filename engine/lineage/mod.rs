@@ -15,16 +15,22 @@ mod graph;
 mod graph_mut;
 mod id;
 mod name;
+mod node;
 mod pattern;
+mod reference;
 mod walk;
 
+pub use crate::catalog::EdgeKind;
 pub use ancestry::{PathStep, Via};
 pub use error::LineageError;
-pub use graph::{Edge, Graph, Node};
-pub use graph_mut::{GraphMut, NewNode, OnChildren, Relinked};
+pub use graph::{Edge, Graph};
+pub use graph_mut::OnChildren;
+pub(crate) use graph_mut::{GraphMut, NewNode, Relinked};
 pub use id::NodeId;
-pub use name::{How, ModelName, ModelRef, NAME_LEN_MAX};
+pub use name::{How, ModelName, NAME_LEN_MAX};
+pub use node::Node;
 pub use pattern::glob_matches;
+pub use reference::ModelRef;
 pub use walk::{Direction, Edges, Ends, Neighbours, Nodes, Walk};
 
 /// Metadata of a lossy node: how it was made so, and the content id of what it stands for.

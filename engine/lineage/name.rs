@@ -1,4 +1,4 @@
-//! Names, references, ids and kinds of derivation.
+//! Names of models and kinds of derivation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,19 +8,6 @@ use super::id::NodeId;
 
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 512;
-
-impl NodeId {
-    /// A new random id.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gives no random bits.
-    pub fn random() -> Result<Self, LineageError> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| LineageError::NoRandomness)?;
-        Ok(NodeId(id))
-    }
-}
 
 /// A model's name: parts of `[A-Za-z0-9._-]` joined by `/`, such as `bert/sst2`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,42 +74,10 @@ impl fmt::Display for ModelName {
     }
 }
 
-/// How a user names a model: `name` (its highest version), `name@version`, or a node id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ModelRef {
-    /// The highest version of a name, or, should there be no such name, the node of this id.
-    Latest(ModelName),
-    /// One version of a name.
-    Version(ModelName, u32),
-    /// A node.
-    Id(NodeId),
-}
-
-impl FromStr for ModelRef {
-    type Err = LineageError;
-
-    fn from_str(text: &str) -> Result<Self, LineageError> {
-        let Some((name, version)) = text.split_once('@') else {
-            return Ok(ModelRef::Latest(text.parse()?));
-        };
-        let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
-        match version.parse() {
-            Ok(version) if digits && version > 0 => Ok(ModelRef::Version(name.parse()?, version)),
-            _ => Err(LineageError::InvalidName {
-                name: text.to_owned(),
-                reason: "the version after @ is a number from 1",
-            }),
-        }
-    }
-}
-
-impl fmt::Display for ModelRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ModelRef::Latest(name) => name.fmt(f),
-            ModelRef::Version(name, version) => write!(f, "{name}@{version}"),
-            ModelRef::Id(id) => id.fmt(f),
-        }
+/// As its text.
+impl serde::Serialize for ModelName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -198,6 +153,13 @@ impl fmt::Display for How {
     }
 }
 
+/// As its text.
+impl serde::Serialize for How {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -225,15 +187,6 @@ mod tests {
         }
         for bad in ["-", "-a", "--help", id, &id.to_uppercase()] {
             assert!(!is_new(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn references_name_a_version_or_the_highest() {
-        assert!(matches!("a".parse(), Ok(ModelRef::Latest(_))));
-        assert!(matches!("a@12".parse(), Ok(ModelRef::Version(_, 12))));
-        for bad in ["a@", "a@0", "a@+1", "a@x", "@1", "a@1@2", "a@99999999999"] {
-            assert!(bad.parse::<ModelRef>().is_err(), "{bad}");
         }
     }
 

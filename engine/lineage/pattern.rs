@@ -1,3 +1,5 @@
+//! Globs over names.
+
 /// Whether `text` fits `glob`: `*` stands for any characters, `/` too, and `?` for one. Cost: the
 /// product of both lengths at worst.
 pub fn glob_matches(glob: &str, text: &str) -> bool {

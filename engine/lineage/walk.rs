@@ -8,13 +8,14 @@ use std::ops::ControlFlow;
 
 use super::graph::id_from;
 use super::{Graph, LineageError, Node, NodeId};
-use crate::catalog::{CatalogError, EdgeKind, NodeRow, ParentRow, ReadTables, Table, keys};
+use crate::catalog::{CatalogError, EdgeKind, NodeRow, ParentRow, Table, keys};
 
 /// Rows that are read at once.
 const BATCH: usize = 256;
 
 /// Which edges to follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Edges {
     /// Derivations.
     Provenance,
@@ -74,8 +75,8 @@ fn edge_table(direction: Direction) -> Table {
 
 /// The rows of a table whose keys begin alike, read as they are asked for.
 #[derive(Debug)]
-struct Rows<'t, T: ?Sized, Row> {
-    graph: Graph<'t, T>,
+struct Rows<'t, Row> {
+    graph: Graph<'t>,
     table: Table,
     prefix: Vec<u8>,
     decode: fn(&[u8], &[u8]) -> Result<Row, CatalogError>,
@@ -85,9 +86,9 @@ struct Rows<'t, T: ?Sized, Row> {
     done: bool,
 }
 
-impl<'t, T: ReadTables + ?Sized, Row> Rows<'t, T, Row> {
+impl<'t, Row> Rows<'t, Row> {
     fn new(
-        graph: Graph<'t, T>,
+        graph: Graph<'t>,
         table: Table,
         prefix: Vec<u8>,
         decode: fn(&[u8], &[u8]) -> Result<Row, CatalogError>,
@@ -128,9 +129,9 @@ impl<'t, T: ReadTables + ?Sized, Row> Rows<'t, T, Row> {
 /// children in the order of ids; provenance edges come before version edges. A node at the end of
 /// two edges comes twice.
 #[derive(Debug)]
-pub struct Neighbours<'t, T: ?Sized>(Rows<'t, T, NodeId>);
+pub struct Neighbours<'t>(Rows<'t, NodeId>);
 
-impl<T: ReadTables + ?Sized> Iterator for Neighbours<'_, T> {
+impl Iterator for Neighbours<'_> {
     type Item = Result<NodeId, LineageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -140,9 +141,9 @@ impl<T: ReadTables + ?Sized> Iterator for Neighbours<'_, T> {
 
 /// Every node, in the order of ids, read as they are asked for.
 #[derive(Debug)]
-pub struct Nodes<'t, T: ?Sized>(Rows<'t, T, Node>);
+pub struct Nodes<'t>(Rows<'t, Node>);
 
-impl<T: ReadTables + ?Sized> Iterator for Nodes<'_, T> {
+impl Iterator for Nodes<'_> {
     type Item = Result<Node, LineageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -152,13 +153,13 @@ impl<T: ReadTables + ?Sized> Iterator for Nodes<'_, T> {
 
 /// The nodes without any edge upwards or downwards: roots or leaves.
 #[derive(Debug)]
-pub struct Ends<'t, T: ?Sized> {
-    nodes: Nodes<'t, T>,
+pub struct Ends<'t> {
+    nodes: Nodes<'t>,
     direction: Direction,
     edges: Edges,
 }
 
-impl<T: ReadTables + ?Sized> Iterator for Ends<'_, T> {
+impl Iterator for Ends<'_> {
     type Item = Result<Node, LineageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -189,8 +190,9 @@ type Predicate<'t> = Box<dyn FnMut(&Node) -> bool + 't>;
 /// A walk from some nodes along edges: an iterator that comes to each node once, a diamond's too.
 ///
 /// It reads as it goes: one row a node, one a node's edge. After an error it ends.
-pub struct Walk<'t, T: ?Sized> {
-    graph: Graph<'t, T>,
+#[must_use]
+pub struct Walk<'t> {
+    graph: Graph<'t>,
     direction: Direction,
     edges: Edges,
     order: Order,
@@ -213,20 +215,14 @@ struct State {
     admitted: HashSet<NodeId>,
 }
 
-impl<T: ?Sized> std::fmt::Debug for Walk<'_, T> {
+impl std::fmt::Debug for Walk<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Walk { direction, edges, order, starts, .. } = self;
         write!(f, "Walk({direction:?} {edges:?} {order:?} from {starts:?})")
     }
 }
 
-impl<'t, T: ReadTables + ?Sized> Walk<'t, T> {
-    /// Nodes in the order of their distance from the start. The default.
-    #[must_use]
-    pub fn breadth_first(self) -> Self {
-        Walk { order: Order::Breadth, ..self }
-    }
-
+impl<'t> Walk<'t> {
     /// Each node before everything behind it, and that before its next neighbour.
     #[must_use]
     pub fn depth_first(self) -> Self {
@@ -367,7 +363,7 @@ impl<'t, T: ReadTables + ?Sized> Walk<'t, T> {
     }
 }
 
-impl<T: ReadTables + ?Sized> Iterator for Walk<'_, T> {
+impl Iterator for Walk<'_> {
     type Item = Result<Node, LineageError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -394,14 +390,9 @@ impl<T: ReadTables + ?Sized> Iterator for Walk<'_, T> {
     }
 }
 
-impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
+impl<'t> Graph<'t> {
     /// Parents or children of a node, as they are asked for.
-    pub fn neighbours(
-        &self,
-        node: NodeId,
-        direction: Direction,
-        edges: Edges,
-    ) -> Neighbours<'t, T> {
+    pub fn neighbours(&self, node: NodeId, direction: Direction, edges: Edges) -> Neighbours<'t> {
         let decode = match direction {
             Direction::Up => |key: &[u8], value: &[u8]| other_end(Direction::Up, key, value),
             Direction::Down => |key: &[u8], value: &[u8]| other_end(Direction::Down, key, value),
@@ -429,7 +420,7 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
     }
 
     /// Every node, in the order of ids, as they are asked for.
-    pub fn iter(&self) -> Nodes<'t, T> {
+    pub fn iter(&self) -> Nodes<'t> {
         let decode = |key: &[u8], value: &[u8]| {
             Ok(Node { id: id_from("node key", key)?, row: NodeRow::decode(value)? })
         };
@@ -437,12 +428,12 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
     }
 
     /// The nodes without parents by these edges, in the order of ids.
-    pub fn roots(&self, edges: Edges) -> Ends<'t, T> {
+    pub fn roots(&self, edges: Edges) -> Ends<'t> {
         Ends { nodes: self.iter(), direction: Direction::Up, edges }
     }
 
     /// The nodes without children by these edges, in the order of ids.
-    pub fn leaves(&self, edges: Edges) -> Ends<'t, T> {
+    pub fn leaves(&self, edges: Edges) -> Ends<'t> {
         Ends { nodes: self.iter(), direction: Direction::Down, edges }
     }
 
@@ -452,7 +443,7 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
         starts: impl IntoIterator<Item = NodeId>,
         direction: Direction,
         edges: Edges,
-    ) -> Walk<'t, T> {
+    ) -> Walk<'t> {
         Walk {
             graph: *self,
             direction,
@@ -467,17 +458,17 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
     }
 
     /// What a node descends from, nearest first.
-    pub fn ancestors(&self, node: NodeId, edges: Edges) -> Walk<'t, T> {
+    pub fn ancestors(&self, node: NodeId, edges: Edges) -> Walk<'t> {
         self.walk([node], Direction::Up, edges).without_start()
     }
 
     /// What descends from a node, nearest first.
-    pub fn descendants(&self, node: NodeId, edges: Edges) -> Walk<'t, T> {
+    pub fn descendants(&self, node: NodeId, edges: Edges) -> Walk<'t> {
         self.walk([node], Direction::Down, edges).without_start()
     }
 
     /// A node and the versions before it, newest first.
-    pub fn history(&self, node: NodeId) -> Walk<'t, T> {
+    pub fn history(&self, node: NodeId) -> Walk<'t> {
         self.walk([node], Direction::Up, Edges::Version)
     }
 
@@ -486,7 +477,7 @@ impl<'t, T: ReadTables + ?Sized> Graph<'t, T> {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn topological(&self, edges: Edges) -> Result<Walk<'t, T>, LineageError> {
+    pub fn topological(&self, edges: Edges) -> Result<Walk<'t>, LineageError> {
         let roots: Vec<NodeId> =
             self.iter().map(|node| Ok(node?.id)).collect::<Result<_, LineageError>>()?;
         Ok(self.walk(roots, Direction::Down, edges).topological())

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 /// Which sides have changed a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Touched {
     /// Neither.
     #[default]
@@ -20,6 +22,7 @@ pub enum Touched {
 
 /// What a change of a layer means for the merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Class {
     /// Both sides have changed the layer, each otherwise.
     Conflict,
@@ -37,6 +40,13 @@ impl Class {
             Class::Possible => "possible-conflict",
             Class::None => "no-conflict",
         }
+    }
+}
+
+/// As its name.
+impl serde::Serialize for Class {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use crate::lineage::ModelRef;
 use crate::update::{BlendSettings, Strategy, UpdateError};
 
 /// Whose tensor is taken, or how both are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Resolution {
     /// The first model's.
     Ours,
@@ -26,6 +28,13 @@ impl fmt::Display for Resolution {
             Resolution::Blend(Strategy::Linear) => "average",
             Resolution::Blend(strategy) => strategy.name(),
         })
+    }
+}
+
+/// As its text.
+impl serde::Serialize for Resolution {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -77,7 +86,7 @@ impl fmt::Display for Take {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MergeOptions {
     /// The model that both sides are compared with; none for the nearest common ancestor.
-    pub base: Option<String>,
+    pub base: Option<ModelRef>,
     /// What is done with layers that both sides have changed differently.
     pub on_conflict: Option<Resolution>,
     /// What is done with some layers and tensors; the first that fits counts.
@@ -102,7 +111,7 @@ impl MergeOptions {
     pub fn to_parameters(&self) -> Map<String, Value> {
         let mut parameters = self.blend.clone();
         if let Some(base) = &self.base {
-            parameters.insert(BASE.to_owned(), base.clone().into());
+            parameters.insert(BASE.to_owned(), base.to_string().into());
         }
         if let Some(resolution) = self.on_conflict {
             parameters.insert(ON_CONFLICT.to_owned(), resolution.to_string().into());
@@ -134,7 +143,7 @@ impl MergeOptions {
         let takes = takes.as_array().ok_or_else(|| bad(TAKE, "not a list"))?;
         let take = |value: &Value| value.as_str().unwrap_or_default().parse();
         let options = MergeOptions {
-            base,
+            base: base.map(ModelRef::from),
             on_conflict: on_conflict.map(|text| text.parse()).transpose()?,
             takes: takes.iter().map(take).collect::<Result<_, _>>()?,
             blend,

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
 use super::class::{Class, Classes, Path, Touched};
@@ -10,12 +11,15 @@ use super::tests_of::{self, TestConflict};
 use super::values::{self, ValueConflict};
 use super::{MergeError, MergeOptions, Resolution};
 use crate::container::full_message;
+use crate::diff::InTurn;
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
 use crate::update::UpdateError;
 
 /// What a side did to a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Touch {
     /// Nothing.
     Same,
@@ -40,7 +44,8 @@ impl Touch {
 }
 
 /// A layer that a side has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LayerMerge {
     /// Its name in the merged model.
     pub name: String,
@@ -68,6 +73,7 @@ pub struct LayerMerge {
 
 /// What a merge will do.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct MergePlan {
     /// The first model.
     pub ours: Node,
@@ -98,6 +104,23 @@ pub struct MergePlan {
     /// Entries that a side has changed, by their classes.
     rows: Vec<(Class, u32)>,
     options: MergeOptions,
+}
+
+/// As an object of the models and conflicts, and of its [`layers`](MergePlan::layers).
+impl Serialize for MergePlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut plan = serializer.serialize_struct("MergePlan", 9)?;
+        plan.serialize_field("ours", &self.ours)?;
+        plan.serialize_field("theirs", &self.theirs)?;
+        plan.serialize_field("base", &self.base)?;
+        plan.serialize_field("other_bases", &self.other_bases)?;
+        plan.serialize_field("layers", &InTurn(|| self.layers()))?;
+        plan.serialize_field("unchanged", &self.unchanged)?;
+        plan.serialize_field("metadata", &self.metadata)?;
+        plan.serialize_field("metadata_conflicts", &self.metadata_conflicts)?;
+        plan.serialize_field("test_conflicts", &self.test_conflicts)?;
+        plan.end()
+    }
 }
 
 impl MergePlan {

@@ -7,23 +7,25 @@ use super::trial::{self, Terms, Trial};
 use super::values::MERGE_KEY;
 use super::{Class, MERGE_FUNCTION, MergeError, MergeOptions, MergePlan, tests_of};
 use crate::codec::Profile;
-use crate::lineage::How;
+use crate::lineage::{How, ModelRef};
 use crate::model_tests::{RunOptions, Test, TestResult};
 use crate::store::{ImportReport, NewModel, Snapshot, Store, StoreError, Transaction};
 use crate::update::{Input, Inputs, RECIPE_KEY, Recipe, UpdateError};
 
 /// Two models to be merged.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Merge {
-    ours: String,
-    theirs: String,
+    ours: ModelRef,
+    theirs: ModelRef,
     name: String,
     options: MergeOptions,
     profile: Profile,
 }
 
 /// What a merge did.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct Merged {
     /// What was planned, and done.
     pub plan: MergePlan,
@@ -34,14 +36,15 @@ pub struct Merged {
     /// The names of tests that were registered for the merged model.
     pub inherited: Vec<String>,
     /// Why what the tests found is not kept, if it is not.
+    #[serde(serialize_with = "crate::model_tests::as_text")]
     pub not_kept: Option<StoreError>,
 }
 
 impl Merge {
     /// A merge of two models, `name`, `name@version`, tag or node id, as a model of this name.
     pub fn new(
-        ours: impl Into<String>,
-        theirs: impl Into<String>,
+        ours: impl Into<ModelRef>,
+        theirs: impl Into<ModelRef>,
         name: impl Into<String>,
     ) -> Self {
         Merge {
@@ -91,7 +94,7 @@ impl Merge {
         let snapshot = store.snapshot()?;
         if let Some(base) = &mut self.options.base {
             // The recipe must mean the same model for ever.
-            *base = snapshot.model(base)?.node().id.to_string();
+            *base = snapshot.find(&*base)?.id.into();
         }
         let mut plan = self.plan(&snapshot)?;
         let built = plan.build(&self.options)?;

@@ -8,7 +8,8 @@ use crate::model_tests::{Selector, Test};
 use crate::store::{Model, Snapshot};
 
 /// A test that both sides have, each with other bounds or another time limit than the base.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct TestConflict {
     /// What it runs, as JSON.
     pub run: String,

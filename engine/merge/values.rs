@@ -17,7 +17,8 @@ pub(super) const PREFIX: &str = "metadata:";
 pub(super) const MERGE_KEY: &str = "mgit.merge";
 
 /// A key of the metadata that both sides have changed differently.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ValueConflict {
     /// The key; `kind` without a prefix is the models' kind.
     pub key: String,

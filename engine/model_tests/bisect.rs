@@ -1,11 +1,11 @@
 //! The first node on a way that fails, in as few runs as can be.
 
 use super::TestError;
-use crate::catalog::ReadTables;
 use crate::lineage::{Edges, Graph, Node, NodeId, Via};
 
 /// What a bisection found. Places are those on the way, from the one that passes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Bisection {
     /// The last place before it that was seen to pass.
     pub last_good: usize,
@@ -80,8 +80,8 @@ pub fn bisect<E>(
 /// # Errors
 ///
 /// [`TestError::NoPath`]; those of the catalogue.
-pub fn path_between<T: ReadTables + ?Sized>(
-    graph: &Graph<'_, T>,
+pub fn path_between(
+    graph: &Graph<'_>,
     good: &Node,
     bad: &Node,
 ) -> Result<(Vec<NodeId>, Edges), TestError> {

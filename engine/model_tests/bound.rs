@@ -1,3 +1,5 @@
+//! What a test's metric must be.
+
 use std::fmt;
 use std::str::FromStr;
 

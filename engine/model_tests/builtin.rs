@@ -1,3 +1,5 @@
+//! The tests of the engine.
+
 use std::fmt::Write as _;
 use std::str::FromStr;
 
@@ -9,6 +11,7 @@ const NAMED_MAX: usize = 20;
 
 /// The tests of the engine. All of them need no more than a summary of each tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Builtin {
     /// Fails when an element is NaN or infinite, and names the tensors. Metrics `nan` and
     /// `infinite`.

@@ -1,7 +1,10 @@
+//! Metrics of two models beside each other.
+
 use super::{Better, TestResult};
 
 /// A metric of two models side by side.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct MetricChange {
     /// Its name.
     pub metric: String,

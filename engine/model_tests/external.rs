@@ -17,6 +17,7 @@ const KEPT_LIMIT: usize = 8 << 10;
 
 /// Which commands may run.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub enum CommandTrust {
     /// None that comes from a store.
     #[default]

@@ -1,9 +1,12 @@
+//! What a test has found of a model.
+
 use serde_json::{Map, Value, json};
 
 use super::Metric;
 
 /// What running something on a model found, before any bound is applied.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// The numbers.
     pub metrics: Vec<Metric>,

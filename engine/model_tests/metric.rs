@@ -1,7 +1,11 @@
+//! A number that a test has found.
+
 use serde_json::{Map, Value, json};
 
 /// Which values of a metric are better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Better {
     /// Such as of accuracies.
     Higher,
@@ -110,6 +114,13 @@ impl Metric {
             Better::Higher => Some(other > self.value),
             Better::Lower => Some(other < self.value),
         }
+    }
+}
+
+/// As [`to_json`](Metric::to_json).
+impl serde::Serialize for Metric {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
     }
 }
 

@@ -29,6 +29,10 @@ mod summaries;
 mod summary;
 mod test;
 
+pub use crate::command::{
+    Bounds, Captured, CommandError, Exit, Outcome as CommandOutcome, Stream, Template, TrustFile,
+    run,
+};
 pub use bisect::{Bisection, bisect, path_between};
 pub use bound::Bound;
 pub use builtin::Builtin;
@@ -37,6 +41,7 @@ pub use error::TestError;
 pub use external::CommandTrust;
 pub use finding::Finding;
 pub use metric::{Better, Metric};
+pub(crate) use runner::as_text;
 pub use runner::{ModelTest, RunOptions, RunReport, Runner, Status, TestResult, Watch};
 pub use selector::Selector;
 pub use summaries::Unkept;

@@ -55,6 +55,15 @@ pub struct RunOptions<'a> {
     pub progress: Option<&'a Watch<'a>>,
 }
 
+impl<'a> RunOptions<'a> {
+    /// Gives the runner a test of the program's own, which registered tests name by
+    /// [`What::Code`].
+    pub fn code(mut self, name: impl Into<String>, test: &'a dyn ModelTest) -> Self {
+        self.code.insert(name.into(), test);
+        self
+    }
+}
+
 impl std::fmt::Debug for RunOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunOptions").field("jobs", &self.jobs).finish_non_exhaustive()
@@ -62,7 +71,9 @@ impl std::fmt::Debug for RunOptions<'_> {
 }
 
 /// How a test ended on a model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Status {
     /// It passed and meets its bounds.
     Passed,
@@ -87,7 +98,8 @@ impl Status {
 }
 
 /// A test's result on a model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize)]
+#[non_exhaustive]
 pub struct TestResult {
     /// The test.
     pub test: String,
@@ -103,8 +115,19 @@ pub struct TestResult {
     pub was_known: bool,
 }
 
+pub(crate) fn as_text<E: std::fmt::Display, S: serde::Serializer>(
+    error: &Option<E>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.collect_str(error),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// What a run did.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize)]
+#[non_exhaustive]
 pub struct RunReport {
     /// In the order of the models, then of the tests.
     pub results: Vec<TestResult>,
@@ -113,8 +136,10 @@ pub struct RunReport {
     /// Bytes of tensors that built-in tests read: of each distinct one once.
     pub bytes_read: u64,
     /// What was found and is not kept, for [`Unkept::keep`].
+    #[serde(skip)]
     pub unkept: Unkept,
     /// Why it could not be kept in the store that was given.
+    #[serde(serialize_with = "as_text")]
     pub not_kept: Option<StoreError>,
 }
 

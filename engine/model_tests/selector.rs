@@ -1,3 +1,5 @@
+//! Which models a test is for.
+
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
@@ -9,6 +11,7 @@ const PATTERN_LEN_MAX: usize = 1024;
 
 /// Which models a test is for, those that come later among them.
 #[derive(Clone, Debug)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum Selector {
     /// All.
     All,

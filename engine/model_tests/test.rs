@@ -1,3 +1,5 @@
+//! A registered test.
+
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +11,7 @@ use crate::store::{Snapshot, StoreError, Transaction};
 
 /// What a test runs.
 #[derive(Clone, Debug)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum What {
     /// A test of the engine.
     Builtin(Builtin),

@@ -12,11 +12,28 @@
 //!   longer when they come from another store, and are read chunk by chunk.
 //! - What comes from another store stays until the transaction that brings it is committed.
 
+/// Methods that show the bytes of the file: public for tools that look at the format, which ask for
+/// the feature `unstable-format`; else the crate's own.
+macro_rules! format_tools {
+    ($($(#[$about:meta])* fn $name:ident $arguments:tt -> $result:ty $body:block)*) => {
+        $(
+            $(#[$about])*
+            #[cfg(feature = "unstable-format")]
+            pub fn $name $arguments -> $result $body
+
+            $(#[$about])*
+            #[cfg(not(feature = "unstable-format"))]
+            pub(crate) fn $name $arguments -> $result $body
+        )*
+    };
+}
+
 mod base;
 mod cache;
 mod edit;
 mod error;
 mod exchange;
+mod info;
 mod open;
 mod options;
 mod read;
@@ -26,6 +43,11 @@ mod source;
 mod turns;
 mod write;
 
+pub use crate::catalog::CatalogError;
+pub use crate::codec::{Encoding, Lossy, Profile, UnknownLossy, UnknownProfile};
+pub use crate::container::{ContainerError, LockHolder, Locked, Process, Shortage};
+pub use crate::format::FormatError;
+pub use crate::shutdown::{Done, done, interrupt};
 pub(crate) use base::relatives::look_alikes;
 pub use edit::collect::CollectReport;
 pub use edit::lossy::LossyRecodeReport;
@@ -39,15 +61,20 @@ pub(crate) use error::bad_tensor;
 pub use error::{Result, StoreError};
 pub(crate) use exchange::incoming::IncomingNode;
 pub(crate) use exchange::packed_record::PackedHead;
+pub use info::StoreInfo;
 pub use open::Store;
 pub use options::OpenOptions;
 pub(crate) use options::is_at;
+#[cfg(feature = "unstable-format")]
 pub use read::chain::Chain;
+#[cfg(feature = "unstable-format")]
 pub use read::formula::StoredFormula;
 pub use read::model::Model;
+#[cfg(feature = "unstable-format")]
 pub use read::record::StoredRecord;
 pub use read::snapshot::Snapshot;
-pub use read::tensor::{MappedTensor, ReconstructedTensor, StoredAs, Tensor, TensorView};
+pub use read::tensor::{StoredAs, Tensor};
+pub use read::view::TensorView;
 pub use shared::Access;
 pub(crate) use source::TensorsSource;
 pub use source::{NewTensor, TensorSource};

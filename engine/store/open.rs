@@ -25,19 +25,15 @@ use crate::format::WRITER_FLAGS_KNOWN;
 /// dropped; with [`OpenOptions::lock_per_transaction`], the lock is held by each transaction.
 ///
 /// ```
-/// use mgit::{Dtype, NewModel, NewTensor, Shape, Store};
+/// use mgit::{NewModel, NewTensor, Store};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let store = Store::create(folder.path().join("models.mgit"))?;
 ///
 /// let weights = [1.0f32, 2.0, 3.0, 4.0];
 /// let mut transaction = store.begin_write()?;
-/// transaction.add_model(NewModel::new("base").tensor(NewTensor::from_bytes(
-///     "w",
-///     Dtype::F32,
-///     Shape::new(&[2, 2])?,
-///     mgit::bytemuck::cast_slice(&weights),
-/// )))?;
+/// let tensor = NewTensor::from_slice("w", [2, 2], &weights);
+/// transaction.add_model(NewModel::new("base").tensor(tensor))?;
 /// transaction.commit()?;
 ///
 /// let snapshot = store.snapshot()?;
@@ -119,7 +115,7 @@ impl Store {
             _ => StoreError::open_file(folder)(error),
         })?;
         let file = temporary.as_file().try_clone().map_err(StoreError::open_file(path))?;
-        let store = Self::create_on(Arc::new(FileDisk::new(file)), path)?;
+        let store = Self::make_on(Arc::new(FileDisk::new(file)), path.to_owned())?;
         temporary.persist_new(path).map_err(StoreError::open_file(path))?;
         let sync_folder = || std::fs::File::open(folder)?.sync_all();
         sync_folder().map_err(StoreError::open_file(folder))?;
@@ -131,12 +127,17 @@ impl Store {
     /// # Errors
     ///
     /// Those of the disk.
+    #[cfg(feature = "unstable-format")]
     pub fn create_on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Result<Self> {
+        Self::make_on(disk, path.into())
+    }
+
+    fn make_on(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self> {
         let mut store_id = [0; 16];
         getrandom::fill(&mut store_id).map_err(|_| crate::lineage::LineageError::NoRandomness)?;
         let container = Arc::new(Container::create(disk, store_id)?);
         let catalog = Catalog::create(&container, now_ms())?;
-        Ok(Self::new(catalog, container, Access::Write, path.into()))
+        Ok(Self::new(catalog, container, Access::Write, path))
     }
 
     /// Opens a store for reading and writing. After a crash this repairs it. Other writers are kept
@@ -210,15 +211,17 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the store on `disk` for reading and writing. `path` is only remembered.
-    ///
-    /// # Errors
-    ///
-    /// As [`open`](Self::open).
-    pub fn open_on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Result<Self> {
-        let container = Arc::new(Container::open_writer(disk)?);
-        let catalog = Catalog::open_writer(&container)?;
-        Ok(Self::new(catalog, container, Access::Write, path.into()))
+    format_tools! {
+        /// Opens the store on `disk` for reading and writing. `path` is only remembered.
+        ///
+        /// # Errors
+        ///
+        /// As [`open`](Self::open).
+        fn open_on(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Result<Self> {
+            let container = Arc::new(Container::open_writer(disk)?);
+            let catalog = Catalog::open_writer(&container)?;
+            Ok(Self::new(catalog, container, Access::Write, path.into()))
+        }
     }
 
     /// Opens a store for reading. Snapshots taken later see what a writer, in this process or
@@ -240,6 +243,7 @@ impl Store {
     /// # Errors
     ///
     /// As [`open_read_only`](Self::open_read_only); those of `disk`.
+    #[cfg(feature = "unstable-format")]
     pub fn open_read_only_on(
         disk: impl Fn() -> Result<Arc<dyn Disk>>,
         path: impl AsRef<Path>,
@@ -330,23 +334,24 @@ impl Store {
         &self.shared.path
     }
 
-    /// What the file says of itself, for tools that look at the format. With
-    /// [`OpenOptions::lock_per_transaction`], the one that was opened first, for reading. Nothing
-    /// of it can be written, nor seen other than as a copy:
-    ///
-    /// ```compile_fail
-    /// # fn write_under_a_view(store: &mgit::Store) {
-    /// store.container().write(0, &[0]).unwrap();
-    /// # }
-    /// ```
-    ///
-    /// ```compile_fail
-    /// # fn see_what_changes(store: &mgit::Store) {
-    /// let superblock: &[u8] = store.container().bytes(0, 4096).unwrap();
-    /// # }
-    /// ```
-    pub fn container(&self) -> &Container {
-        &self.shared.container
+    format_tools! {
+        /// The file behind the store. With [`OpenOptions::lock_per_transaction`], the one that was
+        /// opened first, for reading. Nothing of it can be written, nor seen other than as a copy:
+        ///
+        /// ```compile_fail
+        /// # fn write_under_a_view(store: &mgit::Store) {
+        /// store.container().write(0, &[0]).unwrap();
+        /// # }
+        /// ```
+        ///
+        /// ```compile_fail
+        /// # fn see_what_changes(store: &mgit::Store) {
+        /// let superblock: &[u8] = store.container().bytes(0, 4096).unwrap();
+        /// # }
+        /// ```
+        fn container(&self) -> &Container {
+            &self.shared.container
+        }
     }
 
     /// How many rows of the catalogue this handle has read so far, but for transactions that take

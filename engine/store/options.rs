@@ -25,6 +25,7 @@ use crate::container::{FileId, Locked, Waiting};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct OpenOptions {
     pub(in crate::store) waiting: Waiting,
     pub(in crate::store) per_transaction: bool,

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::error::{Result, StoreError};
 use super::source::{NewTensor, Source, TensorSource};
+use crate::container::unnamed_file;
 use crate::format::CHUNK_LEN;
 use crate::tensor::ContentId;
 
@@ -91,7 +92,7 @@ fn settle(
             found => wrong(found),
         };
     }
-    let mut file = tempfile::tempfile_in(folder)?;
+    let mut file = unnamed_file(folder)?;
     let found = io::copy(&mut reader, &mut file)?;
     file.flush()?;
     if found == len { Ok(Box::new(InFile(file))) } else { wrong(found) }

@@ -1,3 +1,5 @@
+//! A buffer whose start is aligned as tensors in the file are.
+
 use std::fmt;
 
 /// One cache line, the unit that gives a buffer its alignment.

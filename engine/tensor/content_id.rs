@@ -1,8 +1,21 @@
+//! The identity of a tensor's content.
+
 use std::fmt;
+use std::str::FromStr;
+
+use serde::ser::{Serialize, Serializer};
 
 /// The identity of a tensor's content: the BLAKE3 hash of its bytes.
 ///
 /// Equal bytes have equal ids whatever their name, type, shape or model.
+///
+/// ```
+/// use mgit::ContentId;
+///
+/// let id = ContentId::of(b"weights");
+/// assert_eq!(id.to_string().parse::<ContentId>()?, id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ContentId([u8; 32]);
 
@@ -56,6 +69,43 @@ impl ContentId {
 impl From<blake3::Hash> for ContentId {
     fn from(hash: blake3::Hash) -> Self {
         ContentId(*hash.as_bytes())
+    }
+}
+
+/// Why a text is no id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseIdError {
+    what: &'static str,
+    digits: usize,
+}
+
+impl ParseIdError {
+    pub(crate) fn new(what: &'static str, digits: usize) -> Self {
+        ParseIdError { what, digits }
+    }
+}
+
+impl fmt::Display for ParseIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} is {} hex digits", self.what, self.digits)
+    }
+}
+
+impl std::error::Error for ParseIdError {}
+
+impl FromStr for ContentId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        ContentId::from_hex(text).ok_or(ParseIdError::new("content id", 64))
+    }
+}
+
+/// As its text.
+impl Serialize for ContentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -1,4 +1,10 @@
+//! The element type of a tensor.
+
+use std::convert::Infallible;
 use std::fmt;
+use std::str::FromStr;
+
+use serde::ser::{Serialize, Serializer};
 
 use super::{Shape, ShapeError};
 
@@ -6,6 +12,15 @@ use super::{Shape, ShapeError};
 ///
 /// A type that this version does not know is kept as [`Dtype::Unknown`]: its bytes are stored
 /// and returned untouched, and no shape is checked against them.
+///
+/// ```
+/// use mgit::Dtype;
+///
+/// let dtype: Dtype = "BF16".parse()?;
+/// assert_eq!((dtype.clone(), dtype.bits()), (Dtype::Bf16, Some(16)));
+/// assert_eq!(dtype.to_string(), "BF16");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Dtype {
@@ -169,6 +184,22 @@ impl fmt::Display for Dtype {
     }
 }
 
+/// As [`Dtype::from_name`]: a name that is not known gives [`Dtype::Unknown`].
+impl FromStr for Dtype {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(Dtype::from_name(name))
+    }
+}
+
+/// As its name.
+impl Serialize for Dtype {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +209,7 @@ mod tests {
         for (dtype, code) in Dtype::all_known() {
             assert_eq!(Dtype::from_code(code), Some(dtype.clone()));
             assert_eq!(Dtype::from_name(dtype.name()), dtype);
+            assert_eq!(dtype.to_string().parse(), Ok(dtype.clone()));
             assert_eq!(dtype.code(), code);
         }
         assert_eq!(Dtype::from_name("F128"), Dtype::Unknown("F128".into()));

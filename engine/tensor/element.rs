@@ -1,16 +1,41 @@
+//! Rust types that stand for elements of tensors.
+
 use super::Dtype;
 
 /// A Rust type that stands for the elements of a tensor in a typed view.
 ///
-/// Sealed in effect: implemented here for every type whose bit pattern is that of a [`Dtype`].
-pub trait Element: bytemuck::Pod {
+/// Implemented for every type whose bit pattern is that of a [`Dtype`]: `f32`, `f64`,
+/// [`half::f16`], [`half::bf16`], `[f32; 2]` (complex), and the integers of 8 to 64 bits. No other
+/// crate can implement it.
+///
+/// ```
+/// use mgit::{Dtype, Element, half};
+///
+/// assert_eq!(f32::DTYPE, Dtype::F32);
+/// assert_eq!(half::bf16::DTYPE, Dtype::Bf16);
+/// assert!(half::bf16::matches(&Dtype::Bf16) && !f32::matches(&Dtype::Bf16));
+/// ```
+pub trait Element: bytemuck::Pod + Send + Sync + sealed::Sealed {
+    /// The element type of tensors that are made of slices of this type.
+    const DTYPE: Dtype;
+
     /// Whether tensors of `dtype` may be viewed as slices of this type.
     fn matches(dtype: &Dtype) -> bool;
 }
 
+mod sealed {
+    /// So that `bytemuck` alone decides nothing of what an element is.
+    #[allow(unnameable_types, reason = "nobody else implements it")]
+    pub trait Sealed {}
+}
+
 macro_rules! elements {
-    ($($rust:ty => $dtype:pat,)*) => {
-        $(impl Element for $rust {
+    ($($rust:ty => $dtype:path,)*) => {
+        $(impl sealed::Sealed for $rust {}
+
+        impl Element for $rust {
+            const DTYPE: Dtype = $dtype;
+
             fn matches(dtype: &Dtype) -> bool {
                 matches!(dtype, $dtype)
             }
@@ -33,8 +58,12 @@ elements! {
     u64 => Dtype::U64,
 }
 
+impl sealed::Sealed for u8 {}
+
 /// Raw bytes: any tensor may be seen so.
 impl Element for u8 {
+    const DTYPE: Dtype = Dtype::U8;
+
     fn matches(_: &Dtype) -> bool {
         true
     }

@@ -11,12 +11,14 @@ mod buffer;
 mod content_id;
 mod dtype;
 mod element;
+mod names;
 mod number;
 mod shape;
 
 pub use buffer::AlignedBuffer;
-pub use content_id::ContentId;
+pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
+pub(crate) use names::first_duplicate;
 pub use number::{number, number_bytes};
-pub use shape::{RANK_MAX, Shape, ShapeError};
+pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};

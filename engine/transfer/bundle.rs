@@ -25,7 +25,7 @@ use crate::format::SUPERBLOCK_MAGIC;
 use crate::store::{Store, TensorSource};
 
 /// What is in a bundle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct BundleReport {
     /// Its models, `name@version`, each behind what it descends from.

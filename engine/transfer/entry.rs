@@ -83,7 +83,7 @@ impl NodeEntry {
         edges.map(|edge| node_id(&edge.parent)).collect()
     }
 
-    fn read<T: ReadTables + ?Sized>(graph: Graph<'_, T>, node: Node) -> Result<Self> {
+    fn read(graph: Graph<'_>, node: Node) -> Result<Self> {
         let Node { id, row } = node;
         let entry = |kind, parent, how: String| -> Result<EdgeEntry> {
             let metadata = graph.edge_metadata(id, kind, parent)?;
@@ -115,7 +115,7 @@ impl NodeEntry {
     }
 
     /// Every node of a store. Cost: all rows of the graph.
-    pub(super) fn read_all<T: ReadTables + ?Sized>(tables: &T) -> Result<Nodes> {
+    pub(super) fn read_all(tables: &dyn ReadTables) -> Result<Nodes> {
         let graph = Graph(tables);
         let mut ids = Vec::new();
         tables.scan(Table::Nodes, &[], &mut |key, _| {

@@ -7,7 +7,8 @@ use crate::lineage::LineageError;
 use crate::store::StoreError;
 
 /// A name that has diverged: each side has versions that the other does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Diverged {
     /// The name.
     pub name: String,

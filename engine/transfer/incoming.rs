@@ -10,7 +10,6 @@ use super::report::{PullReport, Renumbered};
 use super::source::RecordSource;
 use super::spool::Manifests;
 use super::{Result, TransferError};
-use crate::catalog::ReadTables;
 use crate::format::Manifest;
 use crate::lineage::{Graph, Node, NodeId};
 use crate::store::Transaction;
@@ -221,10 +220,7 @@ fn make_room(
 }
 
 /// Names of these models that have several ends.
-fn diverged_now<T: ReadTables + ?Sized>(
-    graph: Graph<'_, T>,
-    models: &[&NodeEntry],
-) -> Result<Vec<(String, Vec<String>)>> {
+fn diverged_now(graph: Graph<'_>, models: &[&NodeEntry]) -> Result<Vec<(String, Vec<String>)>> {
     let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let mut diverged = Vec::new();
     for name in names {

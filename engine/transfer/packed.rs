@@ -7,7 +7,6 @@ use super::entry::{Nodes, Tests, node_id};
 use super::pack::{INDEX_LEN_MAX, PackIndex};
 use super::records::{Contents, PackedRecord};
 use super::refs::Head;
-use super::remotes::whole_place;
 use super::source::{Piece, RecordSource};
 use super::{Remote, Result, TransferError};
 use crate::catalog::{ReadTables, Table};
@@ -257,10 +256,6 @@ impl<'r> PackedSource<'r> {
 impl RecordSource for PackedSource<'_> {
     fn name(&self) -> String {
         self.name.clone()
-    }
-
-    fn place(&self) -> Result<String> {
-        whole_place(&self.name)
     }
 
     fn id(&self) -> Option<[u8; 16]> {

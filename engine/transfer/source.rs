@@ -31,7 +31,9 @@ pub(super) trait RecordSource {
     fn name(&self) -> String;
 
     /// Where it can be found again: a whole path, or an address.
-    fn place(&self) -> Result<String>;
+    fn place(&self) -> Result<String> {
+        whole_place(&self.name())
+    }
 
     /// Where a tensor is that its models name and that is not there either.
     fn promisor(&self, _id: ContentId) -> Result<Option<String>> {
@@ -124,10 +126,6 @@ impl StoreSource {
 impl RecordSource for StoreSource {
     fn name(&self) -> String {
         self.name.clone()
-    }
-
-    fn place(&self) -> Result<String> {
-        whole_place(&self.name)
     }
 
     fn promisor(&self, id: ContentId) -> Result<Option<String>> {

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use super::source::RecordSource;
 use super::{Result, TransferError};
-use crate::container::folder_of;
+use crate::container::{folder_of, unnamed_file};
 use crate::store::{Store, StoreError, TensorSource};
 use crate::tensor::ContentId;
 
@@ -45,7 +45,7 @@ impl Spool {
     /// Those of the disk.
     pub(super) fn new(store: &Store) -> Result<Self> {
         let folder = folder_of(store.path());
-        let file = tempfile::tempfile_in(folder);
+        let file = unnamed_file(folder);
         let file =
             file.map_err(TransferError::io("keep aside in", folder.display().to_string()))?;
         Ok(Spool { file, len: 0 })

@@ -11,7 +11,8 @@ use super::{Place, Remote, Result, TransferError, open_remote};
 use crate::upkeep::VerifyDepth;
 
 /// Something that is wrong with a remote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RemoteFinding {
     /// The file, as a path in the remote; empty for what several packs are to hold together.
     pub subject: String,
@@ -20,7 +21,7 @@ pub struct RemoteFinding {
 }
 
 /// What was found at a remote or in a bundle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RemoteReport {
     /// Refs looked at; none of a bundle.

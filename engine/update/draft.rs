@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use super::UpdateError;
-use crate::catalog::ReadTables;
-use crate::container::full_message;
+use crate::container::{full_message, new_folder};
 use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
@@ -20,6 +19,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
 #[derive(Clone)]
+#[must_use]
 pub struct DraftTensor {
     of: Repr,
     /// What the report says of it.
@@ -282,6 +282,7 @@ impl DraftPart {
 
 /// A model that a function has made: tensors, in the order of the files it is exported as.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Draft {
     index: (String, Vec<u8>),
     parts: Vec<DraftPart>,
@@ -482,10 +483,13 @@ impl Draft {
     fn keep_output(&self) -> Option<PathBuf> {
         let output = self.output.as_deref()?;
         let beside = output.parent()?.parent()?;
-        let folder = tempfile::Builder::new().prefix("mgit-kept-").tempdir_in(beside).ok()?;
-        let kept = folder.path().join(output.file_name()?);
-        std::fs::rename(output, &kept).ok()?;
-        let _ = folder.keep();
+        let name = output.file_name()?;
+        let folder = new_folder(beside, "mgit-kept-").ok()?;
+        let kept = folder.join(name);
+        if std::fs::rename(output, &kept).is_err() {
+            let _ = std::fs::remove_dir(&folder);
+            return None;
+        }
         Some(kept)
     }
 
@@ -498,11 +502,11 @@ impl Draft {
     }
 
     /// Says which of these models and of those it was computed from is no longer there.
-    pub(super) fn check_inputs<T: ReadTables + ?Sized>(
+    pub(super) fn check_inputs(
         &self,
         name: &str,
         inputs: impl IntoIterator<Item = NodeId>,
-        graph: &Graph<'_, T>,
+        graph: &Graph<'_>,
         before: &Snapshot,
     ) -> Result<(), UpdateError> {
         for id in inputs.into_iter().chain(self.made_of.iter().copied()) {
@@ -553,6 +557,6 @@ impl Draft {
                 tensors: part.tensors.iter().map(tensor).collect(),
             });
         }
-        model.made_of(self.made_of.iter().map(NodeId::to_string))
+        model.made_of(&self.made_of)
     }
 }

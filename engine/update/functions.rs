@@ -9,6 +9,7 @@ use super::{Builtin, UpdateError};
 
 /// The functions that a program knows, by the names that recipes give them.
 #[derive(Clone)]
+#[must_use]
 pub struct Functions(BTreeMap<String, Arc<dyn Creation>>);
 
 impl fmt::Debug for Functions {

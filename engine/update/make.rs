@@ -7,17 +7,18 @@ use serde_json::Value;
 use super::{Creation, Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMarker};
 use super::{RECIPE_KEY, UPDATE_KEY};
 use crate::codec::Profile;
-use crate::lineage::{How, NodeId};
+use crate::lineage::{How, ModelRef, NodeId};
 use crate::store::{ImportReport, NewModel, Snapshot, Store, Transaction};
 
 /// A model to be made by a function.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Make {
     name: String,
     kind: Option<String>,
     function: String,
-    parents: Vec<(String, Option<How>)>,
-    old: Option<String>,
+    parents: Vec<(ModelRef, Option<How>)>,
+    old: Option<ModelRef>,
     inputs: Inputs,
     seeded: bool,
     profile: Profile,
@@ -30,13 +31,13 @@ impl Make {
     }
 
     /// Adds a parent; how the model is derived from it is the function's to say when it is `None`.
-    pub fn parent(mut self, model: impl Into<String>, how: Option<How>) -> Self {
+    pub fn parent(mut self, model: impl Into<ModelRef>, how: Option<How>) -> Self {
         self.parents.push((model.into(), how));
         self
     }
 
     /// Gives the function the version that is to be replaced, and what that was derived from.
-    pub fn old(mut self, model: impl Into<String>) -> Self {
+    pub fn old(mut self, model: impl Into<ModelRef>) -> Self {
         self.old = Some(model.into());
         self
     }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::UpdateError;
-use crate::catalog::ReadTables;
 use crate::lineage::{Direction, Edges, Graph, ModelName, Node, NodeId};
 
 /// The metadata key of the marker.
@@ -28,10 +27,7 @@ impl UpdateMarker {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn read<T: ReadTables + ?Sized>(
-        graph: &Graph<'_, T>,
-        node: NodeId,
-    ) -> Result<Option<Self>, UpdateError> {
+    pub fn read(graph: &Graph<'_>, node: NodeId) -> Result<Option<Self>, UpdateError> {
         Ok(graph.metadata(node)?.get(UPDATE_KEY).and_then(Self::from_json))
     }
 
@@ -57,11 +53,7 @@ impl UpdateMarker {
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn find<T: ReadTables + ?Sized>(
-        graph: &Graph<'_, T>,
-        plan: &str,
-        of: &Node,
-    ) -> Result<Option<Node>, UpdateError> {
+    pub fn find(graph: &Graph<'_>, plan: &str, of: &Node) -> Result<Option<Node>, UpdateError> {
         let mut later: Vec<NodeId> = Vec::new();
         // By name, and by edges, should somebody have moved one to another name.
         if let Ok(name) = of.row.name.parse::<ModelName>() {

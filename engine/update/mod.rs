@@ -60,6 +60,8 @@ mod plan;
 mod recipe;
 mod remake;
 
+#[doc(no_inline)]
+pub use crate::model_tests::{CommandError, Stream, Template, TrustFile};
 pub(crate) use blend::blend_tensor;
 pub use blend::{BlendSettings, Strategy};
 pub use builtin::Builtin;

@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 use super::{Builtin, Recipe, UpdateError, UpdateMarker};
-use crate::catalog::CatalogRead;
 use crate::codec::Profile;
 use crate::lineage::{Direction, Edges, Graph, How, ModelRef, Node, NodeId};
 use crate::store::{ImportReport, Snapshot};
 
 /// By what functions an update makes models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UpdateMethod {
     /// By the recipe of each, where it has one; else by a rebase.
     #[default]
@@ -62,9 +62,10 @@ type Watch<'a> = Box<dyn Fn(Event<'_>) -> ControlFlow<()> + Sync + 'a>;
 /// by way of it; those whose parents have nothing new; and versions that have a newer one, unless
 /// something that is made stands on them. One that somebody has put on the new model by hand is
 /// taken as it is. An older version of the new model counts as the old model.
+#[must_use]
 pub struct Update<'a> {
-    old: String,
-    new: String,
+    old: ModelRef,
+    new: ModelRef,
     method: UpdateMethod,
     pub(super) jobs: usize,
     pub(super) resume: bool,
@@ -83,7 +84,7 @@ impl fmt::Debug for Update<'_> {
 
 impl<'a> Update<'a> {
     /// The update of what descends from `old`, now that there is `new`.
-    pub fn new(old: impl Into<String>, new: impl Into<String>) -> Self {
+    pub fn new(old: impl Into<ModelRef>, new: impl Into<ModelRef>) -> Self {
         Update {
             old: old.into(),
             new: new.into(),
@@ -156,11 +157,7 @@ impl<'a> Update<'a> {
     /// Models that are not there, or are the same; those of the catalogue.
     pub fn plan(&self, snapshot: &Snapshot) -> Result<UpdatePlan, UpdateError> {
         let graph = snapshot.graph();
-        let find = |model: &str| -> Result<Node, UpdateError> {
-            let model: ModelRef = model.parse()?;
-            Ok(graph.find(&model)?)
-        };
-        let (old, new) = (find(&self.old)?, find(&self.new)?);
+        let (old, new) = (graph.find(&self.old)?, graph.find(&self.new)?);
         if old.id == new.id {
             let name = old.full_name();
             return Err(UpdateError::inputs(format!("{name} is both the old and the new model")));
@@ -180,6 +177,7 @@ fn plan_id(old: &Node, new: &Node, method: &UpdateMethod) -> String {
 
 /// Where a parent of a model that is to be made comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum StepSource {
     /// It is there.
     Node(Node),
@@ -189,6 +187,7 @@ pub enum StepSource {
 
 /// A parent of a model that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepParent {
     /// The parent of the present version.
     pub from: NodeId,
@@ -200,6 +199,7 @@ pub struct StepParent {
 
 /// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum StepState {
     /// It is to be made by the function of this name.
     ToDo(String),
@@ -211,6 +211,7 @@ pub enum StepState {
 
 /// One model that an update makes.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Step {
     /// The present version.
     pub node: Node,
@@ -240,6 +241,7 @@ pub enum Event<'e> {
 
 /// What an update makes: every step behind the steps it needs.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct UpdatePlan {
     /// The name of the update in the models it makes.
     pub id: String,
@@ -266,7 +268,7 @@ impl UpdatePlan {
 /// What is known while a plan is made.
 struct Planner<'p, 'a> {
     update: &'p Update<'a>,
-    graph: Graph<'p, CatalogRead>,
+    graph: Graph<'p>,
     id: String,
     old: Node,
     new: Node,
@@ -283,12 +285,12 @@ struct Planner<'p, 'a> {
 impl<'p, 'a> Planner<'p, 'a> {
     fn new(
         update: &'p Update<'a>,
-        graph: Graph<'p, CatalogRead>,
+        graph: Graph<'p>,
         id: String,
         old: Node,
         new: Node,
     ) -> Result<Self, UpdateError> {
-        let ids = |walk: crate::lineage::Walk<'p, CatalogRead>| -> Result<HashSet<_>, UpdateError> {
+        let ids = |walk: crate::lineage::Walk<'p>| -> Result<HashSet<_>, UpdateError> {
             walk.map(|node| Ok(node?.id)).collect()
         };
         let on_new = ids(graph.walk([new.id], Direction::Down, Edges::Provenance))?;

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::{Inputs, UpdateError};
-use crate::catalog::ReadTables;
 use crate::command::Template;
 use crate::lineage::{Graph, Node, NodeId};
 
@@ -78,10 +77,7 @@ impl Recipe {
     /// # Errors
     ///
     /// [`UpdateError::BadRecipe`]; those of the catalogue.
-    pub fn read<T: ReadTables + ?Sized>(
-        graph: &Graph<'_, T>,
-        node: &Node,
-    ) -> Result<Option<Self>, UpdateError> {
+    pub fn read(graph: &Graph<'_>, node: &Node) -> Result<Option<Self>, UpdateError> {
         let metadata = graph.metadata(node.id)?;
         let Some(value) = metadata.get(RECIPE_KEY) else { return Ok(None) };
         let bad = |reason| UpdateError::BadRecipe { model: node.full_name(), reason };

@@ -7,6 +7,7 @@ use crate::store::Model;
 
 /// A model that was made again.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Remade {
     /// What the function made now.
     pub draft: Draft,

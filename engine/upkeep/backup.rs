@@ -9,7 +9,8 @@ use crate::container::TemporaryKind;
 use crate::store::{Snapshot, Store};
 
 /// What a backup or a vacuum made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CopyReport {
     /// The commit that the copy is of.
     pub commit: u64,

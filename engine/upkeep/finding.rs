@@ -1,7 +1,9 @@
 //! What a check of a store found.
 
 /// How closely a store is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+// Exhaustive on purpose: whoever matches one is to be told when there is another.
 pub enum VerifyDepth {
     /// Every record's header, chunk index and checksums, and every record row against them.
     Quick,
@@ -11,7 +13,8 @@ pub enum VerifyDepth {
 }
 
 /// Something that is not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Finding {
     /// What it is about, such as `tensor 0f3a...`.
     pub subject: String,
@@ -24,7 +27,8 @@ pub struct Finding {
 }
 
 /// What a check of a store found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Nodes.
     pub models: u64,

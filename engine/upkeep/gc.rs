@@ -5,9 +5,11 @@ use crate::container::{folder_of, sweep};
 use crate::store::{CollectReport, Repack, RepackReport, Store};
 
 /// What a collection did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct GcReport {
     /// What was counted and freed.
+    #[serde(flatten)]
     pub collected: CollectReport,
     /// What repacking did, where it was asked for.
     pub repacked: Option<RepackReport>,
@@ -20,6 +22,7 @@ pub struct GcReport {
     /// Bytes of free space that are holes now; 0 where the file system makes none.
     pub punched_bytes: u64,
     /// Temporary files and folders of killed processes that were removed.
+    #[serde(rename = "removed_leftovers")]
     pub leftovers: u64,
 }
 

@@ -12,7 +12,9 @@
 
 mod backup;
 mod copy;
+mod cycles;
 mod damaged_file;
+#[cfg(feature = "unstable-format")]
 mod dump;
 mod error;
 mod finding;
@@ -25,8 +27,11 @@ mod usage;
 mod vacuum;
 mod verify;
 
+pub use crate::container::{TemporaryFolder, TemporaryKind, sweep};
+pub use crate::format::Extent;
 pub use backup::{CopyReport, backup, backup_replacing};
 pub use damaged_file::{verify_path, verify_path_with};
+#[cfg(feature = "unstable-format")]
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path, dump_path_with};
 pub use error::UpkeepError;
 pub use finding::{Finding, VerifyDepth, VerifyReport};
@@ -37,7 +42,9 @@ pub use salvage::{
 };
 pub use stat::{StoreStat, stat};
 pub use usage::{EncodingUsage, ModelUsage, Usage, usage};
-pub use vacuum::{vacuum, vacuum_onto, vacuum_with};
+#[cfg(feature = "unstable-format")]
+pub use vacuum::vacuum_onto;
+pub use vacuum::{vacuum, vacuum_with};
 pub use verify::verify;
 
 use std::ops::ControlFlow;

@@ -6,7 +6,8 @@ use crate::catalog::{RecordRow, Table};
 use crate::format::{DATA_START, Extent, RECORD_ALIGN};
 
 /// What the records of one kind take, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RecordParts {
     /// How many there are.
     pub records: u64,
@@ -18,6 +19,7 @@ pub struct RecordParts {
 
 /// What every byte of a file is, in bytes. The parts add up to the file's length exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileParts {
     /// Both slots.
     pub superblock_bytes: u64,
@@ -41,6 +43,13 @@ pub struct FileParts {
     pub free_bytes: u64,
     /// Free, at the end of the file.
     pub tail_bytes: u64,
+}
+
+/// As an object of the names and lengths of [`list`](FileParts::list).
+impl serde::Serialize for FileParts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.list())
+    }
 }
 
 impl FileParts {

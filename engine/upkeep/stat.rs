@@ -6,7 +6,8 @@ use crate::catalog::{MissingRow, RecordRow, Table};
 use crate::store::{Result, Snapshot, Store};
 
 /// The sizes of a store as of one snapshot. Lengths are in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct StoreStat {
     /// Nodes: every version of every model.
     pub models: u64,

@@ -10,7 +10,8 @@ use crate::lineage::{Node, NodeId};
 use crate::store::{Result, Snapshot};
 
 /// What a model takes. Lengths are in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ModelUsage {
     /// The model.
     pub node: Node,
@@ -26,7 +27,8 @@ pub struct ModelUsage {
 }
 
 /// What the tensors that are encoded in one way take.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct EncodingUsage {
     /// Distinct tensors.
     pub tensors: u64,
@@ -37,7 +39,8 @@ pub struct EncodingUsage {
 }
 
 /// Where the bytes of a store are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Usage {
     /// Every model, by name and version.
     pub models: Vec<ModelUsage>,

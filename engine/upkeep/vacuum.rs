@@ -3,14 +3,13 @@
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::copy::{Copied, copy_onto, refuse_unknown_features};
 use super::new_store::Unnamed;
 use super::{CopyReport, UpkeepError};
-use crate::container::{Disk, TemporaryKind, folder_of, sweep};
+use crate::container::{TemporaryKind, folder_of, sweep};
 use crate::shutdown::critical;
-use crate::store::{OpenOptions, Store};
+use crate::store::OpenOptions;
 
 /// Writes the store at `path` anew, without free space, and gives the new file its name: nobody
 /// ever finds anything but a whole store there. The new file keeps store id, commit number, mode
@@ -78,7 +77,12 @@ pub fn vacuum_with(
 /// # Errors
 ///
 /// Those of [`vacuum`] that are not about files. What is on the disk is then nothing.
-pub fn vacuum_onto(disk: Arc<dyn Disk>, path: &Path, store: &Store) -> Result<Store, UpkeepError> {
+#[cfg(feature = "unstable-format")]
+pub fn vacuum_onto(
+    disk: std::sync::Arc<dyn crate::container::Disk>,
+    path: &Path,
+    store: &crate::store::Store,
+) -> Result<crate::store::Store, UpkeepError> {
     refuse_unknown_features(store)?;
     let (made, _) = copy_onto(disk, path, store, &store.snapshot()?, &|_| ())?;
     Ok(made)

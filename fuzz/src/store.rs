@@ -72,8 +72,8 @@ fn look(path: &Path) -> mgit::store::Result<()> {
     }
     let mut viewed = 0;
     for node in snapshot.nodes()? {
-        let _ = snapshot.graph().metadata(node.id);
-        let _ = snapshot.graph().parents(node.id);
+        let _ = snapshot.graph().metadata(node.id());
+        let _ = snapshot.graph().parents(node.id());
         let Ok(model) = snapshot.model_of(node) else { continue };
         for tensor in model.tensors() {
             let _ = tensor.stored_as();
@@ -103,7 +103,7 @@ fn change(path: &Path) -> mgit::store::Result<()> {
     assert!(view[..] == weights, "what was committed reads differently");
     for node in snapshot.nodes()? {
         let mut transaction = store.begin_write()?;
-        let name = format!("{}@{}", node.row.name, node.row.version);
+        let name = format!("{}@{}", node.name(), node.version());
         transaction.remove_model(&name, mgit::OnChildren::Detach)?;
         transaction.commit()?;
     }

@@ -175,7 +175,7 @@ pub fn assert_rows_add_up(snapshot: &Snapshot, context: &str) {
     let mut manifest_holders: HashMap<Vec<u8>, u32> = HashMap::new();
     let mut holders: HashMap<ContentId, u32> = HashMap::new();
     for node in snapshot.nodes().expect("nodes") {
-        let key = node.row.manifest.as_bytes().to_vec();
+        let key = node.manifest_id().as_bytes().to_vec();
         let count = manifest_holders.entry(key).or_default();
         *count += 1;
         if *count == 1 {

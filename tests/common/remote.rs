@@ -22,25 +22,25 @@ pub fn graph(snapshot: &Snapshot) -> BTreeMap<String, Value> {
     let mut nodes = BTreeMap::new();
     for node in snapshot.nodes().unwrap() {
         let parents: Vec<Value> = graph
-            .parents(node.id)
+            .parents(node.id())
             .unwrap()
             .into_iter()
             .map(|edge| json!([edge.parent.to_string(), edge.how.to_string()]))
             .collect();
-        let mut tags = graph.tags_of(node.id).unwrap();
+        let mut tags = graph.tags_of(node.id()).unwrap();
         tags.sort();
         let entry = json!({
             "name": node.full_name(),
-            "kind": node.row.kind,
-            "created": node.row.created_ms,
-            "manifest": node.row.manifest.to_string(),
-            "logical": node.row.logical_bytes,
-            "previous": graph.previous(node.id).unwrap().map(|id| id.to_string()),
+            "kind": node.kind(),
+            "created": node.created_ms(),
+            "manifest": node.manifest_id().to_string(),
+            "logical": node.logical_bytes(),
+            "previous": graph.previous(node.id()).unwrap().map(|id| id.to_string()),
             "parents": parents,
-            "metadata": graph.metadata(node.id).unwrap(),
+            "metadata": graph.metadata(node.id()).unwrap(),
             "tags": tags,
         });
-        nodes.insert(node.id.to_string(), entry);
+        nodes.insert(node.id().to_string(), entry);
     }
     nodes
 }

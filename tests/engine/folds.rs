@@ -122,7 +122,7 @@ fn family(seed: u64) -> (tempfile::TempDir, std::path::PathBuf, Store) {
             .unwrap();
         }
     }
-    write(&store, |t| t.set_parents("kept2", &[("kept1", How::Prune)])).unwrap();
+    write(&store, |t| t.set_parents("kept2", [("kept1", How::Prune)])).unwrap();
     (home, path, store)
 }
 

@@ -321,7 +321,7 @@ fn the_factors_of_a_merged_adapter_are_found_without_it() {
     assert!(len < bytes.len() as u64 / 8, "{len}");
     assert!(report.delta_stored_bytes < len + factors as u64 + 200, "{report:?}");
     // Recoded, the factors go; removed, nothing of the model stays.
-    let recode = |profile| write(&store, |t| t.recode(Some("merged"), profile, &|_| ())).unwrap();
+    let recode = |profile| write(&store, |t| t.recode("merged", profile, &|_| ())).unwrap();
     assert_eq!(recode(Profile::Dense).changed, 0);
     recode(Profile::Fast);
     recode(Profile::Dense);

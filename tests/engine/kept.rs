@@ -90,7 +90,7 @@ impl Expected {
                 };
                 // A circle is refused, and changes nothing.
                 let set = write(store, |transaction| {
-                    transaction.set_parents(&model, &[(&parent, How::Other)])
+                    transaction.set_parents(&model, [(&parent, How::Other)])
                 });
                 if let Err(error) = set {
                     assert!(
@@ -102,7 +102,10 @@ impl Expected {
             Step::Recode { model, profile } => {
                 let model = model.and_then(name_of);
                 let profile = Profile::ALL[profile];
-                write(store, |transaction| transaction.recode(model.as_deref(), profile, &|_| ()))?;
+                write(store, |transaction| match &model {
+                    Some(model) => transaction.recode(model, profile, &|_| ()),
+                    None => transaction.recode_all(profile, &|_| ()),
+                })?;
             }
             Step::Pin { model } => {
                 let Some(name) = name_of(model) else { return Ok(()) };
@@ -177,10 +180,7 @@ fn pinned_models_are_mapped_and_share_what_they_share() {
     write(&store, |transaction| transaction.pin("child")).unwrap();
     let (a, b) = (view("child"), view("twin"));
     assert!(a.is_mapped() && a.as_ptr() == b.as_ptr() && *a == *child);
-    let dense = |model| {
-        write(&store, |transaction| transaction.recode(model, Profile::Dense, &|_| ())).unwrap()
-    };
-    dense(None);
+    write(&store, |transaction| transaction.recode_all(Profile::Dense, &|_| ())).unwrap();
     assert!(view("child").is_mapped(), "recoding leaves it");
     write(&store, |transaction| transaction.unpin("twin", Profile::Balanced)).unwrap();
     assert!(view("child").is_mapped(), "the other model's pin is not touched");

@@ -9,7 +9,11 @@ use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
 
 fn recode(store: &Store, model: Option<&str>, profile: Profile) -> mgit::store::RecodeReport {
-    write(store, |transaction| transaction.recode(model, profile, &|_| ())).unwrap()
+    write(store, |transaction| match model {
+        Some(model) => transaction.recode(model, profile, &|_| ()),
+        None => transaction.recode_all(profile, &|_| ()),
+    })
+    .unwrap()
 }
 
 fn assert_sound(store: &Store, expected: &Contents, context: &str) {
@@ -98,7 +102,7 @@ fn an_older_snapshot_and_an_aborted_recode_change_nothing() {
     let before = store.snapshot().unwrap();
     let expected = contents(&before).unwrap();
     let mut transaction = store.begin_write().unwrap();
-    transaction.recode(None, Profile::Dense, &|_| ()).unwrap();
+    transaction.recode_all(Profile::Dense, &|_| ()).unwrap();
     drop(transaction);
     assert_sound(&store, &expected, "aborted");
     for profile in [Profile::Dense, Profile::Fast, Profile::Balanced, Profile::Dense] {
@@ -124,7 +128,7 @@ fn long_tensors_are_recoded_slab_by_slab() {
         assert_sound(&store, &expected, profile.name());
     }
     assert!(matches!(
-        store.begin_write().unwrap().recode(Some("nobody"), Profile::Fast, &|_| ()),
+        store.begin_write().unwrap().recode("nobody", Profile::Fast, &|_| ()),
         Err(mgit::store::StoreError::Lineage(_))
     ));
 }

@@ -306,7 +306,7 @@ fn gc_frees_nothing_when_a_manifest_cannot_be_read() {
     let (_folder, path, store) = new_store();
     family(&store);
     let place = store.snapshot().unwrap();
-    let manifest = place.model("other").unwrap().node().row.manifest;
+    let manifest = place.model("other").unwrap().node().manifest_id();
     let value = place.tables().get(Table::Manifests, manifest.as_bytes()).unwrap().unwrap();
     let row = RecordRow::decode(&value).unwrap();
     drop((place, store));

@@ -25,10 +25,7 @@ fn lies_in_map_of(path: &Path, slice: &[u8], file_offset: u64) -> bool {
 }
 
 fn mapped_offset(view: &TensorView) -> u64 {
-    match view {
-        TensorView::Mapped(mapped) => mapped.file_offset(),
-        TensorView::Reconstructed(_) => panic!("not mapped"),
-    }
+    view.file_offset().expect("not mapped")
 }
 
 fn view(store: &Store, model: &str, tensor: &str) -> TensorView {

@@ -24,20 +24,20 @@ fn graph(store: &Store) -> BTreeMap<String, String> {
     let name = |id| graph.expect(id).unwrap().full_name();
     let describe = |node: &mgit::lineage::Node| {
         let parents: Vec<String> = graph
-            .parents(node.id)
+            .parents(node.id())
             .unwrap()
             .iter()
             .map(|edge| format!("{} of {}", edge.how, name(edge.parent)))
             .collect();
-        let previous = graph.previous(node.id).unwrap().map(name);
-        let row = &node.row;
+        let previous = graph.previous(node.id()).unwrap().map(name);
+        let row = &node;
         format!(
             "{} {parents:?} {previous:?} {:?} {} {} {}",
-            node.id,
-            graph.metadata(node.id).unwrap(),
-            row.kind,
-            row.created_ms,
-            row.logical_bytes
+            node.id(),
+            graph.metadata(node.id()).unwrap(),
+            row.kind(),
+            row.created_ms(),
+            row.logical_bytes()
         )
     };
     snapshot.nodes().unwrap().iter().map(|node| (node.full_name(), describe(node))).collect()
@@ -258,7 +258,7 @@ fn a_child_of_a_lost_model_is_saved_without_that_parent() {
     assert_eq!(report.lost_edges, edges);
     let store = Store::open_read_only(&new).unwrap();
     let snapshot = store.snapshot().unwrap();
-    let newest = snapshot.model("child").unwrap().node().id;
+    let newest = snapshot.model("child").unwrap().node().id();
     let previous = snapshot.graph().previous(newest).unwrap().unwrap();
     assert_eq!(snapshot.graph().expect(previous).unwrap().full_name(), "child@1");
 }

@@ -41,7 +41,7 @@ fn contents(store: &Store) -> String {
     }
     for node in snapshot.nodes().unwrap() {
         let mut file = Vec::new();
-        let parents = snapshot.graph().parents(node.id).unwrap();
+        let parents = snapshot.graph().parents(node.id()).unwrap();
         let model = snapshot.model_of(node).unwrap();
         export_to_stream(&model, &mut file, &|_| ()).unwrap();
         write!(text, "{} {}", model.full_name(), ContentId::of(&file)).unwrap();
@@ -50,12 +50,12 @@ fn contents(store: &Store) -> String {
             write!(text, " {}:{parent}", edge.how).unwrap();
             let kind = EdgeKind::Provenance;
             let metadata =
-                snapshot.graph().edge_metadata(model.node().id, kind, edge.parent).unwrap();
+                snapshot.graph().edge_metadata(model.node().id(), kind, edge.parent).unwrap();
             if !metadata.is_empty() {
                 write!(text, "{}", serde_json::Value::Object(metadata)).unwrap();
             }
         }
-        for tag in snapshot.graph().tags_of(model.node().id).unwrap() {
+        for tag in snapshot.graph().tags_of(model.node().id()).unwrap() {
             write!(text, " #{tag}").unwrap();
         }
         text.push('\n');

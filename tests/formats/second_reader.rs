@@ -51,7 +51,7 @@ fn compare(path: &Path) -> (usize, usize) {
     for node in nodes {
         let model = snapshot.model_of(node).unwrap();
         let second = &found[&model.full_name()];
-        let id = model.node().id;
+        let id = model.node().id();
         let parents: Vec<(String, String)> = graph
             .parents(id)
             .unwrap()

@@ -79,7 +79,7 @@ fn casts_are_formulas_and_come_back_from_their_recipe() {
     add(&store, "base", &[], &base);
     let how = |name: &str| {
         let model = model(&store, name);
-        model.snapshot().graph().parents(model.node().id).unwrap()[0].how
+        model.snapshot().graph().parents(model.node().id()).unwrap()[0].how
     };
     let cast = |name: &str| Make::new(name, "cast").parent("base", None);
     make(&store, cast("half").parameter("dtype", "f16")).unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Random, add, new_store, write};
 use mgit::half::bf16;
-use mgit::infer::{CLAIMED_FROM, Kinship, Member, arrange, place};
+use mgit::infer::{CLAIMED_FROM, Kinship, Member, Parent, arrange, arrange_in, place};
 use mgit::interchange::ModelFile;
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape};
 
@@ -188,9 +188,41 @@ fn an_arrival_finds_its_parent_among_many() {
     let found = place(&snapshot, &member("headed")).unwrap();
     let (parent, kinship) = found.parent().expect("a parent");
     assert_eq!(parent.full_name(), "child17@1");
-    assert!(kinship.confidence > 0.95 && found.candidates <= 48, "{kinship:?}");
+    assert!(kinship.confidence > 0.95 && found.looked_at <= 48, "{kinship:?}");
     let found = place(&snapshot, &member("stranger")).unwrap();
     assert!(found.nearest.is_none() && found.parent().is_none());
+}
+
+#[test]
+fn models_that_come_together_find_each_other_first_and_then_the_store() {
+    let (_home, _, store) = new_store();
+    let base = weights(1);
+    add(&store, model("base", &base)).unwrap();
+    let snapshot = store.snapshot().unwrap();
+
+    let (_other_home, _, other) = new_store();
+    let mut headed = base.clone();
+    headed.push(("head.weight".into(), weights(5)[0].1.clone()));
+    let mut pruned = headed.clone();
+    pruned.iter_mut().take(6).flat_map(|(_, values)| values).for_each(|value| {
+        *value = if value.abs() < 0.02 { 0.0 } else { *value };
+    });
+    add(&other, model("headed", &headed)).unwrap();
+    add(&other, model("pruned", &pruned)).unwrap();
+    add(&other, model("stranger", &weights(999))).unwrap();
+    let other = other.snapshot().unwrap();
+
+    for order in [["headed", "pruned", "stranger"], ["stranger", "pruned", "headed"]] {
+        let member = |name: &str| Member::stored(other.model(name).unwrap()).unwrap();
+        let found = arrange_in(&snapshot, &order.map(member)).unwrap();
+        let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
+        let parent = |name: &str| found.origins[place(name)].parent();
+        let (of_headed, _) = parent("headed").expect("a parent in the store");
+        assert!(matches!(of_headed, Parent::Stored(model) if model.full_name() == "base@1"));
+        let (of_pruned, kinship) = parent("pruned").expect("a parent that comes too");
+        assert!(matches!(of_pruned, Parent::Member(at) if at == place("headed")), "{kinship:?}");
+        assert!(parent("stranger").is_none() && found.unsure.is_empty());
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_lossy_model_takes_less_and_says_what_it_stands_for() {
     let snapshot = store.snapshot().unwrap();
     let mark = |name: &str| {
         let node = snapshot.model(name).unwrap().node().clone();
-        (node.row.manifest, snapshot.graph().own_metadata(node.id, LOSSY_KEY).unwrap())
+        (node.manifest_id(), snapshot.graph().own_metadata(node.id(), LOSSY_KEY).unwrap())
     };
     let (stands_for, none) = mark("plain");
     assert_eq!(none, None);
@@ -168,13 +168,13 @@ fn a_lossy_model_takes_less_and_says_what_it_stands_for() {
     let (kept, before) = (bytes(&store, "lossy", "w"), store_bytes(&store, "lossy"));
     write(&store, |transaction| {
         transaction.set_metadata("lossy", serde_json::Map::new())?;
-        transaction.recode(None, Profile::Dense, &|_| ())
+        transaction.recode_all(Profile::Dense, &|_| ())
     })
     .unwrap();
     assert_eq!(bytes(&store, "lossy", "w"), kept);
     assert!(store_bytes(&store, "lossy") <= before);
     let snapshot = store.snapshot().unwrap();
-    let node = snapshot.model("lossy").unwrap().node().id;
+    let node = snapshot.model("lossy").unwrap().node().id();
     assert_eq!(snapshot.graph().own_metadata(node, LOSSY_KEY).unwrap(), Some(said));
     // The base is removed: what stands on it stays.
     write(&store, |transaction| transaction.remove_model("base", OnChildren::Detach)).unwrap();
@@ -240,7 +240,7 @@ fn pinned_models_are_not_rounded_and_rounded_ones_can_be_pinned() {
     write(&store, |transaction| transaction.unpin("child", Profile::Dense)).unwrap();
     assert!(!mapped() && bytes(&store, "child", "w") == rounded);
     let snapshot = store.snapshot().unwrap();
-    let node = snapshot.model("child").unwrap().node().id;
+    let node = snapshot.model("child").unwrap().node().id();
     assert!(snapshot.graph().own_metadata(node, LOSSY_KEY).unwrap().is_some());
     assert_sound(&store);
 }

@@ -291,8 +291,8 @@ fn changes_that_nothing_joins_are_no_conflict() {
     assert_eq!(merged(&store)["l0.weight"], values(10));
     assert_eq!(merged(&store)["l3.weight"], values(20));
     let snapshot = store.snapshot().unwrap();
-    let parents = snapshot.graph().parents(done.report.node.id).unwrap();
-    let expected = ["a", "b"].map(|name| snapshot.model(name).unwrap().node().id);
+    let parents = snapshot.graph().parents(done.report.node.id()).unwrap();
+    let expected = ["a", "b"].map(|name| snapshot.model(name).unwrap().node().id());
     assert_eq!(parents.iter().map(|edge| edge.parent).collect::<Vec<_>>(), expected);
     assert!(parents.iter().all(|edge| edge.how == How::Merge));
 }
@@ -454,7 +454,7 @@ fn the_base_is_the_nearest_common_ancestor() {
     add(&store, "y", &["b", "a"], &with(&seeds, &[(0, 60)]), &edges);
     let plan = Merge::new("x", "y", "m").plan(&store.snapshot().unwrap()).unwrap();
     assert_eq!(plan.other_bases.len(), 1);
-    assert!(plan.base.id < plan.other_bases[0].id);
+    assert!(plan.base.id() < plan.other_bases[0].id());
 }
 
 #[test]
@@ -491,7 +491,7 @@ fn metadata_is_merged_three_ways() {
     let mut wanted =
         json!({ "same": "0", "ours": "1", "theirs": "2", "both": "1", "new": "1", "more": "2" });
     assert_eq!(metadata(), wanted);
-    assert_eq!(done.report.node.row.kind, "roberta");
+    assert_eq!(done.report.node.kind(), "roberta");
     let takes = vec!["metadata:bo*=theirs".parse().unwrap()];
     run(&store, MergeOptions { takes, ..MergeOptions::default() }).unwrap();
     wanted["both"] = "2".into();

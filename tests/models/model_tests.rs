@@ -89,7 +89,7 @@ fn eight_of_ninety_one_hold_nan_and_each_tensor_is_read_once() {
         .results
         .iter()
         .filter(|result| result.status == Status::Failed)
-        .map(|result| result.node.row.name.clone())
+        .map(|result| result.node.name().to_owned())
         .collect();
     assert_eq!(failed, bad.iter().map(|at| format!("m{at}")).collect());
     assert!(report.results.iter().all(|r| r.status == Status::Passed || !r.reasons.is_empty()));
@@ -119,7 +119,7 @@ fn drift_is_measured_against_the_parent() {
     let report = run_with(&store, &tests, trusting());
     let of = |model: &str, test: &str| {
         let of = |result: &&mgit::model_tests::TestResult| {
-            result.node.row.name == model && result.test == test
+            result.node.name() == model && result.test == test
         };
         report.results.iter().find(of).unwrap()
     };
@@ -277,7 +277,7 @@ impl ModelTest for Counts {
     }
 
     fn run(&self, model: &Model) -> Result<Vec<Metric>, String> {
-        match model.node().row.name.as_str() {
+        match model.node().name() {
             "panics" => panic!("as it is told"),
             "refused" => Err("refused".to_owned()),
             _ => {
@@ -334,7 +334,7 @@ fn tests_are_kept_by_backups_and_salvages_and_find_later_models() {
         ("all", Selector::All),
         ("glob", Selector::glob("tasks/*").unwrap()),
         ("kind", Selector::Kind("bert".into())),
-        ("node", Selector::Node(node.id)),
+        ("node", Selector::Node(node.id())),
         ("regex", Selector::regex("^tasks/[ab]$").unwrap()),
         ("removed", Selector::All),
     ] {
@@ -355,7 +355,7 @@ fn tests_are_kept_by_backups_and_salvages_and_find_later_models() {
     let tests = Test::all(&store.snapshot().unwrap()).unwrap();
     let report = run_with(&store, &tests, RunOptions::default());
     let of = |name: &str| -> Vec<String> {
-        let of = report.results.iter().filter(|result| result.node.row.name == name);
+        let of = report.results.iter().filter(|result| result.node.name() == name);
         of.map(|result| result.test.clone()).collect()
     };
     assert_eq!(of("base"), ["all", "node"]);

@@ -59,7 +59,7 @@ fn round_trip(what: &str, members: &[Member]) -> (u64, u64) {
         let new = NewModel::new(&member.name).metadata("from", what);
         let new = member.parent.iter().fold(new, |new, parent| new.parent(parent, member.how));
         let report = add(&store, new.file(&file)).unwrap();
-        assert_eq!(report.node.row.logical_bytes, fs::metadata(&member.file).unwrap().len());
+        assert_eq!(report.node.logical_bytes(), fs::metadata(&member.file).unwrap().len());
     }
     drop(store);
     // One handle, and one that has checked nothing yet for each export.
@@ -74,8 +74,9 @@ fn round_trip(what: &str, members: &[Member]) -> (u64, u64) {
         export_to_stream(&model, &mut stream, &|_| {}).unwrap();
         assert!(stream == original, "{} differs as a stream", member.name);
         let graph = snapshot.graph();
-        let parents = graph.parents(model.node().id).unwrap();
-        let name = |edge: &mgit::lineage::Edge| graph.expect(edge.parent).unwrap().row.name;
+        let parents = graph.parents(model.node().id()).unwrap();
+        let name =
+            |edge: &mgit::lineage::Edge| graph.expect(edge.parent).unwrap().name().to_owned();
         assert_eq!(parents.first().map(name), member.parent);
     }
     let logical: u64 = members.iter().map(|m| fs::metadata(&m.file).unwrap().len()).sum();
@@ -384,7 +385,7 @@ fn merge_of_two(what: &str, folder: &Path, files: [&str; 3]) {
         let merge = Merge::new("a", "b", format!("m-{resolution}")).options(options);
         let started = std::time::Instant::now();
         let merged = merge.run(&store, RunOptions::default()).unwrap();
-        let (logical, added) = (merged.report.node.row.logical_bytes, merged.report.added_bytes);
+        let (logical, added) = (merged.report.node.logical_bytes(), merged.report.added_bytes);
         let seconds = started.elapsed().as_secs_f64();
         println!("{what} {resolution}: {logical} bytes in {added} more, {seconds:.1} s");
         assert!(added < logical, "{resolution}");

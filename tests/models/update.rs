@@ -188,13 +188,13 @@ fn graph_of(snapshot: &Snapshot) -> BTreeMap<String, Plain> {
     let graph = snapshot.graph();
     let name = |id| graph.expect(id).unwrap().full_name();
     let plain = |node: Node| {
-        let parents = graph.parents(node.id).unwrap();
-        let previous = graph.previous(node.id).unwrap();
-        let of = UpdateMarker::read(&graph, node.id).unwrap().map(|mark| name(mark.of));
-        assert!(of.is_none() || node.row.kind == "toy");
+        let parents = graph.parents(node.id()).unwrap();
+        let previous = graph.previous(node.id()).unwrap();
+        let of = UpdateMarker::read(&graph, node.id()).unwrap().map(|mark| name(mark.of));
+        assert!(of.is_none() || node.kind() == "toy");
         Plain {
-            name: node.row.name,
-            version: node.row.version as usize,
+            name: node.name().to_owned(),
+            version: node.version() as usize,
             parents: parents.iter().map(|edge| (name(edge.parent), edge.how)).collect(),
             previous: previous.map(name),
             of,
@@ -405,7 +405,8 @@ fn names(store: &Store) -> Vec<String> {
 fn a_failure_keeps_back_only_what_stands_on_it() {
     let folder = folder();
     let store = diamond(&folder);
-    let fails = |inputs: &Inputs| match inputs.old.as_ref().map(|old| old.node().row.name.clone()) {
+    let fails = |inputs: &Inputs| match inputs.old.as_ref().map(|old| old.node().name().to_owned())
+    {
         Some(name) if name == "right" => Err(UpdateError::failed("no luck")),
         _ => Draft::new().floats("w", &[1], vec![9.0]),
     };
@@ -449,7 +450,7 @@ fn every_way_has_models_of_its_own_and_versions_by_hand_are_taken() {
     let recorded = Update::new("base@2", "base@3").method(UpdateMethod::Recorded);
     let plan = recorded.plan(&store.snapshot().unwrap()).unwrap();
     let state = |name: &str| {
-        let step = plan.steps.iter().find(|step| step.node.row.name == name);
+        let step = plan.steps.iter().find(|step| step.node.name() == name);
         step.map(|step| step.state.clone())
     };
     assert_eq!(state("left"), Some(StepState::ToDo("rebase".to_owned())));
@@ -473,14 +474,14 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
     let functions = functions().with("scaled", scaled);
     let make = Make::new("task", "scaled").parent("base@1", None).parameter("by", 10).seed(5);
     make.run(&store, &functions).unwrap();
-    let update = Update::new("base@1", "base@2").skip(|node| node.row.name != "task");
+    let update = Update::new("base@1", "base@2").skip(|node| node.name() != "task");
     let outcome = update.run(&store, &functions).unwrap();
     assert_eq!(outcome.made.len(), 1);
     let task = store.snapshot().unwrap().model("task@2").unwrap();
     assert_eq!(task.tensor("w").unwrap().view().unwrap().as_slice::<f32>().unwrap(), [105.0]);
     // A rebase does not displace the recipe.
     add(&store, "base", &[], 8.0);
-    let task = |node: &Node| node.row.name != "task";
+    let task = |node: &Node| node.name() != "task";
     let update = Update::new("base@2", "base@3").method(UpdateMethod::Rebase).skip(task);
     assert_eq!(update.run(&store, &functions).unwrap().made.len(), 1);
     add(&store, "base", &[], 9.0);

@@ -206,7 +206,10 @@ fn recode(place: &mut Place<'_>) -> Result<()> {
     let Some(model) = place.some_model() else { return add_root(place) };
     let profile = Profile::ALL[place.choices.below(Profile::ALL.len())];
     let model = place.choices.one_in(2).then_some(model);
-    let report = place.transaction.recode(model.as_deref(), profile, &|_| ())?;
+    let report = match model {
+        Some(model) => place.transaction.recode(model, profile, &|_| ())?,
+        None => place.transaction.recode_all(profile, &|_| ())?,
+    };
     if report.changed > 0 {
         place.is_changed();
     }

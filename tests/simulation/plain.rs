@@ -147,19 +147,19 @@ pub fn shown(snapshot: &Snapshot) -> Result<Shown> {
     let graph = snapshot.graph();
     let mut names = BTreeMap::new();
     for node in snapshot.nodes()? {
-        names.insert(node.id, node.full_name());
+        names.insert(node.id(), node.full_name());
     }
     let name_of = |id| names.get(&id).cloned().unwrap_or_else(|| format!("missing {id}"));
     let mut models = BTreeMap::new();
     let mut tensors = contents(snapshot)?;
     for node in snapshot.nodes()? {
-        let edges = graph.parents(node.id)?;
+        let edges = graph.parents(node.id())?;
         let model = PlainModel {
             tensors: tensors.remove(&node.full_name()).unwrap_or_default(),
             parents: edges.into_iter().map(|edge| (name_of(edge.parent), edge.how)).collect(),
-            previous: graph.previous(node.id)?.map(name_of),
-            kind: node.row.kind.clone(),
-            metadata: graph.metadata(node.id)?,
+            previous: graph.previous(node.id())?.map(name_of),
+            kind: node.kind().to_owned(),
+            metadata: graph.metadata(node.id())?,
         };
         models.insert(node.full_name(), model);
     }

@@ -272,13 +272,13 @@ fn churns(default: u64) -> std::ops::Range<u64> {
 fn fresh_of(snapshot: &Snapshot, profile: Profile) -> u64 {
     let (_folder, _, fresh) = new_store();
     let mut left = snapshot.nodes().unwrap();
-    left.sort_by_key(|node| (node.row.name.clone(), node.row.version));
+    left.sort_by_key(|node| (node.name().to_owned(), node.version()));
     let mut names = BTreeMap::new();
     while !left.is_empty() {
         let is_next = |(at, node): &(usize, &Node)| {
-            let parents = snapshot.graph().parents(node.id).unwrap();
+            let parents = snapshot.graph().parents(node.id()).unwrap();
             parents.iter().all(|edge| names.contains_key(&edge.parent.0))
-                && left[..*at].iter().all(|other| other.row.name != node.row.name)
+                && left[..*at].iter().all(|other| other.name() != node.name())
         };
         let next = left.iter().enumerate().find(is_next).map(|(at, _)| at);
         // Versions may stand on each other's children.
@@ -287,8 +287,8 @@ fn fresh_of(snapshot: &Snapshot, profile: Profile) -> u64 {
         let tensors: Vec<_> = model.tensors().collect();
         let bytes: Vec<Vec<u8>> =
             tensors.iter().map(|tensor| tensor.view().unwrap().to_vec()).collect();
-        let mut new = NewModel::new(&node.row.name).profile(profile);
-        for edge in snapshot.graph().parents(node.id).unwrap() {
+        let mut new = NewModel::new(node.name()).profile(profile);
+        for edge in snapshot.graph().parents(node.id()).unwrap() {
             if let Some(parent) = names.get(&edge.parent.0) {
                 new = new.parent(parent, edge.how);
             }
@@ -298,7 +298,7 @@ fn fresh_of(snapshot: &Snapshot, profile: Profile) -> u64 {
             new = new.tensor(NewTensor::from_bytes(tensor.name().to_owned(), dtype, shape, bytes));
         }
         let report = add(&fresh, new).unwrap();
-        names.insert(node.id.0, report.node.full_name());
+        names.insert(node.id().0, report.node.full_name());
     }
     record_bytes(&fresh)
 }
@@ -318,7 +318,7 @@ fn history_of_all(seed: u64) {
         for node in store.snapshot().unwrap().nodes().unwrap() {
             write(store, |t| t.unpin(&node.full_name(), Profile::Dense)).unwrap();
         }
-        write(store, |t| t.recode(None, Profile::Dense, &|_| ())).unwrap();
+        write(store, |t| t.recode_all(Profile::Dense, &|_| ())).unwrap();
         let before = record_bytes(store);
         repacked(store, Profile::Dense, &context);
         let (after, fresh) =

@@ -166,7 +166,7 @@ fn upkeep_goes_on_without_tensors() {
     assert_eq!((told.models, told.missing_tensors), (3, before.1));
     assert!(told.missing_bytes >= 160_000 * before.1, "{told:?}");
     assert_eq!(usage(&b.snapshot().unwrap()).unwrap().models.len(), 3);
-    write(&b, |transaction| transaction.recode(None, mgit::Profile::Dense, &|_| ())).unwrap();
+    write(&b, |transaction| transaction.recode_all(mgit::Profile::Dense, &|_| ())).unwrap();
     write(&b, |transaction| transaction.repack(&mgit::store::Repack::default(), &|_| ())).unwrap();
     let error = write(&b, |transaction| transaction.pin("tuned@2")).unwrap_err();
     assert!(matches!(error, StoreError::MissingContent { .. }), "{error}");

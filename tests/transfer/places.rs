@@ -305,7 +305,7 @@ fn edges_metadata_and_kinds_come_along() {
     let snapshot = b.snapshot().unwrap();
     let (child, parent) = (snapshot.model("tuned@1").unwrap(), snapshot.model("base").unwrap());
     let kind = EdgeKind::Provenance;
-    let metadata = snapshot.graph().edge_metadata(child.node().id, kind, parent.node().id);
+    let metadata = snapshot.graph().edge_metadata(child.node().id(), kind, parent.node().id());
     assert_eq!(metadata.unwrap()["steps"], 500);
 }
 

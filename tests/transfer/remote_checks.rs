@@ -186,7 +186,7 @@ fn a_lost_pack_is_replaced_where_its_contents_are_stored_differently_now() {
     let (store, place, packs) = pushed(folder.path());
     let old = Store::create(folder.path().join("old.mgit")).unwrap();
     pull(&old, &place, ALL).unwrap();
-    write(&store, |t| t.recode(None, Profile::Dense, &|_| ())).unwrap();
+    write(&store, |t| t.recode_all(Profile::Dense, &|_| ())).unwrap();
     write(&store, |t| t.pin("tuned@2")).unwrap();
     // The first alone, which what stays stands on; then what replaced it, and the second.
     let first = packs.iter().position(|pack| holds(pack) > 2).unwrap();

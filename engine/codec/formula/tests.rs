@@ -1,3 +1,5 @@
+//! Tests of the formulas against plain arithmetic.
+
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;

@@ -97,11 +97,6 @@ pub enum Half {
 }
 
 impl Lossy {
-    /// The type that is made lossy, when this is one: floats of at most 32 bits.
-    pub fn float(dtype: &Dtype) -> Option<FloatType> {
-        FloatType::of(dtype).filter(|of| *of != FloatType::F64)
-    }
-
     /// What the numbers that are added are multiples of. Never above the step, so that rounding
     /// does not lead beyond the bound more often than it must.
     pub fn factor(self) -> f32 {
@@ -127,25 +122,58 @@ impl Lossy {
         }
     }
 
+    /// What is rounded to multiples with, where it is to multiples.
+    fn rounder(self) -> Option<Rounder> {
+        let factor = self.factor();
+        let bound = self.absolute_bound()?;
+        Some(Rounder { factor, step: f64::from(factor), bound })
+    }
+}
+
+/// How the tensors of one type are rounded.
+#[derive(Clone, Copy, Debug)]
+pub struct LossyCoder {
+    lossy: Lossy,
+    of: FloatType,
+}
+
+impl LossyCoder {
+    /// For tensors of this type; `None` for one that is not made lossy: floats of at most 32 bits
+    /// are.
+    pub fn new(lossy: Lossy, dtype: &Dtype) -> Option<Self> {
+        let of = FloatType::of(dtype).filter(|of| *of != FloatType::F64)?;
+        Some(LossyCoder { lossy, of })
+    }
+
+    /// How differences are rounded.
+    pub fn lossy(self) -> Lossy {
+        self.lossy
+    }
+
+    /// Bytes of an element.
+    pub fn element_bytes(self) -> usize {
+        self.of.bytes()
+    }
+
     /// The type of the numbers that are added.
     pub fn added_type(self) -> Dtype {
-        if self == Lossy::Fp16 { Dtype::F16 } else { Dtype::I8 }
+        if self.lossy == Lossy::Fp16 { Dtype::F16 } else { Dtype::I8 }
     }
 
     /// The formula that makes the values of the parent's and of what is added.
     pub fn formula(self, own: &Dtype, wide: bool) -> Option<Formula> {
-        Formula::increment(own, &self.added_type(), wide, self.factor())
+        Formula::increment(own, &self.added_type(), wide, self.lossy.factor())
     }
 
     /// The values that take the place of `own`, of which `base` are the parent's, into `values`:
-    /// all of them of type `of`. Every one is within the bound, or is the one of `own`.
-    pub fn round(self, of: FloatType, base: &[u8], own: &[u8], values: &mut [u8]) -> Loss {
-        let rounder = self.rounder();
+    /// all of them of the tensor's type. Every one is within the bound, or is the one of `own`.
+    pub fn round(self, base: &[u8], own: &[u8], values: &mut [u8]) -> Loss {
+        let (of, rounder) = (self.of, self.lossy.rounder());
         if let (FloatType::F32, Some(rounder)) = (of, rounder) {
             let (base, own) = (base.as_chunks().0, own.as_chunks().0);
             return rounder.round(base, own, values.as_chunks_mut().0);
         }
-        let (factor, bound) = (self.factor(), self.absolute_bound());
+        let (factor, bound) = (self.lossy.factor(), self.lossy.absolute_bound());
         let mut loss = Loss::default();
         let (bases, owns) = (of.singles(base), of.singles(own));
         let mut rounded = Vec::with_capacity(owns.len());
@@ -163,7 +191,7 @@ impl Lossy {
             let (wanted, base) = (f64::from(*wanted), f64::from(*base));
             let error = (f64::from(*found) - wanted).abs();
             // A NaN is within no bound.
-            if error <= bound.unwrap_or_else(|| self.bound(wanted - base)) {
+            if error <= bound.unwrap_or_else(|| self.lossy.bound(wanted - base)) {
                 loss.squared_error += error * error;
                 loss.largest_error = loss.largest_error.max(error);
             } else {
@@ -175,23 +203,16 @@ impl Lossy {
         loss
     }
 
-    /// What is rounded to multiples with, where it is to multiples.
-    fn rounder(self) -> Option<Rounder> {
-        let factor = self.factor();
-        let bound = self.absolute_bound()?;
-        Some(Rounder { factor, step: f64::from(factor), bound })
-    }
-
     /// One half of what is added for `own`, into `out`: an element of
     /// [`added_type`](Self::added_type) for every one of `own`.
-    pub fn write_added(self, of: FloatType, base: &[u8], own: &[u8], half: Half, out: &mut [u8]) {
-        let rounder = self.rounder();
+    pub fn write_added(self, base: &[u8], own: &[u8], half: Half, out: &mut [u8]) {
+        let (of, rounder) = (self.of, self.lossy.rounder());
         if let (FloatType::F32, Some(rounder)) = (of, rounder) {
             return rounder.halves(half, base.as_chunks().0, own.as_chunks().0, out);
         }
         let numbers = of.singles(base).into_iter().zip(of.singles(own));
         let added = numbers.map(|(base, own)| added(rounder, base, own));
-        if self == Lossy::Fp16 {
+        if self.lossy == Lossy::Fp16 {
             for (out, added) in out.chunks_exact_mut(2).zip(added) {
                 out.copy_from_slice(&half::f16::from_f32(added).to_le_bytes());
             }

@@ -8,6 +8,7 @@ use super::decode::{decode, decode_portable, gives};
 use super::encode::encode_portable;
 
 #[path = "../../../tests/second/rice_delta.rs"]
+#[allow(unreachable_pub, reason = "the tests of the page use it too")]
 mod page;
 
 const LAYOUTS: [FloatLayout; 3] = [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32];

@@ -62,44 +62,38 @@ pub(in crate::store) fn bands_of(tables: &dyn ReadTables, manifest: &Manifest) -
 }
 
 impl Snapshot {
-    /// The sketch of a stored content seen as `dtype`, if the catalogue has it. Cost: one row.
-    ///
-    /// # Errors
-    ///
-    /// Those of the catalogue.
-    pub fn sketch(&self, id: ContentId, dtype: &Dtype) -> Result<Option<Sketch>> {
-        kept_sketch(self.tables(), id, dtype)
-    }
-
-    /// Nodes that have `band` among their [bands](model_bands), at most `limit`, and whether there
-    /// are more. Some may have been removed. Cost: one read for each row.
-    ///
-    /// # Errors
-    ///
-    /// Those of the catalogue.
-    pub fn band_members(&self, band: u64, limit: usize) -> Result<(Vec<NodeId>, bool)> {
-        band_members(self.tables(), band, limit)
+    format_tools! {
+        /// The sketch of a stored content seen as `dtype`, if the catalogue has it. Cost: one row.
+        ///
+        /// # Errors
+        ///
+        /// Those of the catalogue.
+        fn sketch(&self, id: ContentId, dtype: &Dtype) -> Result<Option<Sketch>> {
+            kept_sketch(self.tables(), id, dtype)
+        }
     }
 }
 
 impl Model {
-    /// The sketch of every tensor, in order. Cost: a row a tensor; a tensor that an older program
-    /// stored is read.
-    ///
-    /// # Errors
-    ///
-    /// Those of the catalogue; a damaged record.
-    pub fn sketches(&self) -> Result<Vec<Sketch>> {
-        let sketch = |tensor: crate::store::read::tensor::Tensor| {
-            let empty = Sketcher::new(tensor.dtype(), tensor.byte_len()).finish();
-            if empty.elements() == 0 {
-                return Ok(empty);
-            }
-            match self.snapshot().sketch(tensor.content_id(), tensor.dtype())? {
-                Some(sketch) => Ok(sketch),
-                None => Ok(Sketch::of(tensor.dtype(), &tensor.view()?)),
-            }
-        };
-        self.tensors().map(sketch).collect()
+    format_tools! {
+        /// The sketch of every tensor, in order. Cost: a row a tensor; a tensor that an older program
+        /// stored is read.
+        ///
+        /// # Errors
+        ///
+        /// Those of the catalogue; a damaged record.
+        fn sketches(&self) -> Result<Vec<Sketch>> {
+            let sketch = |tensor: crate::store::read::tensor::Tensor| {
+                let empty = Sketcher::new(tensor.dtype(), tensor.byte_len()).finish();
+                if empty.elements() == 0 {
+                    return Ok(empty);
+                }
+                match self.snapshot().sketch(tensor.content_id(), tensor.dtype())? {
+                    Some(sketch) => Ok(sketch),
+                    None => Ok(Sketch::of(tensor.dtype(), &tensor.view()?)),
+                }
+            };
+            self.tensors().map(sketch).collect()
+        }
     }
 }

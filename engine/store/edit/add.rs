@@ -26,7 +26,7 @@ use crate::store::source::NewTensor;
 use crate::store::write::operations::added_node;
 use crate::store::write::sketches::add_bands;
 use crate::store::write::transaction::Transaction;
-use crate::tensor::ContentId;
+use crate::tensor::{ContentId, first_duplicate};
 
 /// Adds a model: the next version of its name.
 pub(in crate::store) fn add_model(
@@ -268,7 +268,6 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
         let reason = "several files without an index that lists them".to_owned();
         return Err(StoreError::BadTensor { tensor: String::new(), reason });
     }
-    let mut names = Vec::new();
     for tensor in tensors_of(&model.parts) {
         let bad =
             |reason: String| Err(StoreError::BadTensor { tensor: tensor.name.to_string(), reason });
@@ -278,7 +277,9 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
         if tensor.name == "__metadata__" {
             return bad("safetensors files keep this name for their metadata".to_owned());
         }
-        names.push(&*tensor.name);
+        if let Some(error) = tensor.shape_error {
+            return bad(error.to_string());
+        }
         match tensor.dtype.byte_len(&tensor.shape) {
             Err(error) => return bad(error.to_string()),
             Ok(Some(expected)) if expected != tensor.byte_len => {
@@ -288,11 +289,10 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
             Ok(_) => {}
         }
     }
-    names.sort_unstable();
-    match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => {
+    match first_duplicate(tensors_of(&model.parts).map(|tensor| &*tensor.name)) {
+        Some(name) => {
             let reason = "the name is used twice".to_owned();
-            Err(StoreError::BadTensor { tensor: pair[0].to_owned(), reason })
+            Err(StoreError::BadTensor { tensor: name.to_owned(), reason })
         }
         None => Ok(()),
     }

@@ -12,14 +12,17 @@ use crate::store::write::transaction::Transaction;
 use crate::tensor::ContentId;
 
 /// What a collection found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct CollectReport {
     /// Contents looked at: tensors and manifests.
     pub contents: u64,
     /// Tensors that no model has and that stay because deltas stand on them.
+    #[serde(rename = "hidden_tensors")]
     pub hidden_bases: u64,
     /// Rows whose holders or dependents were not what models and deltas add up to, and tensors
     /// that were held for a transfer which did not end.
+    #[serde(rename = "corrected_counts")]
     pub corrected: u64,
     /// Records that nothing needs and that are freed by the commit.
     pub freed_records: u64,

@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::catalog::{EdgeKind, Table, WriteTables};
+use crate::catalog::{Table, WriteTables};
 use crate::format::{FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_TAGS, Operation};
-use crate::lineage::{Edge, GraphMut, How, LineageError, ModelName, Node, NodeId, Relinked};
+use crate::lineage::{
+    Edge, EdgeKind, GraphMut, How, LineageError, ModelName, ModelRef, Node, NodeId, Relinked,
+};
 use crate::store::error::Result;
 use crate::store::write::operations::provenance;
 use crate::store::write::transaction::Transaction;
@@ -12,8 +14,8 @@ use crate::store::write::transaction::Transaction;
 /// Adds a provenance edge behind those that are there.
 pub(in crate::store) fn add_parent(
     transaction: &mut Transaction,
-    child: &str,
-    parent: &str,
+    child: &ModelRef,
+    parent: &ModelRef,
     how: How,
 ) -> Result<()> {
     transaction.check_whole()?;
@@ -26,8 +28,8 @@ pub(in crate::store) fn add_parent(
 /// Takes a provenance edge away.
 pub(in crate::store) fn remove_parent(
     transaction: &mut Transaction,
-    child: &str,
-    parent: &str,
+    child: &ModelRef,
+    parent: &ModelRef,
 ) -> Result<()> {
     transaction.check_whole()?;
     let (child, parent) = (transaction.find(child)?, transaction.find(parent)?);
@@ -44,12 +46,12 @@ pub(in crate::store) fn remove_parent(
 /// See [`Transaction::set_parents`].
 pub(in crate::store) fn set_parents(
     transaction: &mut Transaction,
-    child: &str,
-    parents: &[(&str, How)],
+    child: &ModelRef,
+    parents: &[(ModelRef, How)],
 ) -> Result<()> {
     transaction.check_whole()?;
     let child = transaction.find(child)?.id;
-    let edge = |(parent, how): &(&str, How)| -> Result<Edge> {
+    let edge = |(parent, how): &(ModelRef, How)| -> Result<Edge> {
         Ok(Edge { parent: transaction.find(parent)?.id, how: *how })
     };
     let parents: Vec<Edge> = parents.iter().map(edge).collect::<Result<_>>()?;
@@ -69,8 +71,8 @@ fn replace_parents(transaction: &mut Transaction, child: NodeId, parents: &[Edge
 /// See [`Transaction::set_previous`].
 pub(in crate::store) fn set_previous(
     transaction: &mut Transaction,
-    model: &str,
-    previous: Option<&str>,
+    model: &ModelRef,
+    previous: Option<&ModelRef>,
 ) -> Result<()> {
     transaction.check_whole()?;
     let node = transaction.find(model)?.id;
@@ -84,7 +86,7 @@ pub(in crate::store) fn set_previous(
 /// See [`Transaction::move_model`].
 pub(in crate::store) fn move_model(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     name: &str,
 ) -> Result<Node> {
     transaction.check_whole()?;
@@ -128,7 +130,7 @@ fn note_renamed(transaction: &mut Transaction, node: &Node) -> Result<()> {
 /// Replaces the kind of a model; empty for none.
 pub(in crate::store) fn set_kind(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     kind: &str,
 ) -> Result<()> {
     transaction.check_whole()?;
@@ -146,7 +148,7 @@ pub(in crate::store) fn set_kind(
 /// See [`Transaction::set_metadata`].
 pub(in crate::store) fn set_metadata(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     metadata: Map<String, Value>,
 ) -> Result<()> {
     transaction.check_whole()?;
@@ -163,9 +165,9 @@ pub(in crate::store) fn set_metadata(
 /// Replaces the user metadata of the edge of this kind from `child` to `parent`.
 pub(in crate::store) fn set_edge_metadata(
     transaction: &mut Transaction,
-    child: &str,
+    child: &ModelRef,
     kind: EdgeKind,
-    parent: &str,
+    parent: &ModelRef,
     metadata: Map<String, Value>,
 ) -> Result<()> {
     transaction.check_whole()?;
@@ -185,7 +187,7 @@ pub(in crate::store) fn set_edge_metadata(
 pub(in crate::store) fn set_tag(
     transaction: &mut Transaction,
     tag: &str,
-    model: &str,
+    model: &ModelRef,
 ) -> Result<Node> {
     transaction.check_whole()?;
     let tag: ModelName = tag.parse()?;

@@ -9,7 +9,7 @@ use super::recode::Stored;
 use crate::catalog::{RecordRow, Table, WriteTables};
 use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
-use crate::lineage::{GraphMut, LOSSY_KEY, Node, PINNED_KEY};
+use crate::lineage::{GraphMut, LOSSY_KEY, ModelRef, Node, PINNED_KEY};
 use crate::planning::TensorKey;
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::prediction::Prediction;
@@ -28,7 +28,7 @@ use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// What making a stored model lossy did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LossyRecodeReport {
     /// What was rounded.
@@ -162,7 +162,7 @@ pub(in crate::store) fn ingest_draft(
 /// See [`Transaction::recode_lossy`].
 pub(in crate::store) fn recode_lossy(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     lossy: Lossy,
     gate: Option<&mut Gate<'_>>,
     progress: &dyn Fn(u64),

@@ -6,8 +6,7 @@ use std::{fmt, io};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use crate::codec::formula::FloatType;
-use crate::codec::{Half, Loss, Lossy};
+use crate::codec::{Half, Loss, Lossy, LossyCoder};
 use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
 use crate::planning::Relation;
 use crate::store::base::candidate::{Candidate, Derivation};
@@ -26,7 +25,7 @@ const EXACT_PART_MAX: f64 = 0.125;
 pub type Gate<'g> = dyn FnMut(&LossyDraft<'_>) -> std::result::Result<bool, String> + 'g;
 
 /// What making a model lossy did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LossyReport {
     /// Tensors whose values were rounded.
@@ -44,8 +43,7 @@ pub struct LossyReport {
 /// How a tensor is rounded.
 pub(in crate::store) struct Rounding<'c> {
     base: Arc<Chain<'c>>,
-    of: FloatType,
-    lossy: Lossy,
+    coder: LossyCoder,
     pub(in crate::store) loss: Loss,
 }
 
@@ -91,7 +89,7 @@ impl TensorSource for Values<'_> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let Some(rounding) = &self.0.rounding else { return self.0.own.read_at(offset, out) };
         let (own, base) = rounding.read(self.0.own, offset, out.len())?;
-        rounding.lossy.round(rounding.of, &base, &own, out);
+        rounding.coder.round(&base, &own, out);
         Ok(())
     }
 }
@@ -106,9 +104,9 @@ impl Added<'_> {
     /// The type of its elements, and the length in bytes of all.
     pub(in crate::store) fn layout(&self) -> Option<(Dtype, u64)> {
         let rounding = self.0.rounding.as_ref()?;
-        let dtype = rounding.lossy.added_type();
+        let dtype = rounding.coder.added_type();
         let width = u64::from(dtype == Dtype::F16) + 1;
-        Some((dtype, self.0.byte_len / rounding.of.bytes() as u64 * width))
+        Some((dtype, self.0.byte_len / rounding.coder.element_bytes() as u64 * width))
     }
 }
 
@@ -117,10 +115,10 @@ impl TensorSource for Added<'_> {
         let Some(rounding) = &self.0.rounding else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        let width = 1 + usize::from(rounding.lossy == Lossy::Fp16);
-        let (from, to) = (offset / width as u64, rounding.of.bytes());
+        let width = 1 + usize::from(rounding.coder.lossy() == Lossy::Fp16);
+        let (from, to) = (offset / width as u64, rounding.coder.element_bytes());
         let (own, base) = rounding.read(self.0.own, from * to as u64, out.len() / width * to)?;
-        rounding.lossy.write_added(rounding.of, &base, &own, self.1, out);
+        rounding.coder.write_added(&base, &own, self.1, out);
         Ok(())
     }
 }
@@ -237,7 +235,7 @@ impl<'p> LossyDraft<'p> {
     }
 
     /// The model's files, in order.
-    pub fn parts(&self) -> &[ManifestPart] {
+    pub(crate) fn parts(&self) -> &[ManifestPart] {
         &self.plan.files.parts
     }
 
@@ -329,7 +327,7 @@ fn look(
                     .base
                     .read(offset, &mut base, Verify::Checksums)
                     .map_err(io::Error::other)?;
-                Ok(rounding.lossy.round(rounding.of, &base, piece, &mut values))
+                Ok(rounding.coder.round(&base, piece, &mut values))
             })
             .collect::<io::Result<_>>()?;
         found.into_iter().for_each(|found| loss.add(found));
@@ -402,15 +400,15 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
         let mut rounding = None;
         let same =
             |candidate: &&Candidate| candidate.derivation == Derivation::Related(Relation::Same);
-        if let (Some(of), Some(candidate)) =
-            (Lossy::float(&tensor.dtype), candidates.iter().find(same))
+        if let (Some(coder), Some(candidate)) =
+            (LossyCoder::new(lossy, &tensor.dtype), candidates.iter().find(same))
         {
             let opened =
                 finder.open_candidates(ContentId::NONE, std::slice::from_ref(candidate))?;
             let chain = opened.into_iter().next().and_then(|(_, chains)| chains.into_iter().next());
             if let Some(base) = chain.filter(|chain| chain.raw_len() == tensor.byte_len) {
                 base.check()?;
-                rounding = Some(Rounding { base, of, lossy, loss: Loss::default() });
+                rounding = Some(Rounding { base, coder, loss: Loss::default() });
             }
         }
         let failed = |source| StoreError::Source { tensor: tensor.name.to_string(), source };
@@ -436,7 +434,7 @@ impl PlannedTensor<'_> {
     pub(in crate::store) fn halves(&self) -> &'static [Half] {
         match &self.rounding {
             None => &[],
-            Some(rounding) if rounding.loss.wide && rounding.lossy != Lossy::Fp16 => {
+            Some(rounding) if rounding.loss.wide && rounding.coder.lossy() != Lossy::Fp16 => {
                 &[Half::Lower, Half::Upper]
             }
             Some(_) => &[Half::Lower],
@@ -445,13 +443,13 @@ impl PlannedTensor<'_> {
 
     /// The type of what is added.
     pub(in crate::store) fn dtype_of_added(&self) -> Option<Dtype> {
-        self.rounding.as_ref().map(|rounding| rounding.lossy.added_type())
+        self.rounding.as_ref().map(|rounding| rounding.coder.added_type())
     }
 
     /// The formula that makes the values, and what it stands on first.
     pub(in crate::store) fn formula(&self) -> Option<(crate::codec::formula::Formula, ContentId)> {
         let rounding = self.rounding.as_ref()?;
-        let formula = rounding.lossy.formula(self.dtype, self.halves().len() > 1)?;
+        let formula = rounding.coder.formula(self.dtype, self.halves().len() > 1)?;
         Some((formula, rounding.stands_on()))
     }
 }

@@ -9,28 +9,70 @@ use crate::architecture::{Architecture, LAYERS_KEY};
 use crate::catalog::NodeRow;
 use crate::codec::{Lossy, Profile};
 use crate::format::PackedBytes;
-use crate::lineage::{How, Node, NodeId};
+use crate::lineage::{How, ModelRef, Node, NodeId};
 use crate::store::source::NewTensor;
 
 /// One file of a model to be added: a whole model, or a shard.
 #[derive(Debug, Default)]
+#[must_use]
 pub struct NewPart<'a> {
-    /// The shard's file name; empty for a model of one file.
-    pub name: String,
-    /// The file's own safetensors header, so that export gives the same file back; empty when
-    /// there is no file.
-    pub header: PackedBytes,
-    /// The tensors, in the order of their bytes.
-    pub tensors: Vec<NewTensor<'a>>,
+    pub(crate) name: String,
+    pub(crate) header: PackedBytes,
+    pub(crate) tensors: Vec<NewTensor<'a>>,
 }
 
-/// A model to be added.
+impl<'a> NewPart<'a> {
+    /// A file without tensors. Of a shard, `name` is its file name; of a model of one file, empty.
+    pub fn new(name: impl Into<String>) -> Self {
+        NewPart { name: name.into(), ..NewPart::default() }
+    }
+
+    /// The file's own safetensors header, so that export gives the same file back; without one, a
+    /// header is made.
+    pub fn header(mut self, header: impl Into<Vec<u8>>) -> Self {
+        self.header = PackedBytes::from(header.into());
+        self
+    }
+
+    /// Adds a tensor, in the order of the bytes.
+    pub fn tensor(mut self, tensor: NewTensor<'a>) -> Self {
+        self.tensors.push(tensor);
+        self
+    }
+}
+
+/// A model to be added: its name, its tensors, and what it was derived from.
+/// [`Transaction::add_model`](crate::Transaction::add_model) takes it.
+///
+/// ```
+/// use mgit::{How, NewModel, NewTensor, Profile, Store};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::create(folder.path().join("models.mgit"))?;
+/// let (base, tuned) = ([1f32, 2.0, 3.0], [1f32, 2.0, 3.5]);
+/// let mut transaction = store.begin_write()?;
+/// let first = NewModel::new("base").tensor(NewTensor::from_slice("w", [3], &base));
+/// let first = transaction.add_model(first)?.node;
+/// let report = transaction.add_model(
+///     NewModel::new("tuned")
+///         .parent(&first, How::FineTune)
+///         .kind("bert")
+///         .metadata("steps", 1000)
+///         .profile(Profile::Dense)
+///         .tensor(NewTensor::from_slice("w", [3], &tuned)),
+/// )?;
+/// transaction.commit()?;
+/// assert_eq!(report.node.full_name(), "tuned@1");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Default)]
+#[must_use]
 pub struct NewModel<'a> {
     pub(in crate::store) name: String,
     pub(in crate::store) kind: String,
-    pub(in crate::store) parents: Vec<(String, How)>,
-    pub(in crate::store) made_of: Vec<String>,
+    pub(in crate::store) parents: Vec<(ModelRef, How)>,
+    pub(in crate::store) made_of: Vec<ModelRef>,
     pub(in crate::store) metadata: Map<String, Value>,
     pub(in crate::store) index: (String, Vec<u8>),
     pub(in crate::store) parts: Vec<NewPart<'a>>,
@@ -72,9 +114,9 @@ impl<'a> NewModel<'a> {
         self
     }
 
-    /// Adds a provenance parent: `name`, `name@version` or a node id. Its tensors are tried as
+    /// Adds a provenance parent: `name`, `name@version`, a node or its id. Its tensors are tried as
     /// bases of deltas, in the order of the parents.
-    pub fn parent(mut self, model: impl Into<String>, how: How) -> Self {
+    pub fn parent(mut self, model: impl Into<ModelRef>, how: How) -> Self {
         self.parents.push((model.into(), how));
         self
     }
@@ -82,8 +124,8 @@ impl<'a> NewModel<'a> {
     /// Says which models it was computed from together, in the order of the computation, where
     /// these are not its parents: their tensors are tried as bases of one formula. No edge comes
     /// of it.
-    pub fn made_of(mut self, models: impl IntoIterator<Item = String>) -> Self {
-        self.made_of = models.into_iter().collect();
+    pub fn made_of(mut self, models: impl IntoIterator<Item = impl Into<ModelRef>>) -> Self {
+        self.made_of = models.into_iter().map(Into::into).collect();
         self
     }
 
@@ -173,7 +215,8 @@ impl<'a> NewModel<'a> {
 }
 
 /// What adding a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// The new node.
     pub node: Node,
@@ -219,10 +262,12 @@ impl ImportReport {
 }
 
 /// What is to be said of how a tensor was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Note {
     /// The tensor.
     pub tensor: String,
     /// What is to be said.
+    #[serde(rename = "note")]
     pub text: String,
 }

@@ -8,7 +8,7 @@ use super::graph::note_changed;
 use super::recode::{RecodeReport, recode};
 use crate::codec::Profile;
 use crate::format::{FEATURE_PINNED, Operation};
-use crate::lineage::{GraphMut, NodeId, PINNED_KEY};
+use crate::lineage::{GraphMut, ModelRef, NodeId, PINNED_KEY};
 use crate::store::error::Result;
 use crate::store::read::missing::tensor_row;
 use crate::store::read::model::read_manifest;
@@ -17,7 +17,10 @@ use crate::store::write::put::store_raw;
 use crate::store::write::transaction::Transaction;
 
 /// See [`Transaction::pin`].
-pub(in crate::store) fn pin(transaction: &mut Transaction, model: &str) -> Result<RecodeReport> {
+pub(in crate::store) fn pin(
+    transaction: &mut Transaction,
+    model: &ModelRef,
+) -> Result<RecodeReport> {
     transaction.check_whole()?;
     let node = transaction.find(model)?.id;
     transaction.change(|this| pin_node(this, node))
@@ -63,11 +66,11 @@ fn mark_pinned(transaction: &mut Transaction, id: NodeId, mark: Option<&Value>) 
 /// See [`Transaction::unpin`].
 pub(in crate::store) fn unpin(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     profile: Profile,
 ) -> Result<RecodeReport> {
     transaction.check_whole()?;
     let id = transaction.find(model)?.id;
     transaction.change(|this| mark_pinned(this, id, None))?;
-    recode(transaction, Some(&id.to_string()), profile, &|_| ())
+    recode(transaction, Some(&id.into()), profile, &|_| ())
 }

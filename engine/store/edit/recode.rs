@@ -8,7 +8,7 @@ use super::pinned::pinned_contents;
 use crate::catalog::{RecordRow, Table};
 use crate::codec::Profile;
 use crate::format::{ManifestTensor, Operation, RecordKind};
-use crate::lineage::Node;
+use crate::lineage::{ModelRef, Node};
 use crate::planning::{Relation, TensorKey};
 use crate::store::base::candidate::{Candidate, Derivation, OpenCandidate};
 use crate::store::base::policy::EncodePolicy;
@@ -27,7 +27,7 @@ use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// What recoding did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RecodeReport {
     /// Distinct tensors looked at.
@@ -52,7 +52,7 @@ impl TensorSource for Stored<'_> {
 /// See [`Transaction::recode`].
 pub(in crate::store) fn recode(
     transaction: &mut Transaction,
-    model: Option<&str>,
+    model: Option<&ModelRef>,
     profile: Profile,
     progress: &dyn Fn(u64),
 ) -> Result<RecodeReport> {

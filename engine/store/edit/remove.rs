@@ -2,7 +2,7 @@
 
 use super::graph::note_relinked;
 use crate::format::Operation;
-use crate::lineage::{GraphMut, Node, NodeId, OnChildren};
+use crate::lineage::{GraphMut, ModelRef, Node, NodeId, OnChildren};
 use crate::store::error::Result;
 use crate::store::read::model::read_manifest;
 use crate::store::write::hidden::release;
@@ -10,7 +10,8 @@ use crate::store::write::sketches::remove_bands;
 use crate::store::write::transaction::Transaction;
 
 /// What removing a model did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct RemoveReport {
     /// The node that is gone.
     pub node: Node,
@@ -25,7 +26,7 @@ pub struct RemoveReport {
 /// See [`Transaction::remove_model`].
 pub(in crate::store) fn remove_model(
     transaction: &mut Transaction,
-    model: &str,
+    model: &ModelRef,
     on_children: OnChildren,
 ) -> Result<RemoveReport> {
     transaction.check_whole()?;

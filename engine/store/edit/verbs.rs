@@ -11,9 +11,8 @@ use super::remove::RemoveReport;
 use super::repack::options::{Repack, RepackReport};
 use super::repack::run;
 use super::{add, collect, graph, lossy, pin, recode, remove, test_results};
-use crate::catalog::EdgeKind;
 use crate::codec::{Lossy, Profile};
-use crate::lineage::{How, Node, OnChildren};
+use crate::lineage::{EdgeKind, How, ModelRef, Node, OnChildren};
 use crate::store::error::Result;
 use crate::store::write::transaction::Transaction;
 
@@ -42,8 +41,12 @@ impl Transaction {
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel);
     /// [`HasChildren`](crate::lineage::LineageError::HasChildren) as `on_children` says. After
     /// another error the transaction must be dropped.
-    pub fn remove_model(&mut self, model: &str, on_children: OnChildren) -> Result<RemoveReport> {
-        remove::remove_model(self, model, on_children)
+    pub fn remove_model(
+        &mut self,
+        model: impl Into<ModelRef>,
+        on_children: OnChildren,
+    ) -> Result<RemoveReport> {
+        remove::remove_model(self, &model.into(), on_children)
     }
 
     /// Adds a provenance edge behind those that are there.
@@ -53,8 +56,13 @@ impl Transaction {
     /// [`Cycle`](crate::lineage::LineageError::Cycle) when `child` is an ancestor of `parent`, or
     /// is `parent`; [`DuplicateParent`](crate::lineage::LineageError::DuplicateParent). After an
     /// error the transaction must be dropped.
-    pub fn add_parent(&mut self, child: &str, parent: &str, how: How) -> Result<()> {
-        graph::add_parent(self, child, parent, how)
+    pub fn add_parent(
+        &mut self,
+        child: impl Into<ModelRef>,
+        parent: impl Into<ModelRef>,
+        how: How,
+    ) -> Result<()> {
+        graph::add_parent(self, &child.into(), &parent.into(), how)
     }
 
     /// Takes a provenance edge away.
@@ -62,30 +70,60 @@ impl Transaction {
     /// # Errors
     ///
     /// [`NoSuchEdge`](crate::lineage::LineageError::NoSuchEdge).
-    pub fn remove_parent(&mut self, child: &str, parent: &str) -> Result<()> {
-        graph::remove_parent(self, child, parent)
+    pub fn remove_parent(
+        &mut self,
+        child: impl Into<ModelRef>,
+        parent: impl Into<ModelRef>,
+    ) -> Result<()> {
+        graph::remove_parent(self, &child.into(), &parent.into())
     }
 
-    /// Replaces the provenance parents of a model; with none it becomes a root. Edges that stay
-    /// keep their metadata. How the model's tensors are kept does not change.
+    /// Replaces the provenance parents of a model. Edges that stay keep their metadata. How the
+    /// model's tensors are kept does not change.
     ///
     /// # Errors
     ///
     /// As [`add_parent`](Self::add_parent).
-    pub fn set_parents(&mut self, child: &str, parents: &[(&str, How)]) -> Result<()> {
-        graph::set_parents(self, child, parents)
+    pub fn set_parents<P: Into<ModelRef>>(
+        &mut self,
+        child: impl Into<ModelRef>,
+        parents: impl IntoIterator<Item = (P, How)>,
+    ) -> Result<()> {
+        let parents = parents.into_iter().map(|(parent, how)| (parent.into(), how));
+        graph::set_parents(self, &child.into(), &parents.collect::<Vec<_>>())
     }
 
-    /// Replaces the version before a model: two versions with the same one are a branch, none
-    /// makes it a first version.
+    /// Takes all provenance parents of a model away: it becomes a root.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove_parent`](Self::remove_parent).
+    pub fn clear_parents(&mut self, child: impl Into<ModelRef>) -> Result<()> {
+        graph::set_parents(self, &child.into(), &[])
+    }
+
+    /// Replaces the version before a model. Two versions with the same one are a branch.
     ///
     /// # Errors
     ///
     /// [`NotEarlier`](crate::lineage::LineageError::NotEarlier),
     /// [`Cycle`](crate::lineage::LineageError::Cycle). After an error the transaction must be
     /// dropped.
-    pub fn set_previous(&mut self, model: &str, previous: Option<&str>) -> Result<()> {
-        graph::set_previous(self, model, previous)
+    pub fn set_previous(
+        &mut self,
+        model: impl Into<ModelRef>,
+        previous: impl Into<ModelRef>,
+    ) -> Result<()> {
+        graph::set_previous(self, &model.into(), Some(&previous.into()))
+    }
+
+    /// Takes the version before a model away: it becomes a first version.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel).
+    pub fn clear_previous(&mut self, model: impl Into<ModelRef>) -> Result<()> {
+        graph::set_previous(self, &model.into(), None)
     }
 
     /// Moves one model to another name, as that name's next version. Its id, edges, tags and
@@ -95,8 +133,8 @@ impl Transaction {
     ///
     /// [`NameTaken`](crate::lineage::LineageError::NameTaken) when it has that name already, or a
     /// tag does; [`InvalidName`](crate::lineage::LineageError::InvalidName).
-    pub fn move_model(&mut self, model: &str, name: &str) -> Result<Node> {
-        graph::move_model(self, model, name)
+    pub fn move_model(&mut self, model: impl Into<ModelRef>, name: &str) -> Result<Node> {
+        graph::move_model(self, &model.into(), name)
     }
 
     /// Gives every version of a name another name, which no model may have. The versions keep
@@ -117,8 +155,8 @@ impl Transaction {
     /// # Errors
     ///
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a kind longer than 65,535 bytes.
-    pub fn set_kind(&mut self, model: &str, kind: &str) -> Result<()> {
-        graph::set_kind(self, model, kind)
+    pub fn set_kind(&mut self, model: impl Into<ModelRef>, kind: &str) -> Result<()> {
+        graph::set_kind(self, &model.into(), kind)
     }
 
     /// Replaces the user metadata of a model. What the store noted itself
@@ -129,8 +167,12 @@ impl Transaction {
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel);
     /// [`OwnKey`](crate::lineage::LineageError::OwnKey) when it would change that. After an error
     /// the transaction must be dropped.
-    pub fn set_metadata(&mut self, model: &str, metadata: Map<String, Value>) -> Result<()> {
-        graph::set_metadata(self, model, metadata)
+    pub fn set_metadata(
+        &mut self,
+        model: impl Into<ModelRef>,
+        metadata: Map<String, Value>,
+    ) -> Result<()> {
+        graph::set_metadata(self, &model.into(), metadata)
     }
 
     /// Replaces the user metadata of the edge of this kind from `child` to `parent`.
@@ -140,12 +182,12 @@ impl Transaction {
     /// [`NoSuchEdge`](crate::lineage::LineageError::NoSuchEdge).
     pub fn set_edge_metadata(
         &mut self,
-        child: &str,
+        child: impl Into<ModelRef>,
         kind: EdgeKind,
-        parent: &str,
+        parent: impl Into<ModelRef>,
         metadata: Map<String, Value>,
     ) -> Result<()> {
-        graph::set_edge_metadata(self, child, kind, parent, metadata)
+        graph::set_edge_metadata(self, &child.into(), kind, &parent.into(), metadata)
     }
 
     /// Sets a tag on a model. A tag names one model; set again, it leaves the one before.
@@ -154,8 +196,8 @@ impl Transaction {
     ///
     /// [`NameTaken`](crate::lineage::LineageError::NameTaken) when models have, or had, that name;
     /// [`InvalidName`](crate::lineage::LineageError::InvalidName).
-    pub fn set_tag(&mut self, tag: &str, model: &str) -> Result<Node> {
-        graph::set_tag(self, tag, model)
+    pub fn set_tag(&mut self, tag: &str, model: impl Into<ModelRef>) -> Result<Node> {
+        graph::set_tag(self, tag, &model.into())
     }
 
     /// Takes a tag away; the model that had it is returned.
@@ -184,12 +226,12 @@ impl Transaction {
     /// [`StoreError::Gate`](crate::store::StoreError::Gate); a damaged tensor; those of the disk.
     pub fn recode_lossy(
         &mut self,
-        model: &str,
+        model: impl Into<ModelRef>,
         lossy: Lossy,
         gate: Option<&mut Gate<'_>>,
         progress: &dyn Fn(u64),
     ) -> Result<LossyRecodeReport> {
-        lossy::recode_lossy(self, model, lossy, gate, progress)
+        lossy::recode_lossy(self, &model.into(), lossy, gate, progress)
     }
 
     /// Pins a model: all its tensors are stored raw, so that they are read from the map, without a
@@ -201,8 +243,8 @@ impl Transaction {
     ///
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel); a damaged tensor, or one that
     /// was not pulled yet; those of the disk. After an error the transaction must be dropped.
-    pub fn pin(&mut self, model: &str) -> Result<RecodeReport> {
-        pin::pin(self, model)
+    pub fn pin(&mut self, model: impl Into<ModelRef>) -> Result<RecodeReport> {
+        pin::pin(self, &model.into())
     }
 
     /// Takes a pin away; the model's tensors are encoded as others are, unless another pinned
@@ -211,12 +253,12 @@ impl Transaction {
     /// # Errors
     ///
     /// As [`pin`](Self::pin).
-    pub fn unpin(&mut self, model: &str, profile: Profile) -> Result<RecodeReport> {
-        pin::unpin(self, model, profile)
+    pub fn unpin(&mut self, model: impl Into<ModelRef>, profile: Profile) -> Result<RecodeReport> {
+        pin::unpin(self, &model.into(), profile)
     }
 
-    /// Encodes the tensors of `model`, or of all models, as `profile` wants them. Contents, models
-    /// and the graph stay as they are. Tensors that others share are recoded for all of them.
+    /// Encodes the tensors of `model` as `profile` wants them. Contents, models and the graph stay
+    /// as they are. Tensors that others share are recoded for all of them.
     ///
     /// Bases are chosen anew among the present one and those that an import would try; a tensor
     /// that deltas stand on does not become deeper. With [`Profile::Dense`] only what becomes
@@ -231,11 +273,20 @@ impl Transaction {
     /// disk. After an error the transaction must be dropped.
     pub fn recode(
         &mut self,
-        model: Option<&str>,
+        model: impl Into<ModelRef>,
         profile: Profile,
         progress: &dyn Fn(u64),
     ) -> Result<RecodeReport> {
-        recode::recode(self, model, profile, progress)
+        recode::recode(self, Some(&model.into()), profile, progress)
+    }
+
+    /// As [`recode`](Self::recode), of all models.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn recode_all(&mut self, profile: Profile, progress: &dyn Fn(u64)) -> Result<RecodeReport> {
+        recode::recode(self, None, profile, progress)
     }
 
     /// Chooses the bases of all tensors anew, so that they take the least room under a bound on

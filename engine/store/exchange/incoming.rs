@@ -377,9 +377,8 @@ pub(in crate::store) fn update_node(
             return Ok(false);
         }
     }
-    let name = id.to_string();
     if transaction.graph()?.expect(id)?.row.kind != node.kind {
-        set_kind(transaction, &name, &node.kind)?;
+        set_kind(transaction, &id.into(), &node.kind)?;
     }
     transaction.change(|this| update_rows(this, node))?;
     Ok(true)

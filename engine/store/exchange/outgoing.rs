@@ -39,24 +39,29 @@ impl OutgoingRecord<'_> {
 
 impl TensorSource for OutgoingRecord<'_> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let head_len = self.head.len() as u64;
         if offset.saturating_add(out.len() as u64) > self.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let from_head = head_len.saturating_sub(offset).min(out.len() as u64) as usize;
-        let (head, payload) = out.split_at_mut(from_head);
-        if let Some(part) = self.head.get(offset as usize..).and_then(|rest| rest.get(..from_head))
-        {
-            head.copy_from_slice(part);
-        }
+        let (start, payload) = read_head(&self.head, offset, out);
         if !payload.is_empty() {
-            let start = (offset + from_head as u64).saturating_sub(head_len);
             let at = self.payload_at + start;
             let bytes = self.container.read(at, payload.len() as u64).map_err(io::Error::other)?;
             payload.copy_from_slice(&bytes);
         }
         Ok(())
     }
+}
+
+/// Fills `out` with what of `head` is there from `offset` on. Returns the rest of it, and where in
+/// the payload that begins.
+fn read_head<'o>(head: &[u8], offset: u64, out: &'o mut [u8]) -> (u64, &'o mut [u8]) {
+    let head_len = head.len() as u64;
+    let from_head = head_len.saturating_sub(offset).min(out.len() as u64) as usize;
+    let (filled, payload) = out.split_at_mut(from_head);
+    if let Some(part) = head.get(offset as usize..).and_then(|rest| rest.get(..from_head)) {
+        filled.copy_from_slice(part);
+    }
+    ((offset + from_head as u64).saturating_sub(head_len), payload)
 }
 
 /// Chunks that are decoded at a time.
@@ -148,14 +153,7 @@ impl TensorSource for OutgoingAlone<'_> {
         if offset.saturating_add(out.len() as u64) > self.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let head_len = self.head.len() as u64;
-        let from_head = head_len.saturating_sub(offset).min(out.len() as u64) as usize;
-        let (head, payload) = out.split_at_mut(from_head);
-        if let Some(part) = self.head.get(offset as usize..).and_then(|rest| rest.get(..from_head))
-        {
-            head.copy_from_slice(part);
-        }
-        let start = (offset + from_head as u64).saturating_sub(head_len);
+        let (start, payload) = read_head(&self.head, offset, out);
         self.content(start, payload).map_err(io::Error::other)
     }
 }

@@ -4,7 +4,7 @@ use super::outgoing::packed_head_len;
 use crate::codec::{self, Encoding, Lane};
 use crate::format::{CHUNK_ENTRY_LEN, ChunkEntry, RECORD_HEADER_LEN, RecordHeader, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
-use crate::store::read::formula::StoredFormula;
+use crate::store::read::formula::{StoredFormula, base_ids};
 use crate::store::source::TensorSource;
 use crate::tensor::{ContentId, Dtype};
 
@@ -79,11 +79,7 @@ impl PackedHead {
 
     /// What the record is decoded from.
     pub(crate) fn bases(&self) -> Vec<ContentId> {
-        match &self.formula {
-            Some(formula) => formula.base_ids().collect(),
-            None if self.header.base_id.is_none() => Vec::new(),
-            None => vec![self.header.base_id],
-        }
+        base_ids(&self.header, self.formula.as_ref())
     }
 
     /// Checks the payload: every checksum, and of a record that stands alone its content's id.

@@ -124,6 +124,7 @@ impl<'c> Chain<'c> {
     }
 
     /// Every record, the content's own first, each before its bases.
+    #[cfg(feature = "unstable-format")]
     pub fn records(&self) -> &[StoredRecord<'c>] {
         &self.records
     }

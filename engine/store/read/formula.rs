@@ -75,3 +75,15 @@ impl StoredFormula {
         self.block.bases.iter().map(|base| base.content_id)
     }
 }
+
+/// The content ids of what a record of this header and formula stands on.
+pub(in crate::store) fn base_ids(
+    header: &RecordHeader,
+    formula: Option<&StoredFormula>,
+) -> Vec<ContentId> {
+    match formula {
+        Some(formula) => formula.base_ids().collect(),
+        None if header.base_id.is_none() => Vec::new(),
+        None => vec![header.base_id],
+    }
+}

@@ -10,7 +10,8 @@ use super::missing::missing_row;
 use super::plain::read_plain;
 use super::record::record_row;
 use super::snapshot::Snapshot;
-use super::tensor::{Tensor, TensorView};
+use super::tensor::Tensor;
+use super::view::TensorView;
 use crate::catalog::{MissingRow, ReadTables, Table};
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::lineage::{ModelRef, Node};
@@ -19,6 +20,26 @@ use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
 /// A model: one node of the lineage graph, with its tensors.
+///
+/// ```
+/// use mgit::{NewModel, NewTensor, Store};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::create(folder.path().join("models.mgit"))?;
+/// # let mut transaction = store.begin_write()?;
+/// let weights = [1f32, 2.0, 3.0];
+/// let model = NewModel::new("base").metadata("steps", 1000);
+/// transaction.add_model(model.tensor(NewTensor::from_slice("w", [3], &weights)))?;
+/// transaction.commit()?;
+///
+/// let base = store.snapshot()?.model("base")?;
+/// assert_eq!(base.metadata()?["steps"], 1000);
+/// let names: Vec<String> = base.tensors().map(|tensor| tensor.name().to_owned()).collect();
+/// assert_eq!(names, ["w"]);
+/// assert_eq!(base.tensor("w")?.view()?.as_slice::<f32>()?, weights);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     snapshot: Snapshot,
@@ -67,9 +88,17 @@ impl Model {
         &self.snapshot
     }
 
-    /// What the model is made of: its files' headers and its tensors.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+    format_tools! {
+        /// What the model is made of: its files' headers and its tensors.
+        fn manifest(&self) -> &Manifest {
+            &self.manifest
+        }
+    }
+
+    /// The names of its files, the shards' of a sharded model, in order; one empty name for a model
+    /// of one file or of none.
+    pub fn file_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.manifest.parts.iter().map(|part| part.name.as_str())
     }
 
     /// The user metadata.
@@ -170,16 +199,15 @@ impl Model {
 }
 
 impl Snapshot {
-    /// The model of this reference: `name` (its highest version), `name@version`, or a node id of
-    /// 32 hex digits. Cost: reads its manifest.
+    /// The model of this reference: `name` (its highest version), `name@version`, a node or its
+    /// id. Cost: reads its manifest.
     ///
     /// # Errors
     ///
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it;
     /// a damaged manifest.
-    pub fn model(&self, model: &str) -> Result<Model> {
-        let reference: ModelRef = model.parse()?;
-        self.model_of(self.graph().find(&reference)?)
+    pub fn model(&self, model: impl Into<ModelRef>) -> Result<Model> {
+        self.model_of(self.find(model)?)
     }
 
     /// The model of a node of this snapshot.
@@ -189,5 +217,11 @@ impl Snapshot {
     /// A damaged manifest.
     pub fn model_of(&self, node: Node) -> Result<Model> {
         Model::open(self.clone(), node)
+    }
+}
+
+impl From<&Model> for ModelRef {
+    fn from(model: &Model) -> Self {
+        model.node.id.into()
     }
 }

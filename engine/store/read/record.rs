@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 
 use rayon::prelude::*;
 
-use super::formula::StoredFormula;
+use super::formula::{StoredFormula, base_ids};
 use crate::catalog::{CatalogError, ReadTables, RecordRow, Table};
 use crate::codec::formula::Formula;
 use crate::codec::{Encoding, Lane};
@@ -250,11 +250,7 @@ impl<'c> StoredRecord<'c> {
 
     /// The content ids of its bases.
     pub(in crate::store) fn base_ids(&self) -> Vec<ContentId> {
-        match &self.formula {
-            Some(formula) => formula.base_ids().collect(),
-            None if self.header.base_id.is_none() => Vec::new(),
-            None => vec![self.header.base_id],
-        }
+        base_ids(&self.header, self.formula())
     }
 
     /// The whole content, when it lies raw in the file and is seen through the map.

@@ -2,18 +2,40 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::chain::Chain;
 use super::plain::read_plain;
-use super::record::{ReadVia, StoredRecord, record_row};
-use crate::catalog::{CatalogRead, ReadTables, RecordRow, Table, meta};
+use super::record::{ReadVia, StoredRecord};
+use crate::catalog::{CatalogRead, ReadTables, RecordRow, meta};
 use crate::container::{ContainerError, Pin};
-use crate::format::{ChangeRecord, RecordKind};
-use crate::lineage::{Graph, Node};
-use crate::store::error::{Result, damaged};
+use crate::format::RecordKind;
+use crate::lineage::{Graph, ModelRef, Node};
+use crate::store::error::Result;
 use crate::store::shared::Shared;
 use crate::tensor::ContentId;
 
-/// The store as of one commit. Cheap to clone; everything taken from it keeps it alive.
+/// The store as of one commit: models, their tensors and their lineage. Cheap to clone; everything
+/// taken from it keeps it alive. [`Store::snapshot`](crate::Store::snapshot) makes one.
+///
+/// ```
+/// use mgit::{NewModel, NewTensor, Store};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::create(folder.path().join("models.mgit"))?;
+/// # let mut transaction = store.begin_write()?;
+/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", 3, vec![0f32; 3])))?;
+/// # transaction.commit()?;
+/// let snapshot = store.snapshot()?;
+/// store.begin_write()?.remove_model("base", Default::default())?; // dropped: nothing happens
+///
+/// let base = snapshot.model("base")?;
+/// assert_eq!(base.tensor("w")?.shape(), [3]);
+/// assert!(snapshot.graph().parents(base.node().id())?.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     inner: Arc<Inner>,
@@ -28,6 +50,13 @@ struct Inner {
 }
 
 impl Snapshot {
+    format_tools! {
+        /// The rows of the catalogue.
+        fn tables(&self) -> &CatalogRead {
+            &self.inner.tables
+        }
+    }
+
     /// A view of the last commit.
     pub(in crate::store) fn begin(shared: &Arc<Shared>) -> Result<Self> {
         let (pin, tables) = shared.container.pins().register(|| -> Result<_> {
@@ -92,49 +121,27 @@ impl Snapshot {
         self.inner.pin.sequence()
     }
 
-    /// What commits changed in the graph, the newest first; each record is known by the id that
-    /// the one behind it gives. It ends with the first commit, or with the oldest record that is
-    /// kept, which holds a fold. Cost: a record a step. After an error it ends.
-    pub fn changes(&self) -> impl Iterator<Item = Result<ChangeRecord>> + '_ {
-        let mut next = self.last_change().transpose();
-        std::iter::from_fn(move || {
-            let change = next.take()?.and_then(|(sequence, id)| self.change(sequence, id));
-            if let Ok(change) = &change {
-                next = self.change_before(change).transpose();
-            }
-            Some(change)
-        })
-    }
-
-    fn last_change(&self) -> Result<Option<(u64, ContentId)>> {
-        let id = self.tables().get(Table::Meta, meta::LAST_CHANGE.as_bytes())?;
-        let id = id.and_then(|id| id.try_into().ok()).map(ContentId::from_bytes);
-        Ok(id.filter(|id| !id.is_none()).map(|id| (self.sequence(), id)))
-    }
-
-    /// The record that this one names, unless it has made way for a fold.
-    fn change_before(&self, change: &ChangeRecord) -> Result<Option<(u64, ContentId)>> {
-        let before = change.sequence.saturating_sub(1);
-        let id = ContentId::from_hex(&change.previous);
-        let is_kept = change.fold.is_none()
-            || record_row(self.tables(), Table::Changes, &before.to_be_bytes())?.is_some();
-        Ok(id.filter(|_| is_kept).map(|id| (before, id)))
-    }
-
-    fn change(&self, sequence: u64, id: ContentId) -> Result<ChangeRecord> {
-        let row = record_row(self.tables(), Table::Changes, &sequence.to_be_bytes())?
-            .ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
-        Ok(ChangeRecord::decode(&self.read_plain(RecordKind::Change, id, row)?)?)
-    }
-
-    /// The rows of the catalogue, for tools that look at the format itself.
-    pub fn tables(&self) -> &CatalogRead {
-        &self.inner.tables
-    }
-
     /// The lineage graph.
-    pub fn graph(&self) -> Graph<'_, CatalogRead> {
+    pub fn graph(&self) -> Graph<'_> {
         Graph(&self.inner.tables)
+    }
+
+    /// The node of this reference. Cost: a row or two; reads no manifest.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it.
+    pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node> {
+        Ok(self.graph().find(model)?)
+    }
+
+    /// The user metadata of a model.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find); those of the catalogue.
+    pub fn metadata(&self, model: impl Into<ModelRef>) -> Result<Map<String, Value>> {
+        Ok(self.graph().metadata(self.find(model)?.id)?)
     }
 
     /// Every node: by name, then by version. Cost: all of them; reads no manifest.

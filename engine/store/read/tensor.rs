@@ -1,20 +1,45 @@
-//! A tensor of a snapshot, and the two kinds of view of its bytes.
+//! A tensor of a snapshot.
 
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::chain::{Chain, Verify};
 use super::missing::tensor_row;
 use super::record::{ReadVia, is_raw};
 use super::snapshot::Snapshot;
+use super::view::TensorView;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
-use crate::tensor::{AlignedBuffer, ContentId, Dtype, Element, Shape, cast_slice};
+use crate::tensor::{AlignedBuffer, ContentId, Dtype, Shape};
 
 /// A tensor of a model. Holds no bytes: [`view`](Tensor::view) gives them.
+///
+/// ```
+/// use mgit::{Dtype, NewModel, NewTensor, Store};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::create(folder.path().join("models.mgit"))?;
+/// # let mut transaction = store.begin_write()?;
+/// let weights = [1f32, 2.0, 3.0, 4.0, 5.0, 6.0];
+/// # let tensor = NewTensor::from_slice("w", [3, 2], &weights);
+/// # transaction.add_model(NewModel::new("base").tensor(tensor))?;
+/// # transaction.commit()?;
+/// let tensor = store.snapshot()?.model("base")?.tensor("w")?;
+/// assert_eq!((tensor.dtype(), tensor.byte_len()), (&Dtype::F32, 24));
+/// assert_eq!(tensor.shape(), [3, 2]);
+///
+/// let rows = tensor.rows(1..3)?; // reads no more than these
+/// assert_eq!(rows.shape(), [2, 2]);
+/// assert_eq!(rows.as_slice::<f32>()?, &weights[2..]);
+///
+/// let mut bytes = [0; 24];
+/// tensor.read_into(&mut bytes)?; // into a buffer of your own
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Tensor {
     snapshot: Snapshot,
@@ -24,7 +49,8 @@ pub struct Tensor {
 }
 
 /// How a tensor is kept in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct StoredAs {
     /// Bytes of the payload.
     pub stored_len: u64,
@@ -109,16 +135,18 @@ impl Tensor {
         Ok(row)
     }
 
-    /// The tensor's records, from its own to the root of its delta chain.
-    ///
-    /// # Errors
-    ///
-    /// A damaged record.
-    pub fn chain(&self) -> Result<Chain<'_>> {
-        let tables = self.snapshot.tables();
-        let id = self.content_id();
-        let (shared, row) = (self.snapshot.shared(), self.row()?);
-        Chain::open_via(shared, tables, RecordKind::Tensor, id, row, ReadVia::Map)
+    format_tools! {
+        /// The tensor's records, from its own to the root of its delta chain.
+        ///
+        /// # Errors
+        ///
+        /// A damaged record.
+        fn chain(&self) -> Result<Chain<'_>> {
+            let tables = self.snapshot.tables();
+            let id = self.content_id();
+            let (shared, row) = (self.snapshot.shared(), self.row()?);
+            Chain::open_via(shared, tables, RecordKind::Tensor, id, row, ReadVia::Map)
+        }
     }
 
     /// The same, to be read into a buffer: short records are not seen through the map.
@@ -176,7 +204,7 @@ impl Tensor {
         if !is_raw(&row)
             && let Some(buffer) = shared.shared_buffer(id)
         {
-            return Ok(self.reconstructed(buffer));
+            return Ok(self.reconstructed(buffer, self.shape().clone()));
         }
         let tables = self.snapshot.tables();
         let via = if is_raw(&row) { ReadVia::Map } else { ReadVia::Either };
@@ -185,24 +213,32 @@ impl Tensor {
             if verify == Verify::Checksums {
                 chain.check()?;
             }
-            return Ok(self.mapped(&chain, 0, bytes.len()));
+            return Ok(self.mapped(&chain, 0, bytes.len(), self.shape().clone()));
         }
         let buffer = chain.reconstruct(verify)?;
         let buffer = match verify {
             Verify::Checksums => shared.share_buffer(id, buffer),
             Verify::Nothing => Arc::new(buffer),
         };
-        Ok(self.reconstructed(buffer))
+        Ok(self.reconstructed(buffer, self.shape().clone()))
     }
 
-    fn mapped(&self, chain: &Chain<'_>, start: u64, len: usize) -> TensorView {
+    fn mapped(&self, chain: &Chain<'_>, start: u64, len: usize, shape: Shape) -> TensorView {
         let offset = chain.record().payload_at() + start;
-        let (snapshot, dtype) = (self.snapshot.clone(), self.dtype().clone());
-        TensorView::Mapped(MappedTensor { snapshot, dtype, offset, len: len as u64 })
+        let snapshot = self.snapshot.clone();
+        TensorView::mapped(snapshot, (offset, len as u64), self.dtype().clone(), shape)
     }
 
-    fn reconstructed(&self, buffer: Arc<AlignedBuffer>) -> TensorView {
-        TensorView::Reconstructed(ReconstructedTensor { buffer, dtype: self.dtype().clone() })
+    fn reconstructed(&self, buffer: Arc<AlignedBuffer>, shape: Shape) -> TensorView {
+        TensorView::reconstructed(buffer, self.dtype().clone(), shape)
+    }
+
+    /// The shape of `count` of its rows.
+    fn shape_of_rows(&self, count: u64) -> Shape {
+        let mut dims = self.shape().dims().to_vec();
+        dims.iter_mut().take(1).for_each(|rows| *rows = count);
+        // Not more elements than the tensor itself has.
+        Shape::new(&dims).unwrap_or_default()
     }
 
     /// The bytes of rows `rows` of the first dimension. Reads, and verify, only the chunks they
@@ -228,16 +264,17 @@ impl Tensor {
             return Err(out_of_range());
         }
         let (start, len) = (rows.start * row_len, (rows.end - rows.start) * row_len);
+        let shape = self.shape_of_rows(rows.end - rows.start);
         let chain = self.chain()?;
         let len_usize = usize::try_from(len).map_err(|_| StoreError::OutOfMemory { bytes: len })?;
         if chain.record().raw().is_some() {
             chain.record().check_range(start, len)?;
-            return Ok(self.mapped(&chain, start, len_usize));
+            return Ok(self.mapped(&chain, start, len_usize, shape));
         }
         let mut buffer =
             AlignedBuffer::zeroed(len_usize).ok_or(StoreError::OutOfMemory { bytes: len })?;
         chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
-        Ok(self.reconstructed(Arc::new(buffer)))
+        Ok(self.reconstructed(Arc::new(buffer), shape))
     }
 
     /// A part of the tensor through the map, its chunks checked, when it lies raw in the file.
@@ -250,7 +287,10 @@ impl Tensor {
             return Err(StoreError::BufferLength { expected: raw.len() as u64, found });
         };
         chain.record().check_range(offset, end - offset)?;
-        Ok(Some(self.mapped(&chain, offset, len)))
+        // A piece is of any length: its elements are in a row.
+        let element = u64::from(self.dtype().bits().unwrap_or(8)).div_ceil(8);
+        let shape = Shape::new(&[len as u64 / element]).unwrap_or_default();
+        Ok(Some(self.mapped(&chain, offset, len, shape)))
     }
 
     /// Writes the tensor's bytes into `out`, on all cores, without another buffer of its size.
@@ -281,85 +321,5 @@ impl Tensor {
             return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
         self.chain_to_copy()?.read(offset, out, Verify::Checksums)
-    }
-}
-
-/// The bytes of a tensor, or of some of its rows. Dereferences to `[u8]`.
-#[derive(Clone, Debug)]
-pub enum TensorView {
-    /// They lie raw in the file: nothing was copied.
-    Mapped(MappedTensor),
-    /// They were reconstructed into a buffer, shared by all views of the same content.
-    Reconstructed(ReconstructedTensor),
-}
-
-/// Bytes of the file, seen through the map. Valid and unchanged as long as this lives.
-#[derive(Clone, Debug)]
-pub struct MappedTensor {
-    /// Keeps the commit, and with it the record, from being freed.
-    snapshot: Snapshot,
-    dtype: Dtype,
-    offset: u64,
-    len: u64,
-}
-
-/// Reconstructed bytes, 64-byte aligned.
-#[derive(Clone, Debug)]
-pub struct ReconstructedTensor {
-    buffer: Arc<AlignedBuffer>,
-    dtype: Dtype,
-}
-
-impl MappedTensor {
-    /// Offset of the bytes in the store's file.
-    pub fn file_offset(&self) -> u64 {
-        self.offset
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // It was inside the file when the view was made, and files of stores never shrink.
-        self.snapshot.shared().container.bytes(self.offset, self.len).unwrap_or_default()
-    }
-}
-
-impl TensorView {
-    /// Whether the bytes are the file's own, without a copy.
-    pub fn is_mapped(&self) -> bool {
-        matches!(self, TensorView::Mapped(_))
-    }
-
-    /// The element type.
-    pub fn dtype(&self) -> &Dtype {
-        match self {
-            TensorView::Mapped(view) => &view.dtype,
-            TensorView::Reconstructed(view) => &view.dtype,
-        }
-    }
-
-    /// The bytes as a slice of elements, without a copy.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::View`] when `T` does not stand for the element type, or the rows do not begin
-    /// at an element's alignment.
-    pub fn as_slice<T: Element>(&self) -> Result<&[T]> {
-        Ok(cast_slice(self.dtype(), self)?)
-    }
-}
-
-impl Deref for TensorView {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            TensorView::Mapped(view) => view.bytes(),
-            TensorView::Reconstructed(view) => view.buffer.as_bytes(),
-        }
-    }
-}
-
-impl AsRef<[u8]> for TensorView {
-    fn as_ref(&self) -> &[u8] {
-        self
     }
 }

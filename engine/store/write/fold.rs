@@ -175,13 +175,13 @@ fn fold_of(tables: &CatalogWrite) -> Result<Fold> {
     Ok(Fold { created_ms: tables.meta_u64(meta::CREATED_MS)?, operations })
 }
 
-fn add_node(graph: Graph<'_, CatalogWrite>, node: &Node) -> Result<Operation> {
+fn add_node(graph: Graph<'_>, node: &Node) -> Result<Operation> {
     let (previous, parents) = (graph.previous(node.id)?, graph.parents(node.id)?);
     Ok(added_node(node, previous, &parents, graph.metadata(node.id)?))
 }
 
 fn edge_metadata(
-    graph: Graph<'_, CatalogWrite>,
+    graph: Graph<'_>,
     child: NodeId,
     kind: EdgeKind,
     parent: NodeId,

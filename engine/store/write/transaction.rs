@@ -18,6 +18,7 @@ use crate::tensor::ContentId;
 /// Changes that become visible and durable together, at [`commit`](Transaction::commit). Dropped
 /// without it, nothing has happened.
 #[derive(Debug)]
+#[must_use]
 pub struct Transaction {
     pub(in crate::store) references: References,
     pub(in crate::store) records: RecordWriter,
@@ -97,18 +98,17 @@ impl Transaction {
     /// # Errors
     ///
     /// None while the transaction lives.
-    pub fn graph(&self) -> Result<Graph<'_, CatalogWrite>> {
+    pub fn graph(&self) -> Result<Graph<'_>> {
         Ok(Graph(self.tables()?))
     }
 
-    /// The model of this reference.
+    /// The node of this reference, with the changes of this transaction.
     ///
     /// # Errors
     ///
     /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel).
-    pub fn find(&self, model: &str) -> Result<Node> {
-        let reference: ModelRef = model.parse()?;
-        Ok(self.graph()?.find(&reference)?)
+    pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node> {
+        Ok(self.graph()?.find(model)?)
     }
 
     /// Lets the change record of this commit say what the whole graph is, whatever that saves: the

@@ -45,6 +45,7 @@ use source::Blended;
 
 /// A way to mix models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Strategy {
     /// The weighted mean.
     Linear,

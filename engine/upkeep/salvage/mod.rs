@@ -22,6 +22,7 @@ use crate::store::OpenOptions;
 
 pub(super) use graph::{SavedGraph, SavedNode};
 pub use report::{GraphSource, LostModel, SalvageReport};
+#[cfg(feature = "unstable-format")]
 pub(super) use scan::scan;
 pub use survey::{Survey, survey, survey_with};
 

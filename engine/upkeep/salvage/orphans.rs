@@ -8,6 +8,7 @@ use super::scan::Found;
 use crate::format::{Manifest, Operation};
 use crate::lineage::{ModelName, NodeId};
 use crate::tensor::ContentId;
+use crate::upkeep::cycles::on_or_below_cycles;
 
 /// Gives names to the manifests that a commit wrote whose change record is lost: their models
 /// would be lost for their names alone. Says which names.
@@ -120,30 +121,13 @@ fn mend_names(graph: &mut SavedGraph, report: &mut SalvageReport) {
     }
 }
 
-/// Takes away nodes without parents until none are left; what stays is on a cycle or below one,
-/// and loses its parents.
+/// Takes their parents from nodes that are on a cycle or below one.
 fn break_cycles(graph: &mut SavedGraph, report: &mut SalvageReport) {
-    let mut waiting: BTreeMap<NodeId, usize> = BTreeMap::new();
-    let mut children: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-    for (id, node) in &graph.nodes {
-        let above = node.parents.iter().map(|(parent, _)| *parent).chain(node.previous);
-        let above: Vec<NodeId> = above.collect();
-        waiting.insert(*id, above.len());
-        above.into_iter().for_each(|parent| children.entry(parent).or_default().push(*id));
-    }
-    let roots = waiting.iter().filter(|(_, parents)| **parents == 0);
-    let mut ready: Vec<NodeId> = roots.map(|(id, _)| *id).collect();
-    while let Some(id) = ready.pop() {
-        for child in children.remove(&id).unwrap_or_default() {
-            if let Some(parents) = waiting.get_mut(&child) {
-                *parents = parents.saturating_sub(1);
-                if *parents == 0 {
-                    ready.push(child);
-                }
-            }
-        }
-    }
-    for (id, _) in waiting.into_iter().filter(|(_, parents)| *parents > 0) {
+    let edges = graph.nodes.iter().flat_map(|(id, node)| {
+        let parents = node.parents.iter().map(|(parent, _)| *parent).chain(node.previous);
+        parents.map(|parent| (parent, *id))
+    });
+    for id in on_or_below_cycles(edges) {
         if let Some(node) = graph.nodes.get_mut(&id) {
             node.parents.clear();
             report.lost_edges.push(format!("{}: its parents, which are a cycle", node.full_name()));

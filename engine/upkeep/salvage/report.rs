@@ -1,10 +1,14 @@
 //! What a salvage came to.
 
+use serde::Serializer;
+use serde_json::json;
+
 use crate::format::Extent;
 
 /// Where the graph of a salvaged store comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
+#[serde(rename_all = "kebab-case")]
 pub enum GraphSource {
     /// The catalogue, which could be read.
     Catalogue,
@@ -14,8 +18,20 @@ pub enum GraphSource {
     Manifests,
 }
 
+impl GraphSource {
+    /// A word.
+    pub fn name(self) -> &'static str {
+        match self {
+            GraphSource::Catalogue => "catalogue",
+            GraphSource::ChangeRecords => "change-records",
+            GraphSource::Manifests => "manifests",
+        }
+    }
+}
+
 /// A model that cannot be saved, or has lost something by being saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct LostModel {
     /// `name@version`.
     pub model: String,
@@ -28,7 +44,8 @@ pub struct LostModel {
 }
 
 /// What could be saved, and what not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct SalvageReport {
     /// Where names and lineage come from.
     pub source: GraphSource,
@@ -37,6 +54,7 @@ pub struct SalvageReport {
     /// Whole records found.
     pub whole_records: u64,
     /// Damaged records: where, and what is wrong. Not all of them were needed.
+    #[serde(serialize_with = "damaged_records")]
     pub damaged_records: Vec<(u64, String)>,
     /// Ranges that the medium does not give.
     pub unreadable: Vec<Extent>,
@@ -67,4 +85,12 @@ impl SalvageReport {
             && (self.source == GraphSource::Catalogue
                 || (self.lost_commits.is_empty() && self.uncertain_commit.is_none()))
     }
+}
+
+fn damaged_records<S: Serializer>(
+    records: &[(u64, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let record = |(at, reason): &(u64, String)| json!({ "offset": at, "message": reason });
+    serializer.collect_seq(records.iter().map(record))
 }

@@ -1,11 +1,12 @@
 //! The lineage graph: its tables mirror each other, every edge leads to a node, no cycle.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Check, Contents, Subject};
 use crate::catalog::{EdgeKind, ParentRow, ReadTables, Table, keys};
 use crate::container::full_message;
 use crate::lineage::{ModelName, NodeId};
+use crate::upkeep::cycles::on_or_below_cycles;
 
 /// An edge by its ends: parent, kind, child.
 type EdgeEnds = (NodeId, EdgeKind, NodeId);
@@ -211,35 +212,9 @@ impl Check<'_> {
         }
     }
 
-    /// Takes away nodes without parents until none are left; what stays is on a cycle, or below
-    /// one.
     fn check_cycles(&self, edges: &BTreeSet<EdgeEnds>) {
-        let mut waiting: BTreeMap<NodeId, usize> = BTreeMap::new();
-        let mut children: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-        for (parent, _, child) in edges {
-            waiting.entry(*parent).or_default();
-            *waiting.entry(*child).or_default() += 1;
-            children.entry(*parent).or_default().push(*child);
-        }
-        let roots = waiting.iter().filter(|(_, parents)| **parents == 0);
-        let mut ready: Vec<NodeId> = roots.map(|(id, _)| *id).collect();
-        while let Some(id) = ready.pop() {
-            for child in children.remove(&id).unwrap_or_default() {
-                if let Some(parents) = waiting.get_mut(&child) {
-                    *parents = parents.saturating_sub(1);
-                    if *parents == 0 {
-                        ready.push(child);
-                    }
-                }
-            }
-        }
-        for (id, parents) in waiting {
-            if parents > 0 {
-                self.note(
-                    Subject::Node(id),
-                    "it is its own ancestor, or descends from one that is",
-                );
-            }
+        for id in on_or_below_cycles(edges.iter().map(|(parent, _, child)| (*parent, *child))) {
+            self.note(Subject::Node(id), "it is its own ancestor, or descends from one that is");
         }
     }
 }

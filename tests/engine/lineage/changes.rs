@@ -33,23 +33,23 @@ impl Plain {
         let graph = snapshot.graph();
         let mut plain = Plain::default();
         for node in snapshot.nodes().unwrap() {
-            let id = node.id.to_string();
-            let Node { row, .. } = &node;
-            plain.nodes.insert(id.clone(), (row.name.clone(), row.version, row.kind.clone()));
-            plain.put_metadata(&id, graph.metadata(node.id).unwrap());
-            let edges = graph.parents(node.id).unwrap();
+            let id = node.id().to_string();
+            let (name, kind) = (node.name().to_owned(), node.kind().to_owned());
+            plain.nodes.insert(id.clone(), (name, node.version(), kind));
+            plain.put_metadata(&id, graph.metadata(node.id()).unwrap());
+            let edges = graph.parents(node.id()).unwrap();
             let edges = edges.iter().map(|edge| (edge.parent.to_string(), edge.how.to_string()));
             plain.put_parents(&id, edges.collect());
-            let previous = graph.previous(node.id).unwrap();
+            let previous = graph.previous(node.id()).unwrap();
             plain.put_previous(&id, previous.map(|id| id.to_string()));
-            let edges = graph.parents(node.id).unwrap();
+            let edges = graph.parents(node.id()).unwrap();
             let provenance = edges.iter().map(|edge| (edge.parent, EdgeKind::Provenance));
             let version = previous.into_iter().map(|id| (id, EdgeKind::Version));
             for (parent, kind) in provenance.chain(version) {
-                let metadata = graph.edge_metadata(node.id, kind, parent).unwrap();
+                let metadata = graph.edge_metadata(node.id(), kind, parent).unwrap();
                 plain.put_edge_metadata(&id, kind.name(), &parent.to_string(), metadata);
             }
-            for tag in graph.tags_of(node.id).unwrap() {
+            for tag in graph.tags_of(node.id()).unwrap() {
                 plain.tags.insert(tag, id.clone());
             }
         }
@@ -171,7 +171,7 @@ const TAGS: [&str; 3] = ["best", "v1.0", "b"];
 
 fn step(transaction: &mut Transaction, random: &mut Random) -> Result<()> {
     let mut ids: Vec<NodeId> =
-        transaction.graph()?.iter().map(|n| Ok(n?.id)).collect::<Result<_>>()?;
+        transaction.graph()?.iter().map(|n| Ok(n?.id())).collect::<Result<_>>()?;
     ids.push(NodeId([0; 16]));
     let any = |random: &mut Random| ids[random.below(ids.len())].to_string();
     let (one, two) = (any(random), any(random));
@@ -189,14 +189,15 @@ fn step(transaction: &mut Transaction, random: &mut Random) -> Result<()> {
             transaction.add_model(new).map(drop)
         }
         4 => transaction.add_parent(&one, &two, how),
-        5 => transaction.set_parents(&one, &[(&two, how)]),
+        5 => transaction.set_parents(&one, [(&two, how)]),
         6 => transaction.remove_parent(&one, &two),
-        7 => transaction.set_previous(&one, Some(&two).filter(|_| how != How::Cast).map(|x| &**x)),
+        7 if how == How::Cast => transaction.clear_previous(&one),
+        7 => transaction.set_previous(&one, &two),
         8 => transaction.set_metadata(&one, metadata),
         9 => {
             let kind = EdgeKind::ALL[random.below(2)];
             let graph = transaction.graph()?;
-            let node = transaction.find(&one)?.id;
+            let node = transaction.find(&one)?.id();
             let parent = match kind {
                 EdgeKind::Provenance => graph.parents(node)?.pop().map(|edge| edge.parent),
                 EdgeKind::Version => graph.previous(node)?,
@@ -274,15 +275,14 @@ fn a_name_moves_with_its_versions_and_their_ids() {
     let (_folder, store) = store_of(&["a", "a", "a", "b"]);
     write(&store, |t| t.remove_model("a@2", OnChildren::Refuse)).unwrap();
     let before = store.snapshot().unwrap();
-    let id =
-        |snapshot: &Snapshot, name: &str| snapshot.graph().find(&name.parse().unwrap()).unwrap().id;
+    let id = |snapshot: &Snapshot, name: &str| snapshot.graph().find(name).unwrap().id();
     write(&store, |t| t.rename_models("a", "c/new")).unwrap();
     assert_eq!(names(&store), ["b@1", "c/new@1", "c/new@3"]);
     let after = store.snapshot().unwrap();
     assert_eq!(id(&after, "c/new"), id(&before, "a@3"));
     let graph = after.graph();
     assert_eq!(graph.previous(id(&after, "c/new")).unwrap(), Some(id(&before, "a@1")));
-    assert_eq!(graph.find(&"c/new@3".parse().unwrap()).unwrap().row.revision, 3);
+    assert_eq!(graph.find("c/new@3").unwrap().revision(), 3);
     // The numbers that were given are not given again, to whomever.
     write(&store, |t| t.add_model(NewModel::new("a"))).unwrap();
     write(&store, |t| t.add_model(NewModel::new("c/new"))).unwrap();
@@ -323,7 +323,7 @@ fn one_version_moves_to_the_end_of_another_name() {
     let snapshot = store.snapshot().unwrap();
     let graph = snapshot.graph();
     let previous = |name: &str| {
-        let id = graph.previous(graph.find(&name.parse().unwrap()).unwrap().id).unwrap();
+        let id = graph.previous(graph.find(name).unwrap().id()).unwrap();
         id.map(|id| graph.expect(id).unwrap().full_name())
     };
     assert_eq!(previous("a@3").as_deref(), Some("a@1"));
@@ -377,15 +377,15 @@ fn metadata_of_an_edge_lives_as_long_as_the_edge() {
         LineageError::NoSuchEdge { .. }
     ));
     write(&store, |t| {
-        t.set_parents("c", &[("a", How::Merge), ("b", How::Merge)])?;
+        t.set_parents("c", [("a", How::Merge), ("b", How::Merge)])?;
         t.set_edge_metadata("c", provenance, "a", lr())?;
         t.set_edge_metadata("c", provenance, "b", lr())?;
-        t.set_parents("c", &[("b", How::Distil)])
+        t.set_parents("c", [("b", How::Distil)])
     })
     .unwrap();
     let read = |parent: &str| {
         let snapshot = store.snapshot().unwrap();
-        let [child, parent] = ["c", parent].map(|n| snapshot.model(n).unwrap().node().id);
+        let [child, parent] = ["c", parent].map(|n| snapshot.model(n).unwrap().node().id());
         snapshot.graph().edge_metadata(child, provenance, parent).unwrap()
     };
     assert_eq!((read("a"), read("b")), (Map::new(), lr()));
@@ -407,7 +407,7 @@ fn what_an_older_writer_would_break_is_flagged_when_it_is_first_used() {
         superblock.writer_flags
     };
     write(&store, |t| t.set_metadata("a", Map::new())).unwrap();
-    write(&store, |t| t.set_parents("b", &[("a", How::Cast)])).unwrap();
+    write(&store, |t| t.set_parents("b", [("a", How::Cast)])).unwrap();
     assert_eq!(flags(), 0);
     write(&store, |t| t.set_tag("best", "a")).unwrap();
     assert_eq!(flags(), FEATURE_TAGS);
@@ -415,5 +415,5 @@ fn what_an_older_writer_would_break_is_flagged_when_it_is_first_used() {
     assert_eq!(flags(), FEATURE_TAGS | FEATURE_EDGE_METADATA);
     write(&store, |t| t.set_kind("a", "bert")).unwrap();
     assert_eq!(flags(), FEATURE_TAGS | FEATURE_EDGE_METADATA | FEATURE_RENAMES);
-    assert_eq!(store.snapshot().unwrap().model("a").unwrap().node().row.kind, "bert");
+    assert_eq!(store.snapshot().unwrap().model("a").unwrap().node().kind(), "bert");
 }

@@ -18,13 +18,13 @@ fn node(store: &Store, name: &str, parents: &[(&str, How)]) -> Node {
 
 fn parents(snapshot: &Snapshot, model: &str) -> Vec<(String, How)> {
     let graph = snapshot.graph();
-    let edges = graph.parents(graph.find(&model.parse().unwrap()).unwrap().id).unwrap();
+    let edges = graph.parents(graph.find(model).unwrap().id()).unwrap();
     edges.iter().map(|e| (graph.expect(e.parent).unwrap().full_name(), e.how)).collect()
 }
 
 fn children(snapshot: &Snapshot, model: &str, kind: EdgeKind) -> Vec<String> {
     let graph = snapshot.graph();
-    let id = graph.find(&model.parse().unwrap()).unwrap().id;
+    let id = graph.find(model).unwrap().id();
     let name = |id: NodeId| graph.expect(id).unwrap().full_name();
     let mut names: Vec<_> = graph.children(id, kind).unwrap().into_iter().map(name).collect();
     names.sort();
@@ -33,7 +33,7 @@ fn children(snapshot: &Snapshot, model: &str, kind: EdgeKind) -> Vec<String> {
 
 fn previous(snapshot: &Snapshot, model: &str) -> Option<String> {
     let graph = snapshot.graph();
-    let id = graph.previous(graph.find(&model.parse().unwrap()).unwrap().id).unwrap()?;
+    let id = graph.previous(graph.find(model).unwrap().id()).unwrap()?;
     Some(graph.expect(id).unwrap().full_name())
 }
 
@@ -89,7 +89,7 @@ fn versions_follow_each_other_and_are_relinked_when_one_goes() {
     assert_eq!(previous(&store.snapshot().unwrap(), "a@3"), None);
     assert_eq!(previous(&snapshot, "a@3"), Some("a@2".to_owned()), "a snapshot stays");
     write(&store, |t| t.remove_model("a@4", OnChildren::Refuse)).unwrap();
-    assert_eq!(node(&store, "a", &[]).row.version, 5);
+    assert_eq!(node(&store, "a", &[]).version(), 5);
     assert_eq!(previous(&store.snapshot().unwrap(), "a"), Some("a@3".to_owned()));
 }
 
@@ -120,7 +120,7 @@ fn a_cycle_over_both_kinds_of_edge_is_refused() {
 fn the_same_parent_twice_is_refused() {
     let (_folder, _, store) = new_store();
     let a = node(&store, "a", &[]);
-    let id = a.id.to_string();
+    let id = a.id().to_string();
     for again in ["a", "a@1", &id] {
         let new = NewModel::new("b").parent("a@1", How::Merge).parent(again, How::Average);
         refused(add(&store, new).map(drop), "a@1 is named twice as a parent");
@@ -162,7 +162,7 @@ fn children_are_given_the_parents_of_what_goes() {
     // It was a child of the base already: one edge, in the place of the first.
     assert_eq!(parents(&snapshot, "right"), owned(&[("base@1", How::Merge)]));
     assert_eq!(children(&snapshot, "base", EdgeKind::Provenance), ["left@1", "right@1"]);
-    let revision = |name: &str| snapshot.graph().find(&name.parse().unwrap()).unwrap().row.revision;
+    let revision = |name: &str| snapshot.graph().find(name).unwrap().revision();
     assert_eq!((revision("left"), revision("right"), revision("base")), (5, 5, 1));
 }
 
@@ -183,12 +183,12 @@ fn identity_is_apart_from_content() {
     let bytes = weights(1, 100);
     let first = add_one(&store, "a", &[], &bytes).unwrap().node;
     let second = add_one(&store, "b", &[], &bytes).unwrap().node;
-    assert_ne!(first.id, second.id);
-    assert_eq!(first.row.manifest, second.row.manifest);
+    assert_ne!(first.id(), second.id());
+    assert_eq!(first.manifest_id(), second.manifest_id());
     write(&store, |t| t.remove_model("a", OnChildren::Refuse)).unwrap();
     let again = add_one(&store, "a", &[], &bytes).unwrap().node;
-    assert!(again.id != first.id && again.row.version == 2);
-    assert!(store.snapshot().unwrap().model(&first.id.to_string()).is_err());
+    assert!(again.id() != first.id() && again.version() == 2);
+    assert!(store.snapshot().unwrap().model(&first.id().to_string()).is_err());
 }
 
 #[test]

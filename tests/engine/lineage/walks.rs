@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::{new_store, write};
-use mgit::catalog::{CatalogRead, EdgeKind};
+use mgit::catalog::EdgeKind;
 use mgit::lineage::{Direction, Edges, LineageError, Node, NodeId, Via, Walk};
 use mgit::store::StoreError;
 use mgit::{How, NewModel, Snapshot, Store};
@@ -71,7 +71,7 @@ impl Both {
             Ok(nodes)
         })
         .unwrap();
-        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id).collect();
+        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id()).collect();
         let mut both = Both { snapshot: store.snapshot().unwrap(), ids, edges, _folder: folder };
         for (child, parent) in &plan.more {
             both.try_edge(&store, &nodes, *child, *parent);
@@ -85,7 +85,7 @@ impl Both {
         let edge = (parent, child, EdgeKind::Provenance);
         let closes = self.reach(child, Direction::Down, Edges::Both).contains(&parent);
         let is_there = self.edges.contains(&edge);
-        let (name, of) = (nodes[child].id.to_string(), nodes[parent].id.to_string());
+        let (name, of) = (nodes[child].id().to_string(), nodes[parent].id().to_string());
         match write(store, |transaction| transaction.add_parent(&name, &of, How::Merge)) {
             Ok(()) => {
                 assert!(!closes && !is_there, "{edge:?}");
@@ -150,8 +150,8 @@ impl Both {
         self.ids.iter().position(|known| *known == id).unwrap()
     }
 
-    fn places(&self, walk: Walk<'_, CatalogRead>) -> Vec<usize> {
-        let places: Vec<usize> = walk.map(|node| self.at(node.unwrap().id)).collect();
+    fn places(&self, walk: Walk<'_>) -> Vec<usize> {
+        let places: Vec<usize> = walk.map(|node| self.at(node.unwrap().id())).collect();
         let once: BTreeSet<usize> = places.iter().copied().collect();
         assert_eq!(once.len(), places.len(), "a node came twice: {places:?}");
         places
@@ -219,9 +219,9 @@ proptest! {
             let all = 0..both.ids.len();
             all.filter(|at| both.next(*at, direction, Edges::Both).is_empty()).collect()
         };
-        let roots = graph.roots(Edges::Both).map(|node| both.at(node.unwrap().id)).collect();
+        let roots = graph.roots(Edges::Both).map(|node| both.at(node.unwrap().id())).collect();
         prop_assert_eq!(ends(Direction::Up), roots);
-        let leaves = graph.leaves(Edges::Both).map(|node| both.at(node.unwrap().id)).collect();
+        let leaves = graph.leaves(Edges::Both).map(|node| both.at(node.unwrap().id())).collect();
         prop_assert_eq!(ends(Direction::Down), leaves);
         prop_assert_eq!(graph.iter().count(), both.ids.len());
         let all = both.places(graph.topological(Edges::Both).unwrap());
@@ -232,7 +232,7 @@ proptest! {
     fn skipped_nodes_are_passed_and_stops_end_a_way(plan in plans()) {
         let both = Both::build(&plan);
         let graph = both.snapshot.graph();
-        let kept = |node: &Node| plan.kept[both.at(node.id)];
+        let kept = |node: &Node| plan.kept[both.at(node.id())];
         let edges = Edges::Both;
         for start in 0..both.ids.len() {
             let id = both.ids[start];
@@ -328,7 +328,7 @@ fn chain(count: usize) -> (tempfile::TempDir, Snapshot) {
 }
 
 fn id(snapshot: &Snapshot, name: &str) -> NodeId {
-    snapshot.graph().find(&name.parse().unwrap()).unwrap().id
+    snapshot.graph().find(name).unwrap().id()
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn a_walk_asks_about_no_node_before_it_comes_to_it() {
     let start = id(&snapshot, "n0");
     let walk = snapshot.graph().walk([start], Direction::Down, Edges::Both);
     let names: Vec<String> =
-        walk.skip_if(count).take(3).map(|node| node.unwrap().row.name).collect();
+        walk.skip_if(count).take(3).map(|node| node.unwrap().name().to_owned()).collect();
     assert_eq!((names, asked.get()), (["n0", "n1", "n2"].map(str::to_owned).into(), 3));
 }
 
@@ -351,8 +351,10 @@ fn the_predicates_are_not_asked_about_a_start_that_is_left_out() {
     let (_folder, snapshot) = chain(4);
     let start = id(&snapshot, "n0");
     let walk = snapshot.graph().descendants(start, Edges::Provenance);
-    let names: Vec<String> =
-        walk.stop_below(|node| node.row.name != "n1").map(|node| node.unwrap().row.name).collect();
+    let names: Vec<String> = walk
+        .stop_below(|node| node.name() != "n1")
+        .map(|node| node.unwrap().name().to_owned())
+        .collect();
     assert_eq!(names, ["n1", "n2"]);
 }
 
@@ -387,13 +389,13 @@ fn a_history_is_one_name_from_new_to_old() {
         }
         // A branch: 4 follows 2, beside 3.
         transaction.add_model(NewModel::new("a"))?;
-        transaction.set_previous("a@4", Some("a@2"))
+        transaction.set_previous("a@4", "a@2")
     })
     .unwrap();
     let snapshot = store.snapshot().unwrap();
     let history = |name: &str| -> Vec<u32> {
         let walk = snapshot.graph().history(id(&snapshot, name));
-        walk.map(|node| node.unwrap().row.version).collect()
+        walk.map(|node| node.unwrap().version()).collect()
     };
     assert_eq!(history("a@4"), [4, 2, 1]);
     assert_eq!(history("a@3"), [3, 2, 1]);
@@ -410,7 +412,7 @@ fn rows_for_ends(ends: usize) -> u64 {
         transaction.add_model(NewModel::new("base"))?;
         for _ in 0..ends {
             let node = transaction.add_model(NewModel::new("m").parent("base", How::Other))?.node;
-            transaction.set_previous(&node.id.to_string(), None)?;
+            transaction.clear_previous(&node)?;
         }
         Ok(())
     })

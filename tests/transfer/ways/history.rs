@@ -190,7 +190,7 @@ impl History {
     pub fn assert_nothing_changed(&mut self, context: &str) {
         let snapshot = self.store().snapshot().unwrap();
         for node in snapshot.nodes().unwrap() {
-            let id = node.id;
+            let id = node.id();
             let model = snapshot.model_of(node).unwrap();
             let hash = |tensor: mgit::Tensor| {
                 (tensor.name().to_owned(), blake3::hash(&tensor.view().unwrap()))
@@ -353,7 +353,7 @@ impl History {
 
     /// A model whose bytes may have changed.
     fn forget(&mut self, model: &str) {
-        let id = self.store().snapshot().unwrap().model(model).unwrap().node().id;
+        let id = self.store().snapshot().unwrap().model(model).unwrap().node().id();
         self.seen.remove(&id);
     }
 
@@ -433,7 +433,7 @@ impl History {
         let graph = snapshot.graph();
         let mut pairs = Vec::new();
         for child in snapshot.nodes().unwrap() {
-            if let [edge] = graph.parents(child.id).unwrap()[..] {
+            if let [edge] = graph.parents(child.id()).unwrap()[..] {
                 pairs.push((child.full_name(), graph.expect(edge.parent).unwrap().full_name()));
             }
         }
@@ -503,9 +503,11 @@ impl History {
     fn recode(&mut self) -> Done {
         let (model, profile) = (self.some()?, self.profile());
         let model = (self.random.below(2) == 0).then_some(model.as_str());
-        write(self.store(), |transaction| transaction.recode(model, profile, &|_| ()))
-            .map(drop)
-            .map_err(stored)
+        let recode = |transaction: &mut mgit::Transaction| match model {
+            Some(model) => transaction.recode(model, profile, &|_| ()),
+            None => transaction.recode_all(profile, &|_| ()),
+        };
+        write(self.store(), recode).map(drop).map_err(stored)
     }
 
     fn repack(&mut self) -> Done {

@@ -132,7 +132,7 @@ fn into_a_part(store: &Store, at: &Path, random: &mut Random, expected: &Expecte
     let names: Vec<String> = contents(&part.snapshot().unwrap()).unwrap().into_keys().collect();
     write(&part, |transaction| match random.below(4) {
         0 if !names.is_empty() => transaction.pin(&names[random.below(names.len())]).map(drop),
-        1 => transaction.recode(None, profile, &|_| ()).map(drop),
+        1 => transaction.recode_all(profile, &|_| ()).map(drop),
         2 => {
             let mut how = Repack::default().depth_max(random.below(5) as u8);
             how.profile = profile;

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     adopt, backup, bisect, browse, bundle, cat, clone, completions, demo, diff, du, dump, export,
-    gc, graph, import, infer, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push,
-    recode, remake, remote, repack, rm, salvage, show, stat, tag, test, update, vacuum, verify,
+    gc, graph, import, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push, recode,
+    remake, remote, repack, rm, salvage, show, stat, tag, test, update, vacuum, verify,
 };
 use crate::opening::{WAIT_FOR_EVER, WAIT_SECONDS, parse_wait};
 
@@ -48,8 +48,9 @@ pub struct Arguments {
 pub enum Command {
     Init(init::Arguments),
     Import(import::Arguments),
-    Infer(infer::Arguments),
     Adopt(adopt::Arguments),
+    #[command(hide = true)]
+    Infer(adopt::Arguments),
     Export(export::Arguments),
     Rm(rm::Arguments),
     Make(make::Arguments),

@@ -81,6 +81,14 @@ impl Serialize for Part<'_> {
     }
 }
 
+/// The keys of an object, and behind them those of another.
+pub fn joined(mut object: Value, other: Value) -> Value {
+    if let (Value::Object(object), Value::Object(other)) = (&mut object, other) {
+        object.extend(other);
+    }
+    object
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

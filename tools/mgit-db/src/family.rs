@@ -50,7 +50,7 @@ fn known_tests(snapshot: &Snapshot, nodes: &[Node]) -> Result<HashMap<NodeId, Te
     let trust = CommandTrust::of_user();
     let options = RunOptions { known_only: true, trust, ..RunOptions::default() };
     for result in Runner::new(snapshot, options).run(None, &tests, nodes)?.results {
-        let state = states.entry(result.node.id).or_default();
+        let state = states.entry(result.node.id()).or_default();
         match result.status {
             Status::Passed => state.passed += 1,
             Status::Failed => state.failed.push(result.test),
@@ -77,15 +77,15 @@ impl<'s> Family<'s> {
     /// Those of the catalogue.
     pub fn read(snapshot: &'s Snapshot) -> Result<Self, Failure> {
         let nodes = snapshot.nodes()?;
-        let places = nodes.iter().enumerate().map(|(place, node)| (node.id, place)).collect();
+        let places = nodes.iter().enumerate().map(|(place, node)| (node.id(), place)).collect();
         let mut tags: HashMap<NodeId, Vec<String>> = HashMap::new();
         for (tag, id) in snapshot.graph().tags()? {
             tags.entry(id).or_default().push(tag);
         }
         let mut lossy = HashMap::new();
         for node in &nodes {
-            if let Some(mark) = snapshot.graph().own_metadata(node.id, LOSSY_KEY)? {
-                lossy.insert(node.id, mark);
+            if let Some(mark) = snapshot.graph().own_metadata(node.id(), LOSSY_KEY)? {
+                lossy.insert(node.id(), mark);
             }
         }
         let tests = known_tests(snapshot, &nodes)?;
@@ -144,19 +144,19 @@ impl<'s> Family<'s> {
         };
         json!({
             "model": node.full_name(),
-            "name": node.row.name,
-            "version": node.row.version,
-            "id": node.id.to_string(),
-            "kind": if node.row.kind.is_empty() { Value::Null } else { json!(node.row.kind) },
-            "created": timestamp(node.row.created_ms),
-            "created_ms": node.row.created_ms,
-            "tensors": node.row.tensor_count,
-            "logical_bytes": node.row.logical_bytes,
+            "name": node.name(),
+            "version": node.version(),
+            "id": node.id().to_string(),
+            "kind": if node.kind().is_empty() { Value::Null } else { json!(node.kind()) },
+            "created": timestamp(node.created_ms()),
+            "created_ms": node.created_ms(),
+            "tensors": node.tensor_count(),
+            "logical_bytes": node.logical_bytes(),
             "parents": origin.parents.iter().map(parent).collect::<Vec<_>>(),
             "previous": origin.previous.map(|id| self.full_name(id)),
-            "tags": self.tags(node.id),
-            "lossy": self.lossy(node.id),
-            "tests": self.tests.get(&node.id).map(|tests| json!({
+            "tags": self.tags(node.id()),
+            "lossy": self.lossy(node.id()),
+            "tests": self.tests.get(&node.id()).map(|tests| json!({
                 "passed": tests.passed,
                 "failed": tests.failed,
             })),

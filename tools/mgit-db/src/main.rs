@@ -20,6 +20,7 @@ mod model_input;
 mod notes;
 mod opening;
 mod output;
+mod parentage;
 mod partial;
 mod picture;
 mod program_output;

@@ -1,12 +1,14 @@
 //! Files that models come from, of every kind.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use mgit::NewModel;
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
 use mgit::interchange::{ModelFile, OnnxFile};
 use mgit::lineage::ModelName;
+use mgit::store::ImportReport;
+use mgit::{NewModel, Store};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -78,6 +80,33 @@ impl ModelInput {
             ModelInput::Onnx(file) => Member::onnx(label, file)?,
         })
     }
+}
+
+/// Adds a model in a transaction of its own.
+///
+/// # Errors
+///
+/// Those of the store, and of reading the model.
+pub fn add(store: &Store, model: NewModel<'_>) -> Result<ImportReport, Failure> {
+    let mut transaction = store.begin_write()?;
+    let report = transaction.add_model(model)?;
+    transaction.commit()?;
+    Ok(report)
+}
+
+/// Refuses a path at which nothing is.
+///
+/// # Errors
+///
+/// There is nothing, or it cannot be asked about.
+pub fn check_there(path: &Path) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            Failure::failed("file-not-found", format!("{path:?} does not exist: check the path"))
+        }
+        _ => Failure::io(format!("read {path:?}"), &error),
+    };
+    path.metadata().map(|_| ()).map_err(unreadable)
 }
 
 fn layers_of(path: &Path) -> Result<Architecture, Failure> {

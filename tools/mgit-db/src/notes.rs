@@ -17,5 +17,5 @@ pub fn notes_text(notes: &[Note]) -> String {
 
 /// The same for programs.
 pub fn notes_json(notes: &[Note]) -> Value {
-    notes.iter().map(|note| json!({ "tensor": note.tensor, "note": note.text })).collect()
+    json!(notes)
 }

@@ -81,7 +81,7 @@ pub fn open_to_read(
 /// As there; a model that is not there.
 pub fn open_to_read_named(path: &Path, models: &[&ModelRef]) -> Result<Store, Failure> {
     open_to_read(path, |snapshot| {
-        let find = |model: &&ModelRef| Ok(snapshot.graph().find(model)?.id);
+        let find = |model: &&ModelRef| Ok(snapshot.find(*model)?.id());
         models.iter().map(find).collect()
     })
 }

@@ -23,10 +23,10 @@ pub fn side_by_side<'r>(
     new: &Node,
 ) -> Vec<Compared<'r>> {
     let of = |test: &Test, id: NodeId| {
-        results.iter().find(|result| result.test == test.name && result.node.id == id)
+        results.iter().find(|result| result.test == test.name && result.node.id() == id)
     };
     let compared = |test: &'r Test| {
-        let (old, new) = (of(test, old.id), of(test, new.id));
+        let (old, new) = (of(test, old.id()), of(test, new.id()));
         let changes = old.zip(new).map(|(old, new)| compare(old, new)).unwrap_or_default();
         let is_for_one = old.is_some() || new.is_some();
         is_for_one.then_some(Compared { test: &test.name, old, new, changes })

@@ -11,6 +11,7 @@ pub(in crate::store) const WORTH_ONE_IN: u64 = 256;
 /// What repacking is to do.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[must_use]
 pub struct Repack {
     /// The longest chain of deltas.
     pub depth_max: u8,
@@ -52,7 +53,7 @@ impl Repack {
 }
 
 /// What repacking did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct RepackReport {
     /// Distinct tensors.

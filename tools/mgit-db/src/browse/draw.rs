@@ -82,7 +82,7 @@ impl Browse<'_> {
                 spans.push(Span::styled(format!("{} ", row.how), FAINT));
             }
             spans.push(Span::raw(shown(&node.full_name())));
-            let tags = self.family.tags(node.id);
+            let tags = self.family.tags(node.id());
             if !tags.is_empty() {
                 let tags = format!(" ({})", shown(&tags.join(", ")));
                 spans.push(Span::styled(tags, Style::new().fg(Color::Green)));
@@ -103,17 +103,17 @@ impl Browse<'_> {
     fn facts(&self) -> Vec<Line<'static>> {
         let Some(at) = self.models.place() else { return vec![Line::raw("nothing fits")] };
         let node = &self.family.nodes()[self.rows[at].place];
-        let row = &node.row;
+        let row = &node;
         let mut lines =
             vec![Line::styled(shown(&node.full_name()), Style::new().add_modifier(Modifier::BOLD))];
         let mut fact = |name: &str, value: String| {
             let name = Span::styled(format!("{name} "), FAINT);
             lines.push(Line::from(vec![name, Span::raw(shown(&value))]));
         };
-        if !row.kind.is_empty() {
-            fact("kind", row.kind.clone());
+        if !row.kind().is_empty() {
+            fact("kind", row.kind().to_owned());
         }
-        if let Ok(origin) = self.family.origin(node.id) {
+        if let Ok(origin) = self.family.origin(node.id()) {
             for edge in &origin.parents {
                 fact(&format!("{} of", edge.how), self.family.full_name(edge.parent));
             }
@@ -121,13 +121,13 @@ impl Browse<'_> {
                 fact("next version of", self.family.full_name(previous));
             }
         }
-        fact("tensors", row.tensor_count.to_string());
-        fact("size", size(row.logical_bytes));
-        fact("created", format!("{} UTC", time(row.created_ms)));
-        for tag in self.family.tags(node.id) {
+        fact("tensors", row.tensor_count().to_string());
+        fact("size", size(row.logical_bytes()));
+        fact("created", format!("{} UTC", time(row.created_ms())));
+        for tag in self.family.tags(node.id()) {
             fact("tag", tag.clone());
         }
-        match self.snapshot.graph().metadata(node.id) {
+        match self.snapshot.graph().metadata(node.id()) {
             Ok(metadata) => {
                 for (key, value) in metadata {
                     let value = match value {
@@ -139,7 +139,7 @@ impl Browse<'_> {
             }
             Err(error) => fact("metadata", full_message(&error)),
         }
-        fact("id", node.id.to_string());
+        fact("id", node.id().to_string());
         lines
     }
 

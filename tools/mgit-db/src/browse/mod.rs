@@ -155,8 +155,8 @@ impl<'s> Browse<'s> {
             Page::Models => {
                 let fits = |row: &TreeRow| {
                     let node = &nodes[row.place];
-                    let tags = self.family.tags(node.id);
-                    fits(&node.full_name()) || fits(&node.row.kind) || tags.iter().any(|t| fits(t))
+                    let tags = self.family.tags(node.id());
+                    fits(&node.full_name()) || fits(node.kind()) || tags.iter().any(|t| fits(t))
                 };
                 self.models.shown =
                     (0..self.rows.len()).filter(|at| fits(&self.rows[*at])).collect();
@@ -254,7 +254,7 @@ impl<'s> Browse<'s> {
     fn open_model(&mut self) {
         let Some(place) = self.models.place().map(|at| self.rows[at].place) else { return };
         let node = self.family.nodes()[place].clone();
-        let parent = self.compared_with(node.id);
+        let parent = self.compared_with(node.id());
         let parent = parent.and_then(|id| self.snapshot.graph().node(id).ok().flatten());
         let parent = parent.and_then(|node| self.snapshot.model_of(node).ok());
         let model = match self.snapshot.model_of(node) {

@@ -27,7 +27,7 @@ pub struct TreeRow {
 pub fn tree(family: &Family<'_>) -> Result<Vec<TreeRow>, Failure> {
     let mut below: HashMap<Option<NodeId>, Vec<(usize, &'static str)>> = HashMap::new();
     for (place, node) in family.nodes().iter().enumerate() {
-        let origin = family.origin(node.id)?;
+        let origin = family.origin(node.id())?;
         let (parent, how) = match (origin.parents.first(), origin.previous) {
             (Some(edge), _) => (Some(edge.parent), edge.how.name()),
             (None, Some(previous)) => (Some(previous), "version"),
@@ -47,7 +47,7 @@ pub fn tree(family: &Family<'_>) -> Result<Vec<TreeRow>, Failure> {
     push(&mut stack, None, 0);
     while let Some(row) = stack.pop() {
         seen[row.place] = true;
-        push(&mut stack, Some(family.nodes()[row.place].id), row.depth + 1);
+        push(&mut stack, Some(family.nodes()[row.place].id()), row.depth + 1);
         rows.push(row);
     }
     // Only a damaged graph has models that no root leads to.

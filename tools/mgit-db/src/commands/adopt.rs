@@ -1,212 +1,265 @@
-//! `adopt`: a folder of files, arranged as families.
+//! `adopt`: model files, arranged as families.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use mgit::How;
-use mgit::infer::{CLAIMED_FROM, Kinship, Member, arrange, place};
+use mgit::infer::{Arrangement, CLAIMED_FROM, Member, Origin, Parent, arrange_in};
+use mgit::store::ImportReport;
+use mgit::{How, Store};
 use serde_json::{Value, json};
 
-use super::infer::{reason_documents, reasons, take};
 use crate::failure::Failure;
-use crate::model_input::{ModelInput, model_files, name_of};
+use crate::model_input::{ModelInput, add, check_there, model_files, name_of};
 use crate::opening;
 use crate::output::{Ink, Output};
+use crate::parentage::{Parentage, parent_place, reasons, unsure, unsure_document};
+use crate::progress::Progress;
 use crate::text::count;
 
-/// Take a whole folder of model files, in any order, and find out who descends from whom.
+/// Take model files in any order, and find out who descends from whom.
 ///
-/// The families that are found are shown first; nothing is imported before they are approved.
-/// A direction is claimed from a confidence of 90 % on; relatives below that are shown as such,
-/// and become roots.
+/// Each becomes a model of its file's name: a child of another file, or of a model of the store,
+/// that it is found to descend from, else a root. The families that are found are shown first;
+/// nothing is imported before they are approved. A direction is claimed from a confidence of 90 %
+/// on; relatives below that are shown as such, and become roots. (For one model with a name,
+/// metadata or a profile of your choice: import --parent auto.)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db adopt family.mgit downloads
-  mgit-db adopt family.mgit downloads --yes")]
+  mgit-db adopt family.mgit mystery.safetensors --dry-run --why
+  mgit-db adopt family.mgit downloads more/*.safetensors --yes")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The folder: its .safetensors and .onnx files, and its folders with an index
-    folder: PathBuf,
+    /// Model files, and folders: their .safetensors and .onnx files, and their folders with an index
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Do not ask
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
-    /// Show why each direction was chosen
+    /// Only say what is found
+    #[arg(long)]
+    dry_run: bool,
+    /// Show the evidence for each direction
     #[arg(long)]
     why: bool,
 }
 
-/// A file's place in the plan.
-struct Planned {
-    path: PathBuf,
-    name: String,
-    /// The place of its parent in the plan, or the parent in the store.
-    parent: Option<(Result<usize, String>, How)>,
-    kinship: Option<Kinship>,
+/// As `infer`, which this command was once called for files: shows the evidence, does not ask.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_infer(mut arguments: Arguments, output: &Output) -> Result<(), Failure> {
+    (arguments.yes, arguments.why) = (!arguments.dry_run, true);
+    run(&arguments, output)
 }
 
-/// Arranges the folder, asks, and imports it.
+/// Arranges the files, asks, and imports them.
 ///
 /// # Errors
 ///
 /// A file that cannot be read; a name that two files would have. Files imported before a failure
 /// stay.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let paths = model_files(&arguments.folder)?;
-    if paths.is_empty() {
-        let message = format!("no model files in {:?}", arguments.folder);
-        return Err(Failure::failed("file-not-found", message));
-    }
+    let paths = files_of(&arguments.paths)?;
     // Before anything is read: it must be there.
     let store = opening::open_read_only(&arguments.store)?;
     let inputs = paths.iter().map(|path| ModelInput::open(path));
     let inputs: Vec<ModelInput> = inputs.collect::<Result<_, _>>()?;
-    let names: Vec<String> = paths.iter().map(|path| name_of(path)).collect();
-    let mut taken = HashSet::new();
-    if let Some(name) = names.iter().find(|name| !taken.insert(*name)) {
-        let message = format!("two files of the folder would be called {name}: rename one");
-        return Err(Failure::failed("name-twice", message));
-    }
-    let members = inputs.iter().zip(&names).map(|(input, name)| input.member(name));
-    let members: Vec<Member<'_>> = members.collect::<Result<_, _>>()?;
-    let kinships = arrange(&members)?;
-    let mut plan: Vec<Planned> = paths
-        .into_iter()
-        .zip(names)
-        .map(|(path, name)| Planned { path, name, parent: None, kinship: None })
-        .collect();
-    let mut unsure = Vec::new();
-    for kinship in kinships {
-        match plan.get_mut(kinship.child).filter(|_| kinship.is_claimed()) {
-            Some(child) => {
-                child.parent = Some((Ok(kinship.parent), kinship.how));
-                child.kinship = Some(kinship);
-            }
-            None => unsure.push(kinship),
-        }
-    }
-    let snapshot = store.snapshot()?;
-    if !snapshot.nodes()?.is_empty() {
-        for (planned, member) in plan.iter_mut().zip(&members).filter(|(p, _)| p.parent.is_none()) {
-            let arrival = place(&snapshot, member)?;
-            if let Some((model, kinship)) = arrival.parent() {
-                planned.parent = Some((Err(model.full_name()), kinship.how));
-                planned.kinship = Some(kinship.clone());
-            }
-        }
-    }
-    drop(members);
-    output.text(&describe(&plan, &unsure, arguments.why, output))?;
-    let approved = arguments.yes || ask(output)?;
-    let mut documents = documents(&plan);
+    let names = names_of(&paths)?;
+    let arrangement = {
+        let members = inputs.iter().zip(&names).map(|(input, name)| input.member(name));
+        let members: Vec<Member<'_>> = members.collect::<Result<_, _>>()?;
+        arrange_in(&store.snapshot()?, &members)?
+    };
+    drop(store);
+    let plan = Plan { paths, inputs, names, arrangement };
+    output.text(&plan.describe(arguments.why, output))?;
+    let approved = !arguments.dry_run && (arguments.yes || ask(output)?);
+    let mut documents = plan.documents();
     if approved {
-        drop((snapshot, store));
-        let store = opening::open_shared(&arguments.store)?;
-        let mut imported: HashMap<usize, String> = HashMap::new();
-        for at in order(&plan) {
-            let (Some(planned), Some(input)) = (plan.get(at), inputs.get(at)) else { continue };
-            let parent = planned.parent.as_ref().and_then(|(parent, how)| {
-                let parent = match parent {
-                    Ok(place) => imported.get(place)?.clone(),
-                    Err(stored) => stored.clone(),
-                };
-                Some((parent, *how))
-            });
-            let report = take(&store, &planned.path, input, &planned.name, parent)?;
-            imported.insert(at, report.node.full_name());
-            if let Some(document) = documents.get_mut(at) {
+        let imported = plan.import(&opening::open_shared(&arguments.store)?)?;
+        for (at, report) in &imported {
+            if let Some(document) = documents.get_mut(*at) {
                 document["model"] = report.node.full_name().into();
             }
         }
         output.text(&format!("imported {}\n", count(imported.len() as u64, "model")))?;
     } else {
-        output.text("nothing was imported: --yes does it\n")?;
+        let how = if arguments.dry_run { "" } else { ": --yes does it" };
+        output.text(&format!("nothing was imported{how}\n"))?;
     }
-    let unsure: Vec<Value> = unsure.iter().map(|kinship| unsure_document(&plan, kinship)).collect();
+    let unsure = plan.unsure_documents();
     output.print(json!({ "models": documents, "unsure": unsure, "imported": approved }), "")
 }
 
-/// Parents before children.
-fn order(plan: &[Planned]) -> Vec<usize> {
-    let mut order = Vec::new();
-    let mut done = HashSet::new();
-    // A tree's depth is below the number of models.
-    while order.len() < plan.len() {
-        let before = order.len();
-        for (at, planned) in plan.iter().enumerate() {
-            let ready = match &planned.parent {
-                Some((Ok(parent), _)) => done.contains(parent),
-                _ => true,
-            };
-            if ready && done.insert(at) {
-                order.push(at);
-            }
+/// The model files that are named, and those of the folders that are.
+fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        check_there(path)?;
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
         }
-        if order.len() == before {
-            break;
+        let found = model_files(path)?;
+        if found.is_empty() {
+            return Err(Failure::failed("file-not-found", format!("no model files in {path:?}")));
         }
+        files.extend(found);
     }
-    order
+    Ok(files)
 }
 
-fn name(plan: &[Planned], at: usize) -> &str {
-    plan.get(at).map_or("", |planned| planned.name.as_str())
+fn names_of(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let names: Vec<String> = paths.iter().map(|path| name_of(path)).collect();
+    let mut taken = HashSet::new();
+    if let Some(name) = names.iter().find(|name| !taken.insert(*name)) {
+        let message = format!("two files would be called {name}: rename one");
+        return Err(Failure::failed("name-twice", message));
+    }
+    Ok(names)
 }
 
-fn describe(plan: &[Planned], unsure: &[Kinship], why: bool, output: &Output) -> String {
-    let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
-    for (at, planned) in plan.iter().enumerate() {
-        let parent = match &planned.parent {
-            Some((Ok(parent), _)) => Some(*parent),
-            _ => None,
-        };
-        children.entry(parent).or_default().push(at);
+/// Files, and what is to become of them; each has one place in all of these.
+struct Plan {
+    paths: Vec<PathBuf>,
+    inputs: Vec<ModelInput>,
+    names: Vec<String>,
+    arrangement: Arrangement,
+}
+
+impl Plan {
+    fn name(&self, at: usize) -> &str {
+        self.names.get(at).map_or("", String::as_str)
     }
-    let mut text = String::new();
-    let roots = children.get(&None).into_iter().flatten().rev();
-    let mut stack: Vec<(usize, usize)> = roots.map(|root| (*root, 0)).collect();
-    while let Some((at, depth)) = stack.pop() {
-        let Some(planned) = plan.get(at) else { continue };
-        let indent = "  ".repeat(depth);
-        text += &format!("{indent}{}", output.paint(Ink::Name, &planned.name));
-        if let (Some((parent, how)), Some(kinship)) = (&planned.parent, &planned.kinship) {
-            let of = match parent {
-                Err(stored) => format!(" of {stored}, in the store"),
-                Ok(_) => String::new(),
-            };
-            let sure = format!("  {how}{of}, {:.0} % sure", kinship.confidence * 100.0);
-            text += &output.paint(Ink::Faint, &sure);
-            text.push('\n');
-            if why {
-                text += &reasons(kinship, &format!("{indent}    "));
-            }
-        } else {
-            text.push('\n');
+
+    fn parentages(&self) -> impl Iterator<Item = Parentage<'_>> {
+        let origins = self.names.iter().zip(&self.arrangement.origins);
+        origins.map(|(name, origin)| Parentage::of(name, origin, &self.names))
+    }
+
+    /// The models that come from each; from none of the files.
+    fn children(&self) -> HashMap<Option<usize>, Vec<usize>> {
+        let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
+        for (at, origin) in self.arrangement.origins.iter().enumerate() {
+            children.entry(parent_place(origin)).or_default().push(at);
         }
-        let below = children.get(&Some(at)).into_iter().flatten().rev();
-        stack.extend(below.map(|child| (*child, depth + 1)));
+        children
     }
-    for kinship in unsure {
+
+    /// All, each with its depth: parents before children.
+    fn order(&self) -> Vec<(usize, usize)> {
+        let children = self.children();
+        let below = |at: Option<usize>| children.get(&at).into_iter().flatten().rev();
+        let mut order = Vec::with_capacity(self.names.len());
+        let mut stack: Vec<(usize, usize)> = below(None).map(|root| (*root, 0)).collect();
+        while let Some((at, depth)) = stack.pop() {
+            order.push((at, depth));
+            stack.extend(below(Some(at)).map(|child| (*child, depth + 1)));
+        }
+        order
+    }
+
+    fn describe(&self, why: bool, output: &Output) -> String {
+        let parentages: Vec<Parentage<'_>> = self.parentages().collect();
+        let mut text = String::new();
+        for (at, depth) in self.order() {
+            let Some(parentage) = parentages.get(at) else { continue };
+            let indent = "  ".repeat(depth);
+            text += &format!("{indent}{}", output.paint(Ink::Name, self.name(at)));
+            match parentage.claim() {
+                Some(claim) => {
+                    text += &output.paint(Ink::Faint, &format!("  {claim}"));
+                    text.push('\n');
+                    text += &if why {
+                        parentage.reasons(&format!("{indent}    "))
+                    } else {
+                        String::new()
+                    };
+                }
+                None => text.push('\n'),
+            }
+        }
+        for kinship in &self.arrangement.unsure {
+            let (parent, child) = (self.name(kinship.parent), self.name(kinship.child));
+            text += &format!("{}\n", unsure(parent, child, kinship));
+            text += &if why { reasons(kinship, "    ") } else { String::new() };
+        }
+        for parentage in &parentages {
+            let Some(doubt) = parentage.doubt() else { continue };
+            text += &format!("{doubt}\n");
+            text += &if why { parentage.reasons("    ") } else { String::new() };
+        }
+        let roots = self.arrangement.origins.iter().filter(|origin| origin.parent().is_none());
         text += &format!(
-            "{} and {} are relatives; which came first is not sure ({:.0} %: {})\n",
-            name(plan, kinship.parent),
-            name(plan, kinship.child),
-            kinship.confidence * 100.0,
-            name(plan, kinship.parent),
+            "{}, {}; directions are claimed from {:.0} % on\n",
+            count(self.names.len() as u64, "model"),
+            count(roots.count() as u64, "root"),
+            CLAIMED_FROM * 100.0
         );
-        if why {
-            text += &reasons(kinship, "    ");
-        }
+        text
     }
-    let roots = children.get(&None).map_or(0, Vec::len);
-    text += &format!(
-        "{}, {}; directions are claimed from {:.0} % on\n",
-        count(plan.len() as u64, "model"),
-        count(roots as u64, "root"),
-        CLAIMED_FROM * 100.0
-    );
-    text
+
+    fn documents(&self) -> Vec<Value> {
+        let named = self.parentages().zip(self.paths.iter().zip(&self.names));
+        let document = |(parentage, (path, name)): (Parentage<'_>, (&PathBuf, &String))| {
+            let mut document = parentage.document();
+            document["file"] = path.display().to_string().into();
+            document["name"] = name.as_str().into();
+            document
+        };
+        named.map(document).collect()
+    }
+
+    fn unsure_documents(&self) -> Vec<Value> {
+        let unsure = self.arrangement.unsure.iter();
+        let name = |at: usize| self.name(at);
+        unsure.map(|it| unsure_document(name(it.parent), name(it.child), it)).collect()
+    }
+
+    /// Imports all, parents before children, by the ids of the parents: names may be given to
+    /// others meanwhile. Returns what became of each.
+    fn import(&self, store: &Store) -> Result<HashMap<usize, ImportReport>, Failure> {
+        let mut imported: HashMap<usize, ImportReport> = HashMap::new();
+        for (at, _) in self.order() {
+            let Some(origin) = self.arrangement.origins.get(at) else { continue };
+            let (Some(path), Some(input)) = (self.paths.get(at), self.inputs.get(at)) else {
+                continue;
+            };
+            let parent = parent_of(origin, &imported);
+            imported.insert(at, import(store, path, input, self.name(at), parent)?);
+        }
+        Ok(imported)
+    }
+}
+
+/// The id of the parent, and how the model was made of it.
+fn parent_of(origin: &Origin, imported: &HashMap<usize, ImportReport>) -> Option<(String, How)> {
+    let (parent, kinship) = origin.parent()?;
+    let id = match parent {
+        Parent::Member(place) => imported.get(&place)?.node.id(),
+        Parent::Stored(model) => model.node().id(),
+    };
+    Some((id.to_string(), kinship.how))
+}
+
+fn import(
+    store: &Store,
+    path: &Path,
+    input: &ModelInput,
+    name: &str,
+    parent: Option<(String, How)>,
+) -> Result<ImportReport, Failure> {
+    let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
+    let progress = |bytes| bar.advance(bytes);
+    let mut model = input.model(name)?.progress(&progress);
+    if let Some((parent, how)) = parent {
+        model = model.parent(parent, how);
+    }
+    add(store, model)
 }
 
 /// Asks for approval, where somebody is there to give it.
@@ -220,31 +273,4 @@ fn ask(output: &Output) -> Result<bool, Failure> {
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::io("read the answer", &error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-fn documents(plan: &[Planned]) -> Vec<Value> {
-    let document = |planned: &Planned| {
-        let parent = planned.parent.as_ref().map(|(parent, _)| match parent {
-            Ok(place) => name(plan, *place).to_owned(),
-            Err(stored) => stored.clone(),
-        });
-        json!({
-            "file": planned.path.display().to_string(),
-            "name": planned.name,
-            "parent": parent,
-            "how": planned.parent.as_ref().map(|(_, how)| how.to_string()),
-            "confidence": planned.kinship.as_ref().map(|kinship| kinship.confidence),
-            "reasons": planned.kinship.as_ref().map(reason_documents),
-        })
-    };
-    plan.iter().map(document).collect()
-}
-
-fn unsure_document(plan: &[Planned], kinship: &Kinship) -> Value {
-    json!({
-        "rather_parent": name(plan, kinship.parent),
-        "rather_child": name(plan, kinship.child),
-        "confidence": kinship.confidence,
-        "reasons": reason_documents(kinship),
-    })
 }

@@ -87,7 +87,7 @@ impl Prober<'_> {
         if known_only || self.snapshot.model_of(node.clone())?.missing_tensors()? == 0 {
             return Ok(None);
         }
-        open_to_read(&self.arguments.store, |_| Ok(vec![node.id])).map(Some)
+        open_to_read(&self.arguments.store, |_| Ok(vec![node.id()])).map(Some)
     }
 }
 

@@ -144,7 +144,7 @@ fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
     }
     let is_ours = |name: &str| data.members.iter().any(|member| member.name == name);
     let nodes = opening::open_read_only(path)?.snapshot()?.nodes()?;
-    if nodes.iter().any(|node| !is_ours(&node.row.name)) {
+    if nodes.iter().any(|node| !is_ours(node.name())) {
         return Err(kept("holds models that are not the demo's"));
     }
     // Held until it is gone: nobody writes to it meanwhile.
@@ -181,7 +181,7 @@ impl<'d> Sizes<'d> {
     }
 
     fn plain_bytes(&self) -> u64 {
-        self.imported.iter().map(|imported| imported.report.node.row.logical_bytes).sum()
+        self.imported.iter().map(|imported| imported.report.node.logical_bytes()).sum()
     }
 
     fn ratio(&self) -> f64 {
@@ -197,7 +197,7 @@ impl<'d> Sizes<'d> {
             ("TENSORS", Side::Left),
         ]);
         for Imported { report, .. } in &self.imported {
-            let plain = report.node.row.logical_bytes;
+            let plain = report.node.logical_bytes();
             let parts = [
                 (report.deduplicated, "deduplicated"),
                 (report.delta, "as deltas"),
@@ -229,7 +229,7 @@ impl<'d> Sizes<'d> {
             json!({
                 "model": report.node.full_name(),
                 "file": member.file,
-                "logical_bytes": report.node.row.logical_bytes,
+                "logical_bytes": report.node.logical_bytes(),
                 "added_bytes": report.added_bytes,
                 "deduplicated": report.deduplicated,
                 "delta": report.delta,
@@ -285,14 +285,12 @@ impl ZeroCopy {
     fn read(snapshot: &Snapshot, imported: &[Imported<'_>]) -> Result<Self, Failure> {
         let failed = |reason: &str| Failure::failed("not-mapped", reason);
         let first = imported.first().ok_or_else(|| failed("the demo has no models"))?;
-        let model = snapshot.model(&first.report.node.full_name())?;
+        let model = snapshot.model(&first.report.node)?;
         let largest = model.tensors().max_by_key(Tensor::byte_len);
         let tensor = largest.ok_or_else(|| failed("the demo's first model has no tensors"))?;
         let view = tensor.view()?;
-        let TensorView::Mapped(mapped) = &view else {
-            return Err(failed("a root's tensor was copied: report this"));
-        };
-        let file_offset = mapped.file_offset();
+        let file_offset =
+            view.file_offset().ok_or_else(|| failed("a root's tensor was copied: report this"))?;
         // Another look at it is at the same address: the file's own bytes, not equal ones.
         if tensor.view()?.as_ptr() != view.as_ptr() {
             return Err(failed("a mapped tensor has two addresses: report this"));

@@ -36,7 +36,7 @@ fn document(usage: &Usage) -> Value {
     let models = usage.models.iter().map(|model| {
         json!({
             "model": model.node.full_name(),
-            "logical_bytes": model.node.row.logical_bytes,
+            "logical_bytes": model.node.logical_bytes(),
             "stored_bytes": model.stored_bytes,
             "own_bytes": model.own_bytes,
             "freed_bytes": model.freed_bytes,
@@ -74,7 +74,7 @@ fn describe(usage: &Usage) -> String {
     for model in &usage.models {
         models.row([
             model.node.full_name(),
-            size(model.node.row.logical_bytes),
+            size(model.node.logical_bytes()),
             size(model.stored_bytes),
             size(model.own_bytes),
             size(model.freed_bytes),

@@ -62,7 +62,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 }
 
 fn bar(model: &Model) -> Progress {
-    Progress::new(format!("export {}", model.full_name()), model.node().row.logical_bytes)
+    Progress::new(format!("export {}", model.full_name()), model.node().logical_bytes())
 }
 
 fn to_stream(model: &Model) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ fn to_path(model: &Model, arguments: &Arguments, output: &Output) -> Result<(), 
     let bar = bar(model);
     export_to(model, path, arguments.force.overwrite(), &|bytes| bar.advance(bytes))?;
     drop(bar);
-    let bytes = model.node().row.logical_bytes;
+    let bytes = model.node().logical_bytes();
     let lossy = model.metadata()?.get(LOSSY_KEY).cloned();
     let document = json!({
         "model": model.full_name(),

@@ -114,7 +114,7 @@ fn draw(
             let metadata: Vec<Map<String, Value>> = picture
                 .nodes
                 .iter()
-                .map(|node| graph.metadata(node.node.id))
+                .map(|node| graph.metadata(node.node.id()))
                 .collect::<Result<_, _>>()?;
             html(&picture, &metadata)
         }

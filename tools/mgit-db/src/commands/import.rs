@@ -1,21 +1,21 @@
 //! `import`: model files into a store.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use mgit::infer::place;
 use mgit::lineage::{ModelName, ModelRef};
 use mgit::store::{Advice, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
 
-use super::infer::{arrival, describe as describe_arrival, document as arrival_document};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
-use crate::model_input::ModelInput;
+use crate::model_input::{ModelInput, add, check_there};
 use crate::opening;
 use crate::output::Output;
+use crate::parentage::Parentage;
 use crate::progress::Progress;
 use crate::text::{Side, Table, count, shown, size};
 
@@ -106,7 +106,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let metadata = metadata(&arguments.metadata)?;
     // What can be seen to be wrong is refused before the first commit.
     for file in &arguments.files {
-        file.metadata().map_err(|error| unreadable(file, &error))?;
+        check_there(file)?;
     }
     let auto = arguments.parents.contains(&Parent::Auto);
     if auto && (arguments.parents.len() > 1 || arguments.how.is_some()) {
@@ -132,21 +132,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
         if let Some((text, found)) = found {
             output.text(&text)?;
-            document["inferred"] = found;
+            document["placement"] = found;
         }
         documents.push(document);
         imported.push(report.node.full_name());
     }
     output.print(json!({ "imported": documents }), "")
-}
-
-fn unreadable(file: &Path, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            Failure::failed("file-not-found", format!("{file:?} does not exist: check the path"))
-        }
-        _ => Failure::io(format!("read {file:?}"), error),
-    }
 }
 
 /// Keys are given once.
@@ -169,7 +160,7 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
         Parent::Model(model) => Some(model),
         Parent::Auto => None,
     });
-    named.map(|parent| Ok(graph.find(parent)?.id.to_string())).collect()
+    named.map(|parent| Ok(graph.find(parent)?.id().to_string())).collect()
 }
 
 fn with_imported(failure: Failure, imported: &[String]) -> Failure {
@@ -194,9 +185,12 @@ fn import_file(
         parents.iter().map(|parent| (parent.clone(), how)).collect();
     let mut found = None;
     if arguments.parents.contains(&Parent::Auto) {
-        let arrival = arrival(&store.snapshot()?, &input, arguments.name.as_str())?;
-        parents.extend(arrival.parent().map(|(model, kin)| (model.full_name(), kin.how)));
-        found = Some((describe_arrival(&arrival), arrival_document(&arrival)));
+        let name = arguments.name.as_str();
+        let placement = place(&store.snapshot()?, &input.member(name)?)?;
+        let parent = placement.parent();
+        parents.extend(parent.map(|(model, kinship)| (model.node().id().to_string(), kinship.how)));
+        let parentage = Parentage::in_store(name, &placement);
+        found = Some((parentage.describe(), parentage.document()));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
     let report = Gate::settle(&mut gate, |gate| {
@@ -222,22 +216,19 @@ fn import_file(
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
         }
-        let mut transaction = store.begin_write()?;
-        let report = transaction.add_model(model)?;
-        transaction.commit()?;
-        Ok(report)
+        add(store, model)
     })?;
     Ok((report, found))
 }
 
 fn document(file: &Path, report: &ImportReport) -> Value {
-    let row = &report.node.row;
+    let row = &report.node;
     json!({
         "file": file.display().to_string(),
         "model": report.node.full_name(),
-        "id": report.node.id.to_string(),
-        "tensors": row.tensor_count,
-        "logical_bytes": row.logical_bytes,
+        "id": report.node.id().to_string(),
+        "tensors": row.tensor_count(),
+        "logical_bytes": row.logical_bytes(),
         "deduplicated": { "tensors": report.deduplicated, "bytes": report.deduplicated_bytes },
         "delta": {
             "tensors": report.delta,
@@ -251,7 +242,7 @@ fn document(file: &Path, report: &ImportReport) -> Value {
 }
 
 fn describe(file: &Path, report: &ImportReport) -> String {
-    let row = &report.node.row;
+    let row = &report.node;
     let mut table =
         Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Right), ("", Side::Left)]);
     let mut line = |what: &str, tensors: u64, bytes: u64, more: String| {
@@ -269,8 +260,8 @@ fn describe(file: &Path, report: &ImportReport) -> String {
         "{} <- {} ({}, {})\n{}",
         report.node.full_name(),
         shown(&file.display().to_string()),
-        count(row.tensor_count.into(), "tensor"),
-        size(row.logical_bytes),
+        count(row.tensor_count().into(), "tensor"),
+        size(row.logical_bytes()),
         table.lines("  ")
     )
 }

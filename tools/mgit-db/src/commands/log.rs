@@ -105,13 +105,13 @@ impl Filter {
     }
 
     fn fits(&self, node: &Node, tags: &[String]) -> bool {
-        let row = &node.row;
-        self.kind.as_ref().is_none_or(|glob| glob_matches(glob, &row.kind))
+        let row = &node;
+        self.kind.as_ref().is_none_or(|glob| glob_matches(glob, row.kind()))
             && self.name.as_ref().is_none_or(|glob| {
-                glob_matches(glob, &row.name) || glob_matches(glob, &node.full_name())
+                glob_matches(glob, row.name()) || glob_matches(glob, &node.full_name())
             })
-            && self.since_ms.is_none_or(|since| row.created_ms >= since)
-            && self.until_ms.is_none_or(|until| row.created_ms <= until)
+            && self.since_ms.is_none_or(|since| row.created_ms() >= since)
+            && self.until_ms.is_none_or(|until| row.created_ms() <= until)
             && (!self.tagged || !tags.is_empty())
     }
 }
@@ -132,16 +132,16 @@ impl Ends {
         let mut with = Vec::new();
         for range in ranges {
             if let Some(model) = range.strip_prefix('^') {
-                ends.without.push(graph.find(&model.parse()?)?.id);
+                ends.without.push(graph.find(model)?.id());
                 all |= ranges.iter().all(|range| range.starts_with('^'));
                 continue;
             }
             // A name may have dots of its own: first the whole, then every place for the two.
-            let whole = range.parse().and_then(|model| graph.find(&model));
-            let Err(error) = whole.map(|node| with.push(node.id)) else { continue };
+            let whole = graph.find(range);
+            let Err(error) = whole.map(|node| with.push(node.id())) else { continue };
             let find = |text: &str| match text {
                 "" => Some(None),
-                text => text.parse().and_then(|model| graph.find(&model)).ok().map(Some),
+                text => graph.find(text).ok().map(Some),
             };
             let split = range.match_indices("..").find_map(|(at, _)| {
                 let (from, to) = (range.get(..at)?, range.get(at + 2..)?);
@@ -151,14 +151,14 @@ impl Ends {
                 // Whichever end is not there is what the user wants to hear of.
                 if let Some((from, to)) = range.split_once("..") {
                     for end in [from, to].into_iter().filter(|end| !end.is_empty()) {
-                        graph.find(&end.parse()?)?;
+                        graph.find(end)?;
                     }
                 }
                 return Err(error.into());
             };
-            ends.without.extend(from.map(|node| node.id));
+            ends.without.extend(from.map(|node| node.id()));
             match to {
-                Some(node) => with.push(node.id),
+                Some(node) => with.push(node.id()),
                 None => all = true,
             }
         }
@@ -171,12 +171,12 @@ impl Ends {
         let graph = snapshot.graph();
         let reach = |starts: &[NodeId]| -> Result<HashSet<NodeId>, Failure> {
             let walk = graph.walk(starts.iter().copied(), Direction::Up, Edges::Both);
-            walk.map(|node| Ok(node?.id)).collect()
+            walk.map(|node| Ok(node?.id())).collect()
         };
         let with = match &self.with {
             Some(starts) => reach(starts)?,
             None if self.without.is_empty() => return Ok(None),
-            None => graph.iter().map(|node| Ok(node?.id)).collect::<Result<_, Failure>>()?,
+            None => graph.iter().map(|node| Ok(node?.id())).collect::<Result<_, Failure>>()?,
         };
         let without = reach(&self.without)?;
         Ok(Some(with.difference(&without).copied().collect()))
@@ -219,14 +219,14 @@ impl Log {
         let nodes = family.nodes();
         let among = Ends::parse(snapshot, ranges)?.nodes(snapshot)?;
         let origins: Vec<Origin> =
-            nodes.iter().map(|node| family.origin(node.id)).collect::<Result<_, _>>()?;
+            nodes.iter().map(|node| family.origin(node.id())).collect::<Result<_, _>>()?;
         let edges: Vec<Vec<LaneEdge>> =
             origins.iter().map(|origin| lane_edges(&family, origin)).collect();
         let mut order = newest_first(nodes, &edges);
         order.retain(|place| {
             let node = &nodes[*place];
-            among.as_ref().is_none_or(|among| among.contains(&node.id))
-                && filter.fits(node, family.tags(node.id))
+            among.as_ref().is_none_or(|among| among.contains(&node.id()))
+                && filter.fits(node, family.tags(node.id()))
         });
         order.truncate(filter.max_count.unwrap_or(usize::MAX));
         let documents =
@@ -272,7 +272,7 @@ fn newest_first(nodes: &[Node], edges: &[Vec<LaneEdge>]) -> Vec<usize> {
     for edge in edges.iter().flatten() {
         waits_for[edge.to] += 1;
     }
-    let key = |place: usize| (nodes[place].row.created_ms, Reverse(place));
+    let key = |place: usize| (nodes[place].created_ms(), Reverse(place));
     let free = (0..nodes.len()).filter(|place| waits_for[*place] == 0);
     let mut ready: BinaryHeap<_> = free.map(key).collect();
     let mut order = Vec::with_capacity(nodes.len());
@@ -325,23 +325,24 @@ fn drawing(
 }
 
 fn describe_node(family: &Family<'_>, node: &Node, output: &Output) -> String {
-    let row = &node.row;
+    let row = &node;
     let mut text = output.paint(Ink::Name, &node.full_name());
-    if let tags @ [_, ..] = family.tags(node.id) {
+    if let tags @ [_, ..] = family.tags(node.id()) {
         text += &output.paint(Ink::Good, &format!(" ({})", tags.join(", ")));
     }
-    if family.lossy(node.id).is_some() {
+    if family.lossy(node.id()).is_some() {
         text += "  lossy";
     }
-    if let Some(tested) = family.tested(node.id) {
+    if let Some(tested) = family.tested(node.id()) {
         text += &format!("  {}", shown(&tested));
     }
-    let kind = if row.kind.is_empty() { String::new() } else { format!("{}, ", shown(&row.kind)) };
+    let kind =
+        if row.kind().is_empty() { String::new() } else { format!("{}, ", shown(row.kind())) };
     text += &format!(
         "  {kind}{}, {}, {}",
-        count(row.tensor_count.into(), "tensor"),
-        size(row.logical_bytes),
-        time(row.created_ms)
+        count(row.tensor_count().into(), "tensor"),
+        size(row.logical_bytes()),
+        time(row.created_ms())
     );
     text
 }

@@ -80,16 +80,16 @@ fn list(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
         ("PARENTS", Side::Left),
     ]);
     for node in family.nodes() {
-        let origin = family.origin(node.id)?;
+        let origin = family.origin(node.id())?;
         let parents: Vec<String> =
             origin.parents.iter().map(|edge| family.full_name(edge.parent)).collect();
-        let kind = if node.row.kind.is_empty() { "-" } else { &node.row.kind };
+        let kind = if node.kind().is_empty() { "-" } else { node.kind() };
         table.row([
             node.full_name(),
             kind.to_owned(),
-            node.row.tensor_count.to_string(),
-            size(node.row.logical_bytes),
-            time(node.row.created_ms),
+            node.tensor_count().to_string(),
+            size(node.logical_bytes()),
+            time(node.created_ms()),
             if parents.is_empty() { "-".to_owned() } else { parents.join(", ") },
         ]);
         documents.push(family.json(node, &origin));
@@ -97,7 +97,7 @@ fn list(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
     let text = match family.nodes() {
         [] => "no models yet: import brings some in\n".to_owned(),
         nodes => {
-            let bytes = nodes.iter().map(|node| node.row.logical_bytes).sum();
+            let bytes = nodes.iter().map(|node| node.logical_bytes()).sum();
             let models = count(nodes.len() as u64, "model");
             format!("{}{models}, {} as plain files\n", table.lines(""), size(bytes))
         }

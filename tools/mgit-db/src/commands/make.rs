@@ -132,21 +132,21 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     }
     let snapshot = store.snapshot()?;
     let inputs = arguments.parents.iter().chain(&arguments.old);
-    let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id));
+    let inputs = inputs.map(|model| Ok(snapshot.graph().find(model)?.id()));
     bring(&store, &arguments.store, inputs.collect::<mgit::store::Result<Vec<_>>>()?)?;
     drop(snapshot);
     let report = make.run(&store, &arguments.commands.functions(1))?;
-    let row = &report.node.row;
+    let row = &report.node;
     let document = json!({
         "model": report.node.full_name(),
-        "id": report.node.id.to_string(),
+        "id": report.node.id().to_string(),
         "function": function,
-        "tensors": row.tensor_count,
-        "logical_bytes": row.logical_bytes,
+        "tensors": row.tensor_count(),
+        "logical_bytes": row.logical_bytes(),
         "added_bytes": report.added_bytes,
         "notes": notes_json(&report.notes),
     });
-    let (model, logical) = (report.node.full_name(), size(row.logical_bytes));
+    let (model, logical) = (report.node.full_name(), size(row.logical_bytes()));
     let added = size(report.added_bytes);
     let notes = notes_text(&report.notes);
     output.print(document, &format!("{notes}{model} <- {function} ({logical}, {added} added)\n"))

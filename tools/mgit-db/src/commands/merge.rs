@@ -121,7 +121,7 @@ impl Arguments {
         set("density", self.density.as_ref().map(Numbers::to_json));
         set("scale", self.scale.map(Value::from));
         let options = MergeOptions {
-            base: self.base.as_ref().map(ModelRef::to_string),
+            base: self.base.clone(),
             on_conflict: self.on_conflict,
             takes: self.take.clone(),
             blend,
@@ -153,7 +153,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if !output.is_json() {
         output.print_long(Document::new(), describe(&plan, output))?;
     }
-    let ids = [plan.base.id, plan.ours.id, plan.theirs.id];
+    let ids = [plan.base.id(), plan.ours.id(), plan.theirs.id()];
     // It holds what the merge will hold again.
     drop(plan);
     bring(&store, &arguments.store, ids)?;
@@ -164,8 +164,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 }
 
 fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
-    let Merged { plan, report, tests, inherited, not_kept } = merged;
-    let (name, row) = (report.node.full_name(), &report.node.row);
+    let Merged { plan, report, tests, inherited, not_kept, .. } = merged;
+    let (name, row) = (report.node.full_name(), &report.node);
     let mut text = String::new();
     if plan.needs_tests() {
         text += &match tests.len() {
@@ -180,7 +180,7 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         text += &format!("the results of the tests were not stored: {}\n", full_message(error));
     }
     text += &notes_text(&report.notes);
-    let (logical, added) = (size(row.logical_bytes), size(report.added_bytes));
+    let (logical, added) = (size(row.logical_bytes()), size(report.added_bytes));
     text += &format!("{} ({logical}, {added} added)\n", output.paint(Ink::Good, &name));
     let tests: Vec<Value> = tests
         .iter()
@@ -188,8 +188,8 @@ fn report(merged: &Merged, output: &Output) -> Result<(), Failure> {
         .collect();
     let document = json!({
         "model": name,
-        "id": report.node.id.to_string(),
-        "logical_bytes": row.logical_bytes,
+        "id": report.node.id().to_string(),
+        "logical_bytes": row.logical_bytes(),
         "added_bytes": report.added_bytes,
         "tests": tests,
         "notes": notes_json(&report.notes),

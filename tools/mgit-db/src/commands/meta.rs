@@ -46,11 +46,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         false => opening::open(&arguments.store)?,
     };
     let node = store.snapshot()?.graph().find(&arguments.model)?;
-    let id = node.id.to_string();
+    let id = node.id().to_string();
     if !reads {
         let mut transaction = store.begin_write()?;
         if !arguments.set.is_empty() || !arguments.unset.is_empty() {
-            let mut metadata = transaction.graph()?.metadata(node.id)?;
+            let mut metadata = transaction.graph()?.metadata(node.id())?;
             for key in &arguments.unset {
                 if OWN_KEYS.contains(&key.as_str()) {
                     return Err(LineageError::OwnKey { key: key.clone() }.into());
@@ -69,8 +69,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         transaction.commit()?;
     }
     let snapshot = store.snapshot()?;
-    let metadata = snapshot.graph().metadata(node.id)?;
-    let kind = snapshot.graph().expect(node.id)?.row.kind;
+    let metadata = snapshot.graph().metadata(node.id())?;
+    let node = snapshot.graph().expect(node.id())?;
+    let kind = node.kind();
     let mut text = node.full_name();
     if !kind.is_empty() {
         text += &format!(" ({})", shown(&kind));

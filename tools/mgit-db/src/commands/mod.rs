@@ -16,7 +16,6 @@ pub mod export;
 pub mod gc;
 pub mod graph;
 pub mod import;
-pub mod infer;
 pub mod init;
 pub mod log;
 pub mod ls;
@@ -60,7 +59,7 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
-        Command::Infer(arguments) => infer::run(&arguments, output),
+        Command::Infer(arguments) => adopt::run_infer(arguments, output),
         Command::Adopt(arguments) => adopt::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),

@@ -36,15 +36,15 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let new = arguments.name.as_str();
-    let before = match &arguments.model {
-        // A tag or an id stands for one model.
-        ModelRef::Latest(name) => transaction.graph()?.versions(name)?,
-        _ => Vec::new(),
+    // A tag or an id stands for one model.
+    let before = match arguments.model.bare_name() {
+        Some(name) => transaction.graph()?.versions(&name)?,
+        None => Vec::new(),
     };
     let mut moved: Vec<(String, Node)> = Vec::new();
     if before.is_empty() {
-        let node = transaction.find(&arguments.model.to_string())?;
-        let after = transaction.move_model(&node.id.to_string(), new)?;
+        let node = transaction.find(&arguments.model)?;
+        let after = transaction.move_model(&node, new)?;
         moved.push((node.full_name(), after));
     } else {
         let old = arguments.model.to_string();
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         moved.extend(names.into_iter().zip(nodes));
     }
     transaction.commit()?;
-    let document = |(from, node): &(String, Node)| json!({ "from": from, "to": node.full_name(), "id": node.id.to_string() });
+    let document = |(from, node): &(String, Node)| json!({ "from": from, "to": node.full_name(), "id": node.id().to_string() });
     let documents: Vec<_> = moved.iter().map(document).collect();
     let line = |(from, node): &(String, Node)| format!("{from} -> {}\n", node.full_name());
     let text: String = moved.iter().map(line).collect();

@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let store = opening::open_read_only(&arguments.store)?;
         let snapshot = store.snapshot()?;
         let node = snapshot.graph().find(&arguments.model)?;
-        let note = snapshot.graph().metadata(node.id)?.get(KEY).cloned();
+        let note = snapshot.graph().metadata(node.id())?.get(KEY).cloned();
         let text = match &note {
             None => format!("{} has no note\n", node.full_name()),
             Some(note) => {
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut transaction = store.begin_write()?;
     let node = transaction.find(&reference)?;
     let name = node.full_name();
-    let mut metadata = transaction.graph()?.metadata(node.id)?;
+    let mut metadata = transaction.graph()?.metadata(node.id())?;
     let before = metadata.get(KEY).map(as_text);
     let note = match (text, before) {
         (None, None) => {
@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if let Some(note) = &note {
         metadata.insert(KEY.to_owned(), note.as_str().into());
     }
-    transaction.set_metadata(&node.id.to_string(), metadata)?;
+    transaction.set_metadata(&node.id().to_string(), metadata)?;
     transaction.commit()?;
     let text = match note {
         Some(_) => format!("noted beside {name}\n"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use mgit::How;
 use mgit::catalog::EdgeKind;
-use mgit::lineage::ModelRef;
+use mgit::lineage::{ModelRef, NodeId};
 use mgit::store::Transaction;
 use serde_json::{Map, Value};
 
@@ -103,7 +103,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     };
     let mut transaction = store.begin_write()?;
     let node = transaction.find(&model.to_string())?;
-    let id = node.id.to_string();
+    let id = node.id().to_string();
     match &arguments.change {
         Change::Add { parents, edge, .. } => {
             for parent in parents {
@@ -118,27 +118,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             }
         }
         Change::Set { parents, edge, .. } => {
-            let old = transaction.graph()?.parents(node.id)?;
-            let mut new: Vec<(String, How)> = Vec::new();
+            let old = transaction.graph()?.parents(node.id())?;
+            let mut new: Vec<(NodeId, How)> = Vec::new();
             for parent in parents {
-                let parent = transaction.find(&parent.to_string())?.id;
+                let parent = transaction.find(&parent.to_string())?.id();
                 let how = old.iter().find(|edge| edge.parent == parent).map(|edge| edge.how);
-                new.push((parent.to_string(), edge.how.or(how).unwrap_or_default()));
+                new.push((parent, edge.how.or(how).unwrap_or_default()));
             }
-            let new: Vec<(&str, How)> = new.iter().map(|(id, how)| (id.as_str(), *how)).collect();
-            transaction.set_parents(&id, &new)?;
+            transaction.set_parents(&id, new)?;
             add_metadata(&mut transaction, &id, parents, edge)?;
         }
-        Change::Previous { older, .. } => {
-            let older = Some(older.as_str()).filter(|older| *older != "none");
-            transaction.set_previous(&id, older)?;
-        }
+        Change::Previous { older, .. } => match older.as_str() {
+            "none" => transaction.clear_previous(&id)?,
+            older => transaction.set_previous(&id, older)?,
+        },
     }
     transaction.commit()?;
 
     let snapshot = store.snapshot()?;
     let family = Family::read(&snapshot)?;
-    let origin = family.origin(node.id)?;
+    let origin = family.origin(node.id())?;
     let mut text = format!("{}:\n", node.full_name());
     for edge in &origin.parents {
         text += &format!("  {} of {}\n", edge.how, family.full_name(edge.parent));
@@ -163,9 +162,9 @@ fn add_metadata(
         return Ok(());
     }
     let more: Map<String, Value> = edge.metadata.iter().cloned().collect();
-    let node = transaction.find(child)?.id;
+    let node = transaction.find(child)?.id();
     for parent in parents {
-        let parent = transaction.find(&parent.to_string())?.id;
+        let parent = transaction.find(&parent.to_string())?.id();
         let kind = EdgeKind::Provenance;
         let mut metadata = transaction.graph()?.edge_metadata(node, kind, parent)?;
         metadata.extend(more.clone());

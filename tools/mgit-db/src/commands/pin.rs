@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Fai
     let store = opening::open_shared(&arguments.store)?;
     let model = arguments.model.to_string();
     if pins {
-        let id = store.snapshot()?.graph().find(&arguments.model)?.id;
+        let id = store.snapshot()?.graph().find(&arguments.model)?.id();
         bring(&store, &arguments.store, [id])?;
     }
     let mut transaction = store.begin_write()?;

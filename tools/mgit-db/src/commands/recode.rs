@@ -63,7 +63,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
-    let report = transaction.recode(model.as_deref(), profile, &progress)?;
+    let report = match &arguments.model {
+        Some(model) => transaction.recode(model, profile, &progress)?,
+        None => transaction.recode_all(profile, &progress)?,
+    };
     transaction.commit()?;
     drop(bar);
     let document = json!({
@@ -96,7 +99,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
     // By its id: others may add versions while the gate runs.
-    let model = store.snapshot()?.model(&model)?.node().id.to_string();
+    let model = store.snapshot()?.model(&model)?.node().id().to_string();
     let (name, report) = Gate::settle(&mut gate, |mut gate| {
         let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
         let mut transaction = store.begin_write()?;

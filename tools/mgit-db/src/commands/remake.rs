@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     }
     // Its parents are what it is made of, and it is compared with itself.
     let store = open_to_read(&arguments.store, |snapshot| {
-        let id = snapshot.graph().find(&arguments.model)?.id;
+        let id = snapshot.graph().find(&arguments.model)?.id();
         let parents = snapshot.graph().parents(id)?.into_iter().map(|edge| edge.parent);
         Ok(parents.chain([id]).collect())
     })?;

@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         report.changed_children.iter().map(child).collect::<Result<_, Failure>>()?;
     let document = json!({
         "removed": report.node.full_name(),
-        "id": report.node.id.to_string(),
+        "id": report.node.id().to_string(),
         "freed_bytes": report.freed_bytes,
         "hidden_bases": report.hidden_bases,
         "changed_children": children,

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::transfer::Place;
-use mgit::upkeep::{GraphSource, LostModel, SalvageReport, salvage_with};
+use mgit::upkeep::{SalvageReport, salvage_with};
 use serde_json::{Value, json};
 
+use crate::document::joined;
 use crate::failure::{Failure, taken};
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -55,41 +56,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn source_name(source: GraphSource) -> &'static str {
-    match source {
-        GraphSource::Catalogue => "catalogue",
-        GraphSource::ChangeRecords => "change-records",
-        _ => "manifests",
-    }
-}
-
 fn document(report: &SalvageReport) -> Value {
-    let lost = |lost: &LostModel| {
-        json!({
-            "model": lost.model,
-            "reasons": lost.reasons,
-            "whole_tensors": lost.whole_tensors,
-            "lost_tensors": lost.lost_tensors,
-        })
-    };
-    let damaged = |(offset, reason): &(u64, String)| json!({ "offset": offset, "message": reason });
-    let unreadable =
-        |extent: &mgit::format::Extent| json!({ "offset": extent.offset, "len": extent.len });
-    json!({
-        "complete": report.is_complete(),
-        "source": source_name(report.source),
-        "catalogue_error": report.catalogue_error,
-        "whole_records": report.whole_records,
-        "damaged_records": report.damaged_records.iter().map(damaged).collect::<Vec<_>>(),
-        "unreadable": report.unreadable.iter().map(unreadable).collect::<Vec<_>>(),
-        "saved": report.saved,
-        "renamed": report.renamed,
-        "lost": report.lost.iter().map(lost).collect::<Vec<_>>(),
-        "lost_edges": report.lost_edges,
-        "lost_commits": report.lost_commits.iter().map(|(a, b)| json!([a, b])).collect::<Vec<_>>(),
-        "uncertain_commit": report.uncertain_commit,
-        "notes": report.notes,
-    })
+    joined(json!({ "complete": report.is_complete() }), json!(report))
 }
 
 fn describe(report: &SalvageReport, output: &Output) -> String {
@@ -98,7 +66,7 @@ fn describe(report: &SalvageReport, output: &Output) -> String {
         "saved {} of {}; names and lineage from the {}\n",
         saved,
         count(saved + report.lost.len() as u64, "model"),
-        source_name(report.source).replace('-', " ")
+        report.source.name().replace('-', " ")
     );
     if let Some(error) = &report.catalogue_error {
         text += &format!("  catalogue: {}\n", shown(error));

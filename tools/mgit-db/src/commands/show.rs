@@ -41,14 +41,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let snapshot = store.snapshot()?;
     let model = snapshot.model(&arguments.model.to_string())?;
     let family = Family::read(&snapshot)?;
-    let origin = family.origin(model.node().id)?;
+    let origin = family.origin(model.node().id())?;
     let metadata = model.metadata()?;
 
     let graph = snapshot.graph();
     let edge_metadata: Vec<_> = origin
         .parents
         .iter()
-        .map(|edge| graph.edge_metadata(model.node().id, EdgeKind::Provenance, edge.parent))
+        .map(|edge| graph.edge_metadata(model.node().id(), EdgeKind::Provenance, edge.parent))
         .collect::<Result<_, _>>()?;
 
     let mut text = facts(&model, &family, &origin, &edge_metadata, output);
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
                 parent["metadata"] = Value::Object(metadata);
             }
         }
-        keys.insert("manifest".to_owned(), model.node().row.manifest.to_string().into());
+        keys.insert("manifest".to_owned(), model.node().manifest_id().to_string().into());
         let manifest = model.manifest();
         let files: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
         let sharded = !manifest.index_name.is_empty();
@@ -100,22 +100,22 @@ fn facts(
     edge_metadata: &[Map<String, Value>],
     output: &Output,
 ) -> String {
-    let row = &model.node().row;
+    let row = model.node();
     let mut text = output.paint(Ink::Name, &model.full_name());
-    if !row.kind.is_empty() {
-        text += &format!(" ({})", shown(&row.kind));
+    if !row.kind().is_empty() {
+        text += &format!(" ({})", shown(row.kind()));
     }
-    let tensors = count(row.tensor_count.into(), "tensor");
-    text += &format!(": {tensors}, {}", size(row.logical_bytes));
+    let tensors = count(row.tensor_count().into(), "tensor");
+    text += &format!(": {tensors}, {}", size(row.logical_bytes()));
     let manifest = model.manifest();
     if !manifest.index_name.is_empty() {
         text += &format!(", {}", count(manifest.parts.len() as u64, "shard"));
     }
-    text += &format!("\n  id {}\n  created {}\n", model.node().id, timestamp(row.created_ms));
-    if let tags @ [_, ..] = family.tags(model.node().id) {
+    text += &format!("\n  id {}\n  created {}\n", model.node().id(), timestamp(row.created_ms()));
+    if let tags @ [_, ..] = family.tags(model.node().id()) {
         text += &format!("  tagged {}\n", tags.join(", "));
     }
-    if let Some(mark) = family.lossy(model.node().id) {
+    if let Some(mark) = family.lossy(model.node().id()) {
         let word = |key: &str| mark.get(key).map(shown_value).unwrap_or_default();
         text += &format!("  lossy: {}, stands for {}\n", word("method"), word("stands_for"));
     }

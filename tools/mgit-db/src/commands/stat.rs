@@ -1,11 +1,11 @@
 //! `stat`: how much is in a store, and what it takes.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use mgit::upkeep::{StoreStat, stat};
 use serde_json::{Value, json};
 
+use crate::document::joined;
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::{Output, json_float};
@@ -31,25 +31,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 }
 
 fn document(stat: &StoreStat) -> Value {
-    json!({
-        "models": stat.models,
-        "tensors": stat.tensors,
-        "distinct_tensors": stat.distinct_tensors,
-        "hidden_tensors": stat.hidden_tensors,
-        "missing_tensors": stat.missing_tensors,
-        "missing_bytes": stat.missing_bytes,
-        "logical_bytes": stat.logical_bytes,
-        "stored_tensor_bytes": stat.stored_tensor_bytes,
-        "file_bytes": stat.file_bytes,
-        "allocated_bytes": stat.allocated_bytes,
-        "catalog_bytes": stat.catalog_bytes,
-        "free_bytes": stat.free_bytes,
-        "parts": stat.parts.list().into_iter().collect::<BTreeMap<_, _>>(),
-        "ratio": json_float(stat.ratio()),
-        "commits": stat.commits,
-        "oldest_reader": stat.oldest_reader,
-        "held_back_bytes": stat.held_back_bytes,
-    })
+    joined(json!(stat), json!({ "ratio": json_float(stat.ratio()) }))
 }
 
 fn describe(stat: &StoreStat) -> String {

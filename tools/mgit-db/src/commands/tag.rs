@@ -58,14 +58,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let before = graph.tagged(tag)?.map(|id| graph.expect(id)).transpose()?;
     let node = transaction.find(&model.to_string())?;
     match &before {
-        Some(other) if other.id != node.id && !arguments.force => {
+        Some(other) if other.id() != node.id() && !arguments.force => {
             let other = other.full_name();
             let message = format!("tag {tag} is on {other}: --force moves it");
             return Err(Failure::failed("tag-exists", message));
         }
-        Some(other) if other.id == node.id => {}
+        Some(other) if other.id() == node.id() => {}
         _ => {
-            transaction.set_tag(tag.as_str(), &node.id.to_string())?;
+            transaction.set_tag(tag.as_str(), &node.id().to_string())?;
             transaction.commit()?;
         }
     }

@@ -6,6 +6,7 @@ use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
 
+use crate::document::joined;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::{Ink, Output};
@@ -94,33 +95,7 @@ pub fn place_of(store: &Store, asked: Option<&str>) -> Result<(String, Place), F
 
 /// The document of a transfer.
 pub fn document(moved: &Moved) -> Value {
-    let report = &moved.report;
-    let renumbered: Vec<Value> = report
-        .renumbered
-        .iter()
-        .map(|moved| json!({ "was": moved.was, "now": moved.now }))
-        .collect();
-    let replaced: Vec<Value> =
-        report.replaced.iter().map(|(lost, by)| json!({ "lost": lost, "by": by })).collect();
-    let diverged: Vec<Value> =
-        report.diverged.iter().map(|(name, tips)| json!({ "name": name, "ends": tips })).collect();
-    json!({
-        "remote": moved.place,
-        "models": report.models,
-        "tensors": report.tensors,
-        "bytes": report.bytes,
-        "resumed_tensors": report.resumed,
-        "missing_tensors": report.missing,
-        "completed": report.completed,
-        "renumbered": renumbered,
-        "diverged": diverged,
-        "updated": report.updated,
-        "tests": report.tests,
-        "differing": report.differing,
-        "tags_left_out": report.tags_left_out,
-        "rewritten_packs": report.rewritten,
-        "replaced_packs": replaced,
-    })
+    joined(json!({ "remote": moved.place }), json!(moved.report))
 }
 
 /// A transfer in words.

@@ -84,7 +84,7 @@ pub struct Arguments {
 /// Whether a glob fits a model's name, with its version or without.
 fn fits(globs: &[String], node: &Node) -> bool {
     let full = node.full_name();
-    globs.iter().any(|glob| glob_matches(glob, &node.row.name) || glob_matches(glob, &full))
+    globs.iter().any(|glob| glob_matches(glob, node.name()) || glob_matches(glob, &full))
 }
 
 /// Updates the models, or says what it would do.
@@ -118,8 +118,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let plan = update.plan(&store.snapshot()?)?;
     output.text(&tree(&plan, output))?;
     let parents = plan.steps.iter().flat_map(|step| step.parents.iter().map(|parent| parent.from));
-    let steps = plan.steps.iter().map(|step| step.node.id);
-    bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id, plan.new.id]))?;
+    let steps = plan.steps.iter().map(|step| step.node.id());
+    bring(&store, &arguments.store, parents.chain(steps).chain([plan.old.id(), plan.new.id()]))?;
     let outcome = update.run(&store, &arguments.commands.functions(arguments.jobs.into()))?;
     let tested = match arguments.no_tests {
         true => Tested::default(),
@@ -201,7 +201,7 @@ fn report(outcome: Outcome, tested: &Tested, output: &Output) -> Result<ExitCode
             json!({
                 "of": name(*step),
                 "model": report.node.full_name(),
-                "id": report.node.id.to_string(),
+                "id": report.node.id().to_string(),
                 "added_bytes": report.added_bytes,
                 "notes": notes_json(&report.notes),
             })
@@ -282,7 +282,7 @@ fn tree(plan: &UpdatePlan, output: &Output) -> String {
             StepSource::Step(other) if Some(*other) != first => {
                 Some(plan.steps[*other].node.full_name())
             }
-            StepSource::Node(node) if first.is_some() || node.id != plan.new.id => {
+            StepSource::Node(node) if first.is_some() || node.id() != plan.new.id() => {
                 Some(node.full_name())
             }
             _ => None,

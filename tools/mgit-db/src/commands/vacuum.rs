@@ -38,12 +38,5 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         size(report.new_bytes),
         size(report.old_bytes)
     );
-    let document = json!({
-        "models": report.models,
-        "records": report.records,
-        "commit": report.commit,
-        "old_bytes": report.old_bytes,
-        "new_bytes": report.new_bytes,
-    });
-    output.print(document, &text)
+    output.print(json!(report), &text)
 }

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::upkeep::{Finding, VerifyDepth, VerifyReport, verify_path_with};
+use mgit::upkeep::{VerifyDepth, VerifyReport, verify_path_with};
 use serde_json::{Value, json};
 
 use super::verify_remote::{self, remote_at};
+use crate::document::joined;
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -54,27 +55,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 }
 
 fn document(report: &VerifyReport, depth: VerifyDepth) -> Value {
-    let finding = |finding: &Finding| {
-        json!({
-            "subject": finding.subject,
-            "offset": finding.offset,
-            "message": finding.message,
-            "models": finding.models,
-        })
-    };
-    json!({
-        "clean": report.is_clean(),
-        "quick": depth == VerifyDepth::Quick,
-        "models": report.models,
-        "records": report.records,
-        "bytes": report.bytes,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
-        "whole_models": report.whole_models,
-        "hurt_models": report.hurt_models,
-        "partial_models": report.partial_models,
-        "missing_tensors": report.missing_tensors,
-        "catalogue_error": report.catalogue_error,
-    })
+    let head = json!({ "clean": report.is_clean(), "quick": depth == VerifyDepth::Quick });
+    joined(head, json!(report))
 }
 
 /// What was looked at and found.

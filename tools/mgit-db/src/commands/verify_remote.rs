@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use mgit::transfer::{Place, RemoteFinding, RemoteReport, verify_place};
+use mgit::transfer::{Place, RemoteReport, verify_place};
 use mgit::upkeep::VerifyDepth;
 use serde_json::{Value, json};
 
+use crate::document::joined;
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
@@ -40,20 +41,9 @@ pub fn run(
 }
 
 fn document(text: &str, report: &RemoteReport, depth: VerifyDepth) -> Value {
-    let finding =
-        |finding: &RemoteFinding| json!({ "subject": finding.subject, "message": finding.message });
-    json!({
-        "remote": text,
-        "clean": report.is_clean(),
-        "quick": depth == VerifyDepth::Quick,
-        "refs": report.refs,
-        "packs": report.packs,
-        "unnamed_packs": report.unnamed_packs,
-        "models": report.models,
-        "records": report.records,
-        "bytes": report.bytes,
-        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
-    })
+    let quick = depth == VerifyDepth::Quick;
+    let head = json!({ "remote": text, "clean": report.is_clean(), "quick": quick });
+    joined(head, json!(report))
 }
 
 fn describe(report: &RemoteReport, output: &Output) -> String {

@@ -68,8 +68,8 @@ fn data(picture: &Picture, metadata: &[Map<String, Value>]) -> Value {
     let mut list_of: HashMap<ContentId, usize> = HashMap::new();
     let mut nodes = Vec::new();
     for (node, metadata) in picture.nodes.iter().zip(metadata) {
-        let row = &node.node.row;
-        let list = *list_of.entry(row.manifest).or_insert_with(|| {
+        let row = &node.node;
+        let list = *list_of.entry(row.manifest_id()).or_insert_with(|| {
             let mut list = Vec::with_capacity(node.tensors.len() * 3);
             for tensor in &node.tensors {
                 let content = *content_of.entry(tensor.content).or_insert_with(|| {
@@ -89,12 +89,12 @@ fn data(picture: &Picture, metadata: &[Map<String, Value>]) -> Value {
             lists.len() - 1
         });
         nodes.push(json!({
-            "id": node.node.id.to_string(),
+            "id": node.node.id().to_string(),
             "name": node.name,
-            "kind": row.kind,
-            "created": timestamp(row.created_ms),
-            "tensors": row.tensor_count,
-            "bytes": row.logical_bytes,
+            "kind": row.kind(),
+            "created": timestamp(row.created_ms()),
+            "tensors": row.tensor_count(),
+            "bytes": row.logical_bytes(),
             "own": node.own_bytes,
             "tags": node.tags,
             "meta": metadata,

@@ -117,10 +117,10 @@ impl Picture {
         let diverged: HashSet<NodeId> =
             graph.diverged()?.into_iter().flat_map(|(_, ends)| ends).collect();
         for (to, node) in family.nodes().iter().enumerate() {
-            let origin = family.origin(node.id)?;
+            let origin = family.origin(node.id())?;
             let mut add = |parent: NodeId, kind, how| -> Result<(), Failure> {
                 if let Some(from) = family.place(parent) {
-                    let metadata = graph.edge_metadata(node.id, kind, parent)?;
+                    let metadata = graph.edge_metadata(node.id(), kind, parent)?;
                     picture.edges.push(DrawnEdge { from, to, kind, how, metadata });
                 }
                 Ok(())
@@ -135,8 +135,8 @@ impl Picture {
             picture.nodes.push(DrawnNode {
                 node: node.clone(),
                 name: node.full_name(),
-                tags: marks(&family, node.id, diverged.contains(&node.id)),
-                diverged: diverged.contains(&node.id),
+                tags: marks(&family, node.id(), diverged.contains(&node.id())),
+                diverged: diverged.contains(&node.id()),
                 own_bytes: tensors.as_ref().map(|_| 0),
                 tensors: tensors.unwrap_or_default(),
             });
@@ -148,7 +148,7 @@ impl Picture {
     /// A content belongs to the oldest model that has it.
     fn count_own_bytes(&mut self) {
         let mut by_age: Vec<usize> = (0..self.nodes.len()).collect();
-        by_age.sort_by_key(|place| (self.nodes[*place].node.row.created_ms, *place));
+        by_age.sort_by_key(|place| (self.nodes[*place].node.created_ms(), *place));
         let mut known: HashSet<ContentId> = HashSet::new();
         for place in by_age {
             let node = &mut self.nodes[place];
@@ -191,9 +191,9 @@ fn tensors(snapshot: &Snapshot, node: &Node) -> Option<Vec<DrawnTensor>> {
 impl DrawnNode {
     /// Such as `bert, 13 tensors`.
     pub fn summary(&self) -> String {
-        let row = &self.node.row;
-        let tensors = count(row.tensor_count.into(), "tensor");
-        match row.kind.as_str() {
+        let row = &self.node;
+        let tensors = count(row.tensor_count().into(), "tensor");
+        match row.kind() {
             "" => tensors,
             kind => format!("{}, {tensors}", shown(kind)),
         }
@@ -201,7 +201,7 @@ impl DrawnNode {
 
     /// Such as `1.89 MiB, stored in 68.77 KiB`.
     pub fn sizes(&self) -> String {
-        let plain = size(self.node.row.logical_bytes);
+        let plain = size(self.node.logical_bytes());
         match self.own_bytes {
             Some(own) => format!("{plain}, stored in {}", size(own)),
             None => format!("{plain}, its tensors cannot be read"),

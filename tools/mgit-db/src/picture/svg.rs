@@ -38,8 +38,7 @@ fn width_of(text: &str, letter: f64) -> f64 {
 
 /// A colour of the wheel for each kind, as far from each other as can be.
 fn hues(picture: &Picture) -> HashMap<&str, u32> {
-    let kinds: BTreeSet<&str> =
-        picture.nodes.iter().map(|node| node.node.row.kind.as_str()).collect();
+    let kinds: BTreeSet<&str> = picture.nodes.iter().map(|node| node.node.kind()).collect();
     // Steps of the golden angle never come close to where they were.
     let hue = |(at, kind)| (kind, (210.0 + at as f64 * 137.508) as u32 % 360);
     kinds.into_iter().filter(|kind| !kind.is_empty()).enumerate().map(hue).collect()
@@ -69,7 +68,7 @@ fn box_width(node: &DrawnNode) -> f64 {
 
 /// Such as `1.89 MiB → 68.77 KiB`.
 fn sizes(node: &DrawnNode) -> String {
-    let plain = size(node.node.row.logical_bytes);
+    let plain = size(node.node.logical_bytes());
     match node.own_bytes {
         Some(own) => format!("{plain} \u{2192} {}", size(own)),
         None => format!("{plain}, damaged"),
@@ -101,7 +100,7 @@ impl Drawing {
         }
         elements += "</g>\n<g class=\"nodes\">\n";
         for (place, node) in picture.nodes.iter().enumerate() {
-            let hue = hues.get(node.node.row.kind.as_str()).copied();
+            let hue = hues.get(node.node.kind()).copied();
             draw_node(&mut elements, node, place, layout.boxes[place], hue);
         }
         elements += "</g>\n";
@@ -197,7 +196,7 @@ fn at_before(line: &[Point], from: Rect) -> f64 {
 }
 
 fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: Option<u32>) {
-    let row = &node.node.row;
+    let row = &node.node;
     let Rect { x, y, width, height } = rect;
     let damaged = if node.own_bytes.is_none() { " damaged" } else { "" };
     let diverged = if node.diverged { " diverged" } else { "" };
@@ -211,7 +210,7 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
          transform=\"translate({x:.1} {y:.1})\">"
     );
     let title =
-        format!("{}: {}; {}; {}", node.name, node.summary(), node.sizes(), time(row.created_ms));
+        format!("{}: {}; {}; {}", node.name, node.summary(), node.sizes(), time(row.created_ms()));
     let _ = writeln!(out, "<title>{} UTC</title>", escaped(&title));
     let _ =
         writeln!(out, "<rect class=\"box\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"7\"/>");
@@ -253,7 +252,7 @@ markerHeight=\"7\" orient=\"auto\"><path class=\"tip-version\" d=\"M0 0.5L8 4L0 
 
 fn legend(picture: &Picture, y: f64) -> (String, f64) {
     let models = crate::text::count(picture.nodes.len() as u64, "model");
-    let plain = picture.nodes.iter().map(|node| node.node.row.logical_bytes).sum();
+    let plain = picture.nodes.iter().map(|node| node.node.logical_bytes()).sum();
     let stored = picture.nodes.iter().filter_map(|node| node.own_bytes).sum();
     let told =
         format!("{models}: {} as plain files, tensors stored in {}", size(plain), size(stored));

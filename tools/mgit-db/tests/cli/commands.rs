@@ -7,10 +7,9 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 38] = [
+const COMMANDS: [&str; 37] = [
     "adopt",
     "diff",
-    "infer",
     "init",
     "import",
     "export",

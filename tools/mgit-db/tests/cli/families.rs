@@ -1,4 +1,4 @@
-//! Promise: `diff` names what changed, `infer`, `adopt` and `import --parent auto` find the parents
+//! Promise: `diff` names what changed, `adopt` and `import --parent auto` find the parents
 //! that there are and say so before they act, `show --layers` shows the layers that were given.
 
 use crate::common::{Sandbox, model};
@@ -32,15 +32,22 @@ fn a_parent_is_found_where_it_is_asked_for() {
     let sandbox = Sandbox::with_store();
     sandbox.import(0, "base", &[]);
     sandbox.write("x.safetensors", &model(3));
-    let dry = sandbox.json(&["infer", "s", "x.safetensors", "--dry-run"]);
-    assert_eq!(dry["files"][0]["nearest"], "base@1");
+    let dry = sandbox.json(&["adopt", "s", "x.safetensors", "--dry-run"]);
+    assert_eq!(dry["models"][0]["nearest"], "base@1");
+    let told = sandbox.ok(&["adopt", "s", "x.safetensors", "--dry-run"]);
+    assert!(told.contains("base@1") && told.ends_with("nothing was imported\n"), "{told}");
     assert_eq!(sandbox.models(), ["base@1"]);
     let found = sandbox.json(&["import", "s", "x.safetensors", "--name", "y", "--parent", "auto"]);
-    let inferred = &found["imported"][0]["inferred"];
-    assert_eq!(inferred["nearest"], "base@1");
+    let placement = &found["imported"][0]["placement"];
+    assert_eq!(placement["nearest"], "base@1");
+    // One model alone or among others: the same is found, under the same keys.
+    for (key, value) in placement.as_object().unwrap() {
+        assert_eq!(&dry["models"][0][key], value, "{key}");
+    }
     let shown = sandbox.json(&["show", "s", "y"]);
     let parents = shown["parents"].as_array().unwrap();
-    assert_eq!(parents.len(), usize::from(!inferred["parent"].is_null()));
+    assert_eq!(parents.len(), usize::from(!placement["parent"].is_null()));
+    // The word that `adopt` of files had: it does not ask.
     sandbox.ok(&["infer", "s", "x.safetensors"]);
     assert_eq!(sandbox.models(), ["base@1", "x@1", "y@1"]);
     let both = ["import", "s", "x.safetensors", "--name", "z", "--parent", "auto"];
@@ -66,6 +73,9 @@ fn a_folder_is_shown_before_it_is_adopted() {
     assert_eq!(sandbox.models(), ["m0@1", "m1@1"]);
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.refused(&["adopt", "s", "empty"], 1);
+    let twice = ["adopt", "s", "folder", "folder/m0.safetensors", "--yes"];
+    assert!(sandbox.refused(&twice, 1).contains("two files would be called m0"));
+    assert!(sandbox.refused(&["adopt", "s", "nothing"], 1).contains("\"nothing\""));
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn a_damaged_model_is_drawn_as_such() {
     sandbox.import(1, "bad", &["--parent", "good"]);
     let store = Store::open_read_only(sandbox.path("s")).unwrap();
     let snapshot = store.snapshot().unwrap();
-    let manifest = snapshot.model("bad").unwrap().node().row.manifest;
+    let manifest = snapshot.model("bad").unwrap().node().manifest_id();
     let row = mgit::catalog::ReadTables::get(
         snapshot.tables(),
         mgit::catalog::Table::Manifests,

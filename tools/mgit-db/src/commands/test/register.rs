@@ -103,7 +103,9 @@ pub fn add(arguments: &AddArguments, output: &Output) -> Result<(), Failure> {
     test.time_limit = Duration::from_secs_f64(arguments.time_limit);
     let snapshot = store.snapshot()?;
     test.on = match arguments {
-        AddArguments { model: Some(model), .. } => Selector::Node(snapshot.graph().find(model)?.id),
+        AddArguments { model: Some(model), .. } => {
+            Selector::Node(snapshot.graph().find(model)?.id())
+        }
         AddArguments { kind: Some(kind), .. } => Selector::Kind(kind.clone()),
         AddArguments { name_glob: Some(glob), .. } => Selector::glob(glob)?,
         AddArguments { name_regex: Some(regex), .. } => Selector::regex(regex)?,

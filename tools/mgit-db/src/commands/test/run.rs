@@ -111,7 +111,7 @@ pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failu
     for model in models {
         let found: Vec<Node> = if model.contains(['*', '?']) {
             let fits = |node: &&Node| {
-                glob_matches(model, &node.row.name) || glob_matches(model, &node.full_name())
+                glob_matches(model, node.name()) || glob_matches(model, &node.full_name())
             };
             nodes.iter().filter(fits).cloned().collect()
         } else {
@@ -122,7 +122,7 @@ pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failu
             let message = format!("no model's name fits {model:?}");
             return Err(Failure::failed("no-such-model", message));
         }
-        let known = |node: &Node| selected.iter().any(|known| known.id == node.id);
+        let known = |node: &Node| selected.iter().any(|known| known.id() == node.id());
         let new: Vec<Node> = found.into_iter().filter(|node| !known(node)).collect();
         selected.extend(new);
     }
@@ -134,9 +134,9 @@ fn read_by(snapshot: &Snapshot, models: &[String]) -> Result<Vec<NodeId>, Failur
     let graph = snapshot.graph();
     let mut read = Vec::new();
     for node in select(snapshot, models)? {
-        read.push(node.id);
-        read.extend(graph.parents(node.id)?.into_iter().map(|edge| edge.parent));
-        read.extend(graph.previous(node.id)?);
+        read.push(node.id());
+        read.extend(graph.parents(node.id())?.into_iter().map(|edge| edge.parent));
+        read.extend(graph.previous(node.id())?);
     }
     Ok(read)
 }
@@ -258,7 +258,7 @@ pub fn json_of(result: &TestResult) -> Value {
     json!({
         "test": result.test,
         "model": result.node.full_name(),
-        "id": result.node.id.to_string(),
+        "id": result.node.id().to_string(),
         "status": result.status.name(),
         "metrics": metrics,
         "reasons": result.reasons,

@@ -1,0 +1,72 @@
+//! Models that come into a store together.
+
+use super::family::{Kinship, arrange};
+use super::member::Member;
+use super::placement::{Placement, place};
+use crate::store::{Model, Result, Snapshot};
+
+/// Where a model belongs that comes with others.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// It comes from another of them.
+    Member(Kinship),
+    /// It comes from none of them, as far as is sure: its place among the models of the store.
+    Store(Placement),
+}
+
+/// A parent that is claimed.
+#[derive(Clone, Copy, Debug)]
+pub enum Parent<'o> {
+    /// The member at this place.
+    Member(usize),
+    /// A model of the store.
+    Stored(&'o Model),
+}
+
+impl Origin {
+    /// The parent, where one is sure enough to be claimed.
+    pub fn parent(&self) -> Option<(Parent<'_>, &Kinship)> {
+        match self {
+            Origin::Member(kinship) => Some((Parent::Member(kinship.parent), kinship)),
+            Origin::Store(placement) => {
+                placement.parent().map(|(model, kinship)| (Parent::Stored(model), kinship))
+            }
+        }
+    }
+}
+
+/// Where models belong that come together.
+#[derive(Clone, Debug, Default)]
+pub struct Arrangement {
+    /// Of each, in order.
+    pub origins: Vec<Origin>,
+    /// Kinships among them whose direction is not sure.
+    pub unsure: Vec<Kinship>,
+}
+
+/// Finds the places of `members`: among each other first, as [`arrange`] does, then of those that
+/// come from none of the others among the models of a store, as [`place`] does.
+///
+/// Cost: that of [`arrange`], and of [`place`] for each that is left.
+///
+/// # Errors
+///
+/// Those of the catalogue and of reading.
+pub fn arrange_in(snapshot: &Snapshot, members: &[Member<'_>]) -> Result<Arrangement> {
+    let mut claimed: Vec<Option<Kinship>> = vec![None; members.len()];
+    let mut unsure = Vec::new();
+    for kinship in arrange(members)? {
+        match claimed.get_mut(kinship.child).filter(|_| kinship.is_claimed()) {
+            Some(child) => *child = Some(kinship),
+            None => unsure.push(kinship),
+        }
+    }
+    let mut origins = Vec::with_capacity(members.len());
+    for (member, kinship) in members.iter().zip(claimed) {
+        origins.push(match kinship {
+            Some(kinship) => Origin::Member(kinship),
+            None => Origin::Store(place(snapshot, member)?),
+        });
+    }
+    Ok(Arrangement { origins, unsure })
+}
