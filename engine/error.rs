@@ -21,7 +21,7 @@ pub use crate::lineage::LineageError;
 pub use crate::merge::MergeError;
 pub use crate::model_tests::TestError;
 pub use crate::store::StoreError;
-pub use crate::tensor::{ShapeError, ViewError};
+pub use crate::tensor::{ParseIdError, ShapeError, ViewError};
 pub use crate::transfer::TransferError;
 pub use crate::update::UpdateError;
 pub use crate::upkeep::UpkeepError;
@@ -110,6 +110,9 @@ pub enum Error {
     /// Two models could not be merged.
     #[error(transparent)]
     Merge(MergeError),
+    /// Text that is no id.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
     /// Text that names no profile.
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
@@ -147,7 +150,7 @@ impl Error {
     ///   `unknown-lossy`, `unknown-profile`.
     /// - lineage: `invalid-name`, `invalid-how`, `no-such-model`, `has-children`, `cycle`,
     ///   `duplicate-parent`, `name-taken`, `no-such-tag`, `no-such-edge`, `not-earlier`,
-    ///   `too-many`, `own-key`, `no-randomness`.
+    ///   `too-many`, `own-key`, `no-randomness`, `bad-id`.
     /// - files to be written: `already-exists`, `is-a-store`, `is-a-folder`, `not-a-file`,
     ///   `file-not-found`, `needs-folder`, `folder-not-empty`.
     /// - files to be read: `file-not-found`, `malformed-file`, `unreadable-file`,
@@ -177,6 +180,7 @@ impl Error {
             Error::Transfer(error) => error.code(),
             Error::Update(error) => error.code(),
             Error::Merge(error) => error.code(),
+            Error::Id(_) => "bad-id",
             Error::Profile(_) => "unknown-profile",
             Error::Lossy(_) => "unknown-lossy",
             Error::Codec(_) => "undecodable",

@@ -136,6 +136,7 @@ fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
         (ExportError::FolderNotEmpty { path: path() }.into(), "folder-not-empty"),
         (ExportError::BadShardName { name: text() }.into(), "damaged"),
         (ArchitectureError::Cycle { layer: text() }.into(), "bad-architecture"),
+        ("x".parse::<ContentId>().unwrap_err().into(), "bad-id"),
         ("slow".parse::<Profile>().unwrap_err().into(), "unknown-profile"),
         ("fp8".parse::<Lossy>().unwrap_err().into(), "unknown-lossy"),
         (Formula::parse(255, &Dtype::F32, &[], &[]).unwrap_err().into(), "bad-formula"),

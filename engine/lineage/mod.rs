@@ -17,6 +17,7 @@ mod id;
 mod name;
 mod node;
 mod pattern;
+mod random_id;
 mod reference;
 mod walk;
 
