@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use mgit::catalog::{ReadTables, RecordRow, Table};
 use mgit::store::Result;
 use mgit::store::{ImportReport, Transaction};
-use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Snapshot, Store};
+use mgit::{ContentId, Dtype, How, Model, NewModel, NewTensor, Shape, Snapshot, Store};
 use tempfile::TempDir;
 
 /// A small seeded generator (splitmix64), so that a failure can be run again.
@@ -77,6 +77,12 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+/// Such a folder in memory, where there is such a thing: for tests that make hundreds of commits.
+pub fn memory_folder() -> TempDir {
+    let memory = tempfile::Builder::new().prefix("mgit-test-").tempdir_in("/dev/shm");
+    memory.or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+}
+
 /// A new store in a folder of its own.
 pub fn new_store() -> (TempDir, PathBuf, Store) {
     let folder = folder();
@@ -127,6 +133,11 @@ pub fn write<T>(store: &Store, work: impl FnOnce(&mut Transaction) -> Result<T>)
     let value = work(&mut transaction)?;
     transaction.commit()?;
     Ok(value)
+}
+
+/// A model of the newest commit.
+pub fn stored_model(store: &Store, name: &str) -> Model {
+    store.snapshot().expect("a snapshot").model(name).expect("a model")
 }
 
 /// Everything a user put in: tensors in order, by `name@version`.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{add, new_store, shape, write};
+use crate::common::{add, new_store, shape, stored_model, write};
 use mgit::interchange::ModelFile;
 use mgit::update::{Functions, Make, UpdateError, remake};
 use mgit::{Dtype, Model, NewModel, NewTensor, Store};
@@ -22,10 +22,6 @@ fn config(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn model(store: &Store, name: &str) -> Model {
-    store.snapshot().unwrap().model(name).unwrap()
-}
-
 fn floats(model: &Model, tensor: &str) -> Vec<f32> {
     model.tensor(tensor).unwrap().view().unwrap().as_slice::<f32>().unwrap().to_vec()
 }
@@ -40,7 +36,7 @@ fn run(store: &Store, make: Make) -> Result<(), UpdateError> {
 
 /// The merged model, of which `wanted` has the tensors that are not the base's.
 fn assert_merged(store: &Store, wanted: &Model, error: f32, context: &str) {
-    let (merged, base) = (model(store, "merged"), model(store, "base"));
+    let (merged, base) = (stored_model(store, "merged"), stored_model(store, "base"));
     assert_eq!(merged.tensors().len(), base.tensors().len());
     for tensor in merged.tensors() {
         let name = tensor.name();
@@ -77,7 +73,7 @@ fn every_kind_of_adapter_is_merged_as_the_library_does() {
         import(&store, "wanted", &fixture(&format!("{name}-merged.safetensors")));
         let make = merge("adapter").parameter("config", config(&fixture(&format!("{name}.json"))));
         run(&store, make).unwrap();
-        assert_merged(&store, &model(&store, "wanted"), error, name);
+        assert_merged(&store, &stored_model(&store, "wanted"), error, name);
     }
 }
 
@@ -209,7 +205,7 @@ fn merges_that_once_left_tensors_out() {
         .tensor(tensor("base_model.model.head.weight", &[1, 1], vec![7.0]));
     add(&store, adapter).unwrap();
     run(&store, merge("adapter").parameter("alpha", 1)).unwrap();
-    let merged = model(&store, "merged");
+    let merged = stored_model(&store, "merged");
     // (1, 0) + (2, 4) has the length 5, and is to have 10.
     assert_eq!(floats(&merged, "q.weight"), [6.0, 8.0]);
     assert_eq!((floats(&merged, "q.bias"), floats(&merged, "head.weight")), (vec![1.0], vec![7.0]));
@@ -232,7 +228,10 @@ fn magnitudes_of_embeddings_are_lengths_of_columns() {
     add(&store, adapter).unwrap();
     run(&store, merge("adapter").parameter("alpha", 1)).unwrap();
     // (1, 0, 0) + (2, 4, 0) has the length 5, and is to have 10; (0, 0, 2) is to have 6.
-    assert_eq!(floats(&model(&store, "merged"), "emb.weight"), [6.0, 0.0, 8.0, 0.0, 0.0, 6.0]);
+    assert_eq!(
+        floats(&stored_model(&store, "merged"), "emb.weight"),
+        [6.0, 0.0, 8.0, 0.0, 0.0, 6.0]
+    );
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {

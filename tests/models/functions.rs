@@ -1,13 +1,13 @@
 //! Promise: built-in creation functions make what their arithmetic says, bit for bit, are kept as
 //! formulas where there is one, and can be made again by the recipe that is kept with the model.
 
-use crate::common::{Random, new_store, shape, write};
+use crate::common::{Random, new_store, shape, stored_model, write};
 use half::f16;
 use mgit::error::{LineageError, StoreError};
 use mgit::update::{
     Creation, Draft, Functions, Inputs, Make, RECIPE_KEY, Recipe, UpdateError, remake,
 };
-use mgit::{Dtype, How, Model, NewModel, NewTensor, OnChildren, Profile, Store};
+use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
 use serde_json::json;
 
 const DIMS: [u64; 2] = [40, 64];
@@ -44,24 +44,20 @@ fn add_as(store: &Store, name: &str, parents: &[&str], dtype: Dtype, matrix: &[u
     write(store, |t| t.add_model(new).map(drop)).unwrap();
 }
 
-fn model(store: &Store, name: &str) -> Model {
-    store.snapshot().unwrap().model(name).unwrap()
-}
-
 fn matrix(store: &Store, name: &str) -> Vec<f32> {
-    model(store, name).tensor("w").unwrap().view().unwrap().as_slice().unwrap().to_vec()
+    stored_model(store, name).tensor("w").unwrap().view().unwrap().as_slice().unwrap().to_vec()
 }
 
 /// The formula of a model's matrix; all of it must be what the formula makes.
 fn formula(store: &Store, name: &str) -> Option<&'static str> {
-    let stored = model(store, name).tensor("w").unwrap().stored_as().unwrap();
+    let stored = stored_model(store, name).tensor("w").unwrap().stored_as().unwrap();
     assert_eq!(stored.stored_len, 0, "{name}: {stored:?}");
     stored.formula
 }
 
 /// Makes a model again, twice, and compares every bit.
 fn check_remake(store: &Store, name: &str) {
-    let model = model(store, name);
+    let model = stored_model(store, name);
     for _ in 0..2 {
         let remade = remake(&model, &Functions::new()).unwrap();
         assert_eq!(remade.differences(&model).unwrap(), Vec::<String>::new(), "{name}");
@@ -78,20 +74,20 @@ fn casts_are_formulas_and_come_back_from_their_recipe() {
     let base = floats(1, COUNT);
     add(&store, "base", &[], &base);
     let how = |name: &str| {
-        let model = model(&store, name);
+        let model = stored_model(&store, name);
         model.snapshot().graph().parents(model.node().id()).unwrap()[0].how
     };
     let cast = |name: &str| Make::new(name, "cast").parent("base", None);
     make(&store, cast("half").parameter("dtype", "f16")).unwrap();
     make(&store, cast("brain").parameter("dtype", "bf16").seed(5)).unwrap();
     let half: Vec<f16> = base.iter().map(|value| f16::from_f32(*value)).collect();
-    assert_eq!(*model(&store, "half").tensor("w").unwrap().view().unwrap(), *bytes(&half));
-    assert_eq!(model(&store, "half").tensor("steps").unwrap().dtype(), &Dtype::I64);
-    assert_eq!(model(&store, "half").tensor("bias").unwrap().dtype(), &Dtype::F16);
+    assert_eq!(*stored_model(&store, "half").tensor("w").unwrap().view().unwrap(), *bytes(&half));
+    assert_eq!(stored_model(&store, "half").tensor("steps").unwrap().dtype(), &Dtype::I64);
+    assert_eq!(stored_model(&store, "half").tensor("bias").unwrap().dtype(), &Dtype::F16);
     assert_eq!((formula(&store, "half"), how("half")), (Some("cast"), How::Cast));
     check_remake(&store, "half");
     check_remake(&store, "brain");
-    let brain = model(&store, "brain");
+    let brain = stored_model(&store, "brain");
     let recipe = Recipe::read(&brain.snapshot().graph(), brain.node()).unwrap().unwrap();
     assert_eq!((recipe.function.as_str(), recipe.seed), ("cast", 5));
     assert_eq!(recipe.parents[0].role, "base");
@@ -116,8 +112,8 @@ fn pruning_takes_the_smallest_magnitudes() {
         assert_eq!(*after, if kept { *before } else { 0.0 });
     }
     assert_eq!(formula(&store, "pruned"), Some("prune"));
-    let bias = model(&store, "pruned").tensor("bias").unwrap().content_id();
-    assert_eq!(bias, model(&store, "base").tensor("bias").unwrap().content_id());
+    let bias = stored_model(&store, "pruned").tensor("bias").unwrap().content_id();
+    assert_eq!(bias, stored_model(&store, "base").tensor("bias").unwrap().content_id());
     check_remake(&store, "pruned");
 }
 
@@ -201,7 +197,7 @@ fn an_adapter_is_merged_by_its_scale() {
         Make::new("merged", "lora-merge").parent("named", None).parent(adapter, None)
     };
     make(&store, merge("adapter").parameter("alpha", 8)).unwrap();
-    let merged = model(&store, "merged").tensor("q.weight").unwrap();
+    let merged = stored_model(&store, "merged").tensor("q.weight").unwrap();
     let view = merged.view().unwrap();
     for (at, value) in view.as_slice::<f32>().unwrap().iter().enumerate() {
         let (row, column) = (at / 64, at % 64);
@@ -264,7 +260,7 @@ fn a_rebase_of_another_type_is_rounded_once_and_of_several_parents_takes_the_mea
     add_as(&store, "half", &["base"], Dtype::F16, &bytes(&half));
     add(&store, "base", &[], &new);
     make(&store, Make::new("half", "rebase").parent("base@2", None).old("half@1")).unwrap();
-    let view = model(&store, "half@2").tensor("w").unwrap().view().unwrap();
+    let view = stored_model(&store, "half@2").tensor("w").unwrap().view().unwrap();
     for (at, made) in view.as_slice::<f16>().unwrap().iter().enumerate() {
         let sum = f64::from(new[at]) + (f64::from(half[at]) - f64::from(old[at]));
         assert_eq!(*made, f16::from_f32(sum as f32));
@@ -342,7 +338,7 @@ fn a_recipe_whose_inputs_are_gone_or_that_is_none_is_an_error() {
     add(&store, "base", &[], &floats(40, COUNT));
     let cast = Make::new("half", "cast").parent("base", None).parameter("dtype", "f16");
     make(&store, cast).unwrap();
-    let refused = |name: &str| remake(&model(&store, name), &Functions::new()).unwrap_err();
+    let refused = |name: &str| remake(&stored_model(&store, name), &Functions::new()).unwrap_err();
     assert!(matches!(refused("base"), UpdateError::NoRecipe { .. }));
     write(&store, |t| t.remove_model("base", OnChildren::Detach).map(drop)).unwrap();
     assert!(matches!(refused("half"), UpdateError::InputGone { .. }));
@@ -373,7 +369,7 @@ fn a_function_in_process_is_remade_by_a_program_that_knows_it() {
     let functions = Functions::new().with("noise", Noise);
     let new = Make::new("noisy", "noise").parent("base", Some(How::Distil)).profile(Profile::Dense);
     new.parameter("scale", 0.5).run(&store, &functions).unwrap();
-    let noisy = model(&store, "noisy");
+    let noisy = stored_model(&store, "noisy");
     let remade = remake(&noisy, &functions).unwrap();
     assert!(remade.differences(&noisy).unwrap().is_empty());
     assert_eq!(remade.recipe.parameters["scale"], 0.5);

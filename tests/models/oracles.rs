@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::{add, new_store};
+use crate::common::{add, new_store, stored_model};
 use mgit::interchange::ModelFile;
 use mgit::tensor::number;
 use mgit::update::{Functions, Make};
@@ -21,11 +21,7 @@ fn fixture(name: &str) -> PathBuf {
 fn import(store: &Store, name: &str) -> Model {
     let file = ModelFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
     add(store, NewModel::new(name).file(&file)).unwrap();
-    model(store, name)
-}
-
-fn model(store: &Store, name: &str) -> Model {
-    store.snapshot().unwrap().model(name).unwrap()
+    stored_model(store, name)
 }
 
 fn numbers(model: &Model, name: &str) -> Vec<f64> {
@@ -69,10 +65,10 @@ fn strategies_make_what_other_libraries_make() {
         }
         new.run(&store, &Functions::new()).unwrap();
         for tensor in wanted.tensors() {
-            let found = numbers(&model(&store, "x"), tensor.name());
+            let found = numbers(&stored_model(&store, "x"), tensor.name());
             let mut wanted = numbers(&wanted, tensor.name());
             if case["per_tensor_factor"] == true {
-                let base = numbers(&model(&store, "base"), tensor.name());
+                let base = numbers(&stored_model(&store, "base"), tensor.name());
                 rescale(&mut wanted, &base, &found);
             }
             let largest = found.iter().fold(0.0, |largest, value| f64::max(largest, value.abs()));
@@ -108,7 +104,7 @@ fn rows_of_other_libraries_integers_cost_a_row() {
         let file = ModelFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
         let new = NewModel::new(name).parent("int8-base", How::Quantise).file(&file);
         add(&store, new).unwrap();
-        let stored = model(&store, name);
+        let stored = stored_model(&store, name);
         assert_eq!(stored.tensors().len(), 3);
         for tensor in stored.tensors() {
             let how = tensor.stored_as().unwrap();
@@ -126,7 +122,7 @@ fn quantised_rows_are_those_of_bitsandbytes() {
     let wanted = numbers(&import(&store, "int8-back"), "f32");
     let new = Make::new("x", "quantise").parent("int8-base", None);
     new.run(&store, &Functions::new()).unwrap();
-    let found = numbers(&model(&store, "x"), "f32");
+    let found = numbers(&stored_model(&store, "x"), "f32");
     assert_eq!(found.len(), wanted.len());
     for (found, wanted) in found.iter().zip(&wanted) {
         assert!((found - wanted).abs() <= 2f64.powi(-22) * wanted.abs(), "{found} {wanted}");

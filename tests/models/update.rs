@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{shape, write};
+use crate::common::{memory_folder, shape, write};
 use mgit::error::{LineageError, StoreError};
 use mgit::lineage::Node;
 use mgit::update::{
@@ -20,12 +20,6 @@ use tempfile::TempDir;
 /// A parent of a model that is made: one that is there, or one that is made too by its old name;
 /// and how.
 type Made = (Result<String, String>, How);
-
-/// A folder in memory, where there is such a thing: a case makes hundreds of commits.
-fn folder() -> TempDir {
-    let memory = tempfile::Builder::new().prefix("mgit-update-").tempdir_in("/dev/shm");
-    memory.or_else(|_| tempfile::tempdir()).unwrap()
-}
 
 /// Takes the sum of its parents and a little more. Cheap, and different for every model.
 fn functions() -> Functions {
@@ -250,7 +244,7 @@ struct Scene {
 
 impl Scene {
     fn new(case: &Case) -> Self {
-        let (folder, mut graph) = (folder(), PlainGraph::default());
+        let (folder, mut graph) = (memory_folder(), PlainGraph::default());
         let store = Store::create(folder.path().join("s")).unwrap();
         let mut add = |name: String, parents: &[usize]| {
             let count = graph.0.len();
@@ -403,7 +397,7 @@ fn names(store: &Store) -> Vec<String> {
 
 #[test]
 fn a_failure_keeps_back_only_what_stands_on_it() {
-    let folder = folder();
+    let folder = memory_folder();
     let store = diamond(&folder);
     let fails = |inputs: &Inputs| match inputs.old.as_ref().map(|old| old.node().name().to_owned())
     {
@@ -431,7 +425,7 @@ fn a_failure_keeps_back_only_what_stands_on_it() {
 
 #[test]
 fn every_way_has_models_of_its_own_and_versions_by_hand_are_taken() {
-    let folder = folder();
+    let folder = memory_folder();
     let store = diamond(&folder);
     add(&store, "right", &["base@2".to_owned()], 8.0);
     let update = |method| Update::new("base@1", "base@2").method(method);
@@ -464,7 +458,7 @@ fn every_way_has_models_of_its_own_and_versions_by_hand_are_taken() {
 
 #[test]
 fn a_recorded_recipe_is_followed_with_the_new_parents() {
-    let folder = folder();
+    let folder = memory_folder();
     let store = diamond(&folder);
     let scaled = |inputs: &Inputs| {
         let by = inputs.number("by")?.unwrap_or_default() as f32 + inputs.seed as f32;
@@ -491,7 +485,7 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
 
 #[test]
 fn what_cannot_be_updated_is_refused() {
-    let folder = folder();
+    let folder = memory_folder();
     let store = diamond(&folder);
     type Is = fn(&UpdateError) -> bool;
     let is_of_inputs: Is = |error| matches!(error, UpdateError::Inputs { .. });

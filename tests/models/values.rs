@@ -4,17 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{add, new_store, shape};
+use crate::common::{add, new_store, shape, stored_model};
 use mgit::interchange::{ModelFile, export_to_path, write_header};
 use mgit::model_tests::{Builtin, RunOptions, Runner, Test, What};
 use mgit::tensor::number;
 use mgit::update::{Functions, Make, UpdateError};
-use mgit::{Dtype, Model, NewModel, NewTensor, Store};
+use mgit::{Dtype, NewModel, NewTensor, Store};
 use serde_json::{Value, json};
-
-fn model(store: &Store, name: &str) -> Model {
-    store.snapshot().unwrap().model(name).unwrap()
-}
 
 fn tensor<'a>(name: &str, dtype: Dtype, bytes: &'a [u8]) -> NewTensor<'a> {
     let dims = [bytes.len() as u64 / dtype.lane_bytes() as u64];
@@ -26,7 +22,7 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 }
 
 fn floats(store: &Store, name: &str, tensor: &str) -> Vec<f32> {
-    let view = model(store, name).tensor(tensor).unwrap().view().unwrap();
+    let view = stored_model(store, name).tensor(tensor).unwrap().view().unwrap();
     view.as_slice::<f32>().unwrap().to_vec()
 }
 
@@ -81,7 +77,7 @@ fn tests_of_models_see_nan_and_infinities_of_eight_bit_floats() {
     let wide = floats(&store, "wide", "v");
     assert_eq!(wide[..2], [f32::INFINITY, f32::NEG_INFINITY]);
     assert!(wide[2].is_nan() && wide[3] == 1.0);
-    let diff = mgit::diff::diff(&model(&store, "m"), &model(&store, "wide")).unwrap();
+    let diff = mgit::diff::diff(&stored_model(&store, "m"), &stored_model(&store, "wide")).unwrap();
     for change in diff.layers().flat_map(|layer| layer.tensors) {
         assert_eq!(change.distance.unwrap().changed, 0);
     }
@@ -125,7 +121,7 @@ fn a_cast_keeps_metadata_and_shards_and_says_what_it_left() {
         report.notes.iter().map(|note| (note.tensor.as_str(), note.text.as_str())).collect();
     assert_eq!(notes, [("steps", "left as it was: I32 is not cast")]);
     let out = folder.path().join("out");
-    export_to_path(&model(&store, "half"), &out, &|_| {}).unwrap();
+    export_to_path(&stored_model(&store, "half"), &out, &|_| {}).unwrap();
     let ModelFile::Sharded(sharded) = ModelFile::open(&out).unwrap() else {
         panic!("one file");
     };
@@ -138,7 +134,7 @@ fn a_cast_keeps_metadata_and_shards_and_says_what_it_left() {
     }
     let index: Value = serde_json::from_slice(sharded.index_bytes()).unwrap();
     assert_eq!(index, json!({ "metadata": { "total_size": 16 }, "weight_map": map }));
-    let b = model(&store, "half").tensor("b").unwrap();
+    let b = stored_model(&store, "half").tensor("b").unwrap();
     assert_eq!((b.dtype(), b.view().unwrap().to_vec()), (&Dtype::Bf16, vec![0x80, 0x3f, 0, 0x40]));
 }
 
@@ -292,7 +288,7 @@ fn integers_beside_floats_are_settled_by_a_glob_or_the_greatest_and_said() {
         add(&store, new).unwrap();
     }
     let count = || {
-        let tensor = model(&store, "x").tensor("bn.num_batches_tracked").unwrap();
+        let tensor = stored_model(&store, "x").tensor("bn.num_batches_tracked").unwrap();
         tensor.view().unwrap().as_slice::<i64>().unwrap()[0]
     };
     for strategy in ["linear", "average", "slerp", "ties", "task-arithmetic", "dare"] {

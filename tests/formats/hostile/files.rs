@@ -6,15 +6,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use super::file_of;
 use mgit::interchange::{InterchangeError, ModelFile, SafetensorsFile, SafetensorsHeader};
 use tempfile::tempdir;
 
 const ONE: &str = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
-
-fn file_of(header: impl AsRef<[u8]>, data: &[u8]) -> Vec<u8> {
-    let header = header.as_ref();
-    [&(header.len() as u64).to_le_bytes(), header, data].concat()
-}
 
 fn open(bytes: &[u8]) -> Result<SafetensorsFile, InterchangeError> {
     let folder = tempdir().unwrap();

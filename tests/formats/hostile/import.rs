@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::file_of;
 use crate::common::{
     Contents, add_one, assert_rows_add_up, contents, contents_of, new_store, noise, nudged,
     weights, write,
@@ -74,10 +75,6 @@ impl Home {
 }
 
 const GOOD: &str = r#"{"w":{"dtype":"U8","shape":[1000],"data_offsets":[0,1000]}}"#;
-
-fn file_of(header: &str, data: &[u8]) -> Vec<u8> {
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
-}
 
 #[test]
 fn every_kind_of_malformed_header_leaves_nothing() {

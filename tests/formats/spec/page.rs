@@ -60,6 +60,10 @@ pub fn assert_numbers(heading: &str, name_at: usize, number_at: usize, code: &[(
     assert_eq!(said, code, "{heading}");
 }
 
+pub fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::page::{number, table};
+use super::page::{little_endian, number, table};
 use crate::common;
 use crate::common::remote::{ALL, family};
 use mgit::catalog::{ReadTables, Table};
@@ -16,10 +16,6 @@ use mgit::{Dtype, NewModel, NewTensor, Shape, Snapshot, Store};
 use serde_json::{Map, Value};
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
-
-fn le(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
 
 /// The catalogue of a file: its extents, one behind the other.
 fn catalogue(file: &[u8]) -> Vec<u8> {
@@ -63,7 +59,7 @@ fn parts(page_number: u64) -> [u64; 3] {
 impl Pages {
     fn new(bytes: Vec<u8>) -> Self {
         assert_eq!(&bytes[..9], b"redb\x1a\x0a\xa9\x0d\x0a");
-        let at = |offset: usize| le(&bytes[offset..offset + 4]);
+        let at = |offset: usize| little_endian(&bytes[offset..offset + 4]);
         let (page, region_header, region_data) = (at(12), at(16), at(20));
         assert_eq!((page, region_header), (4096, 0));
         Pages { bytes, page, region_header, region_data, orders: BTreeMap::new(), branches: 0 }
@@ -82,9 +78,9 @@ impl Pages {
         let (begin, len) = self.place(page_number);
         *self.orders.entry(parts(page_number)[0]).or_default() += 1;
         let page = self.bytes[begin as usize..(begin + len) as usize].to_vec();
-        let count = le(&page[2..4]) as usize;
+        let count = little_endian(&page[2..4]) as usize;
         let ends = |from: usize| -> Vec<usize> {
-            let end = |at: usize| le(&page[from + 4 * at..from + 4 * at + 4]) as usize;
+            let end = |at: usize| little_endian(&page[from + 4 * at..from + 4 * at + 4]) as usize;
             (0..count).map(end).collect()
         };
         match page[0] {
@@ -103,7 +99,7 @@ impl Pages {
                 let children = 8 + 16 * (count + 1);
                 for at in 0..=count {
                     let child = children + 8 * at;
-                    self.walk(le(&page[child..child + 8]), rows);
+                    self.walk(little_endian(&page[child..child + 8]), rows);
                 }
             }
             other => panic!("a page of type {other}"),
@@ -117,16 +113,16 @@ impl Pages {
         let slot = self.bytes[slot..slot + 128].to_vec();
         assert_eq!((slot[0], slot[1]), (3, 1));
         let mut definitions = Rows::new();
-        self.walk(le(&slot[8..16]), &mut definitions);
-        assert_eq!(definitions.len() as u64, le(&slot[32..40]));
+        self.walk(little_endian(&slot[8..16]), &mut definitions);
+        assert_eq!(definitions.len() as u64, little_endian(&slot[32..40]));
         let table_of = |(name, definition): (Vec<u8>, Vec<u8>)| {
             let mut rows = Rows::new();
             let fields = definition_fields(&definition);
-            let count = le(&fields["number of rows"]);
+            let count = little_endian(&fields["number of rows"]);
             match fields["1 if the table has a root, 0 if it is empty"][0] {
                 1 => {
-                    self.walk(le(&fields["page number of the root"]), &mut rows);
-                    assert_eq!(le(&fields["number of rows in the tree, again"]), count);
+                    self.walk(little_endian(&fields["page number of the root"]), &mut rows);
+                    assert_eq!(little_endian(&fields["number of rows in the tree, again"]), count);
                 }
                 other => {
                     assert_eq!(other, 0);
@@ -160,8 +156,10 @@ fn definition_fields(definition: &[u8]) -> BTreeMap<String, Vec<u8>> {
         match row[2].as_str() {
             "3: a table of one value a key" => assert_eq!(value, [3]),
             what if what.ends_with("zeros here") => assert_eq!(value, [0; 5], "{what}"),
-            what if what.starts_with("alignment of") => assert_eq!(le(&value), 1, "{what}"),
-            what if what.starts_with("length k") => names_len = le(&value) as usize,
+            what if what.starts_with("alignment of") => {
+                assert_eq!(little_endian(&value), 1, "{what}")
+            }
+            what if what.starts_with("length k") => names_len = little_endian(&value) as usize,
             what if what.starts_with("name of the") => assert_eq!(value, b"\x01&[u8]", "{what}"),
             what => drop(fields.insert(what.to_owned(), value)),
         }
@@ -275,7 +273,7 @@ fn packed(snapshot: &Snapshot, id: &[u8]) -> String {
         rows.values().map(edge).collect()
     };
     let node = &rows_of(snapshot, Table::Nodes)[id];
-    let name_end = 74 + le(&node[72..74]) as usize;
+    let name_end = 74 + little_endian(&node[72..74]) as usize;
     let text = |bytes: &[u8]| Value::from(String::from_utf8(bytes.to_vec()).unwrap());
     let tags = tables(Table::TagsOf, id).into_keys().map(|tag| text(&tag)).collect::<Vec<_>>();
     let mut row = Map::new();
@@ -283,11 +281,11 @@ fn packed(snapshot: &Snapshot, id: &[u8]) -> String {
         let value = match field[0].as_str() {
             "id" => hex(id).into(),
             "name" => text(&node[74..name_end]),
-            "version" => le(&node[..4]).into(),
+            "version" => little_endian(&node[..4]).into(),
             "kind" => text(&node[name_end + 2..]),
-            "created_ms" => le(&node[8..16]).into(),
+            "created_ms" => little_endian(&node[8..16]).into(),
             "manifest" => hex(&node[40..72]).into(),
-            "logical_bytes" => le(&node[16..24]).into(),
+            "logical_bytes" => little_endian(&node[16..24]).into(),
             "previous" => edges(1).pop().unwrap_or("".into()),
             "parents" => edges(0).into(),
             "metadata" => object(tables(Table::Metadata, id)).into(),

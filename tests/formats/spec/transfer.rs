@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use super::page::{fields, section, table};
+use super::page::{fields, little_endian, section, table};
 use crate::common;
 use crate::common::remote::{ALL, family};
 use mgit::format::{RECORD_HEADER_LEN, RecordHeader, RecordKind};
@@ -50,10 +50,6 @@ impl<'b> Bytes<'b> {
     }
 }
 
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
 fn names(heading: &str, at: usize) -> BTreeSet<String> {
     table(heading).into_iter().map(|row| row[at].clone()).collect()
 }
@@ -91,29 +87,30 @@ fn a_remote_is_read_by_the_page() {
         .map(|(offset, len, name)| (name, &end[offset..offset + len]))
         .collect();
     assert_eq!(trailer["magic"], b"MGITPEND");
-    let offset = number(trailer["index_offset"]);
+    let offset = little_endian(trailer["index_offset"]);
     assert_eq!(offset, pack["index_offset"].as_u64().unwrap());
     let index = &rest[offset as usize..];
-    assert_eq!(number(trailer["index_bytes"]), index.len() as u64);
+    assert_eq!(little_endian(trailer["index_bytes"]), index.len() as u64);
     assert_eq!(trailer["id"], ContentId::of(index).as_bytes());
     assert_eq!(ContentId::of(index).to_string(), id);
-    assert_eq!(number(trailer["crc"]), u64::from(crc32fast::hash(&end[..60])));
+    assert_eq!(little_endian(trailer["crc"]), u64::from(crc32fast::hash(&end[..60])));
 
     let mut read = Bytes(index);
     let head = read.fields("Pack index", &|_, _| None);
-    assert_eq!((&head["magic"][..], number(&head["version"])), (&b"MGITPIDX"[..], 1));
+    assert_eq!((&head["magic"][..], little_endian(&head["version"])), (&b"MGITPIDX"[..], 1));
     let snapshot = store.snapshot().unwrap();
     let mut tensors = BTreeSet::new();
-    for _ in 0..number(&head["record_count"]) {
-        let bases =
-            |_: &str, values: &BTreeMap<String, Vec<u8>>| Some(32 * number(&values["base_count"]));
+    for _ in 0..little_endian(&head["record_count"]) {
+        let bases = |_: &str, values: &BTreeMap<String, Vec<u8>>| {
+            Some(32 * little_endian(&values["base_count"]))
+        };
         let record = read.fields("Packed record", &bases);
-        let (at, len) = (number(&record["offset"]), number(&record["len"]));
+        let (at, len) = (little_endian(&record["offset"]), little_endian(&record["len"]));
         let stored = &bytes[at as usize..(at + len) as usize];
         let header = RecordHeader::decode(stored).unwrap();
         assert_eq!(header.content_id.as_bytes()[..], record["content_id"]);
-        assert_eq!((header.raw_len, header.record_len()), (number(&record["raw_len"]), len));
-        assert_eq!(number(&record["kind"]), u64::from(header.kind.code()));
+        assert_eq!((header.raw_len, header.record_len()), (little_endian(&record["raw_len"]), len));
+        assert_eq!(little_endian(&record["kind"]), u64::from(header.kind.code()));
         assert_eq!((header.sequence, header.store_tag, at % 64), (0, [0; 4], 0));
         let before = header.formula_at() + u64::from(header.formula_len);
         assert_eq!(u64::from(header.payload_offset), before.next_multiple_of(64));
@@ -128,7 +125,7 @@ fn a_remote_is_read_by_the_page() {
         let model = snapshot.model_of(node).unwrap();
         assert!(model.tensors().all(|tensor| tensors.contains(&tensor.content_id())));
     }
-    let (len, packed) = (number(read.take(8)), number(read.take(8)));
+    let (len, packed) = (little_endian(read.take(8)), little_endian(read.take(8)));
     let rows = lz4_flex::block::decompress(read.take(packed), len as usize).unwrap();
     assert!(read.0.is_empty());
     let rows: Value = serde_json::from_slice(&rows).unwrap();

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::remote::ALL;
-use crate::common::{Random, noise, shape, write};
+use crate::common::{Random, memory_folder, noise, shape, write};
 
 /// More models than so many are made half as many first; of long ones less.
 const MODELS_MAX: usize = 18;
@@ -143,7 +143,7 @@ fn new_model<'a>(name: &str, tensors: &'a [InHand]) -> NewModel<'a> {
 impl History {
     /// An empty store. One in four has matrices of more than a chunk.
     pub fn of_seed(seed: u64) -> Self {
-        let folder = super::folder();
+        let folder = memory_folder();
         let store = Store::create(folder.path().join("models.mgit")).unwrap();
         let other = Store::create(folder.path().join("other.mgit")).unwrap();
         let mut random = Random(seed);

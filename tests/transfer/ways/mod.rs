@@ -18,14 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::remote::{ALL, assert_sound, graph};
-use crate::common::{Contents, Random, assert_rows_add_up, contents, write};
+use crate::common::{Contents, Random, assert_rows_add_up, contents, memory_folder, write};
 use crate::second;
-
-/// A folder in memory, where there is such a thing: a step makes a dozen stores.
-pub fn folder() -> TempDir {
-    let memory = tempfile::Builder::new().prefix("mgit-ways-").tempdir_in("/dev/shm");
-    memory.or_else(|_| tempfile::tempdir()).unwrap()
-}
 
 /// The graph without what is a store's own affair.
 fn travelling(snapshot: &Snapshot) -> BTreeMap<String, Value> {
@@ -62,7 +56,7 @@ fn create(path: &Path) -> Store {
 /// Takes a store, whose file is at `path`, every way out.
 #[track_caller]
 pub fn assert_every_way_out(store: &Store, path: &Path, random: &mut Random, context: &str) {
-    let folder = folder();
+    let folder = memory_folder();
     let at = |name: &str| folder.path().join(name);
     let named = |way: &str| format!("{context}: {way}");
     assert_sound(store, &named("verify"));
@@ -158,7 +152,7 @@ fn second_contents(path: &Path) -> Contents {
 
 /// A store in a folder of its own, in memory.
 pub fn new_store() -> (TempDir, PathBuf, Store) {
-    let folder = folder();
+    let folder = memory_folder();
     let path = folder.path().join("models.mgit");
     let store = create(&path);
     (folder, path, store)
