@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::ser::{Serialize, Serializer};
 
-use super::LineageError;
 use crate::tensor::ParseIdError;
 
 /// The identity of a node: 128 random bits, shown as 32 hex digits.
@@ -21,17 +20,6 @@ use crate::tensor::ParseIdError;
 pub struct NodeId(pub [u8; 16]);
 
 impl NodeId {
-    /// A new random id.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gives no random bits.
-    pub fn random() -> Result<Self, LineageError> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| LineageError::NoRandomness)?;
-        Ok(NodeId(id))
-    }
-
     /// Reads 32 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
