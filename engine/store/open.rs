@@ -39,7 +39,7 @@ use crate::format::WRITER_FLAGS_KNOWN;
 /// let snapshot = store.snapshot()?;
 /// let view = snapshot.model("base")?.tensor("w")?.view()?;
 /// assert_eq!(view.as_slice::<f32>()?, &weights);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), mgit::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -419,7 +419,7 @@ impl Store {
     /// assert_eq!(store.begin_write().unwrap_err().code(), "already-writing");
     /// drop(first);
     /// store.begin_write()?.commit()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors
@@ -441,7 +441,7 @@ impl Store {
     ///     let other = scope.spawn(|| store.try_begin_write().map(drop));
     ///     assert_eq!(other.join().unwrap().unwrap_err().code(), "busy");
     /// });
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors
@@ -460,7 +460,7 @@ impl Store {
     /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
     /// let transaction = store.begin_write_timeout(Duration::from_secs(1))?;
     /// # transaction.commit()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors
