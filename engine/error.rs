@@ -3,6 +3,9 @@
 //! Each room has an error of its own, which says exactly what it refuses. [`Error`] takes all of
 //! them, so that one `?` serves for all.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 pub use crate::architecture::ArchitectureError;
@@ -18,7 +21,7 @@ pub use crate::lineage::LineageError;
 pub use crate::merge::MergeError;
 pub use crate::model_tests::TestError;
 pub use crate::store::StoreError;
-pub use crate::tensor::{ShapeError, ViewError};
+pub use crate::tensor::{ParseIdError, ShapeError, ViewError};
 pub use crate::transfer::TransferError;
 pub use crate::update::UpdateError;
 pub use crate::upkeep::UpkeepError;
@@ -107,6 +110,9 @@ pub enum Error {
     /// Two models could not be merged.
     #[error(transparent)]
     Merge(MergeError),
+    /// Text that is no id.
+    #[error(transparent)]
+    Id(#[from] ParseIdError),
     /// Text that names no profile.
     #[error(transparent)]
     Profile(#[from] UnknownProfile),
@@ -129,9 +135,38 @@ impl Error {
     /// A stable name of the kind of error, for programs: `locked`, `no-such-model`. The tool
     /// `mgit-db` prints it as `code` where it prints JSON.
     ///
-    /// | where it comes from | codes |
-    /// |---|---|
-    /// | . | . |
+    /// Where it comes from, and which there are:
+    ///
+    /// - opening and changing a store: `store-not-found`, `already-exists`, `open-failed`,
+    ///   `not-a-store`, `truncated`, `newer-version`, `unknown-features`, `needs-repair`,
+    ///   `damaged`, `catalog`, `io`, `locked`, `no-locks`, `read-only`, `already-writing`,
+    ///   `busy`, `broken-transaction`, `outcome-unknown`, `poisoned`, `retired`,
+    ///   `too-many-extents`, `format-limit`.
+    /// - what has run out: `disk-full`, `too-many-open-files`, `out-of-memory`.
+    /// - tensors: `no-such-tensor`, `rows-out-of-range`, `buffer-length`, `view`, `bad-shape`,
+    ///   `bad-tensor`, `source`, `missing-content`, `missing-tensor`, `undecodable`,
+    ///   `bad-formula`.
+    /// - rounding, pins: `gate`, `gate-refused`, `already-lossy`, `nothing-lossy`, `pinned`,
+    ///   `unknown-lossy`, `unknown-profile`.
+    /// - lineage: `invalid-name`, `invalid-how`, `no-such-model`, `has-children`, `cycle`,
+    ///   `duplicate-parent`, `name-taken`, `no-such-tag`, `no-such-edge`, `not-earlier`,
+    ///   `too-many`, `own-key`, `no-randomness`, `bad-id`.
+    /// - files to be written: `already-exists`, `is-a-store`, `is-a-folder`, `not-a-file`,
+    ///   `file-not-found`, `needs-folder`, `folder-not-empty`.
+    /// - files to be read: `file-not-found`, `malformed-file`, `unreadable-file`,
+    ///   `bad-architecture`.
+    /// - commands: `bad-command`, `unknown-placeholder`, `not-trusted`, `trust-file`,
+    ///   `command-not-started`, `command-lost`.
+    /// - tests of models: `bad-test`, `no-such-test`, `no-path`, `wrong-end`.
+    /// - upkeep: `damaged`, `linked`, `nothing-found`.
+    /// - transfer: `remote-io`, `remote-damaged`, `not-readable`, `packs-lost`,
+    ///   `remote-not-found`, `diverged`, `push-raced`, `out-of-reach`, `nothing-selected`,
+    ///   `no-such-remote`, `bad-remote`.
+    /// - updates: `no-such-function`, `bad-parameter`, `bad-inputs`, `bad-tensor`,
+    ///   `function-failed`, `no-recipe`, `bad-recipe`, `input-gone`, `update-begun`,
+    ///   `interrupted`, `input-removed`, `temporary-file`.
+    /// - merges: `same-model`, `no-common-ancestor`, `nothing-taken`, `merge-conflict`,
+    ///   `merge-tests-failed`.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Store(error) => error.code(),
@@ -145,6 +180,7 @@ impl Error {
             Error::Transfer(error) => error.code(),
             Error::Update(error) => error.code(),
             Error::Merge(error) => error.code(),
+            Error::Id(_) => "bad-id",
             Error::Profile(_) => "unknown-profile",
             Error::Lossy(_) => "unknown-lossy",
             Error::Codec(_) => "undecodable",

@@ -43,6 +43,7 @@ mod id;
 mod name;
 mod node;
 mod pattern;
+mod random_id;
 mod reference;
 mod walk;
 

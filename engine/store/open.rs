@@ -416,7 +416,8 @@ impl Store {
     /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
     /// let first = store.begin_write()?;
     /// // It would wait for itself.
-    /// assert_eq!(store.begin_write().unwrap_err().code(), "already-writing");
+    /// let refused = store.begin_write().unwrap_err();
+    /// assert!(matches!(refused, mgit::error::StoreError::AlreadyWriting));
     /// drop(first);
     /// store.begin_write()?.commit()?;
     /// # Ok::<(), mgit::Error>(())
@@ -439,7 +440,8 @@ impl Store {
     /// let first = store.begin_write()?;
     /// std::thread::scope(|scope| {
     ///     let other = scope.spawn(|| store.try_begin_write().map(drop));
-    ///     assert_eq!(other.join().unwrap().unwrap_err().code(), "busy");
+    ///     let refused = other.join().unwrap().unwrap_err();
+    ///     assert!(matches!(refused, mgit::error::StoreError::Busy { .. }));
     /// });
     /// # Ok::<(), mgit::Error>(())
     /// ```

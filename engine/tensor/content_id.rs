@@ -73,7 +73,8 @@ impl From<blake3::Hash> for ContentId {
 }
 
 /// Why a text is no id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {what} is {digits} hex digits")]
 #[non_exhaustive]
 pub struct ParseIdError {
     what: &'static str,
@@ -85,14 +86,6 @@ impl ParseIdError {
         ParseIdError { what, digits }
     }
 }
-
-impl fmt::Display for ParseIdError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {} is {} hex digits", self.what, self.digits)
-    }
-}
-
-impl std::error::Error for ParseIdError {}
 
 impl FromStr for ContentId {
     type Err = ParseIdError;

@@ -15,6 +15,7 @@ use crate::common::{
 use crate::simulation::disk::SimDisk;
 use crate::simulation::faults::{Call, Dropped, Fault};
 use crate::simulation::power_cut::Medium;
+use mgit::error::{ContainerError, StoreError, full_message};
 use mgit::store::Result;
 use mgit::{OnChildren, Store};
 
@@ -92,12 +93,15 @@ fn run(disk: &Arc<SimDisk>, context: &str) -> Outcome {
     for at in 0..STEPS {
         let Err(error) = step(&store, at) else { continue };
         typed(&error);
-        if error.code() == "outcome-unknown" {
-            let text = error.to_string();
+        if matches!(error, StoreError::OutcomeUnknown { .. }) {
+            let text = full_message(&error);
             assert!(text.contains("open the store again"), "{context}: {text}");
             disk.heal();
             let again = store.begin_write().unwrap_err();
-            assert_eq!(again.code(), "poisoned", "{context}: {again}");
+            assert!(
+                matches!(again, StoreError::Container(ContainerError::Poisoned)),
+                "{context}: {again}"
+            );
         }
         return Outcome { done: at, failed: true };
     }
@@ -199,11 +203,14 @@ fn after_a_failed_sync_a_handle_is_done_and_its_views_stay() {
         codes.push(error.code());
         for _ in 0..3 {
             let error = store.begin_write().unwrap_err();
-            assert_eq!(error.code(), "poisoned");
-            let text = error.to_string();
+            assert!(matches!(error, StoreError::Container(ContainerError::Poisoned)));
+            let text = full_message(&error);
             assert!(text.ends_with("open the store again"), "{text}");
         }
-        assert_eq!(store.snapshot().unwrap_err().code(), "poisoned");
+        assert!(matches!(
+            store.snapshot().unwrap_err(),
+            StoreError::Container(ContainerError::Poisoned)
+        ));
         assert!(*view == weights(1, 30_000)[..]);
         drop((view, snapshot, store));
         let store = Store::open(disk.path()).unwrap();
@@ -270,8 +277,8 @@ fn a_failed_write_of_a_tensor_spoils_only_its_transaction() {
     let mut transaction = store.begin_write().unwrap();
     disk.arm(Fault::new(Call::Write, 1, false, ErrorKind::StorageFull), 1);
     let error = transaction.add_model(model("next", &["base"], &tensors)).unwrap_err();
-    assert_eq!(error.code(), "disk-full");
-    let text = error.to_string();
+    assert!(error.is_disk_full());
+    let text = full_message(&error);
     assert!(text.starts_with("write at byte "), "{text}");
     assert!(text.ends_with("the disk is full: free some room and try again"), "{text}");
     drop(transaction);

@@ -1,6 +1,7 @@
 //! Everything that a transaction can do, each with what it does to the plain model. A new one is
 //! a function and a line in [`CHANGES`]; it calls `is_changed` where it leaves something to commit.
 
+use mgit::error::{LineageError, StoreError};
 use mgit::store::Result;
 use mgit::store::{Repack, Transaction};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile};
@@ -236,7 +237,9 @@ fn remove(place: &mut Place<'_>) -> Result<()> {
         return result.map(drop);
     }
     match result {
-        Err(error) if error.code() == "has-children" => Ok(()),
+        Err(error) if matches!(error, StoreError::Lineage(LineageError::HasChildren { .. })) => {
+            Ok(())
+        }
         Err(error) => Err(error),
         Ok(report) => panic!("{full} was removed though it has children: {report:?}"),
     }

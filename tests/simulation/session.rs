@@ -392,7 +392,8 @@ impl Session {
     fn recover(&mut self, error: &StoreError) -> Result<(), Stop> {
         let expected = ["io", "disk-full", "outcome-unknown", "poisoned"];
         // A record that could not be read names the fault.
-        let is_typed = expected.contains(&error.code()) || error.to_string().contains(PLANNED);
+        let is_typed =
+            expected.contains(&error.code()) || mgit::full_message(error).contains(PLANNED);
         ensure(is_typed, || format!("{}: {error}", error.code()))?;
         self.held.retain(|held| !held.is_own);
         self.store = None;

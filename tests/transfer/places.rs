@@ -271,7 +271,7 @@ fn remotes_are_kept_without_credentials() {
         "https://host/family?sas_token=abc",
     ] {
         let error = add_remote(&store, "bad", bad).unwrap_err();
-        assert_eq!(error.code(), "bad-remote", "{error}");
+        assert!(matches!(error, TransferError::BadRemote { .. }), "{error}");
         assert!(!error.to_string().contains("secret") && !error.to_string().contains("abc"));
         assert!(Place::parse(bad).is_err());
     }

@@ -58,7 +58,7 @@ pub(super) fn build(
 fn put_marks(transaction: &mut Transaction, graph: &SavedGraph) -> Result<(), UpkeepError> {
     for (tag, id) in &graph.tags {
         if graph.nodes.contains_key(id) {
-            transaction.set_tag(tag, &id.to_string())?;
+            transaction.set_tag(tag, *id)?;
         }
     }
     for (name, definition) in &graph.tests {

@@ -5,6 +5,7 @@
 use crate::common;
 use crate::common::{add, add_one, new_store, shape, weights, write};
 use mgit::catalog::EdgeKind;
+use mgit::error::LineageError;
 use mgit::lineage::{Node, NodeId};
 use mgit::store::StoreError;
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Snapshot, Store};
@@ -41,9 +42,9 @@ fn add_parent(store: &Store, child: &str, parent: &str) -> mgit::store::Result<(
 }
 
 #[track_caller]
-fn refused(result: mgit::store::Result<()>, code: &str, text: &str) {
+fn refused(result: mgit::store::Result<()>, text: &str) {
     let error = result.unwrap_err();
-    assert_eq!((error.code(), error.to_string().as_str()), (code, text));
+    assert_eq!(error.to_string().as_str(), text);
 }
 
 fn owned(parents: &[(&str, How)]) -> Vec<(String, How)> {
@@ -103,16 +104,12 @@ fn a_cycle_over_both_kinds_of_edge_is_refused() {
     for (child, parent) in [("a@1", "c"), ("a@1", "a@1"), ("a@1", "a@2"), ("a@1", "d")] {
         let parent = if parent.contains('@') { parent.to_owned() } else { format!("{parent}@1") };
         let text = format!("{parent} descends from {child} and cannot be its parent");
-        refused(add_parent(&store, child, &parent), "cycle", &text);
+        refused(add_parent(&store, child, &parent), &text);
     }
     // The other way round, and across, is no cycle.
     add_parent(&store, "a@2", "c").unwrap();
     add_parent(&store, "d", "b").unwrap();
-    refused(
-        add_parent(&store, "c", "d"),
-        "cycle",
-        "d@1 descends from c@1 and cannot be its parent",
-    );
+    refused(add_parent(&store, "c", "d"), "d@1 descends from c@1 and cannot be its parent");
     let snapshot = store.snapshot().unwrap();
     assert_eq!(parents(&snapshot, "a@2"), owned(&[("c@1", How::Other)]));
     assert_eq!(parents(&snapshot, "d"), owned(&[("a@2", How::Cast), ("b@1", How::Other)]));
@@ -126,10 +123,10 @@ fn the_same_parent_twice_is_refused() {
     let id = a.id().to_string();
     for again in ["a", "a@1", &id] {
         let new = NewModel::new("b").parent("a@1", How::Merge).parent(again, How::Average);
-        refused(add(&store, new).map(drop), "duplicate-parent", "a@1 is named twice as a parent");
+        refused(add(&store, new).map(drop), "a@1 is named twice as a parent");
     }
     node(&store, "b", &[("a", How::Merge)]);
-    refused(add_parent(&store, "b", "a"), "duplicate-parent", "a@1 is named twice as a parent");
+    refused(add_parent(&store, "b", "a"), "a@1 is named twice as a parent");
     assert_eq!(store.snapshot().unwrap().nodes().unwrap().len(), 2);
 }
 
@@ -146,10 +143,10 @@ fn a_model_with_children_is_kept_unless_told_what_becomes_of_them() {
     let (_folder, _, store) = new_store();
     family(&store);
     let error = write(&store, |t| t.remove_model("mid", OnChildren::Refuse)).unwrap_err();
-    assert_eq!(error.code(), "has-children");
+    assert!(matches!(error, StoreError::Lineage(LineageError::HasChildren { .. })));
     let text = error.to_string();
     assert!(text.starts_with("mid@1 has derived models (") && text.contains("left@1"), "{text}");
-    assert!(text.contains("right@1") && text.contains("(reparent)"), "{text}");
+    assert!(text.contains("right@1") && text.contains("other parents"), "{text}");
     assert_eq!(store.snapshot().unwrap().nodes().unwrap().len(), 4);
     write(&store, |t| t.remove_model("left", OnChildren::Refuse)).unwrap();
 }

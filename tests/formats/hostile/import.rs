@@ -8,6 +8,7 @@ use crate::common::{
     Contents, add_one, assert_rows_add_up, contents, contents_of, new_store, noise, nudged,
     weights, write,
 };
+use mgit::error::StoreError;
 use mgit::interchange::ModelFile;
 use mgit::{How, NewModel, Store};
 
@@ -39,10 +40,10 @@ impl Home {
     fn try_import(&self, path: &Path) -> Option<String> {
         let file = match ModelFile::open(path) {
             Ok(file) => file,
-            Err(error) => return Some(error.to_string()),
+            Err(error) => return Some(mgit::full_message(&error)),
         };
         let new = NewModel::new("hostile").parent("base", How::FineTune).file(&file);
-        write(&self.store, |t| t.add_model(new)).err().map(|error| error.to_string())
+        write(&self.store, |t| t.add_model(new)).err().map(|error| mgit::full_message(&error))
     }
 
     /// Asserts that importing `path` is refused, says something, and changes nothing.
@@ -175,8 +176,8 @@ fn a_file_that_shrinks_while_it_is_imported_leaves_nothing() {
         fs::File::options().write(true).open(&path).unwrap().set_len(kept as u64).unwrap();
         let new = NewModel::new("hostile").parent("base", How::FineTune).file(&file);
         let error = write(&home.store, |t| t.add_model(new)).unwrap_err();
-        assert_eq!(error.code(), "source");
-        let text = error.to_string();
+        assert!(matches!(error, StoreError::Source { .. }));
+        let text = mgit::full_message(&error);
         assert!(text.contains("shrinks.safetensors") && text.contains("cannot read"), "{text}");
         let snapshot = home.store.snapshot().unwrap();
         assert_eq!(contents(&snapshot).unwrap(), home.before, "cut to {kept}");

@@ -154,3 +154,122 @@ failures_of! {
     CatalogError, CommandError, DestinationError, ExportError, InterchangeError, LineageError,
     MergeError, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use mgit::error::{CatalogError, ContainerError};
+
+    use super::*;
+
+    fn said(error: impl Into<Error>) -> String {
+        Failure::from(error.into()).to_string()
+    }
+
+    /// The library does not know this command line: what to do there is added here.
+    #[test]
+    fn advice_names_commands_and_options() {
+        let (model, tensor, name) = (|| "a@1".to_owned(), || "w".to_owned(), || "n".to_owned());
+        let children = LineageError::HasChildren { model: model(), children: vec!["b@1".into()] };
+        let missing = StoreError::MissingContent {
+            model: model(),
+            tensor: tensor(),
+            promisor: "far".to_owned(),
+        };
+        let conflict = MergeError::Unresolved { layers: vec![name()] };
+        for (error, part) in [
+            (StoreError::NotFound { path: "s".into() }.into(), "mgit-db init"),
+            (StoreError::NoSuchTensor { model: model(), tensor: tensor() }.into(), "mgit-db show"),
+            (StoreError::Pinned { model: model() }.into(), "mgit-db unpin"),
+            (missing.into(), "mgit-db fetch"),
+            (children.into(), "--reparent-children"),
+            (DestinationError::Exists { path: "f".into() }.into(), "--force"),
+            (TestError::NoSuchTest { test: name() }.into(), "mgit-db test ls"),
+            (UpkeepError::Damaged { findings: Vec::new() }.into(), "mgit-db salvage"),
+            (UpdateError::Begun { made: 1, left: 2 }.into(), "--resume"),
+            (conflict.into(), "--on-conflict"),
+            (TransferError::NoSuchRemote { name: name(), known: vec![] }.into(), "remote add"),
+            (TransferError::WrittenOnce { place: name() }.into(), "bundle create"),
+            (TransferError::NotABundle { place: name(), is_store: false }.into(), "bundle create"),
+        ] {
+            let error: Error = error;
+            let (own, told) = (full_message(&error), said(error));
+            assert!(told.starts_with(&own) && told.contains(part), "{told}");
+            assert!(!own.contains(part), "{own}");
+        }
+    }
+
+    #[test]
+    fn every_part_of_an_error_is_told_once() {
+        let answer = || io::Error::other("the medium is gone");
+        let io = || ContainerError::Io { operation: "write", offset: 7, source: answer() };
+        let unknown = StoreError::OutcomeUnknown { source: CatalogError::Container(io()) };
+        let told = said(UpdateError::Store(unknown));
+        for part in ["the commit failed", "write at byte 7 failed", "the medium is gone"] {
+            assert_eq!(told.matches(part).count(), 1, "{part}: {told}");
+        }
+        let full = ContainerError::Io {
+            operation: "write",
+            offset: 7,
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        let failure = Failure::from(StoreError::from(full));
+        assert_eq!(failure.code(), "disk-full");
+        assert_eq!(failure.to_string().matches("free some room").count(), 1, "{failure}");
+    }
+
+    /// Those of the library are in its own table.
+    #[test]
+    fn codes_of_the_tool_are_stable() {
+        let mut found = BTreeSet::new();
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+        let expected = CODES.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(found, expected);
+    }
+
+    const CODES: [&str; 24] = [
+        "already-exists",
+        "bad-parameter",
+        "damaged",
+        "demo-data",
+        "demo-data-missing",
+        "file-not-found",
+        "foreign-folder",
+        "interrupted",
+        "io",
+        "malformed-file",
+        "name-twice",
+        "no-note",
+        "no-result",
+        "no-such-key",
+        "no-such-model",
+        "no-tests",
+        "not-a-store",
+        "not-identical",
+        "not-mapped",
+        "not-trusted",
+        "out-of-memory",
+        "tag-exists",
+        "test-exists",
+        "unknown-dtype",
+    ];
+
+    /// The codes that stand behind `Failure::failed` in the files of a folder.
+    fn collect(folder: &Path, codes: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, codes);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for call in code.split("Failure::failed(").skip(1) {
+                let quoted = call.trim_start().strip_prefix('"').and_then(|it| it.split_once('"'));
+                codes.extend(quoted.map(|(code, _)| code.to_owned()));
+            }
+        }
+    }
+}

@@ -33,7 +33,7 @@ pub fn what_to_do(error: &Error) -> &'static str {
 
 fn with_store(error: &StoreError) -> &'static str {
     match error {
-        StoreError::NotFound { .. } => ": make one with `mgit-db init`",
+        StoreError::NotFound { .. } => " with `mgit-db init`",
         StoreError::AlreadyExists { .. } => ": name another path, or use what is there",
         StoreError::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
             ": name the store's file"
