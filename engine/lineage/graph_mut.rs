@@ -45,19 +45,6 @@ pub(crate) struct Relinked {
     pub newer: Vec<NodeId>,
 }
 
-impl NodeId {
-    /// A new random id.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gives no random bits.
-    pub fn random() -> Result<Self, LineageError> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| LineageError::NoRandomness)?;
-        Ok(NodeId(id))
-    }
-}
-
 impl<T: WriteTables> GraphMut<'_, T> {
     fn read(&self) -> Graph<'_> {
         Graph(self.0)

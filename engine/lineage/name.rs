@@ -9,19 +9,6 @@ use super::id::NodeId;
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 512;
 
-impl NodeId {
-    /// A new random id.
-    ///
-    /// # Errors
-    ///
-    /// The operating system gives no random bits.
-    pub fn random() -> Result<Self, LineageError> {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|_| LineageError::NoRandomness)?;
-        Ok(NodeId(id))
-    }
-}
-
 /// A model's name: parts of `[A-Za-z0-9._-]` joined by `/`, such as `bert/sst2`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelName(String);
