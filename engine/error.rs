@@ -55,7 +55,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     let snapshot = store.snapshot()?;
 ///     let tensor = snapshot.model("tuned")?.tensor("head.weight")?;
 ///     println!("{:?} of {}", tensor.view()?.as_slice::<f32>()?.first(), Shape::new(&[2, 2])?);
-///     export_to_path(&snapshot.model("tuned")?, "copy.safetensors", &|_| ())?;
+///     export_to_path(&snapshot.model("tuned")?, "copy.safetensors".as_ref(), &|_| ())?;
 ///     println!("{} bytes", File::open("copy.safetensors")?.metadata()?.len());
 ///     Ok(())
 /// }

@@ -37,7 +37,7 @@
 //!     let view = tensor.view()?;
 //!     println!("{} {} {}: {} bytes", tensor.name(), tensor.dtype(), tensor.shape(), view.len());
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), mgit::Error>(())
 //! ```
 //!
 //! # Where to go

@@ -13,7 +13,7 @@
 //! ```
 //! use mgit::architecture::LayerKind;
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;
@@ -23,7 +23,7 @@
 //! # transaction.commit()?;
 //! let layers = store.snapshot()?.model("base")?.architecture()?;
 //! assert_eq!(layers.layers()[0].name, "head");
-//! assert_eq!(layers.layers()[0].kind, LayerKind::Linear);
+//! assert_eq!(layers.layers()[0].kind, LayerKind::Head);
 //! # Ok(())
 //! # }
 //! ```

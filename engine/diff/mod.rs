@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

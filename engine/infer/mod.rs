@@ -22,7 +22,7 @@
 //! ```
 //! use mgit::infer::{Member, arrange};
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

@@ -24,7 +24,7 @@
 //! ```
 //! use mgit::interchange::{ModelFile, export_to_path};
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

@@ -12,7 +12,7 @@
 //! ```
 //! use mgit::lineage::{Direction, Edges};
 //! use mgit::{How, NewModel, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! let mut transaction = store.begin_write()?;

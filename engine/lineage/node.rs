@@ -13,7 +13,7 @@ use crate::tensor::ContentId;
 ///
 /// ```
 /// # use mgit::{NewModel, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;

@@ -16,7 +16,7 @@ use super::{LineageError, Node};
 ///
 /// ```
 /// use mgit::{ModelRef, NewModel, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// let store = Store::create(folder.path().join("models.mgit"))?;
 /// let mut transaction = store.begin_write()?;

@@ -18,7 +18,7 @@
 //! use mgit::merge::Merge;
 //! use mgit::model_tests::RunOptions;
 //! use mgit::{How, NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

@@ -14,7 +14,7 @@
 //! ```
 //! use mgit::model_tests::{Builtin, RunOptions, Runner, Status, Test, What};
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

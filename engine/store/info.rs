@@ -36,7 +36,7 @@ impl Store {
     /// What the store says of itself. Cost: two rows.
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # fn main() -> mgit::Result<()> {
     /// # let folder = tempfile::tempdir()?;
     /// let store = mgit::Store::create(folder.path().join("models.mgit"))?;
     /// let info = store.info()?;

@@ -18,7 +18,7 @@
 //! ```
 //! use mgit::store::{Advice, Repack};
 //! use mgit::{NewModel, NewTensor, Profile, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! let mut transaction = store.begin_write()?;

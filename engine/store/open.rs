@@ -39,7 +39,7 @@ use crate::format::WRITER_FLAGS_KNOWN;
 /// let snapshot = store.snapshot()?;
 /// let view = snapshot.model("base")?.tensor("w")?.view()?;
 /// assert_eq!(view.as_slice::<f32>()?, &weights);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), mgit::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -420,7 +420,7 @@ impl Store {
     /// assert!(matches!(refused, mgit::error::StoreError::AlreadyWriting));
     /// drop(first);
     /// store.begin_write()?.commit()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors
@@ -443,7 +443,7 @@ impl Store {
     ///     let refused = other.join().unwrap().unwrap_err();
     ///     assert!(matches!(refused, mgit::error::StoreError::Busy { .. }));
     /// });
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors
@@ -462,7 +462,7 @@ impl Store {
     /// # let store = mgit::Store::create(folder.path().join("models.mgit"))?;
     /// let transaction = store.begin_write_timeout(Duration::from_secs(1))?;
     /// # transaction.commit()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), mgit::Error>(())
     /// ```
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use crate::container::{FileId, Locked, Waiting};
 /// let (one, other) = (options.open(&path)?, options.open(&path)?);
 /// one.begin_write()?.commit()?;
 /// other.begin_write()?.commit()?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), mgit::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]

@@ -79,12 +79,12 @@ impl TensorSource for NewTensor<'_> {
 ///
 /// ```
 /// use mgit::{Dtype, NewModel, NewTensor, Store, half::bf16};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// let weights = [1f32, 2.0, 3.0, 4.0];
 /// let bias = vec![bf16::ONE; 2];
-/// let (raw, file) = ([0u8; 3], std::io::repeat(7));
+/// let (raw, file) = ([0u8; 3], &[7u8; 10][..]); // anything that can be read
 ///
 /// let model = NewModel::new("base")
 ///     .tensor(NewTensor::from_slice("weight", [2, 2], &weights))

@@ -13,7 +13,7 @@
 //! let shape = Shape::new(&[160, 384])?;
 //! assert_eq!(Dtype::Bf16.byte_len(&shape)?, Some(160 * 384 * 2));
 //! assert_eq!(Dtype::Unknown("F128".into()).byte_len(&shape)?, None);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), mgit::Error>(())
 //! ```
 
 mod buffer;

@@ -20,7 +20,7 @@ pub const RANK_MAX: usize = 64;
 /// assert_eq!(shape, [2, 3]);
 /// assert_eq!(shape, vec![2usize, 3].into_shape()?);
 /// assert_eq!((shape.rank(), shape.elements(), shape.to_usize()), (2, 6, vec![2, 3]));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), mgit::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Shape(Dims);

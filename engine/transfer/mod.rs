@@ -15,7 +15,7 @@
 //! ```
 //! use mgit::transfer::{Place, Selection, pull, push};
 //! use mgit::{NewModel, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = |name: &str| folder.path().join(name);
 //! let ours = Store::create(path("ours.mgit"))?;

@@ -14,7 +14,7 @@
 //! use mgit::{Dtype, How, NewModel, NewTensor, Shape, Store};
 //! # let folder = tempfile::tempdir()?;
 //! let store = Store::create(folder.path().join("family.mgit"))?;
-//! # let add = |name: &str, value: f32| -> Result<(), Box<dyn std::error::Error>> {
+//! # let add = |name: &str, value: f32| -> mgit::Result<()> {
 //! #     let bytes = value.to_le_bytes();
 //! #     let tensor = NewTensor::from_bytes("w", Dtype::F32, Shape::new(&[1])?, &bytes);
 //! #     let mut transaction = store.begin_write()?;
@@ -42,7 +42,7 @@
 //! assert_eq!(outcome.made.len(), 1);
 //! let task = store.snapshot()?.model("task@2")?;
 //! assert_eq!(task.tensor("w")?.view()?.as_slice::<f32>()?, [4.0]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), mgit::Error>(())
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 

@@ -11,7 +11,7 @@
 //! ```
 //! use mgit::upkeep::{VerifyDepth, gc, stat, verify};
 //! use mgit::{NewModel, NewTensor, Store};
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let store = Store::create(folder.path().join("family.mgit"))?;
 //! # let mut transaction = store.begin_write()?;

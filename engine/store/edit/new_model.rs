@@ -46,7 +46,7 @@ impl<'a> NewPart<'a> {
 ///
 /// ```
 /// use mgit::{How, NewModel, NewTensor, Profile, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// let store = Store::create(folder.path().join("models.mgit"))?;
 /// let (base, tuned) = ([1f32, 2.0, 3.0], [1f32, 2.0, 3.5]);

@@ -20,11 +20,11 @@ use crate::tensor::ContentId;
 ///
 /// ```
 /// use mgit::{NewModel, NewTensor, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;
-/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", 3, vec![0f32; 3])))?;
+/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [3], vec![0f32; 3])))?;
 /// # transaction.commit()?;
 /// let snapshot = store.snapshot()?;
 /// store.begin_write()?.remove_model("base", Default::default())?; // dropped: nothing happens

@@ -19,7 +19,7 @@ use crate::tensor::{AlignedBuffer, ContentId, Dtype, Shape};
 ///
 /// ```
 /// use mgit::{Dtype, NewModel, NewTensor, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;

@@ -15,7 +15,7 @@ use crate::tensor::{
 ///
 /// ```
 /// use mgit::{NewModel, NewTensor, Store, half::bf16};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;

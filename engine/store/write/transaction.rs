@@ -20,7 +20,7 @@ use crate::tensor::ContentId;
 ///
 /// ```
 /// use mgit::{How, NewModel, NewTensor, OnChildren, Store};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// let store = Store::create(folder.path().join("family.mgit"))?;
 /// let weights = [1f32, 2.0];
