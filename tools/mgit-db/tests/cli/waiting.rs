@@ -229,7 +229,7 @@ fn what_was_made_of_a_model_that_is_gone_is_kept_beside() {
     drop(store);
     let error = &serde_json::from_str::<serde_json::Value>(&stdout).unwrap()["error"];
     assert_eq!((code, &error["code"]), (Some(1), &"locked".into()), "{stdout}");
-    let kept = error["message"].as_str().unwrap().rsplit(": ").next().unwrap();
+    let kept = kept_in(error["message"].as_str().unwrap());
     sandbox.ok(&["import", "s", kept, "--name", "made", "--parent", "base"]);
 }
 
