@@ -193,6 +193,12 @@ fn others_import_while_a_merge_is_on_trial() {
     assert!(!sandbox.models().iter().any(|model| model.starts_with("both")));
 }
 
+/// The path that a message names.
+fn kept_in(message: &str) -> &str {
+    let kept = message.split_once("kept, to be imported: ").expect("a path").1;
+    kept.split(": ").next().unwrap()
+}
+
 #[test]
 fn what_was_made_of_a_model_that_is_gone_is_kept_beside() {
     let sandbox = Sandbox::with_store();
@@ -209,7 +215,7 @@ fn what_was_made_of_a_model_that_is_gone_is_kept_beside() {
     assert_eq!((code, &error["code"]), (Some(1), &"input-removed".into()), "{stdout}");
     let message = error["message"].as_str().unwrap();
     assert!(message.contains("base@1, which made was made from, was removed"), "{message}");
-    let kept = message.rsplit(": ").next().unwrap();
+    let kept = kept_in(message);
     assert_eq!(fs::read(kept).unwrap(), model(0));
     assert!(sandbox.models().is_empty());
 
@@ -223,7 +229,7 @@ fn what_was_made_of_a_model_that_is_gone_is_kept_beside() {
     drop(store);
     let error = &serde_json::from_str::<serde_json::Value>(&stdout).unwrap()["error"];
     assert_eq!((code, &error["code"]), (Some(1), &"locked".into()), "{stdout}");
-    let kept = error["message"].as_str().unwrap().rsplit(": ").next().unwrap();
+    let kept = kept_in(error["message"].as_str().unwrap());
     sandbox.ok(&["import", "s", kept, "--name", "made", "--parent", "base"]);
 }
 
