@@ -224,7 +224,6 @@ impl std::fmt::Debug for Walk<'_> {
 
 impl<'t> Walk<'t> {
     /// Each node before everything behind it, and that before its next neighbour.
-    #[must_use]
     pub fn depth_first(self) -> Self {
         Walk { order: Order::Depth, ..self }
     }
@@ -232,26 +231,22 @@ impl<'t> Walk<'t> {
     /// Each node behind every node that leads to it: parents before children on a walk down.
     /// The order is one of the whole graph's, also where nodes are left out. Cost: the first step
     /// reads the edges of all nodes that can be reached, left out or not.
-    #[must_use]
     pub fn topological(self) -> Self {
         Walk { order: Order::Topological, ..self }
     }
 
     /// The start is walked from, and not come to itself; no predicate is asked about it.
-    #[must_use]
     pub fn without_start(self) -> Self {
         Walk { with_start: false, ..self }
     }
 
     /// Leaves out the nodes that `skip` says, and walks on behind them.
-    #[must_use]
     pub fn skip_if(self, skip: impl FnMut(&Node) -> bool + 't) -> Self {
         Walk { skip: Some(Box::new(skip)), ..self }
     }
 
     /// Comes to the nodes that `stop` says, and does not walk on behind them. What lies behind is
     /// come to if another way leads there.
-    #[must_use]
     pub fn stop_below(self, stop: impl FnMut(&Node) -> bool + 't) -> Self {
         Walk { stop: Some(Box::new(stop)), ..self }
     }
