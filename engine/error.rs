@@ -55,8 +55,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     let snapshot = store.snapshot()?;
 ///     let tensor = snapshot.model("tuned")?.tensor("head.weight")?;
 ///     println!("{:?} of {}", tensor.view()?.as_slice::<f32>()?.first(), Shape::new(&[2, 2])?);
-///     export_to_path(&snapshot.model("tuned")?, "copy.safetensors".as_ref(), &|_| ())?;
+///     export_to_path(&snapshot.model("tuned")?, "copy.safetensors", &|_| ())?;
 ///     println!("{} bytes", File::open("copy.safetensors")?.metadata()?.len());
+///     let all = Selection { wants: &|_| true, graph_only: false, progress: &|_| () };
+///     push(&store, &Place::parse("/models/family")?, all)?;
 ///     Ok(())
 /// }
 /// ```

@@ -237,9 +237,7 @@ fn remove(place: &mut Place<'_>) -> Result<()> {
         return result.map(drop);
     }
     match result {
-        Err(error) if matches!(error, StoreError::Lineage(LineageError::HasChildren { .. })) => {
-            Ok(())
-        }
+        Err(StoreError::Lineage(LineageError::HasChildren { .. })) => Ok(()),
         Err(error) => Err(error),
         Ok(report) => panic!("{full} was removed though it has children: {report:?}"),
     }
