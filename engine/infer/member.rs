@@ -72,7 +72,7 @@ impl<'a> Member<'a> {
             let len = lengths.by_ref().take(part.tensor_count as usize).sum();
             let header = part.header.to_vec();
             // A header that was given without a file need not be one.
-            if let Ok(header) = SafetensorsHeader::parse("stored header".as_ref(), header, len) {
+            if let Ok(header) = SafetensorsHeader::parse("stored header", header, len) {
                 metadata.extend(header.metadata().clone());
             }
         }

@@ -16,7 +16,8 @@ use crate::store::{LossyDraft, LossyTensor};
 /// # Errors
 ///
 /// [`ExportError`].
-pub fn export_draft(draft: &LossyDraft<'_>, path: &Path) -> Result<(), ExportError> {
+pub fn export_draft(draft: &LossyDraft<'_>, path: impl AsRef<Path>) -> Result<(), ExportError> {
+    let path = path.as_ref();
     let mut tensors = draft.tensors();
     let mut of = |part: &ManifestPart| -> Vec<LossyTensor<'_>> {
         tensors.by_ref().take(part.tensor_count as usize).collect()

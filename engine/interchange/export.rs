@@ -87,9 +87,10 @@ fn write_part(
 /// Those of [`export_to`].
 pub fn export_to_path(
     model: &Model,
-    path: &Path,
+    path: impl AsRef<Path>,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
+    let path = path.as_ref();
     export_to(model, path, Overwrite::Files, progress)
 }
 
@@ -103,10 +104,11 @@ pub fn export_to_path(
 /// [`ExportError`]; `path` is then as it was.
 pub fn export_to(
     model: &Model,
-    path: &Path,
+    path: impl AsRef<Path>,
     overwrite: Overwrite,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
+    let path = path.as_ref();
     let manifest = model.manifest();
     if manifest.index_name.is_empty() {
         let destination = Destination::new(path, overwrite)?;

@@ -32,10 +32,11 @@ impl SafetensorsHeader {
     ///
     /// The [`InterchangeError`] of the first rule found broken; always a malformed file.
     pub fn parse(
-        file: &Path,
+        file: impl AsRef<Path>,
         header: impl Into<Box<[u8]>>,
         buffer_len: u64,
     ) -> Result<Self, InterchangeError> {
+        let file = file.as_ref();
         let bytes: Box<[u8]> = header.into();
         let found = bytes.len() as u64;
         if found > HEADER_LEN_MAX {

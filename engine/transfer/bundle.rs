@@ -51,7 +51,12 @@ impl TensorSource for BundleFile {
 /// # Errors
 ///
 /// Those of [`bundle_write`].
-pub fn bundle_create(store: &Store, path: &Path, selection: Selection<'_>) -> Result<BundleReport> {
+pub fn bundle_create(
+    store: &Store,
+    path: impl AsRef<Path>,
+    selection: Selection<'_>,
+) -> Result<BundleReport> {
+    let path = path.as_ref();
     bundle_write(store, &Destination::new(path, Overwrite::Nothing)?, selection)
 }
 
@@ -171,7 +176,8 @@ pub(super) fn open(path: &Path) -> Result<PackedSource<'static>> {
 /// # Errors
 ///
 /// Damage; those of the file.
-pub fn bundle_verify(path: &Path, selection: Selection<'_>) -> Result<BundleReport> {
+pub fn bundle_verify(path: impl AsRef<Path>, selection: Selection<'_>) -> Result<BundleReport> {
+    let path = path.as_ref();
     let source = open(path)?;
     let shown = path.display().to_string();
     let failed = |operation| TransferError::io(operation, shown.clone());
@@ -188,6 +194,11 @@ pub fn bundle_verify(path: &Path, selection: Selection<'_>) -> Result<BundleRepo
 /// # Errors
 ///
 /// Damage; those of the store. Nothing is seen of an import that fails.
-pub fn bundle_import(store: &Store, path: &Path, selection: Selection<'_>) -> Result<PullReport> {
+pub fn bundle_import(
+    store: &Store,
+    path: impl AsRef<Path>,
+    selection: Selection<'_>,
+) -> Result<PullReport> {
+    let path = path.as_ref();
     receive(store, &open(path)?, selection, Naming::Pull)
 }

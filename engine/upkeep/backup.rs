@@ -37,9 +37,10 @@ pub struct CopyReport {
 pub fn backup(
     store: &Store,
     snapshot: &Snapshot,
-    to: &Path,
+    to: impl AsRef<Path>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
+    let to = to.as_ref();
     backup_to(store, snapshot, to, false, progress)
 }
 
@@ -53,9 +54,10 @@ pub fn backup(
 pub fn backup_replacing(
     store: &Store,
     snapshot: &Snapshot,
-    to: &Path,
+    to: impl AsRef<Path>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
+    let to = to.as_ref();
     backup_to(store, snapshot, to, true, progress)
 }
 

@@ -16,10 +16,11 @@ use crate::store::OpenOptions;
 ///
 /// A file that cannot be opened, or is no store; a damaged file that a writer has open.
 pub fn verify_path(
-    path: &Path,
+    path: impl AsRef<Path>,
     depth: VerifyDepth,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<VerifyReport, UpkeepError> {
+    let path = path.as_ref();
     verify_path_with(path, depth, &OpenOptions::new(), progress)
 }
 
@@ -29,11 +30,12 @@ pub fn verify_path(
 ///
 /// As there.
 pub fn verify_path_with(
-    path: &Path,
+    path: impl AsRef<Path>,
     depth: VerifyDepth,
     options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<VerifyReport, UpkeepError> {
+    let path = path.as_ref();
     let opened = options.open_read_only(path);
     match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
         Err(error) if error.is_damage() => {

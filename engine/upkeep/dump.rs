@@ -75,7 +75,8 @@ pub fn dump(store: &Store, snapshot: &Snapshot) -> Result<Dump> {
 /// # Errors
 ///
 /// A file that cannot be opened, or is no store; those of the disk.
-pub fn dump_path(path: &Path) -> Result<Dump> {
+pub fn dump_path(path: impl AsRef<Path>) -> Result<Dump> {
+    let path = path.as_ref();
     dump_path_with(path, &OpenOptions::new())
 }
 
@@ -84,7 +85,8 @@ pub fn dump_path(path: &Path) -> Result<Dump> {
 /// # Errors
 ///
 /// As there.
-pub fn dump_path_with(path: &Path, options: &OpenOptions) -> Result<Dump> {
+pub fn dump_path_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Dump> {
+    let path = path.as_ref();
     let error = match options.open_read_only(path).and_then(|s| dump(&s, &s.snapshot()?)) {
         Err(error) if error.is_damage() => error,
         result => return result,

@@ -24,7 +24,11 @@ use crate::store::OpenOptions;
 /// [`UpkeepError::Damaged`]; [`UpkeepError::Linked`] for a file with a second name; a lock that is
 /// held; those of the disk. The store is then as it was, unless the message says that only the
 /// folder could not be synced.
-pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport, UpkeepError> {
+pub fn vacuum(
+    path: impl AsRef<Path>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<CopyReport, UpkeepError> {
+    let path = path.as_ref();
     vacuum_with(path, &OpenOptions::new(), progress)
 }
 
@@ -34,10 +38,11 @@ pub fn vacuum(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<CopyReport
 ///
 /// As there.
 pub fn vacuum_with(
-    path: &Path,
+    path: impl AsRef<Path>,
     options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<CopyReport, UpkeepError> {
+    let path = path.as_ref();
     let store = options.clone().lock_per_transaction(false).open(path)?;
     let resolved = path.canonicalize();
     let path = resolved.as_deref().unwrap_or(path);
@@ -80,9 +85,10 @@ pub fn vacuum_with(
 #[cfg(feature = "unstable-format")]
 pub fn vacuum_onto(
     disk: std::sync::Arc<dyn crate::container::Disk>,
-    path: &Path,
+    path: impl AsRef<Path>,
     store: &crate::store::Store,
 ) -> Result<crate::store::Store, UpkeepError> {
+    let path = path.as_ref();
     refuse_unknown_features(store)?;
     let (made, _) = copy_onto(disk, path, store, &store.snapshot()?, &|_| ())?;
     Ok(made)

@@ -37,10 +37,12 @@ pub use survey::{Survey, survey, survey_with};
 /// [`UpkeepError::NothingFound`] when there is no record at all; a lock that is held; those of
 /// the disk. Damage is no error: the report says what was lost.
 pub fn salvage(
-    broken: &Path,
-    new: &Path,
+    broken: impl AsRef<Path>,
+    new: impl AsRef<Path>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
+    let broken = broken.as_ref();
+    let new = new.as_ref();
     salvage_with(broken, new, false, &OpenOptions::new(), progress)
 }
 
@@ -51,12 +53,14 @@ pub fn salvage(
 ///
 /// Those of [`salvage`]; a lock, when somebody writes to what is there. It is then as it was.
 pub fn salvage_with(
-    broken: &Path,
-    new: &Path,
+    broken: impl AsRef<Path>,
+    new: impl AsRef<Path>,
     replace: bool,
     options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<SalvageReport, UpkeepError> {
+    let broken = broken.as_ref();
+    let new = new.as_ref();
     let source = std::fs::metadata(broken).ok().map(|found| FileId::of(&found));
     let replaced = Replaced::at(new, replace, source, options)?;
     let survey = survey_with(broken, options, progress)?;

@@ -61,7 +61,11 @@ impl Survey {
 ///
 /// [`UpkeepError::NothingFound`] when there is no record at all; a lock that is held; a file that
 /// cannot be opened.
-pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, UpkeepError> {
+pub fn survey(
+    path: impl AsRef<Path>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Survey, UpkeepError> {
+    let path = path.as_ref();
     survey_with(path, &OpenOptions::new(), progress)
 }
 
@@ -71,10 +75,11 @@ pub fn survey(path: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Survey, Up
 ///
 /// As there.
 pub fn survey_with(
-    path: &Path,
+    path: impl AsRef<Path>,
     options: &OpenOptions,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Survey, UpkeepError> {
+    let path = path.as_ref();
     let (disk, lock) = open_without_writers(path, options.waiting())?;
     // The handle is closed again before the records are looked at.
     let catalogue = options.open_read_only(path).and_then(|store| Catalogue::read(&store));
