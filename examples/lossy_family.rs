@@ -93,7 +93,7 @@ fn store(members: &[Member], path: &Path, lossy: Option<Lossy>) -> Result<String
             rounded += loss.tensors;
             kept += loss.kept_tensors;
         }
-        let stored = store.snapshot()?.model(&report.node.full_name())?;
+        let stored = store.snapshot()?.model(report.node.full_name())?;
         worst = worst.max(member.accuracy - Network::of(&stored)?.accuracy(member.task));
     }
     let way = lossy.map_or("lossless".to_owned(), |lossy| lossy.to_string());

@@ -52,7 +52,7 @@ fn main() -> Result<()> {
         let name = format!("by-{}", strategy.name());
         let merge = Merge::new("noisy", "inverted", &name).options(options);
         let merged = merge.run(&store, RunOptions::default())?;
-        let model = store.snapshot()?.model(&merged.report.node.full_name())?;
+        let model = store.snapshot()?.model(merged.report.node.full_name())?;
         row(strategy.name(), &Network::of(&model)?, merged.report.added_bytes);
     }
     Ok(())

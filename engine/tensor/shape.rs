@@ -311,7 +311,7 @@ mod tests {
             (&[1u64; 65][..]).into_shape(),
             Err(ShapeError::TooManyDimensions { found: 65 })
         );
-        assert!(&shape == [2, 3] && shape == list && shape == *slice);
+        assert!(shape == [2, 3] && shape == list && shape == *slice);
         assert!(shape != [3, 2] && shape != [2] && shape != [2, 3, 1] && shape != [2, -3]);
     }
 }

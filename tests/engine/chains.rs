@@ -27,7 +27,7 @@ fn twelve_versions_stay_within_the_bound_and_read_back() {
     let snapshot = store.snapshot().unwrap();
     let mut depths = Vec::new();
     for (at, bytes) in versions.iter().enumerate() {
-        let tensor = snapshot.model(&format!("a@{}", at + 1)).unwrap().tensor("w").unwrap();
+        let tensor = snapshot.model(format!("a@{}", at + 1)).unwrap().tensor("w").unwrap();
         assert!(*tensor.view().unwrap() == bytes[..], "version {}", at + 1);
         let stored = tensor.stored_as().unwrap();
         assert_eq!(tensor.chain().unwrap().records().len(), usize::from(stored.depth) + 1);

@@ -125,7 +125,7 @@ fn removing_many_bases_at_once_is_linear_in_their_number() {
         let mut transaction = family.store.begin_write().unwrap();
         let before = family.store.rows_read();
         for child in 1..=n {
-            transaction.remove_model(&format!("c{child}"), OnChildren::Detach).unwrap();
+            transaction.remove_model(format!("c{child}"), OnChildren::Detach).unwrap();
         }
         family.store.rows_read() - before
     });

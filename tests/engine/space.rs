@@ -30,7 +30,7 @@ fn churn(store: &Store, path: &Path, rounds: std::ops::Range<u64>) -> Vec<u64> {
     for round in rounds {
         let tensors = round_tensors(round);
         add(store, model(&format!("m{round}"), &[], &tensors)).unwrap();
-        write(store, |t| t.remove_model(&format!("m{round}"), OnChildren::Refuse)).unwrap();
+        write(store, |t| t.remove_model(format!("m{round}"), OnChildren::Refuse)).unwrap();
         lens.push(file_len(path));
     }
     lens

@@ -97,7 +97,7 @@ fn bytes_sources_and_readers_give_the_same_model() {
         assert_eq!((second.added_bytes, third.added_bytes), (0, 0));
         let snapshot = store.snapshot().unwrap();
         for name in ["source", "bytes", "reader"] {
-            let model = snapshot.model(&format!("{name}{at}")).unwrap();
+            let model = snapshot.model(format!("{name}{at}")).unwrap();
             assert!(*model.tensor("w").unwrap().view().unwrap() == bytes[..], "{name}{at}");
         }
     }
@@ -248,7 +248,7 @@ fn models_are_found_by_name_version_and_id() {
     let snapshot = store.snapshot().unwrap();
     assert_eq!(snapshot.model("net/a").unwrap().full_name(), "net/a@3");
     assert_eq!(snapshot.model("net/a@2").unwrap().node().id(), ids[1]);
-    assert_eq!(snapshot.model(&ids[0].to_string()).unwrap().full_name(), "net/a@1");
+    assert_eq!(snapshot.model(ids[0].to_string()).unwrap().full_name(), "net/a@1");
     assert_eq!(snapshot.nodes().unwrap().len(), 3);
     refused(
         snapshot.model("net"),
@@ -317,7 +317,7 @@ fn tensors_that_contradict_themselves_are_refused() {
     }
     let error = add(&store, NewModel::new("bad").tensor(f32_of(&long, &[1]))).unwrap_err();
     assert!(full_message(&error).ends_with("a name has 1 to 65535 bytes"));
-    let parts = ["a", "b"].map(|name| NewPart::new(name));
+    let parts = ["a", "b"].map(NewPart::new);
     let new = parts.into_iter().fold(NewModel::new("bad"), NewModel::part);
     refused(add(&store, new), "tensor \"\": several files without an index that lists them");
     let id = "0123456789abcdef0123456789abcdef";

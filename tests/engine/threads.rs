@@ -49,7 +49,7 @@ fn commit(store: &Store, at: u64) {
     write(store, |t| {
         t.add_model(common::model(&format!("m{at}"), parents, &tensors))?;
         if at >= 3 {
-            t.remove_model(&format!("m{}", at - 3), OnChildren::Reparent)?;
+            t.remove_model(format!("m{}", at - 3), OnChildren::Reparent)?;
         }
         Ok(())
     })

@@ -190,7 +190,7 @@ fn a_backup_is_one_commit_while_a_writer_goes_on() {
             while !stop.load(Ordering::SeqCst) {
                 write(&store, |t| {
                     let bytes = noise(100 + step, 90_000);
-                    t.remove_model(&format!("a-{}", step - 1), OnChildren::Refuse)?;
+                    t.remove_model(format!("a-{}", step - 1), OnChildren::Refuse)?;
                     t.add_model(model(&format!("a-{step}"), &[], &one(bytes)))
                 })
                 .unwrap();

@@ -30,7 +30,7 @@ fn commit(store: &Store, at: u64) {
         let parents: Vec<&str> = parent.iter().map(String::as_str).collect();
         t.add_model(model(&format!("m{at}"), &parents, &tensors))?;
         if let Some(gone) = at.checked_sub(ALIVE) {
-            t.remove_model(&format!("m{gone}"), OnChildren::Reparent)?;
+            t.remove_model(format!("m{gone}"), OnChildren::Reparent)?;
         }
         Ok(())
     })

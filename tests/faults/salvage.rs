@@ -341,7 +341,7 @@ fn nothing_to_save_is_an_error_and_makes_nothing() {
         ));
         assert!(!new.exists());
     }
-    assert!(salvage(&home.path().join("none"), &new, &|_| ()).is_err());
+    assert!(salvage(home.path().join("none"), &new, &|_| ()).is_err());
     assert!(salvage(home.path(), &new, &|_| ()).is_err());
     // An empty store is one.
     let empty = home.path().join("empty.mgit");
@@ -359,7 +359,7 @@ fn a_store_that_is_written_to_is_left_alone() {
     let (_folder, path, _) = family();
     let store = Store::open(&path).unwrap();
     let home = folder();
-    let refused = salvage(&path, &home.path().join("new.mgit"), &|_| ()).unwrap_err();
+    let refused = salvage(&path, home.path().join("new.mgit"), &|_| ()).unwrap_err();
     assert!(matches!(
         refused,
         UpkeepError::Store(StoreError::Container(ContainerError::Locked(_)))

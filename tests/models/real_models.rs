@@ -389,7 +389,7 @@ fn merge_of_two(what: &str, folder: &Path, files: [&str; 3]) {
         let seconds = started.elapsed().as_secs_f64();
         println!("{what} {resolution}: {logical} bytes in {added} more, {seconds:.1} s");
         assert!(added < logical, "{resolution}");
-        let model = store.snapshot().unwrap().model(&merged.report.node.full_name()).unwrap();
+        let model = store.snapshot().unwrap().model(merged.report.node.full_name()).unwrap();
         for tensor in model.tensors().filter(|tensor| *tensor.dtype() == Dtype::F32) {
             let view = tensor.view().unwrap();
             assert!(view.as_slice::<f32>().unwrap().iter().all(|value| value.is_finite()));

@@ -316,7 +316,7 @@ fn history_of_all(seed: u64) {
         let store = history.store();
         // One profile for all: else profiles would be compared.
         for node in store.snapshot().unwrap().nodes().unwrap() {
-            write(store, |t| t.unpin(&node.full_name(), Profile::Dense)).unwrap();
+            write(store, |t| t.unpin(node.full_name(), Profile::Dense)).unwrap();
         }
         write(store, |t| t.recode_all(Profile::Dense, &|_| ())).unwrap();
         let before = record_bytes(store);
@@ -340,7 +340,7 @@ fn history_of_all(seed: u64) {
     mgit::upkeep::backup(store, &store.snapshot().unwrap(), &copy, &|_| ()).unwrap();
     let store = Store::open(&copy).unwrap();
     for node in store.snapshot().unwrap().nodes().unwrap() {
-        write(&store, |t| t.remove_model(&node.full_name(), OnChildren::Detach)).unwrap();
+        write(&store, |t| t.remove_model(node.full_name(), OnChildren::Detach)).unwrap();
     }
     assert_empty(store, &copy, &context);
 }

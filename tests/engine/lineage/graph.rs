@@ -188,7 +188,7 @@ fn identity_is_apart_from_content() {
     write(&store, |t| t.remove_model("a", OnChildren::Refuse)).unwrap();
     let again = add_one(&store, "a", &[], &bytes).unwrap().node;
     assert!(again.id() != first.id() && again.version() == 2);
-    assert!(store.snapshot().unwrap().model(&first.id().to_string()).is_err());
+    assert!(store.snapshot().unwrap().model(first.id().to_string()).is_err());
 }
 
 #[test]

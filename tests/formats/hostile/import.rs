@@ -166,7 +166,7 @@ fn a_file_that_shrinks_while_it_is_imported_leaves_nothing() {
         ));
         end = to;
     }
-    let bytes = file_of(&format!("{{{}}}", entries.join(",")), &noise(3, end));
+    let bytes = file_of(format!("{{{}}}", entries.join(",")), &noise(3, end));
     for kept in [bytes.len() - 1, bytes.len() - (19 << 20), 2_000_000, 5000] {
         let path = home.file("shrinks.safetensors", &bytes);
         let file = ModelFile::open(&path).unwrap();

@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
-    let model = store.snapshot()?.model(&arguments.model.to_string())?;
+    let model = store.snapshot()?.model(arguments.model.to_string())?;
     let tensor = model.tensor(&arguments.tensor)?;
     let Some(count) = arguments.values else { return print_bytes(&tensor) };
 

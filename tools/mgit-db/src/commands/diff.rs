@@ -37,8 +37,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = open_to_read_named(&arguments.store, &[&arguments.from, &arguments.to])?;
     let snapshot = store.snapshot()?;
-    let from = snapshot.model(&arguments.from.to_string())?;
-    let to = snapshot.model(&arguments.to.to_string())?;
+    let from = snapshot.model(arguments.from.to_string())?;
+    let to = snapshot.model(arguments.to.to_string())?;
     let found = diff(&from, &to)?;
     let mut text = format!(
         "{} {}\n{} {}\n",

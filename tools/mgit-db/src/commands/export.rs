@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Destination::new(&arguments.file, arguments.force.overwrite())?;
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
-    let model = store.snapshot()?.model(&arguments.model.to_string())?;
+    let model = store.snapshot()?.model(arguments.model.to_string())?;
     if to_stdout { to_stream(&model) } else { to_path(&model, arguments, output) }
 }
 

@@ -74,7 +74,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let kind = node.kind();
     let mut text = node.full_name();
     if !kind.is_empty() {
-        text += &format!(" ({})", shown(&kind));
+        text += &format!(" ({})", shown(kind));
     }
     text.push('\n');
     for (key, value) in &metadata {

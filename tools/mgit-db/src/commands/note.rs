@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if let Some(note) = &note {
         metadata.insert(KEY.to_owned(), note.as_str().into());
     }
-    transaction.set_metadata(&node.id().to_string(), metadata)?;
+    transaction.set_metadata(node.id().to_string(), metadata)?;
     transaction.commit()?;
     let text = match note {
         Some(_) => format!("noted beside {name}\n"),

@@ -102,26 +102,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         | Change::Previous { store, model, .. } => (opening::open(store)?, model),
     };
     let mut transaction = store.begin_write()?;
-    let node = transaction.find(&model.to_string())?;
+    let node = transaction.find(model.to_string())?;
     let id = node.id().to_string();
     match &arguments.change {
         Change::Add { parents, edge, .. } => {
             for parent in parents {
                 let how = edge.how.unwrap_or_default();
-                transaction.add_parent(&id, &parent.to_string(), how)?;
+                transaction.add_parent(&id, parent.to_string(), how)?;
             }
             add_metadata(&mut transaction, &id, parents, edge)?;
         }
         Change::Rm { parents, .. } => {
             for parent in parents {
-                transaction.remove_parent(&id, &parent.to_string())?;
+                transaction.remove_parent(&id, parent.to_string())?;
             }
         }
         Change::Set { parents, edge, .. } => {
             let old = transaction.graph()?.parents(node.id())?;
             let mut new: Vec<(NodeId, How)> = Vec::new();
             for parent in parents {
-                let parent = transaction.find(&parent.to_string())?.id();
+                let parent = transaction.find(parent.to_string())?.id();
                 let how = old.iter().find(|edge| edge.parent == parent).map(|edge| edge.how);
                 new.push((parent, edge.how.or(how).unwrap_or_default()));
             }
@@ -164,11 +164,11 @@ fn add_metadata(
     let more: Map<String, Value> = edge.metadata.iter().cloned().collect();
     let node = transaction.find(child)?.id();
     for parent in parents {
-        let parent = transaction.find(&parent.to_string())?.id();
+        let parent = transaction.find(parent.to_string())?.id();
         let kind = EdgeKind::Provenance;
         let mut metadata = transaction.graph()?.edge_metadata(node, kind, parent)?;
         metadata.extend(more.clone());
-        transaction.set_edge_metadata(child, kind, &parent.to_string(), metadata)?;
+        transaction.set_edge_metadata(child, kind, parent.to_string(), metadata)?;
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         let parents = snapshot.graph().parents(id)?.into_iter().map(|edge| edge.parent);
         Ok(parents.chain([id]).collect())
     })?;
-    let model = store.snapshot()?.model(&arguments.model.to_string())?;
+    let model = store.snapshot()?.model(arguments.model.to_string())?;
     let remade = remake(&model, &arguments.commands.functions(1))?;
     let (name, function) = (model.full_name(), &remade.recipe.function);
     if let Some(path) = &arguments.out {

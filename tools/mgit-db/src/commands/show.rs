@@ -39,7 +39,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_read_only(&arguments.store)?;
     let snapshot = store.snapshot()?;
-    let model = snapshot.model(&arguments.model.to_string())?;
+    let model = snapshot.model(arguments.model.to_string())?;
     let family = Family::read(&snapshot)?;
     let origin = family.origin(model.node().id())?;
     let metadata = model.metadata()?;

@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let Some(model) = &arguments.model else { return list(arguments, output) };
     let graph = transaction.graph()?;
     let before = graph.tagged(tag)?.map(|id| graph.expect(id)).transpose()?;
-    let node = transaction.find(&model.to_string())?;
+    let node = transaction.find(model.to_string())?;
     match &before {
         Some(other) if other.id() != node.id() && !arguments.force => {
             let other = other.full_name();
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
         Some(other) if other.id() == node.id() => {}
         _ => {
-            transaction.set_tag(tag.as_str(), &node.id().to_string())?;
+            transaction.set_tag(tag.as_str(), node.id().to_string())?;
             transaction.commit()?;
         }
     }
