@@ -16,6 +16,7 @@ mod functions;
 mod gate;
 mod interrupt;
 mod lanes;
+mod model_argument;
 mod model_input;
 mod notes;
 mod opening;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::lineage::{Edges, ModelRef, Node};
+use mgit::lineage::{Edges, Node};
 use mgit::model_tests::{
     Bisection, RunOptions, Runner, Selector, Status, Test, TestError, TestResult, bisect,
     path_between,
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::test::run::{WhichArguments, keep, trust};
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::partial::open_to_read;
@@ -33,9 +34,9 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// A model that passes
-    good: ModelRef,
+    good: ModelArgument,
     /// A later model that fails
-    bad: ModelRef,
+    bad: ModelArgument,
     #[command(flatten)]
     which: WhichArguments,
     /// Test every model on the path

@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use mgit::Tensor;
-use mgit::lineage::ModelRef;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::output::{Output, write_stdout};
 use crate::partial::open_to_read_named;
 use crate::values::{Number, decode, element_len};
@@ -24,7 +24,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// The tensor's name; show lists them
     tensor: String,
     /// Print the first N elements as numbers, one on each line, instead of the bytes

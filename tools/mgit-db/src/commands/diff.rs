@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use mgit::diff::{Change, LayerChange, ModelDiff, TensorChange, TensorDistance, TensorFacts, diff};
-use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read_named;
 use crate::text::{count, shown, size};
@@ -24,9 +24,9 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The first model
-    from: ModelRef,
+    from: ModelArgument,
     /// The second model
-    to: ModelRef,
+    to: ModelArgument,
 }
 
 /// Shows the difference.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use mgit::Model;
 use mgit::container::Destination;
 use mgit::interchange::{export_to, export_to_stream};
-use mgit::lineage::{LOSSY_KEY, ModelRef};
+use mgit::lineage::LOSSY_KEY;
 use serde_json::json;
 
 use crate::destination::Force;
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::output::{Output, check_stdout};
 use crate::partial::open_to_read_named;
 use crate::progress::Progress;
@@ -30,7 +31,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name, name@version or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// The file to write (a folder for a sharded model), or - for standard output
     file: PathBuf,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::infer::place;
-use mgit::lineage::{ModelName, ModelRef};
+use mgit::lineage::ModelName;
 use mgit::store::{Advice, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::model_argument::ModelArgument;
 use crate::model_input::{ModelInput, add, check_there};
 use crate::opening;
 use crate::output::Output;
@@ -67,7 +68,7 @@ pub struct Arguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Parent {
     /// This one.
-    Model(ModelRef),
+    Model(ModelArgument),
     /// Whichever it is.
     Auto,
 }

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use mgit::lineage::{ModelName, ModelRef};
+use mgit::lineage::ModelName;
 use mgit::update::{COMMAND_FUNCTION, Make};
 use mgit::{How, Profile};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::import::{how_parser, parse_metadata};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::{Commands, trust_typed};
+use crate::model_argument::ModelArgument;
 use crate::notes::{notes_json, notes_text};
 use crate::opening;
 use crate::output::Output;
@@ -64,13 +65,13 @@ pub struct Arguments {
     command: Option<String>,
     /// A model it is made from; may be given several times, in the function's order
     #[arg(long = "parent", value_name = "MODEL")]
-    parents: Vec<ModelRef>,
+    parents: Vec<ModelArgument>,
     /// How it is derived from its parents [default: as the function says]
     #[arg(long, value_parser = how_parser())]
     how: Option<How>,
     /// The version to replace, for functions that use it
     #[arg(long, value_name = "MODEL")]
-    old: Option<ModelRef>,
+    old: Option<ModelArgument>,
     /// A parameter: JSON where V reads as JSON, else text; may be given several times
     #[arg(long = "param", value_name = "K=V", value_parser = parse_metadata)]
     parameters: Vec<(String, Value)>,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use mgit::Profile;
 use mgit::full_message;
-use mgit::lineage::{ModelName, ModelRef};
+use mgit::lineage::ModelName;
 use mgit::merge::{
     Class, LayerMerge, Merge, MergeOptions, MergePlan, Merged, Resolution, Take, Touched,
 };
@@ -16,6 +16,7 @@ use super::recode::profile_parser;
 use super::test::run::trust;
 use crate::document::Document;
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::notes::{notes_json, notes_text};
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -51,15 +52,15 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// One model: ours
-    ours: ModelRef,
+    ours: ModelArgument,
     /// The other: theirs
-    theirs: ModelRef,
+    theirs: ModelArgument,
     /// The merged model's name; if it exists, this makes its next version
     #[arg(long)]
     name: ModelName,
     /// The ancestor that both are compared with [default: their nearest common one]
     #[arg(long, value_name = "MODEL")]
-    base: Option<ModelRef>,
+    base: Option<ModelArgument>,
     /// How to resolve conflicts
     #[arg(long, value_name = "HOW")]
     on_conflict: Option<Resolution>,
@@ -121,7 +122,7 @@ impl Arguments {
         set("density", self.density.as_ref().map(Numbers::to_json));
         set("scale", self.scale.map(Value::from));
         let options = MergeOptions {
-            base: self.base.clone(),
+            base: self.base.as_deref().cloned(),
             on_conflict: self.on_conflict,
             takes: self.take.clone(),
             blend,

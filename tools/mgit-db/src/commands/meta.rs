@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::lineage::{LineageError, ModelRef, OWN_KEYS};
+use mgit::lineage::{LineageError, OWN_KEYS};
 use serde_json::{Value, json};
 
 use super::import::parse_metadata;
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::text::shown;
@@ -22,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version, tag or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// Pieces of metadata to set: JSON where V reads as JSON, else text
     #[arg(value_name = "K=V", value_parser = parse_metadata)]
     set: Vec<(String, Value)>,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use mgit::lineage::{ModelName, ModelRef, Node};
+use mgit::lineage::{ModelName, Node};
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 
@@ -22,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: a name (all its versions), name@version, a tag or node id (one)
-    model: ModelRef,
+    model: ModelArgument,
     /// The new name
     name: ModelName,
 }

@@ -3,10 +3,10 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use mgit::lineage::ModelRef;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::text::shown;
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version, tag or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// The note; - reads it from standard input. Without it the note is printed
     #[arg(value_name = "TEXT")]
     text: Option<String>,

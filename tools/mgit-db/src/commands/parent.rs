@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use mgit::How;
 use mgit::catalog::EdgeKind;
-use mgit::lineage::{ModelRef, NodeId};
+use mgit::lineage::NodeId;
 use mgit::store::Transaction;
 use serde_json::{Map, Value};
 
 use super::import::{how_parser, parse_metadata};
 use crate::failure::Failure;
 use crate::family::Family;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 
@@ -39,10 +40,10 @@ enum Change {
         /// The store
         store: PathBuf,
         /// The model
-        model: ModelRef,
+        model: ModelArgument,
         /// Its parents
         #[arg(required = true)]
-        parents: Vec<ModelRef>,
+        parents: Vec<ModelArgument>,
         #[command(flatten)]
         edge: EdgeArguments,
     },
@@ -51,19 +52,19 @@ enum Change {
         /// The store
         store: PathBuf,
         /// The model
-        model: ModelRef,
+        model: ModelArgument,
         /// The parents to remove
         #[arg(required = true)]
-        parents: Vec<ModelRef>,
+        parents: Vec<ModelArgument>,
     },
     /// Replace all parents (re-parent); without PARENTS the model becomes a root
     Set {
         /// The store
         store: PathBuf,
         /// The model
-        model: ModelRef,
+        model: ModelArgument,
         /// Its new parents
-        parents: Vec<ModelRef>,
+        parents: Vec<ModelArgument>,
         #[command(flatten)]
         edge: EdgeArguments,
     },
@@ -72,7 +73,7 @@ enum Change {
         /// The store
         store: PathBuf,
         /// The model
-        model: ModelRef,
+        model: ModelArgument,
         /// A lower version of the same name, or none
         older: String,
     },
@@ -155,7 +156,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 fn add_metadata(
     transaction: &mut Transaction,
     child: &str,
-    parents: &[ModelRef],
+    parents: &[ModelArgument],
     edge: &EdgeArguments,
 ) -> Result<(), Failure> {
     if edge.metadata.is_empty() {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use mgit::Profile;
-use mgit::lineage::ModelRef;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::partial::bring;
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version, tag or node id
-    model: ModelRef,
+    model: ModelArgument,
 }
 
 /// Pins or unpins a model.

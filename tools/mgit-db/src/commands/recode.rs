@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::codec::Lossy;
-use mgit::lineage::ModelRef;
 use mgit::store::LossyDraft;
 use mgit::{Profile, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -33,7 +33,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id [default: all models]
-    model: Option<ModelRef>,
+    model: Option<ModelArgument>,
     /// What to encode for
     #[arg(long, value_parser = profile_parser(), required_unless_present = "lossy")]
     profile: Option<Profile>,

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use mgit::Store;
 use mgit::container::{Destination, DestinationError, TemporaryFolder, TemporaryKind};
 use mgit::interchange::export_to;
-use mgit::lineage::ModelRef;
 use mgit::update::remake;
 use serde_json::json;
 
 use crate::destination::{Force, folder_of};
 use crate::failure::Failure;
 use crate::functions::Commands;
+use crate::model_argument::ModelArgument;
 use crate::output::{Ink, Output};
 use crate::partial::open_to_read;
 use crate::text::{count, shown};
@@ -30,7 +30,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// Compare with the stored model; this is the default without --out
     #[arg(long, conflicts_with = "out")]
     check: bool,

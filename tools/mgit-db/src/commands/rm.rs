@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use mgit::OnChildren;
-use mgit::lineage::ModelRef;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::text::{count, size};
@@ -23,7 +23,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// Make the models derived from it children of its own parents
     #[arg(long)]
     reparent_children: bool,

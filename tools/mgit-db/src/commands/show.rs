@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use mgit::architecture::{Architecture, LAYERS_KEY, Layer};
 use mgit::catalog::EdgeKind;
-use mgit::lineage::{LOSSY_KEY, ModelRef};
+use mgit::lineage::LOSSY_KEY;
 use mgit::store::StoredAs;
 use mgit::{Model, Tensor};
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::{Ink, Output};
 use crate::text::{Side, Table, count, shown, size, timestamp};
@@ -25,7 +26,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
-    model: ModelRef,
+    model: ModelArgument,
     /// Show its layers and their connections
     #[arg(long)]
     layers: bool,

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::lineage::{ModelName, ModelRef};
+use mgit::lineage::ModelName;
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::family::Family;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
@@ -28,7 +29,7 @@ pub struct Arguments {
     tag: Option<ModelName>,
     /// The model to tag
     #[arg(group = "model_or_delete")]
-    model: Option<ModelRef>,
+    model: Option<ModelArgument>,
     /// Move the tag if another model has it
     #[arg(short, long, requires = "model")]
     force: bool,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use mgit::full_message;
-use mgit::lineage::{ModelRef, Node, glob_matches};
+use mgit::lineage::{Node, glob_matches};
 use mgit::model_tests::{RunOptions, Runner, Test};
 use mgit::update::{
     Event, Outcome, Step, StepSource, StepState, Stopped, Update, UpdateMethod, UpdatePlan,
@@ -17,6 +17,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::functions::Commands;
 use crate::interrupt;
+use crate::model_argument::ModelArgument;
 use crate::notes::{notes_json, notes_text};
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -47,9 +48,9 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The old version
-    old: ModelRef,
+    old: ModelArgument,
     /// The new version
-    new: ModelRef,
+    new: ModelArgument,
     /// The update method: auto, rebase or recorded
     #[arg(long, default_value = "auto")]
     with: UpdateMethod,

@@ -199,7 +199,7 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
     let row = &node.node;
     let Rect { x, y, width, height } = rect;
     let damaged = if node.own_bytes.is_none() { " damaged" } else { "" };
-    let diverged = if node.diverged { " diverged" } else { "" };
+    let diverged = if node.diverged { " end" } else { "" };
     let (style, kind) = match hue {
         None => (String::new(), "kind none"),
         Some(hue) => (format!(" style=\"--hue:{hue}\""), "kind"),
@@ -228,7 +228,7 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
     for pill in pills(node).iter().rev() {
         let pill_width = pill_width(pill);
         right -= pill_width;
-        let class = if node.diverged && pill == DIVERGED { "tag diverged" } else { "tag" };
+        let class = if node.diverged && pill == DIVERGED { "tag end" } else { "tag" };
         let _ = writeln!(
             out,
             "<g class=\"{class}\" transform=\"translate({right:.1} -9)\">\

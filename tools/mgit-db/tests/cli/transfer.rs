@@ -61,7 +61,7 @@ fn a_name_that_diverged_is_shown_and_comes_together() {
         assert_eq!(drawn.matches("diverged").count(), marks, "{format}");
     }
     let svg = sandbox.ok(&["graph", "s", "--format", "svg"]);
-    assert_eq!(svg.matches("<g class=\"node diverged\"").count(), 2);
+    assert_eq!(svg.matches("<g class=\"node end\"").count(), 2);
     let log = sandbox.json(&["log", "s"]);
     assert_eq!(log["diverged"], json!([{ "name": "tuned", "ends": ["tuned@2", "tuned@3"] }]));
     sandbox.ok(&["push", "s"]);

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use mgit::Snapshot;
 use mgit::command::{Template, TrustFile};
-use mgit::lineage::{ModelName, ModelRef};
+use mgit::lineage::ModelName;
 use mgit::model_tests::{Bound, Builtin, CommandTrust, Selector, Test, What};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::text::{Side, Table};
@@ -28,7 +29,7 @@ pub struct AddArguments {
     what: WhatArguments,
     /// Only this model: name, name@version, tag or node id
     #[arg(long, group = "selection")]
-    model: Option<ModelRef>,
+    model: Option<ModelArgument>,
     /// Only models of this kind
     #[arg(long, group = "selection")]
     kind: Option<String>,

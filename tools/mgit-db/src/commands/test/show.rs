@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use mgit::lineage::ModelRef;
 use mgit::model_tests::{CommandTrust, RunOptions, Runner};
 use serde_json::{Value, json};
 
 use super::run::{WhichArguments, json_of, lines, select};
 use crate::failure::Failure;
+use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::side_by_side::{Compared, side_by_side, table};
@@ -57,9 +57,9 @@ pub struct CompareArguments {
     /// The store
     store: PathBuf,
     /// The old model: name, name@version, tag or node id
-    old: ModelRef,
+    old: ModelArgument,
     /// The new one
-    new: ModelRef,
+    new: ModelArgument,
     #[command(flatten)]
     which: WhichArguments,
 }
