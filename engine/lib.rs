@@ -6,17 +6,16 @@
 //!
 //! ```
 //! use mgit::{How, NewModel, Store, interchange::ModelFile};
-//! # use mgit::{Dtype, NewTensor, Shape, interchange::export_to_path};
+//! # use mgit::{NewTensor, interchange::export_to_path};
+//! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
 //! # let path = |name: &str| folder.path().join(name);
 //! # let (base, tuned) = (path("b.safetensors"), path("t.safetensors"));
 //! # {
 //! #     let store = Store::create(folder.path().join("other.mgit"))?;
 //! #     let mut transaction = store.begin_write()?;
-//! #     for (name, byte) in [("b", 1), ("t", 2)] {
-//! #         let bytes = [byte; 64];
-//! #         let shape = Shape::new(&[64])?;
-//! #         let tensor = NewTensor::from_bytes("head.weight", Dtype::U8, shape, &bytes);
+//! #     for (name, byte) in [("b", 1u8), ("t", 2)] {
+//! #         let tensor = NewTensor::from_vec("head.weight", [64], vec![byte; 64]);
 //! #         transaction.add_model(NewModel::new(name).tensor(tensor))?;
 //! #     }
 //! #     transaction.commit()?;
@@ -37,7 +36,8 @@
 //!     let view = tensor.view()?;
 //!     println!("{} {} {}: {} bytes", tensor.name(), tensor.dtype(), tensor.shape(), view.len());
 //! }
-//! # Ok::<(), mgit::Error>(())
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Where to go
@@ -57,8 +57,9 @@
 //!
 //! # Errors
 //!
-//! Every room has an error of its own, with the tensor, model or place it is about. No function
-//! panics over what is in a file or given by a caller.
+//! Every room has an error of its own, which names the tensor, the model or the place. [`Error`]
+//! takes all of them: a program that returns [`mgit::Result`](Result) writes `?` everywhere. No
+//! function panics because of the contents of a file, or of what a caller gives.
 //!
 //! # Threads
 //!
@@ -68,10 +69,11 @@
 //!
 //! # Features
 //!
-//! The features of the package are listed in its `Cargo.toml`. `remote` brings object stores (S3,
-//! GCS, Azure) as places for [`transfer`]. `unstable-format` shows the rooms that know the bytes of
-//! the file (`container`, `catalog`, `format`, `planning`, `codec`) to tools that look at the
-//! format: nothing of it is promised to stay.
+//! | feature | what it adds |
+//! |---|---|
+//! | `onnx` (default) | ONNX files can be imported |
+//! | `remote` | object stores (S3, GCS, Azure, static hosts) as places for [`transfer`] |
+//! | `unstable-format` | the rooms that know the bytes of the file (`container`, `catalog`, `format`, `planning`, `codec`), for tools that look at the format; any version may change them |
 //!
 //! Three packages show in signatures, by choice, and are re-exported: [`bytemuck`] and [`half`] for
 //! elements of tensors, [`serde_json`] for metadata, which is JSON. Nodes and reports implement
@@ -84,7 +86,7 @@
 //!
 //! # Safety of maps
 //!
-//! Raw tensors are slices of a memory map. The store never changes or gives back bytes that a
+//! Raw tensors are slices of a memory map. The store never changes or frees bytes that a
 //! snapshot can see. A program that shortens or overwrites the file from outside while it is open
 //! breaks that, as with every memory map.
 

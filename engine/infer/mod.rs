@@ -1,6 +1,6 @@
 //! Who descends from whom, found from the weights.
 //!
-//! Three steps, each cheaper than the next is exact: [sketches](crate::planning::Sketch) tell
+//! Three steps, each cheaper than the next is exact: sketches tell
 //! relatives from strangers without reading a weight; a [comparison](Comparison) reads samples of
 //! the weights of the few that are left and says how much of one model is in the other; the tree
 //! of the strongest such ties is then hung up by the root that the evidence for each tie's

@@ -8,7 +8,7 @@
 //! - A content id is stored once; its record is needed while a manifest names it or a delta has it
 //!   as base, and is freed by the commit that takes the last need away.
 //! - A content that a manifest names has a record, or a row of missing content with its promisor.
-//! - Chains of deltas are at most [`crate::planning::CHAIN_DEPTH_MAX`] long when written here, may be
+//! - Chains of deltas are at most `planning::CHAIN_DEPTH_MAX` long when written here, may be
 //!   longer when they come from another store, and are read chunk by chunk.
 //! - What comes from another store stays until the transaction that brings it is committed.
 //!

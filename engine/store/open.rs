@@ -101,7 +101,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::AlreadyExists`] when there is something at `path`; [`StoreError::NoFolder`]
+    /// [`StoreError::AlreadyExists`] when there is something at `path`; [`StoreError::Destination`]
     /// when its folder is missing; those of the disk.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();

@@ -2,7 +2,7 @@
 //!
 //! Invariants of this room:
 //!
-//! - [`verify`], [`stat`], [`dump`], [`survey`] and [`backup`] do not write to the file.
+//! - [`verify`], [`stat`], `dump`, [`survey`] and [`backup`] do not write to the file.
 //! - What is made anew appears under its name when it is complete, checked and synced.
 //! - [`verify`] reads every byte it judges from the file again, goes on behind damage, and never
 //!   panics on any input; what it cannot read is a finding, not an error.

@@ -28,8 +28,7 @@ impl Default for Repack {
 }
 
 impl Repack {
-    /// Bounds the chains by this number of deltas, at most
-    /// [`CHAIN_DEPTH_LIMIT`](crate::format::CHAIN_DEPTH_LIMIT).
+    /// Bounds the chains by this number of deltas: at most 64, the limit of the format.
     pub fn depth_max(mut self, depth: u8) -> Self {
         self.depth_max = depth.min(crate::format::CHAIN_DEPTH_LIMIT);
         self
