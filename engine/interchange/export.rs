@@ -66,11 +66,9 @@ fn write_part(
                 continue;
             }
             let len = (tensor.byte_len() - offset).min(PIECE_LEN as u64);
-            if piece.len() < len as usize {
-                piece.resize(len as usize, 0);
-            }
-            tensor.read_range_into(offset, &mut piece[..len as usize])?;
-            out.write_all(&piece[..len as usize]).map_err(&failed)?;
+            piece.resize(len as usize, 0);
+            tensor.read_range_into(offset, &mut piece)?;
+            out.write_all(&piece).map_err(&failed)?;
             offset += len;
             progress(len);
         }

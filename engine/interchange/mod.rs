@@ -41,6 +41,8 @@
 //! # }
 //! ```
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod draft;
 mod entry;
 mod error;

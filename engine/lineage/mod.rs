@@ -35,6 +35,8 @@
 //! # }
 //! ```
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod ancestry;
 mod error;
 mod graph;

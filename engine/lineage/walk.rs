@@ -336,7 +336,9 @@ impl<'t> Walk<'t> {
                         state.queue.push_back(next);
                     }
                 }
-                state.queue.make_contiguous()[from..].reverse();
+                if let Some(added) = state.queue.make_contiguous().get_mut(from..) {
+                    added.reverse();
+                }
             }
             Order::Topological => {
                 for next in neighbours {

@@ -108,6 +108,7 @@ pub fn cast_slice<'a, T: Element>(dtype: &Dtype, bytes: &'a [u8]) -> Result<&'a 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

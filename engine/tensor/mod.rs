@@ -16,6 +16,8 @@
 //! # Ok::<(), mgit::Error>(())
 //! ```
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
 mod buffer;
 mod content_id;
 mod dtype;
