@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use mgit::lineage::Node;
 use mgit::model_tests::{
-    Better, Metric, ModelTest, RunOptions, Runner, Test, What, bisect, path_between,
+    Better, Metric, ModelTest, RunOptions, Runner, Test, TestFailure, What, bisect, path_between,
 };
 use mgit::update::{Draft, Functions, Inputs, Make, Update, UpdateError, UpdateMethod};
 use mgit::{How, Model, Store};
@@ -35,8 +35,8 @@ impl ModelTest for Accuracy {
         "4000 pictures of seed 0x7e57".to_owned()
     }
 
-    fn run(&self, model: &Model) -> Result<Vec<Metric>, String> {
-        let network = Network::of(model).map_err(|error| error.to_string())?;
+    fn run(&self, model: &Model) -> Result<Vec<Metric>, TestFailure> {
+        let network = Network::of(model).map_err(|error| TestFailure::new(error.to_string()))?;
         let accuracy = network.accuracy(Task::of(model.node().name()));
         Ok(vec![Metric::new("accuracy", accuracy, Some(Better::Higher))])
     }

@@ -1,5 +1,6 @@
 //! A node of the graph: one version of a model.
 
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
@@ -34,6 +35,12 @@ pub struct Node {
     pub(crate) row: NodeRow,
 }
 
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.row.name, self.row.version)
+    }
+}
+
 impl Node {
     /// Its identity, which never changes.
     pub fn id(&self) -> NodeId {
@@ -50,7 +57,7 @@ impl Node {
         self.row.version
     }
 
-    /// `name@version`.
+    /// `name@version`, which [`Display`](fmt::Display) writes too.
     pub fn full_name(&self) -> String {
         format!("{}@{}", self.row.name, self.row.version)
     }

@@ -44,8 +44,12 @@ fn number(value: f64) -> Value {
 
 impl Metric {
     /// A metric.
-    pub fn new(name: impl Into<String>, value: f64, better: Option<Better>) -> Self {
-        Metric { name: name.into(), value, better }
+    pub fn new(
+        name: impl Into<String>,
+        value: impl Into<f64>,
+        better: impl Into<Option<Better>>,
+    ) -> Self {
+        Metric { name: name.into(), value: value.into(), better: better.into() }
     }
 
     /// As an object: `metric`, `value`, `direction`.

@@ -1,6 +1,7 @@
 //! Running tests on models: what is known is looked up, the rest is done side by side.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -11,13 +12,33 @@ use super::external::{External, run_command};
 use super::open_models::{OpenModels, Opened};
 use super::side_by_side::side_by_side;
 use super::summaries::{BATCH_MAX, Summaries, Summarised, Unkept};
-use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, What};
+use super::{CommandTrust, Finding, Metric, Summary, Test, TestError, TestFailure, What};
 use crate::container::full_message;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot, Store, StoreError, TestResultRow};
 use crate::tensor::ContentId;
 
-/// A test in the program itself.
+/// A test in the program itself. [`RunOptions::code`] gives it to a run, under the name by which a
+/// registered test asks for it ([`What::Code`]).
+///
+/// ```
+/// use mgit::Model;
+/// use mgit::model_tests::{Metric, ModelTest, TestFailure};
+///
+/// struct Mean;
+///
+/// impl ModelTest for Mean {
+///     fn version(&self) -> String {
+///         "1".into()
+///     }
+///
+///     fn run(&self, model: &Model) -> Result<Vec<Metric>, TestFailure> {
+///         let values = model.tensor("head.weight")?.view()?.to_f32()?;
+///         let mean = values.iter().sum::<f32>() / values.len() as f32;
+///         Ok(vec![Metric::new("mean", mean, None)])
+///     }
+/// }
+/// ```
 pub trait ModelTest: Sync {
     /// Whatever changes what it finds, such as a version and the hash of its data: results are
     /// kept by it.
@@ -27,8 +48,8 @@ pub trait ModelTest: Sync {
     ///
     /// # Errors
     ///
-    /// The text says why the model fails.
-    fn run(&self, model: &Model) -> Result<Vec<Metric>, String>;
+    /// Why the model fails.
+    fn run(&self, model: &Model) -> Result<Vec<Metric>, TestFailure>;
 }
 
 /// Told of each run that ended: test, model, and the bytes read of tensors so far.
@@ -83,6 +104,12 @@ pub enum Status {
     Error,
     /// It was not run.
     NotRun,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 impl Status {
@@ -563,12 +590,14 @@ fn run_code(code: &dyn ModelTest, model: &Model) -> External {
     let ran = catch_unwind(AssertUnwindSafe(|| code.run(model)));
     let (found, is_lasting) = match ran {
         Ok(found) => (found, true),
-        Err(_) => (Err("it panicked".to_owned()), false),
+        Err(_) => (Err(TestFailure::new("it panicked")), false),
     };
     let seconds = start.elapsed().as_secs_f64();
     let finding = match found {
         Ok(metrics) => Finding { metrics, seconds, ..Finding::default() },
-        Err(failure) => Finding { failure: Some(failure), seconds, ..Finding::default() },
+        Err(failure) => {
+            Finding { failure: Some(failure.to_string()), seconds, ..Finding::default() }
+        }
     };
     External { finding, is_lasting }
 }

@@ -15,7 +15,7 @@ use crate::format::PackedBytes;
 use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
 use crate::lineage::{Graph, NodeId};
 use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Snapshot, Tensor, TensorSource};
-use crate::tensor::{ContentId, Dtype, Shape};
+use crate::tensor::{ContentId, Dtype, IntoShape, Shape};
 
 /// A tensor of a draft. Its bytes may be made only when they are asked for.
 #[derive(Clone)]
@@ -313,8 +313,14 @@ impl Draft {
     /// # Errors
     ///
     /// The product of the dimensions is not the number of values.
-    pub fn floats(self, name: &str, dims: &[u64], values: Vec<f32>) -> Result<Self, UpdateError> {
-        let shape = Shape::new(dims).map_err(|error| UpdateError::tensor(name, error.to_string()));
+    pub fn floats(
+        self,
+        name: &str,
+        shape: impl IntoShape,
+        values: Vec<f32>,
+    ) -> Result<Self, UpdateError> {
+        let shape =
+            shape.into_shape().map_err(|error| UpdateError::tensor(name, error.to_string()));
         let bytes = bytemuck::cast_slice(&values).to_vec();
         Ok(self.tensor(DraftTensor::from_bytes(name, Dtype::F32, shape?, bytes)))
     }

@@ -31,8 +31,8 @@ impl Make {
     }
 
     /// Adds a parent; how the model is derived from it is the function's to say when it is `None`.
-    pub fn parent(mut self, model: impl Into<ModelRef>, how: Option<How>) -> Self {
-        self.parents.push((model.into(), how));
+    pub fn parent(mut self, model: impl Into<ModelRef>, how: impl Into<Option<How>>) -> Self {
+        self.parents.push((model.into(), how.into()));
         self
     }
 

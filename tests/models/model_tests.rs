@@ -12,7 +12,7 @@ use mgit::command::TrustFile;
 use mgit::half::f16;
 use mgit::model_tests::{
     Builtin, CommandTrust, Metric, ModelTest, RunOptions, RunReport, Runner, Selector, Status,
-    Test, What,
+    Test, TestFailure, What,
 };
 use mgit::upkeep::{VerifyDepth, backup, salvage, verify};
 use mgit::{Dtype, How, Model, NewModel, NewTensor, Shape, Store};
@@ -276,10 +276,10 @@ impl ModelTest for Counts {
         "1".to_owned()
     }
 
-    fn run(&self, model: &Model) -> Result<Vec<Metric>, String> {
+    fn run(&self, model: &Model) -> Result<Vec<Metric>, TestFailure> {
         match model.node().name() {
             "panics" => panic!("as it is told"),
-            "refused" => Err("refused".to_owned()),
+            "refused" => Err(TestFailure::new("refused")),
             _ => {
                 let bytes: u64 = model.tensors().map(|tensor| tensor.byte_len()).sum();
                 Ok(vec![Metric::new("bytes", bytes as f64, None)])

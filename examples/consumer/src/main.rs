@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use mgit::lineage::Edges;
-use mgit::model_tests::{Better, Metric, ModelTest, RunOptions, Runner, Test, What};
+use mgit::model_tests::{Better, Metric, ModelTest, RunOptions, Runner, Test, TestFailure, What};
 use mgit::transfer::{Place, Selection, pull, push};
 use mgit::{Dtype, How, Model, NewModel, NewTensor, NodeId, OnChildren, Result, Store, half::bf16};
 use ndarray::ArrayViewD;
@@ -113,15 +113,14 @@ impl ModelTest for Mean {
         "1".into()
     }
 
-    fn run(&self, model: &Model) -> std::result::Result<Vec<Metric>, String> {
-        let weight = model.tensor("weight").and_then(|tensor| tensor.view());
-        let values = weight.and_then(|view| view.to_f32()).map_err(|error| error.to_string())?;
+    fn run(&self, model: &Model) -> Result<Vec<Metric>, TestFailure> {
+        let values = model.tensor("weight")?.view()?.to_f32()?;
         let (mut sum, mut count) = (0.0, 0.0);
         for value in values {
             sum += f64::from(value);
             count += 1.0;
         }
-        Ok(vec![Metric::new("mean", sum / count, Some(Better::Lower))])
+        Ok(vec![Metric::new("mean", sum / count, Better::Lower)])
     }
 }
 
@@ -148,8 +147,7 @@ fn walk(store: &Store, tuned: NodeId) -> Result<()> {
     for edge in graph.parents(tuned)? {
         println!("{} of {}", edge.how, graph.expect(edge.parent)?.full_name());
     }
-    let ancestors: Vec<_> =
-        graph.ancestors(tuned, Edges::Provenance).collect::<std::result::Result<_, _>>()?;
+    let ancestors: Vec<_> = graph.ancestors(tuned, Edges::Provenance).collect::<Result<_, _>>()?;
     assert!(ancestors.iter().map(|node| node.name()).eq(["base"]));
     assert_eq!(snapshot.find("best")?.id(), tuned);
     assert_eq!(snapshot.metadata("base")?["steps"], 1000);
