@@ -51,7 +51,7 @@
 //! | follow the lineage | [`Node`], [`lineage`]; [`diff`] compares two models, [`infer`] finds who descends from whom |
 //! | test models | [`model_tests`]: built-in tests, commands and functions, with bounds; bisection |
 //! | make models from models | [`update`]: creation functions, recipes, what must follow a new version; [`merge`] |
-//! | share | [`transfer`]: clone, push, pull, fetch, bundles |
+//! | share | [`transfer`]: push, pull, fetch, bundles; a clone is [`Store::create`] and a pull |
 //! | look after a store | [`upkeep`]: verify, measure, collect, vacuum, back up, salvage; [`StoreInfo`] |
 //! | end in an orderly way | [`shutdown`] |
 //!

@@ -15,7 +15,8 @@ pub const MERGE_FUNCTION: &str = "merge";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MergeFunction;
 
-/// `functions` with the merge.
+/// `functions` with the merge, as `remake` and [`Update`](crate::update::Update) need it where
+/// models were merged.
 pub fn functions(functions: Functions) -> Functions {
     functions.with(MERGE_FUNCTION, MergeFunction)
 }

@@ -1,4 +1,4 @@
-//! Models between stores: clone, push, pull, fetch, bundles.
+//! Models between stores: push, pull, fetch, bundles. A clone is a new store and a pull into it.
 //!
 //! Invariants of this room:
 //!

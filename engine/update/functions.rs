@@ -25,7 +25,9 @@ impl Default for Functions {
 }
 
 impl Functions {
-    /// The built-in functions.
+    /// The built-in functions. The one that merges stands above this room:
+    /// [`merge::functions`](crate::merge::functions) adds it, which an update of a family with merged
+    /// models needs.
     pub fn new() -> Self {
         let builtin = |function: Builtin| {
             (function.name().to_owned(), Arc::new(function) as Arc<dyn Creation>)

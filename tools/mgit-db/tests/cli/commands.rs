@@ -7,7 +7,13 @@ use half::{bf16, f16};
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
-const COMMANDS: [&str; 37] = [
+const COMMANDS: [&str; 43] = [
+    "clone",
+    "push",
+    "pull",
+    "fetch",
+    "remote",
+    "bundle",
     "adopt",
     "diff",
     "init",
