@@ -9,7 +9,7 @@ mod peers;
 
 use common::{median, timed};
 use mgit::Dtype;
-use mgit::codec::{Half, Lane, Loss, Lossy, LossyCoder, Profile, encode_standalone, encode_delta};
+use mgit::codec::{Half, Lane, Loss, Lossy, LossyCoder, Profile, encode_delta, encode_standalone};
 use peers::Kind;
 use peers::pairs::{self, Pair, Tensor};
 

@@ -1,7 +1,7 @@
 //! Chunks.
 
 use mgit::Dtype;
-use mgit::codec::{Encoding, Lane, Profile, decode, encode_standalone, encode_delta, encode_plain};
+use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_standalone};
 
 /// A lane of every kind.
 pub fn lane(choice: u8) -> Lane {

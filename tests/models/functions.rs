@@ -361,7 +361,7 @@ fn a_function_in_process_is_remade_by_a_program_that_knows_it() {
             let noise = floats(inputs.seed, COUNT);
             let base = inputs.parent("base")?.tensor("w")?.view()?.as_slice::<f32>()?.to_vec();
             let sum = base.iter().zip(noise).map(|(base, noise)| base + noise * scale).collect();
-            Draft::new().floats("w", &DIMS, sum)
+            Draft::new().floats("w", DIMS, sum)
         }
     }
     let (_folder, _, store) = new_store();
@@ -377,7 +377,7 @@ fn a_function_in_process_is_remade_by_a_program_that_knows_it() {
     let error = remake(&noisy, &Functions::new()).unwrap_err();
     assert!(matches!(error, UpdateError::NoSuchFunction { .. }));
     let changed = Functions::new().with("noise", |inputs: &Inputs| {
-        Draft::new().floats("w", &DIMS, vec![inputs.seed as f32; COUNT])?.floats("b", &[0], vec![])
+        Draft::new().floats("w", DIMS, vec![inputs.seed as f32; COUNT])?.floats("b", [0], vec![])
     });
     let remade = remake(&noisy, &changed).unwrap();
     assert_eq!(remade.differences(&noisy).unwrap(), ["w", "b"]);

@@ -28,7 +28,7 @@ fn functions() -> Functions {
         for parent in &inputs.parents {
             sum += parent.model.tensor("w")?.view()?.as_slice::<f32>()?[0];
         }
-        Draft::new().floats("w", &[1], vec![sum])
+        Draft::new().floats("w", [1], vec![sum])
     })
 }
 
@@ -402,7 +402,7 @@ fn a_failure_keeps_back_only_what_stands_on_it() {
     let fails = |inputs: &Inputs| match inputs.old.as_ref().map(|old| old.node().name().to_owned())
     {
         Some(name) if name == "right" => Err(UpdateError::failed("no luck")),
-        _ => Draft::new().floats("w", &[1], vec![9.0]),
+        _ => Draft::new().floats("w", [1], vec![9.0]),
     };
     let functions = functions().with("sum", fails);
     let update = || Update::new("base@1", "base@2").method(sum());
@@ -463,7 +463,7 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
     let scaled = |inputs: &Inputs| {
         let by = inputs.number("by")?.unwrap_or_default() as f32 + inputs.seed as f32;
         let base = inputs.parent("base")?.tensor("w")?.view()?.as_slice::<f32>()?[0];
-        Draft::new().floats("w", &[1], vec![base * by])
+        Draft::new().floats("w", [1], vec![base * by])
     };
     let functions = functions().with("scaled", scaled);
     let make = Make::new("task", "scaled").parent("base@1", None).parameter("by", 10).seed(5);

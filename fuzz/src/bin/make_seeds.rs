@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mgit::codec::{Profile, encode_standalone, encode_delta, encode_plain};
+use mgit::codec::{Profile, encode_delta, encode_plain, encode_standalone};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Fold, FormulaBase, FormulaBlock, Manifest,
     ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind,
