@@ -263,7 +263,7 @@ fn table() {
             transaction.commit().expect("a commit");
             let snapshot = store.snapshot().expect("a snapshot");
             let stored: Vec<Model> = (0..files.len())
-                .map(|at| snapshot.model(&format!("m{at}")).expect("a model"))
+                .map(|at| snapshot.model(format!("m{at}")).expect("a model"))
                 .collect();
             count(&mut scores, "MGit", &models, &mgit_rule(&stored));
             // The quadratic reading of all weights, once: the order does not matter to it.
