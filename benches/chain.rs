@@ -120,7 +120,7 @@ fn measure(title: &str, versions: &[PathBuf], folder: &Path) {
             let snapshot = opened.snapshot().expect("a snapshot");
             let mut out = Vec::new();
             let mut read = |version: usize| {
-                let model = snapshot.model(&format!("v@{version}")).expect("the version");
+                let model = snapshot.model(format!("v@{version}")).expect("the version");
                 for tensor in model.tensors() {
                     out.resize(tensor.byte_len() as usize, 0);
                     tensor.read_into(&mut out).expect("the tensor");
@@ -196,14 +196,14 @@ fn fill(bound: u8, versions: &[PathBuf], folder: &Path) -> Bounded {
 }
 
 fn depth(snapshot: &mgit::Snapshot, version: usize) -> u8 {
-    let model = snapshot.model(&format!("v@{version}")).expect("the version");
+    let model = snapshot.model(format!("v@{version}")).expect("the version");
     let depths = model.tensors().map(|tensor| tensor.stored_as().expect("a row").depth);
     depths.max().unwrap_or(0)
 }
 
 /// Stored bytes that reading a version goes through.
 fn bytes_read(snapshot: &mgit::Snapshot, version: usize) -> u64 {
-    let model = snapshot.model(&format!("v@{version}")).expect("the version");
+    let model = snapshot.model(format!("v@{version}")).expect("the version");
     let bytes = model.tensors().map(|tensor| -> u64 {
         let chain = tensor.chain().expect("a chain");
         chain.records().iter().map(|record| record.header().stored_len).sum()
