@@ -1,7 +1,6 @@
 //! What clone, push, pull, fetch and bundle have in common.
 
 use mgit::Store;
-use mgit::container::ContainerError;
 use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
 use serde_json::{Value, json};
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use crate::document::joined;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -46,7 +46,7 @@ impl Moved {
     /// Those of the transfer.
     pub fn by(
         what: &str,
-        place: &str,
+        (shown, place): (&str, &Place),
         work: impl FnOnce(Selection<'_>) -> Result<PullReport, TransferError>,
         names: &Names,
         graph_only: bool,
@@ -54,17 +54,23 @@ impl Moved {
         if what != "clone" {
             interrupt::advise("the same command does the rest");
         }
-        let bar = Progress::unbounded(format!("{what} {place}"));
+        let bar = Progress::unbounded(format!("{what} {shown}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
         let report = work(Selection { wants: &wants, graph_only, progress: &progress });
-        let report = report.map_err(|error| match &error {
-            TransferError::Store(mgit::store::StoreError::Container(
-                ContainerError::NotAStore { .. },
-            )) => Failure::from(error).of(place),
-            _ => error.into(),
-        })?;
-        Ok(Moved { place: place.to_owned(), report })
+        let report = report.map_err(|error| named(error.into(), place))?;
+        Ok(Moved { place: shown.to_owned(), report })
+    }
+}
+
+/// Names the store that a transfer failed for, of two: this side was opened before.
+fn named(failure: Failure, place: &Place) -> Failure {
+    let (Place::Store(other), Some(own)) = (place, opening::first()) else { return failure };
+    match failure.code() {
+        "not-a-store" | "truncated" | "newer-version" | "unknown-features" => {
+            failure.of_store(other.display())
+        }
+        _ => opening::named_either(failure, own, other, &[]),
     }
 }
 

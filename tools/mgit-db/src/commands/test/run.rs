@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use mgit::Snapshot;
 use mgit::container::Destination;
-use mgit::full_message;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
 use mgit::model_tests::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
@@ -152,8 +151,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
         return None;
     }
     let kept = opening::options().open(path).and_then(|store| report.unkept.keep(&store));
-    kept.err()
-        .map(|error| format!("the results are not kept in the store: {}", full_message(&error)))
+    kept.err().map(|error| format!("the results are not kept: {}", opening::named(path, error)))
 }
 
 /// Runs the tests.
