@@ -281,6 +281,7 @@ mod tests {
             UpdateError::NotAdded { source: not_added, kept: kept() }.into(),
             UpkeepError::Store(damaged()).into(),
         ] {
+            let error: Error = error;
             let told = Failure::from(error).of_store("s").of_store("t").to_string();
             assert_eq!(told.matches("mgit-db verify").count(), 1, "{told}");
             assert_eq!(told.matches(part).count(), 1, "{told}");

@@ -63,7 +63,7 @@ fn commands_that_need_what_is_in_a_store_do_not_have_one_made() {
         let told = sandbox.refused(command, 1);
         assert_eq!(told, "error: no store at nope: check the path\n", "{command:?}");
     }
-    let told = sandbox.refused(&["import", "nope", "base.safetensors"], 1);
+    let told = sandbox.refused(&["import", "nope", "base.safetensors", "--name", "b"], 1);
     assert_eq!(told, "error: no store at nope: check the path; `mgit-db init` makes one\n");
 }
 
@@ -75,7 +75,8 @@ fn nothing_is_said_twice() {
     let told = sandbox.refused(&["rm", "s", "base"], 1);
     assert!(told.contains("(tuned@1): say --reparent-children"), "{told}");
     let told = sandbox.refused(&["bundle", "verify", "s"], 1);
-    let expected = "s is a store, not a bundle: `mgit-db clone` and `mgit-db pull` take it as it is";
+    let expected =
+        "s is a store, not a bundle: `mgit-db clone` and `mgit-db pull` take it as it is";
     assert_eq!(told, format!("error: {expected}\n"));
     let told = sandbox.refused(&["salvage", "base.safetensors", "new"], 1);
     assert!(told.starts_with("error: base.safetensors: there is nothing to save"), "{told}");
