@@ -31,9 +31,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong, whichever room of the crate says so.
 ///
-/// The error of every room converts into it. What a room only passes on is taken out of that room's
-/// error: a store that is locked is [`Error::Store`] whether it was to be opened, merged in or
-/// pushed to.
+/// The error of every room converts into it. One failure is one variant, whichever function returned
+/// it: a locked store is [`Error::Store`] when it is opened, and also when a merge or a push meets
+/// it, although [`MergeError`] and [`TransferError`] have a variant that holds a [`StoreError`].
 ///
 /// An error's text ends where its source's begins: [`full_message`] gives all of it, and what to do
 /// where something of the system has run out.
@@ -63,17 +63,31 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// }
 /// ```
 ///
-/// To a program it says what happened by its variants, or by [`code`](Error::code):
+/// A program finds out what happened by a `match` on the variants, or by the stable name that
+/// [`code`](Error::code) returns. A match has up to three levels: the room, the error of that room,
+/// and what that error holds of a room below.
 ///
 /// ```
-/// use mgit::error::StoreError;
+/// use mgit::error::{LineageError, StoreError};
 /// use mgit::{Error, Store, full_message};
 ///
+/// fn count_tensors(path: &std::path::Path, model: &str) -> mgit::Result<usize> {
+///     Ok(Store::open_read_only(path)?.snapshot()?.model(model)?.tensors().count())
+/// }
+///
 /// # let folder = tempfile::tempdir()?;
-/// let error: Error = Store::open(folder.path().join("none.mgit")).unwrap_err().into();
+/// let path = folder.path().join("family.mgit");
+/// let error = count_tensors(&path, "base").unwrap_err();
 /// assert!(matches!(error, Error::Store(StoreError::NotFound { .. })));
 /// assert_eq!(error.code(), "store-not-found");
-/// println!("error: {}", full_message(&error));
+///
+/// drop(Store::create(&path)?);
+/// match count_tensors(&path, "base").unwrap_err() {
+///     Error::Store(StoreError::Lineage(LineageError::NoSuchModel { similar, .. })) => {
+///         assert!(similar.is_empty());
+///     }
+///     error => println!("error: {}", full_message(&error)),
+/// }
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +145,10 @@ pub enum Error {
     /// here so that `?` takes that too.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// JSON that the program itself reads or writes, such as a model's metadata: no room of this
+    /// crate gives it. It is here so that `?` takes that too.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
 }
 
 impl Error {
@@ -157,6 +175,7 @@ impl Error {
     ///   `file-not-found`, `needs-folder`, `folder-not-empty`.
     /// - files to be read: `file-not-found`, `malformed-file`, `unreadable-file`,
     ///   `bad-architecture`.
+    /// - JSON that the program itself reads or writes: `json`.
     /// - commands: `bad-command`, `unknown-placeholder`, `not-trusted`, `trust-file`,
     ///   `command-not-started`, `command-lost`.
     /// - tests of models: `bad-test`, `no-such-test`, `no-path`, `wrong-end`.
@@ -188,6 +207,7 @@ impl Error {
             Error::Codec(_) => "undecodable",
             Error::Formula(_) => "bad-formula",
             Error::Io(error) => io_code(error),
+            Error::Json(_) => "json",
         }
     }
 }
@@ -264,7 +284,7 @@ impl From<MergeError> for Error {
         match error {
             MergeError::Store(error) => error.into(),
             MergeError::Update(error) => error.into(),
-            MergeError::Check(error) => error.into(),
+            MergeError::Test(error) => error.into(),
             error => Error::Merge(error),
         }
     }

@@ -141,6 +141,7 @@ fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
         ("fp8".parse::<Lossy>().unwrap_err().into(), "unknown-lossy"),
         (Formula::parse(255, &Dtype::F32, &[], &[]).unwrap_err().into(), "bad-formula"),
         (answer().into(), "io"),
+        (serde_json::from_str::<u8>("x").unwrap_err().into(), "json"),
         (io::Error::from(io::ErrorKind::NotFound).into(), "file-not-found"),
     ]
 }

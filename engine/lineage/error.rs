@@ -27,13 +27,11 @@ pub enum LineageError {
     NoSuchModel {
         /// What was asked for.
         asked: String,
-        /// The names most like it.
+        /// Up to three models, `name@version`, whose names contain it or are contained in it.
         similar: Vec<String>,
     },
     /// The model has provenance children.
-    #[error(
-        "{model} has derived models ({}): they need other parents, or none", .children.join(", ")
-    )]
+    #[error("{model} has derived models ({})", .children.join(", "))]
     HasChildren {
         /// The model.
         model: String,

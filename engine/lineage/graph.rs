@@ -154,8 +154,8 @@ impl Graph<'_> {
     ///
     /// # Errors
     ///
-    /// [`LineageError::NoSuchModel`], with the names most like it; [`LineageError::InvalidName`];
-    /// those of the catalogue.
+    /// [`LineageError::NoSuchModel`], with up to three names that contain it or that it contains;
+    /// [`LineageError::InvalidName`]; those of the catalogue.
     pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node, LineageError> {
         self.find_ref(&model.into())
     }

@@ -15,7 +15,7 @@ pub enum MergeError {
     Update(UpdateError),
     /// Tests cannot be run at all.
     #[error(transparent)]
-    Check(TestError),
+    Test(TestError),
     /// Both sides are one model.
     #[error("both sides are {model}")]
     SameModel {
@@ -56,7 +56,7 @@ impl MergeError {
         match self {
             MergeError::Store(error) => error.code(),
             MergeError::Update(error) => error.code(),
-            MergeError::Check(error) => error.code(),
+            MergeError::Test(error) => error.code(),
             MergeError::SameModel { .. } => "same-model",
             MergeError::NoCommonAncestor { .. } => "no-common-ancestor",
             MergeError::NothingTaken { .. } => "nothing-taken",
@@ -85,7 +85,7 @@ impl From<TestError> for MergeError {
     fn from(error: TestError) -> Self {
         match error {
             TestError::Store(error) => MergeError::Store(error),
-            error => MergeError::Check(error),
+            error => MergeError::Test(error),
         }
     }
 }

@@ -18,7 +18,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no file at this path.
-    #[error("no store at {}: make one first", .path.display())]
+    #[error("no store at {}", .path.display())]
     NotFound {
         /// The path.
         path: PathBuf,
@@ -133,10 +133,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The tensor is to be read and was not pulled yet.
-    #[error(
-        "tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}, to be fetched from \
-         there"
-    )]
+    #[error("tensor {tensor:?} of {model} was not pulled yet: it is at {promisor:?}")]
     MissingContent {
         /// The model, `name@version`.
         model: String,

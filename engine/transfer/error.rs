@@ -112,8 +112,7 @@ pub enum TransferError {
     },
     /// Missing tensors cannot be fetched from their promisor.
     #[error(
-        "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give them (try \
-         again when it can be reached, or fetch them from another place that has them)",
+        "{} cannot be read: the tensors were not pulled yet, and {place:?} does not give them",
         .models.join(", ")
     )]
     OutOfReach {
@@ -137,9 +136,8 @@ pub enum TransferError {
     },
     /// What was named as a bundle is none.
     #[error(
-        "{place:?}: this is {}",
-        if *.is_store { "a store, and no bundle: it can be pulled from as it is" }
-        else { "no bundle: check the path" }
+        "{place} is {}",
+        if *.is_store { "a store, not a bundle" } else { "no bundle: check the path" }
     )]
     NotABundle {
         /// The path.

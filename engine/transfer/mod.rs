@@ -41,7 +41,7 @@ mod entry;
 mod error;
 mod folder;
 mod incoming;
-mod lost;
+mod lost_packs;
 mod missing;
 mod naming;
 #[cfg(feature = "remote")]

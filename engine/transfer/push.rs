@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::check::{Closure, IndexAt};
 use super::drafts::{PackBody, PackDraft, draft_packs};
 use super::entry::full_names;
-use super::lost::{Mended, mend};
+use super::lost_packs::{Mended, mend};
 use super::naming::Naming;
 use super::order::Ordered;
 use super::packed::{PackedSource, RemoteFile};

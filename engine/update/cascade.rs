@@ -22,6 +22,7 @@ pub enum Stopped {
 
 /// What an update did. Steps are numbered as in the plan.
 #[derive(Debug)]
+#[must_use]
 #[non_exhaustive]
 pub struct Outcome {
     /// What it set out to do.

@@ -58,7 +58,7 @@ fn child_role() {
 fn a_missing_store_is_named_with_what_to_do() {
     let folder = folder();
     let path = folder.path().join("none.mgit");
-    let text = format!("no store at {}: make one first", path.display());
+    let text = format!("no store at {}", path.display());
     neither_opens(&path, &text);
     assert!(!path.exists(), "opening makes nothing");
     let inside = path.join("models.mgit");

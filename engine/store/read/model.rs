@@ -204,7 +204,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it;
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with up to three names
+    /// that contain it or that it contains;
     /// a damaged manifest.
     pub fn model(&self, model: impl Into<ModelRef>) -> Result<Model> {
         self.model_of(self.find(model)?)

@@ -130,7 +130,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with the names most like it.
+    /// [`NoSuchModel`](crate::lineage::LineageError::NoSuchModel), with up to three names that
+    /// contain it or that it contains.
     pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node> {
         Ok(self.graph().find(model)?)
     }

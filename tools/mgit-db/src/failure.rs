@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use mgit::Error;
 use mgit::error::{
-    CatalogError, CommandError, DestinationError, ExportError, InterchangeError, LineageError,
-    MergeError, Shortage, StoreError, TestError, TransferError, UpdateError, UpkeepError,
-    full_message,
+    CatalogError, CommandError, ContainerError, DestinationError, ExportError, InterchangeError,
+    LineageError, Locked, MergeError, Shortage, StoreError, TestError, TransferError, UpdateError,
+    UpkeepError, full_message,
 };
 
+use crate::causes::{Cause, causes};
+use crate::opening;
 use crate::what_to_do::what_to_do;
 
 /// A command that was not done.
@@ -27,9 +29,19 @@ pub enum Failure {
         code: &'static str,
         /// What is wrong, and what to do next.
         message: String,
+        /// Where the message speaks of a store's file without its name.
+        unnamed: Option<Unnamed>,
     },
     /// Whoever read standard output has closed it: nobody is left to tell.
     ClosedPipe,
+}
+
+/// A place in a message for the name of a store's file.
+#[derive(Clone, Copy, Debug)]
+pub struct Unnamed {
+    at: usize,
+    before: &'static str,
+    after: &'static str,
 }
 
 impl Failure {
@@ -40,7 +52,7 @@ impl Failure {
 
     /// A failure of this code.
     pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
-        Failure::Failed { code, message: message.into() }
+        Failure::Failed { code, message: message.into(), unnamed: None }
     }
 
     /// A failure to write standard output.
@@ -62,18 +74,20 @@ impl Failure {
     /// Says more, such as what was done before the failure.
     pub fn and(self, more: &str) -> Self {
         match self {
-            Failure::Failed { code, message } => {
-                Failure::Failed { code, message: format!("{message}; {more}") }
+            Failure::Failed { code, message, unnamed } => {
+                Failure::Failed { code, message: format!("{message}; {more}"), unnamed }
             }
             other => other,
         }
     }
 
-    /// Says first which file or place this is about.
-    pub fn of(self, place: impl fmt::Display) -> Self {
+    /// Names the store's file where the message speaks of it and does not name it. The first name
+    /// stays.
+    pub fn of_store(self, store: impl fmt::Display) -> Self {
         match self {
-            Failure::Failed { code, message } => {
-                Failure::Failed { code, message: format!("{place}: {message}") }
+            Failure::Failed { code, mut message, unnamed: Some(Unnamed { at, before, after }) } => {
+                message.insert_str(at, &format!("{before}{store}{after}"));
+                Failure::failed(code, message)
             }
             other => other,
         }
@@ -133,11 +147,53 @@ impl From<Error> for Failure {
                 Failure::ClosedPipe
             }
             _ => {
-                let message = format!("{}{}", full_message(&error), what_to_do(&error));
-                Failure::failed(error.code(), message)
+                let mut message = full_message(&error);
+                let unnamed = causes(&error).find_map(|cause| unnamed(&mut message, cause));
+                message += &what_to_do(&error, opening::first());
+                Failure::Failed { code: error.code(), message, unnamed }
             }
         }
     }
+}
+
+/// Where the message speaks of a store's file, if this cause makes it do so. What the library says
+/// to do about a lock is taken out: on this command line it is something else.
+fn unnamed(message: &mut String, cause: &Cause) -> Option<Unnamed> {
+    let said = cause.to_string();
+    let at = message.find(&said)?;
+    if let Some(ContainerError::Locked(locked)) = cause.downcast_ref() {
+        let clause = locked.to_string();
+        message.replace_range(at..at + said.len(), &format!("{clause}{}", waited(locked)));
+        let noun = "the store";
+        // Behind the name of a process, which may be anything.
+        let at = at + clause.rfind(noun)? + noun.len();
+        return Some(Unnamed { at, before: " ", after: "" });
+    }
+    is_of_file(cause).then_some(Unnamed { at, before: "", after: ": " })
+}
+
+fn waited(locked: &Locked) -> String {
+    match locked.waited.as_secs() {
+        0 => String::new(),
+        seconds => format!(", after {seconds} s of waiting"),
+    }
+}
+
+/// Whether this is an error about the file of a store, which the library's text does not name.
+fn is_of_file(cause: &Cause) -> bool {
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return matches!(error, StoreError::DamagedRecord { .. });
+    }
+    if let Some(error) = cause.downcast_ref::<CatalogError>() {
+        return !matches!(error, CatalogError::Container(_));
+    }
+    if let Some(error) = cause.downcast_ref::<LineageError>() {
+        return matches!(error, LineageError::Circle { .. } | LineageError::Dangling { .. });
+    }
+    if let Some(error) = cause.downcast_ref::<UpkeepError>() {
+        return matches!(error, UpkeepError::Damaged { .. } | UpkeepError::NothingFound { .. });
+    }
+    cause.is::<ContainerError>()
 }
 
 macro_rules! failures_of {
@@ -180,7 +236,7 @@ mod tests {
         };
         let conflict = MergeError::Unresolved { layers: vec![name()] };
         for (error, part) in [
-            (StoreError::NotFound { path: "s".into() }.into(), "mgit-db init"),
+            (StoreError::NotFound { path: "s".into() }.into(), "check the path"),
             (StoreError::NoSuchTensor { model: model(), tensor: tensor() }.into(), "mgit-db show"),
             (StoreError::Pinned { model: model() }.into(), "mgit-db unpin"),
             (missing.into(), "mgit-db fetch"),
@@ -196,8 +252,40 @@ mod tests {
         ] {
             let error: Error = error;
             let (own, told) = (full_message(&error), said(error));
-            assert!(told.starts_with(&own) && told.contains(part), "{told}");
+            assert!(told.starts_with(&own), "{told}");
+            assert_eq!(told.matches(part).count(), 1, "{told}");
             assert!(!own.contains(part), "{own}");
+        }
+    }
+
+    /// Damage and locks are told of in the same way, however deep the library met them.
+    #[test]
+    fn advice_is_that_of_the_innermost_cause() {
+        let damaged = || StoreError::DamagedRecord {
+            content_id: mgit::ContentId::of(b"x"),
+            offset: 7,
+            reason: "a checksum is wrong".to_owned(),
+        };
+        let io = || io::Error::other(damaged());
+        let part = "s: damaged record of content";
+        let far = Box::new(TransferError::Store(damaged()));
+        let kept = || std::path::PathBuf::from("k");
+        let far = TransferError::OutOfReach { models: vec![], place: "p".to_owned(), source: far };
+        let not_added = Box::new(UpdateError::Store(damaged()));
+        for error in [
+            damaged().into(),
+            DestinationError::io(Path::new("b"), io()).into(),
+            TransferError::Io { operation: "write", place: "p".to_owned(), source: io() }.into(),
+            MergeError::Store(StoreError::Source { tensor: "w".to_owned(), source: io() }).into(),
+            far.into(),
+            UpdateError::NotAdded { source: not_added, kept: kept() }.into(),
+            UpkeepError::Store(damaged()).into(),
+        ] {
+            let error: Error = error;
+            let told = Failure::from(error).of_store("s").of_store("t").to_string();
+            assert_eq!(told.matches("mgit-db verify").count(), 1, "{told}");
+            assert_eq!(told.matches(part).count(), 1, "{told}");
+            assert!(told.ends_with("lists the models that it hurts"), "{told}");
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod browse;
+mod causes;
 mod closed_stdout;
 mod commands;
 mod demo_data;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         return failure.exit_code();
     }
     let done = threads::start().and_then(|()| commands::run(arguments.command, &output));
+    let done = done.map_err(opening::of_first);
     let code = match done {
         Ok(code) => code,
         Err(failure) => {

@@ -1,13 +1,12 @@
 //! How this run opens stores: how long it waits for others, and what it says meanwhile.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use mgit::Store;
-use mgit::container::{ContainerError, Locked};
+use mgit::container::Locked;
 use mgit::store::OpenOptions;
-use mgit::store::StoreError;
 use mgit::upkeep::UpkeepError;
 
 use crate::failure::Failure;
@@ -51,14 +50,51 @@ pub fn options() -> OpenOptions {
 
 /// What is wrong with the store at `path`, which the engine does not always name.
 pub fn named(path: &Path, error: impl Into<UpkeepError>) -> Failure {
-    let error = error.into();
-    let is_of_file = match &error {
-        UpkeepError::Store(StoreError::Container(ContainerError::Locked(_))) => false,
-        UpkeepError::Store(error) => matches!(error, StoreError::Container(_)) || error.is_damage(),
-        _ => false,
-    };
-    let failure = Failure::from(error);
-    if is_of_file { failure.of(path.display()) } else { failure }
+    Failure::from(error.into()).of_store(path.display())
+}
+
+/// The store that was opened first: the one that the command is about.
+static FIRST: OnceLock<PathBuf> = OnceLock::new();
+
+/// The store that the command is about, where it has been opened.
+pub fn first() -> Option<&'static Path> {
+    FIRST.get().map(PathBuf::as_path)
+}
+
+/// Names that store in what is said of a store's file without a name.
+pub fn of_first(failure: Failure) -> Failure {
+    match first() {
+        Some(path) => failure.of_store(path.display()),
+        None => failure,
+    }
+}
+
+/// As [`named`], where the file of either store may be meant; of a code in `of_own` it is the first.
+pub fn named_either(failure: Failure, own: &Path, other: &Path, of_own: &[&str]) -> Failure {
+    match of_own.contains(&failure.code()) {
+        true => failure.of_store(own.display()),
+        false => failure.of_store(format!("{} or {}", own.display(), other.display())),
+    }
+}
+
+/// Says how a store is made, to who wanted to fill one that is not there.
+pub fn or_init(failure: Failure) -> Failure {
+    match failure.code() {
+        "store-not-found" => failure.and("`mgit-db init` makes one"),
+        _ => failure,
+    }
+}
+
+/// Notes that a store was opened, and names it where it was not.
+///
+/// # Errors
+///
+/// What opening it answered.
+pub fn opened(path: &Path, opened: mgit::store::Result<Store>) -> Result<Store, Failure> {
+    if opened.is_ok() {
+        let _ = FIRST.set(path.to_owned());
+    }
+    opened.map_err(|error| named(path, error))
 }
 
 /// Opens a store to change it at once: other writers are kept out until it is closed.
@@ -67,7 +103,7 @@ pub fn named(path: &Path, error: impl Into<UpkeepError>) -> Failure {
 ///
 /// Those of the store; a writer that was waited for as long as was allowed.
 pub fn open(path: &Path) -> Result<Store, Failure> {
-    options().open(path).map_err(|error| named(path, error))
+    opened(path, options().open(path))
 }
 
 /// Opens a store that is changed behind work that may take long: other writers are kept out only
@@ -77,7 +113,7 @@ pub fn open(path: &Path) -> Result<Store, Failure> {
 ///
 /// Those of the store.
 pub fn open_shared(path: &Path) -> Result<Store, Failure> {
-    options().lock_per_transaction(true).open(path).map_err(|error| named(path, error))
+    opened(path, options().lock_per_transaction(true).open(path))
 }
 
 /// Opens a store to read it.
@@ -86,5 +122,5 @@ pub fn open_shared(path: &Path) -> Result<Store, Failure> {
 ///
 /// Those of the store.
 pub fn open_read_only(path: &Path) -> Result<Store, Failure> {
-    options().open_read_only(path).map_err(|error| named(path, error))
+    opened(path, options().open_read_only(path))
 }

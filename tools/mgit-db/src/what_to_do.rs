@@ -1,7 +1,9 @@
 //! What to do about an error of the library, in the words of this command line, which the library
 //! does not know.
 
+use std::borrow::Cow;
 use std::io;
+use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
@@ -9,39 +11,65 @@ use mgit::error::{
     TransferError, UpdateError, UpkeepError,
 };
 
-/// What follows the error's own message.
-pub fn what_to_do(error: &Error) -> &'static str {
-    match error {
-        Error::Store(error) => with_store(error),
-        Error::Destination(DestinationError::Exists { .. }) => {
-            ": name another file, or add --force to replace it"
-        }
-        Error::Test(TestError::NoSuchTest { .. }) => ": `mgit-db test ls` lists what is there",
-        Error::Upkeep(UpkeepError::Damaged { .. }) => {
-            ": `mgit-db verify` lists the damage, `mgit-db salvage` makes a store of what is whole"
-        }
-        Error::Update(UpdateError::Begun { .. }) => " (--resume)",
-        Error::Merge(MergeError::Unresolved { .. }) => {
+use crate::causes::{Cause, causes};
+use crate::text::quoted;
+
+/// What follows the error's own message: what its innermost cause asks for that has anything to
+/// ask for. `store` is the store that the command is about, where it is known.
+pub fn what_to_do(error: &Error, store: Option<&Path>) -> Cow<'static, str> {
+    let advice = causes(error).map(|cause| advice_of(cause, store));
+    advice.filter(|advice| !advice.is_empty()).last().unwrap_or_default()
+}
+
+fn advice_of(cause: &Cause, store: Option<&Path>) -> Cow<'static, str> {
+    if let Some(StoreError::MissingContent { model, promisor, .. }) = cause.downcast_ref() {
+        let store = store.map_or_else(|| "STORE".to_owned(), quoted);
+        let name = model.rsplit_once('@').map_or(model.as_str(), |(name, _)| name);
+        let (place, name) = (quoted(Path::new(promisor)), quoted(Path::new(name)));
+        return format!("; `mgit-db fetch {store} {place} --name {name}` brings it").into();
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return with_store(error).into();
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return with_transfer(error).into();
+    }
+    with_others(cause).into()
+}
+
+fn with_others(cause: &Cause) -> &'static str {
+    if let Some(DestinationError::Exists { .. }) = cause.downcast_ref() {
+        return ": name another file, or add --force to replace it";
+    }
+    if let Some(TestError::NoSuchTest { .. }) = cause.downcast_ref() {
+        return ": `mgit-db test ls` lists what is there";
+    }
+    if let Some(UpkeepError::Damaged { .. }) = cause.downcast_ref() {
+        return ": `mgit-db verify` lists the damage, `mgit-db salvage` makes a store of what is \
+                whole";
+    }
+    if let Some(UpdateError::Begun { .. }) = cause.downcast_ref() {
+        return " (--resume)";
+    }
+    match cause.downcast_ref() {
+        Some(MergeError::Unresolved { .. }) => {
             ": resolve them with --on-conflict, or --take 'LAYER*=ours'"
         }
-        Error::Merge(MergeError::NoCommonAncestor { .. }) => ": --base",
-        Error::Merge(MergeError::TestsFailed { .. }) => ": nothing was kept",
-        Error::Transfer(error) => with_transfer(error),
+        Some(MergeError::NoCommonAncestor { .. }) => ": --base",
+        Some(MergeError::TestsFailed { .. }) => ": nothing was kept",
         _ => "",
     }
 }
 
 fn with_store(error: &StoreError) -> &'static str {
     match error {
-        StoreError::NotFound { .. } => " with `mgit-db init`",
+        StoreError::NotFound { .. } => ": check the path",
         StoreError::AlreadyExists { .. } => ": name another path, or use what is there",
         StoreError::OpenFile { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
             ": name the store's file"
         }
         StoreError::Container(ContainerError::NotAStore { found }) => without_store(found),
-        StoreError::Container(ContainerError::Locked(_)) => {
-            "; --wait waits for as long as that takes"
-        }
+        StoreError::Container(ContainerError::Locked(_)) => ": --wait waits until it is done",
         StoreError::Lineage(LineageError::NoSuchModel { similar, .. }) if similar.is_empty() => {
             ": `mgit-db ls` lists what is there"
         }
@@ -50,10 +78,9 @@ fn with_store(error: &StoreError) -> &'static str {
              none"
         }
         StoreError::NoSuchTensor { .. } => ": `mgit-db show` lists its tensors",
-        StoreError::MissingContent { .. } => ": `mgit-db fetch STORE PLACE --name NAME`",
         StoreError::MissingTensor { .. } => ": `mgit-db verify` tells",
         StoreError::Pinned { .. } => ": `mgit-db unpin` takes that back",
-        error if error.is_damage() => ": `mgit-db verify` says what is left of it",
+        error if error.is_damage() => "; `mgit-db verify` lists the models that it hurts",
         _ => "",
     }
 }
@@ -82,7 +109,13 @@ fn with_transfer(error: &TransferError) -> &'static str {
         TransferError::NoSuchRemote { known, .. } if known.is_empty() => {
             ": `mgit-db remote add` keeps one"
         }
-        TransferError::NotABundle { is_store: true, .. } => " (`mgit-db clone`, `mgit-db pull`)",
+        TransferError::OutOfReach { .. } => {
+            "; try again when it can be reached, or `mgit-db fetch` them from another place that \
+             has them"
+        }
+        TransferError::NotABundle { is_store: true, .. } => {
+            ": `mgit-db clone` and `mgit-db pull` take it as it is"
+        }
         TransferError::NotABundle { .. } => ", or make one with `mgit-db bundle create`",
         TransferError::WrittenOnce { .. } => " with `mgit-db bundle create`",
         _ => "",

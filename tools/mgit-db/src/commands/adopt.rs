@@ -65,7 +65,7 @@ pub fn run_infer(mut arguments: Arguments, output: &Output) -> Result<(), Failur
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let paths = files_of(&arguments.paths)?;
     // Before anything is read: it must be there.
-    let store = opening::open_read_only(&arguments.store)?;
+    let store = opening::open_read_only(&arguments.store).map_err(opening::or_init)?;
     let inputs = paths.iter().map(|path| ModelInput::open(path));
     let inputs: Vec<ModelInput> = inputs.collect::<Result<_, _>>()?;
     let names = names_of(&paths)?;

@@ -37,7 +37,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let bar = Progress::unbounded(format!("backup {}", arguments.store.display()));
     let copy = if arguments.force { backup_replacing } else { backup };
     let report = copy(&store, &store.snapshot()?, &arguments.to, &|bytes| bar.advance(bytes));
-    let report = report.map_err(|error| taken(error.into(), arguments.force))?;
+    let report = report.map_err(|error| {
+        let (own, copy) = (&arguments.store, &arguments.to);
+        let failure = opening::named_either(error.into(), own, copy, &["damaged", "truncated"]);
+        taken(failure, arguments.force)
+    })?;
     drop(bar);
     let text = format!(
         "copied commit {}, {}, {}: no damage\n",

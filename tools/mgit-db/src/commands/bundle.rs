@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mgit::container::Destination;
-use mgit::transfer::{BundleReport, Selection, bundle_import, bundle_verify, bundle_write};
+use mgit::transfer::{BundleReport, Place, Selection, bundle_import, bundle_verify, bundle_write};
 use serde_json::json;
 
 use super::transfer::{Moved, Names, describe, document};
@@ -79,10 +79,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             print(&report, file, "checked", ": no damage", output)
         }
         Command::Import { store, file, names } => {
-            let store = opening::open_shared(store)?;
-            let place = file.display().to_string();
+            let store = opening::open_shared(store).map_err(opening::or_init)?;
+            let (shown, place) = (file.display().to_string(), Place::Bundle(file.clone()));
             let work = |selection: Selection<'_>| bundle_import(&store, file, selection);
-            let moved = Moved::by("import", &place, work, names, false)?;
+            let moved = Moved::by("import", (&shown, &place), work, names, false)?;
             output.print(document(&moved), &describe(&moved, "imported", output))
         }
     }

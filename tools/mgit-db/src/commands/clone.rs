@@ -61,7 +61,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     say_when_interrupted(&arguments.store, is_new);
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
     let graph_only = arguments.graph_only;
-    let moved = match Moved::by("clone", &arguments.from, work, &arguments.names, graph_only) {
+    let from = (arguments.from.as_str(), &place);
+    let moved = match Moved::by("clone", from, work, &arguments.names, graph_only) {
         Err(failure) => {
             // Without a tensor there is nothing to go on with.
             if is_new && store.snapshot()?.tables().count(Table::Tensors)? == 0 {

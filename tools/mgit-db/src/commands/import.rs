@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return Err(Failure::usage(message));
     }
     Gate::new(&arguments.lossy)?;
-    let store = opening::open_shared(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store).map_err(opening::or_init)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
     let mut imported = Vec::new();

@@ -38,10 +38,10 @@ pub struct Arguments {
 ///
 /// Those of both sides; damage. Nothing is seen of a pull that fails.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let store = opening::open_shared(&arguments.store)?;
+    let store = opening::open_shared(&arguments.store).map_err(opening::or_init)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
     let work = |selection: Selection<'_>| pull(&store, &place, selection);
-    let moved = Moved::by("pull", &shown, work, &arguments.names, arguments.graph_only)?;
+    let moved = Moved::by("pull", (&shown, &place), work, &arguments.names, arguments.graph_only)?;
     output.print(document(&moved), &describe(&moved, "pulled", output))
 }
 
@@ -69,6 +69,6 @@ pub fn run_fetch(arguments: &FetchArguments, output: &Output) -> Result<(), Fail
     let store = opening::open_shared(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
     let work = |selection: Selection<'_>| fetch(&store, &place, selection);
-    let moved = Moved::by("fetch", &shown, work, &arguments.names, false)?;
+    let moved = Moved::by("fetch", (&shown, &place), work, &arguments.names, false)?;
     output.print(document(&moved), &describe(&moved, "fetched, for a pull to name:", output))
 }

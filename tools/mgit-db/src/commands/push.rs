@@ -36,7 +36,7 @@ fn open(path: &std::path::Path) -> Result<Store, Failure> {
         Err(mgit::store::StoreError::OpenFile { .. } | mgit::store::StoreError::Container(_)) => {
             opening::open_read_only(path)
         }
-        opened => opened.map_err(|error| opening::named(path, error)),
+        opened => opening::opened(path, opened),
     }
 }
 
@@ -49,6 +49,6 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = open(&arguments.store)?;
     let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
     let work = |selection: Selection<'_>| push(&store, &place, selection);
-    let moved = Moved::by("push", &shown, work, &arguments.names, false)?;
+    let moved = Moved::by("push", (&shown, &place), work, &arguments.names, false)?;
     output.print(document(&moved), &describe(&moved, "pushed", output))
 }

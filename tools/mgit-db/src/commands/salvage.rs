@@ -50,7 +50,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let bar = Progress::unbounded(format!("salvage {}", arguments.broken.display()));
     let (Arguments { broken, new, force }, options) = (arguments, opening::options());
     let report = salvage_with(broken, new, *force, &options, &|bytes| bar.advance(bytes));
-    let report = report.map_err(|error| taken(error.into(), *force))?;
+    let report = report.map_err(|error| {
+        let of_broken: &[&str] = match force {
+            true => &["damaged", "truncated", "not-a-store", "nothing-found"],
+            // There is no other store yet that somebody might hold.
+            false => &["damaged", "truncated", "not-a-store", "nothing-found", "locked"],
+        };
+        taken(opening::named_either(error.into(), broken, new, of_broken), *force)
+    })?;
     drop(bar);
     output.print(document(&report), &describe(&report, output))?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,14 +1,19 @@
 //! What clone, push, pull, fetch and bundle have in common.
 
-use mgit::Store;
-use mgit::container::ContainerError;
+use std::path::Path;
+
+use mgit::catalog::{ReadTables, Table};
+use mgit::error::StoreError;
 use mgit::lineage::glob_matches;
 use mgit::transfer::{Place, PullReport, Selection, TransferError, remotes};
+use mgit::{ContentId, Store};
 use serde_json::{Value, json};
 
+use crate::causes::causes;
 use crate::document::joined;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::opening;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
 use crate::text::{count, size};
@@ -46,7 +51,7 @@ impl Moved {
     /// Those of the transfer.
     pub fn by(
         what: &str,
-        place: &str,
+        (shown, place): (&str, &Place),
         work: impl FnOnce(Selection<'_>) -> Result<PullReport, TransferError>,
         names: &Names,
         graph_only: bool,
@@ -54,18 +59,45 @@ impl Moved {
         if what != "clone" {
             interrupt::advise("the same command does the rest");
         }
-        let bar = Progress::unbounded(format!("{what} {place}"));
+        let bar = Progress::unbounded(format!("{what} {shown}"));
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
         let report = work(Selection { wants: &wants, graph_only, progress: &progress });
-        let report = report.map_err(|error| match &error {
-            TransferError::Store(mgit::store::StoreError::Container(
-                ContainerError::NotAStore { .. },
-            )) => Failure::from(error).of(place),
-            _ => error.into(),
-        })?;
-        Ok(Moved { place: place.to_owned(), report })
+        let report = report.map_err(|error| named(error, place))?;
+        Ok(Moved { place: shown.to_owned(), report })
     }
+}
+
+/// Names the store that a transfer failed for, of two: this side was opened before.
+fn named(error: TransferError, place: &Place) -> Failure {
+    let error = mgit::Error::from(error);
+    let damaged = causes(&error).find_map(|cause| match cause.downcast_ref() {
+        Some(StoreError::DamagedRecord { content_id, .. }) => Some(*content_id),
+        _ => None,
+    });
+    let failure = Failure::from(error);
+    let (Place::Store(other), Some(own)) = (place, opening::first()) else { return failure };
+    let is_of_other = match failure.code() {
+        "not-a-store" | "truncated" | "newer-version" | "unknown-features" => Some(true),
+        _ => damaged.and_then(|id| match (has(own, id), has(other, id)) {
+            (Some(true), Some(false)) => Some(false),
+            (Some(false), Some(true)) => Some(true),
+            _ => None,
+        }),
+    };
+    match is_of_other {
+        Some(true) => failure.of_store(other.display()),
+        Some(false) => failure.of_store(own.display()),
+        None => opening::named_either(failure, own, other, &[]),
+    }
+}
+
+/// Whether a store has a content, where that can be read.
+fn has(path: &Path, id: ContentId) -> Option<bool> {
+    let store = opening::options().open_read_only(path).ok()?;
+    let snapshot = store.snapshot().ok()?;
+    let is_in = |table| Some(snapshot.tables().get(table, id.as_bytes()).ok()?.is_some());
+    Some(is_in(Table::Tensors)? || is_in(Table::Manifests)?)
 }
 
 /// The place that a user names: a remote that is kept in the store, a path, or an address. Without

@@ -437,7 +437,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     let failure = sandbox.failure(&[], 2);
     assert_eq!(failure["code"], "usage");
     for command in ["ls", "log", "stat", "verify", "dump"] {
-        assert!(sandbox.refused(&[command, "missing"], 1).contains("init"));
+        assert!(sandbox.refused(&[command, "missing"], 1).contains("check the path"));
         assert_eq!(sandbox.failure(&[command, "missing"], 1)["code"], "store-not-found");
     }
     sandbox.write("text", b"this is a text, and not a store at all");

@@ -117,7 +117,9 @@ fn what_is_no_store_is_named_by_those_that_look_into_it() {
     assert!(told.contains("cut: the store is cut off"), "{told}");
     let told = sandbox.refused(&["salvage", "b", "out"], 1);
     assert!(told.contains("b is a bundle, and no store"), "{told}");
-    for (place, said) in [("text", "no bundle"), ("m", "no bundle"), ("s", "this is a store")] {
+    for (place, said) in
+        [("text", "no bundle"), ("m", "no bundle"), ("s", "s is a store, not a bundle")]
+    {
         let told = sandbox.refused(&["bundle", "verify", place], 1);
         assert!(told.contains(said), "{told}");
         sandbox.refused(&["bundle", "import", "o", place], 1);

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use mgit::Snapshot;
 use mgit::container::Destination;
-use mgit::full_message;
 use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
 use mgit::model_tests::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
@@ -152,8 +151,7 @@ pub fn keep(path: &Path, report: &RunReport) -> Option<String> {
         return None;
     }
     let kept = opening::options().open(path).and_then(|store| report.unkept.keep(&store));
-    kept.err()
-        .map(|error| format!("the results are not kept in the store: {}", full_message(&error)))
+    kept.err().map(|error| format!("the results are not kept: {}", opening::named(path, error)))
 }
 
 /// Runs the tests.
@@ -197,6 +195,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if let Some(not_kept) = &not_kept {
         text += &format!("{not_kept}\n");
     }
+    if report.results.iter().any(is_of_damage) {
+        let store = arguments.store.display().to_string();
+        text += &format!(
+            "{} is damaged; `mgit-db verify` lists the models that it hurts\n",
+            crate::text::shown(&store)
+        );
+    }
     let document = json!({
         "passed": counts.passed,
         "failed": counts.failed,
@@ -209,6 +214,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     });
     output.print(document, &text)?;
     Ok(if report.is_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whether a test could not be run because a record is damaged. The library keeps of an error only
+/// its text.
+fn is_of_damage(result: &TestResult) -> bool {
+    let is_damage = |reason: &String| reason.contains("damaged record of content");
+    result.status == Status::Error && result.reasons.iter().any(is_damage)
 }
 
 /// How many results there are of each status.
