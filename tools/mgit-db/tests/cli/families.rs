@@ -73,11 +73,11 @@ fn a_folder_is_shown_before_it_is_adopted() {
     assert_eq!(edges.count() + done["unsure"].as_array().unwrap().len(), 1, "{done}");
     assert_eq!(sandbox.models(), ["m0@1", "m1@1"]);
     std::fs::create_dir(sandbox.path("empty")).unwrap();
-    sandbox.refused(&["adopt", "s", "empty"], 1);
+    sandbox.refused(&["adopt", "s", "empty", "--dry-run"], 1);
     let twice = ["adopt", "s", "folder", "folder/m0.safetensors", "--yes"];
     let told = sandbox.refused(&twice, 1);
     assert!(told.contains("\"folder/m0.safetensors\" is given twice"), "{told}");
-    assert!(sandbox.refused(&["adopt", "s", "nothing"], 1).contains("\"nothing\""));
+    assert!(sandbox.refused(&["adopt", "s", "nothing", "--yes"], 1).contains("\"nothing\""));
 }
 
 #[test]
@@ -108,7 +108,8 @@ fn what_a_folder_holds_besides_models_is_named() {
     assert!(told.contains("model.bin") && told.contains("not searched"), "{told}");
     sandbox.write("f/a.safetensors", &model(0));
     // This one is read.
-    let layers = json!({ "layers": [{ "name": "l", "kind": "mine", "tensors": ["layer"] }] });
+    let layers =
+        json!({ "layers": [{ "name": "l", "kind": "mine", "tensors": ["layer"] }], "edges": [] });
     sandbox.write("f/a.layers.json", layers.to_string().as_bytes());
     let told = sandbox.ok(&["adopt", "s", "f", "--dry-run"]);
     for line in [
@@ -145,17 +146,18 @@ fn nothing_is_adopted_where_nobody_can_be_asked() {
 #[test]
 fn what_was_adopted_before_a_failure_is_named() {
     let sandbox = Sandbox::with_store();
-    sandbox.write("a.safetensors", &model(0));
+    sandbox.import(1, "other", &[]);
+    // What only the import of the second file meets.
+    sandbox.ok(&["tag", "s", "b", "other"]);
+    sandbox.write("a.safetensors", &file_of(&[("v", Dtype::U8, &[1], vec![0])]));
     sandbox.write("b.safetensors", &file_of(&[("w", Dtype::U8, &[1], vec![1])]));
-    let layers = json!({ "layers": [{ "name": "l", "kind": "mine", "tensors": ["absent"] }] });
-    sandbox.write("b.layers.json", layers.to_string().as_bytes());
     let command = ["adopt", "s", "a.safetensors", "b.safetensors", "--yes"];
     let answer = sandbox.run(&command);
     assert_eq!(answer.code, Some(1), "{answer:?}");
     assert!(answer.text().contains("a.safetensors imported as a@1\n"), "{answer:?}");
     let told = &answer.stderr;
     assert!(told.contains("b.safetensors") && told.contains("already in the store: a@1"), "{told}");
-    assert_eq!(sandbox.models(), ["a@1"]);
+    assert_eq!(sandbox.models(), ["a@1", "other@1"]);
     let failure = sandbox.failure(&command, 1);
     let told = failure["message"].as_str().unwrap();
     assert!(told.contains("already in the store: a@2"), "{told}");
