@@ -1,5 +1,7 @@
 //! How much of one model is in another.
 
+use std::collections::HashSet;
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -7,7 +9,7 @@ use super::member::{Member, MemberTensor};
 use super::samples::{self, Samples};
 use crate::planning::{INHERITED_FROM, Likeness, Steps};
 use crate::store::Result;
-use crate::tensor::Dtype;
+use crate::tensor::{ContentId, Dtype};
 
 /// What sketches say of two models.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,6 +65,27 @@ pub fn resemble(a: &Member<'_>, b: &Member<'_>) -> Resemblance {
     result
 }
 
+/// What sketches say of two models that are kin; nothing of strangers. Models of the same tensors
+/// are kin even where these are too small or too plain for their sketches to tell.
+pub(super) fn kin(a: &Member<'_>, b: &Member<'_>) -> Option<Resemblance> {
+    let resemblance = resemble(a, b);
+    (resemblance.is_kinship() || have_same_tensors(a, b)).then_some(resemblance)
+}
+
+fn have_same_tensors(a: &Member<'_>, b: &Member<'_>) -> bool {
+    // Most strangers have no tensor of the other's first content, or not as many.
+    let Some(first) = a.tensors().first() else { return false };
+    let may_be = a.tensors().len() == b.tensors().len();
+    if !may_be || !b.tensors().iter().any(|tensor| tensor.id == first.id) {
+        return false;
+    }
+    fn tensors<'m>(member: &'m Member<'_>) -> HashSet<(&'m str, &'m Dtype, &'m ContentId)> {
+        let key = |tensor: &'m MemberTensor| (tensor.name.as_str(), &tensor.dtype, &tensor.id);
+        member.tensors().iter().map(key).collect()
+    }
+    tensors(a) == tensors(b)
+}
+
 /// What reading a pair of tensors has shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct TensorPair {
@@ -73,7 +96,7 @@ pub(super) struct TensorPair {
     /// All bytes are equal.
     pub(super) identical: bool,
     /// Bits an element that the two have in common.
-    pub(super) shared_bits: f64,
+    pub(super) bits_per_element: f64,
     /// Sum of squares of the differences, for all elements, of floats.
     pub(super) distance2: f64,
     pub(super) correlation: f64,
@@ -139,7 +162,7 @@ impl Comparison {
     pub(super) fn shared(&self, core: &dyn Fn(usize) -> bool) -> (f64, f64) {
         let (mut bits, mut elements, mut distance2) = (0.0, 0.0, 0.0);
         for tensor in self.tensors.iter().filter(|tensor| core(tensor.at.0)) {
-            bits += tensor.shared_bits * tensor.elements;
+            bits += tensor.bits_per_element * tensor.elements;
             elements += tensor.elements;
             distance2 += tensor.distance2;
         }
@@ -161,7 +184,7 @@ fn compare_tensors(
         let limit = Steps::new(&left.dtype, &left.dtype, 1.0).limit();
         pair.identical = true;
         pair.correlation = 1.0;
-        pair.shared_bits = limit;
+        pair.bits_per_element = limit;
         pair.ratio = 1.0;
         return Ok(Some(pair));
     }
@@ -205,7 +228,8 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
         if narrower { steps.add(b, a) } else { steps.add(a, b) }
     }
     let inherited = pair.correlation > INHERITED_FROM || pair.elements < 2.0;
-    pair.shared_bits = if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
+    pair.bits_per_element =
+        if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
     pair.cast = (
         is_cast(&samples.a, &samples.b, &left.dtype, &right.dtype),
         is_cast(&samples.b, &samples.a, &right.dtype, &left.dtype),
@@ -216,7 +240,7 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     );
     pair.pruned = (is_pruned(&samples.a, &samples.b), is_pruned(&samples.b, &samples.a));
     if pair.cast.0 || pair.cast.1 || pair.quantised.0 || pair.quantised.1 {
-        pair.shared_bits = limit;
+        pair.bits_per_element = limit;
     }
     if floats && samples.row > 0 {
         pair.low_rank = low_rank(samples);

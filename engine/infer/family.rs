@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use super::CLAIMED_FROM;
-use super::compare::{Comparison, Resemblance, resemble};
+use super::compare::{self, Comparison, Resemblance};
 use super::evidence::{Evidence, Reason};
 use super::member::Member;
 use super::tree::{Tie, directions, straighten, strongest_forest};
@@ -31,7 +31,7 @@ pub struct Kinship {
     /// The probability of this direction, given that the two belong together: from 0.5 to 1.
     pub confidence: f64,
     /// Bits an element that the two have in common.
-    pub shared_bits: f64,
+    pub bits_per_element: f64,
     /// What spoke for the direction; weights are positive for this one.
     pub reasons: Vec<Reason>,
 }
@@ -40,6 +40,12 @@ impl Kinship {
     /// Whether the direction is sure enough to be claimed.
     pub fn is_claimed(&self) -> bool {
         self.confidence >= CLAIMED_FROM
+    }
+
+    /// Whether every tensor of one is in the other: nothing was made of anything, so that no other
+    /// way of derivation is found.
+    pub fn is_same_content(&self) -> bool {
+        self.how == How::Other
     }
 }
 
@@ -58,8 +64,7 @@ pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
     let pairs: Vec<(usize, usize)> =
         (0..members.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
     let kin = |&(a, b): &(usize, usize)| {
-        let resemblance = resemble(members.get(a)?, members.get(b)?);
-        resemblance.is_kinship().then_some(((a, b), resemblance))
+        compare::kin(members.get(a)?, members.get(b)?).map(|resemblance| ((a, b), resemblance))
     };
     let kin: Vec<((usize, usize), Resemblance)> = pairs.par_iter().filter_map(kin).collect();
     let comparisons = compare_likeliest(members, &kin)?;
@@ -95,7 +100,8 @@ fn kinship(tie: &Tie, towards: f64, evidence: Evidence) -> Kinship {
         let text = "the shape and the evidence of the rest of the family".to_owned();
         reasons.push(Reason { text, weight: all - own });
     }
-    Kinship { parent, child, how: evidence.how, confidence, shared_bits: tie.score, reasons }
+    let how = evidence.how;
+    Kinship { parent, child, how, confidence, bits_per_element: tie.score, reasons }
 }
 
 /// Reads the weights of each member and those that sketches hold for its nearest.

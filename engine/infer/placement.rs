@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::compare::{Comparison, Resemblance, resemble};
+use super::compare::{Comparison, Resemblance, kin};
 use super::evidence::{Evidence, Reason};
 use super::family::{Kinship, ties};
 use super::member::Member;
@@ -64,8 +64,8 @@ pub fn place(snapshot: &Snapshot, member: &Member<'_>) -> Result<Placement> {
             return Ok(None);
         }
         let candidate = Member::stored(model)?;
-        let resemblance = resemble(&candidate, member);
-        Ok(resemblance.is_kinship().then_some((candidate, resemblance)))
+        let resemblance = kin(&candidate, member);
+        Ok(resemblance.map(|resemblance| (candidate, resemblance)))
     };
     let found: Vec<Option<_>> = look_alikes.par_iter().map(compare).collect::<Result<_>>()?;
     let mut candidates: Vec<(Member<'static>, Resemblance)> = found.into_iter().flatten().collect();
@@ -120,7 +120,7 @@ fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, K
         child,
         how: evidence.how,
         confidence: 1.0 / (1.0 + (-sum).exp()),
-        shared_bits: best.score,
+        bits_per_element: best.score,
         reasons: evidence.reasons,
     };
     Ok(Some((best.ends.0, kinship)))

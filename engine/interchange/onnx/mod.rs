@@ -148,6 +148,11 @@ impl OnnxFile {
         &self.path
     }
 
+    /// The names of the files of the same folder that hold data of its tensors, in any order.
+    pub fn files_beside(&self) -> impl Iterator<Item = &str> {
+        self.beside.keys().map(String::as_str)
+    }
+
     /// Bytes of the file, and of those beside it with its weights.
     pub fn logical_bytes(&self) -> u64 {
         self.beside.values().fold(self.file_len, |sum, (_, len)| sum.saturating_add(*len))

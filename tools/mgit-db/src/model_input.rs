@@ -16,6 +16,9 @@ use crate::failure::Failure;
 /// The longest description of layers that is read.
 const LAYERS_LEN_MAX: u64 = 64 << 20;
 
+/// How the file ends that gives a model's layers.
+const LAYERS_EXTENSION: &str = "layers.json";
+
 /// An open model file.
 #[derive(Debug)]
 pub enum ModelInput {
@@ -37,7 +40,7 @@ impl ModelInput {
             return Ok(ModelInput::Onnx(OnnxFile::open(path)?));
         }
         let file = ModelFile::open(path)?;
-        let beside = path.with_extension("layers.json");
+        let beside = path.with_extension(LAYERS_EXTENSION);
         let layers = if beside.is_file() { Some(layers_of(&beside)?) } else { None };
         Ok(ModelInput::Safetensors(file, layers))
     }
@@ -47,6 +50,22 @@ impl ModelInput {
         match self {
             ModelInput::Safetensors(file, _) => file.logical_bytes(),
             ModelInput::Onnx(file) => file.logical_bytes(),
+        }
+    }
+
+    /// The paths of all files that are read for the model at `path`, but for an index.
+    pub fn parts(&self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            ModelInput::Safetensors(file, layers) => {
+                let shards = file.files().filter_map(|(name, _)| name);
+                let shards = shards.map(|name| path.join(name));
+                let layers = layers.as_ref().map(|_| path.with_extension(LAYERS_EXTENSION));
+                shards.chain(layers).chain([path.to_owned()]).collect()
+            }
+            ModelInput::Onnx(file) => {
+                let beside = file.files_beside().map(|name| path.with_file_name(name));
+                beside.chain([path.to_owned()]).collect()
+            }
         }
     }
 
@@ -136,12 +155,31 @@ pub fn name_of(path: &Path) -> String {
     if is_name { name.to_owned() } else { format!("model-{name}") }
 }
 
-/// Model files of a folder, by name: safetensors and ONNX files, and folders with an index.
+/// What is in a folder.
+#[derive(Debug, Default)]
+pub struct FolderFiles {
+    /// Model files and folders, by name.
+    pub models: Vec<PathBuf>,
+    /// All else. Some of it may belong to the models: [`ModelInput::parts`].
+    pub others: Vec<LeftOut>,
+}
+
+/// Something in a folder that is no model to read.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it is left out.
+    pub reason: &'static str,
+}
+
+/// What a folder holds: safetensors and ONNX files, and folders with an index, are models; a folder
+/// that has an index itself is one.
 ///
 /// # Errors
 ///
 /// The folder, or one in it, cannot be read.
-pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn model_files(folder: &Path) -> Result<FolderFiles, Failure> {
     let unreadable =
         |folder: &Path, error| Failure::io(format!("read the folder {folder:?}"), &error);
     let list = |folder: &Path| -> std::io::Result<Vec<PathBuf>> {
@@ -150,24 +188,36 @@ pub fn model_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let ends = |path: &Path, end: &str| {
         path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(end.as_bytes()))
     };
-    let has_index =
-        |entries: &[PathBuf]| entries.iter().any(|entry| ends(entry, ".safetensors.index.json"));
-    let entries = list(folder).map_err(|error| unreadable(folder, error))?;
+    let is_index = |path: &Path| ends(path, ".safetensors.index.json");
+    let has_index = |entries: &[PathBuf]| entries.iter().any(|entry| is_index(entry));
+    let mut entries = list(folder).map_err(|error| unreadable(folder, error))?;
+    entries.sort();
+    let mut files = FolderFiles::default();
     if has_index(&entries) {
-        return Ok(vec![folder.to_owned()]);
+        files.models.push(folder.to_owned());
+        let others = entries.into_iter().filter(|path| !is_index(path));
+        let reason = "no part of the model that the folder's index describes";
+        files.others.extend(others.map(|path| LeftOut { path, reason }));
+        return Ok(files);
     }
-    let mut files = Vec::new();
-    for entry in entries {
-        let is_model = ends(&entry, ".safetensors") || ends(&entry, ".onnx");
-        let is_sharded = match entry.is_dir() {
-            true => has_index(&list(&entry).map_err(|error| unreadable(&entry, error))?),
-            false => false,
+    for path in entries {
+        let is_model = ends(&path, ".safetensors") || ends(&path, ".onnx");
+        let reason = if path.is_dir() {
+            if has_index(&list(&path).map_err(|error| unreadable(&path, error))?) {
+                files.models.push(path);
+                continue;
+            }
+            "sub-folders without an index are not searched"
+        } else if !path.is_file() {
+            "neither a file nor a folder"
+        } else if is_model {
+            files.models.push(path);
+            continue;
+        } else {
+            "not a format that is read (.safetensors, .onnx)"
         };
-        if entry.is_file() && is_model || is_sharded {
-            files.push(entry);
-        }
+        files.others.push(LeftOut { path, reason });
     }
-    files.sort();
     Ok(files)
 }
 

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::text::shown;
 
+/// Of a model without relatives.
+pub const NO_RELATIVE: &str = "no relative among the models: a root";
+
 /// Where a model comes from, with the names of all that are spoken of.
 pub struct Parentage<'o> {
     /// The model itself.
@@ -73,13 +76,17 @@ impl<'o> Parentage<'o> {
         let nearest = self.nearest.as_ref().filter(|nearest| nearest.is_claimed_parent())?;
         let (how, sure) = (nearest.kinship.how, percent(nearest.kinship));
         let place = if nearest.is_stored { ", in the store" } else { "" };
-        Some(format!("{how} of {}{place}, {sure} sure", nearest.name))
+        let same = if nearest.kinship.is_same_content() { "; the same content" } else { "" };
+        Some(format!("{how} of {}{place}, {sure} sure{same}", nearest.name))
     }
 
     /// That it has a relative in the store which is not claimed as its parent.
     pub fn doubt(&self) -> Option<String> {
         let nearest = self.nearest.as_ref().filter(|nearest| !nearest.is_claimed_parent())?;
         let (name, kinship) = (&nearest.name, nearest.kinship);
+        if kinship.is_same_content() {
+            return Some(same_content(&self.member, name));
+        }
         Some(match (nearest.is_parent, kinship.is_claimed()) {
             (true, _) => unsure(name, &self.member, kinship),
             (false, false) => unsure(&self.member, name, kinship),
@@ -91,6 +98,11 @@ impl<'o> Parentage<'o> {
         })
     }
 
+    /// Whether a relative was found that it may come from.
+    pub fn has_nearest(&self) -> bool {
+        self.nearest.is_some()
+    }
+
     /// The evidence, a line for each reason.
     pub fn reasons(&self, indent: &str) -> String {
         let nearest = self.nearest.as_ref();
@@ -100,9 +112,9 @@ impl<'o> Parentage<'o> {
     /// All in words, with the evidence.
     pub fn describe(&self) -> String {
         let found = self.claim().or_else(|| self.doubt());
-        let found = found.unwrap_or_else(|| "no relative among the models: a root".to_owned());
+        let found = found.unwrap_or_else(|| NO_RELATIVE.to_owned());
         let bits = self.nearest.as_ref().map_or_else(String::new, |nearest| {
-            format!(", {:.2} bits an element in common", nearest.kinship.shared_bits)
+            format!(", {:.2} bits an element in common", nearest.kinship.bits_per_element)
         });
         format!("  {found}{bits}\n{}", self.reasons("    "))
     }
@@ -126,7 +138,8 @@ impl<'o> Parentage<'o> {
             "is_child": nearest.map(|nearest| nearest.is_parent),
             "how": kinship.map(|kinship| kinship.how.to_string()),
             "confidence": kinship.map(|kinship| kinship.confidence),
-            "shared_bits": kinship.map(|kinship| kinship.shared_bits),
+            "bits_per_element": kinship.map(|kinship| kinship.bits_per_element),
+            "same_content": kinship.is_some_and(Kinship::is_same_content),
             "reasons": kinship.map(reason_documents),
             "candidates": self.candidates.iter().map(candidate).collect::<Vec<_>>(),
             "looked_at": self.looked_at,
@@ -134,8 +147,15 @@ impl<'o> Parentage<'o> {
     }
 }
 
-/// That two models are relatives, of which `parent` is more likely the older.
+fn same_content(member: &str, other: &str) -> String {
+    format!("{member} has the same content as {other}: every tensor is equal")
+}
+
+/// That two models are relatives, of which `parent` is more likely the older; or the same.
 pub fn unsure(parent: &str, child: &str, kinship: &Kinship) -> String {
+    if kinship.is_same_content() {
+        return same_content(child, parent);
+    }
     let sure = percent(kinship);
     format!("{parent} and {child} are relatives; which came first is not sure ({sure}: {parent})")
 }
@@ -147,7 +167,8 @@ pub fn unsure_document(parent: &str, child: &str, kinship: &Kinship) -> Value {
         "child": child,
         "how": kinship.how.to_string(),
         "confidence": kinship.confidence,
-        "shared_bits": kinship.shared_bits,
+        "bits_per_element": kinship.bits_per_element,
+        "same_content": kinship.is_same_content(),
         "reasons": reason_documents(kinship),
     })
 }

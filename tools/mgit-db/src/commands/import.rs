@@ -164,7 +164,8 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
     named.map(|parent| Ok(graph.find(parent)?.id().to_string())).collect()
 }
 
-fn with_imported(failure: Failure, imported: &[String]) -> Failure {
+/// A failure, with what was imported before it.
+pub fn with_imported(failure: Failure, imported: &[String]) -> Failure {
     match imported {
         [] => failure,
         imported => failure.and(&format!("already in the store: {}", imported.join(", "))),

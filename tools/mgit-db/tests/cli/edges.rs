@@ -11,7 +11,7 @@ use safetensors::tensor::Dtype;
 const OF_STORES: [&[&str]; 30] = [
     &["import", "{}", "m", "--name", "x"],
     &["infer", "{}", "m"],
-    &["adopt", "{}", "models"],
+    &["adopt", "{}", "models", "--dry-run"],
     &["export", "{}", "base", "out"],
     &["rm", "{}", "base"],
     &["make", "{}", "--name", "x", "--with", "cast", "--parent", "base"],
@@ -239,7 +239,7 @@ fn what_may_not_be_read_or_written_is_named() {
     }
     fs::create_dir(sandbox.path("models/shut")).unwrap();
     mode("models/shut", 0o000);
-    let told = sandbox.refused(&["adopt", "o", "models"], 1);
+    let told = sandbox.refused(&["adopt", "o", "models", "--dry-run"], 1);
     assert!(told.contains("models/shut"), "{told}");
     mode("models/shut", 0o755);
     mode("full", 0o755);

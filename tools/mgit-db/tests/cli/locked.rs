@@ -38,7 +38,7 @@ const READING: [&[&str]; 31] = [
     &["remote", "ls", "h"],
     &["pull", "o", "./h"],
     &["infer", "h", "file.safetensors", "--dry-run"],
-    &["adopt", "h", "folder"],
+    &["adopt", "h", "folder", "--dry-run"],
     &["update", "h", "base@1", "base@2", "--dry-run"],
     &["merge", "h", "left", "right", "--name", "both", "--dry-run"],
     // What they find is kept where that can be done.
