@@ -81,6 +81,18 @@ impl Failure {
         }
     }
 
+    /// Says first which file or place this is about.
+    pub fn of(self, place: impl fmt::Display) -> Self {
+        match self {
+            Failure::Failed { code, message, unnamed } => {
+                let first = format!("{place}: ");
+                let unnamed = unnamed.map(|gap| Unnamed { at: gap.at + first.len(), ..gap });
+                Failure::Failed { code, message: first + &message, unnamed }
+            }
+            other => other,
+        }
+    }
+
     /// Names the store's file where the message speaks of it and does not name it. The first name
     /// stays.
     pub fn of_store(self, store: impl fmt::Display) -> Self {
