@@ -13,14 +13,14 @@ use crate::tensor::{ContentId, Dtype, Shape};
 /// Bytes of a file that are read at a time.
 const PIECE_LEN: usize = 1 << 20;
 
-enum Source<'a> {
+enum MemberSource<'a> {
     Stored(Model),
     Sources(Vec<Box<dyn TensorSource + 'a>>),
 }
 
-impl std::fmt::Debug for Source<'_> {
+impl std::fmt::Debug for MemberSource<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if matches!(self, Source::Stored(_)) { "stored" } else { "sources" })
+        f.write_str(if matches!(self, MemberSource::Stored(_)) { "stored" } else { "sources" })
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Member<'a> {
     label: String,
     tensors: Vec<MemberTensor>,
     metadata: BTreeMap<String, String>,
-    source: Source<'a>,
+    source: MemberSource<'a>,
 }
 
 impl<'a> Member<'a> {
@@ -84,7 +84,7 @@ impl<'a> Member<'a> {
             metadata.insert(key, value);
         }
         let label = model.full_name();
-        Ok(Member { label, tensors, metadata, source: Source::Stored(model) })
+        Ok(Member { label, tensors, metadata, source: MemberSource::Stored(model) })
     }
 
     /// A model file, known as `label`. Cost: reads the file once, to hash its tensors.
@@ -115,7 +115,7 @@ impl<'a> Member<'a> {
         let read =
             sources.par_iter().zip(facts).map(|(source, facts)| read_tensor(&**source, facts));
         let tensors = read.collect::<Result<_>>()?;
-        Ok(Member { label, tensors, metadata, source: Source::Sources(sources) })
+        Ok(Member { label, tensors, metadata, source: MemberSource::Sources(sources) })
     }
 
     /// What it is called in reports.
@@ -136,8 +136,8 @@ impl<'a> Member<'a> {
     /// The model, when it is one of a store.
     pub fn model(&self) -> Option<&Model> {
         match &self.source {
-            Source::Stored(model) => Some(model),
-            Source::Sources(_) => None,
+            MemberSource::Stored(model) => Some(model),
+            MemberSource::Sources(_) => None,
         }
     }
 
@@ -146,11 +146,11 @@ impl<'a> Member<'a> {
         let gone =
             || StoreError::NoSuchTensor { model: self.label.clone(), tensor: at.to_string() };
         match &self.source {
-            Source::Stored(model) => {
+            MemberSource::Stored(model) => {
                 let name = &self.tensors.get(at).ok_or_else(gone)?.name;
                 model.tensor(name)?.read_range_into(offset, out)
             }
-            Source::Sources(sources) => {
+            MemberSource::Sources(sources) => {
                 sources.get(at).ok_or_else(gone)?.read_at(offset, out).map_err(|source| {
                     let tensor = self.tensors.get(at).map(|tensor| tensor.name.clone());
                     StoreError::Source { tensor: tensor.unwrap_or_default(), source }

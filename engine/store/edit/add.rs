@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::ingest::{Incoming, Intake, ingest};
 use super::lossy::ingest_draft;
-use super::lossy_plan::{LossyDraft, Plan, plan_lossy};
+use super::lossy_plan::{LossyDraft, LossyPlan, plan_lossy};
 use super::new_model::{Advice, ImportReport, NewModel, NewPart};
 use super::pin::pin_node;
 use crate::catalog::{NodeRow, ReadTables, Table};
@@ -186,7 +186,7 @@ fn plan_rounding<'p>(
     bases: &Candidates,
     model: &NewModel<'_>,
     parts: &'p [NewPart<'_>],
-) -> Result<Plan<'p>> {
+) -> Result<LossyPlan<'p>> {
     let mut candidates = Vec::new();
     for (at, tensor) in tensors_of(parts).enumerate() {
         candidates.push(finder.candidates_of(bases, at, &tensor.name)?);

@@ -124,7 +124,7 @@ impl TensorSource for Added<'_> {
 }
 
 /// A model that may be made lossy.
-pub(in crate::store) struct Plan<'p> {
+pub(in crate::store) struct LossyPlan<'p> {
     pub(in crate::store) lossy: Lossy,
     pub(in crate::store) tensors: Vec<PlannedTensor<'p>>,
     /// The files of the model; without tensors.
@@ -133,7 +133,7 @@ pub(in crate::store) struct Plan<'p> {
 
 /// A lossy model that is not stored yet: what a gate judges.
 pub struct LossyDraft<'p> {
-    plan: &'p Plan<'p>,
+    plan: &'p LossyPlan<'p>,
     /// Which tensors have rounded values.
     pub(in crate::store) rounded: Vec<bool>,
 }
@@ -337,7 +337,7 @@ fn look(
     Ok((hasher.finalize().into(), loss))
 }
 
-impl<'p> Plan<'p> {
+impl<'p> LossyPlan<'p> {
     /// The draft in which the `kept` tensors of the largest error are as they were.
     fn draft(&'p self, order: &[usize], kept: usize) -> LossyDraft<'p> {
         let mut rounded: Vec<bool> =
@@ -394,7 +394,7 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
     lossy: Lossy,
     tensors: impl Iterator<Item = (&'p NewTensor<'a>, &'q [Candidate])>,
     files: Manifest,
-) -> Result<Plan<'p>> {
+) -> Result<LossyPlan<'p>> {
     let mut planned = Vec::new();
     for (tensor, candidates) in tensors {
         let mut rounding = None;
@@ -426,7 +426,7 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
             rounding: rounding.filter(|_| worth).map(|rounding| Rounding { loss, ..rounding }),
         });
     }
-    Ok(Plan { lossy, tensors: planned, files })
+    Ok(LossyPlan { lossy, tensors: planned, files })
 }
 
 impl PlannedTensor<'_> {
