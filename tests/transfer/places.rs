@@ -1,6 +1,7 @@
 //! Promise: clone, push, pull and bundles move what is missing, keep deltas, refuse what would
 //! lose models, and bring both sides to the same graph and contents.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::common;
@@ -14,6 +15,15 @@ use mgit::transfer::{
 };
 use mgit::{How, Snapshot, Store};
 use serde_json::{Map, json};
+
+/// A family, and a store that has pulled all of it by way of `place`.
+fn shared(folder: &Path, place: &Place) -> (Store, Store) {
+    let a = family(&folder.join("a.mgit"));
+    let b = Store::create(folder.join("b.mgit")).unwrap();
+    push(&a, place, ALL).unwrap();
+    pull(&b, place, ALL).unwrap();
+    (a, b)
+}
 
 #[test]
 fn a_clone_is_the_same_family_and_keeps_deltas() {
@@ -356,34 +366,25 @@ fn rows_follow(a: &Store, b: &Store, place: &Place) {
 #[test]
 fn rows_follow_by_a_folder() {
     let folder = common::folder();
-    let a = family(&folder.path().join("a.mgit"));
-    let b = Store::create(folder.path().join("b.mgit")).unwrap();
     let place = Place::Folder(folder.path().join("remote"));
-    push(&a, &place, ALL).unwrap();
-    pull(&b, &place, ALL).unwrap();
+    let (a, b) = shared(folder.path(), &place);
     rows_follow(&a, &b, &place);
 }
 
 #[test]
 fn rows_follow_by_a_store() {
     let folder = common::folder();
-    let a = family(&folder.path().join("a.mgit"));
-    let b = Store::create(folder.path().join("b.mgit")).unwrap();
     let place = Place::Store(folder.path().join("hub.mgit"));
     drop(Store::create(folder.path().join("hub.mgit")).unwrap());
-    push(&a, &place, ALL).unwrap();
-    pull(&b, &place, ALL).unwrap();
+    let (a, b) = shared(folder.path(), &place);
     rows_follow(&a, &b, &place);
 }
 
 #[test]
 fn a_model_without_loss_is_never_replaced_by_a_lossy_one() {
     let folder = common::folder();
-    let a = family(&folder.path().join("a.mgit"));
-    let b = Store::create(folder.path().join("b.mgit")).unwrap();
     let place = Place::Folder(folder.path().join("remote"));
-    push(&a, &place, ALL).unwrap();
-    pull(&b, &place, ALL).unwrap();
+    let (a, b) = shared(folder.path(), &place);
     let before = contents(&b.snapshot().unwrap()).unwrap();
     let lossy = Lossy::Quantised { eps: 1e-3 };
     write(&a, |transaction| transaction.recode_lossy("tuned@2", lossy, None, &|_| ())).unwrap();
