@@ -12,6 +12,7 @@
 mod bytes;
 mod change;
 mod error;
+mod file_format;
 mod formula;
 mod manifest;
 mod packed;
@@ -22,6 +23,7 @@ mod tensor_list;
 pub use bytes::{ByteReader, ByteWriter};
 pub use change::{ChangeRecord, Fold, Operation, ProvenanceEdge};
 pub use error::FormatError;
+pub use file_format::FileFormat;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart};
 pub use packed::PackedBytes;

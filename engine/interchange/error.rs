@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, NAME_LEN_MAX};
 use super::limits::{INDEX_LEN_MAX, SHARDS_MAX};
 use crate::container::Shortage;
+use crate::format::FileFormat;
 use crate::tensor::{Dtype, RANK_MAX, Shape};
 
 /// Why a model file, or a set of them, is not taken.
@@ -50,6 +51,9 @@ pub enum InterchangeError {
     )]
     MissingShard { index: PathBuf, shard: String, tensor: String },
 
+    /// The file breaks the rules of its format.
+    #[error("{file:?}: offset {offset}: as {format}: {}: {DOWNLOAD_AGAIN}", Q(.detail))]
+    Malformed { file: PathBuf, format: FileFormat, offset: u64, detail: String },
     /// The file is not ONNX, or breaks its rules.
     #[error("{file:?}: offset {offset}: {}: {DOWNLOAD_AGAIN}", Q(.detail))]
     MalformedOnnx { file: PathBuf, offset: u64, detail: String },

@@ -48,6 +48,7 @@ mod entry;
 mod error;
 mod export;
 mod export_error;
+mod file_layout;
 mod header;
 mod header_json;
 mod header_writer;
@@ -59,17 +60,22 @@ mod limits;
 mod model_file;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod open_file;
 mod regular_file;
 mod safetensors;
 mod shard_folder;
 mod sharded;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
+pub use crate::format::FileFormat;
 pub use draft::export_draft;
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
 pub use export::{export_to, export_to_path, export_to_stream};
 pub use export_error::ExportError;
+pub use file_layout::{
+    FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
+};
 pub use header::SafetensorsHeader;
 pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
@@ -78,5 +84,6 @@ pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
 #[cfg(feature = "onnx")]
 pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
+pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};
