@@ -51,23 +51,23 @@ mod export_error;
 mod file_layout;
 mod header;
 mod header_json;
-mod header_writer;
 mod import;
 mod index;
 mod json;
 mod layout;
 mod limits;
 mod model_file;
+mod model_folder;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod open_file;
 mod regular_file;
 mod safetensors;
-mod shard_folder;
 mod sharded;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
+pub use crate::format::write_header;
 pub use draft::export_draft;
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
@@ -77,7 +77,6 @@ pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
 pub use header::SafetensorsHeader;
-pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
 pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};

@@ -5,41 +5,12 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::lossy_plan::{Gate, LossyDraft, LossyReport};
+use super::new_part::NewPart;
 use crate::architecture::{Architecture, LAYERS_KEY};
 use crate::catalog::NodeRow;
 use crate::codec::{Lossy, Profile};
-use crate::format::PackedBytes;
 use crate::lineage::{How, ModelRef, Node, NodeId};
 use crate::store::source::NewTensor;
-
-/// One file of a model to be added: a whole model, or a shard.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct NewPart<'a> {
-    pub(crate) name: String,
-    pub(crate) header: PackedBytes,
-    pub(crate) tensors: Vec<NewTensor<'a>>,
-}
-
-impl<'a> NewPart<'a> {
-    /// A file without tensors. Of a shard, `name` is its file name; of a model of one file, empty.
-    pub fn new(name: impl Into<String>) -> Self {
-        NewPart { name: name.into(), ..NewPart::default() }
-    }
-
-    /// The file's own safetensors header, so that export gives the same file back; without one, a
-    /// header is made.
-    pub fn header(mut self, header: impl Into<Vec<u8>>) -> Self {
-        self.header = PackedBytes::from(header.into());
-        self
-    }
-
-    /// Adds a tensor, in the order of the bytes.
-    pub fn tensor(mut self, tensor: NewTensor<'a>) -> Self {
-        self.tensors.push(tensor);
-        self
-    }
-}
 
 /// A model to be added: its name, its tensors, and what it was derived from.
 /// [`Transaction::add_model`](crate::Transaction::add_model) takes it.
@@ -76,6 +47,7 @@ pub struct NewModel<'a> {
     pub(in crate::store) metadata: Map<String, Value>,
     pub(in crate::store) index: (String, Vec<u8>),
     pub(in crate::store) parts: Vec<NewPart<'a>>,
+    pub(in crate::store) is_single: bool,
     pub(in crate::store) logical_bytes: Option<u64>,
     pub(in crate::store) progress: Option<&'a (dyn Fn(u64) + Sync)>,
     pub(in crate::store) chain_depth_max: Option<u8>,
@@ -155,6 +127,13 @@ impl<'a> NewModel<'a> {
     /// Says that the parts are shards, listed by an index file of this name and these bytes.
     pub fn index(mut self, name: impl Into<String>, bytes: Vec<u8>) -> Self {
         self.index = (name.into(), bytes);
+        self
+    }
+
+    /// Says that its one part is a file that is known by its own path alone, as against a folder
+    /// with one file in it.
+    pub fn single_file(mut self) -> Self {
+        self.is_single = true;
         self
     }
 
