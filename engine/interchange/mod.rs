@@ -49,6 +49,7 @@ mod error;
 mod export;
 mod export_error;
 mod file_layout;
+mod formats;
 mod header;
 mod header_json;
 mod header_writer;
@@ -58,13 +59,16 @@ mod json;
 mod layout;
 mod limits;
 mod model_file;
+mod npy;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod open_file;
+mod pytorch;
 mod regular_file;
 mod safetensors;
 mod shard_folder;
 mod sharded;
+mod zip;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
@@ -76,6 +80,7 @@ pub use export_error::ExportError;
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
+pub use formats::read_layout;
 pub use header::SafetensorsHeader;
 pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
