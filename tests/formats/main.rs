@@ -16,3 +16,4 @@ mod second;
 mod second_reader;
 mod sha256;
 mod spec;
+mod zip_writer;

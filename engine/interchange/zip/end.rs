@@ -20,9 +20,12 @@ const RECORD_LEN: u64 = 56;
 /// Of the record's length field, and of what that does not count.
 const RECORD_REST: usize = 4;
 const RECORD_REST_FROM: u64 = 12;
+const RECORD_ENTRIES_HERE: usize = 24;
 const RECORD_ENTRIES: usize = 32;
 const RECORD_DIRECTORY_LEN: usize = 40;
 const RECORD_DIRECTORY_BEGIN: usize = 48;
+
+const SEVERAL_PARTS: &str = "a zip archive of several parts, or a damaged end record";
 
 /// Where the directory is.
 pub(super) struct End {
@@ -55,7 +58,7 @@ pub(super) fn find(file: &OpenFile) -> Result<End, ZipFault> {
         return damaged(place, "a zip archive's end record is cut");
     };
     if fields.u16(ENTRIES_HERE) != Some(entries) {
-        return damaged(place, "a zip archive of several parts, or a damaged end record");
+        return damaged(place, SEVERAL_PARTS);
     }
     let (end, end_begin) = match locator(file, place)? {
         Some(record) => (zip64(file, record, place - LOCATOR_LEN)?, record),
@@ -104,6 +107,9 @@ fn zip64(file: &OpenFile, place: u64, end: u64) -> Result<End, ZipFault> {
         return damaged(place, "the zip64 end record is damaged");
     }
     let field = |at: usize| fields.u64(at).unwrap_or_default();
+    if field(RECORD_ENTRIES_HERE) != field(RECORD_ENTRIES) {
+        return damaged(place, SEVERAL_PARTS);
+    }
     Ok(End {
         entries: field(RECORD_ENTRIES),
         directory_begin: field(RECORD_DIRECTORY_BEGIN),
