@@ -49,6 +49,7 @@ mod error;
 mod export;
 mod export_error;
 mod file_layout;
+mod formats;
 mod header;
 mod header_json;
 mod import;
@@ -58,12 +59,15 @@ mod layout;
 mod limits;
 mod model_file;
 mod model_folder;
+mod npy;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod open_file;
+mod pytorch;
 mod regular_file;
 mod safetensors;
 mod sharded;
+mod zip;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
@@ -76,6 +80,7 @@ pub use export_error::ExportError;
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
+pub use formats::read_layout;
 pub use header::SafetensorsHeader;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};

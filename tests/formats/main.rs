@@ -7,8 +7,13 @@ mod compat;
 mod encodings;
 mod hostile;
 mod interchange;
+mod layouts;
+mod numpy;
 mod onnx;
+mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
+mod sha256;
 mod spec;
+mod zip_writer;
