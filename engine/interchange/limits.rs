@@ -14,3 +14,5 @@ pub const METADATA_KEY: &str = "__metadata__";
 pub const INDEX_LEN_MAX: u64 = 100_000_000;
 /// The most shards a model may have.
 pub const SHARDS_MAX: usize = 65_535;
+/// The most bytes of memory that the graph of an ONNX file may take, beside its tensors' data.
+pub const ONNX_GRAPH_LEN_MAX: u64 = 1 << 28;
