@@ -14,3 +14,9 @@ pub const METADATA_KEY: &str = "__metadata__";
 pub const INDEX_LEN_MAX: u64 = 100_000_000;
 /// The most shards a model may have.
 pub const SHARDS_MAX: usize = 65_535;
+/// The most files that a model may have.
+pub const FILES_MAX: usize = 65_535;
+/// The most bytes that a file's path in its folder may have.
+pub const PATH_LEN_MAX: usize = 4096;
+/// How deep folders may lie in a model's folder.
+pub const FOLDER_DEPTH_MAX: usize = 32;

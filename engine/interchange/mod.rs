@@ -49,10 +49,12 @@ mod error;
 mod export;
 mod export_error;
 mod file_layout;
+mod formats;
 mod header;
 mod header_json;
 mod header_writer;
 mod import;
+mod impostor;
 mod index;
 mod json;
 mod layout;
@@ -65,6 +67,9 @@ mod regular_file;
 mod safetensors;
 mod shard_folder;
 mod sharded;
+mod source;
+mod unseen;
+mod weights_name;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
@@ -76,14 +81,16 @@ pub use export_error::ExportError;
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
+pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
 pub use header::SafetensorsHeader;
 pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
-pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};
+pub use limits::{FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
 #[cfg(feature = "onnx")]
 pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};
+pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};

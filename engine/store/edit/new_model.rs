@@ -114,6 +114,20 @@ impl<'a> NewModel<'a> {
         self
     }
 
+    /// Says what kind of model it is, unless that is said already.
+    pub(crate) fn kind_unless_given(mut self, kind: &str) -> Self {
+        if self.kind.is_empty() {
+            kind.clone_into(&mut self.kind);
+        }
+        self
+    }
+
+    /// Sets a piece of user metadata, unless it is set already.
+    pub(crate) fn metadata_unless_given(mut self, key: &str, value: Value) -> Self {
+        self.metadata.entry(key).or_insert(value);
+        self
+    }
+
     /// Adds a provenance parent: `name`, `name@version`, a node or its id. Its tensors are tried as
     /// bases of deltas, in the order of the parents.
     pub fn parent(mut self, model: impl Into<ModelRef>, how: How) -> Self {
