@@ -47,7 +47,10 @@ pub enum InterchangeError {
     )]
     NoModel { folder: PathBuf, detail: String },
     /// Files that belong to a model are not there.
-    #[error("{file:?}: {} of one model with it are missing: fetch them", named(.missing))]
+    #[error(
+        "{file:?}: expected {} beside it, of the same model: fetch what is missing",
+        named(.missing)
+    )]
     MissingFiles { file: PathBuf, missing: Vec<String> },
     /// A link leads out of the model's folder.
     #[error(

@@ -101,7 +101,7 @@ pub fn read_layout_with(
         .or_else(|| all().find(|reader| reader.recognises(&head, file.path())));
     let Some(reader) = reader else {
         let mut layout = FileLayout::default();
-        layout.notes.extend(unseen::note(&head, file.path()));
+        layout.notes.extend(impostor::note(&head).or_else(|| unseen::note(&head, file.path())));
         return Ok(layout);
     };
     let layout = reader.read(file)?;

@@ -33,8 +33,14 @@ fn found(head: &[u8], len: u64) -> Option<(&'static str, &'static str)> {
 }
 
 /// Whether a file that begins so is a Git LFS pointer.
-pub(super) fn is_pointer(head: &[u8]) -> bool {
+fn is_pointer(head: &[u8]) -> bool {
     head.starts_with(LFS)
+}
+
+/// What is to be said of a file that may be anything.
+pub(super) fn note(head: &[u8]) -> Option<String> {
+    let note = "a Git LFS pointer, kept as it is: the file itself is not here";
+    is_pointer(head).then(|| note.to_owned())
 }
 
 /// Refuses what is in the place of weights and is none. A file that is not called so may be

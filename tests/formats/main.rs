@@ -11,4 +11,5 @@ mod onnx;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
+mod source;
 mod spec;

@@ -80,7 +80,7 @@ fn listed(
     inside: &Inside,
     options: &SourceOptions,
 ) -> Result<Vec<ReadFile>, InterchangeError> {
-    let mut list = read_one(folder, found(index, folder, inside)?, options, false)?;
+    let mut list = read_one(folder, found(index, folder, inside)?, options)?;
     list.is_index = true;
     let shards = read_index(&list.file)?.shards;
     let mut files = present(shards.into_iter(), folder, inside, options)?;
@@ -119,7 +119,7 @@ fn alone(
 ) -> Result<Vec<ReadFile>, InterchangeError> {
     impostor::refuse(file.path(), &file.head(HEAD_LEN)?, file.len())?;
     let found_here = Found { path: name.to_owned(), real: file.path().to_owned() };
-    let mut first = read_one(folder, found_here, options, false)?;
+    let mut first = read_one(folder, found_here, options)?;
     let layout = &first.layout;
     if layout.tensors.is_empty() && layout.beside.is_empty() && layout.notes.is_empty() {
         first.layout.notes.push("kept as bytes: its tensors are not seen".to_owned());
@@ -129,7 +129,7 @@ fn alone(
     for path in data {
         let is_known = files.iter().any(|file| file.path == path);
         if !is_known && stays_inside(&path) && folder.join(&path).symlink_metadata().is_ok() {
-            files.push(read_one(folder, found(&path, folder, inside)?, options, false)?);
+            files.push(read_one(folder, found(&path, folder, inside)?, options)?);
         }
     }
     Ok(files)

@@ -28,9 +28,11 @@ pub(super) fn pick(
     let reader = BufReader::new(Pieces { file, offset: 0 }.take(len_max));
     let mut json = serde_json::Deserializer::from_reader(reader);
     let read = json.deserialize_map(Object { keys, found: &found });
-    let found = found.into_inner();
+    let mut found = found.into_inner();
+    let is_all = keys.iter().all(|key| found.contains_key(*key));
+    found.retain(|_, value| !value.is_null());
     match read {
-        Err(_) if keys.iter().all(|key| found.contains_key(*key)) => Ok(found),
+        Err(_) if is_all => Ok(found),
         Err(error) if file.len() > len_max => Err(format!("longer than {len_max} bytes: {error}")),
         Err(error) => Err(error.to_string()),
         Ok(()) => Ok(found),
@@ -79,7 +81,6 @@ impl<'de> Visitor<'de> for Object<'_> {
                 return Err(de::Error::custom("all is found"));
             }
         }
-        self.found.borrow_mut().retain(|_, value| !value.is_null());
         Ok(())
     }
 }

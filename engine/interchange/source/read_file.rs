@@ -62,36 +62,44 @@ pub(super) fn read_files(
     options: &SourceOptions,
 ) -> Result<Vec<ReadFile>, InterchangeError> {
     let many = found.len() > OPEN_MAX;
-    found.into_iter().map(|found| read_one(folder, found, options, many)).collect()
+    let read = |Found { path, real }: Found| {
+        let mut file = OpenFile::open_as(&folder.join(&path), &real)?;
+        let layout = match read_layout_with(&file, &options.readers) {
+            Err(error) if may_stay_bytes(&file, &error) => {
+                let mut layout = FileLayout::default();
+                layout.notes.push(format!("kept as bytes: {error}"));
+                layout
+            }
+            layout => layout?,
+        };
+        if many {
+            file.close(&real)?;
+        }
+        Ok(read_file(path, file, layout))
+    };
+    found.into_iter().map(read).collect()
 }
 
+/// Whether a file that a reader cannot read is kept all the same.
+fn may_stay_bytes(file: &OpenFile, error: &InterchangeError) -> bool {
+    let is_of_reader = matches!(error, InterchangeError::BadLayout { .. });
+    error.is_malformed() && !is_of_reader && !is_weights_name(file.path())
+}
+
+/// Opens a file that was named itself, or by another, and looks for its tensors.
 pub(super) fn read_one(
     folder: &Path,
     Found { path, real }: Found,
     options: &SourceOptions,
-    close: bool,
 ) -> Result<ReadFile, InterchangeError> {
-    let mut file = OpenFile::open_as(&folder.join(&path), &real)?;
-    let layout = match read_layout_with(&file, &options.readers) {
-        Err(error) if error.is_malformed() && !is_weights_name(file.path()) => {
-            let mut layout = FileLayout::default();
-            layout.notes.push(format!("kept as bytes: {error}"));
-            layout
-        }
-        layout => layout?,
-    };
-    if close {
-        file.close(&real)?;
-    }
-    Ok(ReadFile {
-        path,
-        file,
-        layout,
-        is_index: false,
-        is_data: false,
-        data: Vec::new(),
-        missing_data: Vec::new(),
-    })
+    let file = OpenFile::open_as(&folder.join(&path), &real)?;
+    let layout = read_layout_with(&file, &options.readers)?;
+    Ok(read_file(path, file, layout))
+}
+
+fn read_file(path: String, file: OpenFile, layout: FileLayout) -> ReadFile {
+    let (data, missing_data) = (Vec::new(), Vec::new());
+    ReadFile { path, file, layout, is_index: false, is_data: false, data, missing_data }
 }
 
 /// Gives the files that ONNX files describe their tensors.
