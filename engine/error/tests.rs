@@ -51,6 +51,8 @@ fn of_store() -> Vec<(Error, &'static str)> {
         (S::OutcomeUnknown { source: CatalogError::Row(format()) }, "outcome-unknown"),
         (S::DamagedRecord { content_id: id, offset: 1, reason: text() }, "damaged"),
         (S::NoSuchTensor { model: text(), tensor: text() }, "no-such-tensor"),
+        (S::NoSuchFile { model: text(), path: text() }, "no-such-file"),
+        (S::BadFile { path: text(), reason: text() }, "bad-file"),
         (S::RowsOutOfRange { tensor: text(), start: 0, end: 2, rows: 1 }, "rows-out-of-range"),
         (S::BufferLength { expected: 1, found: 2 }, "buffer-length"),
         (S::View(ViewError::Misaligned { remainder: 1 }), "view"),

@@ -61,6 +61,11 @@ impl FileFormat {
         known.map_or(FileFormat::Unknown(code), |(format, ..)| *format)
     }
 
+    /// Whether such files have checksums of their tensors' bytes beside these.
+    pub fn has_checksums(self) -> bool {
+        matches!(self, FileFormat::PyTorch | FileFormat::Npz)
+    }
+
     /// Its name, for people and for programs.
     pub fn name(self) -> &'static str {
         self.known().map_or("unknown", |(_, _, name, _)| name)

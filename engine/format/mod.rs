@@ -14,18 +14,21 @@ mod change;
 mod error;
 mod file_format;
 mod formula;
+mod header_writer;
 mod manifest;
 mod packed;
 mod record;
 mod superblock;
 mod tensor_list;
+mod view_list;
 
 pub use bytes::{ByteReader, ByteWriter};
 pub use change::{ChangeRecord, Fold, Operation, ProvenanceEdge};
 pub use error::FormatError;
 pub use file_format::FileFormat;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
-pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart};
+pub use header_writer::{HEADER_PREFIX_LEN, METADATA_KEY, write_header};
+pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, Skeleton, is_inner_path};
 pub use packed::PackedBytes;
 pub use record::{
     CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, CHUNK_LOG2_MAX, CHUNK_LOG2_MIN, ChunkEntry,
@@ -37,6 +40,7 @@ pub use superblock::{
     Superblock, superblock_field,
 };
 pub use tensor_list::{ManifestTensor, TensorList};
+pub use view_list::{ManifestView, ViewList, span_len};
 
 /// Where extents and records begin: after the two superblock slots.
 pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;
@@ -91,6 +95,9 @@ pub const FEATURE_PROMISED: u64 = 1 << 15;
 /// Writer's feature flag: change records may hold folds, and the oldest ones may be gone.
 pub const FEATURE_FOLDS: u64 = 1 << 16;
 
+/// Reader's feature flag: some manifest is of version 2, whose files are skeletons with tensors.
+pub const FEATURE_FILES: u64 = 1 << 17;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_RICE_DELTA
@@ -99,7 +106,8 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_FORMULA
     | FEATURE_DEPTH_GAPS
     | FEATURE_INCREMENT
-    | FEATURE_PROMISED;
+    | FEATURE_PROMISED
+    | FEATURE_FILES;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

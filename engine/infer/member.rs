@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::interchange::{FileTensor, ModelFile, SafetensorsHeader, TensorEntry};
+use crate::interchange::{
+    FileFormat, FileTensor, HEADER_LEN_MAX, ModelFile, SafetensorsHeader, TensorEntry,
+};
 use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
-use crate::store::{Model, Result, StoreError, Tensor, TensorSource};
+use crate::store::{Model, Result, StoreError, StoredFile, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
 /// Bytes of a file that are read at a time.
@@ -66,15 +68,8 @@ impl<'a> Member<'a> {
         };
         let tensors = tensors.map(tensor).collect();
         let mut metadata = BTreeMap::new();
-        let manifest = model.manifest();
-        let mut lengths = manifest.tensors.iter().map(|tensor| tensor.byte_len);
-        for part in &manifest.parts {
-            let len = lengths.by_ref().take(part.tensor_count as usize).sum();
-            let header = part.header.to_vec();
-            // A header that was given without a file need not be one.
-            if let Ok(header) = SafetensorsHeader::parse("stored header", header, len) {
-                metadata.extend(header.metadata().clone());
-            }
+        for file in model.files().filter(StoredFile::is_weights) {
+            metadata.extend(stored_metadata(&file));
         }
         for (key, value) in model.metadata()? {
             let value = match value {
@@ -177,6 +172,26 @@ impl<'a> Member<'a> {
             _ => None,
         };
         pairs.filter_map(same).collect()
+    }
+}
+
+/// The strings of the header of a stored safetensors file.
+fn stored_metadata(file: &StoredFile) -> BTreeMap<String, String> {
+    let (mut prefix, none) = ([0; 8], BTreeMap::new());
+    if file.format() != FileFormat::Safetensors || file.read_at(0, &mut prefix).is_err() {
+        return none;
+    }
+    let len = u64::from_le_bytes(prefix);
+    if len > HEADER_LEN_MAX {
+        return none;
+    }
+    let mut header = vec![0; len as usize];
+    let data = file.tensors().map(|(tensor, _)| tensor.byte_len()).sum();
+    // A header that was given without a file need not be one.
+    match file.read_at(8, &mut header) {
+        Ok(()) => SafetensorsHeader::parse("stored header", header, data)
+            .map_or(none, |header| header.metadata().clone()),
+        Err(_) => none,
     }
 }
 

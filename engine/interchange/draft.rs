@@ -3,15 +3,17 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::export::{PIECE_LEN, put_header};
 use super::export_error::ExportError;
-use super::shard_folder::ShardFolder;
+use super::model_folder::ModelFolder;
 use crate::container::{Destination, Overwrite};
-use crate::format::ManifestPart;
-use crate::store::{LossyDraft, LossyTensor};
+use crate::format::{HEADER_PREFIX_LEN, ManifestPart, PackedBytes, Skeleton, write_header};
+use crate::store::{LossyDraft, LossyTensor, StoreError, TensorSource};
+
+/// Bytes that are copied at a time: whole chunks, so that each is decoded once.
+const PIECE_LEN: u64 = 8 << 20;
 
 /// Writes a lossy draft as the files that its model would be exported as: to the file `path`, or,
-/// when it is sharded, into the folder `path`. Memory is bounded.
+/// when it is a folder of files, into the folder `path`. Memory is bounded.
 ///
 /// # Errors
 ///
@@ -22,42 +24,94 @@ pub fn export_draft(draft: &LossyDraft<'_>, path: impl AsRef<Path>) -> Result<()
     let mut of = |part: &ManifestPart| -> Vec<LossyTensor<'_>> {
         tensors.by_ref().take(part.tensor_count as usize).collect()
     };
-    let (index_name, index) = draft.index();
-    if index_name.is_empty() {
+    let files = draft.files();
+    if !files.is_folder() {
         let none = ManifestPart::default();
-        let part = draft.parts().first().unwrap_or(&none);
+        let part = files.parts.first().unwrap_or(&none);
         let destination = Destination::new(path, Overwrite::Files)?;
-        return destination.write(|out| write_part(part, &of(part), out, path));
+        let weave = Weave { part, tensors: of(part), skeleton: draft.skeleton(0), path };
+        return destination.write(|out| weave.write(out));
     }
-    let names: Vec<&str> = draft.parts().iter().map(|part| part.name.as_str()).collect();
-    let mut folder = ShardFolder::new(path, &names, index_name, Overwrite::Files)?;
-    for part in draft.parts() {
-        folder.write(&part.name, |out| write_part(part, &of(part), out, path))?;
+    let index = Some(files.index_name.as_str()).filter(|name| !name.is_empty());
+    let names = files.parts.iter().map(|part| part.path.as_str()).chain(index);
+    let mut folder = ModelFolder::new(path, &names.collect::<Vec<_>>(), Overwrite::Files)?;
+    for (at, part) in files.parts.iter().enumerate() {
+        let weave = Weave { part, tensors: of(part), skeleton: draft.skeleton(at), path };
+        folder.write(&part.path, |out| weave.write(out))?;
     }
-    folder.finish(index)
+    if let Some(name) = index {
+        let failed = ExportError::target(path);
+        folder.write(name, |out| out.write_all(&files.index).map_err(&failed))?;
+    }
+    folder.finish()
 }
 
-fn write_part(
-    part: &ManifestPart,
-    tensors: &[LossyTensor<'_>],
-    out: &mut dyn Write,
-    path: &Path,
-) -> Result<(), ExportError> {
-    let failed = ExportError::target(path);
-    let entries = tensors
-        .iter()
-        .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-    put_header(part, entries, out).map_err(&failed)?;
-    let mut piece = Vec::new();
-    for tensor in tensors {
-        let mut offset = 0;
-        while offset < tensor.byte_len() {
-            let len = (tensor.byte_len() - offset).min(PIECE_LEN as u64);
-            piece.resize(len as usize, 0);
-            tensor.read_range_into(offset, &mut piece)?;
-            out.write_all(&piece).map_err(&failed)?;
-            offset += len;
+/// Reads bytes from an offset on.
+type ReadAt<'r> = dyn Fn(u64, &mut [u8]) -> Result<(), ExportError> + 'r;
+
+/// A file of a draft, on its way out.
+struct Weave<'d> {
+    part: &'d ManifestPart,
+    tensors: Vec<LossyTensor<'d>>,
+    skeleton: Option<(&'d dyn TensorSource, u64)>,
+    path: &'d Path,
+}
+
+impl Weave<'_> {
+    fn write(&self, out: &mut dyn Write) -> Result<(), ExportError> {
+        let failed = ExportError::target(self.path);
+        let gaps = match &self.part.skeleton {
+            Skeleton::Woven { gaps } => &**gaps,
+            Skeleton::Header(header) => {
+                let header = match header.is_empty() {
+                    true => PackedBytes::from(write_header(self.entries(), None)),
+                    false => header.clone(),
+                };
+                debug_assert_eq!(size_of::<u64>(), HEADER_PREFIX_LEN as usize);
+                out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
+                header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
+                &[]
+            }
+        };
+        let mut done = 0;
+        for (at, tensor) in self.tensors.iter().enumerate() {
+            let gap = gaps.get(at).copied().unwrap_or(0);
+            self.write_skeleton(done, gap, out)?;
+            done += gap;
+            let read = |offset, piece: &mut [u8]| Ok(tensor.read_range_into(offset, piece)?);
+            self.copy(tensor.byte_len(), out, &read)?;
         }
+        let len = self.skeleton.map_or(0, |(_, len)| len);
+        self.write_skeleton(done, len.saturating_sub(done), out)
     }
-    Ok(())
+
+    fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&str, &crate::tensor::Dtype, &crate::tensor::Shape, u64)> {
+        self.tensors.iter().map(|it| (it.name(), it.dtype(), it.shape(), it.byte_len()))
+    }
+
+    fn write_skeleton(&self, start: u64, len: u64, out: &mut dyn Write) -> Result<(), ExportError> {
+        let Some((source, _)) = self.skeleton else { return Ok(()) };
+        let read = |offset, piece: &mut [u8]| {
+            let tensor = self.part.path.clone();
+            source
+                .read_at(start + offset, piece)
+                .map_err(|source| StoreError::Source { tensor, source }.into())
+        };
+        self.copy(len, out, &read)
+    }
+
+    fn copy(&self, len: u64, out: &mut dyn Write, read: &ReadAt<'_>) -> Result<(), ExportError> {
+        let failed = ExportError::target(self.path);
+        let mut piece = vec![0; len.min(PIECE_LEN) as usize];
+        let mut offset = 0;
+        while offset < len {
+            piece.resize((len - offset).min(PIECE_LEN) as usize, 0);
+            read(offset, &mut piece)?;
+            out.write_all(&piece).map_err(&failed)?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
 }

@@ -1,79 +1,24 @@
 //! Models of the store to files.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use super::export_error::ExportError;
-use super::shard_folder::ShardFolder;
-use super::write_header;
+use super::model_folder::ModelFolder;
 use crate::container::{Destination, Overwrite};
-use crate::format::{ManifestPart, PackedBytes};
-use crate::store::{Model, Tensor};
-use crate::tensor::{Dtype, Shape};
+use crate::store::{Model, StoredFile, WriteToError};
 
-/// Bytes of a tensor that are copied at a time: whole chunks, so that each is decoded once.
-pub(super) const PIECE_LEN: usize = 8 << 20;
-/// Bytes of a raw tensor that are checked and written at a time, while they are in the cache:
-/// whole chunks too.
-const RAW_PIECE_LEN: usize = 1 << 20;
-
-/// A model's parts with their tensors.
-fn parts(model: &Model) -> Vec<(&ManifestPart, Vec<Tensor>)> {
-    let mut tensors = model.tensors();
-    let mut of = |part: &ManifestPart| tensors.by_ref().take(part.tensor_count as usize).collect();
-    model.manifest().parts.iter().map(|part| (part, of(part))).collect()
-}
-
-/// Writes the header of one file, with its length: the file's own, or, where none was imported, a
-/// canonical one of these tensors.
-pub(super) fn put_header<'t>(
-    part: &ManifestPart,
-    tensors: impl Iterator<Item = (&'t str, &'t Dtype, &'t Shape, u64)>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let header = match part.header.is_empty() {
-        true => PackedBytes::from(write_header(tensors, None)),
-        false => part.header.clone(),
-    };
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    header.pieces().try_for_each(|piece| out.write_all(&piece))
-}
-
-/// Writes one file of a model to `out`: as it was imported, or, for a model that never was a
-/// file, a canonical safetensors file. Memory: a few mebibytes.
-fn write_part(
-    part: &ManifestPart,
-    tensors: &[Tensor],
+/// Writes one file of a model to `out`.
+fn write_file(
+    file: &StoredFile,
     out: &mut dyn Write,
     path: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
-    let failed = ExportError::target(path);
-    let entries = tensors
-        .iter()
-        .map(|tensor| (tensor.name(), tensor.dtype(), tensor.shape(), tensor.byte_len()));
-    put_header(part, entries, out).map_err(&failed)?;
-    let mut piece = Vec::new();
-    for tensor in tensors {
-        let mut offset = 0;
-        while offset < tensor.byte_len() {
-            // What lies raw in the file is written from there, without a copy.
-            let len = (tensor.byte_len() - offset).min(RAW_PIECE_LEN as u64);
-            if let Some(view) = tensor.raw_range(offset, len as usize)? {
-                out.write_all(&view).map_err(&failed)?;
-                offset += len;
-                progress(len);
-                continue;
-            }
-            let len = (tensor.byte_len() - offset).min(PIECE_LEN as u64);
-            piece.resize(len as usize, 0);
-            tensor.read_range_into(offset, &mut piece)?;
-            out.write_all(&piece).map_err(&failed)?;
-            offset += len;
-            progress(len);
-        }
-    }
-    Ok(())
+    file.write_to(out, progress).map_err(|error| match error {
+        WriteToError::Read(error) => error.into(),
+        WriteToError::Write(error) => ExportError::target(path)(error),
+    })
 }
 
 /// Writes a model as it was imported: to the file `path`, replacing a file that is there but no
@@ -92,10 +37,10 @@ pub fn export_to_path(
     export_to(model, path, Overwrite::Files, progress)
 }
 
-/// Writes a model as it was imported: to the file `path`, or, when it is sharded, into the folder
-/// `path`, which must be missing or empty, or, when files may be replaced, hold nothing but files
-/// of these names. Nothing is seen of it before it is complete and synced. `progress` is told the
-/// tensor bytes done. Memory is bounded.
+/// Writes a model as it was imported, byte for byte: to the file `path`, or, when it is a folder of
+/// files, into the folder `path`, which must be missing or empty, or, when files may be replaced,
+/// hold nothing but files of these names. Nothing is seen of it before it is complete and synced.
+/// `progress` is told the bytes done. Memory is bounded.
 ///
 /// # Errors
 ///
@@ -107,28 +52,36 @@ pub fn export_to(
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
     let path = path.as_ref();
-    let manifest = model.manifest();
-    if manifest.index_name.is_empty() {
+    if !model.is_folder() {
         let destination = Destination::new(path, overwrite)?;
         return destination.write(|out| export_to_stream_as(model, out, path, progress));
     }
-    let names: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
-    let folder = ShardFolder::new(path, &names, &manifest.index_name, overwrite);
+    let files: Vec<StoredFile> = in_order(model);
+    let names: Vec<&str> = files.iter().map(StoredFile::path).collect();
+    let folder = ModelFolder::new(path, &names, overwrite);
     let mut folder = folder.map_err(|error| match error {
         ExportError::NeedsFolder { .. } => ExportError::NeedsFolder { model: model.full_name() },
         error => error,
     })?;
-    for (part, tensors) in parts(model) {
-        folder.write(&part.name, |out| write_part(part, &tensors, out, path, progress))?;
+    for file in &files {
+        folder.write(file.path(), |out| write_file(file, out, path, progress))?;
     }
-    folder.finish(&manifest.index)
+    folder.finish()
+}
+
+/// The files in the order in which they are to appear: the weights behind what is beside them, an
+/// index last, so that a folder that has it is complete.
+fn in_order(model: &Model) -> Vec<StoredFile> {
+    let mut files: Vec<StoredFile> = model.files().collect();
+    files.sort_by_key(|file| (file.path().ends_with(".index.json"), file.is_weights()));
+    files
 }
 
 /// Writes a model of one file to a stream.
 ///
 /// # Errors
 ///
-/// [`ExportError::NeedsFolder`] when the model is sharded; otherwise as [`export_to_path`].
+/// [`ExportError::NeedsFolder`] when the model is a folder; otherwise as [`export_to_path`].
 pub fn export_to_stream(
     model: &Model,
     out: &mut dyn Write,
@@ -143,13 +96,8 @@ fn export_to_stream_as(
     path: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
-    if !model.manifest().index_name.is_empty() {
+    if model.is_folder() {
         return Err(ExportError::NeedsFolder { model: model.full_name() });
     }
-    let parts = parts(model);
-    // A model without tensors still is a file.
-    let empty = ManifestPart::default();
-    let none = (&empty, Vec::new());
-    let (part, tensors) = parts.first().unwrap_or(&none);
-    write_part(part, tensors, out, path, progress)
+    model.files().try_for_each(|file| write_file(&file, out, path, progress))
 }

@@ -16,8 +16,8 @@ pub enum ExportError {
     /// The file or folder cannot be written where it is to be.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// A sharded model goes to a folder, not to a stream or over a file.
-    #[error("{model} is sharded: name a folder that is not there yet or is empty")]
+    /// A model of several files goes to a folder, not to a stream or over a file.
+    #[error("{model} is several files: name a folder that is not there yet or is empty")]
     NeedsFolder {
         /// The model.
         model: String,
@@ -28,8 +28,8 @@ pub enum ExportError {
         /// The folder.
         path: PathBuf,
     },
-    /// A shard's name in the store is not a plain file name.
-    #[error("the store names a shard {name:?}, which is not a plain file name")]
+    /// A file's path in the store leads out of the model's folder.
+    #[error("the store names a file {name:?}, which is no path inside of a folder")]
     BadShardName {
         /// The name.
         name: String,

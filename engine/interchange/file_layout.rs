@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::limits::NAME_LEN_MAX;
 use crate::architecture::Architecture;
-use crate::format::FileFormat;
+use crate::format::{FileFormat, span_len};
 use crate::tensor::{Dtype, Shape, first_duplicate};
 
 /// A range of a file that is an array.
@@ -294,22 +294,6 @@ fn settle(view: PendingView, tensors: &[LaidTensor]) -> Result<LaidView, String>
         return lost("no tensor holds it");
     };
     Ok(LaidView { tensor, offset: begin - holder.begin, name, dtype, shape, strides })
-}
-
-/// The bytes from a view's first element to the end of its last one.
-fn span_len(dtype: &Dtype, shape: &Shape, strides: &[u64]) -> Option<u64> {
-    if shape.rank() != strides.len() {
-        return None;
-    }
-    let element = u64::from(dtype.bits().filter(|bits| bits % 8 == 0)?) / 8;
-    if shape.elements() == 0 {
-        return Some(0);
-    }
-    let last =
-        shape.dims().iter().zip(strides).try_fold(0u64, |sum, (dim, stride)| {
-            sum.checked_add((dim - 1).checked_mul(*stride)?)
-        })?;
-    last.checked_add(1)?.checked_mul(element)
 }
 
 /// The strides of elements one after the other, the last dimension innermost.

@@ -40,11 +40,10 @@ impl<'a> NewModel<'a> {
                     (file, entry),
                 )
             };
-            self = self.part(NewPart {
-                name: name.unwrap_or_default().to_owned(),
-                header: file.header().packed().clone(),
-                tensors: file.header().tensors().iter().enumerate().map(tensor).collect(),
-            });
+            let part = NewPart::new(name.unwrap_or_default());
+            let part = part.packed_header(file.header().packed().clone());
+            let tensors = file.header().tensors().iter().enumerate().map(tensor);
+            self = self.part(tensors.fold(part, NewPart::tensor));
         }
         self.logical_bytes(file.logical_bytes())
     }

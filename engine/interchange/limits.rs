@@ -1,15 +1,14 @@
 //! What is believed of a file at most.
 
-/// Bytes of the little-endian header length that a file starts with.
-pub(super) const LENGTH_PREFIX_BYTES: u64 = 8;
+pub(super) use crate::format::HEADER_PREFIX_LEN as LENGTH_PREFIX_BYTES;
+pub use crate::format::METADATA_KEY;
+
 /// The most bytes a header may have, as in the reference implementation.
 pub const HEADER_LEN_MAX: u64 = 100_000_000;
 /// The most bytes a tensor's name may have.
 pub const NAME_LEN_MAX: usize = 65_535;
 /// The most bytes the name of an element type may have.
 pub const DTYPE_NAME_LEN_MAX: usize = 64;
-/// The header key that holds the model's own strings, so the one name no tensor can have.
-pub const METADATA_KEY: &str = "__metadata__";
 /// The most bytes an index may have.
 pub const INDEX_LEN_MAX: u64 = 100_000_000;
 /// The most shards a model may have.

@@ -52,7 +52,6 @@ mod file_layout;
 mod formats;
 mod header;
 mod header_json;
-mod header_writer;
 mod import;
 mod impostor;
 mod index;
@@ -60,12 +59,12 @@ mod json;
 mod layout;
 mod limits;
 mod model_file;
+mod model_folder;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod open_file;
 mod regular_file;
 mod safetensors;
-mod shard_folder;
 mod sharded;
 mod source;
 mod unseen;
@@ -73,6 +72,7 @@ mod weights_name;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
+pub use crate::format::write_header;
 pub use draft::export_draft;
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
@@ -83,7 +83,6 @@ pub use file_layout::{
 };
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
 pub use header::SafetensorsHeader;
-pub use header_writer::write_header;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
 pub use limits::{FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX};

@@ -66,8 +66,11 @@ pub(super) fn run_command(
     let folder = TemporaryFolder::create(work, TemporaryKind::Test);
     let folder = folder
         .map_err(|e| format!("cannot make a folder in {}: {}", work.display(), full_message(&e)))?;
-    let is_sharded = !model.manifest().index_name.is_empty();
-    let file = folder.path().join(if is_sharded { "model" } else { "model.safetensors" });
+    let file = folder.path().join(if model.is_folder() {
+        "model".to_owned()
+    } else {
+        format!("model.{}", model.extension())
+    });
     if template.placeholders().any(|name| name == "model") {
         export_to_path(model, &file, &|_| ()).map_err(|error| full_message(&error))?;
     }

@@ -89,6 +89,14 @@ pub enum StoreError {
         /// The tensor.
         tensor: String,
     },
+    /// The model has no file of this path.
+    #[error("{model} has no file {path:?}")]
+    NoSuchFile {
+        /// The model.
+        model: String,
+        /// The path.
+        path: String,
+    },
     /// Rows that the tensor does not have.
     #[error("rows {start}..{end} of {tensor:?}, which has {rows}")]
     RowsOutOfRange {
@@ -121,6 +129,14 @@ pub enum StoreError {
     BadTensor {
         /// The tensor.
         tensor: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of a new model whose path, gaps or views cannot be.
+    #[error("file {path:?} of the new model: {reason}")]
+    BadFile {
+        /// Its path.
+        path: String,
         /// What is wrong.
         reason: String,
     },
@@ -231,11 +247,13 @@ impl StoreError {
             StoreError::OutcomeUnknown { .. } => "outcome-unknown",
             StoreError::DamagedRecord { .. } => "damaged",
             StoreError::NoSuchTensor { .. } => "no-such-tensor",
+            StoreError::NoSuchFile { .. } => "no-such-file",
             StoreError::RowsOutOfRange { .. } => "rows-out-of-range",
             StoreError::BufferLength { .. } => "buffer-length",
             StoreError::View(_) => "view",
             StoreError::Shape(_) => "bad-shape",
             StoreError::BadTensor { .. } => "bad-tensor",
+            StoreError::BadFile { .. } => "bad-file",
             // Reading does not fill a disk: a stream's temporary file does.
             StoreError::Source { source, .. } => {
                 Shortage::of(source).map_or("source", Shortage::code)

@@ -70,7 +70,8 @@ pub(crate) use base::relatives::look_alikes;
 pub use edit::collect::CollectReport;
 pub use edit::lossy::LossyRecodeReport;
 pub use edit::lossy_plan::{Gate, LossyDraft, LossyReport, LossyTensor};
-pub use edit::new_model::{Advice, ImportReport, NewModel, NewPart, Note};
+pub use edit::new_model::{Advice, ImportReport, NewModel, Note};
+pub use edit::new_part::NewPart;
 pub use edit::recode::RecodeReport;
 pub use edit::remove::RemoveReport;
 pub use edit::repack::options::{Repack, RepackReport};
@@ -85,6 +86,7 @@ pub use options::OpenOptions;
 pub(crate) use options::is_at;
 #[cfg(feature = "unstable-format")]
 pub use read::chain::Chain;
+pub use read::file::{StoredFile, WriteToError};
 #[cfg(feature = "unstable-format")]
 pub use read::formula::StoredFormula;
 pub use read::model::Model;
@@ -95,6 +97,6 @@ pub use read::tensor::{StoredAs, Tensor};
 pub use read::view::TensorView;
 pub use shared::Access;
 pub(crate) use source::TensorsSource;
-pub use source::{NewTensor, TensorSource};
+pub use source::{NewTensor, NewView, TensorSource};
 pub(crate) use write::records::features_of;
 pub use write::transaction::Transaction;

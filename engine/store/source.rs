@@ -24,6 +24,19 @@ impl<S: TensorSource + ?Sized> TensorSource for &S {
     }
 }
 
+/// Bytes in memory.
+impl TensorSource for [u8] {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        read_memory(self, offset, out)
+    }
+}
+
+impl TensorSource for Vec<u8> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        read_memory(self, offset, out)
+    }
+}
+
 impl<S: TensorSource + ?Sized> TensorSource for std::sync::Arc<S> {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset, out)
@@ -234,6 +247,23 @@ impl<'a> NewTensor<'a> {
         let source = Source::Reader(Mutex::new(Box::new(reader)));
         Self::new(Cow::Owned(name.into()), dtype, shape, byte_len, source)
     }
+}
+
+/// Another name for elements of a tensor of the same part: tied weights, a transposed view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewView {
+    /// Its name, unique among the model's tensors and views.
+    pub name: String,
+    /// The place of the tensor in the part.
+    pub tensor: usize,
+    /// Where its first element is in the tensor, in bytes.
+    pub offset: u64,
+    /// The element type.
+    pub dtype: Dtype,
+    /// The dimensions.
+    pub shape: Shape,
+    /// Elements from one to the next, for each dimension.
+    pub strides: Vec<u64>,
 }
 
 /// Elements that a tensor keeps.

@@ -238,7 +238,7 @@ impl<'p> Closure<'p> {
 
     /// What a manifest names and is not there.
     fn look_up(&self, id: ContentId, manifest: &Manifest, faults: &mut Vec<String>) {
-        for tensor in &manifest.tensors {
+        for tensor in manifest.contents() {
             let (name, wants) = (&tensor.name, tensor.byte_len);
             match self.raw_len(tensor.content_id) {
                 Some(len) if len == wants => {}

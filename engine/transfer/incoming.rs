@@ -158,7 +158,7 @@ fn promise_all(
     place: &str,
 ) -> Result<u64> {
     let mut promised = 0;
-    for tensor in &Manifest::decode(manifest)?.tensors {
+    for tensor in Manifest::decode(manifest)?.contents() {
         let elsewhere = source.promisor(tensor.content_id)?;
         let place = elsewhere.as_deref().unwrap_or(place);
         refuse_credentials(place)?;

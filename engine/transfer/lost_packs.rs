@@ -157,7 +157,7 @@ fn missing(
             Some(_) => source.manifest(record.id)?,
             None => theirs.manifest(record.id)?,
         };
-        for tensor in &Manifest::decode(&bytes)?.tensors {
+        for tensor in Manifest::decode(&bytes)?.contents() {
             if absent.contains(&tensor.content_id) {
                 let id = tensor.content_id;
                 gone.push(format!("{}: tensor {:?}, {id}, is not here", path(id), tensor.name));

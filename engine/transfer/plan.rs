@@ -110,7 +110,7 @@ pub(super) fn plan(
         if !selection.graph_only {
             let manifest = decoded(source, *id, &bytes)?;
             drop(bytes);
-            wanted.extend(manifest.tensors.iter().map(|tensor| tensor.content_id));
+            wanted.extend(manifest.contents().map(|tensor| tensor.content_id));
         }
     }
     let mut named = wanted.finish();
@@ -196,7 +196,7 @@ fn not_there(source: &dyn RecordSource, plan: &TransferPlan, id: ContentId) -> T
             .manifest_id()
             .and_then(|manifest| decoded(source, manifest, &source.manifest(manifest)?));
         let Ok(manifest) = manifest else { continue };
-        if let Some(tensor) = manifest.tensors.iter().find(|tensor| tensor.content_id == id) {
+        if let Some(tensor) = manifest.contents().find(|tensor| tensor.content_id == id) {
             let (model, tensor) = (node.full_name(), tensor.name.to_owned());
             return StoreError::MissingContent { model, tensor, promisor: place }.into();
         }

@@ -71,11 +71,13 @@ impl CommandFunction {
     }
 }
 
-/// Writes a model to a file, or to a folder when it is sharded.
+/// Writes a model to a file, or to a folder when it is several files.
 fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateError> {
-    let is_sharded = !model.manifest().index_name.is_empty();
-    let file =
-        folder.join(if is_sharded { name.to_owned() } else { format!("{name}.safetensors") });
+    let file = folder.join(if model.is_folder() {
+        name.to_owned()
+    } else {
+        format!("{name}.{}", model.extension())
+    });
     export_to_path(model, &file, &|_| ()).map_err(|error| match error {
         crate::interchange::ExportError::Store(error) => UpdateError::Store(error),
         crate::interchange::ExportError::Destination(DestinationError::Io { path, source }) => {

@@ -2,290 +2,31 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::UpdateError;
-use crate::container::{full_message, new_folder};
-use crate::format::PackedBytes;
-use crate::interchange::{ModelFile, SafetensorsHeader, write_header};
+use super::draft_files::DraftPart;
+pub use super::draft_tensor::DraftTensor;
+use super::draft_tensor::OfFile;
+use crate::container::new_folder;
+use crate::interchange::ModelFile;
 use crate::lineage::{Graph, NodeId};
-use crate::store::{Model, NewModel, NewPart, NewTensor, Note, Snapshot, Tensor, TensorSource};
-use crate::tensor::{ContentId, Dtype, IntoShape, Shape};
-
-/// A tensor of a draft. Its bytes may be made only when they are asked for.
-#[derive(Clone)]
-#[must_use]
-pub struct DraftTensor {
-    of: Repr,
-    /// What the report says of it.
-    note: Option<Box<str>>,
-}
-
-/// A model can have a million tensors, and often most are kept as they are.
-#[derive(Clone)]
-enum Repr {
-    /// A tensor of the store, as it is.
-    Kept(Stored),
-    /// Another.
-    Made(Arc<Made>),
-}
-
-struct Made {
-    name: String,
-    dtype: Dtype,
-    shape: Shape,
-    byte_len: u64,
-    source: Box<dyn TensorSource>,
-}
-
-impl fmt::Debug for DraftTensor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.name(), self.dtype(), self.shape())
-    }
-}
-
-/// The bytes of a tensor that is made when it is first read, and forgotten when it was read to its
-/// end: a long one is read twice, and made twice, and never are all tensors of a model in memory.
-struct Lazy<F> {
-    made: Mutex<Option<Arc<Vec<u8>>>>,
-    byte_len: u64,
-    make: F,
-}
-
-impl<F> TensorSource for Lazy<F>
-where
-    F: Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync,
-{
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = {
-            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-            let bytes = match made.take() {
-                Some(bytes) => bytes,
-                None => Arc::new((self.make)().map_err(as_io)?),
-            };
-            if offset.saturating_add(out.len() as u64) < self.byte_len {
-                *made = Some(Arc::clone(&bytes));
-            }
-            bytes
-        };
-        copy_part(&bytes, offset, out)
-    }
-}
-
-/// Bytes that are at hand.
-struct InMemory(Vec<u8>);
-
-impl TensorSource for InMemory {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        copy_part(&self.0, offset, out)
-    }
-}
-
-fn copy_part(bytes: &[u8], offset: u64, out: &mut [u8]) -> io::Result<()> {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
-    out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-    Ok(())
-}
-
-pub(super) fn as_io(error: UpdateError) -> io::Error {
-    let kind = match &error {
-        UpdateError::Store(error) if error.is_disk_full() => io::ErrorKind::StorageFull,
-        UpdateError::Work { source, .. } => source.kind(),
-        _ => io::ErrorKind::InvalidData,
-    };
-    io::Error::new(kind, error)
-}
-
-/// A tensor of the store as it is.
-#[derive(Clone)]
-struct Stored(Tensor);
-
-impl TensorSource for Stored {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_range_into(offset, out).map_err(|error| as_io(error.into()))
-    }
-}
-
-/// A tensor of a file that stays open.
-struct OfFile {
-    file: Arc<ModelFile>,
-    part: usize,
-    entry: usize,
-    /// What must outlive the reading: a temporary folder, for example.
-    _keep: Option<Arc<dyn Any + Send + Sync>>,
-}
-
-impl TensorSource for OfFile {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (_, file) = self.file.files().nth(self.part).ok_or(io::ErrorKind::NotFound)?;
-        file.read_tensor_at(self.entry, offset, out)
-    }
-}
-
-impl DraftTensor {
-    /// A tensor of these bytes.
-    pub fn from_bytes(name: &str, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> Self {
-        let byte_len = bytes.len() as u64;
-        Self::from_source(name, dtype, shape, byte_len, InMemory(bytes))
-    }
-
-    /// A tensor whose bytes are made when they are asked for: the same every time.
-    pub fn lazy(
-        name: &str,
-        dtype: Dtype,
-        shape: Shape,
-        byte_len: u64,
-        make: impl Fn() -> Result<Vec<u8>, UpdateError> + Send + Sync + 'static,
-    ) -> Self {
-        let source = Lazy { made: Mutex::new(None), byte_len, make };
-        Self::from_source(name, dtype, shape, byte_len, source)
-    }
-
-    /// A tensor whose bytes `source` gives in whatever pieces are asked for.
-    pub fn from_source(
-        name: &str,
-        dtype: Dtype,
-        shape: Shape,
-        byte_len: u64,
-        source: impl TensorSource + 'static,
-    ) -> Self {
-        let (name, source) = (name.to_owned(), Box::new(source));
-        let made = Arc::new(Made { name, dtype, shape, byte_len, source });
-        DraftTensor { of: Repr::Made(made), note: None }
-    }
-
-    /// Says something of how it was made, for the report.
-    pub fn noted(mut self, text: impl Into<String>) -> Self {
-        self.note = Some(text.into().into_boxed_str());
-        self
-    }
-
-    /// The same tensor under another name.
-    pub fn named(self, name: &str) -> Self {
-        if self.name() == name {
-            return self;
-        }
-        let (dtype, shape, len) = (self.dtype().clone(), self.shape().clone(), self.byte_len());
-        Self::from_source(name, dtype, shape, len, Renamed(self))
-    }
-
-    /// A tensor of the store, as it is.
-    pub fn keep(tensor: &Tensor) -> Self {
-        DraftTensor { of: Repr::Kept(Stored(tensor.clone())), note: None }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        match &self.of {
-            Repr::Kept(tensor) => tensor.0.name(),
-            Repr::Made(made) => &made.name,
-        }
-    }
-
-    fn dtype(&self) -> &Dtype {
-        match &self.of {
-            Repr::Kept(tensor) => tensor.0.dtype(),
-            Repr::Made(made) => &made.dtype,
-        }
-    }
-
-    fn shape(&self) -> &Shape {
-        match &self.of {
-            Repr::Kept(tensor) => tensor.0.shape(),
-            Repr::Made(made) => &made.shape,
-        }
-    }
-
-    fn byte_len(&self) -> u64 {
-        match &self.of {
-            Repr::Kept(tensor) => tensor.0.byte_len(),
-            Repr::Made(made) => made.byte_len,
-        }
-    }
-
-    fn source(&self) -> &dyn TensorSource {
-        match &self.of {
-            Repr::Kept(tensor) => tensor,
-            Repr::Made(made) => &*made.source,
-        }
-    }
-
-    /// Whether its type and shape are those of a tensor of the store.
-    pub(crate) fn is_like(&self, tensor: &Tensor) -> bool {
-        self.dtype() == tensor.dtype() && self.shape() == tensor.shape()
-    }
-
-    /// The id of its bytes. Cost: makes and hashes them.
-    ///
-    /// # Errors
-    ///
-    /// Those of the function that makes them.
-    pub fn content_id(&self) -> Result<ContentId, UpdateError> {
-        let mut hasher = blake3::Hasher::new();
-        let byte_len = self.byte_len();
-        let mut piece = vec![0; PIECE_LEN.min(usize::try_from(byte_len).unwrap_or(PIECE_LEN))];
-        let mut offset = 0;
-        while offset < byte_len {
-            let len = (byte_len - offset).min(PIECE_LEN as u64) as usize;
-            let Some(part) = piece.get_mut(..len) else { break };
-            let failed = |error: io::Error| UpdateError::tensor(self.name(), full_message(&error));
-            self.source().read_at(offset, part).map_err(failed)?;
-            hasher.update(part);
-            offset += len as u64;
-        }
-        Ok(hasher.finalize().into())
-    }
-}
-
-/// A tensor under another name.
-struct Renamed(DraftTensor);
-
-impl TensorSource for Renamed {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.source().read_at(offset, out)
-    }
-}
-
-/// Bytes that are hashed at a time.
-const PIECE_LEN: usize = 1 << 20;
-
-/// One file of a draft.
-#[derive(Clone, Debug, Default)]
-struct DraftPart {
-    name: String,
-    header: PackedBytes,
-    tensors: Vec<DraftTensor>,
-}
-
-impl DraftPart {
-    /// Brings the tensors into an order in which each begins at a multiple of its elements' size,
-    /// which readers that map files ask for: the widest elements first, where it is not so.
-    fn align(&mut self) {
-        let width = |tensor: &DraftTensor| u64::from(tensor.dtype().bits().unwrap_or(8) / 8).max(1);
-        let mut begin = 0u64;
-        let is_aligned = self.tensors.iter().all(|tensor| {
-            let at = begin;
-            begin = begin.saturating_add(tensor.byte_len());
-            at.is_multiple_of(width(tensor))
-        });
-        if !is_aligned {
-            self.tensors.sort_by_key(|tensor| std::cmp::Reverse(width(tensor)));
-        }
-    }
-}
+use crate::store::{Model, NewModel, NewPart, Note, Snapshot, StoredFile, Tensor};
+use crate::tensor::{Dtype, IntoShape};
 
 /// A model that a function has made: tensors, in the order of the files it is exported as.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Draft {
-    index: (String, Vec<u8>),
-    parts: Vec<DraftPart>,
+    pub(super) index: (String, Vec<u8>),
+    pub(super) parts: Vec<DraftPart>,
+    /// Files that come along as they are.
+    pub(super) sides: Vec<StoredFile>,
+    /// Whether it is one file, not a folder, whatever its format.
+    pub(super) is_single: bool,
+    /// What is to be said of its files: the path, and the text.
+    pub(super) file_notes: Vec<(String, String)>,
     made_of: Vec<NodeId>,
     /// Where a program has written it, in a folder of its own in the folder of temporary files.
     output: Option<PathBuf>,
@@ -325,9 +66,12 @@ impl Draft {
         Ok(self.tensor(DraftTensor::from_bytes(name, Dtype::F32, shape?, bytes)))
     }
 
-    /// A model whose tensors `tensor` makes of those of `model`, one of each, in the same files.
-    /// Where types, shapes and names stay, so do the files' headers: it is exported as `model` is.
-    /// Else the headers are written anew, with the metadata that they had, and the index with them.
+    /// A model whose tensors `tensor` makes of those of `model`, one of each of its weights, in the
+    /// same files. Where types, shapes and names stay, so do the files' other bytes: it is exported
+    /// as `model` is. Else safetensors headers are written anew, with the metadata that they had,
+    /// and the index with them; weights of another format that cannot hold the new tensors become a
+    /// safetensors file, and a note says so. The files beside the weights come along, but for
+    /// optimizer states and other copies of the weights.
     ///
     /// # Errors
     ///
@@ -336,27 +80,13 @@ impl Draft {
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
     ) -> Result<Self, UpdateError> {
-        let manifest = model.manifest();
-        let mut tensors = model.tensors();
-        let mut same = true;
-        let mut draft =
-            Draft { index: (manifest.index_name.clone(), manifest.index.clone()), ..Draft::new() };
-        for part in &manifest.parts {
-            let mut made = DraftPart {
-                name: part.name.clone(),
-                header: part.header.clone(),
-                tensors: Vec::with_capacity(part.tensor_count as usize),
-            };
-            for old in tensors.by_ref().take(part.tensor_count as usize) {
-                let new = tensor(&old)?;
-                same &= new.name() == old.name() && new.is_like(&old);
-                made.tensors.push(new);
-            }
-            draft.parts.push(made);
+        let mut draft = Draft::in_files(model)?;
+        for part in &mut draft.parts {
+            let Some(old) = &part.old else { continue };
+            let made = old.tensors().map(|(old, _)| tensor(&old)).collect::<Result<_, _>>()?;
+            part.tensors = made;
         }
-        if !same {
-            draft.renew_headers(model)?;
-        }
+        draft.settle_files(model, false)?;
         Ok(draft)
     }
 
@@ -370,72 +100,21 @@ impl Draft {
         model: &Model,
         tensors: Vec<DraftTensor>,
     ) -> Result<Self, UpdateError> {
-        let manifest = model.manifest();
-        let mut draft =
-            Draft { index: (manifest.index_name.clone(), manifest.index.clone()), ..Draft::new() };
+        let mut draft = Draft::in_files(model)?;
         let mut places = HashMap::new();
-        let mut names = manifest.tensors.iter().map(|tensor| tensor.name);
-        for (at, part) in manifest.parts.iter().enumerate() {
-            let (name, header) = (part.name.clone(), part.header.clone());
-            draft.parts.push(DraftPart { name, header, tensors: Vec::new() });
-            places.extend(names.by_ref().take(part.tensor_count as usize).map(|name| (name, at)));
+        for (at, part) in draft.parts.iter().enumerate() {
+            let old = part.old.iter().flat_map(|old| old.tensors());
+            places.extend(old.map(|(tensor, _)| (tensor.name().to_owned(), at)));
         }
-        if draft.parts.is_empty() {
-            draft.parts.push(DraftPart::default());
-        }
-        let last = draft.parts.len() - 1;
+        let last = draft.parts.len().saturating_sub(1);
         for tensor in tensors {
             let place = places.get(tensor.name()).copied().unwrap_or(last);
             if let Some(part) = draft.parts.get_mut(place) {
                 part.tensors.push(tensor);
             }
         }
-        draft.renew_headers(model)?;
+        draft.settle_files(model, true)?;
         Ok(draft)
-    }
-
-    /// Writes the headers that came from the files of `model`, and the index, for the tensors that
-    /// are there now.
-    fn renew_headers(&mut self, model: &Model) -> Result<(), UpdateError> {
-        let failed = |what: &str, error: &dyn fmt::Display| {
-            UpdateError::failed(format!("{what} of {}: {error}", model.full_name()))
-        };
-        let mut old = model.tensors();
-        for (part, known) in self.parts.iter_mut().zip(&model.manifest().parts) {
-            let lens = old.by_ref().take(known.tensor_count as usize).map(|it| it.byte_len());
-            let len = lens.sum();
-            if part.header.is_empty() {
-                continue;
-            }
-            let header = SafetensorsHeader::parse(Path::new(&part.name), part.header.to_vec(), len)
-                .map_err(|error| failed("a header", &error))?;
-            part.align();
-            let metadata = Some(header.metadata()).filter(|metadata| !metadata.is_empty());
-            let entries = part.tensors.iter();
-            let entries = entries.map(|it| (it.name(), it.dtype(), it.shape(), it.byte_len()));
-            part.header = write_header(entries, metadata).into();
-        }
-        if self.index.0.is_empty() {
-            return Ok(());
-        }
-        self.parts.retain(|part| !part.tensors.is_empty());
-        let mut index: Value =
-            serde_json::from_slice(&self.index.1).map_err(|error| failed("the index", &error))?;
-        let of = |part: &DraftPart| -> Vec<(String, Value)> {
-            let names = part.tensors.iter().map(|tensor| tensor.name().to_owned());
-            names.map(|tensor| (tensor, part.name.clone().into())).collect()
-        };
-        let weights: Map<String, Value> = self.parts.iter().flat_map(of).collect();
-        let Some(object) = index.as_object_mut() else {
-            return Err(failed("the index", &"no object"));
-        };
-        object.insert("weight_map".to_owned(), weights.into());
-        let total = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("total_size"));
-        if let Some(total) = total {
-            *total = self.byte_len().into();
-        }
-        self.index.1 = format!("{index:#}\n").into_bytes();
-        Ok(())
     }
 
     /// A model as it lies in files; `keep` lives until the model is in the store.
@@ -454,9 +133,10 @@ impl Draft {
                 DraftTensor::from_source(&tensor.name, dtype, shape, tensor.byte_len(), source)
             };
             draft.parts.push(DraftPart {
-                name: name.unwrap_or_default().to_owned(),
+                path: name.unwrap_or_default().to_owned(),
                 header: header.packed().clone(),
                 tensors: header.tensors().iter().enumerate().map(tensor).collect(),
+                ..DraftPart::default()
             });
         }
         draft
@@ -475,7 +155,9 @@ impl Draft {
             let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.to_owned());
             Some(Note { tensor, text })
         };
-        self.tensors().filter_map(note).collect()
+        let of_file =
+            |(path, text): &(String, String)| Note { tensor: path.clone(), text: text.clone() };
+        self.file_notes.iter().map(of_file).chain(self.tensors().filter_map(note)).collect()
     }
 
     /// Says where a program has written it: a file or folder in a temporary folder of its own.
@@ -539,7 +221,7 @@ impl Draft {
     pub fn model<'d>(&'d self, name: &str) -> NewModel<'d> {
         let mut model = NewModel::new(name);
         let files = self.parts.iter().any(|part| !part.header.is_empty());
-        if files {
+        if files && self.sides.is_empty() {
             let header = |part: &DraftPart| 8 + part.header.len() as u64;
             let headers: u64 = self.parts.iter().map(header).sum();
             model = model.logical_bytes(self.byte_len() + headers + self.index.1.len() as u64);
@@ -547,21 +229,14 @@ impl Draft {
         if !self.index.0.is_empty() {
             model = model.index(self.index.0.clone(), self.index.1.clone());
         }
+        if self.is_single {
+            model = model.single_file();
+        }
         for part in &self.parts {
-            let tensor = |tensor: &'d DraftTensor| {
-                NewTensor::borrowed(
-                    tensor.name(),
-                    tensor.dtype().clone(),
-                    tensor.shape().clone(),
-                    tensor.byte_len(),
-                    tensor.source(),
-                )
-            };
-            model = model.part(NewPart {
-                name: part.name.clone(),
-                header: part.header.clone(),
-                tensors: part.tensors.iter().map(tensor).collect(),
-            });
+            model = model.part(part.new_part());
+        }
+        for side in &self.sides {
+            model = model.part(NewPart::stored(side));
         }
         model.made_of(&self.made_of)
     }

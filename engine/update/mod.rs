@@ -51,6 +51,8 @@ mod builtin;
 mod cascade;
 mod command;
 mod draft;
+mod draft_files;
+mod draft_tensor;
 mod error;
 mod function;
 mod functions;

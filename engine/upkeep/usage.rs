@@ -130,7 +130,7 @@ pub fn usage(snapshot: &Snapshot) -> Result<Usage> {
 fn places(tensors: &RecordRows, manifest: &Manifest) -> Vec<(u32, u32)> {
     let place = |tensor: ManifestTensor<'_>| tensors.place(&tensor.content_id);
     let mut places: Vec<u32> =
-        manifest.tensors.iter().filter_map(place).map(|place| place as u32).collect();
+        manifest.contents().filter_map(place).map(|place| place as u32).collect();
     places.sort_unstable();
     let counted = places.chunk_by(|a, b| a == b);
     counted.filter_map(|same| Some((*same.first()?, same.len() as u32))).collect()

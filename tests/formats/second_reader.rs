@@ -78,15 +78,22 @@ fn compare(path: &Path) -> (usize, usize) {
             tensors += 1;
         }
         assert!(all.next().is_none());
-        for (second, part) in second.parts.iter().zip(parts) {
-            assert_eq!((&second.name, &second.header), (&part.name, &part.header.to_vec()));
+        for (second, file) in second.parts.iter().zip(model.files()) {
+            assert_eq!(second.path, file.path());
+            if let Some(bytes) = second.file() {
+                let mut exported = Vec::new();
+                file.write_to(&mut exported, &|_| ()).unwrap();
+                assert!(bytes == exported, "{} {}", model.full_name(), file.path());
+            }
         }
-        if let [part] = &second.parts[..]
-            && let Some(file) = part.file()
-        {
-            let mut exported = Vec::new();
-            mgit::interchange::export_to_stream(&model, &mut exported, &|_| ()).unwrap();
-            assert!(file == exported, "{}", model.full_name());
+        let views = model.manifest().views.iter();
+        assert_eq!(views.len(), second.views.len());
+        for (view, second) in views.zip(&second.views) {
+            assert_eq!((&view.name, view.shape.dims()), (&second.name, &second.dims[..]));
+            assert!(
+                second.bytes.len() as u64
+                    == view.shape.elements() * u64::from(view.dtype.bits().unwrap()) / 8
+            );
         }
     }
     (names.len(), tensors)

@@ -28,24 +28,41 @@ pub struct Model {
     pub previous: Option<String>,
     pub metadata: Json,
     pub parts: Vec<Part>,
+    pub views: Vec<View>,
 }
 
 /// A file of a model.
 #[derive(Debug)]
 pub struct Part {
-    pub name: String,
-    pub header: Vec<u8>,
+    pub path: String,
+    /// The bytes that belong to no tensor; empty where the model never was a file.
+    pub skeleton: Vec<u8>,
+    /// How many of them are between each tensor and what is before it.
+    pub gaps: Vec<u64>,
     pub tensors: Vec<Tensor>,
 }
 
 impl Part {
     /// The file that was imported, if the model came as one.
     pub fn file(&self) -> Option<Vec<u8>> {
-        let header_len = (self.header.len() as u64).to_le_bytes();
-        let mut file = [&header_len[..], &self.header].concat();
-        self.tensors.iter().for_each(|tensor| file.extend_from_slice(&tensor.bytes));
-        (!self.header.is_empty()).then_some(file)
+        let (mut file, mut rest) = (Vec::new(), &self.skeleton[..]);
+        for (tensor, gap) in self.tensors.iter().zip(&self.gaps) {
+            file.extend_from_slice(&rest[..*gap as usize]);
+            rest = &rest[*gap as usize..];
+            file.extend_from_slice(&tensor.bytes);
+        }
+        file.extend_from_slice(rest);
+        (!self.skeleton.is_empty() || !self.path.is_empty()).then_some(file)
     }
+}
+
+/// Another name for elements of a tensor.
+#[derive(Debug)]
+pub struct View {
+    pub name: String,
+    pub dims: Vec<u64>,
+    /// Its elements, the last dimension innermost.
+    pub bytes: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -180,42 +197,101 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
         }
     }
     let name = |id: &String| nodes[id].full_name.clone();
-    let model = |node: &Node| Model {
-        parents: node.parents.iter().map(|(id, how)| (name(id), how.clone())).collect(),
-        previous: node.previous.as_ref().map(name),
-        metadata: node.metadata.clone(),
-        parts: manifest(contents, node.manifest),
+    let model = |node: &Node| {
+        let (parts, views) = manifest(contents, node.manifest);
+        Model {
+            parents: node.parents.iter().map(|(id, how)| (name(id), how.clone())).collect(),
+            previous: node.previous.as_ref().map(name),
+            metadata: node.metadata.clone(),
+            parts,
+            views,
+        }
     };
     nodes.values().map(|node| (node.full_name.clone(), model(node))).collect()
 }
 
-fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> Vec<Part> {
+fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> (Vec<Part>, Vec<View>) {
     let bytes = contents.get(Kind::Manifest, id);
     let mut input = Bytes::new(&bytes);
-    assert_eq!((input.number(2), input.number(2)), (1, 0), "version and reserved bytes");
+    let (version, flags) = (input.number(2), input.number(2));
+    assert!((version == 1 && flags == 0) || (version == 2 && flags < 2), "version and flags");
     let (parts, tensors) = (input.number(4), input.number(4));
-    let _index_name = input.text();
-    let _index = input.blob();
-    let parts: Vec<_> = (0..parts).map(|_| (input.text(), input.blob(), input.number(4))).collect();
-    assert_eq!(parts.iter().map(|part| part.2).sum::<u64>(), tensors);
-    let mut tensor = || {
-        let name = input.text();
-        let code = input.number(1) as u8;
-        let dtype = (code, if code == 0 { input.text() } else { String::new() });
-        let rank = input.number(1);
-        let dims: Vec<u64> = (0..rank).map(|_| input.number(8)).collect();
-        let len = input.number(8);
-        let bytes = contents.get(Kind::Tensor, input.array());
-        assert_eq!(bytes.len() as u64, len);
-        Tensor { name, dtype, dims, bytes }
-    };
-    let parts: Vec<Part> = parts
-        .into_iter()
-        .map(|(name, header, count)| {
-            let tensors = (0..count).map(|_| tensor()).collect();
-            Part { name, header, tensors }
-        })
-        .collect();
+    let mut views = 0;
+    let mut files = Vec::new();
+    if version == 1 {
+        let _index_name = input.text();
+        let _index = input.blob();
+        for _ in 0..parts {
+            let (path, header, count) = (input.text(), input.blob(), input.number(4));
+            let head = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
+            let skeleton = if header.is_empty() { Vec::new() } else { head };
+            let mut gaps = vec![0; count as usize];
+            gaps.iter_mut().take(1).for_each(|gap| *gap = skeleton.len() as u64);
+            files.push(Part { path, skeleton, gaps, tensors: Vec::new() });
+        }
+    } else {
+        views = input.number(4);
+        for _ in 0..parts {
+            let (path, _format, role) = (input.text(), input.number(1), input.number(1));
+            assert!(role < 2, "a role");
+            let len = input.number(8);
+            let skeleton = contents.get(Kind::Tensor, input.array());
+            assert_eq!(skeleton.len() as u64, len);
+            let count = input.number(4);
+            let gaps = (0..count).map(|_| input.number(8)).collect();
+            files.push(Part { path, skeleton, gaps, tensors: Vec::new() });
+        }
+    }
+    assert_eq!(files.iter().map(|file| file.gaps.len() as u64).sum::<u64>(), tensors);
+    for file in &mut files {
+        file.tensors = (0..file.gaps.len()).map(|_| tensor(contents, &mut input)).collect();
+    }
+    let views = (0..views).map(|_| view(&files, &mut input)).collect();
     assert!(input.is_empty(), "nothing is behind the manifest");
-    parts
+    (files, views)
+}
+
+/// A type, the name of an unknown one, and dimensions.
+fn type_of(input: &mut Bytes<'_>) -> (u8, String) {
+    let code = input.number(1) as u8;
+    (code, if code == 0 { input.text() } else { String::new() })
+}
+
+fn tensor(contents: &Contents<'_>, input: &mut Bytes<'_>) -> Tensor {
+    let name = input.text();
+    let dtype = type_of(input);
+    let rank = input.number(1);
+    let dims: Vec<u64> = (0..rank).map(|_| input.number(8)).collect();
+    let len = input.number(8);
+    let bytes = contents.get(Kind::Tensor, input.array());
+    assert_eq!(bytes.len() as u64, len);
+    Tensor { name, dtype, dims, bytes }
+}
+
+fn view(files: &[Part], input: &mut Bytes<'_>) -> View {
+    let name = input.text();
+    let (place, offset) = (input.number(4) as usize, input.number(8));
+    let (code, _) = type_of(input);
+    let rank = input.number(1);
+    let dims: Vec<u64> = (0..rank).map(|_| input.number(8)).collect();
+    let strides: Vec<u64> = (0..rank).map(|_| input.number(8)).collect();
+    let tensor = files.iter().flat_map(|file| &file.tensors).nth(place).expect("the tensor");
+    let width = match code {
+        1 | 5..=11 => 1,
+        12..=15 => 2,
+        16..=18 => 4,
+        19..=22 => 8,
+        _ => panic!("a type of whole bytes"),
+    };
+    let mut bytes = Vec::new();
+    for number in 0..dims.iter().product::<u64>() {
+        let (mut rest, mut at) = (number, 0);
+        for (dim, stride) in dims.iter().zip(&strides).rev() {
+            at += rest % dim * stride;
+            rest /= dim;
+        }
+        let begin = (offset + at * width) as usize;
+        bytes.extend_from_slice(&tensor.bytes[begin..begin + width as usize]);
+    }
+    View { name, dims, bytes }
 }

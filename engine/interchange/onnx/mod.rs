@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 
 use super::{InterchangeError, regular_file};
 use crate::architecture::{Architecture, Operator};
-use crate::format::PackedBytes;
 use crate::store::{NewModel, NewPart, NewTensor, TensorSource};
 use crate::tensor::{Dtype, Shape};
 use tensor::Place;
@@ -245,8 +244,8 @@ impl<'a> NewModel<'a> {
                 file.source(at),
             )
         };
-        let tensors = file.tensors().iter().enumerate().map(tensor).collect();
-        let part = NewPart { name: String::new(), header: PackedBytes::default(), tensors };
+        let tensors = file.tensors().iter().enumerate().map(tensor);
+        let part = tensors.fold(NewPart::new(""), NewPart::tensor);
         let model = self.layers(&file.architecture()?).part(part);
         Ok(model.logical_bytes(file.logical_bytes()))
     }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::links::{Inside, stays_inside};
+use super::links::Inside;
 use super::options::SourceOptions;
 use super::read_file::{ReadFile, read_files, read_one};
 use super::shard_name::ShardName;
 use super::walk::{Found, LeftOut, Listing, walk};
+use crate::format::is_inner_path;
 use crate::interchange::formats::HEAD_LEN;
 use crate::interchange::index::read_index;
 use crate::interchange::{InterchangeError, OpenFile, impostor};
@@ -128,7 +129,7 @@ fn alone(
     let mut files = vec![first];
     for path in data {
         let is_known = files.iter().any(|file| file.path == path);
-        if !is_known && stays_inside(&path) && folder.join(&path).symlink_metadata().is_ok() {
+        if !is_known && is_inner_path(&path) && folder.join(&path).symlink_metadata().is_ok() {
             files.push(read_one(folder, found(&path, folder, inside)?, options)?);
         }
     }

@@ -1,7 +1,7 @@
 //! Which links may be followed.
 
 use std::ffi::OsStr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::interchange::InterchangeError;
 
@@ -64,8 +64,3 @@ fn cache_of(folder: &Path) -> Option<(PathBuf, String)> {
     }
 }
 
-/// Whether a path that a file names stays in the folder: no part of it is `..` or a root.
-pub(super) fn stays_inside(path: &str) -> bool {
-    let mut parts = Path::new(path).components();
-    !path.is_empty() && parts.all(|part| matches!(part, Component::Normal(_)))
-}

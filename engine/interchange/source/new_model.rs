@@ -1,9 +1,10 @@
 //! The files of a model into the store.
 
-use super::file::SourceFile;
+use super::file::{FileRole, SourceFile};
 use super::model_source::{ModelSource, Plain};
 use crate::format::PackedBytes;
-use crate::store::{NewModel, NewPart, NewTensor};
+use crate::interchange::LaidView;
+use crate::store::{NewModel, NewPart, NewTensor, NewView};
 
 impl<'a> NewModel<'a> {
     /// Takes the files of a model, what they say of it (its kind and metadata, unless they are
@@ -32,18 +33,36 @@ impl<'a> NewModel<'a> {
                     model.part(plain_part(file, file.path(), header))
                 })
             }
-            Plain::No => self,
+            Plain::No => {
+                let model = if source.is_single() { self.single_file() } else { self };
+                source.files().iter().fold(model, |model, file| model.part(woven_part(file)))
+            }
         }
     }
 }
 
 /// A safetensors file as its header and its tensors.
-fn plain_part<'a>(file: &'a SourceFile, name: &str, header: &PackedBytes) -> NewPart<'a> {
-    NewPart {
-        name: name.to_owned(),
-        header: header.clone(),
-        tensors: tensors_of(file).collect(),
-    }
+fn plain_part<'a>(file: &'a SourceFile, path: &str, header: &PackedBytes) -> NewPart<'a> {
+    let part = NewPart::new(path).packed_header(header.clone());
+    tensors_of(file).fold(part, NewPart::tensor)
+}
+
+/// A file as its skeleton and its tensors.
+fn woven_part(file: &SourceFile) -> NewPart<'_> {
+    let skeleton = file.skeleton();
+    let part = NewPart::file(file.path(), file.format());
+    let part = part.woven(file.gaps(), skeleton.len(), skeleton);
+    let part = if file.role() == FileRole::Aside { part.aside() } else { part };
+    let part = tensors_of(file).fold(part, NewPart::tensor);
+    let view = |view: &LaidView| NewView {
+        name: view.name.clone(),
+        tensor: view.tensor,
+        offset: view.offset,
+        dtype: view.dtype.clone(),
+        shape: view.shape.clone(),
+        strides: view.strides.clone(),
+    };
+    file.views().iter().map(view).fold(part, NewPart::view)
 }
 
 fn tensors_of(file: &SourceFile) -> impl Iterator<Item = NewTensor<'_>> {

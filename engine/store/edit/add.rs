@@ -6,13 +6,15 @@ use serde_json::{Map, Value};
 use super::ingest::{Incoming, Intake, ingest};
 use super::lossy::ingest_draft;
 use super::lossy_plan::{LossyDraft, LossyPlan, plan_lossy};
-use super::new_model::{Advice, ImportReport, NewModel, NewPart};
+use super::new_model::{Advice, ImportReport, NewModel};
+use super::new_part::{NewPart, NewSkeleton};
 use super::pin::pin_node;
+use super::weave::{check_parts, put_files, settle_parts};
 use crate::catalog::{NodeRow, ReadTables, Table};
 use crate::codec::{Lossy, Profile};
-use crate::format::{FEATURE_LOSSY, Manifest, ManifestPart, ManifestTensor};
+use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor};
 use crate::lineage::{
-    Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, NodeId, OWN_KEYS,
+    Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, Node, NodeId, OWN_KEYS,
 };
 use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::store::base::candidates::Candidates;
@@ -34,11 +36,17 @@ pub(in crate::store) fn add_model(
     mut model: NewModel<'_>,
 ) -> Result<ImportReport> {
     transaction.check_whole()?;
+    settle_parts(&mut model);
+    check_parts(&model)?;
     check_tensors(&model)?;
     let origin = Origin::find(transaction, &model)?;
     settle_sources(transaction, &mut model)?;
     let mut report = ImportReport::begun(row_of(transaction, &origin, &model));
     let manifest = put_contents(transaction, &mut model, &origin, &mut report)?;
+    if let Some(node) = equal_to(transaction, &model, &origin, &manifest)? {
+        (report.node, report.already_there) = (node, true);
+        return Ok(report);
+    }
     add_node(transaction, &origin, &model.metadata, &manifest, &mut report)?;
     transaction.note(added_node(
         &report.node,
@@ -51,6 +59,20 @@ pub(in crate::store) fn add_model(
         transaction.change(|this| pin_node(this, id))?;
     }
     Ok(report)
+}
+
+/// The version before, where it has the same content and a model is to be added only otherwise.
+fn equal_to(
+    transaction: &Transaction,
+    model: &NewModel<'_>,
+    origin: &Origin,
+    manifest: &Manifest,
+) -> Result<Option<Node>> {
+    let Some(previous) = origin.previous.filter(|_| model.is_unless_equal) else {
+        return Ok(None);
+    };
+    let id = ContentId::of(&manifest.encode()?);
+    Ok(transaction.graph()?.node(previous)?.filter(|node| node.manifest_id() == id))
 }
 
 /// Where a new model comes from.
@@ -90,14 +112,20 @@ impl Origin {
 
 /// Streams go to temporary files: they can be read once, and tensors may be read twice.
 fn settle_sources(transaction: &Transaction, model: &mut NewModel<'_>) -> Result<()> {
-    let mut tensors: Vec<_> = model.parts.iter_mut().flat_map(|part| &mut part.tensors).collect();
+    let mut tensors: Vec<&mut NewTensor<'_>> = Vec::new();
+    for NewPart { skeleton, tensors: own, .. } in &mut model.parts {
+        tensors.extend(own);
+        if let NewSkeleton::Woven { bytes, .. } = skeleton {
+            tensors.push(bytes);
+        }
+    }
     let folder = std::env::temp_dir();
     settle_readers(&mut tensors, transaction.shared.folder().unwrap_or(&folder))
 }
 
 /// The row of the new node, as far as it is known before its tensors are stored.
 fn row_of(transaction: &Transaction, origin: &Origin, model: &NewModel<'_>) -> NodeRow {
-    let byte_sum: u64 = tensors_of(&model.parts).map(|tensor| tensor.byte_len).sum();
+    let byte_sum: u64 = model.parts.iter().map(byte_sum).sum();
     NodeRow {
         name: origin.name.as_str().to_owned(),
         version: 0,
@@ -107,6 +135,14 @@ fn row_of(transaction: &Transaction, origin: &Origin, model: &NewModel<'_>) -> N
         logical_bytes: model.logical_bytes.unwrap_or(byte_sum),
         tensor_count: tensors_of(&model.parts).count() as u32,
         revision: transaction.sequence,
+    }
+}
+
+/// Bytes of a file; of one that was none before, of its tensors.
+fn byte_sum(part: &NewPart<'_>) -> u64 {
+    match &part.skeleton {
+        NewSkeleton::Header(_) => part.tensors.iter().map(|tensor| tensor.byte_len).sum(),
+        NewSkeleton::Woven { .. } => part.byte_len(),
     }
 }
 
@@ -126,11 +162,14 @@ fn put_contents(
     let parts = std::mem::take(&mut model.parts);
     let depth_max = model.chain_depth_max.unwrap_or(CHAIN_DEPTH_MAX);
     let mut policy = EncodePolicy { profile: model.profile, depth_max };
+    let told = model.progress;
+    let progress = |bytes| told.iter().for_each(|progress| progress(bytes));
+    let files = put_files(transaction, model, &parts, &progress, report)?;
     let shared = transaction.shared_arc();
     let finder = transaction.finder(&shared, policy)?;
     let bases = find_bases(transaction, &finder, model, &parts, origin)?;
     let plan = match model.lossy {
-        Some(lossy) => Some(plan_rounding(&finder, lossy, &bases, model, &parts)?),
+        Some(lossy) => Some(plan_rounding(&finder, lossy, &bases, &files, &parts)?),
         None => None,
     };
     let draft = match &plan {
@@ -147,15 +186,13 @@ fn put_contents(
         report.lossy = Some(lossy);
         model.metadata.insert(LOSSY_KEY.to_owned(), mark);
     }
-    let told = model.progress;
-    let progress = |bytes| told.iter().for_each(|progress| progress(bytes));
     let ids = transaction.change(|this| {
         let how = Intake { bases: bases.as_ref(), policy, progress: &progress };
         put_tensors(this, &parts, draft.as_ref(), &how, report)
     })?;
     drop(bases);
     transaction.records.arena = Vec::new();
-    let mut manifest = manifest_of(model, &parts, &ids);
+    let mut manifest = manifest_of(files, &parts, &ids);
     manifests::like_others(&mut manifest);
     Ok(manifest)
 }
@@ -184,7 +221,7 @@ fn plan_rounding<'p>(
     finder: &BaseFinder<'_, 'p>,
     lossy: Lossy,
     bases: &Candidates,
-    model: &NewModel<'_>,
+    files: &Manifest,
     parts: &'p [NewPart<'_>],
 ) -> Result<LossyPlan<'p>> {
     let mut candidates = Vec::new();
@@ -192,7 +229,7 @@ fn plan_rounding<'p>(
         candidates.push(finder.candidates_of(bases, at, &tensor.name)?);
     }
     let tensors = tensors_of(parts).zip(candidates.iter().map(Vec::as_slice));
-    plan_lossy(finder, lossy, tensors, files_of(model, parts))
+    plan_lossy(finder, lossy, tensors, files.clone())
 }
 
 /// Stores the tensors, as they are or as the draft of a lossy model has them. Returns their ids.
@@ -235,23 +272,8 @@ fn add_node(
     })
 }
 
-/// The manifest of a model without its tensors.
-fn files_of(model: &NewModel<'_>, parts: &[NewPart<'_>]) -> Manifest {
-    let part = |part: &NewPart<'_>| ManifestPart {
-        name: part.name.clone(),
-        header: part.header.clone(),
-        tensor_count: part.tensors.len() as u32,
-    };
-    Manifest {
-        index_name: model.index.0.clone(),
-        index: model.index.1.clone(),
-        parts: parts.iter().map(part).collect(),
-        ..Manifest::default()
-    }
-}
-
 /// The manifest of a model whose tensors have these ids.
-fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
+fn manifest_of<'m>(files: Manifest, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,
@@ -259,12 +281,13 @@ fn manifest_of<'m>(model: &NewModel<'_>, parts: &'m [NewPart<'_>], ids: &[Conten
         byte_len: tensor.byte_len,
         content_id: *id,
     };
-    Manifest { tensors: tensors_of(parts).zip(ids).map(tensor).collect(), ..files_of(model, parts) }
+    Manifest { tensors: tensors_of(parts).zip(ids).map(tensor).collect(), ..files }
 }
 
 /// Names are unique and fit their field; bytes agree with type and shape.
 fn check_tensors(model: &NewModel<'_>) -> Result<()> {
-    if model.parts.len() > 1 && model.index.0.is_empty() {
+    let woven = |part: &NewPart<'_>| matches!(part.skeleton, NewSkeleton::Woven { .. });
+    if model.parts.len() > 1 && model.index.0.is_empty() && !model.parts.iter().any(woven) {
         let reason = "several files without an index that lists them".to_owned();
         return Err(StoreError::BadTensor { tensor: String::new(), reason });
     }
@@ -289,7 +312,9 @@ fn check_tensors(model: &NewModel<'_>) -> Result<()> {
             Ok(_) => {}
         }
     }
-    match first_duplicate(tensors_of(&model.parts).map(|tensor| &*tensor.name)) {
+    let views = model.parts.iter().flat_map(|part| &part.views).map(|view| view.name.as_str());
+    let names = tensors_of(&model.parts).map(|tensor| &*tensor.name);
+    match first_duplicate(names.chain(views)) {
         Some(name) => {
             let reason = "the name is used twice".to_owned();
             Err(StoreError::BadTensor { tensor: name.to_owned(), reason })

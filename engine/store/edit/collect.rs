@@ -73,7 +73,7 @@ fn collect_all(transaction: &mut Transaction) -> Result<CollectReport> {
     // Contents that are named and have no record: each is missing content with a row, or lost.
     let mut elsewhere: HashMap<ContentId, u64> = HashMap::new();
     for id in nodes.into_keys() {
-        for tensor in &read_manifest(&transaction.shared, transaction.tables()?, id)?.tensors {
+        for tensor in read_manifest(&transaction.shared, transaction.tables()?, id)?.contents() {
             let place = tensors.place(&tensor.content_id);
             match place.and_then(|place| holders.get_mut(place)) {
                 Some(holders) => *holders += 1,

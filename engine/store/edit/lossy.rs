@@ -8,7 +8,7 @@ use super::new_model::ImportReport;
 use super::recode::Stored;
 use crate::catalog::{RecordRow, Table, WriteTables};
 use crate::codec::{Lossy, Profile};
-use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind};
+use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor, Operation, RecordKind, TensorList};
 use crate::lineage::{GraphMut, LOSSY_KEY, ModelRef, Node, PINNED_KEY};
 use crate::planning::TensorKey;
 use crate::store::base::policy::EncodePolicy;
@@ -198,12 +198,7 @@ pub(in crate::store) fn recode_lossy(
             Stored(chain),
         ));
     }
-    let files = Manifest {
-        index_name: manifest.index_name.clone(),
-        index: manifest.index.clone(),
-        parts: manifest.parts.clone(),
-        ..Manifest::default()
-    };
+    let files = Manifest { tensors: TensorList::default(), ..Manifest::clone(&manifest) };
     let planned = tensors.iter().zip(&candidates).map(|(t, c)| (t, c.as_slice()));
     let plan = plan_lossy(&finder, lossy, planned, files)?;
     let Some(draft) = plan.settle(gate)? else {

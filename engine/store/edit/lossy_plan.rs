@@ -6,13 +6,15 @@ use std::{fmt, io};
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use crate::catalog::Table;
 use crate::codec::{Half, Loss, Lossy, LossyCoder};
-use crate::format::{CHUNK_LEN, Manifest, ManifestPart};
+use crate::format::{CHUNK_LEN, Manifest, ManifestPart, RecordKind};
 use crate::planning::Relation;
 use crate::store::base::candidate::{Candidate, Derivation};
 use crate::store::base::relatives::BaseFinder;
-use crate::store::error::{Result, StoreError};
+use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::{Chain, Verify};
+use crate::store::read::record::record_row;
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -129,6 +131,17 @@ pub(in crate::store) struct LossyPlan<'p> {
     pub(in crate::store) tensors: Vec<PlannedTensor<'p>>,
     /// The files of the model; without tensors.
     pub(in crate::store) files: Manifest,
+    /// The other bytes of its files, where they are contents of their own.
+    skeletons: Vec<Bones<'p>>,
+}
+
+/// The bytes of a file that belong to no tensor.
+struct Bones<'p>(Chain<'p>);
+
+impl TensorSource for Bones<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out, Verify::Checksums).map_err(io::Error::other)
+    }
 }
 
 /// A lossy model that is not stored yet: what a gate judges.
@@ -234,14 +247,20 @@ impl<'p> LossyDraft<'p> {
         self.plan.tensors.iter()
     }
 
-    /// The model's files, in order.
-    pub(crate) fn parts(&self) -> &[ManifestPart] {
-        &self.plan.files.parts
+    /// The model's manifest, without tensors.
+    pub(crate) fn files(&self) -> &Manifest {
+        &self.plan.files
     }
 
-    /// Name and bytes of the index of a sharded model; both empty for one of a single file.
-    pub fn index(&self) -> (&str, &[u8]) {
-        (&self.plan.files.index_name, &self.plan.files.index)
+    /// The other bytes of a file, and how many there are, where they are a content of their own.
+    pub(crate) fn skeleton(&self, part: usize) -> Option<(&dyn TensorSource, u64)> {
+        let bones = self.plan.skeletons.get(part)?;
+        Some((bones, bones.0.raw_len()))
+    }
+
+    /// Whether its files are a folder, as against one file.
+    pub fn is_folder(&self) -> bool {
+        self.plan.files.is_folder()
     }
 
     /// An id of what it holds: of equal drafts the same, whenever they are made. Nothing is read.
@@ -395,8 +414,20 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
     tensors: impl Iterator<Item = (&'p NewTensor<'a>, &'q [Candidate])>,
     files: Manifest,
 ) -> Result<LossyPlan<'p>> {
+    let checked = |part: &&ManifestPart| part.is_weights && part.format.has_checksums();
+    if let Some(part) = files.parts.iter().find(checked) {
+        let (path, format) = (part.path.clone(), part.format);
+        let reason = format!(
+            "a {format} file has checksums of its values, which rounding would break: bring the \
+             model as safetensors"
+        );
+        return Err(StoreError::BadFile { path, reason });
+    }
+    let weights = files.weights();
     let mut planned = Vec::new();
-    for (tensor, candidates) in tensors {
+    for (at, (tensor, candidates)) in tensors.enumerate() {
+        // What is beside the weights stays as it is.
+        let candidates = if at < weights { candidates } else { &[] };
         let mut rounding = None;
         let same =
             |candidate: &&Candidate| candidate.derivation == Derivation::Related(Relation::Same);
@@ -426,7 +457,15 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
             rounding: rounding.filter(|_| worth).map(|rounding| Rounding { loss, ..rounding }),
         });
     }
-    Ok(LossyPlan { lossy, tensors: planned, files })
+    let mut skeletons = Vec::new();
+    for skeleton in &files.skeletons {
+        let id = skeleton.content_id;
+        let row = record_row(finder.tables, Table::Tensors, id.as_bytes())?;
+        let row = row.ok_or_else(|| damaged(id, 0)(&"missing from the catalogue"))?;
+        let chain = Chain::open(finder.shared, finder.tables, RecordKind::Tensor, id, row)?;
+        skeletons.push(Bones(chain));
+    }
+    Ok(LossyPlan { lossy, tensors: planned, files, skeletons })
 }
 
 impl PlannedTensor<'_> {

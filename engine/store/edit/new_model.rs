@@ -5,41 +5,12 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::lossy_plan::{Gate, LossyDraft, LossyReport};
+use super::new_part::NewPart;
 use crate::architecture::{Architecture, LAYERS_KEY};
 use crate::catalog::NodeRow;
 use crate::codec::{Lossy, Profile};
-use crate::format::PackedBytes;
 use crate::lineage::{How, ModelRef, Node, NodeId};
 use crate::store::source::NewTensor;
-
-/// One file of a model to be added: a whole model, or a shard.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct NewPart<'a> {
-    pub(crate) name: String,
-    pub(crate) header: PackedBytes,
-    pub(crate) tensors: Vec<NewTensor<'a>>,
-}
-
-impl<'a> NewPart<'a> {
-    /// A file without tensors. Of a shard, `name` is its file name; of a model of one file, empty.
-    pub fn new(name: impl Into<String>) -> Self {
-        NewPart { name: name.into(), ..NewPart::default() }
-    }
-
-    /// The file's own safetensors header, so that export gives the same file back; without one, a
-    /// header is made.
-    pub fn header(mut self, header: impl Into<Vec<u8>>) -> Self {
-        self.header = PackedBytes::from(header.into());
-        self
-    }
-
-    /// Adds a tensor, in the order of the bytes.
-    pub fn tensor(mut self, tensor: NewTensor<'a>) -> Self {
-        self.tensors.push(tensor);
-        self
-    }
-}
 
 /// A model to be added: its name, its tensors, and what it was derived from.
 /// [`Transaction::add_model`](crate::Transaction::add_model) takes it.
@@ -76,6 +47,7 @@ pub struct NewModel<'a> {
     pub(in crate::store) metadata: Map<String, Value>,
     pub(in crate::store) index: (String, Vec<u8>),
     pub(in crate::store) parts: Vec<NewPart<'a>>,
+    pub(in crate::store) is_single: bool,
     pub(in crate::store) logical_bytes: Option<u64>,
     pub(in crate::store) progress: Option<&'a (dyn Fn(u64) + Sync)>,
     pub(in crate::store) chain_depth_max: Option<u8>,
@@ -83,6 +55,7 @@ pub struct NewModel<'a> {
     pub(in crate::store) lossy: Option<Lossy>,
     pub(in crate::store) gate: Option<Box<Gate<'a>>>,
     pub(in crate::store) advice: Advice,
+    pub(in crate::store) is_unless_equal: bool,
 }
 
 /// How a model will be used.
@@ -172,6 +145,13 @@ impl<'a> NewModel<'a> {
         self
     }
 
+    /// Says that its one part is a file that is known by its own path alone, as against a folder
+    /// with one file in it.
+    pub fn single_file(mut self) -> Self {
+        self.is_single = true;
+        self
+    }
+
     /// Says how many bytes the model's files have; otherwise the sum of its tensors counts.
     pub fn logical_bytes(mut self, bytes: u64) -> Self {
         self.logical_bytes = Some(bytes);
@@ -216,6 +196,14 @@ impl<'a> NewModel<'a> {
         self
     }
 
+    /// Adds no version where the latest one of its name has the same files, tensors and bytes: the
+    /// report names that one and says [`already_there`](ImportReport::already_there). Nothing is
+    /// changed then, whatever kind, metadata, parents and use are given here.
+    pub fn unless_equal(mut self) -> Self {
+        self.is_unless_equal = true;
+        self
+    }
+
     /// Says what layers the model has. Kept as its metadata `mgit.layers`.
     pub fn layers(self, architecture: &Architecture) -> Self {
         self.metadata(LAYERS_KEY, architecture.to_json())
@@ -232,8 +220,11 @@ impl<'a> NewModel<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// The new node.
+    /// The new node, or the one that is there already.
     pub node: Node,
+    /// Whether the latest version has the same content, so that none was added: see
+    /// [`NewModel::unless_equal`].
+    pub already_there: bool,
     /// Tensors whose content was in the store already.
     pub deduplicated: u64,
     /// Their bytes.
@@ -261,6 +252,7 @@ impl ImportReport {
     pub(in crate::store) fn begun(row: NodeRow) -> Self {
         ImportReport {
             node: Node { id: NodeId([0; 16]), row },
+            already_there: false,
             deduplicated: 0,
             deduplicated_bytes: 0,
             delta: 0,

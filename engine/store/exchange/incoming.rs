@@ -291,7 +291,7 @@ pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) ->
 
 /// Refuses a manifest with a tensor that is neither stored nor recorded as missing.
 fn check_tensors_of(transaction: &Transaction, model: &str, manifest: &Manifest) -> Result<()> {
-    for tensor in &manifest.tensors {
+    for tensor in manifest.contents() {
         let row = record_row(transaction.tables()?, Table::Tensors, tensor.content_id.as_bytes())?;
         let len = match row {
             Some(row) => Some(row.raw_len),

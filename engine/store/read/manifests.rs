@@ -57,7 +57,7 @@ pub(in crate::store) fn like_others(manifest: &mut Manifest) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::format::{ManifestPart, ManifestTensor};
+    use crate::format::{ManifestPart, ManifestTensor, Skeleton};
     use crate::tensor::{Dtype, Shape};
 
     fn manifest(names: [&str; 2], content: &[u8]) -> Manifest {
@@ -70,7 +70,8 @@ mod tests {
             content_id: ContentId::of(content),
         };
         let header = b"a header"[..].into();
-        let part = ManifestPart { name: String::new(), header, tensor_count: 2 };
+        let skeleton = Skeleton::Header(header);
+        let part = ManifestPart { skeleton, tensor_count: 2, ..ManifestPart::default() };
         let tensors = names.map(tensor).into_iter().collect();
         Manifest { parts: vec![part], tensors, ..Manifest::default() }
     }

@@ -4,6 +4,7 @@
 pub(in crate::store) mod chain;
 #[cfg(feature = "unstable-format")]
 mod changes;
+pub(in crate::store) mod file;
 #[cfg_attr(not(feature = "unstable-format"), allow(unreachable_pub, reason = "public with it"))]
 pub(in crate::store) mod formula;
 pub(in crate::store) mod layers;

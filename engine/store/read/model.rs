@@ -95,10 +95,15 @@ impl Model {
         }
     }
 
-    /// The names of its files, the shards' of a sharded model, in order; one empty name for a model
-    /// of one file or of none.
+    /// The paths of its files but for a sharded model's index, in order; one empty path for a model
+    /// of one file without a name.
     pub fn file_names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.manifest.parts.iter().map(|part| part.name.as_str())
+        self.manifest.parts.iter().map(|part| part.path.as_str())
+    }
+
+    /// Whether it is a folder of files, as against one file.
+    pub fn is_folder(&self) -> bool {
+        self.manifest.is_folder()
     }
 
     /// The user metadata.
@@ -115,7 +120,12 @@ impl Model {
         (at < self.manifest.tensors.len()).then(|| self.at(at))
     }
 
-    fn at(&self, at: usize) -> Tensor {
+    /// The skeleton of a part, as a tensor of bytes.
+    pub(super) fn skeleton_at(&self, part: usize) -> Tensor {
+        self.at(self.manifest.tensors.len() + part)
+    }
+
+    pub(super) fn at(&self, at: usize) -> Tensor {
         let (name, manifest) = (Arc::clone(&self.name), Arc::clone(&self.manifest));
         Tensor::new(self.snapshot.clone(), name, manifest, at)
     }
@@ -189,7 +199,7 @@ impl Model {
         let tables = self.snapshot().tables();
         let mut missing = Vec::new();
         if tables.count(Table::Promised)? > 0 {
-            for tensor in &self.manifest().tensors {
+            for tensor in self.manifest().contents() {
                 let row = missing_row(tables, tensor.content_id)?;
                 missing.extend(row.map(|row| (tensor, row)));
             }

@@ -1,5 +1,6 @@
 //! A tensor of a snapshot.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::codec::Encoding;
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
+use crate::store::source::TensorSource;
 use crate::tensor::{AlignedBuffer, ContentId, Dtype, Shape};
 
 /// A tensor of a model. Holds no bytes: [`view`](Tensor::view) gives them.
@@ -73,6 +75,13 @@ impl StoredAs {
     }
 }
 
+/// Its bytes, once more.
+impl TensorSource for Tensor {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_range_into(offset, out).map_err(io::Error::other)
+    }
+}
+
 impl Tensor {
     pub(in crate::store) fn new(
         snapshot: Snapshot,
@@ -84,8 +93,10 @@ impl Tensor {
     }
 
     fn info(&self) -> ManifestTensor<'_> {
-        // Made by the model, of a place in its list.
-        self.manifest.tensors.get(self.at).unwrap_or_else(|| unreachable!())
+        // Made by the model, of a place in its list of contents.
+        let tensors = &self.manifest.tensors;
+        let skeleton = || self.manifest.skeletons.get(self.at.checked_sub(tensors.len())?);
+        tensors.get(self.at).or_else(skeleton).unwrap_or_else(|| unreachable!())
     }
 
     /// Its type and shape, for people.

@@ -7,7 +7,7 @@ use super::formulas::Formulas;
 use super::records::{RecordDraft, RecordWriter};
 use super::sketches::remove_sketches;
 use crate::catalog::{CatalogWrite, MissingRow, RecordRow, Table, WriteTables};
-use crate::format::{Extent, FEATURE_DEPTH_GAPS, Manifest, RecordKind};
+use crate::format::{Extent, FEATURE_DEPTH_GAPS, FEATURE_FILES, Manifest, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::missing::missing_row;
 use crate::store::read::plain::read_plain;
@@ -94,6 +94,9 @@ impl References {
         manifest: &Manifest,
         records: &mut RecordWriter,
     ) -> Result<(ContentId, u64)> {
+        if manifest.version() > 1 {
+            self.shared.container.require_features(FEATURE_FILES, 0);
+        }
         let bytes = manifest.encode()?;
         let id = ContentId::of(&bytes);
         if let Some(row) = record_row(self.tables()?, Table::Manifests, id.as_bytes())? {
@@ -245,7 +248,7 @@ impl References {
 
 /// How often a manifest names each content.
 pub(in crate::store) fn count_ids(manifest: &Manifest) -> Vec<(ContentId, u32)> {
-    let mut ids: Vec<ContentId> = manifest.tensors.iter().map(|it| it.content_id).collect();
+    let mut ids: Vec<ContentId> = manifest.contents().map(|it| it.content_id).collect();
     ids.sort_unstable();
     let mut counts: Vec<(ContentId, u32)> = Vec::new();
     for id in ids {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::super::UpdateError;
-use super::super::draft::as_io;
+use super::super::draft_tensor::as_io;
 use super::numbers::{BLOCK, PIECE_LEN, doubles, elements, read};
 use super::select::{Cut, difference};
 use super::{BlendSettings, Strategy, slerp};

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::super::UpdateError;
-use super::super::draft::as_io;
+use super::super::draft_tensor::as_io;
 use super::arithmetic::{doubles, doubles_of, elements, settled};
 use crate::store::{Tensor, TensorSource};
 

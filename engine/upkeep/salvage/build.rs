@@ -142,7 +142,7 @@ fn put_records(
         count(&mut nodes, node.manifest);
     }
     for (_, manifest) in survey.manifests.values() {
-        manifest.tensors.iter().for_each(|tensor| count(&mut holders, tensor.content_id));
+        manifest.contents().for_each(|tensor| count(&mut holders, tensor.content_id));
     }
     for found in survey.tensors.values() {
         found.row().bases().for_each(|base| count(&mut dependents, base));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::graph::{History, SavedGraph, SavedNode};
 use super::report::SalvageReport;
 use super::scan::Found;
-use crate::format::{Manifest, Operation};
+use crate::format::{HEADER_PREFIX_LEN, Manifest, Operation, Skeleton};
 use crate::lineage::{ModelName, NodeId};
 use crate::tensor::ContentId;
 use crate::upkeep::cycles::on_or_below_cycles;
@@ -36,15 +36,18 @@ pub(super) fn adopt_orphans(
             continue;
         }
         let Ok(node_id) = NodeId::random() else { continue };
-        let header_len = |part: &crate::format::ManifestPart| part.header.len() as u64;
-        let tensors: u64 = manifest.tensors.iter().map(|tensor| tensor.byte_len).sum();
+        let header_len = |part: &crate::format::ManifestPart| match &part.skeleton {
+            Skeleton::Header(header) => HEADER_PREFIX_LEN + header.len() as u64,
+            Skeleton::Woven { .. } => 0,
+        };
+        let contents: u64 = manifest.contents().map(|content| content.byte_len).sum();
         let node = SavedNode {
             name: format!("salvaged/commit-{sequence}-{}", id.short()),
             version: 1,
             kind: String::new(),
             created_ms: graph.created_ms,
             manifest: *id,
-            logical_bytes: manifest.parts.iter().map(|p| 8 + header_len(p)).sum::<u64>() + tensors,
+            logical_bytes: manifest.parts.iter().map(header_len).sum::<u64>() + contents,
             revision: sequence,
             previous: None,
             parents: Vec::new(),

@@ -341,7 +341,7 @@ fn judge(
     // Only now is it known which record of each content does for all that stands on it.
     let mut tensors: BTreeMap<ContentId, Found> = BTreeMap::new();
     for (_, manifest) in manifests.values() {
-        for tensor in &manifest.tensors {
+        for tensor in manifest.contents() {
             for found in resolver.chain(tensor.content_id) {
                 tensors.entry(found.header.content_id).or_insert_with(|| found.clone());
             }
@@ -364,7 +364,7 @@ fn lost_tensors(
 ) -> Option<LostModel> {
     let mut reasons = Vec::new();
     let mut lost_tensors = 0;
-    for tensor in &manifest.tensors {
+    for tensor in manifest.contents() {
         if let Err(reason) = resolver.resolve(tensor.content_id) {
             lost_tensors += 1;
             if reasons.len() < REASONS_MAX {
@@ -372,7 +372,7 @@ fn lost_tensors(
             }
         }
     }
-    let whole_tensors = manifest.tensors.len() as u64 - lost_tensors;
+    let whole_tensors = manifest.contents().count() as u64 - lost_tensors;
     let model = node.full_name();
     (lost_tensors > 0).then_some(LostModel { model, reasons, whole_tensors, lost_tensors })
 }

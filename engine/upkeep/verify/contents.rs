@@ -61,7 +61,7 @@ impl Check<'_> {
         let manifest = Manifest::decode(&bytes.map_err(StoreError::reason)?);
         let manifest = manifest.map_err(|error| error.to_string())?;
         let mut named = Named::default();
-        for tensor in &manifest.tensors {
+        for tensor in manifest.contents() {
             let (tensor, len) = (tensor.content_id, tensor.byte_len);
             match self.tensors.place(&tensor) {
                 Some(place) => {

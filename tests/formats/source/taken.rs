@@ -286,3 +286,56 @@ fn a_folder_of_more_files_than_are_held_open_is_read_as_others_are() {
     let error = file.read_tensor_at(0, 0, &mut bytes).unwrap_err();
     assert!(error.to_string().contains("replaced or changed meanwhile"), "{error}");
 }
+
+/// Every file under a folder, by its path.
+fn tree(folder: &std::path::Path, prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            files.extend(tree(&entry.path(), &format!("{path}/")));
+        } else {
+            files.push((path, std::fs::read(entry.path()).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn what_is_taken_comes_out_as_it_was() {
+    let home = tempdir().unwrap();
+    let store = mgit::Store::create(home.path().join("models.mgit")).unwrap();
+    let folder = home.path().join("model");
+    put(&folder, "config.json", "{}");
+    put(&folder, "empty.txt", "");
+    put(&folder, "2_Dense/model.safetensors", safetensors(&["linear"]));
+    put(&folder, "own.own", "lines\n1234");
+    put(&folder, "model.safetensors", safetensors(&["a", "b"]));
+    put(&folder, "optimizer.pt", safetensors(&["state"]));
+    let options = SourceOptions::new().reader(Lines);
+    for path in [folder.clone(), folder.join("own.own"), folder.join("model.safetensors")] {
+        let source = ModelSource::open_with(&path, &options).unwrap();
+        let mut transaction = store.begin_write().unwrap();
+        let report = transaction.add_model(mgit::NewModel::new("m").source(&source)).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(report.node.logical_bytes(), source.logical_bytes());
+        let out = home.path().join("out");
+        let model = store.snapshot().unwrap().model("m").unwrap();
+        mgit::interchange::export_to_path(&model, &out, &|_| ()).unwrap();
+        if path.is_dir() {
+            assert_eq!(tree(&out, ""), tree(&path, ""));
+            std::fs::remove_dir_all(&out).unwrap();
+        } else {
+            assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&path).unwrap(), "{path:?}");
+            std::fs::remove_file(&out).unwrap();
+        }
+    }
+    let names: Vec<String> = {
+        let model = store.snapshot().unwrap().model("m@1").unwrap();
+        model.tensors().map(|tensor| tensor.name().to_owned()).collect()
+    };
+    let aside = ["2_Dense/model.safetensors:linear", "optimizer.pt:state", "own.own:numbers"];
+    assert_eq!(names, [&["a", "b"][..], &aside].concat());
+}

@@ -277,10 +277,11 @@ fn tensor<'m>(
 
 #[test]
 fn manifests() {
-    let part = |name: &str, header: &[u8], tensor_count| ManifestPart {
-        name: name.into(),
-        header: header.into(),
+    let part = |path: &str, header: &[u8], tensor_count| ManifestPart {
+        path: path.into(),
+        skeleton: Skeleton::Header(header.into()),
         tensor_count,
+        ..ManifestPart::default()
     };
     let shapes = [&[2, 3][..], &[], &[5]].map(|dims| Shape::new(dims).unwrap());
     let odd = Dtype::from_name("F128");
@@ -295,6 +296,7 @@ fn manifests() {
         ]
         .into_iter()
         .collect(),
+        ..Manifest::default()
     };
     let bytes = manifest.encode().unwrap();
     let mut walk = Walk { bytes: &bytes, at: 0 };
@@ -307,19 +309,96 @@ fn manifests() {
     for part in &manifest.parts {
         assert_eq!(
             json!(walk.fields("Manifest part")),
-            json!({"name": part.name,
-            "header": part.header.to_vec(), "tensor_count": part.tensor_count})
+            json!({"name": part.path, "header": header_of(part), "tensor_count": part.tensor_count})
         );
     }
-    for tensor in &manifest.tensors {
-        let mut expected = json!({"name": tensor.name, "dtype": tensor.dtype.code(),
-            "rank": tensor.shape.rank(), "dims": tensor.shape.dims(),
-            "byte_len": tensor.byte_len, "content_id": tensor.content_id.as_bytes()});
-        if tensor.dtype.code() == 0 {
-            expected["dtype_name"] = json!(tensor.dtype.name());
-        }
-        assert_eq!(json!(walk.fields("Manifest tensor")), expected);
+    walk.tensors(&manifest);
+    assert_eq!(walk.at, bytes.len());
+}
+
+fn header_of(part: &ManifestPart) -> Vec<u8> {
+    match &part.skeleton {
+        Skeleton::Header(header) => header.to_vec(),
+        Skeleton::Woven { .. } => panic!("a header in the manifest"),
     }
+}
+
+/// The tensors of a manifest, whatever its version.
+trait WalkTensors {
+    fn tensors(&mut self, manifest: &Manifest);
+}
+
+impl WalkTensors for Walk<'_> {
+    fn tensors(&mut self, manifest: &Manifest) {
+        for tensor in &manifest.tensors {
+            let mut expected = json!({"name": tensor.name, "dtype": tensor.dtype.code(),
+                "rank": tensor.shape.rank(), "dims": tensor.shape.dims(),
+                "byte_len": tensor.byte_len, "content_id": tensor.content_id.as_bytes()});
+            if tensor.dtype.code() == 0 {
+                expected["dtype_name"] = json!(tensor.dtype.name());
+            }
+            assert_eq!(json!(self.fields("Manifest tensor")), expected);
+        }
+    }
+}
+
+#[test]
+fn manifests_of_files() {
+    let shapes = [&[2, 3][..], &[10], &[0]].map(|dims| Shape::new(dims).unwrap());
+    let part = |path: &str, format, is_weights, gaps: &[u64]| ManifestPart {
+        path: path.into(),
+        format,
+        is_weights,
+        skeleton: Skeleton::Woven { gaps: gaps.into() },
+        tensor_count: gaps.len() as u32,
+    };
+    let view = ManifestView {
+        name: "w.T".into(),
+        tensor: 0,
+        offset: 4,
+        dtype: Dtype::from_name("I16"),
+        shape: Shape::new(&[2, 2]).unwrap(),
+        strides: vec![1, 3],
+    };
+    let manifest = Manifest {
+        parts: vec![
+            part("w.pt", FileFormat::PyTorch, true, &[7, 3]),
+            part("a/b.json", FileFormat::Bytes, false, &[]),
+        ],
+        tensors: [tensor("w", &Dtype::F32, &shapes[0], 24), tensor("v", &Dtype::U8, &shapes[2], 0)]
+            .into_iter()
+            .collect(),
+        skeletons: [
+            tensor("w.pt", &Dtype::U8, &shapes[1], 10),
+            tensor("a/b.json", &Dtype::U8, &shapes[2], 0),
+        ]
+        .into_iter()
+        .collect(),
+        views: [view].into_iter().collect(),
+        ..Manifest::default()
+    };
+    let bytes = manifest.encode().unwrap();
+    let mut walk = Walk { bytes: &bytes, at: 0 };
+    assert_eq!(
+        json!(walk.fields("Manifest header of version 2")),
+        json!({"version": 2, "flags": 0, "part_count": 2, "tensor_count": 2, "view_count": 1})
+    );
+    for (part, skeleton) in manifest.parts.iter().zip(&manifest.skeletons) {
+        let Skeleton::Woven { gaps } = &part.skeleton else { panic!("a skeleton of its own") };
+        assert_eq!(
+            json!(walk.fields("Manifest part of version 2")),
+            json!({"path": part.path, "format": part.format.code(),
+            "role": u8::from(part.is_weights), "skeleton_len": skeleton.byte_len,
+            "skeleton_id": skeleton.content_id.as_bytes(), "tensor_count": part.tensor_count,
+            "gaps": &**gaps})
+        );
+    }
+    walk.tensors(&manifest);
+    assert_eq!(
+        json!(walk.fields("Manifest view")),
+        json!({"name": "w.T", "tensor": 0, "offset": 4, "dtype": 12, "rank": 2, "dims": [2, 2],
+        "strides": [1, 3]})
+    );
     assert_eq!(walk.at, bytes.len());
 }
 

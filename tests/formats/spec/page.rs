@@ -121,6 +121,10 @@ impl Walk<'_> {
                     let rank = values["rank"].as_u64().unwrap();
                     json!((0..rank).map(|_| self.number(8)).collect::<Vec<_>>())
                 }
+                "u64 for each tensor" => {
+                    let count = values["tensor_count"].as_u64().unwrap();
+                    json!((0..count).map(|_| self.number(8)).collect::<Vec<_>>())
+                }
                 "32 bytes" => json!(self.take(32)),
                 other => panic!("{heading}: a type {other:?}"),
             };

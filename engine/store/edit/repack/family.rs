@@ -104,7 +104,7 @@ pub(in crate::store) fn families(
 ) -> Result<(Vec<Family>, Searched)> {
     let mut place: HashMap<u64, usize> = HashMap::new();
     let mut groups: Vec<Vec<ContentId>> = Vec::new();
-    let mut named = HashSet::new();
+    let (mut named, mut skeletons) = (HashSet::new(), HashSet::new());
     let mut searched = Searched::new();
     let mut put = |id: ContentId, row: &RecordRow| {
         let at = *place.entry(row.raw_len).or_insert_with(|| {
@@ -121,9 +121,12 @@ pub(in crate::store) fn families(
                 put(id, row);
             }
         }
+        skeletons.extend(manifest.skeletons.iter().map(|skeleton| skeleton.content_id));
         search(transaction, (old, policy), &node, &manifest, &mut searched)?;
     }
-    let mut hidden: Vec<_> = old.0.iter().filter(|(id, _)| !named.contains(id)).collect();
+    // What is no tensor of any model, but a file's other bytes, stays as it is.
+    let is_hidden = |id: &ContentId| !named.contains(id) && !skeletons.contains(id);
+    let mut hidden: Vec<_> = old.0.iter().filter(|(id, _)| is_hidden(id)).collect();
     hidden.sort_unstable_by_key(|(id, _)| **id);
     hidden.into_iter().for_each(|(id, row)| put(*id, row));
 

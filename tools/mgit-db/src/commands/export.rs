@@ -86,6 +86,7 @@ fn to_path(model: &Model, arguments: &Arguments, output: &Output) -> Result<(), 
         "logical_bytes": bytes,
         "lossy": lossy,
         "sharded": !model.manifest().index_name.is_empty(),
+        "folder": model.is_folder(),
     });
     let path = shown(&path.display().to_string());
     let mut text = format!("{} -> {path} ({})\n", model.full_name(), size(bytes));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use mgit::architecture::{Architecture, LAYERS_KEY, Layer};
 use mgit::catalog::EdgeKind;
 use mgit::lineage::LOSSY_KEY;
-use mgit::store::StoredAs;
+use mgit::store::{StoredAs, StoredFile};
 use mgit::{Model, Tensor};
 use serde_json::{Map, Value, json};
 
@@ -58,6 +58,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     {
         text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
+    if model.manifest().version() > 1 {
+        text += &file_lines(&model);
+    }
     let layers = arguments.layers.then(|| model.architecture()).transpose()?;
     text.push('\n');
     // Whatever cannot be read is found before anything is printed.
@@ -71,11 +74,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             }
         }
         keys.insert("manifest".to_owned(), model.node().manifest_id().to_string().into());
-        let manifest = model.manifest();
-        let files: Vec<&str> = manifest.parts.iter().map(|part| part.name.as_str()).collect();
-        let sharded = !manifest.index_name.is_empty();
-        let files = if sharded { json!(files) } else { Value::Null };
-        keys.insert("shards".to_owned(), files);
+        let sharded = !model.manifest().index_name.is_empty();
+        let shards: Vec<&str> = model.file_names().collect();
+        let shards = if sharded { json!(shards) } else { Value::Null };
+        keys.insert("shards".to_owned(), shards);
+        keys.insert("files".to_owned(), model.files().map(|file| file_document(&file)).collect());
     }
     let rows = || model.tensors().filter_map(|tensor| Row::of(&model, &tensor).ok());
     let document = Document::new().keys(document).list("tensors", || rows().map(|row| row.json()));
@@ -92,6 +95,31 @@ fn shown_value(value: &Value) -> String {
         Value::String(text) => shown(text),
         value => shown(&value.to_string()),
     }
+}
+
+fn file_document(file: &StoredFile) -> Value {
+    json!({
+        "path": file.path(),
+        "format": file.format(),
+        "weights": file.is_weights(),
+        "bytes": file.byte_len(),
+        "tensors": file.tensors().len(),
+    })
+}
+
+/// The files of a model that is more than one safetensors file.
+fn file_lines(model: &Model) -> String {
+    let mut table =
+        Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Left), ("", Side::Left)]);
+    for file in model.files() {
+        let tensors = match file.tensors().len() {
+            0 => String::new(),
+            tensors => count(tensors as u64, "tensor"),
+        };
+        let format = file.format().to_string();
+        table.row([shown(file.path()), size(file.byte_len()), format, tensors]);
+    }
+    table.lines("  ")
 }
 
 fn facts(
@@ -111,6 +139,8 @@ fn facts(
     let manifest = model.manifest();
     if !manifest.index_name.is_empty() {
         text += &format!(", {}", count(manifest.parts.len() as u64, "shard"));
+    } else if model.is_folder() {
+        text += &format!(", {}", count(model.file_names().len() as u64, "file"));
     }
     text += &format!("\n  id {}\n  created {}\n", model.node().id(), timestamp(row.created_ms()));
     if let tags @ [_, ..] = family.tags(model.node().id()) {

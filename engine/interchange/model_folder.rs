@@ -1,38 +1,36 @@
-//! The folder of a sharded model, which appears when it is complete.
+//! The folder of a model, which appears when it is complete.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::export_error::ExportError;
-use super::index::is_plain_file_name;
 use crate::container::{
     DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of, sweep,
 };
+use crate::format::is_inner_path;
 use crate::shutdown::{critical, note_written};
 
-/// A folder that shards are written to, under a temporary name: beside its own, where there is
+/// A folder that files are written to, under a temporary name: beside its own, where there is
 /// nothing yet, else in the folder that is there, into which they are moved in the end.
 #[derive(Debug)]
-pub(super) struct ShardFolder {
+pub(super) struct ModelFolder {
     path: PathBuf,
     is_there: bool,
-    index: String,
     temporary: TemporaryFolder,
     written: Vec<String>,
 }
 
-impl ShardFolder {
-    /// Judges what is at `path`, where files of these names and `index` are to be.
+impl ModelFolder {
+    /// Judges what is at `path`, where files of these paths in it are to be.
     pub(super) fn new(
         path: &Path,
-        names: &[&str],
-        index: &str,
+        files: &[&str],
         overwrite: Overwrite,
     ) -> Result<Self, ExportError> {
         let failed = ExportError::target(path);
-        let all: Vec<&str> = names.iter().copied().chain([index]).collect();
-        if let Some(name) = all.iter().find(|name| !is_plain_file_name(name)) {
+        if let Some(name) = files.iter().find(|name| !is_inner_path(name)) {
             return Err(ExportError::BadShardName { name: (*name).to_owned() });
         }
         let is_there = match fs::metadata(path) {
@@ -52,30 +50,19 @@ impl ShardFolder {
         let temporary = if is_there {
             // What a killed export has left in it does not count.
             sweep(path);
-            let may_replace = overwrite == Overwrite::Files;
-            for entry in fs::read_dir(path).map_err(&failed)? {
-                let entry = entry.map_err(&failed)?;
-                let is_file = entry.file_type().map_err(&failed)?.is_file();
-                let is_ours = all.iter().any(|name| entry.file_name() == **name);
-                if !(may_replace && is_file && is_ours) {
-                    return Err(ExportError::FolderNotEmpty { path: path.to_owned() });
-                }
+            if !may_replace(path, files, overwrite).map_err(&failed)? {
+                return Err(ExportError::FolderNotEmpty { path: path.to_owned() });
             }
             TemporaryFolder::create_with(path, TemporaryKind::Export, 0o777)
         } else {
             fs::create_dir_all(folder_of(path)).map_err(&failed)?;
             TemporaryFolder::create_with(folder_of(path), TemporaryKind::Export, 0o777)
         };
-        Ok(ShardFolder {
-            path: path.to_owned(),
-            is_there,
-            index: index.to_owned(),
-            temporary: temporary.map_err(failed)?,
-            written: Vec::new(),
-        })
+        let temporary = temporary.map_err(failed)?;
+        Ok(ModelFolder { path: path.to_owned(), is_there, temporary, written: Vec::new() })
     }
 
-    /// Writes one file, and syncs it.
+    /// Writes one file, and syncs it. The last that is written is the last that gets its place.
     pub(super) fn write(
         &mut self,
         name: &str,
@@ -83,6 +70,7 @@ impl ShardFolder {
     ) -> Result<(), ExportError> {
         let path = self.temporary.path().join(name);
         let failed = ExportError::target(&self.path);
+        fs::create_dir_all(folder_of(&path)).map_err(&failed)?;
         let file = File::create_new(&path).map_err(&failed)?;
         let mut out = BufWriter::new(EarlyWriter::new(&file));
         write(&mut out)?;
@@ -93,15 +81,16 @@ impl ShardFolder {
         Ok(())
     }
 
-    /// Writes the index, and gives the folder, or the files in it, their names: the index last, so
-    /// that a folder that has it is complete.
-    pub(super) fn finish(mut self, index: &[u8]) -> Result<(), ExportError> {
-        let name = std::mem::take(&mut self.index);
+    /// Gives the folder, or the files in it, their names, in the order in which they were written.
+    pub(super) fn finish(self) -> Result<(), ExportError> {
         let path = self.path.clone();
         let failed = ExportError::target(&path);
-        self.write(&name, |out| out.write_all(index).map_err(&failed))?;
-        let ShardFolder { is_there, temporary, written, .. } = self;
+        let ModelFolder { is_there, temporary, written, .. } = self;
         let sync = |folder: &Path| File::open(folder)?.sync_all();
+        let inner: BTreeSet<&Path> = written.iter().flat_map(|name| folders_of(name)).collect();
+        for folder in &inner {
+            sync(&temporary.path().join(folder)).map_err(&failed)?;
+        }
         sync(temporary.path()).map_err(&failed)?;
         if !is_there {
             temporary.persist_new(&path).map_err(|error| match error.kind() {
@@ -111,6 +100,9 @@ impl ShardFolder {
             return sync(folder_of(&path)).map_err(failed);
         }
         critical(|| {
+            for folder in &inner {
+                fs::create_dir_all(path.join(folder))?;
+            }
             for name in &written {
                 fs::rename(temporary.path().join(name), path.join(name))?;
             }
@@ -118,6 +110,37 @@ impl ShardFolder {
             Ok::<(), io::Error>(())
         })
         .map_err(&failed)?;
+        for folder in &inner {
+            sync(&path.join(folder)).map_err(&failed)?;
+        }
         sync(&path).map_err(failed)
     }
+}
+
+/// The folders that a file is in, below the model's own.
+fn folders_of(name: &str) -> impl Iterator<Item = &Path> {
+    Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty())
+}
+
+/// Whether everything in a folder is a file of these paths, which may be replaced, or a folder of
+/// nothing else.
+fn may_replace(path: &Path, files: &[&str], overwrite: Overwrite) -> io::Result<bool> {
+    let folders: BTreeSet<&Path> = files.iter().flat_map(|name| folders_of(name)).collect();
+    let mut below = vec![PathBuf::new()];
+    while let Some(folder) = below.pop() {
+        for entry in fs::read_dir(path.join(&folder))? {
+            let entry = entry?;
+            let name = folder.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() && folders.contains(name.as_path()) {
+                below.push(name);
+                continue;
+            }
+            let is_ours = files.iter().any(|file| Path::new(file) == name);
+            if !(overwrite == Overwrite::Files && kind.is_file() && is_ours) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }

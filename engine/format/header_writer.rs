@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::limits::{LENGTH_PREFIX_BYTES, METADATA_KEY};
 use crate::tensor::{Dtype, Shape};
+
+/// The key of a safetensors header that holds strings in the place of a tensor.
+pub const METADATA_KEY: &str = "__metadata__";
+
+/// The bytes of the header's length, at the beginning of a safetensors file.
+pub const HEADER_PREFIX_LEN: u64 = 8;
 
 /// The header of a file whose data buffer holds `tensors`, name, type, shape and length in
 /// bytes, one after the other in the order given.
@@ -12,11 +17,8 @@ use crate::tensor::{Dtype, Shape};
 /// Gives the JSON without the 8-byte length before it, padded with spaces so that the data
 /// buffer starts at a multiple of 8 bytes. One header for one input: equal tensors and
 /// metadata give equal bytes. Names must be distinct and not empty and lengths must agree with
-/// type and shape, else the file is one that [`SafetensorsHeader::parse`] refuses; it refuses
-/// as well what is longer than [`HEADER_LEN_MAX`].
-///
-/// [`SafetensorsHeader::parse`]: super::SafetensorsHeader::parse
-/// [`HEADER_LEN_MAX`]: super::HEADER_LEN_MAX
+/// type and shape, else the file is one that readers refuse; they refuse a header of more than
+/// 100,000,000 bytes, too.
 ///
 /// # Panics
 ///
@@ -62,7 +64,7 @@ pub fn write_header<'a>(
     }
     json.push('}');
     let mut header = json.into_bytes();
-    header.resize(header.len().next_multiple_of(LENGTH_PREFIX_BYTES as usize), b' ');
+    header.resize(header.len().next_multiple_of(HEADER_PREFIX_LEN as usize), b' ');
     header
 }
 

@@ -1,0 +1,425 @@
+//! A file of a model: its skeleton with the tensors woven in.
+
+use std::io::{self, Write};
+
+use super::model::Model;
+use super::tensor::Tensor;
+use crate::format::{FileFormat, HEADER_PREFIX_LEN, ManifestPart, Skeleton, write_header};
+use crate::store::error::{Result, StoreError};
+use crate::store::source::NewView;
+
+/// Bytes that are copied at a time: whole chunks, so that each is decoded once.
+const PIECE_LEN: usize = 8 << 20;
+/// Bytes that lie raw in the store are checked and written at a time, while they are in the cache:
+/// whole chunks too.
+const RAW_PIECE_LEN: usize = 1 << 20;
+
+/// A file of a model, as it was imported, byte for byte: read as a whole, or at any place. A range
+/// decodes no more than the chunks that it lies in.
+///
+/// ```
+/// use mgit::{NewModel, NewTensor, Store};
+/// # fn main() -> mgit::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// # let store = Store::create(folder.path().join("models.mgit"))?;
+/// # let mut transaction = store.begin_write()?;
+/// let tensor = NewTensor::from_vec("w", [2], vec![1f32, 2.0]);
+/// transaction.add_model(NewModel::new("base").tensor(tensor))?;
+/// transaction.commit()?;
+///
+/// let model = store.snapshot()?.model("base")?;
+/// let file = model.files().next().expect("one file"); // a safetensors file
+/// let mut end = [0; 4];
+/// file.read_at(file.byte_len() - 4, &mut end)?;
+/// assert_eq!(f32::from_le_bytes(end), 2.0);
+///
+/// let mut whole = Vec::new();
+/// file.write_to(&mut whole, &|_| ())?;
+/// assert_eq!(whole.len() as u64, file.byte_len());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct StoredFile {
+    model: Model,
+    /// The place of its part; behind the last one, the index of version 1.
+    part: usize,
+    first_tensor: usize,
+    skeleton: Bones,
+    /// For each tensor, where it begins in the file, and the bytes of the tensors before it.
+    begins: Vec<(u64, u64)>,
+    len: u64,
+}
+
+/// Where the bytes of a skeleton are.
+#[derive(Clone, Debug)]
+enum Bones {
+    Memory(Vec<u8>),
+    Stored(Box<Tensor>),
+}
+
+impl Bones {
+    fn len(&self) -> u64 {
+        match self {
+            Bones::Memory(bytes) => bytes.len() as u64,
+            Bones::Stored(content) => content.byte_len(),
+        }
+    }
+}
+
+/// A piece of a file.
+enum Piece<'f> {
+    Skeleton { start: u64, len: u64 },
+    Tensor { tensor: &'f Tensor, start: u64, len: u64 },
+}
+
+impl StoredFile {
+    pub(in crate::store) fn open(model: &Model, part: usize, first_tensor: usize) -> Self {
+        let manifest = model.manifest();
+        let own = manifest.parts.get(part);
+        let count = own.map_or(0, |part| part.tensor_count as usize);
+        let tensor_len =
+            |at: usize| manifest.tensors.get(first_tensor + at).map_or(0, |it| it.byte_len);
+        let skeleton = match own {
+            None => Bones::Memory(manifest.index.clone()),
+            Some(ManifestPart { skeleton: Skeleton::Header(_), .. }) => Bones::Memory(Vec::new()),
+            Some(_) => Bones::Stored(Box::new(model.skeleton_at(part))),
+        };
+        let mut file = StoredFile {
+            model: model.clone(),
+            part,
+            first_tensor,
+            skeleton,
+            begins: Vec::with_capacity(count),
+            len: 0,
+        };
+        let gap: Box<dyn Fn(usize) -> u64> = match own.map(|part| &part.skeleton) {
+            Some(Skeleton::Woven { gaps }) => {
+                let gaps = std::sync::Arc::clone(gaps);
+                Box::new(move |at| gaps.get(at).copied().unwrap_or(0))
+            }
+            Some(Skeleton::Header(header)) => {
+                file.skeleton = Bones::Memory(match header.is_empty() {
+                    true => with_prefix(&file.made_header(count)),
+                    false => with_prefix(&header.to_vec()),
+                });
+                let len = file.skeleton.len();
+                Box::new(move |at| if at == 0 { len } else { 0 })
+            }
+            None => Box::new(|_| 0),
+        };
+        let (mut at, mut before) = (0u64, 0u64);
+        for place in 0..count {
+            at = at.saturating_add(gap(place));
+            file.begins.push((at, before));
+            let len = tensor_len(place);
+            (at, before) = (at.saturating_add(len), before.saturating_add(len));
+        }
+        file.len = before.saturating_add(file.skeleton.len());
+        file
+    }
+
+    /// The header of a file that never was one.
+    fn made_header(&self, count: usize) -> Vec<u8> {
+        let tensors = &self.model.manifest().tensors;
+        let entries = (self.first_tensor..self.first_tensor + count)
+            .filter_map(|at| tensors.get(at).map(|it| (it.name, it.dtype, it.shape, it.byte_len)));
+        write_header(entries, None)
+    }
+
+    fn own(&self) -> Option<&ManifestPart> {
+        self.model.manifest().parts.get(self.part)
+    }
+
+    /// Its path in the model's folder, its parts joined by `/`. Of a model that is one file, the
+    /// name that the file had; empty where that is not known.
+    pub fn path(&self) -> &str {
+        self.own().map_or(&self.model.manifest().index_name, |part| &part.path)
+    }
+
+    /// What it was read as.
+    pub fn format(&self) -> FileFormat {
+        let made = self.part == usize::MAX;
+        let other = if made { FileFormat::Safetensors } else { FileFormat::Bytes };
+        self.own().map_or(other, |part| part.format)
+    }
+
+    /// Whether its tensors are the model's own, as against those of an optimizer or of another copy
+    /// of the weights, whose names begin with the path and a colon.
+    pub fn is_weights(&self) -> bool {
+        self.own().map_or(self.part == usize::MAX, |part| part.is_weights)
+    }
+
+    /// Its length in bytes.
+    pub fn byte_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Its tensors in the order of their bytes, each with the place of its first byte in the file.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = (Tensor, u64)> + '_ {
+        self.begins
+            .iter()
+            .enumerate()
+            .map(|(at, (begin, _))| (self.model.at(self.first_tensor + at), *begin))
+    }
+
+    /// The pieces of a range, in order.
+    fn pieces(
+        &self,
+        mut offset: u64,
+        mut left: u64,
+        each: &mut dyn FnMut(Piece<'_>) -> Result<()>,
+    ) -> Result<()> {
+        // The last tensor that begins there or before; empty ones in between do not matter.
+        let mut next = self.begins.partition_point(|(begin, _)| *begin <= offset).saturating_sub(1);
+        while left > 0 {
+            let behind = self.begins.get(next).copied();
+            let (begin, before) = behind.unwrap_or((u64::MAX, self.tensor_bytes()));
+            if offset < begin {
+                // Skeleton up to the tensor, or to the end of the file.
+                let len = left.min(begin - offset);
+                each(Piece::Skeleton { start: offset - before, len })?;
+                (offset, left) = (offset + len, left - len);
+                continue;
+            }
+            let tensor = self.model.at(self.first_tensor + next);
+            let start = offset - begin;
+            let len = left.min(tensor.byte_len().saturating_sub(start));
+            if len > 0 {
+                each(Piece::Tensor { tensor: &tensor, start, len })?;
+            }
+            (offset, left, next) = (offset + len, left - len, next + 1);
+        }
+        Ok(())
+    }
+
+    fn tensor_bytes(&self) -> u64 {
+        self.len - self.skeleton.len()
+    }
+
+    /// Fills `out` with the bytes of the file from `offset` on. Cost: decodes the chunks that they
+    /// lie in; pieces of whole mebibytes decode each chunk once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BufferLength`] when the file has no such bytes; otherwise as
+    /// [`Tensor::view`].
+    pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let end = offset.checked_add(out.len() as u64);
+        if end.is_none_or(|end| end > self.len) {
+            let found = offset.saturating_add(out.len() as u64);
+            return Err(StoreError::BufferLength { expected: self.len, found });
+        }
+        let mut rest = out;
+        self.pieces(offset, rest.len() as u64, &mut |piece| {
+            let len = match piece {
+                Piece::Skeleton { len, .. } | Piece::Tensor { len, .. } => len,
+            };
+            let (part, behind) = std::mem::take(&mut rest).split_at_mut(len as usize);
+            rest = behind;
+            match piece {
+                Piece::Skeleton { start, .. } => self.read_skeleton(start, part),
+                Piece::Tensor { tensor, start, .. } => tensor.read_range_into(start, part),
+            }
+        })
+    }
+
+    /// For each tensor the bytes between it and what is before it, and the length of all bytes that
+    /// belong to no tensor.
+    pub(in crate::store) fn gaps(&self) -> (Vec<u64>, u64) {
+        let mut skeleton = 0;
+        let gap = |(begin, before): &(u64, u64)| {
+            let gap = begin - before - skeleton;
+            skeleton += gap;
+            gap
+        };
+        (self.begins.iter().map(gap).collect(), self.skeleton.len())
+    }
+
+    /// The model's views of its tensors, by their places in this file.
+    pub(in crate::store) fn views(&self) -> Vec<NewView> {
+        let own = self.first_tensor..self.first_tensor + self.begins.len();
+        let views = self.model.manifest().views.iter();
+        let views = views.filter(|view| own.contains(&(view.tensor as usize)));
+        views
+            .map(|view| NewView {
+                name: view.name.clone(),
+                tensor: view.tensor as usize - self.first_tensor,
+                offset: view.offset,
+                dtype: view.dtype.clone(),
+                shape: view.shape.clone(),
+                strides: view.strides.clone(),
+            })
+            .collect()
+    }
+
+    /// Fills `out` with the bytes that belong to no tensor, from `start` of them on.
+    pub(in crate::store) fn read_skeleton(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        match &self.skeleton {
+            Bones::Stored(content) => content.read_range_into(start, out),
+            Bones::Memory(bytes) => {
+                let part = bytes.get(start as usize..).and_then(|from| from.get(..out.len()));
+                let (expected, found) = (bytes.len() as u64, start + out.len() as u64);
+                out.copy_from_slice(part.ok_or(StoreError::BufferLength { expected, found })?);
+                Ok(())
+            }
+        }
+    }
+
+    /// The whole file, when it has at most `most` bytes: for configurations and the like.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OutOfMemory`] when it is longer; otherwise as [`read_at`](Self::read_at).
+    pub fn bytes(&self, most: u64) -> Result<Vec<u8>> {
+        let no_room = || StoreError::OutOfMemory { bytes: self.len };
+        if self.len > most {
+            return Err(no_room());
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.len as usize).map_err(|_| no_room())?;
+        bytes.resize(self.len as usize, 0);
+        self.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the whole file to `out`; `progress` is told the bytes done. Memory: a few mebibytes.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteToError`], which tells a failure to read from one to write.
+    pub fn write_to(
+        &self,
+        out: &mut dyn Write,
+        progress: &dyn Fn(u64),
+    ) -> std::result::Result<(), WriteToError> {
+        let mut failed = None;
+        let mut buffer = Vec::new();
+        let mut write = |bytes: &[u8]| {
+            let written = out.write_all(bytes);
+            progress(bytes.len() as u64);
+            written.map_err(|error| {
+                failed = Some(error);
+                StoreError::ReadOnly
+            })
+        };
+        let result = self.pieces(0, self.len, &mut |piece| match piece {
+            Piece::Skeleton { start, len } => match &self.skeleton {
+                Bones::Memory(bytes) => {
+                    let part =
+                        bytes.get(start as usize..).and_then(|from| from.get(..len as usize));
+                    write(part.unwrap_or_default())
+                }
+                Bones::Stored(content) => copy(content, (start, len), &mut buffer, &mut write),
+            },
+            Piece::Tensor { tensor, start, len } => {
+                copy(tensor, (start, len), &mut buffer, &mut write)
+            }
+        });
+        match failed {
+            Some(error) => Err(WriteToError::Write(error)),
+            None => Ok(result?),
+        }
+    }
+}
+
+/// Why a file could not be copied out of a store.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteToError {
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// It could not be written.
+    #[error("cannot write")]
+    Write(#[source] io::Error),
+}
+
+/// A header behind its length.
+fn with_prefix(header: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(header.len() + HEADER_PREFIX_LEN as usize);
+    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(header);
+    bytes
+}
+
+/// Hands a range of a content to `write`, piece by piece.
+fn copy(
+    content: &Tensor,
+    (mut start, mut left): (u64, u64),
+    buffer: &mut Vec<u8>,
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    while left > 0 {
+        // What lies raw in the file is written from there, without a copy.
+        let len = left.min(RAW_PIECE_LEN as u64);
+        if let Some(view) = content.raw_range(start, len as usize)? {
+            write(&view)?;
+            (start, left) = (start + len, left - len);
+            continue;
+        }
+        let len = left.min(PIECE_LEN as u64);
+        buffer.resize(len as usize, 0);
+        content.read_range_into(start, buffer)?;
+        write(buffer)?;
+        (start, left) = (start + len, left - len);
+    }
+    Ok(())
+}
+
+impl Model {
+    /// Its files, in order: those of weights first. A model that was made by a program is one
+    /// safetensors file. Cost of each: a few bytes a tensor.
+    pub fn files(&self) -> impl Iterator<Item = StoredFile> + '_ {
+        let manifest = self.manifest();
+        let parts = manifest.parts_with_places().enumerate();
+        let parts = parts.map(|(at, (_, first))| StoredFile::open(self, at, first));
+        // A model without tensors still is a file.
+        let none = manifest.parts.is_empty().then(|| StoredFile::open_empty(self));
+        let index = (!manifest.index_name.is_empty())
+            .then(|| StoredFile::open(self, manifest.parts.len(), manifest.tensors.len()));
+        parts.chain(none).chain(index)
+    }
+
+    /// How the name of its file ends, without the dot, when it is one file.
+    pub(crate) fn extension(&self) -> String {
+        let file = self.files().next();
+        let own = file.as_ref().and_then(|file| std::path::Path::new(file.path()).extension());
+        let own = own.and_then(|own| own.to_str()).map(str::to_owned);
+        let format = file.map(|file| file.format()).unwrap_or_default();
+        own.unwrap_or_else(|| format.extension().to_owned())
+    }
+
+    /// The file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoSuchFile`].
+    pub fn file(&self, path: &str) -> Result<StoredFile> {
+        let manifest = self.manifest();
+        let mut parts = manifest.parts_with_places().enumerate();
+        let found = parts.find(|(_, (part, _))| part.path == path);
+        match found {
+            Some((at, (_, first))) => Ok(StoredFile::open(self, at, first)),
+            None if !path.is_empty() && path == manifest.index_name => {
+                Ok(StoredFile::open(self, manifest.parts.len(), manifest.tensors.len()))
+            }
+            None => Err(StoreError::NoSuchFile { model: self.full_name(), path: path.to_owned() }),
+        }
+    }
+}
+
+impl StoredFile {
+    /// The file of a model that has none.
+    fn open_empty(model: &Model) -> Self {
+        let skeleton = Bones::Memory(with_prefix(&write_header(std::iter::empty(), None)));
+        let len = skeleton.len();
+        StoredFile {
+            model: model.clone(),
+            part: usize::MAX,
+            first_tensor: 0,
+            skeleton,
+            begins: Vec::new(),
+            len,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The files of a draft: those of the model that it is made of.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::UpdateError;
+use super::draft::Draft;
+use super::draft_tensor::DraftTensor;
+use crate::format::{FileFormat, HEADER_PREFIX_LEN, PackedBytes, Skeleton};
+use crate::interchange::{HEADER_LEN_MAX, INDEX_LEN_MAX, SafetensorsHeader, write_header};
+use crate::store::{Model, NewPart, NewTensor, StoredFile};
+
+/// The file that weights go to whose own format cannot hold them.
+const CONVERTED_PATH: &str = "model.safetensors";
+
+/// How the name of the index of shards ends.
+const INDEX_END: &str = ".safetensors.index.json";
+
+/// One file of a draft.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DraftPart {
+    pub(super) path: String,
+    /// The safetensors header; empty where one is to be made, or there is none.
+    pub(super) header: PackedBytes,
+    pub(super) tensors: Vec<DraftTensor>,
+    /// The file that it is made like.
+    pub(super) old: Option<StoredFile>,
+}
+
+impl DraftPart {
+    /// A part like a file of weights, without tensors.
+    fn of(file: StoredFile, header: PackedBytes) -> Self {
+        let path = file.path().to_owned();
+        DraftPart { path, header, tensors: Vec::new(), old: Some(file) }
+    }
+
+    fn format(&self) -> FileFormat {
+        self.old.as_ref().map_or(FileFormat::Safetensors, StoredFile::format)
+    }
+
+    /// Whether its tensors have names, types and shapes, and the order, of the file's.
+    fn is_like_old(&self) -> bool {
+        let Some(old) = &self.old else { return false };
+        let tensors = old.tensors();
+        tensors.len() == self.tensors.len()
+            && tensors
+                .zip(&self.tensors)
+                .all(|((old, _), new)| new.name() == old.name() && new.is_like(&old))
+    }
+
+    /// Whether the file's other bytes go with its new tensors.
+    fn fits_old(&self) -> bool {
+        let kept = |old: &StoredFile| {
+            old.tensors().zip(&self.tensors).all(|((old, _), new)| new.is_kept(&old))
+        };
+        self.is_like_old()
+            && (!self.format().has_checksums() || self.old.as_ref().is_some_and(kept))
+    }
+
+    /// Brings the tensors into an order in which each begins at a multiple of its elements' size,
+    /// which readers that map files ask for: the widest elements first, where it is not so.
+    fn align(&mut self) {
+        let width = |tensor: &DraftTensor| u64::from(tensor.dtype().bits().unwrap_or(8) / 8).max(1);
+        let mut begin = 0u64;
+        let is_aligned = self.tensors.iter().all(|tensor| {
+            let at = begin;
+            begin = begin.saturating_add(tensor.byte_len());
+            at.is_multiple_of(width(tensor))
+        });
+        if !is_aligned {
+            self.tensors.sort_by_key(|tensor| std::cmp::Reverse(width(tensor)));
+        }
+    }
+
+    /// The part, to be added.
+    pub(super) fn new_part(&self) -> NewPart<'_> {
+        let mut part = match &self.old {
+            Some(old) if self.format() != FileFormat::Safetensors => NewPart::skeleton_of(old),
+            _ => NewPart { path: self.path.clone(), ..NewPart::default() },
+        };
+        if !self.header.is_empty() {
+            part = part.packed_header(self.header.clone());
+        }
+        for tensor in &self.tensors {
+            part = part.tensor(NewTensor::borrowed(
+                tensor.name(),
+                tensor.dtype().clone(),
+                tensor.shape().clone(),
+                tensor.byte_len(),
+                tensor.source(),
+            ));
+        }
+        part
+    }
+}
+
+/// The safetensors header of a stored file; empty where it never was a file.
+fn header_of(model: &Model, file: &StoredFile) -> Result<PackedBytes, UpdateError> {
+    let manifest = model.manifest();
+    let part = manifest.parts.iter().find(|part| part.path == file.path());
+    if let Some(Skeleton::Header(header)) = part.map(|part| &part.skeleton) {
+        return Ok(header.clone());
+    }
+    if file.format() != FileFormat::Safetensors || part.is_none() {
+        return Ok(PackedBytes::default());
+    }
+    let mut prefix = [0; HEADER_PREFIX_LEN as usize];
+    file.read_at(0, &mut prefix)?;
+    let len = u64::from_le_bytes(prefix);
+    if len > HEADER_LEN_MAX {
+        let path = file.path();
+        return Err(UpdateError::failed(format!("the header of {path:?} is too long")));
+    }
+    let mut header = vec![0; len as usize];
+    file.read_at(HEADER_PREFIX_LEN, &mut header)?;
+    Ok(header.into())
+}
+
+/// Whether a file beside the weights comes along to a model that is made of this one: not what
+/// belongs to these very weights, such as the state of an optimizer, or is another copy of them.
+fn comes_along(file: &StoredFile) -> bool {
+    file.tensors().len() == 0 || file.path().contains('/')
+}
+
+impl Draft {
+    /// The files of a model, those of weights without tensors.
+    pub(super) fn in_files(model: &Model) -> Result<Self, UpdateError> {
+        let mut draft = Draft::new();
+        draft.is_single = model.manifest().is_single;
+        for file in model.files() {
+            let path = file.path();
+            if file.is_weights() {
+                let header = header_of(model, &file)?;
+                draft.parts.push(DraftPart::of(file, header));
+            } else if path.ends_with(INDEX_END) && !path.contains('/') && draft.index.0.is_empty() {
+                draft.index = (path.to_owned(), file.bytes(INDEX_LEN_MAX)?);
+            } else if comes_along(&file) {
+                draft.sides.push(file);
+            } else {
+                let text = "left behind: it belongs to the weights that this model was made of";
+                draft.file_notes.push((path.to_owned(), text.to_owned()));
+            }
+        }
+        if draft.parts.is_empty() {
+            draft.parts.push(DraftPart::default());
+        }
+        Ok(draft)
+    }
+
+    /// Makes the files hold the tensors that are there now. `renew`: also where headers fit.
+    pub(super) fn settle_files(&mut self, model: &Model, renew: bool) -> Result<(), UpdateError> {
+        let other = |part: &DraftPart| part.format() != FileFormat::Safetensors;
+        if self.parts.iter().any(|part| other(part) && !part.fits_old()) {
+            self.convert();
+        }
+        let headers = |part: &DraftPart| !other(part) && !part.is_like_old();
+        if renew || self.parts.iter().any(headers) {
+            self.renew_headers(model)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the weights of all files of other formats into one safetensors file.
+    fn convert(&mut self) {
+        let parts = std::mem::take(&mut self.parts);
+        let mut converted = DraftPart { path: CONVERTED_PATH.to_owned(), ..DraftPart::default() };
+        for mut part in parts {
+            if part.format() == FileFormat::Safetensors {
+                self.parts.push(part);
+                continue;
+            }
+            converted.tensors.append(&mut part.tensors);
+            let format = part.format();
+            let text = format!(
+                "its tensors are in {CONVERTED_PATH} now: what was made of them is no {format} file"
+            );
+            self.file_notes.push((part.path, text));
+        }
+        converted.align();
+        self.parts.push(converted);
+        // A safetensors file alone needs no more than its own header.
+        if self.is_single {
+            self.is_single = false;
+            self.parts.iter_mut().for_each(|part| part.path.clear());
+        }
+    }
+
+    /// Writes the headers that came from the files of `model`, and the index, for the tensors that
+    /// are there now.
+    fn renew_headers(&mut self, model: &Model) -> Result<(), UpdateError> {
+        let failed = |what: &str, error: &dyn fmt::Display| {
+            UpdateError::failed(format!("{what} of {}: {error}", model.full_name()))
+        };
+        for part in &mut self.parts {
+            let Some(old) = part.old.as_ref().filter(|_| !part.header.is_empty()) else { continue };
+            let len = old.tensors().map(|(tensor, _)| tensor.byte_len()).sum();
+            let header = SafetensorsHeader::parse(Path::new(&part.path), part.header.to_vec(), len)
+                .map_err(|error| failed("a header", &error))?;
+            part.align();
+            let metadata = Some(header.metadata()).filter(|metadata| !metadata.is_empty());
+            let entries = part.tensors.iter();
+            let entries = entries.map(|it| (it.name(), it.dtype(), it.shape(), it.byte_len()));
+            part.header = write_header(entries, metadata).into();
+        }
+        if self.index.0.is_empty() {
+            return Ok(());
+        }
+        self.parts.retain(|part| !part.tensors.is_empty());
+        let mut index: Value =
+            serde_json::from_slice(&self.index.1).map_err(|error| failed("the index", &error))?;
+        let of = |part: &DraftPart| -> Vec<(String, Value)> {
+            let names = part.tensors.iter().map(|tensor| tensor.name().to_owned());
+            names.map(|tensor| (tensor, part.path.clone().into())).collect()
+        };
+        let weights: Map<String, Value> = self.parts.iter().flat_map(of).collect();
+        let Some(object) = index.as_object_mut() else {
+            return Err(failed("the index", &"no object"));
+        };
+        object.insert("weight_map".to_owned(), weights.into());
+        let total = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("total_size"));
+        if let Some(total) = total {
+            *total = self.byte_len().into();
+        }
+        self.index.1 = format!("{index:#}\n").into_bytes();
+        Ok(())
+    }
+}
