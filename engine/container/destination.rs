@@ -313,6 +313,11 @@ fn is_store(head: &[u8]) -> bool {
     head.starts_with(&SUPERBLOCK_MAGIC) || second.starts_with(&SUPERBLOCK_MAGIC)
 }
 
+/// Whether a store lies at `path`, also a damaged one. What cannot be read is none.
+pub(crate) fn is_store_at(path: &Path) -> bool {
+    head(path).is_ok_and(|head| is_store(&head))
+}
+
 /// Gives a file the mode of the one that it replaces, and the owner and group where that is
 /// allowed.
 fn keep_access(new: &File, old: &Metadata) -> io::Result<()> {

@@ -60,6 +60,7 @@ mod member;
 mod onnx;
 mod placement;
 mod samples;
+mod source;
 mod tree;
 
 pub use arrangement::{Arrangement, Origin, Parent, arrange_in};

@@ -3,7 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, NAME_LEN_MAX};
-use super::limits::{INDEX_LEN_MAX, SHARDS_MAX};
+use super::limits::{FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX};
 use crate::container::Shortage;
 use crate::format::FileFormat;
 use crate::tensor::{Dtype, RANK_MAX, Shape};
@@ -40,6 +40,39 @@ pub enum InterchangeError {
         Q(.first), Q(.second)
     )]
     SeveralIndexes { folder: PathBuf, first: String, second: String },
+    /// No weights are in the folder.
+    #[error(
+        "{folder:?} holds no model: no weights are in it (.safetensors, .bin, .pt, .gguf, .onnx and \
+         others){detail}"
+    )]
+    NoModel { folder: PathBuf, detail: String },
+    /// Files that belong to a model are not there.
+    #[error(
+        "{file:?}: expected {} beside it, of the same model: fetch what is missing",
+        named(.missing)
+    )]
+    MissingFiles { file: PathBuf, missing: Vec<String> },
+    /// A link leads out of the model's folder.
+    #[error(
+        "{link:?} is a link that leads out of the model's folder, to {target:?}: leave it out, or \
+         allow links to be followed"
+    )]
+    LinkLeadsOut { link: PathBuf, target: PathBuf },
+    /// A link leads to nothing.
+    #[error("{link:?} is a link that leads to nothing: leave it out, or fetch what it leads to")]
+    LinkToNothing { link: PathBuf },
+    /// A path is not UTF-8, so it cannot be kept.
+    #[error("{path:?} is not UTF-8: rename it")]
+    PathNotUtf8 { path: PathBuf },
+    /// A file's path in the folder is too long.
+    #[error("{path:?}: expected a path of at most {PATH_LEN_MAX} bytes in the model's folder")]
+    PathTooLong { path: PathBuf },
+    /// Folders lie too deep in each other.
+    #[error("{folder:?}: expected at most {FOLDER_DEPTH_MAX} folders in each other")]
+    TooDeep { folder: PathBuf },
+    /// A folder has too many files.
+    #[error("{folder:?}: expected at most {FILES_MAX} files and folders in it: leave some out")]
+    TooManyFiles { folder: PathBuf },
     /// The index file's own name is not UTF-8, so it cannot be kept.
     #[error("the file name of index {path:?} is not UTF-8: rename it")]
     IndexNameNotUtf8 { path: PathBuf },
@@ -70,6 +103,12 @@ pub enum InterchangeError {
         Q(.tensor), Q(.path)
     )]
     PathOutside { file: PathBuf, offset: u64, tensor: String, path: String },
+    /// A file that is called weights is none.
+    #[error("{file:?} is {found}: {help}")]
+    NotTheFile { file: PathBuf, found: &'static str, help: &'static str },
+    /// What a reader says is in a file cannot be.
+    #[error("{file:?}: the reader {reader} finds what cannot be: {}", Q(.detail))]
+    BadLayout { file: PathBuf, reader: String, detail: String },
     /// The file is not ONNX, or breaks its rules.
     #[error("{file:?}: offset {offset}: {}: {DOWNLOAD_AGAIN}", Q(.detail))]
     MalformedOnnx { file: PathBuf, offset: u64, detail: String },
@@ -323,6 +362,14 @@ impl InterchangeError {
                 | E::SeveralIndexes { .. }
                 | E::IndexNameNotUtf8 { .. }
                 | E::MissingShard { .. }
+                | E::NoModel { .. }
+                | E::MissingFiles { .. }
+                | E::LinkLeadsOut { .. }
+                | E::LinkToNothing { .. }
+                | E::PathNotUtf8 { .. }
+                | E::PathTooLong { .. }
+                | E::TooDeep { .. }
+                | E::TooManyFiles { .. }
         )
     }
 
@@ -398,6 +445,17 @@ fn first_byte(found: Option<u8>) -> String {
 
 fn at_key(key: &Option<String>) -> String {
     key.as_ref().map(|key| format!(" at key {}", Q(key))).unwrap_or_default()
+}
+
+/// Some of the names, and how many more there are.
+fn named(names: &[String]) -> String {
+    const NAMED_MAX: usize = 5;
+    let shown = names.iter().take(NAMED_MAX).map(|name| Q(name).to_string());
+    let shown = shown.collect::<Vec<String>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn shard_or_none(found: &Option<String>) -> String {

@@ -12,7 +12,7 @@ use super::limits::NAME_LEN_MAX;
 use super::{InterchangeError, OpenFile};
 use crate::architecture::Architecture;
 use crate::format::{FileFormat, span_len};
-use crate::tensor::{Dtype, Shape};
+use crate::tensor::{Dtype, Shape, first_duplicate};
 
 /// A range of a file that is an array.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +107,39 @@ impl FileLayout {
     /// A file of this format in which nothing was found yet: all of it is skeleton.
     pub fn new(format: FileFormat) -> Self {
         FileLayout { format, ..FileLayout::default() }
+    }
+
+    /// Says what of it cannot be: of a file of `file_len` bytes.
+    pub(super) fn check(&self, file_len: u64) -> Result<(), String> {
+        let mut end = 0;
+        for tensor in &self.tensors {
+            let LaidTensor { name, dtype, shape, .. } = tensor;
+            if tensor.begin < end || tensor.end < tensor.begin || tensor.end > file_len {
+                return Err(format!("{name:?} is not between the tensor before it and the end"));
+            }
+            let len = dtype.byte_len(shape).map_err(|error| format!("{name:?}: {error}"))?;
+            if len.is_some_and(|len| len != tensor.end - tensor.begin) {
+                return Err(format!("{name:?} is not as long as {dtype} {shape} is"));
+            }
+            end = tensor.end;
+        }
+        for view in &self.views {
+            let holder = self.tensors.get(view.tensor);
+            let len = span_len(&view.dtype, &view.shape, &view.strides);
+            let end = len.and_then(|len| view.offset.checked_add(len));
+            if holder.zip(end).is_none_or(|(holder, end)| end > holder.end - holder.begin) {
+                return Err(format!("{:?} is a view of no tensor", view.name));
+            }
+        }
+        let tensors = self.tensors.iter().map(|tensor| &tensor.name);
+        let names = || tensors.clone().chain(self.views.iter().map(|view| &view.name));
+        if let Some(name) = names().find(|name| name.is_empty() || name.len() > NAME_LEN_MAX) {
+            return Err(format!("a name of {} bytes", name.len()));
+        }
+        match first_duplicate(names().map(String::as_str)) {
+            Some(name) => Err(format!("{name:?} stands twice")),
+            None => Ok(()),
+        }
     }
 }
 

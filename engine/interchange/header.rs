@@ -69,6 +69,11 @@ impl SafetensorsHeader {
         &self.bytes
     }
 
+    /// The header's length, its tensors, and the strings of `__metadata__`.
+    pub(super) fn into_parts(self) -> (usize, Vec<TensorEntry>, BTreeMap<String, String>) {
+        (self.bytes.len(), self.tensors, self.metadata)
+    }
+
     /// The tensors by `(begin, end)`; those of one empty range in the header's order.
     pub fn tensors(&self) -> &[TensorEntry] {
         &self.tensors

@@ -11,14 +11,24 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 
-use super::InterchangeError;
 use super::json::{Refusal, Skipped, explain, is_wrong_type};
-use super::limits::SHARDS_MAX;
+use super::limits::{INDEX_LEN_MAX, SHARDS_MAX};
+use super::{InterchangeError, OpenFile};
 
 /// The most bytes of a file name on the file systems there are.
 const FILE_NAME_LEN_MAX: usize = 255;
 
+/// Reads an index.
+pub(super) fn read_index(file: &OpenFile) -> Result<WeightMap, InterchangeError> {
+    let (index, found) = (file.path(), file.len());
+    if found > INDEX_LEN_MAX {
+        return Err(InterchangeError::IndexTooLarge { index: index.into(), found });
+    }
+    WeightMap::parse(index, &file.bytes(0, found)?)
+}
+
 /// What an index says: which tensor is in which shard.
+#[derive(Debug)]
 pub(super) struct WeightMap {
     /// The shards' file names, sorted.
     pub(super) shards: Vec<String>,
@@ -58,8 +68,51 @@ impl WeightMap {
         })
     }
 
+    /// Refuses unless every tensor of these shards is listed, in one shard, and in the one that it
+    /// is listed for.
+    pub(super) fn check_agreement<'s, T: Iterator<Item = &'s str>>(
+        &self,
+        index: &Path,
+        shards: impl Iterator<Item = (&'s str, T)>,
+    ) -> Result<(), InterchangeError> {
+        let index = || index.to_path_buf();
+        let mut found_in: Vec<Option<&str>> = vec![None; self.tensors.len()];
+        for (shard, tensors) in shards {
+            for tensor in tensors {
+                match self.find(tensor).and_then(|at| found_in.get_mut(at)) {
+                    None => {
+                        let (shard, tensor) = (shard.to_owned(), tensor.to_owned());
+                        let index = index();
+                        return Err(InterchangeError::UnlistedTensor { index, shard, tensor });
+                    }
+                    Some(Some(first)) => {
+                        return Err(InterchangeError::TensorInTwoShards {
+                            index: index(),
+                            tensor: tensor.to_owned(),
+                            first: (*first).to_owned(),
+                            second: shard.to_owned(),
+                        });
+                    }
+                    Some(place) => *place = Some(shard),
+                }
+            }
+        }
+        for ((tensor, listed_for), found_in) in self.tensors.iter().zip(found_in) {
+            let listed_for = self.shards.get(*listed_for).map(String::as_str);
+            if found_in != listed_for {
+                return Err(InterchangeError::TensorNotInShard {
+                    index: index(),
+                    shard: listed_for.unwrap_or_default().to_owned(),
+                    tensor: tensor.clone(),
+                    found_in: found_in.map(String::from),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The position in `tensors` of the tensor of this name.
-    pub(super) fn find(&self, tensor: &str) -> Option<usize> {
+    fn find(&self, tensor: &str) -> Option<usize> {
         self.tensors.binary_search_by(|(name, _)| name.as_str().cmp(tensor)).ok()
     }
 }

@@ -15,3 +15,9 @@ pub const INDEX_LEN_MAX: u64 = 100_000_000;
 pub const SHARDS_MAX: usize = 65_535;
 /// The most bytes of memory that the graph of an ONNX file may take, beside its tensors' data.
 pub const ONNX_GRAPH_LEN_MAX: u64 = 1 << 28;
+/// The most files that a model may have.
+pub const FILES_MAX: usize = 65_535;
+/// The most bytes that a file's path in its folder may have.
+pub const PATH_LEN_MAX: usize = 4096;
+/// How deep folders may lie in a model's folder.
+pub const FOLDER_DEPTH_MAX: usize = 32;

@@ -55,6 +55,7 @@ mod gguf;
 mod header;
 mod header_json;
 mod import;
+mod impostor;
 mod index;
 mod json;
 mod layout;
@@ -69,6 +70,9 @@ mod pytorch;
 mod regular_file;
 mod safetensors;
 mod sharded;
+mod source;
+mod unseen;
+mod weights_name;
 mod window;
 mod zip;
 
@@ -83,16 +87,19 @@ pub use export_error::ExportError;
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
-pub use formats::read_layout;
+pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
 pub use gguf::read as read_gguf;
 pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
-pub use limits::{INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, SHARDS_MAX};
+pub use limits::{
+    FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX,
+};
 pub use model_file::ModelFile;
 pub use onnx::{ONNX_GRAPH_DEPTH_MAX, read as read_onnx};
 pub use onnx_file::{OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};
+pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};

@@ -1,8 +1,8 @@
 //! A file that a reader looks into.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,30 @@ pub struct OpenFile {
 #[derive(Clone, Debug)]
 enum Bytes {
     File(Arc<File>),
+    /// Opened for each reading: there are more files than handles.
+    Reopened(Arc<Reopened>),
     Memory(Arc<[u8]>),
+}
+
+/// Which file is to be found at a path.
+#[derive(Debug)]
+struct Reopened {
+    path: PathBuf,
+    identity: (u64, u64, u64),
+}
+
+impl Reopened {
+    fn open(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        if identity(&file.metadata()?) != self.identity {
+            return Err(io::Error::other("the file was replaced or changed meanwhile"));
+        }
+        Ok(file)
+    }
+}
+
+fn identity(found: &Metadata) -> (u64, u64, u64) {
+    (found.dev(), found.ino(), found.len())
 }
 
 impl OpenFile {
@@ -35,6 +58,24 @@ impl OpenFile {
         let path = path.as_ref();
         let (file, len) = regular_file::open(path)?;
         Ok(OpenFile { path: path.to_owned(), bytes: Bytes::File(Arc::new(file)), len })
+    }
+
+    /// Opens the regular file at `real`, to be known as `path`: a link whose target was looked at.
+    pub(super) fn open_as(path: &Path, real: &Path) -> Result<Self, InterchangeError> {
+        let (file, len) = regular_file::open(real)?;
+        Ok(OpenFile { path: path.to_owned(), bytes: Bytes::File(Arc::new(file)), len })
+    }
+
+    /// Gives its handle back; from now on the file at `real` is opened for each reading, and must
+    /// be the same one.
+    pub(super) fn close(&mut self, real: &Path) -> Result<(), InterchangeError> {
+        if let Bytes::File(file) = &self.bytes {
+            let found = file.metadata();
+            let found = found.map_err(|e| InterchangeError::io(&self.path, "examine", e))?;
+            let reopened = Reopened { path: real.to_owned(), identity: identity(&found) };
+            self.bytes = Bytes::Reopened(Arc::new(reopened));
+        }
+        Ok(())
     }
 
     /// Bytes in memory, as a file of this path: `path` is for messages only.
@@ -62,6 +103,7 @@ impl OpenFile {
     pub fn read_exact_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         match &self.bytes {
             Bytes::File(file) => file.read_exact_at(out, offset),
+            Bytes::Reopened(file) => file.open()?.read_exact_at(out, offset),
             Bytes::Memory(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));

@@ -1,12 +1,14 @@
 //! One safetensors file.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::limits::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES};
-use super::{InterchangeError, SafetensorsHeader, regular_file};
+use serde_json::{Map, Value};
+
+use super::file_layout::{FileLayout, LaidTensor};
+use super::limits::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES, METADATA_KEY};
+use super::{InterchangeError, OpenFile, SafetensorsHeader};
+use crate::format::FileFormat;
 
 /// An open safetensors file: its header in memory, its tensors read on demand.
 ///
@@ -15,9 +17,7 @@ use super::{InterchangeError, SafetensorsHeader, regular_file};
 /// signal that ends the program.
 #[derive(Debug)]
 pub struct SafetensorsFile {
-    path: PathBuf,
-    file: File,
-    file_len: u64,
+    file: OpenFile,
     header: SafetensorsHeader,
 }
 
@@ -31,26 +31,9 @@ impl SafetensorsFile {
     /// [`InterchangeError::NotFound`], [`InterchangeError::NotRegularFile`] and
     /// [`InterchangeError::Io`] for what is at `path`; any other for what is in the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, InterchangeError> {
-        let path = path.as_ref();
-        let (file, file_len) = regular_file::open(path)?;
-        let Some(after_prefix) = file_len.checked_sub(LENGTH_PREFIX_BYTES) else {
-            return Err(InterchangeError::FileTooShort { file: path.into(), found: file_len });
-        };
-        let io_error = |source| InterchangeError::io(path, "read the header of", source);
-        let mut prefix = [0; LENGTH_PREFIX_BYTES as usize];
-        file.read_exact_at(&mut prefix, 0).map_err(io_error)?;
-        let header_len = u64::from_le_bytes(prefix);
-        if header_len > HEADER_LEN_MAX {
-            return Err(InterchangeError::HeaderTooLarge { file: path.into(), found: header_len });
-        }
-        let Some(buffer_len) = after_prefix.checked_sub(header_len) else {
-            let file = path.to_path_buf();
-            return Err(InterchangeError::HeaderPastEnd { file, header_len, file_len });
-        };
-        let mut header = regular_file::zeroed(path, header_len)?;
-        file.read_exact_at(&mut header, LENGTH_PREFIX_BYTES).map_err(io_error)?;
-        let header = SafetensorsHeader::parse(path, header, buffer_len)?;
-        Ok(SafetensorsFile { path: path.to_path_buf(), file, file_len, header })
+        let file = OpenFile::open(path)?;
+        let header = read_header(&file)?;
+        Ok(SafetensorsFile { file, header })
     }
 
     /// The header.
@@ -60,12 +43,12 @@ impl SafetensorsFile {
 
     /// The path the file was opened at.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.file.path()
     }
 
     /// The length of the whole file in bytes, when it was opened.
     pub fn file_len(&self) -> u64 {
-        self.file_len
+        self.file.len()
     }
 
     /// Fills `out` with the bytes of a tensor from `offset` on. `entry_index` counts as
@@ -85,26 +68,83 @@ impl SafetensorsFile {
         let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
         let tensors = self.header.tensors();
         let entry = tensors.get(entry_index).ok_or_else(|| {
-            invalid(format!("{:?}: no tensor {entry_index} of {}", self.path, tensors.len()))
+            invalid(format!("{:?}: no tensor {entry_index} of {}", self.path(), tensors.len()))
         })?;
         let (asked, byte_len) = (out.len() as u64, entry.byte_len());
         if offset.checked_add(asked).is_none_or(|end| end > byte_len) {
             return Err(invalid(format!(
                 "{:?}: tensor {:?}: {asked} bytes from offset {offset} on asked for, it has \
                  {byte_len}",
-                self.path, entry.name
+                self.path(),
+                entry.name
             )));
         }
         let data_start = LENGTH_PREFIX_BYTES + self.header.packed().len() as u64;
-        self.file.read_exact_at(out, data_start + entry.begin + offset).map_err(|error| {
+        self.file.read_exact_at(data_start + entry.begin + offset, out).map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!(
                     "{:?}: tensor {:?}: cannot read {asked} bytes from its offset {offset} on: \
                      {error}",
-                    self.path, entry.name
+                    self.path(),
+                    entry.name
                 ),
             )
         })
     }
+}
+
+/// The checked header of a file.
+pub(super) fn read_header(file: &OpenFile) -> Result<SafetensorsHeader, InterchangeError> {
+    let bytes = read_header_bytes(file)?;
+    let buffer_len = file.len() - LENGTH_PREFIX_BYTES - bytes.len() as u64;
+    SafetensorsHeader::parse(file.path(), bytes, buffer_len)
+}
+
+/// The bytes of a header, which lie in the file.
+pub(super) fn read_header_bytes(file: &OpenFile) -> Result<Vec<u8>, InterchangeError> {
+    let (path, file_len) = (file.path(), file.len());
+    let Some(after_prefix) = file_len.checked_sub(LENGTH_PREFIX_BYTES) else {
+        return Err(InterchangeError::FileTooShort { file: path.into(), found: file_len });
+    };
+    let mut prefix = [0; LENGTH_PREFIX_BYTES as usize];
+    file.fill(0, &mut prefix)?;
+    let header_len = u64::from_le_bytes(prefix);
+    if header_len > HEADER_LEN_MAX {
+        return Err(InterchangeError::HeaderTooLarge { file: path.into(), found: header_len });
+    }
+    if after_prefix < header_len {
+        let file = path.to_path_buf();
+        return Err(InterchangeError::HeaderPastEnd { file, header_len, file_len });
+    }
+    file.bytes(LENGTH_PREFIX_BYTES, header_len)
+}
+
+/// Whether a file is one: by its length and its first byte of JSON, or else by its name.
+pub(super) fn recognises(head: &[u8], path: &Path) -> bool {
+    let (len, rest) = head.split_at_checked(LENGTH_PREFIX_BYTES as usize).unwrap_or_default();
+    let len = len.try_into().map(u64::from_le_bytes).unwrap_or_default();
+    let is_one = (2..=HEADER_LEN_MAX).contains(&len) && rest.first() == Some(&b'{');
+    is_one || path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+/// What is in a file. The strings of its header are the fact `__metadata__`.
+pub(super) fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
+    let (header_len, tensors, metadata) = read_header(file)?.into_parts();
+    let start = LENGTH_PREFIX_BYTES + header_len as u64;
+    let laid = |entry: super::TensorEntry| LaidTensor {
+        name: entry.name,
+        dtype: entry.dtype,
+        shape: entry.shape,
+        begin: start + entry.begin,
+        end: start + entry.end,
+    };
+    let mut layout = FileLayout::new(FileFormat::Safetensors);
+    layout.tensors = tensors.into_iter().map(laid).collect();
+    if !metadata.is_empty() {
+        let strings: Map<String, Value> =
+            metadata.into_iter().map(|(key, value)| (key, value.into())).collect();
+        layout.facts.insert(METADATA_KEY.to_owned(), strings.into());
+    }
+    Ok(layout)
 }

@@ -65,7 +65,11 @@ impl ShardedModel {
             .map_err(|error| InterchangeError::io(index, "read", error))?;
         let weights = WeightMap::parse(index, &bytes)?;
         let shards = open_shards(index, &weights)?;
-        check_agreement(index, &weights, &shards)?;
+        let listed = shards.iter().map(|shard| {
+            let names = shard.file.header().tensors().iter().map(|entry| entry.name.as_str());
+            (shard.name.as_str(), names)
+        });
+        weights.check_agreement(index, listed)?;
         Ok(ShardedModel {
             index_path: index.to_path_buf(),
             index_name: index_name.to_string(),
@@ -135,48 +139,4 @@ fn open_shards(index: &Path, weights: &WeightMap) -> Result<Vec<Shard>, Intercha
         Ok(Shard { name: name.clone(), file })
     };
     weights.shards.iter().enumerate().map(open).collect()
-}
-
-/// Refuses unless every tensor is listed, in one shard, and in the one it is listed for.
-fn check_agreement(
-    index: &Path,
-    weights: &WeightMap,
-    shards: &[Shard],
-) -> Result<(), InterchangeError> {
-    let index = || index.to_path_buf();
-    let mut found_in: Vec<Option<&Shard>> = vec![None; weights.tensors.len()];
-    for shard in shards {
-        for entry in shard.file.header().tensors() {
-            let place = weights.find(&entry.name).and_then(|at| found_in.get_mut(at));
-            let (tensor, second) = (|| entry.name.clone(), || shard.name.clone());
-            match place {
-                None => {
-                    let (shard, tensor) = (shard.name.clone(), tensor());
-                    return Err(InterchangeError::UnlistedTensor { index: index(), shard, tensor });
-                }
-                Some(Some(first)) => {
-                    return Err(InterchangeError::TensorInTwoShards {
-                        index: index(),
-                        tensor: tensor(),
-                        first: first.name.clone(),
-                        second: second(),
-                    });
-                }
-                Some(place) => *place = Some(shard),
-            }
-        }
-    }
-    for ((tensor, listed_for), found_in) in weights.tensors.iter().zip(found_in) {
-        let found_in = found_in.map(|shard| shard.name.as_str());
-        let listed_for = weights.shards.get(*listed_for).map(String::as_str);
-        if found_in != listed_for {
-            return Err(InterchangeError::TensorNotInShard {
-                index: index(),
-                shard: listed_for.unwrap_or_default().to_string(),
-                tensor: tensor.clone(),
-                found_in: found_in.map(String::from),
-            });
-        }
-    }
-    Ok(())
 }

@@ -18,5 +18,6 @@ mod pytorch;
 mod second;
 mod second_reader;
 mod sha256;
+mod source;
 mod spec;
 mod zip_writer;

@@ -14,7 +14,7 @@ use crate::catalog::{NodeRow, ReadTables, Table};
 use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor};
 use crate::lineage::{
-    Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, NodeId, OWN_KEYS,
+    Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, Node, NodeId, OWN_KEYS,
 };
 use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::store::base::candidates::Candidates;
@@ -43,6 +43,10 @@ pub(in crate::store) fn add_model(
     settle_sources(transaction, &mut model)?;
     let mut report = ImportReport::begun(row_of(transaction, &origin, &model));
     let manifest = put_contents(transaction, &mut model, &origin, &mut report)?;
+    if let Some(node) = equal_to(transaction, &model, &origin, &manifest)? {
+        (report.node, report.already_there) = (node, true);
+        return Ok(report);
+    }
     add_node(transaction, &origin, &model.metadata, &manifest, &mut report)?;
     transaction.note(added_node(
         &report.node,
@@ -55,6 +59,20 @@ pub(in crate::store) fn add_model(
         transaction.change(|this| pin_node(this, id))?;
     }
     Ok(report)
+}
+
+/// The version before, where it has the same content and a model is to be added only otherwise.
+fn equal_to(
+    transaction: &Transaction,
+    model: &NewModel<'_>,
+    origin: &Origin,
+    manifest: &Manifest,
+) -> Result<Option<Node>> {
+    let Some(previous) = origin.previous.filter(|_| model.is_unless_equal) else {
+        return Ok(None);
+    };
+    let id = ContentId::of(&manifest.encode()?);
+    Ok(transaction.graph()?.node(previous)?.filter(|node| node.manifest_id() == id))
 }
 
 /// Where a new model comes from.

@@ -55,6 +55,7 @@ pub struct NewModel<'a> {
     pub(in crate::store) lossy: Option<Lossy>,
     pub(in crate::store) gate: Option<Box<Gate<'a>>>,
     pub(in crate::store) advice: Advice,
+    pub(in crate::store) is_unless_equal: bool,
 }
 
 /// How a model will be used.
@@ -83,6 +84,20 @@ impl<'a> NewModel<'a> {
     /// Says what kind of model it is, such as `bert`.
     pub fn kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = kind.into();
+        self
+    }
+
+    /// Says what kind of model it is, unless that is said already.
+    pub(crate) fn kind_unless_given(mut self, kind: &str) -> Self {
+        if self.kind.is_empty() {
+            kind.clone_into(&mut self.kind);
+        }
+        self
+    }
+
+    /// Sets a piece of user metadata, unless it is set already.
+    pub(crate) fn metadata_unless_given(mut self, key: &str, value: Value) -> Self {
+        self.metadata.entry(key).or_insert(value);
         self
     }
 
@@ -181,6 +196,14 @@ impl<'a> NewModel<'a> {
         self
     }
 
+    /// Adds no version where the latest one of its name has the same files, tensors and bytes: the
+    /// report names that one and says [`already_there`](ImportReport::already_there). Nothing is
+    /// changed then, whatever kind, metadata, parents and use are given here.
+    pub fn unless_equal(mut self) -> Self {
+        self.is_unless_equal = true;
+        self
+    }
+
     /// Says what layers the model has. Kept as its metadata `mgit.layers`.
     pub fn layers(self, architecture: &Architecture) -> Self {
         self.metadata(LAYERS_KEY, architecture.to_json())
@@ -197,8 +220,11 @@ impl<'a> NewModel<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// The new node.
+    /// The new node, or the one that is there already.
     pub node: Node,
+    /// Whether the latest version has the same content, so that none was added: see
+    /// [`NewModel::unless_equal`].
+    pub already_there: bool,
     /// Tensors whose content was in the store already.
     pub deduplicated: u64,
     /// Their bytes.
@@ -226,6 +252,7 @@ impl ImportReport {
     pub(in crate::store) fn begun(row: NodeRow) -> Self {
         ImportReport {
             node: Node { id: NodeId([0; 16]), row },
+            already_there: false,
             deduplicated: 0,
             deduplicated_bytes: 0,
             delta: 0,

@@ -29,6 +29,7 @@ mod program_output;
 mod progress;
 mod select;
 mod side_by_side;
+mod taken;
 mod text;
 mod threads;
 mod values;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
-use mgit::interchange::{ModelFile, OnnxFile};
+use mgit::interchange::{ModelSource, OnnxFile, SourceOptions};
 use mgit::lineage::ModelName;
 use mgit::store::ImportReport;
 use mgit::{NewModel, Store};
@@ -19,48 +19,65 @@ const LAYERS_LEN_MAX: u64 = 64 << 20;
 /// How the file ends that gives a model's layers.
 const LAYERS_EXTENSION: &str = "layers.json";
 
-/// An open model file.
+/// Open model files.
 #[derive(Debug)]
 pub enum ModelInput {
-    /// One or several safetensors files, and the layers given beside them.
-    Safetensors(ModelFile, Option<Architecture>),
+    /// Files of any form, and the layers given beside a single one.
+    Files(ModelSource, Option<Architecture>),
     /// An ONNX file.
     Onnx(OnnxFile),
 }
 
 impl ModelInput {
-    /// Opens what is at `path`: ONNX by its name, else safetensors. Layers are read from the
-    /// file of the same name that ends in `.layers.json`, if it is there.
+    /// Opens what is at `path`. Layers are read from the file of the same name that ends in
+    /// `.layers.json`, if it is there.
     ///
     /// # Errors
     ///
     /// A file that cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
+        Self::open_with(path, &SourceOptions::new())
+    }
+
+    /// As [`open`](Self::open), with a say in which files of a folder are taken.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub fn open_with(path: &Path, options: &SourceOptions) -> Result<Self, Failure> {
         if path.extension().is_some_and(|extension| extension == "onnx") {
             return Ok(ModelInput::Onnx(OnnxFile::open(path)?));
         }
-        let file = ModelFile::open(path)?;
+        let source = ModelSource::open_with(path, options)?;
         let beside = path.with_extension(LAYERS_EXTENSION);
         let layers = if beside.is_file() { Some(layers_of(&beside)?) } else { None };
-        Ok(ModelInput::Safetensors(file, layers))
+        Ok(ModelInput::Files(source, layers))
+    }
+
+    /// The files, what is left out, and what is to be said of them.
+    pub fn source(&self) -> Option<&ModelSource> {
+        match self {
+            ModelInput::Files(source, _) => Some(source),
+            ModelInput::Onnx(_) => None,
+        }
     }
 
     /// Bytes of the files.
     pub fn logical_bytes(&self) -> u64 {
         match self {
-            ModelInput::Safetensors(file, _) => file.logical_bytes(),
+            ModelInput::Files(source, _) => source.logical_bytes(),
             ModelInput::Onnx(file) => file.logical_bytes(),
         }
     }
 
-    /// The paths of all files that are read for the model at `path`, but for an index.
+    /// The paths of all files that are read for the model at `path`, and its own.
     pub fn parts(&self, path: &Path) -> Vec<PathBuf> {
         match self {
-            ModelInput::Safetensors(file, layers) => {
-                let shards = file.files().filter_map(|(name, _)| name);
-                let shards = shards.map(|name| path.join(name));
+            ModelInput::Files(source, layers) => {
+                let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+                let files = source.files().iter().map(|file| folder.join(file.path()));
                 let layers = layers.as_ref().map(|_| path.with_extension(LAYERS_EXTENSION));
-                shards.chain(layers).chain([path.to_owned()]).collect()
+                files.chain(layers).chain([path.to_owned()]).collect()
             }
             ModelInput::Onnx(file) => {
                 let beside = file.files_beside().map(|name| path.with_file_name(name));
@@ -77,8 +94,8 @@ impl ModelInput {
     pub fn model<'a>(&'a self, name: &str) -> Result<NewModel<'a>, Failure> {
         let model = NewModel::new(name);
         Ok(match self {
-            ModelInput::Safetensors(file, layers) => {
-                let model = model.file(file);
+            ModelInput::Files(source, layers) => {
+                let model = model.source(source);
                 match layers {
                     Some(layers) => model.layers(layers),
                     None => model,
@@ -88,14 +105,14 @@ impl ModelInput {
         })
     }
 
-    /// The model, to be compared with others. Reads the file.
+    /// The model, to be compared with others. Reads its weights.
     ///
     /// # Errors
     ///
-    /// The file cannot be read.
+    /// The files cannot be read.
     pub fn member(&self, label: &str) -> Result<Member<'_>, Failure> {
         Ok(match self {
-            ModelInput::Safetensors(file, _) => Member::file(label, file)?,
+            ModelInput::Files(source, _) => Member::source(label, source)?,
             ModelInput::Onnx(file) => Member::onnx(label, file)?,
         })
     }

@@ -1,10 +1,11 @@
-//! `import`: model files into a store.
+//! `import`: models in files of any form, into a store.
 
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::infer::place;
-use mgit::lineage::ModelName;
+use mgit::interchange::SourceOptions;
+use mgit::lineage::{ModelName, PINNED_KEY};
 use mgit::store::{Advice, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
@@ -18,26 +19,32 @@ use crate::opening;
 use crate::output::Output;
 use crate::parentage::Parentage;
 use crate::progress::Progress;
+use crate::taken;
 use crate::text::{Side, Table, count, shown, size};
 
-/// Bring model files into a store.
+/// Bring models into a store: files of any format, and whole folders.
 ///
-/// Importing under a name that is there already makes its next version. Several files are
-/// successive versions, oldest first, each a transaction of its own.
+/// Everything comes back byte for byte. A folder is taken with all that belongs to the model:
+/// configuration, tokenizer, training state; what is left out is listed with the reason. What
+/// config.json, the model card and the like say becomes kind and metadata. Importing under a name
+/// that is there already makes its next version, unless its latest version has the same files.
+/// Several paths are successive versions, oldest first, each a transaction of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit step1.safetensors step2.safetensors --name tuned --parent base
   mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other
+  mgit-db import family.mgit run/checkpoint-500 --name run --exclude 'optimizer.pt' --exclude '*.log'
   mgit-db import family.mgit mystery.safetensors --name mystery --parent auto
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base --lossy quantised:1e-4 \\
       --gate 'python3 evaluate.py {model}' --max-drop 0.005 --higher-is-better")]
 pub struct Arguments {
     /// The store; `init` makes one
     store: PathBuf,
-    /// A .safetensors or .onnx file, or a sharded model: its folder or its *.index.json. Layers
-    /// may be given in a file beside it: model.layers.json for model.safetensors
-    #[arg(required = true, value_name = "FILE")]
+    /// A model's folder, or a file: .safetensors, .bin, .pt, .gguf, .onnx, .npz or any other; of a
+    /// sharded model its *.index.json or any of its files. Layers may be given in a file beside a
+    /// single one: model.layers.json for model.safetensors
+    #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/'
     #[arg(long)]
@@ -60,8 +67,29 @@ pub struct Arguments {
     /// How the model will be used: read-often keeps it raw, to be read without a copy, as `pin`
     #[arg(long, value_name = "USE", value_parser = ["read-often"], conflicts_with = "lossy")]
     advise: Option<String>,
+    /// Leave out files of a folder; may be given several times. The glob is held against a file's
+    /// path in the folder, its name, and the folders that it lies in
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Take only these files of a folder; may be given several times
+    #[arg(long, value_name = "GLOB")]
+    include: Vec<String>,
+    /// Follow links that lead out of the folder
+    #[arg(long)]
+    follow_links: bool,
+    /// Make a new version even where the latest one has the same files
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     lossy: gate::LossyArguments,
+}
+
+impl Arguments {
+    fn source_options(&self) -> SourceOptions {
+        let options = SourceOptions::new().follow_links(self.follow_links);
+        let options = self.exclude.iter().fold(options, |options, glob| options.exclude(glob));
+        self.include.iter().fold(options, |options, glob| options.include(glob))
+    }
 }
 
 /// A parent as it is asked for.
@@ -121,10 +149,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut imported = Vec::new();
     let mut documents = Vec::new();
     for file in &arguments.files {
-        let (report, found) = import_file(&store, file, arguments, (&parents, how), &metadata)
+        let added = import_file(&store, file, arguments, (&parents, how), &metadata)
             .map_err(|failure| with_imported(failure, &imported))?;
+        let Imported { report, found, input } = added;
+        if report.already_there {
+            check_as_asked(&store, &report, arguments, (&parents, how), &metadata)
+                .map_err(|failure| with_imported(failure, &imported))?;
+        }
         let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
+        if let Some(source) = input.source() {
+            output.text(&taken::describe(source))?;
+            taken::add_to(&mut document, source);
+        }
         if let Some(lossy) = arguments.lossy.lossy {
             output.text(&match &report.lossy {
                 Some(report) => format!("  {}", gate::describe(lossy, report)),
@@ -175,14 +212,21 @@ pub fn with_imported(failure: Failure, imported: &[String]) -> Failure {
 /// What was found out about a file's parent, for people and for programs.
 type Found = (String, Value);
 
+/// What became of a file.
+struct Imported {
+    report: ImportReport,
+    found: Option<Found>,
+    input: ModelInput,
+}
+
 fn import_file(
     store: &Store,
     path: &Path,
     arguments: &Arguments,
     (parents, how): (&[String], How),
     metadata: &Map<String, Value>,
-) -> Result<(ImportReport, Option<Found>), Failure> {
-    let input = ModelInput::open(path)?;
+) -> Result<Imported, Failure> {
+    let input = ModelInput::open_with(path, &arguments.source_options())?;
     let mut parents: Vec<(String, How)> =
         parents.iter().map(|parent| (parent.clone(), how)).collect();
     let mut found = None;
@@ -200,6 +244,9 @@ fn import_file(
         let progress = |bytes| bar.advance(bytes);
         let mut model = input.model(arguments.name.as_str())?.progress(&progress);
         model = model.profile(arguments.profile);
+        if !arguments.force {
+            model = model.unless_equal();
+        }
         if let Some(kind) = &arguments.kind {
             model = model.kind(kind);
         }
@@ -220,7 +267,48 @@ fn import_file(
         }
         add(store, model)
     })?;
-    Ok((report, found))
+    Ok(Imported { report, found, input })
+}
+
+/// Refuses what was asked for a model that is there already and has not got it.
+fn check_as_asked(
+    store: &Store,
+    report: &ImportReport,
+    arguments: &Arguments,
+    (parents, how): (&[String], How),
+    metadata: &Map<String, Value>,
+) -> Result<(), Failure> {
+    let snapshot = store.snapshot()?;
+    let model = snapshot.model(&report.node)?;
+    let has = model.metadata()?;
+    let edges = snapshot.graph().parents(report.node.id())?;
+    let is_parent = |parent: &String| {
+        edges.iter().any(|edge| edge.parent.to_string() == *parent && edge.how == how)
+            // The version itself: it is not derived from itself.
+            || report.node.id().to_string() == *parent
+    };
+    let mut missing = Vec::new();
+    if arguments.kind.as_ref().is_some_and(|kind| kind != report.node.kind()) {
+        missing.push("--kind".to_owned());
+    }
+    let unset = metadata.iter().filter(|(key, value)| has.get(*key) != Some(value));
+    missing.extend(unset.map(|(key, _)| format!("--meta {key}")));
+    if !parents.iter().all(is_parent) {
+        missing.push("--parent".to_owned());
+    }
+    if arguments.advise.is_some() && !has.contains_key(PINNED_KEY) {
+        missing.push("--advise".to_owned());
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let name = report.node.full_name();
+    let message = format!(
+        "{name} has the same files already, but not what {} asks for: set it with `mgit-db meta`, \
+         `parent` or `pin`, or make a new version with --force",
+        missing.join(", ")
+    );
+    Err(Failure::failed("already-there", message))
 }
 
 fn document(file: &Path, report: &ImportReport) -> Value {
@@ -228,6 +316,7 @@ fn document(file: &Path, report: &ImportReport) -> Value {
     json!({
         "file": file.display().to_string(),
         "model": report.node.full_name(),
+        "already_there": report.already_there,
         "id": report.node.id().to_string(),
         "tensors": row.tensor_count(),
         "logical_bytes": row.logical_bytes(),
@@ -245,6 +334,16 @@ fn document(file: &Path, report: &ImportReport) -> Value {
 
 fn describe(file: &Path, report: &ImportReport) -> String {
     let row = &report.node;
+    let head = format!(
+        "{} <- {} ({}, {})\n",
+        report.node.full_name(),
+        shown(&file.display().to_string()),
+        count(row.tensor_count().into(), "tensor"),
+        size(row.logical_bytes()),
+    );
+    if report.already_there {
+        return format!("{head}  already there: its latest version has the same files\n");
+    }
     let mut table =
         Table::new(&[("", Side::Left), ("", Side::Right), ("", Side::Right), ("", Side::Left)]);
     let mut line = |what: &str, tensors: u64, bytes: u64, more: String| {
@@ -258,14 +357,7 @@ fn describe(file: &Path, report: &ImportReport) -> String {
     line("raw", report.raw, report.raw_bytes, String::new());
     let added = size(report.added_bytes);
     table.row(["added to the file".to_owned(), String::new(), added, String::new()]);
-    format!(
-        "{} <- {} ({}, {})\n{}",
-        report.node.full_name(),
-        shown(&file.display().to_string()),
-        count(row.tensor_count().into(), "tensor"),
-        size(row.logical_bytes()),
-        table.lines("  ")
-    )
+    format!("{head}{}", table.lines("  "))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod edges;
 mod families;
 mod graph;
 mod history;
+mod import;
 mod interruptions;
 mod locked;
 mod log;

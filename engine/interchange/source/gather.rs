@@ -1,0 +1,137 @@
+//! Which files a path stands for.
+
+use std::path::Path;
+
+use super::links::Inside;
+use super::options::SourceOptions;
+use super::read_file::{ReadFile, read_files, read_one};
+use super::shard_name::ShardName;
+use super::walk::{Found, LeftOut, Listing, walk};
+use crate::format::is_inner_path;
+use crate::interchange::formats::HEAD_LEN;
+use crate::interchange::index::read_index;
+use crate::interchange::{InterchangeError, OpenFile, impostor};
+
+/// The files of a model.
+pub(super) struct Gathered {
+    pub(super) files: Vec<ReadFile>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// The revision, in a Hugging Face cache.
+    pub(super) revision: Option<String>,
+    /// It is one file, which was named itself.
+    pub(super) is_single: bool,
+    /// It is a folder, which was named itself.
+    pub(super) is_folder: bool,
+}
+
+/// Finds and reads the files of the model at `path`.
+pub(super) fn gather(path: &Path, options: &SourceOptions) -> Result<Gathered, InterchangeError> {
+    if path.is_dir() {
+        let inside = Inside::of(path, options.follow_links)?;
+        let Listing { files, left_out } = walk(path, &inside, options)?;
+        let files = read_files(path, files, options)?;
+        let revision = inside.revision().map(str::to_owned);
+        return Ok(Gathered { files, left_out, revision, is_single: false, is_folder: true });
+    }
+    // That it is there, and a file.
+    let file = OpenFile::open(path)?;
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| InterchangeError::PathNotUtf8 { path: path.to_owned() })?;
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let inside = Inside::of(folder, options.follow_links)?;
+    let (files, is_single) = match index_of(name, folder)? {
+        Some(index) => (listed(&index, folder, &inside, options)?, false),
+        None => match ShardName::of(name).filter(|name| name.count > 1) {
+            Some(name) => (present(name.all(), folder, &inside, options)?, false),
+            None => {
+                let files = alone(&file, name, folder, &inside, options)?;
+                let is_single = files.len() == 1;
+                (files, is_single)
+            }
+        },
+    };
+    Ok(Gathered { files, left_out: Vec::new(), revision: None, is_single, is_folder: false })
+}
+
+/// The name of the list that a file is, or that names it.
+fn index_of(name: &str, folder: &Path) -> Result<Option<String>, InterchangeError> {
+    if name.ends_with(".index.json") {
+        return Ok(Some(name.to_owned()));
+    }
+    let Some(ShardName { stem, ending, .. }) = ShardName::of(name) else { return Ok(None) };
+    let index = format!("{stem}{ending}.index.json");
+    match OpenFile::open(folder.join(&index)) {
+        Ok(file) => {
+            let is_listed = read_index(&file)?.shards.iter().any(|shard| shard == name);
+            Ok(is_listed.then_some(index))
+        }
+        Err(InterchangeError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A list and the files that it names; those that are missing are found out by whoever looks at the
+/// list.
+fn listed(
+    index: &str,
+    folder: &Path,
+    inside: &Inside,
+    options: &SourceOptions,
+) -> Result<Vec<ReadFile>, InterchangeError> {
+    let mut list = read_one(folder, found(index, folder, inside)?, options)?;
+    list.is_index = true;
+    let shards = read_index(&list.file)?.shards;
+    let mut files = present(shards.into_iter(), folder, inside, options)?;
+    files.push(list);
+    Ok(files)
+}
+
+/// Those of these files that are there.
+fn present(
+    names: impl Iterator<Item = String>,
+    folder: &Path,
+    inside: &Inside,
+    options: &SourceOptions,
+) -> Result<Vec<ReadFile>, InterchangeError> {
+    let mut all = Vec::new();
+    for name in names {
+        if folder.join(&name).symlink_metadata().is_ok() {
+            all.push(found(&name, folder, inside)?);
+        }
+    }
+    read_files(folder, all, options)
+}
+
+fn found(path: &str, folder: &Path, inside: &Inside) -> Result<Found, InterchangeError> {
+    let real = inside.resolve(&folder.join(path))?;
+    Ok(Found { path: path.to_owned(), real })
+}
+
+/// One file, which was named as the model, wherever it lies; with the data of an ONNX file.
+fn alone(
+    file: &OpenFile,
+    name: &str,
+    folder: &Path,
+    inside: &Inside,
+    options: &SourceOptions,
+) -> Result<Vec<ReadFile>, InterchangeError> {
+    impostor::refuse(file.path(), &file.head(HEAD_LEN)?, file.len())?;
+    let found_here = Found { path: name.to_owned(), real: file.path().to_owned() };
+    let mut first = read_one(folder, found_here, options)?;
+    let layout = &first.layout;
+    if layout.tensors.is_empty() && layout.beside.is_empty() && layout.notes.is_empty() {
+        first.layout.notes.push("kept as bytes: its tensors are not seen".to_owned());
+    }
+    let data: Vec<String> = first.layout.beside.iter().map(|data| data.path.clone()).collect();
+    let mut files = vec![first];
+    for path in data {
+        let is_known = files.iter().any(|file| file.path == path);
+        if !is_known && is_inner_path(&path) && folder.join(&path).symlink_metadata().is_ok() {
+            files.push(read_one(folder, found(&path, folder, inside)?, options)?);
+        }
+    }
+    Ok(files)
+}

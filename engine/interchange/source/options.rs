@@ -1,0 +1,108 @@
+//! How a model's files are taken.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::interchange::FormatReader;
+use crate::lineage::glob_matches;
+
+/// Which files of a folder are taken, and what reads them.
+///
+/// A glob is held against a file's path in the folder, against its name, and against the paths and
+/// the names of the folders that it lies in: `*.bin`, `onnx`, `onnx/*`. `*` stands for any
+/// characters, `/` too.
+#[derive(Clone, Default)]
+#[must_use]
+pub struct SourceOptions {
+    exclude: Vec<String>,
+    include: Vec<String>,
+    pub(super) follow_links: bool,
+    pub(super) readers: Vec<Arc<dyn FormatReader>>,
+}
+
+impl fmt::Debug for SourceOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceOptions")
+            .field("exclude", &self.exclude)
+            .field("include", &self.include)
+            .field("follow_links", &self.follow_links)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SourceOptions {
+    /// All files, and the readers of this crate.
+    pub fn new() -> Self {
+        SourceOptions::default()
+    }
+
+    /// Leaves out what fits `glob`.
+    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
+        self.exclude.push(glob.into());
+        self
+    }
+
+    /// Takes only what fits `glob`, or another glob that is given so.
+    pub fn include(mut self, glob: impl Into<String>) -> Self {
+        self.include.push(glob.into());
+        self
+    }
+
+    /// Says whether links are followed wherever they lead; else only those that stay in the folder,
+    /// or lead into the blobs of the Hugging Face cache that the folder belongs to.
+    pub fn follow_links(mut self, follow: bool) -> Self {
+        self.follow_links = follow;
+        self
+    }
+
+    /// Asks `reader` before the readers of this crate.
+    pub fn reader(mut self, reader: impl FormatReader + 'static) -> Self {
+        self.readers.push(Arc::new(reader));
+        self
+    }
+
+    /// Why a file or a folder of this path is not taken, by what was asked for.
+    pub(super) fn reason(&self, path: &str, is_folder: bool) -> Option<String> {
+        if let Some(glob) = self.exclude.iter().find(|glob| fits(glob, path)) {
+            return Some(format!("fits {glob:?}, which is excluded"));
+        }
+        // What is in a folder may fit.
+        let only = !self.include.is_empty() && !is_folder;
+        let is_out = only && !self.include.iter().any(|glob| fits(glob, path));
+        is_out.then(|| "fits no glob that is included".to_owned())
+    }
+}
+
+/// Whether a glob fits a path, its name, or a folder on the way.
+fn fits(glob: &str, path: &str) -> bool {
+    let glob = glob.strip_prefix("./").unwrap_or(glob);
+    let glob = glob.strip_suffix('/').unwrap_or(glob);
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    let mut paths = ends.filter_map(|end| path.get(..end));
+    paths.any(|path| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        glob_matches(glob, path) || glob_matches(glob, name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_fit_paths_names_and_folders() {
+        for (glob, path) in [
+            ("*.bin", "a/b.bin"),
+            ("a", "a/b.bin"),
+            ("a/", "a/b.bin"),
+            ("./a/*", "a/b.bin"),
+            ("b.bin", "a/b.bin"),
+            ("a/b", "a/b/c"),
+        ] {
+            assert!(fits(glob, path), "{glob} {path}");
+        }
+        for (glob, path) in [("b", "a/b.bin"), ("a/b", "x/a/b"), ("*.bin", "a.binary")] {
+            assert!(!fits(glob, path), "{glob} {path}");
+        }
+    }
+}
