@@ -28,6 +28,8 @@ pub struct Draft {
     /// What is to be said of its files: the path, and the text.
     pub(super) file_notes: Vec<(String, String)>,
     made_of: Vec<NodeId>,
+    /// What is to be said of all of it.
+    said: Vec<String>,
     /// Where a program has written it, in a folder of its own in the folder of temporary files.
     output: Option<PathBuf>,
 }
@@ -149,7 +151,13 @@ impl Draft {
         self
     }
 
-    /// What is to be said of its tensors, in order.
+    /// Says something of how it was made, for the report.
+    pub fn said(mut self, text: impl Into<String>) -> Self {
+        self.said.push(text.into());
+        self
+    }
+
+    /// What is to be said of it, then of its tensors, in order.
     pub fn notes(&self) -> Vec<Note> {
         let note = |tensor: &DraftTensor| {
             let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.to_owned());
@@ -157,7 +165,10 @@ impl Draft {
         };
         let of_file =
             |(path, text): &(String, String)| Note { tensor: path.clone(), text: text.clone() };
-        self.file_notes.iter().map(of_file).chain(self.tensors().filter_map(note)).collect()
+        let of_all =
+            self.said.iter().map(|text| Note { tensor: String::new(), text: text.clone() });
+        let of_files = self.file_notes.iter().map(of_file);
+        of_all.chain(of_files).chain(self.tensors().filter_map(note)).collect()
     }
 
     /// Says where a program has written it: a file or folder in a temporary folder of its own.

@@ -25,6 +25,7 @@ use increment::{Added, Increment};
 pub use int8::AbsmaxOrder;
 use int8::{Absmax, Requantise};
 use lora::Lora;
+pub(crate) use lora::multiply_add;
 
 use crate::tensor::Dtype;
 

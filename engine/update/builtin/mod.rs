@@ -2,6 +2,7 @@
 //! arithmetic is a formula of the file format, the result is kept as that formula.
 
 mod adapter;
+mod adapter_config;
 mod arithmetic;
 mod average;
 mod lora_merge;
@@ -26,8 +27,9 @@ pub enum Builtin {
     Quantise,
     /// The mean of several parents.
     Average,
-    /// An adapter merged into its base: parameters `scale`; or `alpha`, which is divided by the
-    /// rank; or `config`, the object of an `adapter_config.json`.
+    /// An adapter merged into its base, by what the adapter says of itself: metadata `lora.*`. The
+    /// parameters go over it: `scale`; or `alpha`, which is divided by the rank; or `config`, the
+    /// object of an `adapter_config.json`.
     LoraMerge,
     /// What has changed from an old parent to a new one, added to the old child.
     Rebase,
