@@ -82,10 +82,25 @@ impl Draft {
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
     ) -> Result<Self, UpdateError> {
+        Self::like_each(model, |old| Ok([tensor(old)?]))
+    }
+
+    /// As [`like`](Self::like), of a model whose tensors become any number of others each.
+    ///
+    /// # Errors
+    ///
+    /// Those of `tensors`; a header or an index of `model` that cannot be read.
+    pub(crate) fn like_each<T: IntoIterator<Item = DraftTensor>>(
+        model: &Model,
+        mut tensors: impl FnMut(&Tensor) -> Result<T, UpdateError>,
+    ) -> Result<Self, UpdateError> {
         let mut draft = Draft::in_files(model)?;
         for part in &mut draft.parts {
             let Some(old) = &part.old else { continue };
-            let made = old.tensors().map(|(old, _)| tensor(&old)).collect::<Result<_, _>>()?;
+            let mut made = Vec::with_capacity(old.tensors().len());
+            for (old, _) in old.tensors() {
+                made.extend(tensors(&old)?);
+            }
             part.tensors = made;
         }
         draft.settle_files(model, false)?;
