@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::{add, new_store, shape, stored_model, write};
-use mgit::interchange::ModelFile;
+use mgit::interchange::{FileFormat, ModelFile};
 use mgit::update::{Functions, Make, UpdateError, remake};
-use mgit::{Dtype, How, Model, NewModel, NewTensor, Store};
+use mgit::{Dtype, How, Model, NewModel, NewPart, NewTensor, Store};
 use serde_json::{Value, json};
 
 fn fixture(name: &str) -> PathBuf {
@@ -138,6 +138,63 @@ fn settings_in_the_files_own_metadata_are_read() {
     let said = "lora_alpha is 1 by the parameters, which counts, and 6 by the file of adapter@1";
     assert_eq!(notes, [said]);
     assert_eq!(floats(&stored_model(&store, "merged"), "q.weight"), [2.0, 3.0]);
+}
+
+/// A folder of an adapter: what lies beside the weights says the rest, and the state of an optimizer
+/// is not merged.
+#[test]
+fn the_file_beside_the_weights_is_read() {
+    let (_folder, _, store) = new_store();
+    let base = bytes(&[1.0, 1.0]);
+    let tensor = NewTensor::from_bytes("q.weight", Dtype::F32, shape(&[1, 2]), &base);
+    add(&store, NewModel::new("base").tensor(tensor)).unwrap();
+    let (a, b) = (bytes(&[1.0, 2.0]), bytes(&[1.0]));
+    let add_adapter = |name: &str, config: &'static str, more: &[(&str, Value)]| {
+        let weights = NewPart::file("adapter_model.safetensors", FileFormat::Safetensors)
+            .tensor(NewTensor::from_bytes("q.lora_A.weight", Dtype::F32, shape(&[1, 2]), &a))
+            .tensor(NewTensor::from_bytes("q.lora_B.weight", Dtype::F32, shape(&[1, 1]), &b));
+        let state = "optimizer.pt:state.0.exp_avg";
+        let state = NewPart::file("optimizer.pt", FileFormat::PyTorch)
+            .woven(vec![0], 0, &b""[..])
+            .tensor(NewTensor::from_bytes(state, Dtype::F32, shape(&[1]), &b))
+            .aside();
+        let config = NewPart::file("adapter_config.json", FileFormat::Bytes)
+            .woven(vec![], config.len() as u64, config.as_bytes())
+            .aside();
+        let new = NewModel::new(name).parent("base", How::Adapter);
+        let new = more.iter().fold(new, |new, (key, value)| new.metadata(*key, value.clone()));
+        add(&store, new.part(weights).part(state).part(config)).unwrap();
+    };
+    let said = |adapter: &str| -> Vec<String> {
+        let report = merge(adapter).run(&store, &Functions::new()).unwrap();
+        report.notes.into_iter().map(|note| note.text).collect()
+    };
+    let config = r#"{"peft_type":"LORA","r":1,"lora_alpha":4,"alpha_pattern":{"q":3}}"#;
+    add_adapter("adapter", config, &[]);
+    assert_eq!(said("adapter"), [""; 0]);
+    let merged = |store: &Store| floats(&stored_model(store, "merged"), "q.weight");
+    assert_eq!(merged(&store), [4.0, 7.0]);
+    // What an import of the folder has made of it agrees; what the user has said goes over it.
+    add_adapter("agrees", config, &[("lora.alpha", json!(4)), ("lora.r", json!(1))]);
+    assert_eq!(said("agrees"), [""; 0]);
+    assert_eq!(merged(&store), [4.0, 7.0]);
+    let plain = r#"{"lora_alpha":4,"r":1}"#;
+    add_adapter("other", plain, &[("lora.alpha", json!(2))]);
+    let text = "lora_alpha is 2 by the metadata of other@1, which counts, and 4 by the \
+                adapter_config.json of other@1";
+    assert_eq!(said("other"), [text]);
+    assert_eq!(merged(&store), [3.0, 5.0]);
+    // A setting that is not known is refused from there too; a file that cannot be read is named.
+    for (name, config, part) in [
+        ("unknown", r#"{"lora_alpha":4,"use_newest":1}"#, "use_newest is set (1)"),
+        ("broken", r#"{"lora_alpha":4"#, "adapter_config.json of broken@1: EOF"),
+        ("list", "[4]", "adapter_config.json of list@1 is no object"),
+        ("loha", r#"{"lora_alpha":4,"peft_type":"LOHA"}"#, "type LOHA"),
+    ] {
+        add_adapter(name, config, &[]);
+        let error = run(&store, merge(name)).unwrap_err().to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }
 
 /// What the parameters say counts, and where the adapter says otherwise, that is said.
