@@ -307,10 +307,11 @@ fn chunks() {
 fn formulas() {
     let (f32, i8) = (Dtype::F32, Dtype::I8);
     let le = |columns: u64, rest: &[u8]| [&columns.to_le_bytes()[..], rest].concat();
-    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 9] = [
+    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 10] = [
         ("resize", 1, &f32, 1, &f32, vec![]),
         ("cast", 2, &Dtype::Bf16, 1, &f32, vec![]),
         ("absmax", 3, &i8, 1, &f32, le(24, &[1])),
+        ("absmax-f8", 12, &Dtype::F8E4M3, 1, &f32, le(24, &[1])),
         ("requantise", 4, &i8, 1, &i8, le(24, &[0, 0, 0, 63, 0, 0, 64, 63])),
         ("scale", 6, &f32, 1, &f32, vec![0, 0, 0, 63]),
         ("prune", 7, &f32, 1, &f32, le(0x3000_0000, &[1])),
