@@ -164,6 +164,7 @@ impl Error {
     ///   `too-many-extents`, `format-limit`.
     /// - what has run out: `disk-full`, `too-many-open-files`, `out-of-memory`.
     /// - tensors: `no-such-tensor`, `rows-out-of-range`, `buffer-length`, `view`, `bad-shape`,
+    ///   `no-such-file`, `bad-file` of a model's files,
     ///   `bad-tensor`, `source`, `missing-content`, `missing-tensor`, `undecodable`,
     ///   `bad-formula`.
     /// - rounding, pins: `gate`, `gate-refused`, `already-lossy`, `nothing-lossy`, `pinned`,

@@ -58,7 +58,8 @@ impl<'a> Member<'a> {
     ///
     /// Those of the catalogue.
     pub fn stored(model: Model) -> Result<Self> {
-        let tensors = model.tensors().zip(model.sketches()?);
+        // Sketches are of all tensors; the weights come first.
+        let tensors = model.weights().zip(model.sketches()?);
         let tensor = |(tensor, sketch): (Tensor, Sketch)| MemberTensor {
             name: tensor.name().to_owned(),
             dtype: tensor.dtype().clone(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file_layout::FileLayout;
-use super::{InterchangeError, OpenFile, impostor, safetensors, unseen};
+use super::{InterchangeError, OpenFile, impostor, npy, pytorch, safetensors, unseen};
 
 /// Bytes of a file's beginning that readers are shown.
 pub const HEAD_LEN: u64 = 4096;
@@ -39,11 +39,11 @@ struct BuiltIn {
     read: fn(&OpenFile) -> Result<FileLayout, InterchangeError>,
 }
 
-const BUILT_IN: [BuiltIn; 1] = [BuiltIn {
-    name: "safetensors",
-    recognises: safetensors::recognises,
-    read: safetensors::read,
-}];
+const BUILT_IN: [BuiltIn; 3] = [
+    BuiltIn { name: "safetensors", recognises: safetensors::recognises, read: safetensors::read },
+    BuiltIn { name: "npy", recognises: npy::recognises, read: npy::read },
+    BuiltIn { name: "pytorch", recognises: pytorch::recognises, read: pytorch::read },
+];
 
 impl FormatReader for BuiltIn {
     fn name(&self) -> &str {

@@ -60,15 +60,18 @@ mod layout;
 mod limits;
 mod model_file;
 mod model_folder;
+mod npy;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod open_file;
+mod pytorch;
 mod regular_file;
 mod safetensors;
 mod sharded;
 mod source;
 mod unseen;
 mod weights_name;
+mod zip;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;

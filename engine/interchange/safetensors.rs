@@ -75,7 +75,8 @@ impl SafetensorsFile {
             return Err(invalid(format!(
                 "{:?}: tensor {:?}: {asked} bytes from offset {offset} on asked for, it has \
                  {byte_len}",
-                self.path(), entry.name
+                self.path(),
+                entry.name
             )));
         }
         let data_start = LENGTH_PREFIX_BYTES + self.header.packed().len() as u64;
@@ -85,7 +86,8 @@ impl SafetensorsFile {
                 format!(
                     "{:?}: tensor {:?}: cannot read {asked} bytes from its offset {offset} on: \
                      {error}",
-                    self.path(), entry.name
+                    self.path(),
+                    entry.name
                 ),
             )
         })

@@ -4,15 +4,34 @@ use std::path::Path;
 
 /// How the names of weights end.
 const EXTENSIONS: [&str; 23] = [
-    "safetensors", "bin", "pt", "pth", "ckpt", "tar", "gguf", "ggml", "onnx", "npz", "npy", "h5", "hdf5",
-    "keras", "msgpack", "pb", "tflite", "mlmodel", "mar", "t7", "params", "pdparams",
+    "safetensors",
+    "bin",
+    "pt",
+    "pth",
+    "ckpt",
+    "tar",
+    "gguf",
+    "ggml",
+    "onnx",
+    "npz",
+    "npy",
+    "h5",
+    "hdf5",
+    "keras",
+    "msgpack",
+    "pb",
+    "tflite",
+    "mlmodel",
+    "mar",
+    "t7",
+    "params",
+    "pdparams",
     "onnx_data",
 ];
 
 /// Files of a training run that are no weights of the model, by how their names begin.
-const TRAINING_STATE: [&str; 7] = [
-    "optimizer", "optim_", "scheduler", "scaler", "rng_state", "random_states", "training_args",
-];
+const TRAINING_STATE: [&str; 7] =
+    ["optimizer", "optim_", "scheduler", "scaler", "rng_state", "random_states", "training_args"];
 
 /// Whether a file of this name is to hold weights, or the state of a training.
 pub(super) fn is_weights_name(path: &Path) -> bool {
@@ -43,7 +62,11 @@ mod tests {
             ("bin", false, false),
         ] {
             let path = Path::new(name);
-            assert_eq!((is_weights_name(path), is_training_state(path)), (weights, state), "{name}");
+            assert_eq!(
+                (is_weights_name(path), is_training_state(path)),
+                (weights, state),
+                "{name}"
+            );
         }
     }
 }

@@ -134,10 +134,10 @@ impl<'m> Made<'m> {
 
     /// The tensors in the files of `model`, where they are just those that it has.
     fn arranged(&self, model: &Model) -> Result<Option<Draft>, MergeError> {
-        if model.tensors().len() != self.tensors.len() {
+        if model.weights().len() != self.tensors.len() {
             return Ok(None);
         }
-        for tensor in model.tensors() {
+        for tensor in model.weights() {
             let Some(at) = self.find(tensor.name()) else { return Ok(None) };
             if !self.tensor(at)?.is_some_and(|new| new.is_like(&tensor)) {
                 return Ok(None);
@@ -155,7 +155,7 @@ impl<'m> Made<'m> {
     fn in_order(&self, ours: &Model, theirs: &Model) -> Result<Draft, MergeError> {
         let mut tensors = Vec::new();
         let mut left = vec![true; self.tensors.len()];
-        for tensor in ours.tensors().chain(theirs.tensors()) {
+        for tensor in ours.weights().chain(theirs.weights()) {
             let Some(at) = self.find(tensor.name()) else { continue };
             if left.get_mut(at).is_some_and(std::mem::take)
                 && let Some(tensor) = self.tensor(at)?

@@ -93,6 +93,7 @@ pub use read::model::Model;
 #[cfg(feature = "unstable-format")]
 pub use read::record::StoredRecord;
 pub use read::snapshot::Snapshot;
+pub use read::strided::NamedView;
 pub use read::tensor::{StoredAs, Tensor};
 pub use read::view::TensorView;
 pub use shared::Access;

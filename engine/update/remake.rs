@@ -46,7 +46,7 @@ pub fn remake(model: &Model, functions: &Functions) -> Result<Remade, UpdateErro
 }
 
 impl Remade {
-    /// The names of the tensors that are not bit for bit those of `model`: made otherwise, not
+    /// The names of the weights that are not bit for bit those of `model`: made otherwise, not
     /// made, or made beside them. Cost: makes and hashes every tensor.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Remade {
                 different.push(tensor.name().to_owned());
             }
         }
-        let missing = model.tensors().map(|tensor| tensor.name().to_owned());
+        let missing = model.weights().map(|tensor| tensor.name().to_owned());
         different.extend(missing.filter(|name| !made.contains(name)));
         Ok(different)
     }

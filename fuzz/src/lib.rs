@@ -5,6 +5,7 @@ mod codec;
 mod differential;
 mod format;
 mod formula;
+mod layouts;
 mod onnx;
 mod operations;
 mod repair;
@@ -14,6 +15,9 @@ mod store;
 mod common;
 #[path = "../../tests/simulation/mod.rs"]
 mod simulation;
+#[path = "../../tests/formats/zip_writer.rs"]
+#[allow(dead_code, reason = "the tests spoil what it writes")]
+pub mod zip_writer;
 
 pub mod mutate;
 
@@ -21,6 +25,7 @@ pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
+pub use layouts::{numpy, pickle, pytorch};
 pub use onnx::onnx;
 pub use operations::operations;
 pub use store::{open_store, salvage};
@@ -37,7 +42,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 15] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -51,6 +56,9 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
     Target { name: "formula", run: formula, repair: repair::nothing },
     Target { name: "onnx", run: onnx, repair: repair::nothing },
+    Target { name: "pytorch", run: pytorch, repair: repair::zip },
+    Target { name: "pickle", run: pickle, repair: repair::nothing },
+    Target { name: "numpy", run: numpy, repair: repair::zip },
     Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
     Target { name: "salvage", run: salvage, repair: repair::store },

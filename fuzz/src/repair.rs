@@ -53,3 +53,36 @@ pub fn store(data: &mut [u8]) {
         record_header(record);
     }
 }
+
+/// The places, lengths and counts that a zip archive's directory and ends give.
+pub fn zip(data: &mut [u8]) {
+    let places = |magic: &[u8]| -> Vec<usize> {
+        let windows = data.windows(magic.len()).enumerate();
+        windows.filter(|(_, window)| *window == magic).map(|(at, _)| at).collect()
+    };
+    let (local, central) = (places(b"PK\x03\x04"), places(b"PK\x01\x02"));
+    let (record, end) = (places(b"PK\x06\x06"), places(b"PK\x05\x06"));
+    let (Some(begin), Some(end)) = (central.first().copied(), end.last().copied()) else { return };
+    let mut put = |at: usize, bytes: &[u8]| {
+        if let Some(place) = data.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    };
+    for (central, local) in central.iter().zip(&local) {
+        put(central + 42, &(*local as u32).to_le_bytes());
+    }
+    let record = record.last().copied().filter(|record| *record > begin && *record + 76 == end);
+    let len = record.unwrap_or(end).saturating_sub(begin);
+    let count = central.len();
+    if let Some(record) = record {
+        for (at, number) in [(24, count), (32, count), (40, len), (48, begin)] {
+            put(record + at, &(number as u64).to_le_bytes());
+        }
+        put(record + 56 + 8, &(record as u64).to_le_bytes());
+    }
+    for at in [8, 10] {
+        put(end + at, &(count as u16).to_le_bytes());
+    }
+    put(end + 12, &(len as u32).to_le_bytes());
+    put(end + 16, &(begin as u32).to_le_bytes());
+}

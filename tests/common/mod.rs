@@ -152,9 +152,19 @@ pub fn contents(snapshot: &Snapshot) -> Result<Contents> {
         for tensor in model.tensors() {
             tensors.push((tensor.name().to_owned(), tensor.view()?.to_vec()));
         }
+        if model.manifest().version() > 1 {
+            for file in model.files() {
+                tensors.push((format!("file {}", file.path()), file_bytes(&file)?));
+            }
+        }
         all.insert(model.full_name(), tensors);
     }
     Ok(all)
+}
+
+/// The bytes of a file of a model.
+pub fn file_bytes(file: &mgit::store::StoredFile) -> Result<Vec<u8>> {
+    file.bytes(1 << 30)
 }
 
 /// The contents of a store file, read through a handle of its own.
@@ -191,7 +201,7 @@ pub fn assert_rows_add_up(snapshot: &Snapshot, context: &str) {
         *count += 1;
         if *count == 1 {
             let model = snapshot.model_of(node).expect("a model");
-            for tensor in &model.manifest().tensors {
+            for tensor in model.manifest().contents() {
                 *holders.entry(tensor.content_id).or_default() += 1;
             }
         }

@@ -7,9 +7,14 @@ mod compat;
 mod encodings;
 mod hostile;
 mod interchange;
+mod layouts;
+mod numpy;
 mod onnx;
+mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
+mod sha256;
 mod source;
 mod spec;
+mod zip_writer;

@@ -67,9 +67,8 @@ pub(super) fn collect(files: &[ReadFile], revision: Option<&str>) -> Facts {
     }
     let kind = facts.metadata.get("model_type").and_then(Value::as_str);
     facts.kind = kind.map(str::to_owned);
-    let is_gguf = |file: &&ReadFile| {
-        file.folder().is_empty() && file.layout.format == FileFormat::Gguf
-    };
+    let is_gguf =
+        |file: &&ReadFile| file.folder().is_empty() && file.layout.format == FileFormat::Gguf;
     if let Some(file) = files.iter().find(is_gguf) {
         add_gguf(&mut facts, &file.layout.facts);
     }

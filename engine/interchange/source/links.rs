@@ -57,10 +57,10 @@ fn cache_of(folder: &Path) -> Option<(PathBuf, String)> {
             let repository = snapshots.parent()?;
             let name = repository.file_name()?.to_str()?;
             let revision = inside.file_name()?.to_str()?.to_owned();
-            let is_one = ["models--", "datasets--", "spaces--"].iter().any(|it| name.starts_with(it));
+            let is_one =
+                ["models--", "datasets--", "spaces--"].iter().any(|it| name.starts_with(it));
             return is_one.then(|| (repository.join("blobs"), revision));
         }
         inside = snapshots;
     }
 }
-

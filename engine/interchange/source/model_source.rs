@@ -15,9 +15,9 @@ use super::units::{Unit, find_units, weights_among};
 use super::walk::LeftOut;
 use crate::architecture::Architecture;
 use crate::format::{FileFormat, PackedBytes};
+use crate::interchange::InterchangeError;
 use crate::interchange::limits::METADATA_KEY;
 use crate::interchange::safetensors::read_header_bytes;
-use crate::interchange::InterchangeError;
 
 /// A model as it lies in files: which they are, and which of their bytes are tensors.
 ///
@@ -184,9 +184,9 @@ impl ModelSource {
 
     /// What is not seen of the files, and why, with their paths.
     pub fn notes(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().flat_map(|file| {
-            file.notes.iter().map(|note| (file.path.as_str(), note.as_str()))
-        })
+        self.files
+            .iter()
+            .flat_map(|file| file.notes.iter().map(|note| (file.path.as_str(), note.as_str())))
     }
 
     /// Whether it is one file that was named itself, not a folder.

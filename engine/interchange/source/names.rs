@@ -58,7 +58,10 @@ pub(super) fn name_aside(files: &mut [SourceFile]) {
             stays
         });
         if place < all {
-            notes.push(format!("{} tensors are kept, not seen: their names are too long", all - place));
+            notes.push(format!(
+                "{} tensors are kept, not seen: their names are too long",
+                all - place
+            ));
         }
         views.retain_mut(|view| {
             let place = places.get(view.tensor).copied().flatten();

@@ -21,9 +21,8 @@ const FOLDERS: [(&str, &str); 13] = [
 const FILES: [&str; 3] = [".DS_Store", "Thumbs.db", "desktop.ini"];
 
 /// How the names of files end that are not complete.
-const TEMPORARY: [&str; 9] = [
-    ".tmp", ".temp", ".part", ".partial", ".incomplete", ".crdownload", ".aria2", ".swp", "~",
-];
+const TEMPORARY: [&str; 9] =
+    [".tmp", ".temp", ".part", ".partial", ".incomplete", ".crdownload", ".aria2", ".swp", "~"];
 
 /// Why a folder of this name is not taken.
 pub(super) fn folder(name: &str) -> Option<&'static str> {

@@ -110,9 +110,9 @@ pub(super) fn join_data(files: &mut [ReadFile]) -> Result<(), InterchangeError> 
         .flat_map(|(at, file)| {
             let beside = std::mem::take(&mut file.layout.beside);
             let folder = PathBuf::from(file.folder());
-            let named = beside.into_iter().map(move |it| {
-                (at, folder.join(&it.path).to_string_lossy().into_owned(), it)
-            });
+            let named = beside
+                .into_iter()
+                .map(move |it| (at, folder.join(&it.path).to_string_lossy().into_owned(), it));
             named.collect::<Vec<_>>()
         })
         .collect();

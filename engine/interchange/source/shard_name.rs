@@ -33,9 +33,8 @@ impl<'n> ShardName<'n> {
     /// The names of all of them, in order.
     pub(super) fn all(self) -> impl Iterator<Item = String> {
         let ShardName { stem, ending, count, digits } = self;
-        (1..=count).map(move |number| {
-            format!("{stem}-{number:0digits$}-of-{count:0digits$}{ending}")
-        })
+        (1..=count)
+            .map(move |number| format!("{stem}-{number:0digits$}-of-{count:0digits$}{ending}"))
     }
 }
 
@@ -50,7 +49,9 @@ mod tests {
         assert_eq!((name.stem, name.ending, name.count), ("a-b", ".safetensors", 3));
         let all: Vec<String> = name.all().collect();
         assert_eq!(all.last().unwrap(), "a-b-00003-of-00003.safetensors");
-        for name in ["a.bin", "a-of-2.bin", "a-0-of-2.bin", "a-3-of-2.bin", "a-1-of-65536.bin", "1-of-2"] {
+        for name in
+            ["a.bin", "a-of-2.bin", "a-0-of-2.bin", "a-3-of-2.bin", "a-1-of-65536.bin", "1-of-2"]
+        {
             assert_eq!(ShardName::of(name), None, "{name}");
         }
     }

@@ -59,8 +59,7 @@ impl Unit {
         let Some(Index { at, weights }) = &self.index else { return Ok(true) };
         let index = files.get(*at).map(|file| file.file.path()).unwrap_or(Path::new(""));
         let shards = self.files.iter().filter_map(|at| files.get(*at));
-        let is_strict =
-            shards.clone().all(|file| file.layout.format == FileFormat::Safetensors);
+        let is_strict = shards.clone().all(|file| file.layout.format == FileFormat::Safetensors);
         let names = shards.map(|file| {
             let views = file.layout.views.iter().map(|view| view.name.as_str());
             let tensors = file.layout.tensors.iter().map(|tensor| tensor.name.as_str());
@@ -84,7 +83,8 @@ pub(super) fn find_units(files: &[ReadFile]) -> Result<Vec<Unit>, InterchangeErr
     }
     let mut units = Vec::new();
     for (folder, names) in folders {
-        let mut folder_units = FolderUnits { files, names, taken: HashSet::new(), found: Vec::new() };
+        let mut folder_units =
+            FolderUnits { files, names, taken: HashSet::new(), found: Vec::new() };
         folder_units.indexed()?;
         folder_units.numbered();
         folder_units.alone();

@@ -6,14 +6,15 @@ use crate::catalog::{ReadTables, Table, keys};
 use crate::store::error::Result;
 
 impl Model {
-    /// The model's layers: those it was added with, or what the names of its tensors tell. Layers
+    /// The layers of the model's weights: those it was added with, or what the names of its tensors tell. Layers
     /// that cannot be read are taken as not given.
     ///
     /// # Errors
     ///
     /// Those of the catalogue.
     pub fn architecture(&self) -> Result<Architecture> {
-        let tensors = self.manifest().tensors.iter().map(|it| TensorInfo {
+        let manifest = self.manifest();
+        let tensors = manifest.tensors.iter().take(manifest.weights()).map(|it| TensorInfo {
             name: it.name,
             dtype: it.dtype,
             shape: it.shape,

@@ -15,5 +15,6 @@ pub(in crate::store) mod plain;
 #[cfg_attr(not(feature = "unstable-format"), allow(unreachable_pub, reason = "public with it"))]
 pub(in crate::store) mod record;
 pub(in crate::store) mod snapshot;
+pub(in crate::store) mod strided;
 pub(in crate::store) mod tensor;
 pub(in crate::store) mod view;

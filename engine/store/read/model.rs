@@ -130,9 +130,15 @@ impl Model {
         Tensor::new(self.snapshot.clone(), name, manifest, at)
     }
 
-    /// The tensors in the order of the model's files.
+    /// The tensors in the order of the model's files, also of those beside the weights.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
         (0..self.manifest.tensors.len()).map(|at| self.at(at))
+    }
+
+    /// The tensors of its files of weights, which come first: not those of an optimizer, or of
+    /// another copy of the weights.
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
+        (0..self.manifest.weights()).map(|at| self.at(at))
     }
 
     /// The place of the tensor of this name.

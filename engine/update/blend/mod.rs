@@ -142,7 +142,7 @@ pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, Update
 /// Refuses models of which one has a tensor that the other has not, and names it.
 pub(super) fn same_tensors(a: &Model, b: &Model) -> Result<(), UpdateError> {
     for (one, other) in [(a, b), (b, a)] {
-        if let Some(lone) = one.tensors().find(|tensor| other.tensor(tensor.name()).is_err()) {
+        if let Some(lone) = one.weights().find(|tensor| other.tensor(tensor.name()).is_err()) {
             let (described, one, other) = (lone.described(), one.full_name(), other.full_name());
             let reason = format!("only {one} has it, {described}, and {other} has not");
             return Err(UpdateError::tensor(lone.name(), reason));

@@ -32,6 +32,7 @@ fn weights(count: u32, step: u32) -> Vec<u8> {
 fn main() {
     safetensors_files();
     onnx_files();
+    files_of_others();
     structures();
     chunks();
     formulas();
@@ -113,6 +114,28 @@ fn onnx_files() {
     put("onnx", "cycle", &file(&[&nodes, &node("c", "Add", "out", "in")]));
     put("onnx", "numbers", &file(&[&halves, &packed]));
     put("onnx", "beside", &file(&[&raw, &beside]));
+}
+
+/// Files that the libraries themselves have written, which the tests read too.
+fn files_of_others() {
+    let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/door");
+    let read = |name: &str| std::fs::read(door.join(name)).expect("a file of the tests");
+    for (target, names) in [
+        ("pytorch", &["torch-odd.pth", "torch-script.pt", "torch-traced.pt", "torch-tensor.pt"][..]),
+        ("numpy", &["numpy.npz", "numpy-compressed.npz", "numpy-fortran.npy", "numpy-record.npy"]),
+    ] {
+        for name in names {
+            put(target, name, &read(name));
+        }
+    }
+    for name in ["torch-sparse.pt", "torch-module.pt", "torch-protocol5.pt", "torch-quantised.pt"] {
+        let archive = read(name);
+        // The pickle is the first entry; what its header leaves to say follows it.
+        let extra = usize::from(u16::from_le_bytes([archive[28], archive[29]]));
+        let begin = 30 + usize::from(u16::from_le_bytes([archive[26], archive[27]])) + extra;
+        let end = archive.windows(5).position(|bytes| bytes == b".PK\x07\x08").expect("its end");
+        put("pickle", name, &archive[begin..=end]);
+    }
 }
 
 fn structures() {

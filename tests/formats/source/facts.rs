@@ -13,12 +13,20 @@ fn known_files_say_what_a_model_is() {
     let folder = tempdir().unwrap();
     let root = folder.path();
     put(root, "adapter_model.safetensors", safetensors(&["a"]));
-    put(root, "config.json", r#"{"x": {"model_type": "no"}, "model_type": "bert",
-        "architectures": ["BertModel"], "torch_dtype": "float32"}"#);
+    put(
+        root,
+        "config.json",
+        r#"{"x": {"model_type": "no"}, "model_type": "bert",
+        "architectures": ["BertModel"], "torch_dtype": "float32"}"#,
+    );
     put(root, "README.md", "---\nbase_model: org/base\nbase_model_relation: adapter\n---\n# It");
-    put(root, "adapter_config.json", r#"{"base_model_name_or_path": "org/base", "r": 4,
+    put(
+        root,
+        "adapter_config.json",
+        r#"{"base_model_name_or_path": "org/base", "r": 4,
         "lora_alpha": 8, "use_dora": false, "modules_to_save": null, "alpha_pattern": {},
-        "target_modules": ["query", "value"]}"#);
+        "target_modules": ["query", "value"]}"#,
+    );
     put(root, "trainer_state.json", r#"{"global_step": 500, "log_history": [{"loss": 1"#);
     put(root, "sub/config.json", r#"{"model_type": "other"}"#);
     let source = ModelSource::open(root).unwrap();

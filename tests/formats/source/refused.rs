@@ -45,9 +45,12 @@ fn what_stands_beside_weights_may_be_anything() {
     let folder = tempdir().unwrap();
     let root = folder.path();
     put(root, "model.safetensors", safetensors(&["a"]));
-    for (name, bytes) in
-        [("README.md", "<html>"), ("empty.txt", ""), ("error.json", "{\"error\":1}"), ("l", POINTER)]
-    {
+    for (name, bytes) in [
+        ("README.md", "<html>"),
+        ("empty.txt", ""),
+        ("error.json", "{\"error\":1}"),
+        ("l", POINTER),
+    ] {
         put(root, name, bytes);
     }
     let source = ModelSource::open(root).unwrap();
@@ -69,7 +72,11 @@ fn formats_whose_tensors_are_not_seen_are_said() {
     for (name, bytes, what) in [
         ("a.h5", b"\x89HDF\r\n\x1a\n".as_slice(), "HDF5"),
         ("flax_model.msgpack", b"\x81\xa1a\x01", "msgpack, as Flax writes it"),
-        ("a.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a pickle of torch before version 1.6"),
+        (
+            "a.bin",
+            b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
+            "a pickle of torch before version 1.6",
+        ),
         ("a.tflite", b"\x1c\0\0\0TFL3", "TFLite"),
         ("a.data", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         ("a.pt", b"????", "of no format that is read"),
@@ -163,7 +170,8 @@ fn links_out_of_the_folder_are_refused_unless_they_are_allowed() {
         let options = SourceOptions::new().exclude("link");
         let source = ModelSource::open_with(root, &options).unwrap();
         assert_eq!(source.files().len(), 1);
-        let source = ModelSource::open_with(root, &SourceOptions::new().follow_links(true)).unwrap();
+        let source =
+            ModelSource::open_with(root, &SourceOptions::new().follow_links(true)).unwrap();
         let expected = if target == "." { 3 } else { 2 };
         assert_eq!(source.files().len(), expected, "{:?}", paths(&source));
         std::fs::remove_file(link).unwrap();

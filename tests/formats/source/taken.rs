@@ -59,7 +59,9 @@ fn what_belongs_to_no_model_is_left_out_with_the_reason() {
     let folder = tempdir().unwrap();
     let root = folder.path();
     put(root, "model.safetensors", safetensors(&["a"]));
-    for path in [".git/HEAD", "sub/.cache/x", "__pycache__/a.pyc", ".DS_Store", "a.safetensors.part"] {
+    for path in
+        [".git/HEAD", "sub/.cache/x", "__pycache__/a.pyc", ".DS_Store", "a.safetensors.part"]
+    {
         put(root, path, "x");
     }
     put(root, "checkpoint-500/model.safetensors", safetensors(&["a"]));
@@ -265,7 +267,10 @@ fn readers_of_other_formats_are_asked_first_and_their_answers_checked() {
     put(root, "model.own", "lines\n1");
     let error = ModelSource::open_with(root.join("model.own"), &options).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("the reader lines finds what cannot be: \"\\\"numbers\\\" is not"), "{text}");
+    assert!(
+        text.contains("the reader lines finds what cannot be: \"\\\"numbers\\\" is not"),
+        "{text}"
+    );
 }
 
 #[test]

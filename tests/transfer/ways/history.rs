@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use mgit::codec::Lossy;
+use mgit::interchange::FileFormat;
 use mgit::lineage::NodeId;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::model_tests::RunOptions;
@@ -12,12 +13,12 @@ use mgit::store::Repack;
 use mgit::transfer::pull_from_store;
 use mgit::update::{Functions, Make, Update, UpdateMethod};
 use mgit::upkeep::{gc, vacuum};
-use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Store};
+use mgit::{Dtype, How, NewModel, NewPart, NewTensor, OnChildren, Profile, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::remote::ALL;
-use crate::common::{Random, memory_folder, noise, shape, write};
+use crate::common::{Random, file_bytes, memory_folder, noise, shape, write};
 
 /// More models than so many are made half as many first; of long ones less.
 const MODELS_MAX: usize = 18;
@@ -78,6 +79,7 @@ fn text(error: impl std::fmt::Display, code: &str) -> String {
         "bad-inputs",
         "bad-parameter",
         "bad-tensor",
+        "bad-file",
         "nothing-lossy",
         "already-lossy",
         "pinned",
@@ -133,11 +135,45 @@ struct InHand {
     bytes: Vec<u8>,
 }
 
+fn new_tensor(tensor: &InHand) -> NewTensor<'_> {
+    let (name, dtype) = (tensor.name.as_str(), tensor.dtype.clone());
+    NewTensor::from_bytes(name, dtype, shape(&tensor.dims), &tensor.bytes)
+}
+
+/// A model of these tensors; of every second name one of files.
 fn new_model<'a>(name: &str, tensors: &'a [InHand]) -> NewModel<'a> {
-    tensors.iter().fold(NewModel::new(name), |model, tensor| {
-        let (name, dtype) = (tensor.name.as_str(), tensor.dtype.clone());
-        model.tensor(NewTensor::from_bytes(name, dtype, shape(&tensor.dims), &tensor.bytes))
-    })
+    let aside = tensors.iter().any(|tensor| tensor.name.starts_with(ASIDE));
+    match blake3::hash(name.as_bytes()).as_bytes()[0] % 4 {
+        kind @ 0..2 => files_model(name, tensors, kind),
+        _ if aside => files_model(name, tensors, 1),
+        _ => tensors.iter().map(new_tensor).fold(NewModel::new(name), NewModel::tensor),
+    }
+}
+
+/// What the names of tensors begin with that are not weights.
+const ASIDE: &str = "state/opt.bin:";
+
+/// A folder with a file of weights in a format that nobody knows, a configuration, a text that all
+/// such models have, and the state of an optimizer.
+fn files_model<'a>(name: &str, tensors: &'a [InHand], kind: u8) -> NewModel<'a> {
+    let format = if kind == 0 { FileFormat::Gguf } else { FileFormat::PyTorch };
+    let (own, others): (Vec<_>, Vec<_>) =
+        tensors.iter().partition(|tensor| !tensor.name.starts_with(ASIDE));
+    let gaps: Vec<u64> = (0..own.len() as u64).map(|at| (at * 7) % 20).collect();
+    let skeleton = noise(u64::from(kind), gaps.iter().sum::<u64>() as usize + 11);
+    let weights = NewPart::file("weights.own", format);
+    let weights = weights.woven(gaps, skeleton.len() as u64, skeleton);
+    let weights = own.into_iter().map(new_tensor).fold(weights, NewPart::tensor);
+    let text = "a text that all such models have\n".repeat(200).into_bytes();
+    let side = |path: &str, bytes: Vec<u8>| {
+        NewPart::file(path, FileFormat::Bytes).woven(vec![], bytes.len() as u64, bytes).aside()
+    };
+    let mut state = NewPart::file("state/opt.bin", FileFormat::PyTorch).aside();
+    state =
+        state.woven(vec![3; others.len()], 3 * others.len() as u64, vec![b'-'; 3 * others.len()]);
+    state = others.into_iter().map(new_tensor).fold(state, NewPart::tensor);
+    let model = NewModel::new(name).part(weights).part(side("config.json", name.into()));
+    model.part(side("a/tokenizer.txt", text)).part(state).part(side("empty", Vec::new()))
 }
 
 impl History {
@@ -195,7 +231,11 @@ impl History {
             let hash = |tensor: mgit::Tensor| {
                 (tensor.name().to_owned(), blake3::hash(&tensor.view().unwrap()))
             };
-            let now: Vec<_> = model.tensors().map(hash).collect();
+            let mut now: Vec<_> = model.tensors().map(hash).collect();
+            let file = |file: mgit::store::StoredFile| {
+                (file.path().to_owned(), blake3::hash(&file_bytes(&file).unwrap()))
+            };
+            now.extend(model.files().map(file));
             let before = self.seen.entry(id).or_insert_with(|| now.clone());
             assert!(*before == now, "{context}: {} has other bytes", model.full_name());
         }
@@ -270,10 +310,13 @@ impl History {
             let (name, dims) = (name.to_owned(), dims.to_vec());
             InHand { name, dtype: dtype.clone(), dims, bytes }
         };
-        let tensors = [
+        let mut tensors = vec![
             tensor("q.weight", &dims, bytes_of(&dtype, &matrix)),
             tensor("norm.weight", &[200], bytes_of(&dtype, &norm)),
         ];
+        if self.random.below(4) == 0 {
+            tensors.push(tensor(&format!("{ASIDE}m"), &dims, bytes_of(&dtype, &matrix)));
+        }
         let model = new_model(&name, &tensors).profile(self.profile());
         self.add(self.store(), model)
     }

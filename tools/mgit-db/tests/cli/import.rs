@@ -15,7 +15,9 @@ fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            files.extend(tree(&path).into_iter().map(|(path, bytes)| (format!("{name}/{path}"), bytes)));
+            files.extend(
+                tree(&path).into_iter().map(|(path, bytes)| (format!("{name}/{path}"), bytes)),
+            );
         } else {
             files.push((name, fs::read(path).unwrap()));
         }
@@ -54,7 +56,10 @@ fn a_folder_goes_in_and_comes_out_whole() {
     let shown = sandbox.json(&["show", "s", "tiny"]);
     assert_eq!(shown["kind"], "bert");
     let metadata = &shown["metadata"];
-    assert_eq!((&metadata["license"], &metadata["base_model"]), (&json!("mit"), &json!("org/base")));
+    assert_eq!(
+        (&metadata["license"], &metadata["base_model"]),
+        (&json!("mit"), &json!("org/base"))
+    );
 }
 
 #[test]
@@ -62,8 +67,19 @@ fn what_is_taken_is_asked_for_and_told_to_programs() {
     let sandbox = Sandbox::with_store();
     folder(&sandbox);
     let document = sandbox.json(&[
-        "import", "s", "tiny", "--name", "t", "--exclude", "*.h5", "--exclude", "1_Pooling/",
-        "--kind", "mine", "--meta", "license=other",
+        "import",
+        "s",
+        "tiny",
+        "--name",
+        "t",
+        "--exclude",
+        "*.h5",
+        "--exclude",
+        "1_Pooling/",
+        "--kind",
+        "mine",
+        "--meta",
+        "license=other",
     ]);
     let imported = &document["imported"][0];
     let paths = imported["files"].as_array().unwrap().iter();
