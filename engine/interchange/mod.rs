@@ -43,12 +43,14 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod budget;
 mod draft;
 mod entry;
 mod error;
 mod export;
 mod export_error;
 mod file_layout;
+mod gguf;
 mod header;
 mod header_json;
 mod import;
@@ -58,12 +60,13 @@ mod layout;
 mod limits;
 mod model_file;
 mod model_folder;
-#[cfg(feature = "onnx")]
 mod onnx;
+mod onnx_file;
 mod open_file;
 mod regular_file;
 mod safetensors;
 mod sharded;
+mod window;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
@@ -76,13 +79,15 @@ pub use export_error::ExportError;
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
+pub use gguf::read as read_gguf;
+pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
-pub use limits::{INDEX_LEN_MAX, SHARDS_MAX};
+pub use limits::{INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, SHARDS_MAX};
 pub use model_file::ModelFile;
-#[cfg(feature = "onnx")]
-pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
+pub use onnx::{ONNX_GRAPH_DEPTH_MAX, read as read_onnx};
+pub use onnx_file::{OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};

@@ -5,9 +5,12 @@
 mod common;
 mod compat;
 mod encodings;
+mod gguf;
 mod hostile;
 mod interchange;
+mod layouts;
 mod onnx;
+mod onnx_file;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
