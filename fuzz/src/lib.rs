@@ -5,7 +5,7 @@ mod codec;
 mod differential;
 mod format;
 mod formula;
-mod onnx;
+mod layout;
 mod operations;
 mod repair;
 mod store;
@@ -21,7 +21,7 @@ pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
-pub use onnx::onnx;
+pub use layout::{gguf, onnx};
 pub use operations::operations;
 pub use store::{open_store, salvage};
 
@@ -37,7 +37,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -50,6 +50,7 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "codec_decode", run: codec_decode, repair: repair::nothing },
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
     Target { name: "formula", run: formula, repair: repair::nothing },
+    Target { name: "gguf", run: gguf, repair: repair::nothing },
     Target { name: "onnx", run: onnx, repair: repair::nothing },
     Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
