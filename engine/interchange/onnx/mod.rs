@@ -172,3 +172,28 @@ impl From<(String, Vec<LaidTensor>)> for LaidBeside {
         LaidBeside { path, tensors }
     }
 }
+
+/// What a tensor is, and its range in the file that it is in; or why it is kept, not seen.
+fn describe(
+    tensor: &TensorProto,
+    external: Option<&External>,
+) -> Result<(Dtype, Shape, Span), &'static str> {
+    const OUT_OF_RANGE: &str = "their dimensions are out of range";
+    let place = tensor.place();
+    if let Place::Unseen(reason) = place {
+        return Err(reason);
+    }
+    let dtype = tensor.dtype().ok_or("they have no element type")?;
+    let shape = Shape::new(&tensor.dims).map_err(|_| OUT_OF_RANGE)?;
+    let all_bits = |bits: u64| bits.checked_mul(shape.elements()).ok_or(OUT_OF_RANGE);
+    let expected = tensor.bits().map(all_bits).transpose()?.map(|bits| bits.div_ceil(8));
+    let span = match (place, external) {
+        (Place::Here(span), _) => span,
+        (_, Some(external)) => external.span(expected)?,
+        _ => return Err("they have no data"),
+    };
+    if expected.is_some_and(|expected| expected != span.len()) {
+        return Err("they are not as long as their type and dimensions say");
+    }
+    Ok((dtype, shape, span))
+}
