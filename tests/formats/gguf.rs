@@ -19,7 +19,7 @@ fn is_read_as_by_others(path: &Path, expected: &Value) {
     let layout = read_gguf(&file).unwrap();
     assert_eq!(layout.format, FileFormat::Gguf);
     check(&layout, file.len());
-    assert_eq!(layout_reads::found(&file, &layout), layouts::expected(expected), "{path:?}");
+    assert_eq!(layout_reads::found(&file, &layout), layout_reads::expected(expected), "{path:?}");
     for tensor in &layout.tensors {
         let Some(hash) = expected[&tensor.name]["f32"].as_str() else { continue };
         let mut numbers = vec![0; 4 * tensor.shape.elements() as usize];

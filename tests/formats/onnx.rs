@@ -73,7 +73,7 @@ fn is_read_as_by_others(path: &Path, expected: &Value) -> FileLayout {
     let layout = read_onnx(&file).unwrap();
     assert_eq!(layout.format, FileFormat::Onnx);
     check(&layout, file.len());
-    assert_eq!(layout_reads::found(&file, &layout), layouts::expected(expected), "{path:?}");
+    assert_eq!(layout_reads::found(&file, &layout), layout_reads::expected(expected), "{path:?}");
     layout
 }
 
