@@ -21,7 +21,6 @@ use mgit::catalog::{EdgeKind, ReadTables, Table};
 use mgit::interchange::export_to_stream;
 use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::store::StoreError;
-use mgit::tensor::e4m3_bits;
 use mgit::transfer::{
     FolderRemote, Remote, Selection, add_remote, bundle_verify, fetch_from_remote,
     pull_from_remote, push_to_remote, remotes,
@@ -29,12 +28,12 @@ use mgit::transfer::{
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Profile, Shape, Store};
 
-fn golden() -> PathBuf {
+pub(super) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// What a store contains, as the text beside a golden store.
-fn contents(store: &Store) -> String {
+pub(super) fn contents(store: &Store) -> String {
     let snapshot = store.snapshot().unwrap();
     let mut text = String::new();
     for test in Test::all(&snapshot).unwrap() {
@@ -109,7 +108,7 @@ fn golden_stores_can_be_written_to() {
 }
 
 /// Seeded weights of a size that optimisers leave.
-fn weights(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn weights(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut unit = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -516,31 +515,6 @@ fn golden_stores_go_on_with_their_remotes() {
 }
 
 /// Models whose tensors are formulas over those of `family/base`.
-/// A matrix of eight-bit floats as the formula of its parent, and one that differs from it.
-#[test]
-#[ignore = "makes a new golden store; run by hand when the format gains something"]
-fn make_eight_bits() {
-    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
-    let path = golden().join(name).with_extension("mgit");
-    let store = Store::create(&path).unwrap();
-    let mut base = weights(6000, 1);
-    base[100..200].fill(-0.0);
-    let row = |row: &[f32]| -> Vec<u8> {
-        let largest = row.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
-        let scale = if largest == 0.0 { 1.0 } else { largest / 448.0 };
-        row.iter().map(|v| e4m3_bits(v / scale)).collect()
-    };
-    let mut bytes: Vec<u8> = base.chunks(100).flat_map(row).collect();
-    let floats = mgit::bytemuck::cast_slice::<f32, u8>(&base).to_vec();
-    make_member(&store, "base", &[], How::Other, Dtype::F32, 60, &floats);
-    make_member(&store, "fp8", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
-    bytes[5000] ^= 1;
-    make_member(&store, "near", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
-    let half: Vec<u8> = bytes.iter().flat_map(|_| [0, 0]).collect();
-    make_member(&store, "adapter", &["base"], How::Adapter, Dtype::F16, 60, &half);
-    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
-}
-
 fn make_formulas(store: &Store, base: &[f32]) {
     let integers = |factor: f32| -> Vec<u8> {
         let row = |row: &[f32]| -> Vec<u8> {
@@ -587,7 +561,7 @@ fn make_formulas(store: &Store, base: &[f32]) {
     }
 }
 
-fn make_member(
+pub(super) fn make_member(
     store: &Store,
     name: &str,
     parents: &[&str],

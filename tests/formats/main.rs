@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compat;
+mod eight_bits;
 mod encodings;
 mod gguf;
 mod hostile;
