@@ -17,7 +17,6 @@ mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
-mod sha256;
 mod source;
 mod spec;
 mod zip_writer;

@@ -1,7 +1,8 @@
 //! Archives made by hand: what is refused, and what is kept without being seen.
 
 use super::{FOUR, archive, names, notes_of, pickles::tensor};
-use crate::layouts::{door, read};
+use crate::layout_reads::door;
+use crate::layouts::read;
 use crate::zip_writer::{Built, zip};
 use mgit::interchange::{FileFormat, FileLayout};
 
@@ -61,7 +62,7 @@ fn a_damaged_archive_is_refused() {
     ];
     for (bytes, why) in cases {
         let error = read("m.pt", &bytes).expect_err(why).to_string();
-        assert!(error.contains(&why.escape_debug().to_string()), "{why}: {error}");
+        assert!(error.contains(why), "{why}: {error}");
         assert!(error.starts_with("\"m.pt\": offset "), "{error}");
     }
 }
