@@ -18,7 +18,6 @@ mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
-mod sha256;
 mod source;
 mod spec;
 mod zip_writer;
