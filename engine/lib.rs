@@ -71,7 +71,6 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `onnx` (default) | ONNX files can be imported |
 //! | `remote` | object stores (S3, GCS, Azure, static hosts) as places for [`transfer`] |
 //! | `unstable-format` | the rooms that know the bytes of the file (`container`, `catalog`, `format`, `planning`, `codec`), for tools that look at the format; any version may change them |
 //!

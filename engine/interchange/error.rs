@@ -85,8 +85,24 @@ pub enum InterchangeError {
     MissingShard { index: PathBuf, shard: String, tensor: String },
 
     /// The file breaks the rules of its format.
-    #[error("{file:?}: offset {offset}: as {format}: {}: {DOWNLOAD_AGAIN}", Q(.detail))]
+    #[error("{file:?}: offset {offset}: as {format}: {}: {DOWNLOAD_AGAIN}", Told(.detail))]
     Malformed { file: PathBuf, format: FileFormat, offset: u64, detail: String },
+    /// The file is of a version or kind of its format that is not read.
+    #[error("{file:?}: {format}: {found} is not read: {advice}")]
+    NotSupported { file: PathBuf, format: FileFormat, found: String, advice: &'static str },
+    /// What the file lists would take more memory than a reader may take.
+    #[error(
+        "{file:?}: offset {offset}: as {format}: expected a list of tensors and operators of at \
+         most {limit} bytes in memory, found more: no usual model has as many"
+    )]
+    LayoutTooLarge { file: PathBuf, format: FileFormat, offset: u64, limit: u64 },
+    /// The data of a tensor is said to be in a file that is not in the folder of this one.
+    #[error(
+        "{file:?}: offset {offset}: tensor {}: expected its data in a file of the same folder or \
+         of a folder in it, with / between the names, found {}: {WRITE_AGAIN}",
+        Q(.tensor), Q(.path)
+    )]
+    PathOutside { file: PathBuf, offset: u64, tensor: String, path: String },
     /// A file that is called weights is none.
     #[error("{file:?} is {found}: {help}")]
     NotTheFile { file: PathBuf, found: &'static str, help: &'static str },
@@ -341,6 +357,7 @@ impl InterchangeError {
             E::NotFound { .. }
                 | E::Io { .. }
                 | E::NotRegularFile { .. }
+                | E::NotSupported { .. }
                 | E::NoIndex { .. }
                 | E::SeveralIndexes { .. }
                 | E::IndexNameNotUtf8 { .. }
@@ -399,6 +416,24 @@ impl fmt::Display for Quoted<'_> {
 }
 
 use Quoted as Q;
+
+/// What a reader tells of a file, with names from the file in it: cut, and with control characters
+/// escaped once more, in case a name was not.
+struct Told<'a>(&'a str);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = shown(self.0);
+        for part in shown.split_inclusive(char::is_control) {
+            let mut chars = part.chars();
+            match chars.next_back().filter(|last| last.is_control()) {
+                Some(last) => write!(f, "{}{}", chars.as_str(), last.escape_default())?,
+                None => f.write_str(part)?,
+            }
+        }
+        f.write_str(if shown.len() < self.0.len() { "..." } else { "" })
+    }
+}
 
 const DOWNLOAD_AGAIN: &str = "the file is damaged or incomplete: fetch it again";
 const WRITE_AGAIN: &str = "write the file again with a conforming writer";

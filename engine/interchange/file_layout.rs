@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value};
 
 use super::limits::NAME_LEN_MAX;
+use super::{InterchangeError, OpenFile};
 use crate::architecture::Architecture;
 use crate::format::{FileFormat, span_len};
 use crate::tensor::{Dtype, Shape, first_duplicate};
@@ -55,10 +56,31 @@ pub struct LaidBeside {
     /// The file's path, relative to the folder of the file that describes it. It stays inside: no
     /// part is `..`.
     pub path: String,
-    /// Its tensors.
+    /// Its tensors as they are described: in any order, maybe over each other, maybe behind the
+    /// end of the file. [`LaidBeside::check`] tells.
     pub tensors: Vec<LaidTensor>,
-    /// Other names for them.
-    pub views: Vec<LaidView>,
+}
+
+impl LaidBeside {
+    /// Holds what is described against the file itself, `file`. Tensors over the same bytes become
+    /// views.
+    ///
+    /// # Errors
+    ///
+    /// [`InterchangeError::Malformed`] when a tensor ends behind the file: it is cut off.
+    pub fn check(self, file: &OpenFile) -> Result<Laid, InterchangeError> {
+        let mut builder = LayoutBuilder::new(file.len());
+        for tensor in self.tensors {
+            let LaidTensor { name, dtype, shape, begin, end } = tensor;
+            if end > file.len() {
+                let len = file.len();
+                let detail = format!("{name:?} ends at {end}, and the file has {len} bytes");
+                return Err(file.malformed(FileFormat::OnnxData, begin, detail));
+            }
+            builder.tensor(name, dtype, shape, begin, end);
+        }
+        Ok(builder.finish())
+    }
 }
 
 /// What a reader has found in a file.
@@ -314,10 +336,16 @@ pub fn contiguous(shape: &Shape) -> Vec<u64> {
 
 /// Names that are given once each.
 #[derive(Debug, Default)]
-struct UniqueNames(HashMap<String, u64>);
+pub(super) struct UniqueNames(HashMap<String, u64>);
 
 impl UniqueNames {
-    fn take(&mut self, name: String) -> String {
+    /// Whether the name is given.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The name, or one made of it that is not given yet.
+    pub(super) fn take(&mut self, name: String) -> String {
         let name = if name.is_empty() { "unnamed".to_owned() } else { name };
         if !self.0.contains_key(&name) {
             self.0.insert(name.clone(), 1);

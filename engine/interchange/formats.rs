@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::file_layout::FileLayout;
-use super::{InterchangeError, OpenFile, impostor, npy, pytorch, safetensors, unseen};
+use super::{InterchangeError, OpenFile, gguf, impostor, npy, onnx, pytorch, safetensors, unseen};
 
 /// Bytes of a file's beginning that readers are shown.
 pub const HEAD_LEN: u64 = 4096;
@@ -39,10 +39,13 @@ struct BuiltIn {
     read: fn(&OpenFile) -> Result<FileLayout, InterchangeError>,
 }
 
-const BUILT_IN: [BuiltIn; 3] = [
-    BuiltIn { name: "safetensors", recognises: safetensors::recognises, read: safetensors::read },
+/// Those that are known by their content first: a safetensors file begins with any eight bytes.
+const BUILT_IN: [BuiltIn; 5] = [
+    BuiltIn { name: "gguf", recognises: gguf::recognises, read: gguf::read },
     BuiltIn { name: "npy", recognises: npy::recognises, read: npy::read },
     BuiltIn { name: "pytorch", recognises: pytorch::recognises, read: pytorch::read },
+    BuiltIn { name: "safetensors", recognises: safetensors::recognises, read: safetensors::read },
+    BuiltIn { name: "onnx", recognises: onnx::recognises, read: onnx::read },
 ];
 
 impl FormatReader for BuiltIn {

@@ -13,6 +13,8 @@ pub const DTYPE_NAME_LEN_MAX: usize = 64;
 pub const INDEX_LEN_MAX: u64 = 100_000_000;
 /// The most shards a model may have.
 pub const SHARDS_MAX: usize = 65_535;
+/// The most bytes of memory that the graph of an ONNX file may take, beside its tensors' data.
+pub const ONNX_GRAPH_LEN_MAX: u64 = 1 << 28;
 /// The most files that a model may have.
 pub const FILES_MAX: usize = 65_535;
 /// The most bytes that a file's path in its folder may have.

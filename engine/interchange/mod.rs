@@ -43,6 +43,7 @@
 
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod budget;
 mod draft;
 mod entry;
 mod error;
@@ -50,6 +51,7 @@ mod export;
 mod export_error;
 mod file_layout;
 mod formats;
+mod gguf;
 mod header;
 mod header_json;
 mod import;
@@ -61,8 +63,8 @@ mod limits;
 mod model_file;
 mod model_folder;
 mod npy;
-#[cfg(feature = "onnx")]
 mod onnx;
+mod onnx_file;
 mod open_file;
 mod pytorch;
 mod regular_file;
@@ -71,6 +73,7 @@ mod sharded;
 mod source;
 mod unseen;
 mod weights_name;
+mod window;
 mod zip;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
@@ -85,13 +88,17 @@ pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
+pub use gguf::read as read_gguf;
+pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
 pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
-pub use limits::{FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX};
+pub use limits::{
+    FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX,
+};
 pub use model_file::ModelFile;
-#[cfg(feature = "onnx")]
-pub use onnx::{ONNX_GRAPH_LEN_MAX, OnnxFile, OnnxTensor};
+pub use onnx::{ONNX_GRAPH_DEPTH_MAX, read as read_onnx};
+pub use onnx_file::{OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use sharded::{Shard, ShardedModel};

@@ -16,7 +16,7 @@ pub enum LineageError {
     /// A derivation that is not one of the known ones.
     #[error(
         "{how:?} is not a derivation: use finetune, prune, quantise, cast, distil, merge, lora-merge, \
-         average or other"
+         adapter, average or other"
     )]
     InvalidHow {
         /// The text.

@@ -100,6 +100,8 @@ pub enum How {
     Merge,
     /// A low-rank adapter added.
     LoraMerge,
+    /// A low-rank adapter on it: not a model of its own.
+    Adapter,
     /// The mean of several models.
     Average,
     /// Anything else.
@@ -108,7 +110,7 @@ pub enum How {
 
 impl How {
     /// Every way, in the order of the documentation.
-    pub const ALL: [How; 9] = [
+    pub const ALL: [How; 10] = [
         How::FineTune,
         How::Prune,
         How::Quantise,
@@ -116,6 +118,7 @@ impl How {
         How::Distil,
         How::Merge,
         How::LoraMerge,
+        How::Adapter,
         How::Average,
         How::Other,
     ];
@@ -130,6 +133,7 @@ impl How {
             How::Distil => "distil",
             How::Merge => "merge",
             How::LoraMerge => "lora-merge",
+            How::Adapter => "adapter",
             How::Average => "average",
             How::Other => "other",
         }

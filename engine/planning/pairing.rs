@@ -55,7 +55,8 @@ impl Relation {
         }
         let float =
             |dtype: &Dtype| matches!(dtype, Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64);
-        let convertible = float(parent.dtype) && (float(child.dtype) || *child.dtype == Dtype::I8);
+        let eight = |dtype: &Dtype| matches!(dtype, Dtype::I8 | Dtype::F8E4M3);
+        let convertible = float(parent.dtype) && (float(child.dtype) || eight(child.dtype));
         (convertible && child.shape.dims() == parent.shape.dims()).then_some(Relation::Converted)
     }
 }
@@ -203,6 +204,7 @@ mod tests {
         assert_eq!(relation((&F32, &[4, 4]), (&F32, &[4, 3])), None);
         assert_eq!(relation((&Bf16, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
         assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&F8E4M3, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
         assert_eq!(relation((&F32, &[4, 3]), (&I8, &[4, 3])), None);
         assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 4])), None);
     }

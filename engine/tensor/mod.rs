@@ -31,5 +31,5 @@ pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
 pub(crate) use names::first_duplicate;
-pub use number::{number, number_bytes};
+pub use number::{e4m3_bits, number, number_bytes};
 pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};

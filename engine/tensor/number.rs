@@ -46,6 +46,27 @@ pub fn number(dtype: &Dtype, element: &[u8]) -> f64 {
     }
 }
 
+/// The number of type F8_E4M3 that is nearest to `value`, of two the one with an even mantissa. The
+/// largest, 448, stands for all that is larger; a NaN becomes the positive one.
+pub fn e4m3_bits(value: f32) -> u8 {
+    const MANTISSA_BITS: u32 = 3;
+    if value.is_nan() {
+        return 0x7f;
+    }
+    let magnitude = value.abs().min(448.0);
+    let bits = magnitude.to_bits();
+    let code = if magnitude < 1.0 / 64.0 {
+        // Subnormal: units of 2^-9, and the smallest normal number behind them.
+        (magnitude * 512.0).round_ties_even() as u32
+    } else {
+        let cut = f32::MANTISSA_DIGITS - 1 - MANTISSA_BITS;
+        let even = bits >> cut & 1;
+        // The exponent's bias goes from 127 to 7.
+        ((bits + (1 << (cut - 1)) - 1 + even) >> cut) - (120 << MANTISSA_BITS)
+    };
+    code as u8 | u8::from(value.is_sign_negative()) << 7
+}
+
 /// Of the types without negative zero, its code is the only NaN; they have no infinities.
 const FNUZ_NAN: u8 = 0x80;
 

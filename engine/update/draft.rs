@@ -28,6 +28,8 @@ pub struct Draft {
     /// What is to be said of its files: the path, and the text.
     pub(super) file_notes: Vec<(String, String)>,
     made_of: Vec<NodeId>,
+    /// What is to be said of all of it.
+    said: Vec<String>,
     /// Where a program has written it, in a folder of its own in the folder of temporary files.
     output: Option<PathBuf>,
 }
@@ -80,10 +82,25 @@ impl Draft {
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
     ) -> Result<Self, UpdateError> {
+        Self::like_each(model, |old| Ok([tensor(old)?]))
+    }
+
+    /// As [`like`](Self::like), of a model whose tensors become any number of others each.
+    ///
+    /// # Errors
+    ///
+    /// Those of `tensors`; a header or an index of `model` that cannot be read.
+    pub(crate) fn like_each<T: IntoIterator<Item = DraftTensor>>(
+        model: &Model,
+        mut tensors: impl FnMut(&Tensor) -> Result<T, UpdateError>,
+    ) -> Result<Self, UpdateError> {
         let mut draft = Draft::in_files(model)?;
         for part in &mut draft.parts {
             let Some(old) = &part.old else { continue };
-            let made = old.tensors().map(|(old, _)| tensor(&old)).collect::<Result<_, _>>()?;
+            let mut made = Vec::with_capacity(old.tensors().len());
+            for (old, _) in old.tensors() {
+                made.extend(tensors(&old)?);
+            }
             part.tensors = made;
         }
         draft.settle_files(model, false)?;
@@ -149,7 +166,13 @@ impl Draft {
         self
     }
 
-    /// What is to be said of its tensors, in order.
+    /// Says something of how it was made, for the report.
+    pub fn said(mut self, text: impl Into<String>) -> Self {
+        self.said.push(text.into());
+        self
+    }
+
+    /// What is to be said of it, then of its tensors, in order.
     pub fn notes(&self) -> Vec<Note> {
         let note = |tensor: &DraftTensor| {
             let (tensor, text) = (tensor.name().to_owned(), tensor.note.as_deref()?.to_owned());
@@ -157,7 +180,10 @@ impl Draft {
         };
         let of_file =
             |(path, text): &(String, String)| Note { tensor: path.clone(), text: text.clone() };
-        self.file_notes.iter().map(of_file).chain(self.tensors().filter_map(note)).collect()
+        let of_all =
+            self.said.iter().map(|text| Note { tensor: String::new(), text: text.clone() });
+        let of_files = self.file_notes.iter().map(of_file);
+        of_all.chain(of_files).chain(self.tensors().filter_map(note)).collect()
     }
 
     /// Says where a program has written it: a file or folder in a temporary folder of its own.

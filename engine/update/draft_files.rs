@@ -97,7 +97,7 @@ impl DraftPart {
 }
 
 /// The safetensors header of a stored file; empty where it never was a file.
-fn header_of(model: &Model, file: &StoredFile) -> Result<PackedBytes, UpdateError> {
+pub(super) fn header_of(model: &Model, file: &StoredFile) -> Result<PackedBytes, UpdateError> {
     let manifest = model.manifest();
     let part = manifest.parts.iter().find(|part| part.path == file.path());
     if let Some(Skeleton::Header(header)) = part.map(|part| &part.skeleton) {

@@ -6,7 +6,7 @@ mod differential;
 mod format;
 mod formula;
 mod layouts;
-mod onnx;
+mod layout;
 mod operations;
 mod repair;
 mod store;
@@ -26,7 +26,7 @@ pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
 pub use layouts::{numpy, pickle, pytorch};
-pub use onnx::onnx;
+pub use layout::{gguf, onnx};
 pub use operations::operations;
 pub use store::{open_store, salvage};
 
@@ -42,7 +42,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -55,6 +55,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "codec_decode", run: codec_decode, repair: repair::nothing },
     Target { name: "codec_roundtrip", run: codec_roundtrip, repair: repair::nothing },
     Target { name: "formula", run: formula, repair: repair::nothing },
+    Target { name: "gguf", run: gguf, repair: repair::nothing },
     Target { name: "onnx", run: onnx, repair: repair::nothing },
     Target { name: "pytorch", run: pytorch, repair: repair::zip },
     Target { name: "pickle", run: pickle, repair: repair::nothing },

@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod children;
+pub mod layout;
 pub mod remote;
+pub mod sha256;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

@@ -6,7 +6,7 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_folds` one whose change records were folded, `make_lossy` one of rounded and
+//! edges alone, `make_eight_bits` one of eight-bit floats, `make_folds` one whose change records were folded, `make_lossy` one of rounded and
 //! of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the
 //! rest as `NAME-remote.txt`; `make_partial` one in `tests/golden/partial` that has pulled the
@@ -21,6 +21,7 @@ use mgit::catalog::{EdgeKind, ReadTables, Table};
 use mgit::interchange::export_to_stream;
 use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::store::StoreError;
+use mgit::tensor::e4m3_bits;
 use mgit::transfer::{
     FolderRemote, Remote, Selection, add_remote, bundle_verify, fetch_from_remote,
     pull_from_remote, push_to_remote, remotes,
@@ -515,6 +516,31 @@ fn golden_stores_go_on_with_their_remotes() {
 }
 
 /// Models whose tensors are formulas over those of `family/base`.
+/// A matrix of eight-bit floats as the formula of its parent, and one that differs from it.
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_eight_bits() {
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    let mut base = weights(6000, 1);
+    base[100..200].fill(-0.0);
+    let row = |row: &[f32]| -> Vec<u8> {
+        let largest = row.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
+        let scale = if largest == 0.0 { 1.0 } else { largest / 448.0 };
+        row.iter().map(|v| e4m3_bits(v / scale)).collect()
+    };
+    let mut bytes: Vec<u8> = base.chunks(100).flat_map(row).collect();
+    let floats = mgit::bytemuck::cast_slice::<f32, u8>(&base).to_vec();
+    make_member(&store, "base", &[], How::Other, Dtype::F32, 60, &floats);
+    make_member(&store, "fp8", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
+    bytes[5000] ^= 1;
+    make_member(&store, "near", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
+    let half: Vec<u8> = bytes.iter().flat_map(|_| [0, 0]).collect();
+    make_member(&store, "adapter", &["base"], How::Adapter, Dtype::F16, 60, &half);
+    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
+
 fn make_formulas(store: &Store, base: &[f32]) {
     let integers = |factor: f32| -> Vec<u8> {
         let row = |row: &[f32]| -> Vec<u8> {

@@ -5,11 +5,14 @@
 mod common;
 mod compat;
 mod encodings;
+mod gguf;
 mod hostile;
 mod interchange;
+mod layout_reads;
 mod layouts;
 mod numpy;
 mod onnx;
+mod onnx_file;
 mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;

@@ -6,6 +6,7 @@ mod blend;
 #[path = "../common/mod.rs"]
 mod common;
 mod diff;
+mod eight_bits;
 mod functions;
 mod infer;
 mod lossy;

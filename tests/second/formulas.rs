@@ -126,6 +126,22 @@ fn integer(value: f32) -> u64 {
     u64::from(value.round_ties_even().clamp(-128.0, 127.0) as i8 as u8)
 }
 
+/// The nearest F8_E4M3, found among all of them: what would be infinity is not one of them.
+fn eight_bits(v: f32) -> u64 {
+    if v.is_nan() {
+        return 0x7f;
+    }
+    let of = |code: u64| {
+        let (exponent, mantissa) = (code >> 3, code & 7);
+        let hidden = if exponent == 0 { 0 } else { 8 };
+        (hidden + mantissa) as f64 * f64::powi(2.0, exponent.max(1) as i32 - 10)
+    };
+    let far = |code: &u64| (of(*code) - f64::from(v.abs().min(448.0))).abs();
+    let nearer = |a: &u64, b: &u64| far(a).total_cmp(&far(b)).then((a % 2).cmp(&(b % 2)));
+    let code = (0..0x7f).min_by(|a, b| nearer(a, b)).unwrap();
+    code | u64::from(v.is_sign_negative()) << 7
+}
+
 /// The content that a formula makes, `len` bytes of elements of type `dtype`.
 pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<u8> {
     let mut input = Bytes::new(&formula.parameters);
@@ -221,6 +237,22 @@ pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<
                 x => from_f32(of(0, i) + factor * x, dtype),
             };
             (0..count).map(made).collect()
+        }
+        12 => {
+            let (columns, order) = (input.number(8) as usize, input.number(1));
+            let mut out = Vec::new();
+            for row in (0..count).collect::<Vec<_>>().chunks(columns) {
+                let v: Vec<f32> = row.iter().map(|i| of(0, *i)).collect();
+                let m = v.iter().filter(|v| !v.is_nan()).map(|v| v.abs()).fold(0.0, f32::max);
+                out.extend(v.iter().map(|v| match order {
+                    _ if m == 0.0 => eight_bits(*v),
+                    0 => eight_bits(v / (m / 448.0)),
+                    1 => eight_bits(v * (448.0 / m)),
+                    2 => eight_bits((v * 448.0) / m),
+                    other => panic!("order {other}"),
+                }));
+            }
+            out
         }
         other => panic!("formula {other}"),
     };

@@ -99,7 +99,7 @@ impl Lora {
 }
 
 /// `sums + left * right`, each with one rounding.
-fn multiply_add(left: f32, right: &[f32], sums: &mut [f32]) {
+pub(crate) fn multiply_add(left: f32, right: &[f32], sums: &mut [f32]) {
     match Avx2::detect() {
         Some(cpu) => cpu.run(
             #[inline(always)]

@@ -5,6 +5,7 @@
 //! specification, "Formulas"), and works on any range of chunks. Where the base is too short for a
 //! range, zeros stand for it.
 
+mod absmax;
 mod arithmetic;
 mod cast;
 mod guess;
@@ -17,19 +18,27 @@ mod tests;
 
 use std::ops::Range;
 
+use absmax::Absmax;
+pub use absmax::AbsmaxOrder;
 pub use arithmetic::MeanOrder;
 pub(super) use arithmetic::settled;
 use arithmetic::{Mean, Prune, Scale, TaskVector, common_type};
 pub use cast::FloatType;
 use increment::{Added, Increment};
-pub use int8::AbsmaxOrder;
-use int8::{Absmax, Requantise};
+use int8::Requantise;
 use lora::Lora;
+pub(crate) use lora::multiply_add;
 
 use crate::tensor::Dtype;
 
 /// The code of [`Formula::Increment`], which takes a feature flag of its own.
 pub const INCREMENT_CODE: u8 = 11;
+
+/// The code of [`Formula::Absmax`] as integers.
+const ABSMAX_INT8_CODE: u8 = 3;
+
+/// The code of [`Formula::Absmax`] as floats, which takes a feature flag of its own.
+pub const ABSMAX_F8_CODE: u8 = 12;
 
 /// A row that has to be seen as a whole is no longer than this many bytes of its base.
 const ROW_BYTES_MAX: u64 = 16 << 20;
@@ -47,7 +56,8 @@ pub enum Formula {
         /// The content's type.
         to: FloatType,
     },
-    /// Every row of a float base as 8-bit integers, the largest magnitude of the row as 127.
+    /// Every row of a float base as 8-bit integers, the largest magnitude of the row as 127, or as
+    /// 8-bit floats, that as 448.
     Absmax(Absmax),
     /// 8-bit integers, every row times a factor of its own.
     Requantise(Requantise),
@@ -81,12 +91,10 @@ impl Formula {
         (from != to).then_some(Formula::Cast { from, to })
     }
 
-    /// Rows of `columns` floats of type `from` as 8-bit integers; `None` when `from` is not a
-    /// float, there are no columns, or too many for a row to be seen as a whole.
-    pub fn absmax(from: &Dtype, columns: u64, order: AbsmaxOrder) -> Option<Self> {
-        let from = FloatType::of(from)?;
-        let fits = columns > 0 && columns.checked_mul(from.bytes() as u64)? <= ROW_BYTES_MAX;
-        fits.then_some(Formula::Absmax(Absmax { from, columns, order }))
+    /// Rows of `columns` floats of type `from` as type `to`, I8 or F8_E4M3; `None` when these are
+    /// other types, there are no columns, or too many for a row to be seen as a whole.
+    pub fn absmax(from: &Dtype, to: &Dtype, columns: u64, order: AbsmaxOrder) -> Option<Self> {
+        Absmax::new(from, to, columns, order).map(Formula::Absmax)
     }
 
     /// The factors that bring rows of `columns` integers of `base` nearest to those of `child`,
@@ -123,7 +131,7 @@ impl Formula {
 
     /// Whether what a formula of this code makes is of the type and the shape of its first base.
     pub fn keeps_elements(code: u8) -> bool {
-        !matches!(code, 1..=3)
+        !matches!(code, 1..=3 | ABSMAX_F8_CODE)
     }
 
     /// The code in the file.
@@ -131,7 +139,7 @@ impl Formula {
         match self {
             Formula::Resize => 1,
             Formula::Cast { .. } => 2,
-            Formula::Absmax(_) => 3,
+            Formula::Absmax(absmax) => absmax.code(),
             Formula::Requantise(_) => 4,
             Formula::Scale(_) => 6,
             Formula::Prune(_) => 7,
@@ -153,10 +161,10 @@ impl Formula {
     }
 
     /// The codes and names of all formulas.
-    pub const NAMES: [(u8, &str); 10] = [
+    pub const NAMES: [(u8, &str); 11] = [
         (1, "resize"),
         (2, "cast"),
-        (3, "absmax-int8"),
+        (ABSMAX_INT8_CODE, "absmax-int8"),
         (4, "requantise-int8"),
         (6, "scale"),
         (7, "prune"),
@@ -164,6 +172,7 @@ impl Formula {
         (9, "task-vector"),
         (10, "lora"),
         (11, "increment"),
+        (ABSMAX_F8_CODE, "absmax-f8"),
     ];
 
     /// The parameters' bytes in the file.
@@ -214,13 +223,20 @@ impl Formula {
             1 => wrong(format!("a resize of {base} to {own}")),
             2 => Formula::cast(base, own)
                 .ok_or_else(|| FormulaError(format!("a cast of {base} to {own}"))),
-            3 if *own == Dtype::I8 => Absmax::parse(base, parameters).map(Formula::Absmax),
+            ABSMAX_INT8_CODE if *own == Dtype::I8 => {
+                Absmax::parse(own, base, parameters).map(Formula::Absmax)
+            }
+            ABSMAX_F8_CODE if *own == Dtype::F8E4M3 => {
+                Absmax::parse(own, base, parameters).map(Formula::Absmax)
+            }
             4 if *own == Dtype::I8 && *base == Dtype::I8 => {
                 Requantise::parse(parameters).map(Formula::Requantise)
             }
             6 => Scale::parse(common_type(own, bases)?, parameters).map(Formula::Scale),
             7 => Prune::parse(own, base, parameters).map(Formula::Prune),
-            3 | 4 => wrong(format!("formula {code} of {base} to {own}")),
+            ABSMAX_INT8_CODE | 4 | ABSMAX_F8_CODE => {
+                wrong(format!("formula {code} of {base} to {own}"))
+            }
             _ => wrong(format!("code {code}")),
         }
     }

@@ -25,7 +25,7 @@ fn naive_brain(value: f32) -> u16 {
 proptest! {
     #[test]
     fn every_range_of_a_formula_is_a_part_of_the_whole(
-        which in 0usize..8,
+        which in 0usize..11,
         columns in 1u64..40,
         values in proptest::collection::vec(any::<u32>(), 0..200),
         longer in 0u64..60,
@@ -44,8 +44,12 @@ proptest! {
                 (formula, Dtype::I8, Dtype::I8, 1)
             }
             order => {
-                let formula = Formula::absmax(&Dtype::F32, columns, orders[order - 5]).unwrap();
-                (formula, Dtype::I8, Dtype::F32, 1)
+                let (to, order) = match order.checked_sub(8) {
+                    Some(order) => (Dtype::F8E4M3, orders[order]),
+                    None => (Dtype::I8, orders[order - 5]),
+                };
+                let formula = Formula::absmax(&Dtype::F32, &to, columns, order).unwrap();
+                (formula, to, Dtype::F32, 1)
             }
         };
         let bytes = formula.parameters();
@@ -120,7 +124,7 @@ fn absmax_and_requantising_by_hand() {
     let floats = [1.0f32, -2.0, 0.5, 0.0, 0.0, 0.0, 3.0, f32::NAN, -1.5];
     let base: Vec<u8> = floats.iter().flat_map(|v| v.to_le_bytes()).collect();
     for order in AbsmaxOrder::ALL {
-        let formula = Formula::absmax(&Dtype::F32, 3, order).unwrap();
+        let formula = Formula::absmax(&Dtype::F32, &Dtype::I8, 3, order).unwrap();
         let mut out = [9; 10];
         formula.predict(&(0..10), &[&base], &mut out);
         // 63.5 is a tie, 31.75 is not; the tenth element has no base.

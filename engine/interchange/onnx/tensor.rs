@@ -1,18 +1,8 @@
 //! `TensorProto`: what a tensor is and where its bytes are.
 
-use super::wire::{Reader, Span, Value, WireError};
+use super::wire::{Reader, Span, Value};
+use crate::interchange::InterchangeError;
 use crate::tensor::Dtype;
-
-/// Where a tensor's bytes are.
-#[derive(Debug)]
-pub(super) enum Place {
-    /// In the file itself.
-    Here(Span),
-    /// In a file beside it.
-    Beside { name: String, offset: u64, len: Option<u64> },
-    /// In memory: they were not as they are in tensors.
-    Decoded(Vec<u8>),
-}
 
 /// A tensor as the file describes it.
 #[derive(Debug, Default)]
@@ -23,124 +13,132 @@ pub(super) struct TensorProto {
     pub(super) dims: Vec<u64>,
     code: u64,
     raw: Option<Span>,
-    /// `float_data` or `double_data`, in one piece.
-    packed: Option<Span>,
-    /// Numbers in pieces of their own, or as varints.
-    decoded: Vec<u64>,
+    /// Numbers in `float_data` or `double_data`: the first piece that has any.
+    numbers: Option<Span>,
+    /// How many such pieces there are.
+    pieces: u64,
+    /// The width of these numbers.
+    width: u64,
+    /// Whether numbers are in a field of varints.
+    varints: bool,
+    /// Whether it is a part of a larger tensor.
+    segment: bool,
     external: bool,
-    location: Vec<(String, String)>,
+    pub(super) location: Location,
 }
 
-/// What reading a graph may still take into memory.
-pub(super) struct Budget(pub(super) u64);
-
-impl Budget {
-    pub(super) fn take(&mut self, bytes: u64, offset: u64) -> Result<(), WireError> {
-        let detail = "the graph is too large";
-        self.0 = self.0.checked_sub(bytes).ok_or(WireError::Malformed { offset, detail })?;
-        Ok(())
-    }
-
-    /// The text of a field.
-    pub(super) fn text(&mut self, reader: &Reader<'_>, span: Span) -> Result<String, WireError> {
-        // A text costs more than its bytes.
-        self.take(span.len() + 64, span.start)?;
-        let detail = "a text that is not UTF-8";
-        let malformed = |_| WireError::Malformed { offset: span.start, detail };
-        String::from_utf8(reader.bytes(span)?).map_err(malformed)
-    }
+/// The entries of external data; of one that stands twice the last.
+#[derive(Debug, Default)]
+pub(super) struct Location {
+    pub(super) path: String,
+    pub(super) offset: Option<String>,
+    pub(super) length: Option<String>,
 }
 
-fn wrong_type(span_start: u64) -> WireError {
-    WireError::Malformed { offset: span_start, detail: "a field of the wrong type" }
+/// Where a tensor's bytes are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// In the file itself.
+    Here(Span),
+    /// In a file beside it, which the tensor's location tells.
+    Beside,
+    /// Nowhere as they are: for this reason it is no tensor.
+    Unseen(&'static str),
 }
 
-/// Reads a `TensorProto`.
+/// Reads a `TensorProto` from one or more parts, which add to each other.
 pub(super) fn read(
     reader: &mut Reader<'_>,
-    span: Span,
-    budget: &mut Budget,
-) -> Result<TensorProto, WireError> {
-    budget.take(256, span.start)?;
-    let mut tensor = TensorProto { offset: span.start, ..TensorProto::default() };
-    let mut at = span.start;
-    while at < span.end {
-        let offset = at;
-        match reader.field(&mut at, span.end)? {
-            (1, Value::Varint(dim)) => push(&mut tensor.dims, dim, budget, offset)?,
-            (1, Value::Bytes(dims)) => {
-                let mut at = dims.start;
-                while at < dims.end {
-                    let dim = reader.varint(&mut at, dims.end)?;
-                    push(&mut tensor.dims, dim, budget, offset)?;
-                }
-            }
-            (2, Value::Varint(code)) => tensor.code = code,
-            (4 | 10, Value::Bytes(numbers)) if tensor.packed.is_none() => {
-                tensor.packed = Some(numbers);
-            }
-            (4 | 10, Value::Bytes(_)) => {
-                let detail = "numbers in several pieces";
-                return Err(WireError::Malformed { offset, detail });
-            }
-            (4 | 10, Value::Fixed(number)) => {
-                push(&mut tensor.decoded, number, budget, offset)?;
-            }
-            (5 | 7 | 11, Value::Varint(number)) => {
-                push(&mut tensor.decoded, number, budget, offset)?;
-            }
-            (5 | 7 | 11, Value::Bytes(numbers)) => {
-                let mut at = numbers.start;
-                while at < numbers.end {
-                    let number = reader.varint(&mut at, numbers.end)?;
-                    push(&mut tensor.decoded, number, budget, offset)?;
-                }
-            }
-            (8, Value::Bytes(name)) => tensor.name = budget.text(reader, name)?,
-            (9, Value::Bytes(raw)) => tensor.raw = Some(raw),
-            (13, Value::Bytes(entry)) => {
-                let entry = read_entry(reader, entry, budget)?;
-                tensor.location.push(entry);
-            }
-            (14, Value::Varint(location)) => tensor.external = location == 1,
-            (1 | 2 | 4 | 5 | 7 | 8 | 9 | 10 | 11 | 13 | 14, _) => return Err(wrong_type(offset)),
-            _ => {}
+    parts: &[Span],
+) -> Result<TensorProto, InterchangeError> {
+    let offset = parts.first().map_or(0, |span| span.start);
+    reader.take(512, offset)?;
+    let mut tensor = TensorProto { offset, ..TensorProto::default() };
+    for part in parts {
+        let mut at = part.start;
+        while at < part.end {
+            let offset = at;
+            let (number, value) = reader.field(&mut at, part.end)?;
+            tensor.set(reader, offset, number, value)?;
         }
     }
     Ok(tensor)
 }
 
-fn push(
-    numbers: &mut Vec<u64>,
-    number: u64,
-    budget: &mut Budget,
-    offset: u64,
-) -> Result<(), WireError> {
-    // A vector may have twice the room that it needs, and its bytes are made of it later.
-    budget.take(24, offset)?;
-    numbers.push(number);
-    Ok(())
-}
-
-fn read_entry(
-    reader: &mut Reader<'_>,
-    span: Span,
-    budget: &mut Budget,
-) -> Result<(String, String), WireError> {
-    let mut entry = (String::new(), String::new());
-    let mut at = span.start;
-    while at < span.end {
-        match reader.field(&mut at, span.end)? {
-            (1, Value::Bytes(key)) => entry.0 = budget.text(reader, key)?,
-            (2, Value::Bytes(value)) => entry.1 = budget.text(reader, value)?,
+impl TensorProto {
+    fn set(
+        &mut self,
+        reader: &mut Reader<'_>,
+        offset: u64,
+        number: u64,
+        value: Value,
+    ) -> Result<(), InterchangeError> {
+        match (number, value) {
+            (1, Value::Varint(dim)) => self.push_dim(reader, dim, offset)?,
+            (1, Value::Bytes(dims)) => {
+                let mut at = dims.start;
+                while at < dims.end {
+                    let dim = reader.varint(&mut at, dims.end)?;
+                    self.push_dim(reader, dim, offset)?;
+                }
+            }
+            (2, Value::Varint(code)) => self.code = code,
+            (3, Value::Bytes(_)) => self.segment = true,
+            (4 | 10, Value::Bytes(numbers) | Value::Fixed(numbers)) => {
+                if numbers.len() > 0 {
+                    self.pieces += 1;
+                    self.numbers.get_or_insert(numbers);
+                }
+                self.width = if number == 4 { 4 } else { 8 };
+            }
+            (5 | 7 | 11, Value::Varint(_)) => self.varints = true,
+            (5 | 7 | 11, Value::Bytes(numbers)) => self.varints |= numbers.len() > 0,
+            (8, Value::Bytes(name)) => self.name = reader.text(name)?,
+            (9, Value::Bytes(raw)) => self.raw = Some(raw),
+            (13, Value::Bytes(entry)) => self.set_location(reader, entry)?,
+            (14, Value::Varint(location)) => self.external = location == 1,
+            (1..=5 | 7..=11 | 13 | 14, _) => return Err(reader.wrong_type(offset)),
             _ => {}
         }
+        Ok(())
     }
-    Ok(entry)
-}
 
-impl TensorProto {
-    /// The element type; `None` for texts and sparse tensors, which are no tensors here.
+    fn push_dim(
+        &mut self,
+        reader: &mut Reader<'_>,
+        dim: u64,
+        offset: u64,
+    ) -> Result<(), InterchangeError> {
+        // A vector may have twice the room that it needs.
+        reader.take(16, offset)?;
+        self.dims.push(dim);
+        Ok(())
+    }
+
+    fn set_location(
+        &mut self,
+        reader: &mut Reader<'_>,
+        entry: Span,
+    ) -> Result<(), InterchangeError> {
+        let (mut key, mut value) = (String::new(), String::new());
+        let mut at = entry.start;
+        while at < entry.end {
+            match reader.field(&mut at, entry.end)? {
+                (1, Value::Bytes(text)) => key = reader.text(text)?,
+                (2, Value::Bytes(text)) => value = reader.text(text)?,
+                _ => {}
+            }
+        }
+        match key.as_str() {
+            "location" => self.location.path = value,
+            "offset" => self.location.offset = Some(value),
+            "length" => self.location.length = Some(value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The element type; `None` for texts and for what has none.
     pub(super) fn dtype(&self) -> Option<Dtype> {
         Some(match self.code {
             1 => Dtype::F32,
@@ -161,53 +159,57 @@ impl TensorProto {
             18 => Dtype::F8E4M3Fnuz,
             19 => Dtype::F8E5M2,
             20 => Dtype::F8E5M2Fnuz,
+            23 => Dtype::F4,
+            24 => Dtype::F8E8M0,
             0 | 8 => return None,
             15 => Dtype::Unknown("C128".into()),
             21 => Dtype::Unknown("U4".into()),
             22 => Dtype::Unknown("I4".into()),
+            25 => Dtype::Unknown("U2".into()),
+            26 => Dtype::Unknown("I2".into()),
             code => Dtype::Unknown(format!("ONNX{code}").into()),
         })
     }
 
-    /// Where the bytes are.
-    pub(super) fn place(&self, dtype: &Dtype) -> Result<Place, String> {
-        if self.external {
-            let value = |key: &str| {
-                let mut entries = self.location.iter().filter(|entry| entry.0 == key);
-                entries.next_back().map(|entry| entry.1.as_str())
-            };
-            let number = |key: &str| match value(key).map(str::parse::<u64>) {
-                None => Ok(None),
-                Some(Ok(number)) => Ok(Some(number)),
-                Some(Err(_)) => Err(format!("{key} of external data is no number")),
-            };
-            let name = value("location").unwrap_or_default();
-            // Nothing but a file of the same folder is ever opened.
-            let plain = !name.is_empty()
-                && !name.contains(['/', '\\', '\0'])
-                && name != ".."
-                && name != ".";
-            if !plain {
-                return Err(format!("external data in {name:?}: not the plain name of a file"));
+    /// Bits of an element; `None` for a type that is not known.
+    pub(super) fn bits(&self) -> Option<u64> {
+        match self.code {
+            15 => Some(128),
+            21 | 22 => Some(4),
+            25 | 26 => Some(2),
+            _ => self.dtype()?.bits().map(u64::from),
+        }
+    }
+
+    /// Where its bytes are. Where there are some of several kinds the runtimes take external
+    /// ones first, then raw ones.
+    pub(super) fn place(&self) -> Place {
+        let is_empty = self.dims.contains(&0);
+        match self {
+            TensorProto { code: 8, .. } => Place::Unseen("their elements are texts"),
+            TensorProto { code: 0, .. } => Place::Unseen("they have no element type"),
+            TensorProto { segment: true, .. } => Place::Unseen("they are segments of others"),
+            TensorProto { external: true, .. } => Place::Beside,
+            TensorProto { raw: Some(raw), .. } => Place::Here(*raw),
+            TensorProto { varints: true, .. } => {
+                Place::Unseen("their numbers are varints, not an array")
             }
-            let offset = number("offset")?.unwrap_or(0);
-            return Ok(Place::Beside { name: name.to_owned(), offset, len: number("length")? });
+            TensorProto { pieces: 2.., .. } => Place::Unseen("their numbers are in several pieces"),
+            TensorProto { numbers: Some(numbers), .. } if self.is_of_width() => {
+                Place::Here(*numbers)
+            }
+            TensorProto { numbers: Some(_), .. } => {
+                Place::Unseen("their numbers are in a field of another type")
+            }
+            // Nothing has to be anywhere.
+            _ if is_empty => Place::Here(Span { start: self.offset, end: self.offset }),
+            _ => Place::Unseen("they have no data"),
         }
-        if let Some(raw) = self.raw {
-            return Ok(Place::Here(raw));
-        }
-        if let (Some(packed), true) = (self.packed, self.decoded.is_empty()) {
-            return Ok(Place::Here(packed));
-        }
-        if self.packed.is_some() {
-            return Err(format!("the tensor {:?} has numbers in several pieces", self.name));
-        }
-        let width = match dtype {
-            Dtype::C64 => 4,
-            known => known.bits().map_or(1, |bits| bits as usize / 8),
-        };
-        let bytes =
-            self.decoded.iter().flat_map(|number| number.to_le_bytes().into_iter().take(width));
-        Ok(Place::Decoded(bytes.collect()))
+    }
+
+    /// Whether the field that the numbers are in is of the element type: `float_data` is also of
+    /// complex numbers of two floats, `double_data` of such of two doubles.
+    fn is_of_width(&self) -> bool {
+        matches!((self.width, self.code), (4, 1 | 14) | (8, 11 | 15))
     }
 }

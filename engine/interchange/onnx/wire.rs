@@ -1,16 +1,15 @@
 //! The wire format of protocol buffers, read from a file field by field.
 //!
-//! Only what ONNX needs: fields and their places. Nothing is allocated for what a length claims
-//! before the claim is checked against the message around it.
+//! Only what ONNX needs: fields and their places. Nothing is kept for what a length claims before
+//! the claim is checked against the message around it, and all that is kept is counted.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use crate::format::FileFormat;
+use crate::interchange::budget::Budget;
+use crate::interchange::limits::ONNX_GRAPH_LEN_MAX;
+use crate::interchange::window::Window;
+use crate::interchange::{InterchangeError, OpenFile};
 
-/// Bytes that are read ahead.
-const WINDOW: usize = 1 << 14;
-
-/// Where a message lies in the file.
+/// Where bytes lie in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u64,
@@ -28,65 +27,45 @@ impl Span {
 pub(super) enum Value {
     /// A whole number.
     Varint(u64),
-    /// 4 or 8 bytes, as a number.
-    Fixed(u64),
+    /// A number of 4 or 8 bytes.
+    Fixed(Span),
     /// Bytes: a text, a message, packed numbers.
     Bytes(Span),
 }
 
-/// Why a message cannot be read.
-#[derive(Debug)]
-pub(super) enum WireError {
-    Io(io::Error),
-    Malformed { offset: u64, detail: &'static str },
-}
-
-impl From<io::Error> for WireError {
-    fn from(error: io::Error) -> Self {
-        WireError::Io(error)
-    }
-}
-
-/// Reads bytes of a file through a window.
+/// Reads messages of a file.
 #[derive(Debug)]
 pub(super) struct Reader<'f> {
-    file: &'f File,
-    window: Vec<u8>,
-    window_start: u64,
-    file_len: u64,
+    file: &'f OpenFile,
+    window: Window<'f>,
+    budget: Budget<'f>,
 }
 
 impl<'f> Reader<'f> {
-    pub(super) fn new(file: &'f File, file_len: u64) -> Self {
-        Reader { file, window: Vec::new(), window_start: 0, file_len }
+    pub(super) fn new(file: &'f OpenFile) -> Self {
+        let budget = Budget::new(file, FileFormat::Onnx, ONNX_GRAPH_LEN_MAX);
+        Reader { file, window: Window::new(file), budget }
     }
 
-    fn byte(&mut self, at: u64) -> Result<u8, WireError> {
-        let inside = |window: &[u8], start: u64| {
-            at.checked_sub(start).and_then(|at| window.get(usize::try_from(at).ok()?).copied())
-        };
-        if let Some(byte) = inside(&self.window, self.window_start) {
-            return Ok(byte);
-        }
-        let len = self.file_len.saturating_sub(at).min(WINDOW as u64) as usize;
-        self.window.resize(len, 0);
-        self.window_start = at;
-        if let Err(error) = self.file.read_exact_at(&mut self.window, at) {
-            self.window.clear();
-            return Err(error.into());
-        }
-        inside(&self.window, at).ok_or(WireError::Malformed { offset: at, detail: "it ends here" })
+    /// An error about what stands at `offset`.
+    pub(super) fn malformed(&self, offset: u64, detail: impl Into<String>) -> InterchangeError {
+        self.file.malformed(FileFormat::Onnx, offset, detail)
+    }
+
+    /// Takes memory for what stands at `offset`.
+    pub(super) fn take(&mut self, bytes: u64, offset: u64) -> Result<(), InterchangeError> {
+        self.budget.take(bytes, offset)
     }
 
     /// A number of up to ten bytes at `at`, inside `end`; moves `at` behind it.
-    pub(super) fn varint(&mut self, at: &mut u64, end: u64) -> Result<u64, WireError> {
+    pub(super) fn varint(&mut self, at: &mut u64, end: u64) -> Result<u64, InterchangeError> {
         let offset = *at;
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
             if *at >= end {
-                return Err(WireError::Malformed { offset, detail: "a number is cut off" });
+                return Err(self.malformed(offset, "a number is cut off"));
             }
-            let byte = self.byte(*at)?;
+            let [byte] = self.window.array(*at)?;
             *at += 1;
             if shift < 64 {
                 value |= u64::from(byte & 0x7f) << shift;
@@ -95,50 +74,56 @@ impl<'f> Reader<'f> {
                 return Ok(value);
             }
         }
-        Err(WireError::Malformed { offset, detail: "a number of more than ten bytes" })
+        Err(self.malformed(offset, "a number of more than ten bytes"))
     }
 
-    /// The field at `at` of the message that ends at `end`; moves `at` behind it.
-    pub(super) fn field(&mut self, at: &mut u64, end: u64) -> Result<(u64, Value), WireError> {
+    /// The field at `at` of the message that ends at `end`, with its number; moves `at` behind it.
+    pub(super) fn field(
+        &mut self,
+        at: &mut u64,
+        end: u64,
+    ) -> Result<(u64, Value), InterchangeError> {
         let offset = *at;
-        let malformed = |detail| Err(WireError::Malformed { offset, detail });
         let tag = self.varint(at, end)?;
         let (number, kind) = (tag >> 3, tag & 7);
         if number == 0 {
-            return malformed("a field of number 0");
+            return Err(self.malformed(offset, "a field of number 0"));
         }
-        let value = match kind {
-            0 => Value::Varint(self.varint(at, end)?),
-            1 | 5 => {
-                let len = if kind == 1 { 8 } else { 4 };
-                if end - *at < len {
-                    return malformed("a number is cut off");
-                }
-                let mut value = 0;
-                for place in 0..len {
-                    value |= u64::from(self.byte(*at + place)?) << (8 * place);
-                }
-                *at += len;
-                Value::Fixed(value)
-            }
-            2 => {
-                let len = self.varint(at, end)?;
-                if len > end - *at {
-                    return malformed("a field is longer than its message");
-                }
-                let span = Span { start: *at, end: *at + len };
-                *at = span.end;
-                Value::Bytes(span)
-            }
-            _ => return malformed("a field of an unknown wire type"),
+        let (len, what) = match kind {
+            0 => return Ok((number, Value::Varint(self.varint(at, end)?))),
+            1 => (8, "a number is cut off"),
+            5 => (4, "a number is cut off"),
+            2 => (self.varint(at, end)?, "a field is longer than its message"),
+            _ => return Err(self.malformed(offset, "a field of an unknown wire type")),
         };
-        Ok((number, value))
+        if len > end - *at {
+            return Err(self.malformed(offset, what));
+        }
+        let span = Span { start: *at, end: *at + len };
+        *at = span.end;
+        Ok((number, if kind == 2 { Value::Bytes(span) } else { Value::Fixed(span) }))
     }
 
-    /// Bytes that are read into memory.
-    pub(super) fn bytes(&self, span: Span) -> Result<Vec<u8>, WireError> {
-        let mut bytes = vec![0; span.len() as usize];
-        self.file.read_exact_at(&mut bytes, span.start)?;
-        Ok(bytes)
+    /// The text of a field.
+    pub(super) fn text(&mut self, span: Span) -> Result<String, InterchangeError> {
+        let bytes = self.bytes(span)?;
+        String::from_utf8(bytes).map_err(|_| self.malformed(span.start, "a text that is not UTF-8"))
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn bytes(&mut self, span: Span) -> Result<Vec<u8>, InterchangeError> {
+        // They cost more than themselves: names are kept in several lists.
+        self.take(span.len() + 128, span.start)?;
+        self.file.bytes(span.start, span.len())
+    }
+
+    /// A number of four bytes.
+    pub(super) fn f32(&mut self, at: u64) -> Result<f32, InterchangeError> {
+        self.window.array(at).map(f32::from_le_bytes)
+    }
+
+    /// An error for a field that has a value of another type than it should.
+    pub(super) fn wrong_type(&self, offset: u64) -> InterchangeError {
+        self.malformed(offset, "a field of the wrong type")
     }
 }

@@ -146,14 +146,7 @@ pub(super) fn join_data(files: &mut [ReadFile]) -> Result<(), InterchangeError> 
 fn data_layout(file: &OpenFile, parts: Vec<LaidBeside>) -> Result<FileLayout, InterchangeError> {
     let mut builder = LayoutBuilder::new(file.len());
     let mut known = HashSet::new();
-    for LaidBeside { tensors, views, .. } in parts {
-        for view in views {
-            let Some(holder) = tensors.get(view.tensor) else { continue };
-            let begin = holder.begin.saturating_add(view.offset);
-            if known.insert((view.name.clone(), begin)) {
-                builder.view(view.name, view.dtype, view.shape, begin, view.strides);
-            }
-        }
+    for LaidBeside { tensors, .. } in parts {
         for tensor in tensors {
             if tensor.end > file.len() {
                 let detail = format!("it ends before the tensor {:?} does", tensor.name);

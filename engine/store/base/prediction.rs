@@ -95,8 +95,8 @@ impl<'c> Prediction<'c> {
             }
             Derivation::Related(Relation::Resized) => Some(Formula::Resize),
             Derivation::Related(Relation::Converted) => match candidate.bases.as_slice() {
-                [(_, from)] if *dtype == Dtype::I8 => {
-                    return Self::absmax(sample, columns, from, open);
+                [(_, from)] if matches!(dtype, Dtype::I8 | Dtype::F8E4M3) => {
+                    return Self::absmax(sample, columns, (from, dtype), open);
                 }
                 [(_, from)] => Formula::cast(from, dtype),
                 _ => None,
@@ -159,18 +159,18 @@ impl<'c> Prediction<'c> {
         Ok(all)
     }
 
-    /// Rows of floats as integers, in the order of operations that comes nearest in the first
-    /// chunk.
+    /// Rows of floats as integers, or as floats of eight bits, in the order of operations that comes
+    /// nearest in the first chunk.
     fn absmax(
         sample: &[u8],
         columns: u64,
-        from: &Dtype,
+        (from, to): (&Dtype, &Dtype),
         open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
         let sample = &sample[..sample.len().min(CHUNK_LEN)];
         let mut best: Option<(usize, Prediction<'c>)> = None;
         for order in AbsmaxOrder::ALL {
-            let Some(formula) = Formula::absmax(from, columns, order) else { break };
+            let Some(formula) = Formula::absmax(from, to, columns, order) else { break };
             let prediction = Prediction::of(formula, open);
             let mut predicted = vec![0; sample.len()];
             prediction.read(0, &mut predicted, Verify::Checksums)?;

@@ -267,11 +267,11 @@ impl ImportReport {
     }
 }
 
-/// What is to be said of how a tensor was made.
+/// What is to be said of how a model or a tensor was made.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Note {
-    /// The tensor.
+    /// The tensor; empty where it is said of the model.
     pub tensor: String,
     /// What is to be said.
     #[serde(rename = "note")]

@@ -7,21 +7,23 @@ use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::adapter::{Adapter, Parts};
 use super::arithmetic::{by_formula, by_numbers, is_number};
 use super::lora_settings::Settings;
-use super::low_rank::{Adapted, COLUMNS_MAX, Lengths};
+use super::low_rank::{Adapted, COLUMNS_MAX, Lengths, single};
 use crate::codec::formula::Formula;
 use crate::store::{Model, Tensor};
+use crate::tensor::Dtype;
 
 /// The first parent with the second, an adapter, merged in, as the PEFT library does it: products
 /// of pairs of matrices times a scale, of linear layers, convolutions and embeddings; biases of the
 /// second matrix; whole tensors; rows, and columns of embeddings, brought to the lengths that DoRA
 /// has learned. Every tensor of the adapter is used, or the error names it.
 pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    let settings = Settings::read(inputs)?;
     let [base, adapter] = inputs.parents.as_slice() else {
         return Err(UpdateError::inputs("two parents are needed: a base, then its adapter"));
     };
     let (base, model) = (&base.model, &adapter.model);
-    let names = || model.manifest().tensors.iter().map(|tensor| tensor.name);
+    let settings = Settings::read(inputs, model)?;
+    let manifest = model.manifest();
+    let names = || manifest.tensors.iter().take(manifest.weights()).map(|tensor| tensor.name);
     let adapter = Adapter::of(names(), settings.adapter.as_deref()).map_err(|names| {
         let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
         let reason = format!("say which of several adapters is merged: {}", names.join(", "));
@@ -35,13 +37,14 @@ pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let merge = Merge { base, model, settings: &settings };
     let mut made = merge.all(&adapter)?;
     let others: Vec<String> = adapter.others.iter().map(|name| format!("{name:?}")).collect();
-    Draft::like(base, |tensor| {
+    let draft = Draft::like(base, |tensor| {
         let Some(made) = made.remove(tensor.name()) else { return Ok(DraftTensor::keep(tensor)) };
         Ok(match others.is_empty() {
             true => made,
             false => made.noted(format!("adapters not merged: {}", others.join(", "))),
         })
-    })
+    })?;
+    Ok(settings.notes().into_iter().fold(draft, Draft::said))
 }
 
 /// Names every tensor of an adapter that is not used, and says why of the first.
@@ -50,6 +53,10 @@ fn refuse_unused(unused: &[(String, String)]) -> Result<(), UpdateError> {
     let rest: Vec<String> =
         rest.iter().map(|(name, reason)| format!("; tensor {name:?}: {reason}")).collect();
     Err(UpdateError::tensor(first, format!("not merged: {why}{}", rest.concat())))
+}
+
+fn is_dotted(rest: &str) -> bool {
+    rest.starts_with('.')
 }
 
 /// What is wrong, without the name of the tensor, which is said anyway.
@@ -99,7 +106,42 @@ impl Merge<'_> {
             }
         }
         refuse_unused(&unused)?;
+        self.refuse_missing(adapter)?;
         Ok(made)
+    }
+
+    /// Refuses an adapter without tensors that its settings say it has: modules that were trained
+    /// as a whole, biases.
+    fn refuse_missing(&self, adapter: &Adapter) -> Result<(), UpdateError> {
+        let is_in = |tensor: &str, module: &str| {
+            let mut places = tensor.match_indices(module);
+            places.any(|(at, _)| tensor.get(at + module.len()..).is_some_and(is_dotted))
+        };
+        let manifest = self.base.manifest();
+        let of_base = || manifest.tensors.iter().take(manifest.weights()).map(|tensor| tensor.name);
+        let refuse = |reason: String| Err(UpdateError::parameter("config", reason));
+        let name = self.model.full_name();
+        for module in self.settings.saved.iter().filter(|module| !module.is_empty()) {
+            if of_base().any(|tensor| is_in(tensor, module))
+                && !adapter.whole.keys().any(|tensor| is_in(tensor, module))
+            {
+                let reason =
+                    format!("modules_to_save names {module:?}, and {name} has no tensor of it");
+                return refuse(reason);
+            }
+        }
+        let is_bias = |tensor: &str| tensor == "bias" || tensor.ends_with(".bias");
+        let biases = &self.settings.biases;
+        if biases != "none"
+            && of_base().any(is_bias)
+            && !adapter.whole.keys().any(|tensor| is_bias(tensor))
+        {
+            return refuse(format!("bias is {biases:?}, and {name} has no biases"));
+        }
+        if self.settings.has_bias && adapter.modules.values().all(|parts| parts.bias.is_none()) {
+            return refuse(format!("lora_bias is set, and {name} has no lora_B.bias"));
+        }
+        Ok(())
     }
 
     fn of_base(&self, name: &str) -> Result<Tensor, UpdateError> {
@@ -179,8 +221,14 @@ impl Merge<'_> {
         let weight = self.of_base(&format!("{module}.weight"))?;
         let (left, right, dims @ [_, rank, _]) = self.factors(parts)?;
         let scale = self.settings.scale(module, rank)?;
-        if self.settings.is_dora && parts.magnitude.is_none() {
-            return Err(UpdateError::inputs("use_dora is set, and it has no magnitudes"));
+        match (self.settings.is_dora, &parts.magnitude) {
+            (Some(true), None) => {
+                return Err(UpdateError::inputs("use_dora is set, and it has no magnitudes"));
+            }
+            (Some(false), Some(_)) => {
+                return Err(UpdateError::inputs("use_dora is false, and it has magnitudes"));
+            }
+            _ => {}
         }
         let turned = self.is_turned(&weight, parts, (&left, &right), dims, transposed)?;
         let mut made = Vec::new();
@@ -192,7 +240,10 @@ impl Merge<'_> {
                 return Err(UpdateError::inputs(reason));
             }
             let dtype = old.dtype().clone();
+            // As PEFT rounds it: the product, then the sum.
+            let is_single = [&old, &bias].iter().all(|tensor| *tensor.dtype() != Dtype::F64);
             made.push(by_numbers(&old, dtype, vec![old.clone(), bias], move |row| match row {
+                [old, bias] if is_single => old + single(bias * single(scale)),
                 [old, bias] => old + bias * scale,
                 _ => f64::NAN,
             })?);

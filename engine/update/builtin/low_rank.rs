@@ -1,7 +1,10 @@
 //! A matrix with a product of two others added, and its rows or columns brought to given lengths:
-//! what the formula of the file format does not say. All in double precision, every operation
-//! rounded, sums in order; the result is rounded to single precision and then to the matrix's type
-//! (to F64 not at all). Made row by row, so that no matrix need be in memory as a whole.
+//! what the formula of the file format does not say. In single precision, as the formula `lora`
+//! says, where no matrix is F64: so does the PEFT library, and the results are its own. A length is
+//! summed in double precision, in order, and rounded; what it is scaled by, and the result, are
+//! rounded to single precision too. Otherwise all is in double precision, every operation rounded,
+//! sums in order. The result is then rounded to the matrix's type. Made row by row, so that no
+//! matrix need be in memory as a whole.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +14,9 @@ use rayon::prelude::*;
 use super::super::UpdateError;
 use super::super::draft_tensor::as_io;
 use super::arithmetic::{doubles, doubles_of, elements, settled};
+use crate::codec::formula::multiply_add;
 use crate::store::{Tensor, TensorSource};
+use crate::tensor::Dtype;
 
 /// The longest row that is made as a whole, in elements.
 pub(super) const COLUMNS_MAX: u64 = 1 << 22;
@@ -43,7 +48,14 @@ pub(super) struct Adapted {
 pub(super) struct Prepared {
     left: Vec<f64>,
     right: Vec<f64>,
+    /// Both again, where all is in single precision; they are then empty above.
+    singles: Option<(Vec<f32>, Vec<f32>)>,
     magnitude: Vec<f64>,
+}
+
+/// The nearest number of single precision.
+pub(super) fn single(value: f64) -> f64 {
+    f64::from(value as f32)
 }
 
 fn transpose(values: &[f64], columns: usize) -> Vec<f64> {
@@ -52,6 +64,19 @@ fn transpose(values: &[f64], columns: usize) -> Vec<f64> {
 }
 
 impl Adapted {
+    /// Whether all is in single precision.
+    fn is_single(&self) -> bool {
+        [&self.base, &self.left, &self.right].iter().all(|matrix| *matrix.dtype() != Dtype::F64)
+    }
+
+    /// What a row or column of this sum of squares is multiplied by, to get a length.
+    fn factor(&self, length: f64, squares: f64) -> f64 {
+        match self.is_single() {
+            true => single(single(length) / single(squares.sqrt())),
+            false => length / squares.sqrt(),
+        }
+    }
+
     fn prepared(&self) -> Result<std::sync::Arc<Prepared>, UpdateError> {
         let lock = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = &*lock() {
@@ -66,7 +91,13 @@ impl Adapted {
             }
             false => (left, right),
         };
-        let mut prepared = Prepared { left, right, magnitude: Vec::new() };
+        let mut prepared = Prepared { left, right, singles: None, magnitude: Vec::new() };
+        if self.is_single() {
+            let singles = |values: &mut Vec<f64>| -> Vec<f32> {
+                std::mem::take(values).into_iter().map(|value| value as f32).collect()
+            };
+            prepared.singles = Some((singles(&mut prepared.left), singles(&mut prepared.right)));
+        }
         if let Some((magnitude, lengths)) = &self.magnitude {
             let magnitude = doubles(magnitude)?;
             if *lengths == Lengths::Columns {
@@ -88,7 +119,7 @@ impl Adapted {
             let sums = self.sums(prepared, row)?;
             squares.iter_mut().zip(sums).for_each(|(sum, value)| *sum += value * value);
         }
-        by.iter_mut().zip(squares).for_each(|(by, square)| *by /= square.sqrt());
+        by.iter_mut().zip(squares).for_each(|(by, square)| *by = self.factor(*by, square));
         Ok(by)
     }
 
@@ -98,8 +129,20 @@ impl Adapted {
         let mut bytes = vec![0; self.columns * dtype.lane_bytes()];
         self.base.read_range_into(row * bytes.len() as u64, &mut bytes)?;
         let mut values = doubles_of(dtype, &bytes)?;
-        let mut product = vec![0.0; self.columns];
         let start = row as usize * self.rank;
+        if let Some((left, right)) = &prepared.singles {
+            let mut product = vec![0f32; self.columns];
+            let left = left.get(start..start + self.rank).unwrap_or_default();
+            for (left, right) in left.iter().zip(right.chunks(self.columns)) {
+                multiply_add(*left, right, &mut product);
+            }
+            let scale = self.scale as f32;
+            for (value, product) in values.iter_mut().zip(product) {
+                *value = (*value as f32 + product * scale).into();
+            }
+            return Ok(values);
+        }
+        let mut product = vec![0.0; self.columns];
         let left = prepared.left.get(start..start + self.rank).unwrap_or_default();
         for (left, right) in left.iter().zip(prepared.right.chunks(self.columns)) {
             product.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * right);
@@ -112,8 +155,9 @@ impl Adapted {
         let mut values = self.sums(prepared, row)?;
         match &self.magnitude {
             Some((_, Lengths::Rows)) => {
-                let length = values.iter().fold(0.0, |sum, value| sum + value * value).sqrt();
-                let by = prepared.magnitude.get(row as usize).copied().unwrap_or(f64::NAN) / length;
+                let squares = values.iter().fold(0.0, |sum, value| sum + value * value);
+                let length = prepared.magnitude.get(row as usize).copied().unwrap_or(f64::NAN);
+                let by = self.factor(length, squares);
                 values.iter_mut().for_each(|value| *value *= by);
             }
             Some((_, Lengths::Columns)) => {

@@ -2,11 +2,13 @@
 //! arithmetic is a formula of the file format, the result is kept as that formula.
 
 mod adapter;
+mod adapter_config;
 mod arithmetic;
 mod average;
 mod lora_merge;
 mod lora_settings;
 mod low_rank;
+mod quantise;
 mod rebase;
 mod reduce;
 
@@ -22,12 +24,17 @@ pub enum Builtin {
     Cast,
     /// The smallest magnitudes of every matrix as zeros: parameter `sparsity`, from 0 to 1.
     Prune,
-    /// Every row of every matrix rounded to 255 steps of its largest magnitude, and back.
+    /// Every row of every matrix rounded to 255 steps of its largest magnitude; with the parameter
+    /// `to`, `int8` or `fp8`, matrices as I8 or F8_E4M3, and `NAME_scale` with the scale of every row
+    /// beside them. Parameter `keep`: globs of tensors that stay.
     Quantise,
+    /// Matrices that have scales beside them as floats again: parameter `dtype`.
+    Dequantise,
     /// The mean of several parents.
     Average,
-    /// An adapter merged into its base: parameters `scale`; or `alpha`, which is divided by the
-    /// rank; or `config`, the object of an `adapter_config.json`.
+    /// An adapter merged into its base, by what the adapter says of itself: metadata `lora.*`. The
+    /// parameters go over it: `scale`; or `alpha`, which is divided by the rank; or `config`, the
+    /// object of an `adapter_config.json`.
     LoraMerge,
     /// What has changed from an old parent to a new one, added to the old child.
     Rebase,
@@ -37,10 +44,11 @@ pub enum Builtin {
 
 impl Builtin {
     /// Every built-in function.
-    pub const ALL: [Builtin; 11] = [
+    pub const ALL: [Builtin; 12] = [
         Builtin::Cast,
         Builtin::Prune,
         Builtin::Quantise,
+        Builtin::Dequantise,
         Builtin::Average,
         Builtin::LoraMerge,
         Builtin::Rebase,
@@ -57,6 +65,7 @@ impl Builtin {
             Builtin::Cast => "cast",
             Builtin::Prune => "prune",
             Builtin::Quantise => "quantise",
+            Builtin::Dequantise => "dequantise",
             Builtin::Average => "average",
             Builtin::LoraMerge => "lora-merge",
             Builtin::Rebase => "rebase",
@@ -71,6 +80,7 @@ impl Creation for Builtin {
             Builtin::Cast => How::Cast,
             Builtin::Prune => How::Prune,
             Builtin::Quantise => How::Quantise,
+            Builtin::Dequantise => How::Cast,
             Builtin::Average => How::Average,
             Builtin::LoraMerge => How::LoraMerge,
             Builtin::Rebase => How::FineTune,
@@ -86,7 +96,8 @@ impl Creation for Builtin {
         match self {
             Builtin::Cast => reduce::cast(inputs),
             Builtin::Prune => reduce::prune(inputs),
-            Builtin::Quantise => reduce::quantise(inputs),
+            Builtin::Quantise => quantise::quantise(inputs),
+            Builtin::Dequantise => quantise::dequantise(inputs),
             Builtin::Average => average::average(inputs),
             Builtin::LoraMerge => lora_merge::lora_merge(inputs),
             Builtin::Rebase => rebase::rebase(inputs),

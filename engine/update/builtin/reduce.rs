@@ -1,7 +1,7 @@
-//! Functions of one parent that make it smaller: cast, prune, quantise.
+//! Functions of one parent that make it smaller: cast, prune.
 
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
-use super::arithmetic::{by_formula, doubles, elements, formula, is_number};
+use super::arithmetic::{by_formula, elements, formula, is_number};
 use crate::codec::formula::Formula;
 use crate::store::Tensor;
 use crate::tensor::{Dtype, number};
@@ -56,7 +56,7 @@ fn widened(tensor: &Tensor, to: &Dtype) -> Result<DraftTensor, UpdateError> {
 }
 
 /// Whether a tensor holds weights of connections: floats, of two dimensions or more.
-fn is_matrix(tensor: &Tensor) -> bool {
+pub(super) fn is_matrix(tensor: &Tensor) -> bool {
     is_number(tensor.dtype()) && tensor.shape().dims().len() >= 2
 }
 
@@ -97,37 +97,4 @@ fn threshold(tensor: &Tensor, zeros: usize) -> Result<u64, UpdateError> {
         return Ok(0);
     }
     Ok(*magnitudes.select_nth_unstable(at).1)
-}
-
-/// Every row of every matrix in 255 steps from minus to plus its largest magnitude, and back in
-/// its own type; other tensors as they are.
-pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&[])?;
-    Draft::like(inputs.only_parent()?, |tensor| {
-        let columns = tensor.shape().dims().last().copied().unwrap_or(0);
-        if !is_matrix(tensor) || columns == 0 {
-            return Ok(DraftTensor::keep(tensor));
-        }
-        let (base, dtype) = (tensor.clone(), tensor.dtype().clone());
-        let (shape, byte_len) = (tensor.shape().clone(), tensor.byte_len());
-        let make = move || {
-            let mut values = doubles(&base)?;
-            let columns = usize::try_from(columns).unwrap_or(usize::MAX);
-            values.chunks_mut(columns).for_each(round_row);
-            elements(base.dtype(), &values, byte_len)
-        };
-        Ok(DraftTensor::lazy(tensor.name(), dtype, shape, byte_len, make))
-    })
-}
-
-/// Rounds a row in single precision: `round(v / (m / 127)) * (m / 127)`, with `m` the largest
-/// finite magnitude. What is not finite stays.
-fn round_row(row: &mut [f64]) {
-    let single = |value: &f64| *value as f32;
-    let finite = row.iter().map(single).filter(|value| value.is_finite());
-    let scale = finite.fold(0.0f32, |largest, value| largest.max(value.abs())) / 127.0;
-    for value in row.iter_mut().filter(|value| value.is_finite()) {
-        let steps = (single(value) / scale).round_ties_even().clamp(-127.0, 127.0);
-        *value = if scale > 0.0 { f64::from(steps * scale) } else { 0.0 };
-    }
 }

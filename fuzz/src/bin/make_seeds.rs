@@ -31,6 +31,7 @@ fn weights(count: u32, step: u32) -> Vec<u8> {
 
 fn main() {
     safetensors_files();
+    gguf_files();
     onnx_files();
     files_of_others();
     structures();
@@ -89,6 +90,45 @@ fn message(field: u64, parts: &[&[u8]]) -> Vec<u8> {
     [&[(field << 3 | 2) as u8, bytes.len() as u8], &bytes[..]].concat()
 }
 
+/// Keys of every type of value, and tensors of some types, one unknown.
+fn gguf_files() {
+    let text = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    let key = |name: &str, kind: u32, value: &[u8]| {
+        [&text(name)[..], &kind.to_le_bytes(), value].concat()
+    };
+    let info = |name: &str, dims: &[u64], kind: u32, offset: u64| {
+        let dims: Vec<u8> = dims.iter().flat_map(|dim| dim.to_le_bytes()).collect();
+        let rank = (dims.len() as u32 / 8).to_le_bytes();
+        [&text(name)[..], &rank, &dims, &kind.to_le_bytes(), &offset.to_le_bytes()].concat()
+    };
+    let widths = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
+    let plain = (0u32..13).filter(|kind| widths[*kind as usize] > 0);
+    let mut keys: Vec<Vec<u8>> = plain
+        .map(|kind| key(&format!("general.k{kind}"), kind, &vec![1; widths[kind as usize]]))
+        .collect();
+    let list =
+        |kind: u32, values: &[u8]| [&kind.to_le_bytes()[..], &2u64.to_le_bytes(), values].concat();
+    keys.push(key("general.name", 8, &text("a model")));
+    keys.push(key("tokenizer.ggml.tokens", 9, &list(8, &[text("a"), text("")].concat())));
+    keys.push(key("numbers", 9, &list(4, &[0; 8])));
+    keys.push(key("general.alignment", 4, &64u32.to_le_bytes()));
+    let infos = [
+        info("q.weight", &[32, 2], 8, 0),
+        info("f.weight", &[2, 3], 0, 128),
+        info("k.weight", &[256], 12, 192),
+        info("other", &[5], 200, 384),
+        info("scalar", &[], 30, 448),
+    ];
+    for (name, version) in [("v3", 3u32), ("v2", 2)] {
+        let counts = [infos.len() as u64, keys.len() as u64].map(u64::to_le_bytes).concat();
+        let mut file = [b"GGUF", &version.to_le_bytes()[..], &counts].concat();
+        file.extend([keys.concat(), infos.concat()].concat());
+        file.resize(file.len().next_multiple_of(64), 0);
+        file.extend((0..450u32).map(|at| (at * 37) as u8));
+        put("gguf", name, &file);
+    }
+}
+
 fn onnx_files() {
     let file = |graph: &[&[u8]]| message(7, graph);
     let tensor = |dtype: u64, name: &str, fields: &[&[u8]]| {
@@ -102,7 +142,7 @@ fn onnx_files() {
         let (key, value) = (message(1, &[key.as_bytes()]), message(2, &[value.as_bytes()]));
         message(13, &[&key, &value])
     };
-    let beside = [entry("location", "model.onnx"), entry("offset", "1"), entry("length", "2")];
+    let beside = [entry("location", "w/x"), entry("offset", "1"), entry("length", "2")];
     let beside = tensor(2, "x", &[&number(14, 1), &beside.concat()]);
     let node = |name: &str, kind: &str, input: &str, output: &str| {
         let [input, output] = [(1, input), (2, output)].map(|(f, t)| message(f, &[t.as_bytes()]));
@@ -114,6 +154,9 @@ fn onnx_files() {
     put("onnx", "cycle", &file(&[&nodes, &node("c", "Add", "out", "in")]));
     put("onnx", "numbers", &file(&[&halves, &packed]));
     put("onnx", "beside", &file(&[&raw, &beside]));
+    // Branches in branches, a function, sparse tensors and numbers in every field.
+    let graphs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/door/graphs.onnx");
+    put("onnx", "graphs", &std::fs::read(graphs).expect("the file of the tests"));
 }
 
 /// Files that the libraries themselves have written, which the tests read too.
@@ -264,10 +307,11 @@ fn chunks() {
 fn formulas() {
     let (f32, i8) = (Dtype::F32, Dtype::I8);
     let le = |columns: u64, rest: &[u8]| [&columns.to_le_bytes()[..], rest].concat();
-    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 9] = [
+    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 10] = [
         ("resize", 1, &f32, 1, &f32, vec![]),
         ("cast", 2, &Dtype::Bf16, 1, &f32, vec![]),
         ("absmax", 3, &i8, 1, &f32, le(24, &[1])),
+        ("absmax-f8", 12, &Dtype::F8E4M3, 1, &f32, le(24, &[1])),
         ("requantise", 4, &i8, 1, &i8, le(24, &[0, 0, 0, 63, 0, 0, 64, 63])),
         ("scale", 6, &f32, 1, &f32, vec![0, 0, 0, 63]),
         ("prune", 7, &f32, 1, &f32, le(0x3000_0000, &[1])),

@@ -60,17 +60,38 @@ fn integer(value: f32) -> u8 {
     (rounded.clamp(-128.0, 127.0) as i32) as u8
 }
 
-fn absmax(values: &[f32], columns: usize, order: usize) -> Vec<u8> {
+/// The nearest F8_E4M3, found among all of them.
+fn eight_bits(value: f32) -> u8 {
+    if value.is_nan() {
+        return 0x7f;
+    }
+    let of = |code: u8| {
+        let (exponent, mantissa) = (i32::from(code >> 3), f64::from(code & 7));
+        let hidden = if exponent == 0 { 0.0 } else { 8.0 };
+        (hidden + mantissa) * f64::powi(2.0, exponent.max(1) - 7 - 3)
+    };
+    let far = |code: u8| (f64::from(value.abs().min(448.0)) - of(code)).abs();
+    let nearest = (0..0x7f).min_by(|a, b| far(*a).total_cmp(&far(*b)).then((a % 2).cmp(&(b % 2))));
+    nearest.unwrap() | (value.to_bits() >> 31 << 7) as u8
+}
+
+fn absmax(
+    values: &[f32],
+    columns: usize,
+    order: usize,
+    largest: f32,
+    nearest: fn(f32) -> u8,
+) -> Vec<u8> {
     let mut out = Vec::new();
     for row in values.chunks(columns) {
         let m = row.iter().filter(|v| !v.is_nan()).map(|v| v.abs()).fold(0.0, f32::max);
         for v in row {
-            out.push(match order {
-                _ if m == 0.0 => 0,
-                0 => integer(v / (m / 127.0)),
-                1 => integer(v * (127.0 / m)),
-                _ => integer((v * 127.0) / m),
-            });
+            out.push(nearest(match order {
+                _ if m == 0.0 => *v,
+                0 => v / (m / largest),
+                1 => v * (largest / m),
+                _ => (v * largest) / m,
+            }));
         }
     }
     out
@@ -220,10 +241,15 @@ fn formulas_make_what_the_page_says() {
         assert_eq!(made[2 * floats.len()..], [0, 0], "no element there");
     }
     for (code, order) in AbsmaxOrder::ALL.into_iter().enumerate() {
-        let formula = Formula::absmax(&Dtype::F32, 19, order).unwrap();
-        assert_eq!(formula.parameters(), [19, 0, 0, 0, 0, 0, 0, 0, code as u8]);
-        let finite: Vec<f32> = floats.iter().map(|bits| f32::from_bits(*bits)).collect();
-        assert_eq!(make(&formula, floats.len()), absmax(&finite, 19, code));
+        let values: Vec<f32> = floats.iter().map(|bits| f32::from_bits(*bits)).collect();
+        for (dtype, largest, nearest) in
+            [(Dtype::I8, 127.0, integer as fn(f32) -> u8), (Dtype::F8E4M3, 448.0, eight_bits)]
+        {
+            let formula = Formula::absmax(&Dtype::F32, &dtype, 19, order).unwrap();
+            assert_eq!(formula.parameters(), [19, 0, 0, 0, 0, 0, 0, 0, code as u8]);
+            let wanted = absmax(&values, 19, code, largest, nearest);
+            assert_eq!(make(&formula, floats.len()), wanted);
+        }
     }
     let child: Vec<u8> = bytes.iter().map(|byte| byte.wrapping_mul(5)).collect();
     let formula = Formula::requantise(33, &bytes, &child).unwrap();

@@ -419,7 +419,13 @@ impl History {
 
     fn quantise(&mut self) -> Done {
         let (parent, name) = (self.some()?, self.fresh("rounded"));
-        self.make(Make::new(name, "quantise").parent(parent, None))
+        let make = Make::new(name, "quantise").parent(parent, None);
+        let make = match self.random.below(3) {
+            0 => make,
+            1 => make.parameter("to", "int8"),
+            _ => make.parameter("to", "fp8"),
+        };
+        self.make(make)
     }
 
     fn average(&mut self) -> Done {

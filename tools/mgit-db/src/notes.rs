@@ -12,7 +12,11 @@ pub fn notes_text(notes: &[Note]) -> String {
             None => lines.push((&note.text, vec![&note.tensor])),
         }
     }
-    lines.iter().map(|(text, tensors)| format!("{text}: {}\n", tensors.join(", "))).collect()
+    let line = |(text, tensors): &(&str, Vec<&str>)| match tensors.as_slice() {
+        [""] => format!("{text}\n"),
+        tensors => format!("{text}: {}\n", tensors.join(", ")),
+    };
+    lines.iter().map(line).collect()
 }
 
 /// The same for programs.

@@ -29,10 +29,14 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
 #[command(after_help = "Functions:
   cast        floats of another type              --param dtype=bf16
   prune       the smallest magnitudes of every matrix become zero   --param sparsity=0.5
-  quantise    rows of matrices rounded to 255 steps
+  quantise    rows of matrices rounded to 255 steps; or matrices, but for embeddings, as I8 or
+              F8_E4M3 with NAME_scale beside them  --param to=int8, --param to=fp8
+              some left as they are                --param 'keep=lm_head*'
+  dequantise  such matrices as floats              --param dtype=bf16 [default: f32]
   average     the mean of several parents
-  lora-merge  a base, then a PEFT adapter         --param config=adapter_config.json,
-                                                  or --param alpha=16, or --param scale=2
+  lora-merge  a base, then a PEFT adapter, by the adapter's own settings (its metadata lora.*,
+              its adapter_config.json); others go over them:  --param alpha=16, --param scale=2,
+                                                  --param config=adapter_config.json
   rebase      --old, with what its parents have changed since
   linear      the weighted mean                   --param weight=[0.7,0.3]
   slerp       two parents, on the arc between     --param t=0.3

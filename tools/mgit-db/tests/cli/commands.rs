@@ -139,6 +139,18 @@ fn several_files_are_successive_versions() {
     assert_eq!(last["parents"][0]["how"], "prune");
 }
 
+/// An adapter is no model of its own, and that is said wherever it is shown.
+#[test]
+fn an_adapter_is_shown_as_one() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "base", &[]);
+    sandbox.import(1, "adapter", &["--parent", "base", "--how", "adapter"]);
+    assert!(sandbox.ok(&["log", "s"]).contains("adapter of base@1"));
+    let change = ["parent", "set", "s", "adapter", "base", "--how", "finetune"];
+    sandbox.ok(&change);
+    assert!(sandbox.ok(&["log", "s"]).contains("finetune of base@1"));
+}
+
 #[test]
 fn import_refuses_before_the_first_commit() {
     let sandbox = Sandbox::with_store();
