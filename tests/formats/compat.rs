@@ -6,8 +6,9 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_eight_bits` one of eight-bit floats, `make_folds` one whose change records were folded, `make_lossy` one of rounded and
-//! of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
+//! edges alone, `make_eight_bits` one of eight-bit floats, `make_files` one of models of
+//! other files than safetensors alone, `make_folds` one whose change records were folded,
+//! `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the
 //! rest as `NAME-remote.txt`; `make_partial` one in `tests/golden/partial` that has pulled the
 //! graph alone of an older golden remote.
@@ -43,8 +44,20 @@ pub(super) fn contents(store: &Store) -> String {
         let mut file = Vec::new();
         let parents = snapshot.graph().parents(node.id()).unwrap();
         let model = snapshot.model_of(node).unwrap();
-        export_to_stream(&model, &mut file, &|_| ()).unwrap();
-        write!(text, "{} {}", model.full_name(), ContentId::of(&file)).unwrap();
+        write!(text, "{}", model.full_name()).unwrap();
+        if model.is_folder() {
+            for part in model.files() {
+                part.write_to(&mut file, &|_| ()).unwrap();
+                write!(text, " {}={}", part.path(), ContentId::of(&file)).unwrap();
+                file.clear();
+            }
+        } else {
+            export_to_stream(&model, &mut file, &|_| ()).unwrap();
+            write!(text, " {}", ContentId::of(&file)).unwrap();
+        }
+        for view in model.named_views() {
+            write!(text, " {}={}", view.name(), ContentId::of(&view.bytes().unwrap())).unwrap();
+        }
         for edge in parents {
             let parent = snapshot.graph().expect(edge.parent).unwrap().full_name();
             write!(text, " {}:{parent}", edge.how).unwrap();

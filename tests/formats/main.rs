@@ -6,6 +6,7 @@ mod common;
 mod compat;
 mod eight_bits;
 mod encodings;
+mod file_models;
 mod gguf;
 mod hostile;
 mod interchange;
