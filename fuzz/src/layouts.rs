@@ -1,43 +1,26 @@
 //! Files of formats whose tensors are found in place.
 
-use mgit::interchange::{FileLayout, OpenFile, read_layout};
+use std::collections::HashSet;
 
+use mgit::interchange::{
+    FileLayout, InterchangeError, LaidTensor, OpenFile, q8_0_as_f32, read_layout,
+};
+
+use crate::common::layout::check;
 use crate::zip_writer::zip;
 
-/// Whether a file can be woven of a layout: ranges in order and inside, each as long as its type and
-/// shape say; views inside of what they are views of; no name twice.
-fn check(layout: &FileLayout, file_len: usize) {
-    let mut end = 0;
-    for tensor in &layout.tensors {
-        assert!(tensor.begin >= end && tensor.end >= tensor.begin, "{tensor:?} after {end}");
-        end = tensor.end;
-        let len = tensor.dtype.byte_len(&tensor.shape).expect("a length");
-        assert!(len.is_none_or(|len| len == tensor.end - tensor.begin), "{tensor:?}");
-    }
-    assert!(end <= file_len as u64);
-    for view in &layout.views {
-        let holder = &layout.tensors[view.tensor];
-        let width = u64::from(view.dtype.bits().expect("a known type")) / 8;
-        let dims = view.shape.dims().iter().zip(&view.strides);
-        let last: u64 = dims.map(|(dim, stride)| dim.saturating_sub(1) * stride).sum();
-        let len = if view.shape.elements() == 0 { 0 } else { (last + 1) * width };
-        assert!(view.offset + len <= holder.end - holder.begin, "{view:?} of {holder:?}");
-    }
-    let tensors = layout.tensors.iter().map(|tensor| &tensor.name);
-    let names: Vec<_> = tensors.chain(layout.views.iter().map(|view| &view.name)).collect();
-    let different: std::collections::BTreeSet<_> = names.iter().collect();
-    assert_eq!(different.len(), names.len());
-    assert!(names.iter().all(|name| !name.is_empty()));
-}
+/// Bytes of numbers that are made of blocks at most.
+const NUMBERS_MAX: usize = 1 << 16;
 
+/// The layout, which holds; `None` where the file is refused.
 fn read(name: &str, data: &[u8]) -> Option<FileLayout> {
     match read_layout(&OpenFile::of_bytes(name, data)) {
         Ok(layout) => {
-            check(&layout, data.len());
+            check(&layout, data.len() as u64);
             Some(layout)
         }
         Err(error) => {
-            assert!(error.is_malformed(), "{error:?}");
+            assert!(!matches!(error, InterchangeError::Io { .. }), "{error:?}");
             None
         }
     }
@@ -74,4 +57,54 @@ pub fn pickle(data: &[u8]) {
 /// Invariants checked: an error about the file, or a layout that it can be woven of.
 pub fn numpy(data: &[u8]) {
     read("arrays.npz", data);
+}
+
+/// The bytes are a GGUF file.
+///
+/// Invariants checked:
+///
+/// - Reading gives an error or a layout that holds. It does not panic, hang, or allocate out of
+///   proportion.
+/// - Of a layout: what `check` of the tests lists; facts are few and short.
+/// - Blocks can be made numbers from any place on, the same in one piece and in two.
+pub fn gguf(data: &[u8]) {
+    let Some(layout) = read("model.gguf", data) else { return };
+    let file = OpenFile::of_bytes("model.gguf", data);
+    assert!(layout.facts.len() <= 64);
+    assert!(layout.facts.values().all(|fact| fact.as_str().is_none_or(|text| text.len() <= 1024)));
+    let blocks = layout.tensors.iter().filter(|tensor| tensor.dtype.name() == "Q8_0");
+    for LaidTensor { begin, shape, .. } in blocks {
+        let len = usize::try_from(shape.elements()).expect("a file in memory") * 4;
+        let mut whole = vec![0; len.min(NUMBERS_MAX)];
+        let read = |offset, out: &mut [u8]| file.read_exact_at(begin + offset, out);
+        q8_0_as_f32(read, 0, &mut whole).expect("blocks that are there");
+        let mut rest = vec![0; whole.len() - whole.len() / 3];
+        q8_0_as_f32(read, (whole.len() / 3) as u64, &mut rest).expect("blocks that are there");
+        assert_eq!(rest, whole[whole.len() / 3..]);
+    }
+}
+
+/// The bytes are an ONNX file.
+///
+/// Invariants checked: as for a GGUF file; and the data beside are refused or a layout that holds,
+/// and the layers name tensors that were found.
+pub fn onnx(data: &[u8]) {
+    let Some(layout) = read("model.onnx", data) else { return };
+    let file = OpenFile::of_bytes("model.onnx", data);
+    let mut names: HashSet<&str> = layout.tensors.iter().map(|tensor| &*tensor.name).collect();
+    names.extend(layout.views.iter().map(|view| &*view.name));
+    for beside in &layout.beside {
+        names.extend(beside.tensors.iter().map(|tensor| &*tensor.name));
+        // The file's own bytes, in the place of those.
+        if let Ok(laid) = beside.clone().check(&file) {
+            let mut layout = FileLayout::new(layout.format);
+            (layout.tensors, layout.views) = (laid.tensors, laid.views);
+            check(&layout, file.len());
+        }
+    }
+    let Some(architecture) = &layout.architecture else { return };
+    let count = architecture.layers().len();
+    assert!(architecture.edges().iter().all(|(from, to)| *from < count && *to < count));
+    let mut listed = architecture.layers().iter().flat_map(|layer| &layer.tensors);
+    assert!(listed.all(|tensor| names.contains(&**tensor)));
 }

@@ -6,7 +6,6 @@ mod differential;
 mod format;
 mod formula;
 mod layouts;
-mod layout;
 mod operations;
 mod repair;
 mod store;
@@ -25,8 +24,7 @@ pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
-pub use layouts::{numpy, pickle, pytorch};
-pub use layout::{gguf, onnx};
+pub use layouts::{gguf, numpy, onnx, pickle, pytorch};
 pub use operations::operations;
 pub use store::{open_store, salvage};
 

@@ -5,7 +5,6 @@
 pub mod children;
 pub mod layout;
 pub mod remote;
-pub mod sha256;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

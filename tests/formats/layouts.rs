@@ -7,6 +7,7 @@ use mgit::interchange::{FileLayout, InterchangeError, OpenFile, contiguous, read
 use mgit::{Dtype, Shape};
 
 use super::sha256::sha256;
+use crate::common::layout::check;
 
 /// Files of others that are small enough to stand in the project.
 pub fn door(name: &str) -> PathBuf {
@@ -108,30 +109,6 @@ pub fn agree(
     let names = tensors.chain(layout.views.iter().map(|view| &view.name));
     let more = names.filter(|name| !expected.contains_key(*name)).cloned().collect();
     (layout, more)
-}
-
-/// Whether a file can be woven of it: tensors in order, inside of the file; views inside of them.
-pub fn check(layout: &FileLayout, file_len: u64) {
-    let mut end = 0;
-    for tensor in &layout.tensors {
-        assert!(tensor.begin >= end && tensor.end >= tensor.begin, "{tensor:?} after {end}");
-        end = tensor.end;
-        let len = tensor.dtype.byte_len(&tensor.shape).unwrap();
-        assert!(len.is_none_or(|len| len == tensor.end - tensor.begin), "{tensor:?}");
-    }
-    assert!(end <= file_len);
-    for view in &layout.views {
-        let holder = &layout.tensors[view.tensor];
-        let width = u64::from(view.dtype.bits().unwrap()) / 8;
-        let dims = view.shape.dims().iter().zip(&view.strides);
-        let last: u64 = dims.map(|(dim, stride)| dim.saturating_sub(1) * stride).sum();
-        let len = if view.shape.elements() == 0 { 0 } else { (last + 1) * width };
-        assert!(view.offset + len <= holder.end - holder.begin, "{view:?} of {holder:?}");
-    }
-    let tensors = layout.tensors.iter().map(|tensor| &tensor.name);
-    let names: Vec<_> = tensors.chain(layout.views.iter().map(|view| &view.name)).collect();
-    let different: std::collections::BTreeSet<_> = names.iter().collect();
-    assert_eq!(different.len(), names.len());
 }
 
 /// Reads bytes as a file of this name, and checks what is found.

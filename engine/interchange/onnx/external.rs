@@ -1,6 +1,7 @@
 //! Where the data of a tensor lies in a file beside the graph's.
 
 use super::tensor::TensorProto;
+use super::wire::Span;
 use crate::format::FileFormat;
 use crate::interchange::{InterchangeError, OpenFile};
 
@@ -9,9 +10,9 @@ use crate::interchange::{InterchangeError, OpenFile};
 pub(super) struct External {
     /// Relative to the folder of the graph's file: plain names with `/` between them.
     pub(super) path: String,
-    pub(super) offset: u64,
+    offset: u64,
     /// `None`: as long as the tensor's type and shape say.
-    pub(super) length: Option<u64>,
+    length: Option<u64>,
 }
 
 impl External {
@@ -44,6 +45,13 @@ impl External {
             offset: number("offset", &location.offset)?.unwrap_or(0),
             length: number("length", &location.length)?,
         })
+    }
+
+    /// The range; `expected` bytes where it has no length of its own.
+    pub(super) fn span(&self, expected: Option<u64>) -> Result<Span, &'static str> {
+        let length = self.length.or(expected).ok_or("nothing tells their length")?;
+        let end = self.offset.checked_add(length).ok_or("they end behind 2^64")?;
+        Ok(Span { start: self.offset, end })
     }
 }
 

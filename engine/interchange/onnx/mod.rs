@@ -27,7 +27,7 @@ use super::file_layout::{FileLayout, LaidBeside, LaidTensor, LayoutBuilder};
 use super::{InterchangeError, OpenFile};
 use crate::architecture::Architecture;
 use crate::format::FileFormat;
-use crate::tensor::Shape;
+use crate::tensor::{Dtype, Shape};
 use external::External;
 use graph::Graphs;
 use names::Names;
@@ -38,7 +38,6 @@ use wire::{Reader, Span};
 pub use graph::ONNX_GRAPH_DEPTH_MAX;
 
 /// Whether a file is one: by its name, since such a file begins as many others do.
-#[allow(dead_code, reason = "for the table of formats, which is still to come")]
 pub(in crate::interchange) fn recognises(_head: &[u8], path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
@@ -51,7 +50,7 @@ pub(in crate::interchange) fn recognises(_head: &[u8], path: &Path) -> bool {
 ///
 /// [`InterchangeError::Malformed`], [`InterchangeError::PathOutside`],
 /// [`InterchangeError::LayoutTooLarge`], [`InterchangeError::Io`].
-pub fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
+pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
     let mut reader = Reader::new(file);
     let mut graphs = graph::read(&mut reader, file.len())?;
     let mut names = Names::new(&graphs.graphs);
@@ -59,7 +58,7 @@ pub fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
     let mut builder = LayoutBuilder::new(file.len());
     for (graph, names) in graphs.graphs.iter_mut().zip(std::mem::take(&mut names.tensors)) {
         for (tensor, name) in std::mem::take(&mut graph.tensors).into_iter().zip(names) {
-            found.add(file, &mut builder, tensor, name)?;
+            found.add(file, &mut builder, &tensor, name)?;
         }
     }
     let laid = builder.finish();
@@ -67,7 +66,8 @@ pub fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
     (layout.tensors, layout.views) = (laid.tensors, laid.views);
     layout.notes = found.unseen.notes();
     layout.notes.extend(laid.notes);
-    layout.beside = found.beside.into_iter().map(LaidBeside::from).collect();
+    let beside = found.beside.into_iter().map(|(path, tensors)| LaidBeside { path, tensors });
+    layout.beside = beside.collect();
     match architecture(&layout, &names, graphs) {
         Ok(architecture) => layout.architecture = Some(architecture),
         Err(note) => layout.notes.push(note),
@@ -103,73 +103,25 @@ impl Found {
         &mut self,
         file: &OpenFile,
         builder: &mut LayoutBuilder,
-        tensor: TensorProto,
+        tensor: &TensorProto,
         name: String,
     ) -> Result<(), InterchangeError> {
-        let place = tensor.place();
         // A path is refused whatever else is wrong with the tensor.
-        let external = match place {
-            Place::Beside => Some(External::of(file, &tensor)?),
+        let external = match tensor.place() {
+            Place::Beside => Some(External::of(file, tensor)?),
             _ => None,
         };
-        let (Ok(shape), Some(dtype)) = (Shape::new(&tensor.dims), tensor.dtype()) else {
-            let reason = match place {
-                Place::Unseen(reason) => reason,
-                _ => "their dimensions are out of range",
-            };
-            self.unseen.add(reason, name);
-            return Ok(());
-        };
-        let bits = tensor.bits().map(|bits| bits.checked_mul(shape.elements()));
-        let expected = match bits {
-            Some(None) => {
-                self.unseen.add("their dimensions are out of range", name);
-                return Ok(());
+        match (describe(tensor, external.as_ref()), external) {
+            (Err(reason), _) => self.unseen.add(reason, name),
+            (Ok((dtype, shape, Span { start, end })), None) => {
+                builder.tensor(name, dtype, shape, start, end);
             }
-            Some(Some(bits)) => Some(bits.div_ceil(8)),
-            None => None,
-        };
-        let found = match (place, &external) {
-            (Place::Unseen(reason), _) => Err(reason),
-            (Place::Here(span), _) => Ok(span),
-            (Place::Beside, None) => Err("they have no data"),
-            (Place::Beside, Some(external)) => match external.length.or(expected) {
-                None => Err("nothing tells their length"),
-                Some(length) => external
-                    .offset
-                    .checked_add(length)
-                    .map(|end| Span { start: external.offset, end })
-                    .ok_or("they end behind 2^64"),
-            },
-        };
-        let span = match found {
-            Ok(span) if expected.is_some_and(|expected| expected != span.len()) => {
-                Err("they are not as long as their type and dimensions say")
-            }
-            found => found,
-        };
-        let span = match span {
-            Ok(span) => span,
-            Err(reason) => {
-                self.unseen.add(reason, name);
-                return Ok(());
-            }
-        };
-        match external {
-            None => builder.tensor(name, dtype, shape, span.start, span.end),
-            Some(external) => {
-                let Span { start: begin, end } = span;
+            (Ok((dtype, shape, Span { start: begin, end })), Some(external)) => {
                 let list = self.beside.entry(external.path).or_default();
                 list.push(LaidTensor { name, dtype, shape, begin, end });
             }
         }
         Ok(())
-    }
-}
-
-impl From<(String, Vec<LaidTensor>)> for LaidBeside {
-    fn from((path, tensors): (String, Vec<LaidTensor>)) -> Self {
-        LaidBeside { path, tensors }
     }
 }
 
