@@ -89,7 +89,6 @@ pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
-pub use gguf::read as read_gguf;
 pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
 pub(crate) use import::FileTensor;
@@ -98,7 +97,7 @@ pub use limits::{
     FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX,
 };
 pub use model_file::ModelFile;
-pub use onnx::{ONNX_GRAPH_DEPTH_MAX, read as read_onnx};
+pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use onnx_file::{OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;

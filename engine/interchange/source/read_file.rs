@@ -7,9 +7,7 @@ use super::options::SourceOptions;
 use super::walk::Found;
 use crate::format::FileFormat;
 use crate::interchange::weights_name::{is_training_state, is_weights_name};
-use crate::interchange::{
-    FileLayout, InterchangeError, LaidBeside, LayoutBuilder, OpenFile, read_layout_with,
-};
+use crate::interchange::{FileLayout, InterchangeError, LaidBeside, OpenFile, read_layout_with};
 
 /// Files that are held open at a time; the others are opened again to be read.
 const OPEN_MAX: usize = 256;
@@ -144,20 +142,10 @@ pub(super) fn join_data(files: &mut [ReadFile]) -> Result<(), InterchangeError> 
 
 /// What ONNX files say of the data in a file; several may say the same.
 fn data_layout(file: &OpenFile, parts: Vec<LaidBeside>) -> Result<FileLayout, InterchangeError> {
-    let mut builder = LayoutBuilder::new(file.len());
     let mut known = HashSet::new();
-    for LaidBeside { tensors, .. } in parts {
-        for tensor in tensors {
-            if tensor.end > file.len() {
-                let detail = format!("it ends before the tensor {:?} does", tensor.name);
-                return Err(file.malformed(FileFormat::OnnxData, tensor.begin, detail));
-            }
-            if known.insert((tensor.name.clone(), tensor.begin)) {
-                builder.tensor(tensor.name, tensor.dtype, tensor.shape, tensor.begin, tensor.end);
-            }
-        }
-    }
-    let laid = builder.finish();
+    let tensors = parts.into_iter().flat_map(|part| part.tensors);
+    let tensors = tensors.filter(|tensor| known.insert((tensor.name.clone(), tensor.begin)));
+    let laid = LaidBeside { path: String::new(), tensors: tensors.collect() }.check(file)?;
     let mut layout = FileLayout::new(FileFormat::OnnxData);
     (layout.tensors, layout.views, layout.notes) = (laid.tensors, laid.views, laid.notes);
     Ok(layout)
