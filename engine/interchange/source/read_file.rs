@@ -8,7 +8,7 @@ use super::walk::Found;
 use crate::format::FileFormat;
 use crate::interchange::weights_name::{is_training_state, is_weights_name};
 use crate::interchange::{
-    FileLayout, InterchangeError, LaidBeside, LayoutBuilder, OpenFile, read_layout_with,
+    FileLayout, InterchangeError, LaidBeside, LaidTensor, OpenFile, read_layout_with,
 };
 
 /// Files that are held open at a time; the others are opened again to be read.
@@ -23,6 +23,8 @@ pub(super) struct ReadFile {
     pub(super) layout: FileLayout,
     /// It was named as the list of the model's files.
     pub(super) is_index: bool,
+    /// It, or a list of it, was named as the model.
+    pub(super) is_named: bool,
     /// An ONNX file says what is in it.
     pub(super) is_data: bool,
     /// Of an ONNX file: the places of the files that its data is in.
@@ -50,7 +52,8 @@ impl ReadFile {
     /// Whether it may be weights of the model.
     pub(super) fn may_be_weights(&self) -> bool {
         let name = Path::new(&self.path);
-        !is_training_state(name) && (self.has_tensors() || is_weights_name(name))
+        let by_name = !is_training_state(name) && (self.has_tensors() || is_weights_name(name));
+        self.is_named || by_name
     }
 }
 
@@ -98,8 +101,16 @@ pub(super) fn read_one(
 }
 
 fn read_file(path: String, file: OpenFile, layout: FileLayout) -> ReadFile {
-    let (data, missing_data) = (Vec::new(), Vec::new());
-    ReadFile { path, file, layout, is_index: false, is_data: false, data, missing_data }
+    ReadFile {
+        path,
+        file,
+        layout,
+        is_index: false,
+        is_named: false,
+        is_data: false,
+        data: Vec::new(),
+        missing_data: Vec::new(),
+    }
 }
 
 /// Gives the files that ONNX files describe their tensors.
@@ -144,20 +155,18 @@ pub(super) fn join_data(files: &mut [ReadFile]) -> Result<(), InterchangeError> 
 
 /// What ONNX files say of the data in a file; several may say the same.
 fn data_layout(file: &OpenFile, parts: Vec<LaidBeside>) -> Result<FileLayout, InterchangeError> {
-    let mut builder = LayoutBuilder::new(file.len());
+    let mut parts = parts.into_iter();
+    let Some(mut all) = parts.next() else { return Ok(FileLayout::default()) };
+    let key = |tensor: &LaidTensor| (tensor.name.clone(), tensor.begin, tensor.end);
     let mut known = HashSet::new();
-    for LaidBeside { tensors, .. } in parts {
-        for tensor in tensors {
-            if tensor.end > file.len() {
-                let detail = format!("it ends before the tensor {:?} does", tensor.name);
-                return Err(file.malformed(FileFormat::OnnxData, tensor.begin, detail));
-            }
-            if known.insert((tensor.name.clone(), tensor.begin)) {
-                builder.tensor(tensor.name, tensor.dtype, tensor.shape, tensor.begin, tensor.end);
-            }
+    for more in parts {
+        if known.is_empty() {
+            known.extend(all.tensors.iter().map(key));
         }
+        let is_new = |tensor: &LaidTensor| known.insert(key(tensor));
+        all.tensors.extend(more.tensors.into_iter().filter(is_new));
     }
-    let laid = builder.finish();
+    let laid = all.check(file)?;
     let mut layout = FileLayout::new(FileFormat::OnnxData);
     (layout.tensors, layout.views, layout.notes) = (laid.tensors, laid.views, laid.notes);
     Ok(layout)
