@@ -34,17 +34,19 @@ pub type Tensors = BTreeMap<String, (String, Vec<u64>, String)>;
 /// What `list` says of a file, for each tensor; texts are left out.
 pub fn expected(list: &Value) -> Tensors {
     let dtype = |name: &str| {
-        match name {
-            "float64" => "F64",
-            "float32" => "F32",
-            "float16" => "F16",
+        let special = match name {
             "bfloat16" => "BF16",
-            "int64" => "I64",
-            "int4" => "I4",
-            "complex64" => "C64",
-            other => other,
+            "bool" => "BOOL",
+            "float8_e4m3fn" => "F8_E4M3",
+            "float8_e8m0fnu" => "F8_E8M0",
+            _ => "",
+        };
+        if !special.is_empty() {
+            return special.to_owned();
         }
-        .to_owned()
+        let kinds = [("float", "F"), ("uint", "U"), ("int", "I"), ("complex", "C")];
+        let short = kinds.iter().find_map(|(long, short)| Some((short, name.strip_prefix(long)?)));
+        short.map_or(name.to_owned(), |(short, rest)| format!("{short}{}", rest.to_uppercase()))
     };
     let entry = |(name, entry): (&String, &Value)| {
         let shape = entry["shape"].as_array().unwrap().iter().map(|dim| dim.as_u64().unwrap());

@@ -164,7 +164,10 @@ fn files_of_others() {
     let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/door");
     let read = |name: &str| std::fs::read(door.join(name)).expect("a file of the tests");
     for (target, names) in [
-        ("pytorch", &["torch-odd.pth", "torch-script.pt", "torch-traced.pt", "torch-tensor.pt"][..]),
+        (
+            "pytorch",
+            &["torch-odd.pth", "torch-script.pt", "torch-traced.pt", "torch-tensor.pt"][..],
+        ),
         ("numpy", &["numpy.npz", "numpy-compressed.npz", "numpy-fortran.npy", "numpy-record.npy"]),
     ] {
         for name in names {
