@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use common::models::Random;
 use mgit::diff::{LayerGraph, Mode, divergence};
 use mgit::infer::{Member, arrange, place};
-use mgit::interchange::ModelFile;
+use mgit::interchange::ModelSource;
 use mgit::store::Transaction;
 use mgit::{Dtype, How, Model, NewModel, NewTensor, Shape, Store, Tensor};
 
@@ -232,9 +232,9 @@ fn table() {
                 order.swap(at, random.next() as usize % (at + 1));
             }
             let models: Vec<&Known> = order.iter().map(|at| &known[*at]).collect();
-            let open = |known: &&Known| ModelFile::open(&known.path).expect("a model file");
-            let files: Vec<ModelFile> = models.iter().map(open).collect();
-            let label = |(at, file)| Member::file(format!("m{at}"), file).expect("its tensors");
+            let open = |known: &&Known| ModelSource::open(&known.path).expect("a model file");
+            let files: Vec<ModelSource> = models.iter().map(open).collect();
+            let label = |(at, file)| Member::source(format!("m{at}"), file).expect("its tensors");
             let members: Vec<Member<'_>> = files.iter().enumerate().map(label).collect();
             let found = arrange(&members).expect("families");
             if seed == 0 {
@@ -289,7 +289,7 @@ fn table() {
 /// Members made from a real one: every weight of a parent moved a little, in a tree of families.
 fn insert_cost() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/mgit-db/demo");
-    let file = ModelFile::open(path.join("ani-1x-m0.safetensors")).expect("the demo's model");
+    let file = ModelSource::open(path.join("ani-1x-m0.safetensors")).expect("the demo's model");
     let (_, real) = file.files().next().expect("a file");
     let base: Vec<(String, Shape, Vec<f32>)> = real
         .header()

@@ -41,15 +41,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// ```no_run
 /// use std::fs::File;
 ///
-/// use mgit::interchange::{ModelFile, export_to_path};
+/// use mgit::interchange::{ModelSource, export_to_path};
 /// use mgit::transfer::{Place, Selection, push};
 /// use mgit::{How, NewModel, Shape, Store};
 ///
 /// fn main() -> mgit::Result<()> {
 ///     let store = Store::open("family.mgit")?;
-///     let file = ModelFile::open("tuned.safetensors")?;
+///     let file = ModelSource::open("tuned.safetensors")?;
 ///     let mut transaction = store.begin_write()?;
-///     transaction.add_model(NewModel::new("tuned").parent("base", How::FineTune).file(&file))?;
+///     transaction.add_model(NewModel::new("tuned").parent("base", How::FineTune).source(&file))?;
 ///     transaction.commit()?;
 ///
 ///     let snapshot = store.snapshot()?;

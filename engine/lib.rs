@@ -5,7 +5,7 @@
 //! raw in the file is read without a copy.
 //!
 //! ```
-//! use mgit::{How, NewModel, Store, interchange::ModelFile};
+//! use mgit::{How, NewModel, Store, interchange::ModelSource};
 //! # use mgit::{NewTensor, interchange::export_to_path};
 //! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
@@ -25,10 +25,10 @@
 //! # }
 //!
 //! let store = Store::create(folder.path().join("family.mgit"))?;
-//! let (base, tuned) = (ModelFile::open(base)?, ModelFile::open(tuned)?);
+//! let (base, tuned) = (ModelSource::open(base)?, ModelSource::open(tuned)?);
 //! let mut transaction = store.begin_write()?;
-//! transaction.add_model(NewModel::new("base").file(&base))?;
-//! transaction.add_model(NewModel::new("sst2").parent("base", How::FineTune).file(&tuned))?;
+//! transaction.add_model(NewModel::new("base").source(&base))?;
+//! transaction.add_model(NewModel::new("sst2").parent("base", How::FineTune).source(&tuned))?;
 //! transaction.commit()?;
 //!
 //! let snapshot = store.snapshot()?;

@@ -16,7 +16,7 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::Command;
 
-use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::interchange::{ModelSource, export_to_path, write_header};
 use mgit::lineage::OnChildren;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::model_tests::{RunOptions, Runner, Test, What};
@@ -103,9 +103,9 @@ fn limited_transfer() {
     let path = folder.join("model");
     write_tensors(&path, count, 1);
     let store = Store::create(folder.join("models.mgit")).expect("a store");
-    let file = ModelFile::open(&path).expect("the model opens");
+    let file = ModelSource::open(&path).expect("the model opens");
     let mut transaction = store.begin_write().expect("a transaction");
-    transaction.add_model(NewModel::new("m").file(&file)).expect("the model goes in");
+    transaction.add_model(NewModel::new("m").source(&file)).expect("the model goes in");
     transaction.commit().expect("the commit");
     drop(file);
     let remote = Place::Folder(folder.join("remote"));
@@ -153,8 +153,8 @@ fn limited_work() {
     for (version, name) in (1..).zip(["base", "a", "b"]) {
         let path = folder.join("model");
         write_tensors(&path, count, version);
-        let file = ModelFile::open(&path).expect("the model opens");
-        let mut model = NewModel::new(name).file(&file);
+        let file = ModelSource::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).source(&file);
         if name != "base" {
             model = model.parent("base", How::FineTune);
         }
@@ -207,9 +207,9 @@ fn limited_tensors() {
     for version in 1..=2u32 {
         let path = folder.join("model");
         write_tensors(&path, count, version);
-        let file = ModelFile::open(&path).expect("the model opens");
+        let file = ModelSource::open(&path).expect("the model opens");
         let mut transaction = store.begin_write().expect("a transaction");
-        transaction.add_model(NewModel::new("m").file(&file)).expect("the model goes in");
+        transaction.add_model(NewModel::new("m").source(&file)).expect("the model goes in");
         transaction.commit().expect("the commit");
         drop(file);
         let out = folder.join("out");
@@ -258,8 +258,8 @@ fn limited() {
     for (name, parent) in [("one", None), ("two", Some("one"))] {
         let path = folder.join(name);
         write_model(&path, mebibytes, u32::from(parent.is_some()));
-        let file = ModelFile::open(&path).expect("the model opens");
-        let mut model = NewModel::new(name).file(&file);
+        let file = ModelSource::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).source(&file);
         if let Some(parent) = parent {
             model = model.parent(parent, How::FineTune);
         }
@@ -296,8 +296,8 @@ fn limited_merge() {
     for (changed, name) in ["base", "a", "b"].into_iter().enumerate() {
         let path = folder.join(name);
         write_model(&path, mebibytes, changed as u32);
-        let file = ModelFile::open(&path).expect("the model opens");
-        let mut model = NewModel::new(name).file(&file);
+        let file = ModelSource::open(&path).expect("the model opens");
+        let mut model = NewModel::new(name).source(&file);
         if changed > 0 {
             model = model.parent("base", How::FineTune);
         }

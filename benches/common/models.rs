@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use mgit::interchange::{ModelFile, write_header};
+use mgit::interchange::{ModelSource, write_header};
 use mgit::store::ImportReport;
 use mgit::{Dtype, How, NewModel, Shape, Store};
 
@@ -198,8 +198,8 @@ pub fn import_as(
     parent: Option<&str>,
     change: impl for<'m> FnOnce(NewModel<'m>) -> NewModel<'m>,
 ) -> ImportReport {
-    let file = ModelFile::open(file).expect("a model file");
-    let mut model = change(NewModel::new(name).file(&file));
+    let file = ModelSource::open(file).expect("a model file");
+    let mut model = change(NewModel::new(name).source(&file));
     if let Some(parent) = parent {
         model = model.parent(parent, How::FineTune);
     }

@@ -131,7 +131,7 @@ fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
         (D::io(&path(), answer()).into(), "io"),
         (I::NotFound { path: path() }.into(), "file-not-found"),
         (I::Io { path: path(), action: "read", source: answer() }.into(), "unreadable-file"),
-        (I::NoIndex { folder: path() }.into(), "unreadable-file"),
+        (I::NoModel { folder: path(), detail: String::new() }.into(), "unreadable-file"),
         (I::FileTooShort { file: path(), found: 3 }.into(), "malformed-file"),
         (ExportError::Destination(D::io(&path(), answer())).into(), "io"),
         (ExportError::NeedsFolder { model: text() }.into(), "needs-folder"),

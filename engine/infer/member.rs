@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::interchange::{
-    FileFormat, FileTensor, HEADER_LEN_MAX, ModelFile, SafetensorsHeader, TensorEntry,
-};
+use crate::interchange::{FileFormat, HEADER_LEN_MAX, SafetensorsHeader};
 use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
 use crate::store::{Model, Result, StoreError, StoredFile, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -81,25 +79,6 @@ impl<'a> Member<'a> {
         }
         let label = model.full_name();
         Ok(Member { label, tensors, metadata, source: MemberSource::Stored(model) })
-    }
-
-    /// A model file, known as `label`. Cost: reads the file once, to hash its tensors.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Source`].
-    pub fn file(label: impl Into<String>, file: &'a ModelFile) -> Result<Self> {
-        let (mut sources, mut facts) = (Vec::<Box<dyn TensorSource + 'a>>::new(), Vec::new());
-        let mut metadata = BTreeMap::new();
-        for (_, file) in file.files() {
-            metadata.extend(file.header().metadata().clone());
-            for (entry, tensor) in file.header().tensors().iter().enumerate() {
-                sources.push(Box::new(FileTensor { file, entry }));
-                let TensorEntry { name, dtype, shape, .. } = tensor.clone();
-                facts.push((name, dtype, shape, tensor.byte_len()));
-            }
-        }
-        Self::from_sources(label.into(), metadata, sources, facts)
     }
 
     pub(super) fn from_sources(

@@ -57,7 +57,6 @@ mod compare;
 mod evidence;
 mod family;
 mod member;
-mod onnx;
 mod placement;
 mod samples;
 mod source;

@@ -27,19 +27,6 @@ pub enum InterchangeError {
     /// The path leads to a folder, a pipe, a device: not to a regular file.
     #[error("{path:?} is {found}, expected a regular file: name a .safetensors file or an index")]
     NotRegularFile { path: PathBuf, found: &'static str },
-    /// The folder holds no `*.safetensors.index.json`.
-    #[error(
-        "folder {folder:?} holds no *.safetensors.index.json, expected exactly one: name a \
-         .safetensors file, or a folder with its index"
-    )]
-    NoIndex { folder: PathBuf },
-    /// The folder holds more than one `*.safetensors.index.json`.
-    #[error(
-        "folder {folder:?} holds more than one index, {} and {}, expected exactly one: name the \
-         index itself",
-        Q(.first), Q(.second)
-    )]
-    SeveralIndexes { folder: PathBuf, first: String, second: String },
     /// No weights are in the folder.
     #[error(
         "{folder:?} holds no model: no weights are in it (.safetensors, .bin, .pt, .gguf, .onnx and \
@@ -73,9 +60,6 @@ pub enum InterchangeError {
     /// A folder has too many files.
     #[error("{folder:?}: expected at most {FILES_MAX} files and folders in it: leave some out")]
     TooManyFiles { folder: PathBuf },
-    /// The index file's own name is not UTF-8, so it cannot be kept.
-    #[error("the file name of index {path:?} is not UTF-8: rename it")]
-    IndexNameNotUtf8 { path: PathBuf },
     /// A shard that the index names is not beside it.
     #[error(
         "{index:?}: shard {}, expected beside the index for tensor {}, does not exist: fetch the \
@@ -106,12 +90,15 @@ pub enum InterchangeError {
     /// A file that is called weights is none.
     #[error("{file:?} is {found}: {help}")]
     NotTheFile { file: PathBuf, found: &'static str, help: &'static str },
+    /// A file that was named as the model is of no format that holds tensors, and has no such name.
+    #[error(
+        "{file:?} is no model: it is of no format that is known, and its name does not say that it \
+         holds weights (.safetensors, .bin, .pt, .gguf, .onnx and others)"
+    )]
+    NotAModel { file: PathBuf },
     /// What a reader says is in a file cannot be.
     #[error("{file:?}: the reader {reader} finds what cannot be: {}", Q(.detail))]
     BadLayout { file: PathBuf, reader: String, detail: String },
-    /// The file is not ONNX, or breaks its rules.
-    #[error("{file:?}: offset {offset}: {}: {DOWNLOAD_AGAIN}", Q(.detail))]
-    MalformedOnnx { file: PathBuf, offset: u64, detail: String },
 
     /// The file is shorter than the 8-byte header length it must start with.
     #[error(
@@ -358,9 +345,6 @@ impl InterchangeError {
                 | E::Io { .. }
                 | E::NotRegularFile { .. }
                 | E::NotSupported { .. }
-                | E::NoIndex { .. }
-                | E::SeveralIndexes { .. }
-                | E::IndexNameNotUtf8 { .. }
                 | E::MissingShard { .. }
                 | E::NoModel { .. }
                 | E::MissingFiles { .. }

@@ -1,28 +1,29 @@
-//! Model files of others: safetensors files, single or sharded, read without trust.
+//! Models as files, in and out: of any format, single or many, read without trust.
+//!
+//! A file is a skeleton (the bytes that belong to no tensor, in order) with tensors woven in. A
+//! reader for each format finds the tensors ([`read_layout`]); what it does not understand stays
+//! skeleton. [`ModelSource`] is a model as its files; [`export_to_path`] gives them back.
 //!
 //! Invariants of this room:
 //!
-//! - A file that opens keeps every rule of the format: its tensors cover its data buffer with
-//!   no hole and no overlap, and their lengths agree with type and shape.
-//! - What a file claims is checked before memory is spent on it: a header costs memory in
-//!   proportion to its own length, whatever the numbers in it.
-//! - A header's and an index's own bytes are kept, so that a file can be given back byte for
-//!   byte, whatever its order, spacing and padding.
-//! - No path is ever made from a tensor's name, and from a shard's name only when it is the
-//!   plain name of a file.
+//! - Every file comes back byte for byte, whatever was understood of it. What is not seen of a
+//!   file, or left out of a folder, is said.
+//! - What a file claims is checked before memory is spent on it. Nothing in a file is run.
+//! - A safetensors file that opens keeps every rule of the format: its tensors cover its data
+//!   buffer with no hole and no overlap, and their lengths agree with type and shape.
+//! - No path is ever made from a tensor's name, and from another name in a file only when it stays
+//!   in the folder of that file.
 //! - Nothing is read through a memory map: a file that shrinks gives an error, not a signal.
 //!
-//! What is accepted is what the reference implementation (the `safetensors` crate) accepts,
-//! with these differences. Refused here alone: a tensor's name that is empty, stands twice
-//! however it is spelled, or is longer than [`NAME_LEN_MAX`]; a shape of more than
-//! [`RANK_MAX`](crate::tensor::RANK_MAX) dimensions, or one that overflows once its zeros are
-//! left out; white space before the header's `{`. Accepted here alone: a type that is not
-//! known, kept as opaque bytes.
-//!
-//! The format: <https://github.com/huggingface/safetensors#format>.
+//! Of safetensors files that is accepted which the reference implementation (the `safetensors`
+//! crate) accepts, with these differences. Refused here alone: a tensor's name that is empty,
+//! stands twice however it is spelled, or is longer than [`NAME_LEN_MAX`]; a shape of more than
+//! [`RANK_MAX`](crate::tensor::RANK_MAX) dimensions, or one that overflows once its zeros are left
+//! out; white space before the header's `{`. Accepted here alone: a type that is not known, kept as
+//! opaque bytes. The format: <https://github.com/huggingface/safetensors#format>.
 //!
 //! ```
-//! use mgit::interchange::{ModelFile, export_to_path};
+//! use mgit::interchange::{ModelSource, export_to_path};
 //! use mgit::{NewModel, NewTensor, Store};
 //! # fn main() -> mgit::Result<()> {
 //! # let folder = tempfile::tempdir()?;
@@ -33,9 +34,9 @@
 //! let path = folder.path().join("base.safetensors");
 //! export_to_path(&store.snapshot()?.model("base")?, &path, &|_| ())?;
 //!
-//! let file = ModelFile::open(&path)?;
+//! let file = ModelSource::open(&path)?;
 //! let mut transaction = store.begin_write()?;
-//! let report = transaction.add_model(NewModel::new("copy").file(&file))?;
+//! let report = transaction.add_model(NewModel::new("copy").source(&file))?;
 //! assert_eq!((report.deduplicated, report.raw), (1, 0));
 //! # Ok(())
 //! # }
@@ -55,22 +56,18 @@ mod formats;
 mod gguf;
 mod header;
 mod header_json;
-mod import;
 mod impostor;
 mod index;
 mod json;
 mod layout;
 mod limits;
-mod model_file;
 mod model_folder;
 mod npy;
 mod onnx;
-mod onnx_file;
 mod open_file;
 mod pytorch;
 mod regular_file;
 mod safetensors;
-mod sharded;
 mod source;
 mod unseen;
 mod weights_name;
@@ -91,15 +88,11 @@ pub use file_layout::{
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
 pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
-pub(crate) use import::FileTensor;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
 pub use limits::{
     FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX,
 };
-pub use model_file::ModelFile;
 pub use onnx::ONNX_GRAPH_DEPTH_MAX;
-pub use onnx_file::{OnnxFile, OnnxTensor};
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
-pub use sharded::{Shard, ShardedModel};
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::command::{Bounds, Captured, Stream, Template, Watch, run};
 use crate::container::{DestinationError, TemporaryFolder, TemporaryKind, full_message};
-use crate::interchange::{ModelFile, export_to_path};
+use crate::interchange::{ModelSource, export_to_path};
 use crate::lineage::How;
 use crate::model_tests::CommandTrust;
 use crate::store::Model;
@@ -182,12 +182,12 @@ impl Creation for CommandFunction {
             };
             return Err(UpdateError::failed(format!("the command failed, {}{said}", outcome.exit)));
         }
-        let file = ModelFile::open(&out).map_err(|error| {
+        let file = ModelSource::open(&out).map_err(|error| {
             UpdateError::failed(format!(
                 "the command has not written a model: {}",
                 full_message(&error)
             ))
         })?;
-        Ok(Draft::file(file, Some(Arc::new(folder))).written_to(out))
+        Ok(Draft::source(file, Some(Arc::new(folder))).written_to(out))
     }
 }

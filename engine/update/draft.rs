@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::UpdateError;
 use super::draft_files::DraftPart;
 pub use super::draft_tensor::DraftTensor;
-use super::draft_tensor::OfFile;
+use super::draft_tensor::{OfFile, Sourced};
 use crate::container::new_folder;
-use crate::interchange::ModelFile;
+use crate::interchange::ModelSource;
 use crate::lineage::{Graph, NodeId};
 use crate::store::{Model, NewModel, NewPart, Note, Snapshot, StoredFile, Tensor};
 use crate::tensor::{Dtype, IntoShape};
@@ -27,6 +27,8 @@ pub struct Draft {
     pub(super) is_single: bool,
     /// What is to be said of its files: the path, and the text.
     pub(super) file_notes: Vec<(String, String)>,
+    /// The files that it is, where a program has made it.
+    sourced: Option<Arc<Sourced>>,
     made_of: Vec<NodeId>,
     /// What is to be said of all of it.
     said: Vec<String>,
@@ -42,6 +44,7 @@ impl Draft {
 
     /// Adds a tensor.
     pub fn tensor(mut self, tensor: DraftTensor) -> Self {
+        self.sourced = None;
         if self.parts.is_empty() {
             self.parts.push(DraftPart::default());
         }
@@ -134,29 +137,22 @@ impl Draft {
         Ok(draft)
     }
 
-    /// A model as it lies in files; `keep` lives until the model is in the store.
-    pub fn file(file: ModelFile, keep: Option<Arc<dyn Any + Send + Sync>>) -> Self {
-        let file = Arc::new(file);
-        let mut draft = Draft::new();
-        if let ModelFile::Sharded(sharded) = &*file {
-            draft.index = (sharded.index_name().to_owned(), sharded.index_bytes().to_vec());
-        }
-        for (at, (name, part)) in file.files().enumerate() {
-            let header = part.header();
-            let tensor = |(entry, tensor): (usize, &crate::interchange::TensorEntry)| {
+    /// A model as it lies in files, of any form; `keep` lives until the model is in the store. What
+    /// the files say of it becomes its metadata. With a tensor added to it, it is a model without
+    /// files.
+    pub fn source(source: ModelSource, keep: Option<Arc<dyn Any + Send + Sync>>) -> Self {
+        let sourced = Arc::new(Sourced { source, _keep: keep });
+        let mut part = DraftPart::default();
+        for (at, file) in sourced.source.files().iter().enumerate() {
+            for (entry, tensor) in file.tensors().iter().enumerate() {
                 let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
-                let (file, keep) = (Arc::clone(&file), keep.clone());
-                let source = OfFile { file, part: at, entry, _keep: keep };
-                DraftTensor::from_source(&tensor.name, dtype, shape, tensor.byte_len(), source)
-            };
-            draft.parts.push(DraftPart {
-                path: name.unwrap_or_default().to_owned(),
-                header: header.packed().clone(),
-                tensors: header.tensors().iter().enumerate().map(tensor).collect(),
-                ..DraftPart::default()
-            });
+                let (len, sourced) = (tensor.end - tensor.begin, Arc::clone(&sourced));
+                let source = OfFile { sourced, file: at, entry };
+                let tensor = DraftTensor::from_source(&tensor.name, dtype, shape, len, source);
+                part.tensors.push(tensor);
+            }
         }
-        draft
+        Draft { parts: vec![part], sourced: Some(sourced), ..Draft::default() }
     }
 
     /// Says which models it was computed from together, where these are not its parents: see
@@ -246,6 +242,9 @@ impl Draft {
     /// The model, to be added as `name`.
     pub fn model<'d>(&'d self, name: &str) -> NewModel<'d> {
         let mut model = NewModel::new(name);
+        if let Some(sourced) = &self.sourced {
+            return model.source(&sourced.source).made_of(&self.made_of);
+        }
         let files = self.parts.iter().any(|part| !part.header.is_empty());
         if files && self.sides.is_empty() {
             let header = |part: &DraftPart| 8 + part.header.len() as u64;

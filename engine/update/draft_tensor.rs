@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::UpdateError;
 use crate::container::full_message;
-use crate::interchange::ModelFile;
+use crate::interchange::ModelSource;
 use crate::store::{Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
@@ -106,18 +106,24 @@ impl TensorSource for Stored {
     }
 }
 
-/// A tensor of a file that stays open.
-pub(super) struct OfFile {
-    pub(super) file: Arc<ModelFile>,
-    pub(super) part: usize,
-    pub(super) entry: usize,
+/// Files that stay open.
+#[derive(Debug)]
+pub(super) struct Sourced {
+    pub(super) source: ModelSource,
     /// What must outlive the reading: a temporary folder, for example.
     pub(super) _keep: Option<Arc<dyn Any + Send + Sync>>,
 }
 
+/// A tensor of a file that stays open.
+pub(super) struct OfFile {
+    pub(super) sourced: Arc<Sourced>,
+    pub(super) file: usize,
+    pub(super) entry: usize,
+}
+
 impl TensorSource for OfFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (_, file) = self.file.files().nth(self.part).ok_or(io::ErrorKind::NotFound)?;
+        let file = self.sourced.source.files().get(self.file).ok_or(io::ErrorKind::NotFound)?;
         file.read_tensor_at(self.entry, offset, out)
     }
 }

@@ -191,7 +191,10 @@ impl Addition<'_> {
     }
 
     pub(super) fn model<'d>(&self, draft: &'d Draft) -> NewModel<'d> {
-        let mut model = draft.model(self.name).kind(self.kind).profile(self.profile);
+        let mut model = draft.model(self.name).profile(self.profile);
+        if !self.kind.is_empty() {
+            model = model.kind(self.kind);
+        }
         for (parent, how) in self.edges {
             model = model.parent(parent.to_string(), *how);
         }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use mgit::interchange::{
-    InterchangeError, METADATA_KEY, ModelFile, SafetensorsFile, SafetensorsHeader, write_header,
+    InterchangeError, METADATA_KEY, SafetensorsFile, SafetensorsHeader, write_header,
 };
 use mgit::tensor::{Dtype, Shape};
 use proptest::prelude::*;
@@ -426,7 +426,7 @@ fn one_file_can_be_read_by_many_threads() {
     let data: Vec<u8> = (0..=255).collect();
     let view = TensorView::new(safetensors::Dtype::U8, vec![256], &data).unwrap();
     fs::write(&path, safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-    let ModelFile::Single(file) = ModelFile::open(&path).unwrap() else { panic!("sharded") };
+    let file = SafetensorsFile::open(&path).unwrap();
     std::thread::scope(|scope| {
         for start in 0..16u8 {
             let file = &file;

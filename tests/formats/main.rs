@@ -14,7 +14,6 @@ mod layout_reads;
 mod layouts;
 mod numpy;
 mod onnx;
-mod onnx_file;
 mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;

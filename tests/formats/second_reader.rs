@@ -125,8 +125,8 @@ fn it_agrees_on_a_store_of_today() {
     let header = br#"{"w":{"dtype":"F32","shape":[300000],"data_offsets":[0,1200000]}}"#;
     let bytes = [&(header.len() as u64).to_le_bytes()[..], header, &base].concat();
     fs::write(&file, bytes).unwrap();
-    let imported = mgit::interchange::ModelFile::open(&file).unwrap();
-    common::add(&store, mgit::NewModel::new("file").file(&imported)).unwrap();
+    let imported = mgit::interchange::ModelSource::open(&file).unwrap();
+    common::add(&store, mgit::NewModel::new("file").source(&imported)).unwrap();
     common::add(&store, common::model("gone", &[], &common::one(base.clone()))).unwrap();
     for (profile, seed) in [(Profile::Dense, 2), (Profile::Fast, 3)] {
         let tuned = common::one(common::nudged(&base, seed, 30));

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::{add, new_store, shape, stored_model, write};
-use mgit::interchange::{FileFormat, ModelFile};
+use mgit::interchange::{FileFormat, ModelSource};
 use mgit::update::{Functions, Make, UpdateError, remake};
 use mgit::{Dtype, How, Model, NewModel, NewPart, NewTensor, Store};
 use serde_json::{Value, json};
@@ -14,8 +14,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn import(store: &Store, name: &str, path: &Path) {
-    let file = ModelFile::open(path).unwrap();
-    add(store, NewModel::new(name).file(&file)).unwrap();
+    let file = ModelSource::open(path).unwrap();
+    add(store, NewModel::new(name).source(&file)).unwrap();
 }
 
 fn config(path: &Path) -> Value {
@@ -104,8 +104,8 @@ fn an_adapter_says_itself_how_it_is_merged() {
     {
         let (_folder, _, store) = new_store();
         import(&store, "base", &fixture("base.safetensors"));
-        let file = ModelFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
-        let new = NewModel::new("adapter").parent("base", How::Adapter).file(&file);
+        let file = ModelSource::open(fixture(&format!("{name}.safetensors"))).unwrap();
+        let new = NewModel::new("adapter").parent("base", How::Adapter).source(&file);
         add(&store, with_metadata(new, &config(&fixture(&format!("{name}.json"))))).unwrap();
         import(&store, "wanted", &fixture(&format!("{name}-merged.safetensors")));
         let report = merge("adapter").run(&store, &Functions::new()).unwrap();
@@ -202,8 +202,8 @@ fn the_file_beside_the_weights_is_read() {
 fn parameters_win_and_contradictions_are_said() {
     let (_folder, _, store) = new_store();
     import(&store, "base", &fixture("base.safetensors"));
-    let file = ModelFile::open(fixture("plain.safetensors")).unwrap();
-    let new = NewModel::new("adapter").file(&file);
+    let file = ModelSource::open(fixture("plain.safetensors")).unwrap();
+    let new = NewModel::new("adapter").source(&file);
     let new = new.metadata("lora.alpha", 3).metadata("lora.r", 2);
     add(&store, new.metadata("lora.alpha_pattern", json!({ "v": 5 }))).unwrap();
     let said = |make: Make| -> Vec<String> {
@@ -260,8 +260,8 @@ fn settings_that_are_not_known_are_refused_by_name() {
     let report = make.run(&store, &Functions::new()).unwrap();
     assert_eq!(report.notes[0].text, "use_newest is true, and was ignored, as was asked for");
     // What an adapter's metadata say of it is looked at alike.
-    let file = ModelFile::open(fixture("plain.safetensors")).unwrap();
-    let new = NewModel::new("odd").file(&file).metadata("lora.alpha", 3);
+    let file = ModelSource::open(fixture("plain.safetensors")).unwrap();
+    let new = NewModel::new("odd").source(&file).metadata("lora.alpha", 3);
     add(&store, new.metadata("lora.scale", 2)).unwrap();
     let error = run(&store, merge("odd")).unwrap_err().to_string();
     assert!(error.contains("scale is set (2)"), "{error}");
@@ -308,8 +308,8 @@ fn whole_adapters_are_merged_as_the_library_does() {
         let (_folder, _, store) = new_store();
         import(&store, "base", &door.join("hub-folder/model.safetensors"));
         let adapter = door.join(format!("adapter-{name}"));
-        let file = ModelFile::open(adapter.join("adapter_model.safetensors")).unwrap();
-        let new = NewModel::new("adapter").parent("base", How::Adapter).file(&file);
+        let file = ModelSource::open(adapter.join("adapter_model.safetensors")).unwrap();
+        let new = NewModel::new("adapter").parent("base", How::Adapter).source(&file);
         let settings = config(&adapter.join("adapter_config.json"));
         add(&store, with_metadata(new, &settings)).unwrap();
         import(&store, "wanted", &door.join(format!("adapter-{name}-merged/model.safetensors")));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::common::{add, assert_rows_add_up, new_store, shape, stored_model};
 use mgit::format::FEATURE_ABSMAX_F8;
-use mgit::interchange::{ModelFile, export_to_path};
+use mgit::interchange::{ModelSource, SafetensorsFile, export_to_path};
 use mgit::tensor::{e4m3_bits, number};
 use mgit::update::{Functions, Make, UpdateError, remake};
 use mgit::upkeep::{VerifyDepth, verify};
@@ -39,8 +39,8 @@ fn bytes(model: &Model, tensor: &str) -> (Dtype, Shape, Vec<u8>) {
 fn with_values(store: &Store) -> Model {
     let (_folder, _, library) = new_store();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/values/eight.safetensors");
-    let file = ModelFile::open(&path).unwrap();
-    add(&library, NewModel::new("wanted").file(&file)).unwrap();
+    let file = ModelSource::open(&path).unwrap();
+    add(&library, NewModel::new("wanted").source(&file)).unwrap();
     let wanted = stored_model(&library, "wanted");
     let bases: Vec<_> =
         ["f32.weight", "bf16.weight", "f16.weight"].map(|name| (name, bytes(&wanted, name))).into();
@@ -176,8 +176,7 @@ fn what_stays_is_said() {
     // It is exported as a file that other programs read.
     let path = folder.path().join("small.safetensors");
     export_to_path(&small, &path, &|_| ()).unwrap();
-    let file = ModelFile::open(&path).unwrap();
-    let (_, file) = file.files().next().unwrap();
+    let file = SafetensorsFile::open(&path).unwrap();
     let entries = file.header().tensors();
     assert_eq!(entries.len(), 8);
     for entry in entries {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::{Random, add, new_store, write};
 use mgit::half::bf16;
 use mgit::infer::{CLAIMED_FROM, Kinship, Member, Parent, arrange, arrange_in, place};
-use mgit::interchange::ModelFile;
+use mgit::interchange::ModelSource;
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape};
 
 fn demo() -> Option<Vec<(String, Option<String>, PathBuf)>> {
@@ -29,11 +29,11 @@ fn the_demo_families_are_found_again_in_any_order() {
         for at in (1..models.len()).rev() {
             models.swap(at, random.below(at + 1));
         }
-        let files: Vec<ModelFile> =
-            models.iter().map(|(_, _, path)| ModelFile::open(path).unwrap()).collect();
+        let files: Vec<ModelSource> =
+            models.iter().map(|(_, _, path)| ModelSource::open(path).unwrap()).collect();
         let members = files.iter().enumerate();
         let members: Vec<Member<'_>> =
-            members.map(|(at, file)| Member::file(format!("m{at}"), file).unwrap()).collect();
+            members.map(|(at, file)| Member::source(format!("m{at}"), file).unwrap()).collect();
         let found = arrange(&members).unwrap();
         let parents = models.iter().filter(|(_, parent, _)| parent.is_some()).count();
         assert_eq!(found.len(), parents, "{found:#?}");

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::common::{add, new_store, stored_model};
-use mgit::interchange::ModelFile;
+use mgit::interchange::ModelSource;
 use mgit::tensor::number;
 use mgit::update::{Functions, Make};
 use mgit::{Dtype, How, Model, NewModel, Store};
@@ -19,8 +19,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn import(store: &Store, name: &str) -> Model {
-    let file = ModelFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
-    add(store, NewModel::new(name).file(&file)).unwrap();
+    let file = ModelSource::open(fixture(&format!("{name}.safetensors"))).unwrap();
+    add(store, NewModel::new(name).source(&file)).unwrap();
     stored_model(store, name)
 }
 
@@ -101,8 +101,8 @@ fn rows_of_other_libraries_integers_cost_a_row() {
     let (_folder, _, store) = new_store();
     import(&store, "int8-base");
     for name in ["int8-bitsandbytes", "int8-torchao"] {
-        let file = ModelFile::open(fixture(&format!("{name}.safetensors"))).unwrap();
-        let new = NewModel::new(name).parent("int8-base", How::Quantise).file(&file);
+        let file = ModelSource::open(fixture(&format!("{name}.safetensors"))).unwrap();
+        let new = NewModel::new(name).parent("int8-base", How::Quantise).source(&file);
         add(&store, new).unwrap();
         let stored = stored_model(&store, name);
         assert_eq!(stored.tensors().len(), 3);

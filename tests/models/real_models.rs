@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common;
 use crate::common::{add, assert_rows_add_up, folder, write};
-use mgit::interchange::{ModelFile, export_to_path, export_to_stream};
+use mgit::interchange::{ModelSource, export_to_path, export_to_stream};
 use mgit::merge::{Class, Merge, MergeOptions, Resolution, functions};
 use mgit::model_tests::RunOptions;
 use mgit::update::{Functions, Strategy, remake};
@@ -55,10 +55,10 @@ fn round_trip(what: &str, members: &[Member]) -> (u64, u64) {
     let path = home.path().join("models.mgit");
     let store = Store::create(&path).unwrap();
     for member in members {
-        let file = ModelFile::open(&member.file).unwrap();
+        let file = ModelSource::open(&member.file).unwrap();
         let new = NewModel::new(&member.name).metadata("from", what);
         let new = member.parent.iter().fold(new, |new, parent| new.parent(parent, member.how));
-        let report = add(&store, new.file(&file)).unwrap();
+        let report = add(&store, new.source(&file)).unwrap();
         assert_eq!(report.node.logical_bytes(), fs::metadata(&member.file).unwrap().len());
     }
     drop(store);
@@ -134,10 +134,10 @@ fn the_slices_come_back() {
 fn a_diff_of_whole_models_reads_the_layer_that_changed() {
     const LAYER: &str = "encoder.layer.3.";
     let Some(folder) = whole_models() else { return };
-    let file = ModelFile::open(folder.join("minilm-base.safetensors")).unwrap();
+    let file = ModelSource::open(folder.join("minilm-base.safetensors")).unwrap();
     let home = common::folder();
     let store = Store::create(home.path().join("models.mgit")).unwrap();
-    add(&store, NewModel::new("base").file(&file)).unwrap();
+    add(&store, NewModel::new("base").source(&file)).unwrap();
     let snapshot = store.snapshot().unwrap();
     let base = snapshot.model("base").unwrap();
     let (mut bytes, mut layer) = (Vec::new(), 0);
@@ -276,8 +276,8 @@ fn what_a_formula_makes_of_real_models_costs_a_row() {
     let home = common::folder();
     let store = Store::create(home.path().join("models.mgit")).unwrap();
     let import = |name: &str, file: &str, parents: &[&str]| {
-        let file = ModelFile::open(folder.join(file)).unwrap();
-        let model = NewModel::new(name).file(&file);
+        let file = ModelSource::open(folder.join(file)).unwrap();
+        let model = NewModel::new(name).source(&file);
         let model = parents.iter().fold(model, |m, parent| m.parent(*parent, How::Other));
         add(&store, model).unwrap();
     };
@@ -368,10 +368,10 @@ fn merge_of_two(what: &str, folder: &Path, files: [&str; 3]) {
     let path = home.path().join("models.mgit");
     let store = Store::create(&path).unwrap();
     for (name, file) in ["base", "a", "b"].iter().zip(files) {
-        let file = ModelFile::open(folder.join(file)).unwrap();
+        let file = ModelSource::open(folder.join(file)).unwrap();
         let new = NewModel::new(*name);
         let new = if *name == "base" { new } else { new.parent("base", How::FineTune) };
-        add(&store, new.file(&file)).unwrap();
+        add(&store, new.source(&file)).unwrap();
     }
     let plan = Merge::new("a", "b", "m").plan(&store.snapshot().unwrap()).unwrap();
     let count = |class| plan.count(class);
@@ -424,10 +424,10 @@ fn size_of<'m>(
     let (_home, _, store) = common::new_store();
     let mut added = Vec::new();
     for (at, member) in members.iter().enumerate() {
-        let file = ModelFile::open(&member.file).unwrap();
+        let file = ModelSource::open(&member.file).unwrap();
         let new = NewModel::new(&member.name);
         let new = parents(at).into_iter().fold(new, |new, parent| new.parent(parent, How::Other));
-        added.push(add(&store, new.file(&file)).unwrap().added_bytes);
+        added.push(add(&store, new.source(&file)).unwrap().added_bytes);
     }
     let snapshot = store.snapshot().unwrap();
     assert_rows_add_up(&snapshot, what);
@@ -473,8 +473,8 @@ fn a_look_alike_is_no_relative() {
     let Some(folder) = lineages() else { return };
     let (_home, _, store) = common::new_store();
     let import = |folder: &Path, name: &str| {
-        let file = ModelFile::open(folder.join(format!("{name}.safetensors"))).unwrap();
-        add(&store, NewModel::new(name).file(&file)).unwrap()
+        let file = ModelSource::open(folder.join(format!("{name}.safetensors"))).unwrap();
+        add(&store, NewModel::new(name).source(&file)).unwrap()
     };
     import(&folder.join("starter"), "ani-1x-m0");
     let report = import(&folder.join("slices"), "ani-1x-m1");

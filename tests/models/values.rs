@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::{add, new_store, shape, stored_model};
-use mgit::interchange::{ModelFile, export_to_path, write_header};
+use mgit::interchange::{ModelSource, SafetensorsFile, export_to_path, write_header};
 use mgit::model_tests::{Builtin, RunOptions, Runner, Test, What};
 use mgit::tensor::number;
 use mgit::update::{Functions, Make, UpdateError};
@@ -113,8 +113,8 @@ fn a_cast_keeps_metadata_and_shards_and_says_what_it_left() {
         "b": "m-2.safetensors", "half": "m-2.safetensors" });
     let index = json!({ "metadata": { "total_size": 20 }, "weight_map": map });
     std::fs::write(shards.join("m.safetensors.index.json"), index.to_string()).unwrap();
-    let opened = ModelFile::open(&shards).unwrap();
-    add(&store, NewModel::new("m").file(&opened)).unwrap();
+    let opened = ModelSource::open(&shards).unwrap();
+    add(&store, NewModel::new("m").source(&opened)).unwrap();
     let cast = Make::new("half", "cast").parent("m", None).parameter("dtype", "bf16");
     let report = cast.run(&store, &Functions::new()).unwrap();
     let notes: Vec<(&str, &str)> =
@@ -122,17 +122,18 @@ fn a_cast_keeps_metadata_and_shards_and_says_what_it_left() {
     assert_eq!(notes, [("steps", "left as it was: I32 is not cast")]);
     let out = folder.path().join("out");
     export_to_path(&stored_model(&store, "half"), &out, &|_| {}).unwrap();
-    let ModelFile::Sharded(sharded) = ModelFile::open(&out).unwrap() else {
-        panic!("one file");
-    };
-    assert_eq!(sharded.shards().len(), 2);
-    for shard in sharded.shards() {
-        assert_eq!(shard.file.header().metadata()["format"], "pt");
-        for entry in shard.file.header().tensors() {
+    let shards = ModelSource::open(&out).unwrap();
+    let paths: Vec<&str> = shards.files().iter().map(|file| file.path()).collect();
+    assert_eq!(paths, ["m-1.safetensors", "m-2.safetensors", "m.safetensors.index.json"]);
+    for path in &paths[..2] {
+        let shard = SafetensorsFile::open(out.join(path)).unwrap();
+        assert_eq!(shard.header().metadata()["format"], "pt");
+        for entry in shard.header().tensors() {
             assert!(entry.begin.is_multiple_of(entry.dtype.lane_bytes() as u64), "{entry:?}");
         }
     }
-    let index: Value = serde_json::from_slice(sharded.index_bytes()).unwrap();
+    let index = std::fs::read(out.join(paths[2])).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
     assert_eq!(index, json!({ "metadata": { "total_size": 16 }, "weight_map": map }));
     let b = stored_model(&store, "half").tensor("b").unwrap();
     assert_eq!((b.dtype(), b.view().unwrap().to_vec()), (&Dtype::Bf16, vec![0x80, 0x3f, 0, 0x40]));

@@ -7,10 +7,10 @@ use super::options::SourceOptions;
 use super::read_file::{ReadFile, read_files, read_one};
 use super::shard_name::ShardName;
 use super::walk::{Found, LeftOut, Listing, walk};
-use crate::format::is_inner_path;
+use crate::format::{FileFormat, is_inner_path};
 use crate::interchange::formats::HEAD_LEN;
 use crate::interchange::index::read_index;
-use crate::interchange::{InterchangeError, OpenFile, impostor};
+use crate::interchange::{FileLayout, InterchangeError, OpenFile, impostor};
 
 /// The files of a model.
 pub(super) struct Gathered {
@@ -102,7 +102,9 @@ fn present(
             all.push(found(&name, folder, inside)?);
         }
     }
-    read_files(folder, all, options)
+    let mut files = read_files(folder, all, options)?;
+    files.iter_mut().for_each(|file| file.is_named = true);
+    Ok(files)
 }
 
 fn found(path: &str, folder: &Path, inside: &Inside) -> Result<Found, InterchangeError> {
@@ -121,9 +123,12 @@ fn alone(
     impostor::refuse(file.path(), &file.head(HEAD_LEN)?, file.len())?;
     let found_here = Found { path: name.to_owned(), real: file.path().to_owned() };
     let mut first = read_one(folder, found_here, options)?;
-    let layout = &first.layout;
-    if layout.tensors.is_empty() && layout.beside.is_empty() && layout.notes.is_empty() {
-        first.layout.notes.push("kept as bytes: its tensors are not seen".to_owned());
+    first.is_named = true;
+    let FileLayout { format, tensors, notes, beside, .. } = &first.layout;
+    let is_seen = !(tensors.is_empty() && beside.is_empty());
+    // What may hold tensors that are not seen has a note that says so.
+    if *format == FileFormat::Bytes && !is_seen && notes.is_empty() {
+        return Err(InterchangeError::NotAModel { file: file.path().to_owned() });
     }
     let data: Vec<String> = first.layout.beside.iter().map(|data| data.path.clone()).collect();
     let mut files = vec![first];

@@ -7,7 +7,9 @@ use super::options::SourceOptions;
 use super::walk::Found;
 use crate::format::FileFormat;
 use crate::interchange::weights_name::{is_training_state, is_weights_name};
-use crate::interchange::{FileLayout, InterchangeError, LaidBeside, OpenFile, read_layout_with};
+use crate::interchange::{
+    FileLayout, InterchangeError, LaidBeside, LaidTensor, OpenFile, read_layout_with,
+};
 
 /// Files that are held open at a time; the others are opened again to be read.
 const OPEN_MAX: usize = 256;
@@ -21,6 +23,8 @@ pub(super) struct ReadFile {
     pub(super) layout: FileLayout,
     /// It was named as the list of the model's files.
     pub(super) is_index: bool,
+    /// It, or a list of it, was named as the model.
+    pub(super) is_named: bool,
     /// An ONNX file says what is in it.
     pub(super) is_data: bool,
     /// Of an ONNX file: the places of the files that its data is in.
@@ -48,7 +52,8 @@ impl ReadFile {
     /// Whether it may be weights of the model.
     pub(super) fn may_be_weights(&self) -> bool {
         let name = Path::new(&self.path);
-        !is_training_state(name) && (self.has_tensors() || is_weights_name(name))
+        let by_name = !is_training_state(name) && (self.has_tensors() || is_weights_name(name));
+        self.is_named || by_name
     }
 }
 
@@ -96,8 +101,16 @@ pub(super) fn read_one(
 }
 
 fn read_file(path: String, file: OpenFile, layout: FileLayout) -> ReadFile {
-    let (data, missing_data) = (Vec::new(), Vec::new());
-    ReadFile { path, file, layout, is_index: false, is_data: false, data, missing_data }
+    ReadFile {
+        path,
+        file,
+        layout,
+        is_index: false,
+        is_named: false,
+        is_data: false,
+        data: Vec::new(),
+        missing_data: Vec::new(),
+    }
 }
 
 /// Gives the files that ONNX files describe their tensors.
@@ -142,10 +155,18 @@ pub(super) fn join_data(files: &mut [ReadFile]) -> Result<(), InterchangeError> 
 
 /// What ONNX files say of the data in a file; several may say the same.
 fn data_layout(file: &OpenFile, parts: Vec<LaidBeside>) -> Result<FileLayout, InterchangeError> {
+    let mut parts = parts.into_iter();
+    let Some(mut all) = parts.next() else { return Ok(FileLayout::default()) };
+    let key = |tensor: &LaidTensor| (tensor.name.clone(), tensor.begin, tensor.end);
     let mut known = HashSet::new();
-    let tensors = parts.into_iter().flat_map(|part| part.tensors);
-    let tensors = tensors.filter(|tensor| known.insert((tensor.name.clone(), tensor.begin)));
-    let laid = LaidBeside { path: String::new(), tensors: tensors.collect() }.check(file)?;
+    for more in parts {
+        if known.is_empty() {
+            known.extend(all.tensors.iter().map(key));
+        }
+        let is_new = |tensor: &LaidTensor| known.insert(key(tensor));
+        all.tensors.extend(more.tensors.into_iter().filter(is_new));
+    }
+    let laid = all.check(file)?;
     let mut layout = FileLayout::new(FileFormat::OnnxData);
     (layout.tensors, layout.views, layout.notes) = (laid.tensors, laid.views, laid.notes);
     Ok(layout)

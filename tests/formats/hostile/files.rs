@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use super::file_of;
-use mgit::interchange::{InterchangeError, ModelFile, SafetensorsFile, SafetensorsHeader};
+use mgit::interchange::{InterchangeError, ModelSource, SafetensorsFile, SafetensorsHeader};
 use tempfile::tempdir;
 
 const ONE: &str = r#"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#;
@@ -491,7 +491,7 @@ fn scalars_empty_tensors_and_trailing_spaces_are_taken() {
 #[test]
 fn a_missing_file_is_a_mistake_not_a_malformed_file() {
     let folder = tempdir().unwrap();
-    let error = ModelFile::open(folder.path().join("none.safetensors")).unwrap_err();
+    let error = ModelSource::open(folder.path().join("none.safetensors")).unwrap_err();
     assert!(error.to_string().ends_with("none.safetensors\" does not exist: check the path"));
     assert!(matches!(error, InterchangeError::NotFound { .. }) && !error.is_malformed());
 }

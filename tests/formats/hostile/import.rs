@@ -10,7 +10,7 @@ use crate::common::{
     weights, write,
 };
 use mgit::error::StoreError;
-use mgit::interchange::ModelFile;
+use mgit::interchange::ModelSource;
 use mgit::{How, NewModel, Store};
 
 /// A store with a parent and a child in it.
@@ -39,11 +39,11 @@ impl Home {
 
     /// Tries to import `path`; gives the refusal's text.
     fn try_import(&self, path: &Path) -> Option<String> {
-        let file = match ModelFile::open(path) {
+        let file = match ModelSource::open(path) {
             Ok(file) => file,
             Err(error) => return Some(mgit::full_message(&error)),
         };
-        let new = NewModel::new("hostile").parent("base", How::FineTune).file(&file);
+        let new = NewModel::new("hostile").parent("base", How::FineTune).source(&file);
         write(&self.store, |t| t.add_model(new)).err().map(|error| mgit::full_message(&error))
     }
 
@@ -169,9 +169,9 @@ fn a_file_that_shrinks_while_it_is_imported_leaves_nothing() {
     let bytes = file_of(format!("{{{}}}", entries.join(",")), &noise(3, end));
     for kept in [bytes.len() - 1, bytes.len() - (19 << 20), 2_000_000, 5000] {
         let path = home.file("shrinks.safetensors", &bytes);
-        let file = ModelFile::open(&path).unwrap();
+        let file = ModelSource::open(&path).unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_len(kept as u64).unwrap();
-        let new = NewModel::new("hostile").parent("base", How::FineTune).file(&file);
+        let new = NewModel::new("hostile").parent("base", How::FineTune).source(&file);
         let error = write(&home.store, |t| t.add_model(new)).unwrap_err();
         assert!(matches!(error, StoreError::Source { .. }));
         let text = mgit::full_message(&error);

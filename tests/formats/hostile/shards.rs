@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use mgit::interchange::{InterchangeError, ModelFile, ShardedModel};
+use mgit::interchange::{InterchangeError, ModelSource};
 use tempfile::{TempDir, tempdir};
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -41,7 +41,7 @@ const GOOD: &str = r#"{"metadata":{"total_size":3},"weight_map":
 
 #[track_caller]
 fn refused_in(folder: &Path, expected: &str) -> InterchangeError {
-    let error = ShardedModel::open(folder).unwrap_err();
+    let error = ModelSource::open(folder).unwrap_err();
     let text = error.to_string();
     let (_, rest) = text.split_once("model.safetensors.index.json\": ").expect(&text);
     assert_eq!(rest, expected);
@@ -59,44 +59,24 @@ fn refused(index: impl AsRef<[u8]>, expected: &str) {
 fn a_model_whose_index_and_shards_agree_is_taken() {
     let folder = folder_with(GOOD.as_bytes());
     for path in [folder.path().to_path_buf(), folder.path().join(INDEX)] {
-        let model = ModelFile::open(path).unwrap();
-        let names: Vec<_> = model.files().map(|(name, _)| name.unwrap()).collect();
-        assert_eq!(names, ["1.safetensors", "2.safetensors"]);
+        let model = ModelSource::open(path).unwrap();
+        let paths: Vec<_> = model.files().iter().map(|file| file.path()).collect();
+        assert_eq!(paths, ["1.safetensors", "2.safetensors", INDEX]);
         let on_disk: u64 =
             fs::read_dir(&folder).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
         assert_eq!(model.logical_bytes(), on_disk);
-        let ModelFile::Sharded(model) = model else { panic!("not sharded") };
-        assert_eq!(model.index_name(), INDEX);
-        assert_eq!(model.index_bytes(), GOOD.as_bytes());
-        assert_eq!(model.index_path(), folder.path().join(INDEX));
     }
-    let single = ModelFile::open(folder.path().join("1.safetensors")).unwrap();
-    assert_eq!(single.files().map(|(name, _)| name).collect::<Vec<_>>(), [None]);
+    let single = ModelSource::open(folder.path().join("1.safetensors")).unwrap();
+    assert!(single.is_single() && single.files().len() == 1);
 }
 
 #[test]
-fn a_folder_without_an_index_is_a_mistake() {
-    let folder = tempdir().unwrap();
-    write_shard(folder.path(), "model.safetensors", &["a"]);
-    let error = ModelFile::open(folder.path()).unwrap_err();
-    assert!(error.to_string().ends_with(
-        "holds no *.safetensors.index.json, expected exactly one: name a .safetensors file, or a \
-         folder with its index"
-    ));
-    assert!(!error.is_malformed());
-}
-
-#[test]
-fn a_folder_with_two_indexes_is_a_mistake() {
+fn a_second_list_of_the_same_files_is_a_file_like_others() {
     let folder = folder_with(GOOD.as_bytes());
     fs::write(folder.path().join("ema.safetensors.index.json"), GOOD).unwrap();
-    let error = ModelFile::open(folder.path()).unwrap_err();
-    assert!(error.to_string().ends_with(
-        "holds more than one index, \"ema.safetensors.index.json\" and \
-         \"model.safetensors.index.json\", expected exactly one: name the index itself"
-    ));
-    assert!(!error.is_malformed());
-    ModelFile::open(folder.path().join(INDEX)).unwrap();
+    let model = ModelSource::open(folder.path()).unwrap();
+    assert_eq!(model.files().len(), 4);
+    assert_eq!(ModelSource::open(folder.path().join(INDEX)).unwrap().files().len(), 3);
 }
 
 #[test]
@@ -106,7 +86,7 @@ fn an_index_name_that_is_not_utf8_is_a_mistake() {
     let path = folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.index.json"));
     // Some file systems refuse such a name themselves.
     if fs::write(&path, GOOD).is_ok() {
-        let error = ModelFile::open(&path).unwrap_err();
+        let error = ModelSource::open(&path).unwrap_err();
         assert!(error.to_string().ends_with("is not UTF-8: rename it"), "{error}");
         assert!(!error.is_malformed());
     }
@@ -142,7 +122,7 @@ fn an_index_that_is_not_json_is_refused() {
 fn an_index_cut_at_any_byte_is_refused() {
     for len in 0..GOOD.len() {
         let folder = folder_with(&GOOD.as_bytes()[..len]);
-        assert!(ShardedModel::open(folder.path()).unwrap_err().is_malformed(), "at {len}");
+        assert!(ModelSource::open(folder.path()).unwrap_err().is_malformed(), "at {len}");
     }
 }
 
@@ -167,7 +147,7 @@ fn a_weight_map_that_is_not_string_to_string_is_refused() {
         ("null", "", "invalid type: null, expected an object of strings"),
     ] {
         let folder = folder_with(format!(r#"{{"weight_map":{map}}}"#).as_bytes());
-        let error = ShardedModel::open(folder.path()).unwrap_err();
+        let error = ModelSource::open(folder.path()).unwrap_err();
         let text = format!("weight_map{key}: expected an object of strings: {detail}: {FIX}");
         assert!(error.to_string().ends_with(&text), "{error}");
         assert!(error.is_malformed());
@@ -205,7 +185,7 @@ fn a_shard_name_that_is_not_a_plain_file_name_is_refused() {
     ] {
         let index = GOOD.replace("2.safetensors", name);
         let folder = folder_with(index.as_bytes());
-        let error = ShardedModel::open(folder.path()).unwrap_err();
+        let error = ModelSource::open(folder.path()).unwrap_err();
         assert!(matches!(error, InterchangeError::ShardNameNotPlain { .. }), "{name}: {error}");
         assert!(error.is_malformed());
     }
@@ -238,7 +218,7 @@ fn a_missing_shard_is_refused_by_name() {
 fn a_malformed_shard_is_refused_by_path() {
     let folder = folder_with(GOOD.as_bytes());
     fs::write(folder.path().join("2.safetensors"), b"short").unwrap();
-    let error = ShardedModel::open(folder.path()).unwrap_err();
+    let error = ModelSource::open(folder.path()).unwrap_err();
     assert!(error.to_string().contains("2.safetensors\": 5 bytes, expected at least"), "{error}");
 }
 

@@ -1,6 +1,7 @@
 //! Models as they lie in files: which files are taken, what each is to the model, and what is
 //! refused.
 
+mod door;
 mod facts;
 mod refused;
 mod taken;
@@ -58,4 +59,20 @@ pub fn paths(source: &ModelSource) -> (Vec<&str>, Vec<&str>) {
 /// What is left out of a folder, with the reasons.
 pub fn left_out(source: &ModelSource) -> Vec<(&str, &str)> {
     source.left_out().iter().map(|left| (left.path.as_str(), left.reason.as_str())).collect()
+}
+
+/// Every file under a folder, by its path.
+pub fn tree(folder: &Path, prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            files.extend(tree(&entry.path(), &format!("{path}/")));
+        } else {
+            files.push((path, fs::read(entry.path()).unwrap()));
+        }
+    }
+    files.sort();
+    files
 }

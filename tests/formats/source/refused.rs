@@ -82,6 +82,14 @@ fn formats_whose_tensors_are_not_seen_are_said() {
 }
 
 #[test]
+fn a_file_that_nothing_says_is_a_model_is_none() {
+    let folder = tempdir().unwrap();
+    put(folder.path(), "notes.txt", "not a model at all");
+    let error = refused(&folder.path().join("notes.txt"), "notes.txt\" is no model: ");
+    assert!(error.is_malformed());
+}
+
+#[test]
 fn a_folder_without_weights_is_no_model() {
     let folder = tempdir().unwrap();
     let root = folder.path();

@@ -9,7 +9,7 @@ use mgit::interchange::{
 use mgit::{Dtype, Shape};
 use tempfile::tempdir;
 
-use super::{files, index, left_out, paths, put, safetensors};
+use super::{files, index, left_out, paths, put, safetensors, tree};
 
 #[test]
 fn a_folder_is_all_its_files_and_the_weights_come_first() {
@@ -292,22 +292,6 @@ fn a_folder_of_more_files_than_are_held_open_is_read_as_others_are() {
     assert!(error.to_string().contains("replaced or changed meanwhile"), "{error}");
 }
 
-/// Every file under a folder, by its path.
-fn tree(folder: &std::path::Path, prefix: &str) -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let entry = entry.unwrap();
-        let path = format!("{prefix}{}", entry.file_name().to_str().unwrap());
-        if entry.path().is_dir() {
-            files.extend(tree(&entry.path(), &format!("{path}/")));
-        } else {
-            files.push((path, std::fs::read(entry.path()).unwrap()));
-        }
-    }
-    files.sort();
-    files
-}
-
 #[test]
 fn what_is_taken_comes_out_as_it_was() {
     let home = tempdir().unwrap();
@@ -343,4 +327,17 @@ fn what_is_taken_comes_out_as_it_was() {
     };
     let aside = ["2_Dense/model.safetensors:linear", "optimizer.pt:state", "own.own:numbers"];
     assert_eq!(names, [&["a", "b"][..], &aside].concat());
+}
+
+#[test]
+fn a_file_that_is_named_itself_is_the_model_whatever_it_is_called() {
+    let folder = tempdir().unwrap();
+    let root = folder.path();
+    put(root, "optimizer.pt", safetensors(&["state"]));
+    put(root, "archive", b"7z\xbc\xaf\x27\x1c");
+    let source = ModelSource::open(root.join("optimizer.pt")).unwrap();
+    assert_eq!(files(&source), [("optimizer.pt".to_owned(), true, vec!["state".to_owned()])]);
+    let source = ModelSource::open(root.join("archive")).unwrap();
+    assert_eq!(files(&source), [("archive".to_owned(), true, Vec::new())]);
+    assert_eq!(source.notes().count(), 1);
 }

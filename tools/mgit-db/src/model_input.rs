@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
-use mgit::interchange::{ModelSource, OnnxFile, SourceOptions};
+use mgit::interchange::{ModelSource, SourceOptions};
 use mgit::lineage::ModelName;
 use mgit::store::ImportReport;
 use mgit::{NewModel, Store};
@@ -19,13 +19,11 @@ const LAYERS_LEN_MAX: u64 = 64 << 20;
 /// How the file ends that gives a model's layers.
 const LAYERS_EXTENSION: &str = "layers.json";
 
-/// Open model files.
+/// Open model files of any form, and the layers given beside a single one.
 #[derive(Debug)]
-pub enum ModelInput {
-    /// Files of any form, and the layers given beside a single one.
-    Files(ModelSource, Option<Architecture>),
-    /// An ONNX file.
-    Onnx(OnnxFile),
+pub struct ModelInput {
+    source: ModelSource,
+    layers: Option<Architecture>,
 }
 
 impl ModelInput {
@@ -45,64 +43,37 @@ impl ModelInput {
     ///
     /// A file that cannot be read.
     pub fn open_with(path: &Path, options: &SourceOptions) -> Result<Self, Failure> {
-        if path.extension().is_some_and(|extension| extension == "onnx") {
-            return Ok(ModelInput::Onnx(OnnxFile::open(path)?));
-        }
         let source = ModelSource::open_with(path, options)?;
         let beside = path.with_extension(LAYERS_EXTENSION);
         let layers = if beside.is_file() { Some(layers_of(&beside)?) } else { None };
-        Ok(ModelInput::Files(source, layers))
+        Ok(ModelInput { source, layers })
     }
 
     /// The files, what is left out, and what is to be said of them.
-    pub fn source(&self) -> Option<&ModelSource> {
-        match self {
-            ModelInput::Files(source, _) => Some(source),
-            ModelInput::Onnx(_) => None,
-        }
+    pub fn source(&self) -> &ModelSource {
+        &self.source
     }
 
     /// Bytes of the files.
     pub fn logical_bytes(&self) -> u64 {
-        match self {
-            ModelInput::Files(source, _) => source.logical_bytes(),
-            ModelInput::Onnx(file) => file.logical_bytes(),
-        }
+        self.source.logical_bytes()
     }
 
     /// The paths of all files that are read for the model at `path`, and its own.
     pub fn parts(&self, path: &Path) -> Vec<PathBuf> {
-        match self {
-            ModelInput::Files(source, layers) => {
-                let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-                let files = source.files().iter().map(|file| folder.join(file.path()));
-                let layers = layers.as_ref().map(|_| path.with_extension(LAYERS_EXTENSION));
-                files.chain(layers).chain([path.to_owned()]).collect()
-            }
-            ModelInput::Onnx(file) => {
-                let beside = file.files_beside().map(|name| path.with_file_name(name));
-                beside.chain([path.to_owned()]).collect()
-            }
-        }
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
+        let files = self.source.files().iter().map(|file| folder.join(file.path()));
+        let layers = self.layers.as_ref().map(|_| path.with_extension(LAYERS_EXTENSION));
+        files.chain(layers).chain([path.to_owned()]).collect()
     }
 
     /// The model, to be added as `name`.
-    ///
-    /// # Errors
-    ///
-    /// A graph with a cycle.
-    pub fn model<'a>(&'a self, name: &str) -> Result<NewModel<'a>, Failure> {
-        let model = NewModel::new(name);
-        Ok(match self {
-            ModelInput::Files(source, layers) => {
-                let model = model.source(source);
-                match layers {
-                    Some(layers) => model.layers(layers),
-                    None => model,
-                }
-            }
-            ModelInput::Onnx(file) => model.onnx(file)?,
-        })
+    pub fn model<'a>(&'a self, name: &str) -> NewModel<'a> {
+        let model = NewModel::new(name).source(&self.source);
+        match &self.layers {
+            Some(layers) => model.layers(layers),
+            None => model,
+        }
     }
 
     /// The model, to be compared with others. Reads its weights.
@@ -111,10 +82,7 @@ impl ModelInput {
     ///
     /// The files cannot be read.
     pub fn member(&self, label: &str) -> Result<Member<'_>, Failure> {
-        Ok(match self {
-            ModelInput::Files(source, _) => Member::source(label, source)?,
-            ModelInput::Onnx(file) => Member::onnx(label, file)?,
-        })
+        Ok(Member::source(label, &self.source)?)
     }
 }
 

@@ -393,7 +393,7 @@ fn import(
 ) -> Result<ImportReport, Failure> {
     let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
     let progress = |bytes| bar.advance(bytes);
-    let mut model = input.model(name)?.progress(&progress);
+    let mut model = input.model(name).progress(&progress);
     if let Some((parent, how)) = parent {
         model = model.parent(parent, how);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use mgit::container::{TemporaryFolder, TemporaryKind};
-use mgit::interchange::{ModelFile, export_to_path};
+use mgit::interchange::{ModelSource, export_to_path};
 use mgit::store::ImportReport;
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{How, NewModel, Snapshot, Store, Tensor, TensorView};
@@ -153,12 +153,12 @@ fn remove_old(path: &Path, data: &DemoData) -> Result<(), Failure> {
 }
 
 fn import<'d>(store: &Store, data: &DemoData, member: &'d Member) -> Result<Imported<'d>, Failure> {
-    let file = ModelFile::open(data.path(member))?;
+    let file = ModelSource::open(data.path(member))?;
     let mut model = NewModel::new(&member.name)
         .kind(&member.kind)
         .metadata("licence", member.licence.as_str())
         .metadata("note", member.note.as_str())
-        .file(&file);
+        .source(&file);
     if let Some(parent) = &member.parent {
         let how: How = member.how.as_deref().unwrap_or_default().parse()?;
         model = model.parent(parent, how);

@@ -158,10 +158,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
         let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
-        if let Some(source) = input.source() {
-            output.text(&taken::describe(source))?;
-            taken::add_to(&mut document, source);
-        }
+        output.text(&taken::describe(input.source()))?;
+        taken::add_to(&mut document, input.source());
         if let Some(lossy) = arguments.lossy.lossy {
             output.text(&match &report.lossy {
                 Some(report) => format!("  {}", gate::describe(lossy, report)),
@@ -242,7 +240,7 @@ fn import_file(
     let report = Gate::settle(&mut gate, |gate| {
         let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
         let progress = |bytes| bar.advance(bytes);
-        let mut model = input.model(arguments.name.as_str())?.progress(&progress);
+        let mut model = input.model(arguments.name.as_str()).progress(&progress);
         model = model.profile(arguments.profile);
         if !arguments.force {
             model = model.unless_equal();

@@ -98,7 +98,8 @@ fn import_says_what_it_kept_how() {
     let text = sandbox.ok(&["import", "s", "again.safetensors", "--name", "again"]);
     assert!(text.starts_with("again@1 <- again.safetensors (3 tensors,"), "{text}");
     assert!(text.contains("deduplicated") && !text.contains("raw"), "{text}");
-    let again = sandbox.json(&["import", "s", "again.safetensors", "--name", "again"]);
+    let again = ["import", "s", "again.safetensors", "--name", "again", "--force"];
+    let again = sandbox.json(&again);
     assert_eq!(again["imported"][0]["model"], "again@2");
     assert_eq!(again["imported"][0]["deduplicated"]["tensors"], 3);
     assert_eq!(sandbox.json(&["stat", "s"])["distinct_tensors"], 5);

@@ -123,12 +123,11 @@ fn what_a_folder_holds_besides_models_is_named() {
     let left_out = found["left_out"].as_array().unwrap();
     let files: Vec<&str> = left_out.iter().map(|it| it["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["f/model.bin", "f/sub", "f/w.pt"]);
-    // Of a folder that is one model: what its index does not name.
+    // A folder that is one model has all its files.
     write_sharded(&sandbox.path("sharded"));
     sandbox.write("sharded/extra.safetensors", &model(2));
     let found = sandbox.json(&["adopt", "s", "sharded", "--yes"]);
-    assert_eq!(found["left_out"].as_array().unwrap().len(), 1, "{found}");
-    assert_eq!(found["left_out"][0]["file"], "sharded/extra.safetensors");
+    assert_eq!(found["left_out"].as_array().unwrap().len(), 0, "{found}");
     assert_eq!(sandbox.models(), ["sharded@1"]);
 }
 
