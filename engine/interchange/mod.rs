@@ -44,6 +44,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod budget;
+mod counted;
 mod draft;
 mod entry;
 mod error;

@@ -5,10 +5,9 @@ use std::path::Path;
 use super::weights_name::is_weights_name;
 
 /// What a format is called, and how its files begin: at which offset, with which bytes.
-const BEGINNINGS: [(&str, usize, &[u8]); 18] = [
+const BEGINNINGS: [(&str, usize, &[u8]); 17] = [
     ("HDF5", 0, b"\x89HDF\r\n\x1a\n"),
     ("TFLite", 4, b"TFL3"),
-    ("a pickle of torch before version 1.6", 0, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
     ("a pickle", 0, b"\x80\x02"),
     ("a pickle", 0, b"\x80\x03"),
     ("a pickle", 0, b"\x80\x04"),

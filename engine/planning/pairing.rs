@@ -196,7 +196,7 @@ mod tests {
                 TensorKey { name: "", dtype: parent.0, shape: &b, byte_len: len(parent.0, &b) };
             Relation::of(&child, &parent)
         };
-        use Dtype::{Bf16, F32, I8};
+        use Dtype::{Bf16, F8E4M3, F32, I8};
         assert_eq!(relation((&F32, &[6, 2]), (&F32, &[4, 3])), Some(Relation::Same));
         assert_eq!(relation((&F32, &[5, 3]), (&F32, &[4, 3])), Some(Relation::Resized));
         assert_eq!(relation((&F32, &[1, 3]), (&F32, &[4, 3])), Some(Relation::Resized));

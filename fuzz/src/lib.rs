@@ -1,11 +1,13 @@
 //! The bodies of the fuzz targets, as plain functions: a finding is a panic. They run under
 //! cargo-fuzz and, on a stable compiler, in the smoke run.
 
+mod archives;
 mod codec;
 mod differential;
 mod format;
 mod formula;
-mod layouts;
+
+mod layout;
 mod operations;
 mod repair;
 mod store;
@@ -20,11 +22,12 @@ pub mod zip_writer;
 
 pub mod mutate;
 
+pub use archives::{numpy, pickle, pytorch};
 pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
-pub use layouts::{gguf, numpy, onnx, pickle, pytorch};
+pub use layout::{gguf, onnx};
 pub use operations::operations;
 pub use store::{open_store, salvage};
 

@@ -5,6 +5,7 @@
 pub mod children;
 pub mod layout;
 pub mod remote;
+pub mod sha256;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

@@ -6,8 +6,9 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_eight_bits` one of eight-bit floats, `make_folds` one whose change records were folded, `make_lossy` one of rounded and
-//! of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
+//! edges alone, `make_eight_bits` one of eight-bit floats, `make_files` one of models of
+//! other files than safetensors alone, `make_folds` one whose change records were folded,
+//! `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the
 //! rest as `NAME-remote.txt`; `make_partial` one in `tests/golden/partial` that has pulled the
 //! graph alone of an older golden remote.
@@ -21,7 +22,6 @@ use mgit::catalog::{EdgeKind, ReadTables, Table};
 use mgit::interchange::export_to_stream;
 use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::store::StoreError;
-use mgit::tensor::e4m3_bits;
 use mgit::transfer::{
     FolderRemote, Remote, Selection, add_remote, bundle_verify, fetch_from_remote,
     pull_from_remote, push_to_remote, remotes,
@@ -29,12 +29,12 @@ use mgit::transfer::{
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Profile, Shape, Store};
 
-fn golden() -> PathBuf {
+pub(super) fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
 /// What a store contains, as the text beside a golden store.
-fn contents(store: &Store) -> String {
+pub(super) fn contents(store: &Store) -> String {
     let snapshot = store.snapshot().unwrap();
     let mut text = String::new();
     for test in Test::all(&snapshot).unwrap() {
@@ -44,8 +44,20 @@ fn contents(store: &Store) -> String {
         let mut file = Vec::new();
         let parents = snapshot.graph().parents(node.id()).unwrap();
         let model = snapshot.model_of(node).unwrap();
-        export_to_stream(&model, &mut file, &|_| ()).unwrap();
-        write!(text, "{} {}", model.full_name(), ContentId::of(&file)).unwrap();
+        write!(text, "{}", model.full_name()).unwrap();
+        if model.is_folder() {
+            for part in model.files() {
+                part.write_to(&mut file, &|_| ()).unwrap();
+                write!(text, " {}={}", part.path(), ContentId::of(&file)).unwrap();
+                file.clear();
+            }
+        } else {
+            export_to_stream(&model, &mut file, &|_| ()).unwrap();
+            write!(text, " {}", ContentId::of(&file)).unwrap();
+        }
+        for view in model.named_views() {
+            write!(text, " {}={}", view.name(), ContentId::of(&view.bytes().unwrap())).unwrap();
+        }
         for edge in parents {
             let parent = snapshot.graph().expect(edge.parent).unwrap().full_name();
             write!(text, " {}:{parent}", edge.how).unwrap();
@@ -109,7 +121,7 @@ fn golden_stores_can_be_written_to() {
 }
 
 /// Seeded weights of a size that optimisers leave.
-fn weights(len: usize, seed: u64) -> Vec<f32> {
+pub(super) fn weights(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut unit = || {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -516,31 +528,6 @@ fn golden_stores_go_on_with_their_remotes() {
 }
 
 /// Models whose tensors are formulas over those of `family/base`.
-/// A matrix of eight-bit floats as the formula of its parent, and one that differs from it.
-#[test]
-#[ignore = "makes a new golden store; run by hand when the format gains something"]
-fn make_eight_bits() {
-    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
-    let path = golden().join(name).with_extension("mgit");
-    let store = Store::create(&path).unwrap();
-    let mut base = weights(6000, 1);
-    base[100..200].fill(-0.0);
-    let row = |row: &[f32]| -> Vec<u8> {
-        let largest = row.iter().fold(0.0f32, |largest, v| largest.max(v.abs()));
-        let scale = if largest == 0.0 { 1.0 } else { largest / 448.0 };
-        row.iter().map(|v| e4m3_bits(v / scale)).collect()
-    };
-    let mut bytes: Vec<u8> = base.chunks(100).flat_map(row).collect();
-    let floats = mgit::bytemuck::cast_slice::<f32, u8>(&base).to_vec();
-    make_member(&store, "base", &[], How::Other, Dtype::F32, 60, &floats);
-    make_member(&store, "fp8", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
-    bytes[5000] ^= 1;
-    make_member(&store, "near", &["base"], How::Quantise, Dtype::F8E4M3, 60, &bytes);
-    let half: Vec<u8> = bytes.iter().flat_map(|_| [0, 0]).collect();
-    make_member(&store, "adapter", &["base"], How::Adapter, Dtype::F16, 60, &half);
-    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
-}
-
 fn make_formulas(store: &Store, base: &[f32]) {
     let integers = |factor: f32| -> Vec<u8> {
         let row = |row: &[f32]| -> Vec<u8> {
@@ -587,7 +574,7 @@ fn make_formulas(store: &Store, base: &[f32]) {
     }
 }
 
-fn make_member(
+pub(super) fn make_member(
     store: &Store,
     name: &str,
     parents: &[&str],

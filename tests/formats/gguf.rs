@@ -9,10 +9,9 @@ use mgit::interchange::{InterchangeError, OpenFile, q8_0_as_f32, read_layout};
 use mgit::{Dtype, interchange::FileFormat};
 use serde_json::Value;
 
-use super::layout_reads;
-use super::layouts::{door, whole_door};
-use super::sha256::sha256;
+use super::layout_reads::{self, door};
 use crate::common::layout::check;
+use crate::common::sha256::sha256;
 
 /// Every tensor, type and value is what the package `gguf` reads, and Q8_0 what it makes of it.
 fn is_read_as_by_others(path: &Path, expected: &Value) {
@@ -36,7 +35,7 @@ fn tensors_are_those_that_the_package_gguf_reads() {
     for name in ["tiny-q8.gguf", "types.gguf"] {
         is_read_as_by_others(&door(name), &expected[name]);
     }
-    let Some(large) = whole_door() else { return };
+    let Some(large) = layout_reads::large_door() else { return };
     let expected = layout_reads::json(&large.join("expected.json"));
     for name in ["tiny-f16.gguf", "tiny-f32.gguf", "tiny-q8.gguf"] {
         is_read_as_by_others(&large.join(name), &expected[name]);
@@ -300,10 +299,10 @@ fn memory_is_bounded() {
 fn damaged_files_are_survived() {
     for name in ["tiny-q8.gguf", "types.gguf"] {
         let whole = fs::read(door(name)).unwrap();
-        let (cut, flipped) = layout_reads::survives(name, &whole, 8192);
+        let (cut, flipped) = layout_reads::survives(name, &whole, 8192, read_layout);
         // Every cut takes a part of the last tensor at least, or its padding.
         assert!(cut > 1000 && flipped > 1000, "{name}: {cut} {flipped}");
     }
     let whole = Draft::new().bytes();
-    layout_reads::survives("model.gguf", &whole, whole.len());
+    layout_reads::survives("model.gguf", &whole, whole.len(), read_layout);
 }

@@ -4,7 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compat;
+mod eight_bits;
 mod encodings;
+mod file_models;
 mod gguf;
 mod hostile;
 mod interchange;
@@ -17,7 +19,6 @@ mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
-mod sha256;
 mod source;
 mod spec;
 mod zip_writer;

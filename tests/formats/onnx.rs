@@ -13,8 +13,7 @@ use mgit::interchange::{
 };
 use serde_json::Value;
 
-use super::layout_reads;
-use super::layouts::{door, whole_door};
+use super::layout_reads::{self, door};
 use crate::common::layout::check;
 
 pub fn varint(mut number: u64) -> Vec<u8> {
@@ -84,7 +83,7 @@ fn tensors_are_those_that_the_package_onnx_reads() {
     for name in ["plain.onnx", "branches.onnx", "external/m.onnx", "graphs.onnx"] {
         is_read_as_by_others(&door(name), &expected[name]);
     }
-    let Some(large) = whole_door() else { return };
+    let Some(large) = layout_reads::large_door() else { return };
     let expected = layout_reads::json(&large.join("expected.json"));
     for name in ["plain.onnx", "branches.onnx", "external/m.onnx"] {
         is_read_as_by_others(&large.join(name), &expected[name]);
@@ -395,7 +394,7 @@ fn damaged_files_are_survived() {
         ("../onnx/model_v8.onnx", 512),
     ] {
         let whole = fs::read(door(name)).unwrap();
-        let (cut, flipped) = layout_reads::survives("model.onnx", &whole, flips);
+        let (cut, flipped) = layout_reads::survives("model.onnx", &whole, flips, read_layout);
         assert!(cut > whole.len().min(flips) / 2 && flipped > 50, "{name}: {cut} {flipped}");
     }
 }

@@ -21,6 +21,7 @@ use std::path::Path;
 
 use self::descr::Kind;
 use self::header::Header;
+use super::counted::counted;
 use super::zip::{Archive, EMPTY_MAGIC, ZipFault, first_name};
 use super::{FileFormat, FileLayout, InterchangeError, LayoutBuilder, OpenFile};
 use crate::tensor::{Dtype, Shape};
@@ -54,7 +55,7 @@ pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, Interc
     if lone {
         let end = array(file, format, LONE_NAME, 0..file.len(), &mut builder)?;
         if let Some(more) = end.map(|end| file.len() - end).filter(|more| *more > 0) {
-            builder.note(format!("{more} bytes after the array are kept, not seen"));
+            builder.note(format!("kept, not seen: {} after the array", counted(more, "byte")));
         }
     } else {
         match Archive::read(file) {
@@ -95,17 +96,18 @@ fn arrays(
         let end = range.end;
         let found = array(file, FileFormat::Npz, &name, range, builder)?;
         if let Some(more) = found.map(|found| end - found).filter(|more| *more > 0) {
-            builder.note(format!("{more} bytes after the array {name:?} are kept, not seen"));
+            let more = counted(more, "byte");
+            builder.note(format!("kept, not seen: {more} after the array {name:?}"));
         }
     }
     if compressed > 0 {
-        let note = format!(
-            "{compressed} compressed arrays are kept, not seen: numpy.savez writes them uncompressed"
-        );
-        builder.note(note);
+        builder.note(format!(
+            "kept, not seen: {} (numpy.savez writes them uncompressed)",
+            counted(compressed, "compressed array")
+        ));
     }
     if others > 0 {
-        builder.note(format!("{others} entries that are no arrays are kept, not seen"));
+        builder.note(format!("kept, not seen: {} beside the arrays", counted(others, "file")));
     }
     Ok(())
 }

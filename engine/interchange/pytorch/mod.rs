@@ -24,13 +24,14 @@ use std::path::Path;
 use self::parts::Parts;
 use self::pickle::{PICKLE_LEN_MAX, Pickle};
 use self::storages::Storages;
+use super::counted::counted;
 use super::zip::{Archive, EMPTY_MAGIC, LOCAL_MAGIC, ZipFault, first_name};
 use super::{FileFormat, FileLayout, InterchangeError, LayoutBuilder, OpenFile};
 
 /// What a file begins with that torch before 1.6 has written: a pickled magic number.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 /// How the names of files end that people expect to be torch's.
-const EXTENSIONS: [&str; 8] = ["pt", "pth", "bin", "ckpt", "tar", "ptl", "pkl", "model"];
+const EXTENSIONS: [&str; 8] = ["pt", "pth", "bin", "ckpt", "tar", "ptl", "pkl", "jit"];
 /// The most notes that are given on.
 const NOTES_MAX: usize = 100;
 /// The most globals that a note names.
@@ -121,8 +122,8 @@ fn lay_out(file: &OpenFile, parts: &Parts<'_>) -> Result<FileLayout, Interchange
         }
         storages.finish(&mut builder);
         if part.compressed > 0 {
-            let note = format!("{} storages are compressed: kept, not seen", part.compressed);
-            builder.note(note);
+            let storages = counted(part.compressed, "compressed storage");
+            builder.note(format!("kept, not seen: {storages}"));
         }
     }
     let laid = builder.finish();
@@ -182,14 +183,14 @@ fn note_strange(pickle: &Pickle<'_>, name: &str, builder: &mut LayoutBuilder) {
     }
     if pickle.sparse > 0 {
         builder.note(format!(
-            "{} sparse tensors: their indices and values are seen as tensors of their own",
-            pickle.sparse
+            "seen as tensors of their own: the indices and values of {}",
+            counted(pickle.sparse, "sparse tensor")
         ));
     }
     if pickle.strange_ids > 0 {
         builder.note(format!(
-            "{} persistent ids in {name} are no storages: what they stand for is not seen",
-            pickle.strange_ids
+            "not seen: what stands behind {} in {name} other than of storages",
+            counted(pickle.strange_ids, "persistent id")
         ));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::pickle::{Element, FoundTensor, Pickle, Storage, Value};
+use crate::interchange::counted::counted;
 use crate::interchange::{LayoutBuilder, contiguous};
 use crate::tensor::{Dtype, Shape};
 
@@ -184,12 +185,13 @@ impl<'a> Storages<'a> {
         }
         if quantised > 0 {
             builder.note(format!(
-                "{quantised} storages of quantised tensors are seen as plain bytes: their scales are \
-                 in the pickle"
+                "seen as plain bytes: {} with quantised elements, whose scale is in the pickle",
+                counted(quantised, "storage")
             ));
         }
         if unnamed > 0 {
-            builder.note(format!("{unnamed} storages without a tensor are seen as plain bytes"));
+            let storages = counted(unnamed, "storage");
+            builder.note(format!("seen as plain bytes: {storages} without a tensor"));
         }
     }
 }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::super::draft_files::header_of;
 use super::super::{Inputs, UpdateError};
-use super::lora_settings::KNOWN;
 use crate::interchange::SafetensorsHeader;
 use crate::store::{Model, StoreError, StoredFile};
 
@@ -19,6 +18,22 @@ const SIDE_FILE_LEN_MAX: u64 = 16 << 20;
 
 /// The metadata of a safetensors file that are settings of an adapter: all other keys are not.
 const IN_HEADER: [&str; 2] = ["lora_alpha", "peft_type"];
+
+/// Settings that are looked at in a merge.
+pub(super) const KNOWN: [&str; 12] = [
+    "lora_alpha",
+    "r",
+    "use_rslora",
+    "use_dora",
+    "fan_in_fan_out",
+    "alpha_pattern",
+    "rank_pattern",
+    "modules_to_save",
+    "bias",
+    "lora_bias",
+    "peft_type",
+    "init_lora_weights",
+];
 
 /// One place that settings come from.
 #[derive(Debug)]

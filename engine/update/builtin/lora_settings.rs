@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use serde_json::Value;
 
 use super::super::{Inputs, UpdateError};
-use super::adapter_config::{AdapterConfig, is_set};
+use super::adapter_config::{AdapterConfig, KNOWN, is_set};
 use crate::store::Model;
 
 /// The parameters that the function takes.
@@ -24,22 +24,6 @@ const PARAMETERS: [&str; 12] = [
     "adapter",
     "config",
     "ignore",
-];
-
-/// Settings that are looked at here.
-pub(super) const KNOWN: [&str; 12] = [
-    "lora_alpha",
-    "r",
-    "use_rslora",
-    "use_dora",
-    "fan_in_fan_out",
-    "alpha_pattern",
-    "rank_pattern",
-    "modules_to_save",
-    "bias",
-    "lora_bias",
-    "peft_type",
-    "init_lora_weights",
 ];
 
 /// Settings that say nothing of a merge: of how the adapter was trained, where, and on what. What

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{Check, Contents, Named, Subject};
 use crate::catalog::{MissingRow, RecordRow, Table};
-use crate::format::{Manifest, RecordKind};
+use crate::format::{FEATURE_FILES, Manifest, RecordKind};
 use crate::store::StoreError;
 use crate::tensor::ContentId;
 
@@ -60,6 +60,11 @@ impl Check<'_> {
         let bytes = self.snapshot.read_plain(RecordKind::Manifest, id, row.clone());
         let manifest = Manifest::decode(&bytes.map_err(StoreError::reason)?);
         let manifest = manifest.map_err(|error| error.to_string())?;
+        if manifest.version() > 1 && self.container.superblock().reader_flags & FEATURE_FILES == 0 {
+            let bit = FEATURE_FILES.trailing_zeros();
+            let message = format!("feature bit {bit} of the reader's word is not set, but used");
+            self.note(Subject::Store, message);
+        }
         let mut named = Named::default();
         for tensor in manifest.contents() {
             let (tensor, len) = (tensor.content_id, tensor.byte_len);

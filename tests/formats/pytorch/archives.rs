@@ -1,7 +1,8 @@
 //! Archives made by hand: what is refused, and what is kept without being seen.
 
 use super::{FOUR, archive, names, notes_of, pickles::tensor};
-use crate::layouts::{door, read};
+use crate::layout_reads::door;
+use crate::layouts::read;
 use crate::zip_writer::{Built, zip};
 use mgit::interchange::{FileFormat, FileLayout};
 
@@ -95,14 +96,14 @@ fn what_is_not_seen_is_said() {
     let storage = ("m/data/0", 0, &FOUR[..]);
     assert_eq!(names(&with(&[storage])), ["tensor"]);
     let packed = with(&[("m/data/0", 8, &FOUR)]);
-    assert!(notes_of(&packed).contains("1 storages are compressed: kept, not seen"));
+    assert!(notes_of(&packed).contains("kept, not seen: 1 compressed storage"));
     assert!(notes_of(&packed).contains("its storage \"0\" is not in the file as it is"));
     let big = with(&[("m/byteorder", 0, b"big"), storage]);
     assert!(notes_of(&big).contains("big-endian"));
     assert_eq!((names(&big), big.tensors[0].dtype.name()), (vec!["data/0"], "U8"));
     let more = with(&[storage, ("m/data/7", 0, &FOUR), ("m/code/x.py", 8, b"?")]);
     assert_eq!(names(&more), ["tensor", "data/7"]);
-    assert!(notes_of(&more).contains("1 storages without a tensor are seen as plain bytes"));
+    assert!(notes_of(&more).contains("seen as plain bytes: 1 storage without a tensor"));
     let packed = zip(&[("m/data.pkl", 8, &pickle()), storage], false);
     let packed = read("m.pt", &packed.bytes).unwrap();
     assert!(notes_of(&packed).contains("data.pkl is compressed: kept, not read"));

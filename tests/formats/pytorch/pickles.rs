@@ -194,7 +194,7 @@ fn bombs_are_bounded() {
     let deep = [&b"]".repeat(1 << 18)[..], &whole(), &b"a".repeat(1 << 18)].concat();
     let layout = found(&[&deep]);
     assert_eq!(names(&layout), ["data/0"]);
-    assert!(notes_of(&layout).contains("too long"), "{:?}", layout.notes);
+    assert!(notes_of(&layout).contains("left out: 1 too long name"), "{:?}", layout.notes);
     // A billion laughs: each list holds the one before twice, the first a tensor.
     let mut laughs = [b"]", &whole()[..], b"aq\x00"].concat();
     for level in 0..40u8 {
@@ -207,7 +207,7 @@ fn bombs_are_bounded() {
     // What contains itself.
     for pickle in [&b"]q\x00h\x00a"[..], b"}q\x00X\x01\0\0\0ah\x00s", b"cmy\nC\n)\x81q\x00h\x00b"] {
         let layout = found(&[pickle]);
-        assert!(notes_of(&layout).contains("1 values in data.pkl contain themselves"));
+        assert!(notes_of(&layout).contains("looked into once: 1 value"));
     }
     // What rebuilds what rebuilds: followed a few times, else an object with the tensor in it.
     for (times, name) in [(2, "tensor"), (100, "2.2.")] {
@@ -231,7 +231,7 @@ fn bombs_are_bounded() {
     // More values than are kept.
     let many = [&b"]".repeat((1 << 22) + 1)[..]].concat();
     assert!(notes_of(&found(&[&many])).contains("makes more than 4194304 values"));
-    let many = [b"N", &b"2".repeat(1 << 24)[..]].concat();
-    assert!(notes_of(&found(&[&many])).contains("more than 16777216 values on its stack"));
+    let many = [b"N", &b"2".repeat(1 << 23)[..]].concat();
+    assert!(notes_of(&found(&[&many])).contains("more than 8388608 values on its stack"));
     assert_eq!(FOUR.len(), 16);
 }

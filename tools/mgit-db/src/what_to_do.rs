@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    ContainerError, DestinationError, LineageError, MergeError, NoStore, StoreError, TestError,
-    TransferError, UpdateError, UpkeepError,
+    ContainerError, DestinationError, InterchangeError, LineageError, MergeError, NoStore,
+    StoreError, TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -51,12 +51,27 @@ fn with_others(cause: &Cause) -> &'static str {
     if let Some(UpdateError::Begun { .. }) = cause.downcast_ref() {
         return " (--resume)";
     }
+    if let Some(error) = cause.downcast_ref() {
+        return with_files(error);
+    }
     match cause.downcast_ref() {
         Some(MergeError::Unresolved { .. }) => {
             ": resolve them with --on-conflict, or --take 'LAYER*=ours'"
         }
         Some(MergeError::NoCommonAncestor { .. }) => ": --base",
         Some(MergeError::TestsFailed { .. }) => ": nothing was kept",
+        _ => "",
+    }
+}
+
+fn with_files(error: &InterchangeError) -> &'static str {
+    match error {
+        InterchangeError::LinkLeadsOut { .. } => " (--exclude, --follow-links)",
+        InterchangeError::LinkToNothing { .. }
+        | InterchangeError::PathNotUtf8 { .. }
+        | InterchangeError::PathTooLong { .. }
+        | InterchangeError::TooDeep { .. }
+        | InterchangeError::TooManyFiles { .. } => " (--exclude)",
         _ => "",
     }
 }

@@ -28,7 +28,7 @@ pub(super) const PICKLE_LEN_MAX: u64 = 64 << 20;
 /// The most values that a pickle may make: some 200,000 tensors.
 pub(super) const VALUES_MAX: usize = 1 << 22;
 /// The most values that may be put on the stack, made anew or not.
-pub(super) const PUSHES_MAX: u32 = 1 << 24;
+pub(super) const PUSHES_MAX: u32 = 1 << 23;
 /// The most values that are looked at on the way to tensors: one that has several names is looked at
 /// by each.
 pub(super) const VISITS_MAX: usize = 1 << 22;

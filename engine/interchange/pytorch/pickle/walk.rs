@@ -7,6 +7,7 @@ use super::machine::Pickle;
 use super::value::{Id, Tensor, Value};
 use super::{FOUND_LEN_MAX, VISITS_MAX};
 use crate::interchange::NAME_LEN_MAX;
+use crate::interchange::counted::counted;
 
 /// The name of a tensor that is the whole of a pickle.
 const ROOT_NAME: &str = "tensor";
@@ -168,16 +169,15 @@ impl<'p, 'b> Walk<'p, 'b> {
             self.pickle.write_step(&mut self.name, &part.step);
             self.visit(part.id, name_len, part.attributes);
         }
-        let mut note = |count: u64, what: &str| {
-            if count > 0 {
-                self.found.notes.push(format!("{count} {what}"));
-            }
-        };
-        note(
-            self.long_names,
-            "names in data.pkl are too long, what they name is seen without them",
-        );
-        note(self.cycles, "values in data.pkl contain themselves, they are looked into once");
+        if self.long_names > 0 {
+            let names = counted(self.long_names, "too long name");
+            self.found.notes.push(format!("left out: {names} in data.pkl, not what has them"));
+        }
+        if self.cycles > 0 {
+            let values = counted(self.cycles, "value");
+            let note = format!("looked into once: {values} in data.pkl that are in themselves");
+            self.found.notes.push(note);
+        }
     }
 
     /// Looks at a value whose name is made, and was `name_len` long without its own step.
