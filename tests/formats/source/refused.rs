@@ -72,7 +72,6 @@ fn formats_whose_tensors_are_not_seen_are_said() {
     for (name, bytes, what) in [
         ("a.h5", b"\x89HDF\r\n\x1a\n".as_slice(), "HDF5"),
         ("flax_model.msgpack", b"\x81\xa1a\x01", "msgpack, as Flax writes it"),
-        ("a.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
         ("a.tflite", b"\x1c\0\0\0TFL3", "TFLite"),
         ("a.data", b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         ("a.pt", b"????", "of no format that is read"),
