@@ -65,7 +65,7 @@ impl Check<'_> {
             let message = format!("feature bit {bit} of the reader's word is not set, but used");
             self.note(Subject::Store, message);
         }
-        let mut named = Named::default();
+        let mut named = Named { skeletons: manifest.skeletons.len(), ..Named::default() };
         for tensor in manifest.contents() {
             let (tensor, len) = (tensor.content_id, tensor.byte_len);
             match self.tensors.place(&tensor) {

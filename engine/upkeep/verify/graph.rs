@@ -40,14 +40,10 @@ impl Check<'_> {
                 }
                 Err(error) => self.note(subject, full_message(&error)),
             }
-            if let Some(tensors) = contents.get(&row.manifest)
-                && tensors.len() as u64 != u64::from(row.tensor_count)
-            {
-                let message = format!(
-                    "its row says {} tensors, its manifest {}",
-                    row.tensor_count,
-                    tensors.len()
-                );
+            let tensors = contents.get(&row.manifest).map(|named| named.len() - named.skeletons);
+            if let Some(tensors) = tensors.filter(|it| *it as u64 != u64::from(row.tensor_count)) {
+                let count = row.tensor_count;
+                let message = format!("its row says {count} tensors, its manifest {tensors}");
                 self.note(subject, message);
             }
             let last = self.snapshot.sequence();

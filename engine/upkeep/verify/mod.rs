@@ -105,6 +105,8 @@ type Contents = BTreeMap<ContentId, Named>;
 /// The tensors that a manifest names.
 #[derive(Debug, Default)]
 struct Named {
+    /// How many of them are the other bytes of files, no tensors.
+    skeletons: usize,
     /// Those that are here: their places among the rows.
     here: Vec<u32>,
     /// The others.
