@@ -10,6 +10,11 @@ use crate::store::{Model, Result, Snapshot};
 pub enum Origin {
     /// It comes from another of them.
     Member(Kinship),
+    /// It is the next version of another of them.
+    Version {
+        /// The place of the version before it.
+        previous: usize,
+    },
     /// It comes from none of them, as far as is sure: its place among the models of the store.
     Store(Placement),
 }
@@ -24,10 +29,11 @@ pub enum Parent<'o> {
 }
 
 impl Origin {
-    /// The parent, where one is sure enough to be claimed.
+    /// The parent, where one is sure enough to be claimed. A version has none of its own.
     pub fn parent(&self) -> Option<(Parent<'_>, &Kinship)> {
         match self {
             Origin::Member(kinship) => Some((Parent::Member(kinship.parent), kinship)),
+            Origin::Version { .. } => None,
             Origin::Store(placement) => {
                 placement.parent().map(|(model, kinship)| (Parent::Stored(model), kinship))
             }
@@ -53,6 +59,15 @@ pub struct Arrangement {
 ///
 /// Those of the catalogue and of reading.
 pub fn arrange_in(snapshot: &Snapshot, members: &[Member<'_>]) -> Result<Arrangement> {
+    arrange_known(snapshot, members, &[])
+}
+
+/// As [`arrange_in`]; those that are known to be in the store get no place there.
+pub(super) fn arrange_known(
+    snapshot: &Snapshot,
+    members: &[Member<'_>],
+    is_known: &[bool],
+) -> Result<Arrangement> {
     let mut claimed: Vec<Option<Kinship>> = vec![None; members.len()];
     let mut unsure = Vec::new();
     for kinship in arrange(members)? {
@@ -62,9 +77,10 @@ pub fn arrange_in(snapshot: &Snapshot, members: &[Member<'_>]) -> Result<Arrange
         }
     }
     let mut origins = Vec::with_capacity(members.len());
-    for (member, kinship) in members.iter().zip(claimed) {
+    for (at, (member, kinship)) in members.iter().zip(claimed).enumerate() {
         origins.push(match kinship {
             Some(kinship) => Origin::Member(kinship),
+            None if is_known.get(at) == Some(&true) => Origin::Store(Placement::default()),
             None => Origin::Store(place(snapshot, member)?),
         });
     }

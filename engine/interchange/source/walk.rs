@@ -186,7 +186,7 @@ fn special(found: FileType) -> Option<&'static str> {
 
 /// Whether weights lie in a folder itself, by their names. One that cannot be listed holds none:
 /// what is wrong with it is found when it is taken.
-fn holds_weights(folder: &Path) -> bool {
+pub(super) fn holds_weights(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = entries.map(|entry| PathBuf::from(entry.file_name()));
     names.any(|name| is_weights_name(&name) && !is_training_state(&name))

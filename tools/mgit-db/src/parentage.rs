@@ -40,6 +40,13 @@ impl<'o> Parentage<'o> {
     pub fn of(member: &str, origin: &'o Origin, names: &[String]) -> Self {
         match origin {
             Origin::Store(placement) => Self::in_store(member, placement),
+            // It follows the version before it: nothing was looked for.
+            Origin::Version { .. } => Parentage {
+                member: member.to_owned(),
+                nearest: None,
+                candidates: &[],
+                looked_at: 0,
+            },
             Origin::Member(kinship) => Parentage {
                 member: member.to_owned(),
                 nearest: Some(Nearest {
