@@ -1,6 +1,6 @@
 //! Models that come into a store together.
 
-use super::family::{Kinship, arrange};
+use super::family::{Kinship, arrange_all};
 use super::member::Member;
 use super::placement::{Placement, place};
 use crate::store::{Model, Result, Snapshot};
@@ -50,27 +50,27 @@ pub struct Arrangement {
     pub unsure: Vec<Kinship>,
 }
 
-/// Finds the places of `members`: among each other first, as [`arrange`] does, then of those that
+/// Finds the places of `members`: among each other first, as [`arrange`](super::arrange) does, then of those that
 /// come from none of the others among the models of a store, as [`place`] does.
 ///
-/// Cost: that of [`arrange`], and of [`place`] for each that is left.
+/// Cost: that of [`arrange`](super::arrange), and of [`place`] for each that is left.
 ///
 /// # Errors
 ///
 /// Those of the catalogue and of reading.
 pub fn arrange_in(snapshot: &Snapshot, members: &[Member<'_>]) -> Result<Arrangement> {
-    arrange_known(snapshot, members, &[])
+    arrange_known(snapshot, &members.iter().collect::<Vec<_>>(), &[])
 }
 
 /// As [`arrange_in`]; those that are known to be in the store get no place there.
 pub(super) fn arrange_known(
     snapshot: &Snapshot,
-    members: &[Member<'_>],
+    members: &[&Member<'_>],
     is_known: &[bool],
 ) -> Result<Arrangement> {
     let mut claimed: Vec<Option<Kinship>> = vec![None; members.len()];
     let mut unsure = Vec::new();
-    for kinship in arrange(members)? {
+    for kinship in arrange_all(members)? {
         match claimed.get_mut(kinship.child).filter(|_| kinship.is_claimed()) {
             Some(child) => *child = Some(kinship),
             None => unsure.push(kinship),

@@ -16,8 +16,12 @@ pub(super) fn bases_of(member: &Member<'_>) -> Vec<String> {
             if value.starts_with('[') { serde_json::from_str(value).ok() } else { None }
                 .unwrap_or_else(|| vec![value.as_str().into()]);
         for name in list.iter().filter_map(Value::as_str).map(str::trim) {
-            if !name.is_empty() && !bases.iter().any(|base| legal(base) == legal(name)) {
-                bases.push(name.to_owned());
+            // `base` and `org/base` are one: the longer says more.
+            match bases.iter_mut().find(|base| fits(name, base).is_some()) {
+                Some(base) if base.len() < name.len() => name.clone_into(base),
+                Some(_) => {}
+                None if name.is_empty() => {}
+                None => bases.push(name.to_owned()),
             }
         }
     }

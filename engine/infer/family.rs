@@ -18,7 +18,9 @@ const COMPARED_MAX: usize = 24;
 /// Bits an element that a tie is worth more when both have one type, and less for a share of
 /// tensors that the family does not have: decides between parents that are otherwise equal.
 const TIE_BREAK: f64 = 0.01;
-/// The same for a tie to a base that is declared.
+/// What the other ties of a family say of one.
+const OF_THE_REST: &str = "the shape and the evidence of the rest of the family";
+/// As [`TIE_BREAK`], for a tie to a base that is declared.
 const NAMED_BREAK: f64 = 0.05;
 
 /// Two members next to each other in a family's tree.
@@ -49,6 +51,13 @@ impl Kinship {
         self.confidence >= CLAIMED_FROM
     }
 
+    /// Of copies the rest of the family tells nothing: only what is said of the two themselves.
+    fn by_itself(mut self, own: f64) -> Self {
+        self.confidence = 1.0 / (1.0 + (-own.max(0.0)).exp());
+        self.reasons.retain(|reason| reason.text != OF_THE_REST);
+        self
+    }
+
     /// Whether both have the same tensors, and these are equal: nothing was made of anything.
     pub fn is_same_content(&self) -> bool {
         self.same_weights && self.alone == (0, 0)
@@ -67,6 +76,11 @@ pub(super) type Comparisons = HashMap<(usize, usize), Comparison>;
 ///
 /// Those of reading.
 pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
+    arrange_all(&members.iter().collect::<Vec<_>>())
+}
+
+/// As [`arrange`].
+pub(super) fn arrange_all(members: &[&Member<'_>]) -> Result<Vec<Kinship>> {
     let pairs: Vec<(usize, usize)> =
         (0..members.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
     let kin = |&(a, b): &(usize, usize)| {
@@ -90,8 +104,10 @@ pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
                 (Evidence::between(second, first, &reversed), reversed.alone)
             }
         };
+        let own = evidence.sum();
         let same_weights = comparison.is_equal();
-        Some(Kinship { same_weights, alone, ..kinship(tie, towards, evidence) })
+        let found = Kinship { same_weights, alone, ..kinship(tie, towards, evidence) };
+        Some(if found.is_same_content() { found.by_itself(own) } else { found })
     };
     let mut kinships: Vec<Kinship> = ties.iter().zip(towards).filter_map(kinship).collect();
     kinships.sort_by_key(|kinship| (kinship.child, kinship.parent));
@@ -107,7 +123,7 @@ fn kinship(tie: &Tie, towards: f64, evidence: Evidence) -> Kinship {
     let own: f64 = reasons.iter().map(|reason| reason.weight).sum();
     let all = (confidence / (1.0 - confidence).max(1e-9)).ln();
     if (all - own).abs() > 0.05 {
-        let text = "the shape and the evidence of the rest of the family".to_owned();
+        let text = OF_THE_REST.to_owned();
         reasons.push(Reason { text, weight: all - own });
     }
     let how = evidence.how;
@@ -117,7 +133,7 @@ fn kinship(tie: &Tie, towards: f64, evidence: Evidence) -> Kinship {
 
 /// Reads the weights of each member and those that sketches hold for its nearest.
 fn compare_likeliest(
-    members: &[Member<'_>],
+    members: &[&Member<'_>],
     kin: &[((usize, usize), Resemblance)],
 ) -> Result<Comparisons> {
     let mut wanted: HashSet<(usize, usize)> = HashSet::new();

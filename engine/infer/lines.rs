@@ -1,6 +1,8 @@
 //! Models that come together, some of which are versions of one name; and what the weights say of
 //! the bases that they are said to have.
 
+use std::collections::BTreeMap;
+
 use super::CLAIMED_FROM;
 use super::adapter;
 use super::arrangement::{Arrangement, Origin, Parent, arrange_known};
@@ -75,22 +77,22 @@ pub fn arrange_lines(
             more.iter().for_each(|metadata| first.take_bases(metadata));
         }
     }
-    let mut slots: Vec<Option<Member<'_>>> = members.into_iter().map(Some).collect();
-    let places: Vec<usize> = lines.iter().filter_map(|line| line.first().copied()).collect();
-    let mut take = |at: &usize| slots.get_mut(*at).and_then(Option::take);
-    let heads: Vec<Member<'_>> = places.iter().filter_map(&mut take).collect();
+    let mut lineup = Lineup { snapshot, members: &members, lines, named: None };
+    let adapters = lineup.adapters(is_known)?;
+    // What is hung on its base by its settings is compared with nothing: its whole tensors may be
+    // those of a model that it was merged into.
+    let heads = lines.iter().filter_map(|line| line.first().copied());
+    let places: Vec<usize> = heads.filter(|at| !adapters.contains_key(at)).collect();
     let known: Vec<bool> =
         places.iter().map(|at| is_known.get(*at).copied().unwrap_or_default()).collect();
+    let heads: Vec<&Member<'_>> = places.iter().filter_map(|at| members.get(*at)).collect();
     let arranged = arrange_known(snapshot, &heads, &known)?;
-    for (at, head) in places.iter().zip(heads) {
-        if let Some(slot) = slots.get_mut(*at) {
-            *slot = Some(head);
+    let mut arrangement = lineup.spread(arranged, &places)?;
+    for (at, origin) in adapters {
+        if let Some(slot) = arrangement.origins.get_mut(at) {
+            *slot = origin;
         }
     }
-    let members: Vec<Member<'_>> = slots.into_iter().flatten().collect();
-    let mut lineup = Lineup { snapshot, members: &members, lines, named: None };
-    let mut arrangement = lineup.spread(arranged, &places)?;
-    lineup.adapters(&mut arrangement, is_known)?;
     let declared = lineup.verdicts(&arrangement)?;
     Ok((arrangement, declared))
 }
@@ -119,21 +121,22 @@ impl<'a> Lineup<'_, 'a> {
     fn spread(&self, arranged: Arrangement, places: &[usize]) -> Result<Arrangement> {
         let place = |at: usize| places.get(at).copied().unwrap_or_default();
         let mut origins = vec![Origin::Store(Placement::default()); self.members.len()];
-        for (line, origin) in self.lines.iter().zip(arranged.origins) {
-            let Some((first, rest)) = line.split_first() else { continue };
-            for (previous, at) in line.iter().zip(rest) {
+        for line in self.lines {
+            for (previous, at) in line.iter().zip(line.iter().skip(1)) {
                 if let Some(slot) = origins.get_mut(*at) {
                     *slot = Origin::Version { previous: *previous };
                 }
             }
+        }
+        for (at, origin) in places.iter().zip(arranged.origins) {
             let origin = match origin {
                 Origin::Member(kinship) => {
-                    let parent = self.nearest_version(place(kinship.parent), *first)?;
-                    Origin::Member(Kinship { parent, child: *first, ..kinship })
+                    let parent = self.nearest_version(place(kinship.parent), *at)?;
+                    Origin::Member(Kinship { parent, child: *at, ..kinship })
                 }
                 origin => origin,
             };
-            if let Some(slot) = origins.get_mut(*first) {
+            if let Some(slot) = origins.get_mut(*at) {
                 *slot = origin;
             }
         }
@@ -162,23 +165,16 @@ impl<'a> Lineup<'_, 'a> {
         Ok(best.0)
     }
 
-    /// Hangs adapters on the bases that they name.
-    fn adapters(&mut self, arrangement: &mut Arrangement, is_known: &[bool]) -> Result<()> {
-        for line in self.lines {
-            let Some(first) = line.first().copied() else { continue };
-            let (Some(member), Some(origin)) =
-                (self.members.get(first), arrangement.origins.get(first))
-            else {
-                continue;
-            };
-            if is_known.get(first) == Some(&true)
-                || origin.parent().is_some()
-                || !adapter::is_adapter(member)
-            {
+    /// The origins of adapters that fit a base which they name, by their places.
+    fn adapters(&mut self, is_known: &[bool]) -> Result<BTreeMap<usize, Origin>> {
+        let mut found = BTreeMap::new();
+        for first in self.lines.iter().filter_map(|line| line.first().copied()) {
+            let Some(member) = self.members.get(first) else { continue };
+            if is_known.get(first) == Some(&true) || !adapter::is_adapter(member) {
                 continue;
             }
             for base in bases_of(member) {
-                let found = match self.target(&base, first)? {
+                let origin = match self.target(&base, first)? {
                     Some(Target::Line(last)) => self
                         .members
                         .get(last)
@@ -191,13 +187,13 @@ impl<'a> Lineup<'_, 'a> {
                     }
                     None => None,
                 };
-                if let (Some(found), Some(slot)) = (found, arrangement.origins.get_mut(first)) {
-                    *slot = found;
+                if let Some(origin) = origin {
+                    found.insert(first, origin);
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The model that a declared name means: one that comes, else one of the store; a name that
@@ -212,10 +208,9 @@ impl<'a> Lineup<'_, 'a> {
                 best = Some((fit, target));
             }
         };
-        for (at, line) in self.lines.iter().enumerate().filter(|(at, _)| Some(*at) != own) {
+        for (_, line) in self.lines.iter().enumerate().filter(|(at, _)| Some(*at) != own) {
             let last = line.last().and_then(|last| Some((*last, self.members.get(*last)?)));
             if let Some((last, member)) = last {
-                debug_assert!(self.lines.get(at).is_some());
                 offer(fits(base, member.label()), Target::Line(last));
             }
         }
@@ -321,7 +316,7 @@ fn is_related(member: &Member<'_>, base: &Member<'_>) -> bool {
 
 /// The latest version of each name.
 fn latest_of(nodes: Vec<Node>) -> Vec<Node> {
-    let mut latest: std::collections::BTreeMap<String, Node> = std::collections::BTreeMap::new();
+    let mut latest: BTreeMap<String, Node> = BTreeMap::new();
     for node in nodes {
         let known = latest.get(node.name());
         if known.is_none_or(|known| known.version() < node.version()) {
@@ -348,9 +343,5 @@ fn adapter_of(parent: usize, child: usize) -> Kinship {
 }
 
 fn adapter_of_stored(model: Model) -> Placement {
-    Placement {
-        nearest: Some(model),
-        kinship: Some(adapter_of(0, 1)),
-        ..Placement::default()
-    }
+    Placement { nearest: Some(model), kinship: Some(adapter_of(0, 1)), ..Placement::default() }
 }

@@ -152,7 +152,9 @@ fn byte_sum(part: &NewPart<'_>) -> u64 {
     }
 }
 
-pub(super) fn tensors_of<'p, 'a>(parts: &'p [NewPart<'a>]) -> impl Iterator<Item = &'p NewTensor<'a>> {
+pub(super) fn tensors_of<'p, 'a>(
+    parts: &'p [NewPart<'a>],
+) -> impl Iterator<Item = &'p NewTensor<'a>> {
     parts.iter().flat_map(|part| &part.tensors)
 }
 
@@ -279,7 +281,11 @@ fn add_node(
 }
 
 /// The manifest of a model whose tensors have these ids.
-pub(super) fn manifest_of<'m>(files: Manifest, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
+pub(super) fn manifest_of<'m>(
+    files: Manifest,
+    parts: &'m [NewPart<'_>],
+    ids: &[ContentId],
+) -> Manifest {
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,

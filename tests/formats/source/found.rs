@@ -36,7 +36,11 @@ fn run(folder: &Path, name: &str) {
         let checkpoint = format!("{name}/checkpoint-{step}");
         put(folder, &format!("{checkpoint}/config.json"), "{}");
         put(folder, &format!("{checkpoint}/optimizer.pt"), "state");
-        put(folder, &format!("{checkpoint}/model.safetensors"), safetensors(&["a", "b"][..=at % 2]));
+        put(
+            folder,
+            &format!("{checkpoint}/model.safetensors"),
+            safetensors(&["a", "b"][..=at % 2]),
+        );
     }
 }
 
@@ -196,11 +200,11 @@ fn names_that_two_files_have_are_told_apart() {
     let home = tempdir().unwrap();
     let folder = home.path();
     put(folder, "m.safetensors", safetensors(&["a"]));
-    put(folder, "m.npz", "x");
+    put(folder, "m.h5", b"\x89HDF\r\n\x1a\n");
     put(folder, "sub/m.safetensors", safetensors(&["a"]));
     put(folder, "sub/m/model.safetensors", safetensors(&["a"]));
     let names: Vec<String> = models(folder).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["m.npz", "m.safetensors", "sub/m.safetensors", "sub/m"]);
+    assert_eq!(names, ["m.h5", "m.safetensors", "sub/m.safetensors", "sub/m"]);
 }
 
 #[test]

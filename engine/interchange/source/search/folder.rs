@@ -67,10 +67,14 @@ pub(super) fn kind_of(folder: &Path, files: &[Entry], folders: &[Entry]) -> Fold
         // What an index lists may be missing: that is said when the folder is opened.
         [] if files.iter().any(is_index) => true,
         [] if has(&ABOVE_WEIGHTS) => holds_weights_below(folder, FOLDER_DEPTH_MAX),
-        [] if has(&["config.json"]) => folders.iter().any(|inner| {
-            let is_part = !inner.real.join("config.json").exists();
-            is_part && !passed_over::is_checkpoint(&inner.name) && holds_weights(&inner.real)
-        }),
+        [] if has(&["config.json"]) => {
+            let parts = folders.iter().filter(|inner| {
+                !passed_over::is_checkpoint(&inner.name) && holds_weights(&inner.real)
+            });
+            // Folders that have one of their own are models of their own.
+            let mut owns = parts.map(|inner| inner.real.join("config.json").exists()).peekable();
+            owns.peek().is_some() && !owns.any(|own| own)
+        }
         [] => false,
         _ if has(&BESIDE_WEIGHTS) || files.iter().any(is_index) => true,
         own => own.iter().all(|file| is_called_so(&file.name)),
@@ -89,15 +93,16 @@ fn is_called_so(name: &str) -> bool {
 
 /// Whether weights lie in a folder or in one of its folders, but for the checkpoints of a run.
 pub(super) fn holds_weights_below(folder: &Path, depth: usize) -> bool {
-    holds_weights(folder) || depth > 0 && {
-        let folders = fs::read_dir(folder).into_iter().flatten().flatten();
-        folders.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir())).any(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let is_part =
-                passed_over::folder(&name).is_none() && !passed_over::is_checkpoint(&name);
-            is_part && holds_weights_below(&entry.path(), depth - 1)
-        })
-    }
+    holds_weights(folder)
+        || depth > 0 && {
+            let folders = fs::read_dir(folder).into_iter().flatten().flatten();
+            folders.filter(|entry| entry.file_type().is_ok_and(|it| it.is_dir())).any(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let is_part =
+                    passed_over::folder(&name).is_none() && !passed_over::is_checkpoint(&name);
+                is_part && holds_weights_below(&entry.path(), depth - 1)
+            })
+        }
 }
 
 /// The files of a folder that is no model itself.

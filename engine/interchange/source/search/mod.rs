@@ -24,7 +24,8 @@ pub use naming::name_of_file;
 pub(super) const ENTRIES_MAX: usize = 1 << 20;
 
 /// What a model that was found is, as far as names say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(tag = "form", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum FoundForm {
     /// A file, or the first of several that belong together.

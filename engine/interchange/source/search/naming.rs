@@ -44,8 +44,7 @@ pub(super) fn join(prefix: &str, part: &str) -> String {
 
 /// A legal name of these parts.
 pub(super) fn whole(name: &str) -> String {
-    let is_name =
-        |name: &str| name.parse::<ModelName>().is_ok_and(|name| name.check_new().is_ok());
+    let is_name = |name: &str| name.parse::<ModelName>().is_ok_and(|name| name.check_new().is_ok());
     if is_name(name) {
         return name.to_owned();
     }
