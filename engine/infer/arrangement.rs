@@ -50,8 +50,8 @@ pub struct Arrangement {
     pub unsure: Vec<Kinship>,
 }
 
-/// Finds the places of `members`: among each other first, as [`arrange`](super::arrange) does, then of those that
-/// come from none of the others among the models of a store, as [`place`] does.
+/// Finds the places of `members`: among each other first, as [`arrange`](super::arrange) does, then
+/// of those that come from none of the others among the models of a store, as [`place`] does.
 ///
 /// Cost: that of [`arrange`](super::arrange), and of [`place`] for each that is left.
 ///

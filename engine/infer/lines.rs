@@ -49,15 +49,16 @@ pub enum BaseVerdict {
     NotThere,
 }
 
-/// As [`arrange_in`](super::arrange_in), of models that are versions of names: the first of each line gets a place, the
-/// others follow it. A model that descends from a line descends from its nearest version. An
-/// adapter belongs to the base that it names, where its matrices fit. Each model is in one line;
-/// `is_known` tells which are in the store already: these have no place there.
+/// As [`arrange_in`](super::arrange_in), of models that are versions of names: the first of each
+/// line gets a place, the others follow it. A model that descends from a line descends from its
+/// nearest version. An adapter belongs to the base that it names, where its matrices fit. Each model
+/// is in one line; `is_known` tells which are in the store already: these have no place there.
 ///
-/// Returns also what the weights say of each base that is declared.
+/// Returns also what the weights say of each base that is declared by a model that is new.
 ///
-/// Cost: that of [`arrange_in`](super::arrange_in) for the first of each line, a comparison with each version of a
-/// parent's line, and the names of all models of the store where a base is declared.
+/// Cost: that of [`arrange_in`](super::arrange_in) for the first of each line, a comparison with
+/// each version of a parent's line, and the names of all models of the store where a base is
+/// declared.
 ///
 /// # Errors
 ///
@@ -78,7 +79,7 @@ pub fn arrange_lines(
         }
     }
     let mut lineup = Lineup { snapshot, members: &members, lines, named: None };
-    let adapters = lineup.adapters(is_known)?;
+    let adapters = lineup.adapters()?;
     // What is hung on its base by its settings is compared with nothing: its whole tensors may be
     // those of a model that it was merged into.
     let heads = lines.iter().filter_map(|line| line.first().copied());
@@ -93,7 +94,7 @@ pub fn arrange_lines(
             *slot = origin;
         }
     }
-    let declared = lineup.verdicts(&arrangement)?;
+    let declared = lineup.verdicts(&arrangement, is_known)?;
     Ok((arrangement, declared))
 }
 
@@ -166,11 +167,11 @@ impl<'a> Lineup<'_, 'a> {
     }
 
     /// The origins of adapters that fit a base which they name, by their places.
-    fn adapters(&mut self, is_known: &[bool]) -> Result<BTreeMap<usize, Origin>> {
+    fn adapters(&mut self) -> Result<BTreeMap<usize, Origin>> {
         let mut found = BTreeMap::new();
         for first in self.lines.iter().filter_map(|line| line.first().copied()) {
             let Some(member) = self.members.get(first) else { continue };
-            if is_known.get(first) == Some(&true) || !adapter::is_adapter(member) {
+            if !adapter::is_adapter(member) {
                 continue;
             }
             for base in bases_of(member) {
@@ -223,10 +224,17 @@ impl<'a> Lineup<'_, 'a> {
         Ok(best.map(|(_, target)| target))
     }
 
-    fn verdicts(&mut self, arrangement: &Arrangement) -> Result<Vec<DeclaredBase>> {
+    fn verdicts(
+        &mut self,
+        arrangement: &Arrangement,
+        is_known: &[bool],
+    ) -> Result<Vec<DeclaredBase>> {
         let mut declared = Vec::new();
-        for line in self.lines {
-            let Some(first) = line.first().copied() else { continue };
+        for first in self.lines.iter().filter_map(|line| line.first().copied()) {
+            // Its parents are those that it has in the store.
+            if is_known.get(first) == Some(&true) {
+                continue;
+            }
             let Some(member) = self.members.get(first) else { continue };
             for name in bases_of(member) {
                 if fits(&name, member.label()).is_some() {

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::folder::{Entry, FolderKind, kind_of, loose_units};
+use super::folder::{Entry, FolderKind, holds_weights_below, kind_of, loose_units};
+use super::found::{ENTRIES_MAX, FoundForm, FoundModel, FoundModels};
+use super::hub;
 use super::naming::{join, part, stem, whole};
-use super::{ENTRIES_MAX, FoundForm, FoundModel, FoundModels, hub};
 use crate::interchange::InterchangeError;
 use crate::interchange::limits::FOLDER_DEPTH_MAX;
 use crate::interchange::source::links::Inside;
@@ -17,18 +18,18 @@ use crate::interchange::source::walk::{LeftOut, holds_weights};
 pub(super) struct Search<'s> {
     root: &'s Path,
     inside: &'s Inside,
-    pub(super) options: &'s SourceOptions,
+    options: &'s SourceOptions,
     entries: usize,
     found: FoundModels,
 }
 
 /// A folder on the walk.
-pub(super) struct Here {
-    pub(super) shown: PathBuf,
-    pub(super) real: PathBuf,
+struct Here {
+    shown: PathBuf,
+    real: PathBuf,
     /// The name of the folder's own model; what lies in it has `prefix` before its name.
-    pub(super) name: String,
-    pub(super) prefix: String,
+    name: String,
+    prefix: String,
     /// It belongs to a model: only runs are looked for.
     in_model: bool,
 }
@@ -90,11 +91,11 @@ impl<'s> Search<'s> {
         found
     }
 
-    pub(super) fn add(&mut self, path: PathBuf, name: String, form: FoundForm) {
+    fn add(&mut self, path: PathBuf, name: String, form: FoundForm) {
         self.found.models.push(FoundModel { path, name, form });
     }
 
-    pub(super) fn leave_out(&mut self, path: &Path, is_folder: bool, reason: impl Into<String>) {
+    fn leave_out(&mut self, path: &Path, is_folder: bool, reason: impl Into<String>) {
         let mut path = path.display().to_string();
         if is_folder && !path.ends_with('/') {
             path.push('/');
@@ -102,12 +103,12 @@ impl<'s> Search<'s> {
         self.found.left_out.push(LeftOut { path, reason: reason.into() });
     }
 
-    pub(super) fn fail(&mut self, path: &Path, error: InterchangeError) {
+    fn fail(&mut self, path: &Path, error: InterchangeError) {
         self.found.failed.push((path.to_owned(), error));
     }
 
     /// The entries of a folder, by name, without what is never a part of a model.
-    pub(super) fn list(&mut self, shown: &Path, real: &Path, is_quiet: bool) -> Vec<Entry> {
+    fn list(&mut self, shown: &Path, real: &Path, is_quiet: bool) -> Vec<Entry> {
         let listed = fs::read_dir(real).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let listed = match listed {
             Ok(listed) => listed,
@@ -233,6 +234,27 @@ impl<'s> Search<'s> {
         steps.sort_by(|(a, x), (b, y)| (a, &x.name).cmp(&(b, &y.name)));
         for (step, folder) in steps {
             self.add(folder.path.clone(), here.name.clone(), FoundForm::Checkpoint { step });
+        }
+    }
+
+    /// The revisions of a repository of a cache.
+    fn repository(&mut self, name: &str, shown: &Path, real: &Path) {
+        if let Some(reason) = hub::is_no_model(name) {
+            self.leave_out(shown, true, reason);
+            return;
+        }
+        let snapshots = Path::new("snapshots");
+        let listed = self.list(&shown.join(snapshots), &real.join(snapshots), false);
+        let (there, others): (Vec<Entry>, Vec<Entry>) = listed
+            .into_iter()
+            .filter(|entry| entry.is_folder)
+            .partition(|entry| holds_weights_below(&entry.real, FOLDER_DEPTH_MAX));
+        for entry in others {
+            self.leave_out(&entry.path, true, "no weights of this revision are in the cache");
+        }
+        for entry in hub::in_order(there, real) {
+            let form = FoundForm::Snapshot { revision: entry.name };
+            self.add(entry.path, hub::model_name(name), form);
         }
     }
 

@@ -281,3 +281,52 @@ fn other_content_under_a_name_is_its_next_version() {
     assert_eq!(sandbox.models(), ["a@1", "a@2"]);
     assert!(parents(&sandbox, "a@2").is_empty());
 }
+
+/// The run, and a cache of a model folder and of a sharded one, made with the real libraries.
+#[test]
+fn a_run_and_a_cache_of_real_libraries_are_adopted() {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/door");
+    let door = std::env::var_os("MGIT_DOOR").map_or_else(beside, Into::into);
+    if !door.join("run").is_dir() {
+        println!("skipped: MGIT_DOOR does not name the folder of more model files");
+        return;
+    }
+    let sandbox = Sandbox::with_store();
+    let read = |folder: &str| -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![door.join(folder)];
+        while let Some(inner) = folders.pop() {
+            for entry in fs::read_dir(inner).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let name = path.strip_prefix(door.join(folder)).unwrap().to_str().unwrap();
+                    files.push((name.to_owned(), fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files
+    };
+    for (at, folder) in ["hub-folder", "sharded"].into_iter().enumerate() {
+        let files = read(folder);
+        let files: Vec<(&str, Vec<u8>)> =
+            files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+        cache(&sandbox, &format!("tiny/{folder}"), &format!("{at:040}"), &files);
+    }
+    let run = door.join("run").display().to_string();
+    let told = sandbox.ok(&["adopt", "s", "hub", &run, "--yes"]);
+    let expected = ["run@1", "run@2", "run@3", "run@4", "tiny/hub-folder@1", "tiny/sharded@1"];
+    assert_eq!(sandbox.models(), expected, "{told}");
+    let has = "has the same content as tiny/hub-folder: every tensor is equal\n";
+    assert!(told.contains(has), "{told}");
+    assert!(told.contains("names tiny/hub-folder as its base: the weights agree\n"), "{told}");
+    assert_eq!(parents(&sandbox, "run@1"), ["tiny/hub-folder@1"]);
+    for (name, folder) in [("run@2", "run/checkpoint-1000"), ("tiny/sharded@1", "sharded")] {
+        let out = name.replace(['/', '@'], "-");
+        sandbox.ok(&["export", "s", name, &out]);
+        equal_folders(&door.join(folder), &sandbox.path(&out));
+    }
+    let again = sandbox.ok(&["adopt", "s", "hub", &run, "--yes"]);
+    assert!(again.ends_with("nothing to import: what can be read is there already\n"), "{again}");
+}
