@@ -8,7 +8,7 @@ use super::adapter;
 use super::arrangement::{Arrangement, Origin, Parent, arrange_known};
 use super::compare::{Comparison, kin};
 use super::declared::{Fit, bases_of, fits};
-use super::evidence::Reason;
+use super::evidence::{Evidence, Reason};
 use super::family::Kinship;
 use super::member::Member;
 use super::placement::Placement;
@@ -94,6 +94,7 @@ pub fn arrange_lines(
             *slot = origin;
         }
     }
+    lineup.believe(&mut arrangement, is_known)?;
     let declared = lineup.verdicts(&arrangement, is_known)?;
     Ok((arrangement, declared))
 }
@@ -195,6 +196,74 @@ impl<'a> Lineup<'_, 'a> {
             }
         }
         Ok(found)
+    }
+
+    /// Hangs what has no parent so far on the base that it names, where the weights do not say
+    /// otherwise: they are related, and the evidence for the direction is for it.
+    fn believe(&mut self, arrangement: &mut Arrangement, is_known: &[bool]) -> Result<()> {
+        for first in self.lines.iter().filter_map(|line| line.first().copied()) {
+            let (Some(member), Some(origin)) =
+                (self.members.get(first), arrangement.origins.get(first))
+            else {
+                continue;
+            };
+            if is_known.get(first) == Some(&true) || origin.parent().is_some() {
+                continue;
+            }
+            for name in bases_of(member) {
+                let found = match self.target(&name, first)? {
+                    Some(Target::Line(last)) => {
+                        let own = Target::Line(self.last_of(first));
+                        let head = self.line_of(last).and_then(|(_, line)| line.first().copied());
+                        let is_below = match head {
+                            Some(head) => self.descends_from(arrangement, head, &own)?,
+                            None => true,
+                        };
+                        let base = self.members.get(last).filter(|_| !is_below);
+                        let kinship =
+                            base.map(|base| declared_kinship(base, member)).transpose()?;
+                        let kinship = kinship.flatten();
+                        kinship
+                            .map(|it| Origin::Member(Kinship { parent: last, child: first, ..it }))
+                    }
+                    Some(Target::Stored(node)) => {
+                        let model = self.snapshot.model_of(node)?;
+                        // Of what was not pulled yet there is nothing to compare.
+                        let kinship = match model.missing_tensors()? {
+                            0 => declared_kinship(&Member::stored(model.clone())?, member)?,
+                            _ => None,
+                        };
+                        let before = match arrangement.origins.get(first) {
+                            Some(Origin::Store(placement)) => placement.clone(),
+                            _ => Placement::default(),
+                        };
+                        kinship.map(|kinship| {
+                            let (nearest, kinship) = (Some(model), Some(kinship));
+                            Origin::Store(Placement { nearest, kinship, ..before })
+                        })
+                    }
+                    None => None,
+                };
+                if let (Some(found), Some(slot)) = (found, arrangement.origins.get_mut(first)) {
+                    *slot = found;
+                    break;
+                }
+            }
+        }
+        let Arrangement { origins, unsure } = arrangement;
+        unsure.retain(|Kinship { parent, child, .. }| {
+            let is_parent = |parent: usize, child: usize| {
+                let found = origins.get(child).and_then(Origin::parent);
+                matches!(found, Some((Parent::Member(place), _)) if place == parent)
+            };
+            !is_parent(*parent, *child) && !is_parent(*child, *parent)
+        });
+        Ok(())
+    }
+
+    fn last_of(&self, member: usize) -> usize {
+        let line = self.line_of(member).and_then(|(_, line)| line.last().copied());
+        line.unwrap_or(member)
     }
 
     /// The model that a declared name means: one that comes, else one of the store; a name that
@@ -320,6 +389,26 @@ impl<'a> Lineup<'_, 'a> {
 
 fn is_related(member: &Member<'_>, base: &Member<'_>) -> bool {
     kin(base, member).is_some() || adapter::is_adapter(member) && adapter::fits(member, base)
+}
+
+/// The kinship of a model with a base that it names, where the weights let it be claimed.
+fn declared_kinship(base: &Member<'_>, member: &Member<'_>) -> Result<Option<Kinship>> {
+    if kin(base, member).is_none() {
+        return Ok(None);
+    }
+    let comparison = Comparison::of(base, member)?;
+    let evidence = Evidence::between(base, member, &comparison);
+    let kinship = Kinship {
+        parent: 0,
+        child: 1,
+        how: evidence.how,
+        confidence: 1.0 / (1.0 + (-evidence.sum()).exp()),
+        bits_per_element: comparison.shared(&|_| true).0,
+        same_weights: comparison.is_equal(),
+        alone: comparison.alone,
+        reasons: evidence.reasons,
+    };
+    Ok(Some(kinship).filter(Kinship::is_claimed))
 }
 
 /// The latest version of each name.

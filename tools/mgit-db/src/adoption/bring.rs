@@ -7,8 +7,9 @@ use mgit::interchange::SourceOptions;
 use mgit::store::ImportReport;
 use mgit::{How, Store};
 
-use super::comers::{Comer, Comers, Known};
-use super::plan::{ParentId, Step};
+use super::comers::{Comer, Comers};
+use super::plan::{ParentId, Plan, Step};
+use super::standing::Known;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, add, with_imported};
 use crate::output::Output;
@@ -47,16 +48,16 @@ const OF_ONE_MODEL: [&str; 9] = [
 pub fn bring(
     store: &Store,
     comers: &Comers,
-    steps: &[Step],
+    plan: &Plan,
     options: &SourceOptions,
     output: &Output,
 ) -> Result<Brought, Failure> {
     let mut brought = Brought::default();
     let mut nodes: HashMap<usize, (String, String)> = HashMap::new();
-    for Step { at, parent } in steps {
+    for Step { at, parent } in &plan.steps {
         let Some(comer) = comers.all.get(*at) else { continue };
         let path = shown_path(&comer.path);
-        let there = match &comer.known {
+        let there = match plan.standing.known(*at) {
             Known::No => None,
             Known::Stored(node) => Some((node.id().to_string(), node.full_name())),
             Known::Comer(other) => nodes.get(other).cloned(),

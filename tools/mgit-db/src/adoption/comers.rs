@@ -2,27 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use mgit::Snapshot;
 use mgit::infer::Member;
-use mgit::interchange::{
-    FoundForm, FoundModel, FoundModels, LeftOut, ModelSource, SourceOptions, models_in,
-};
-use mgit::lineage::{ModelName, Node};
+use mgit::interchange::{FoundForm, FoundModel, FoundModels, LeftOut, SourceOptions, models_in};
 
 use super::lines::lines_of;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, check_there};
-
-/// Whether a model that comes is there already.
-#[derive(Clone, Debug, Default)]
-pub enum Known {
-    #[default]
-    No,
-    /// As this version of the store.
-    Stored(Node),
-    /// As the version that another becomes, of this place.
-    Comer(usize),
-}
 
 /// A model that comes.
 pub struct Comer {
@@ -30,24 +15,6 @@ pub struct Comer {
     pub name: String,
     pub form: FoundForm,
     pub input: ModelInput,
-    pub known: Known,
-    /// The version that it is or becomes.
-    pub version: u32,
-}
-
-impl Comer {
-    fn source(&self) -> &ModelSource {
-        self.input.source()
-    }
-
-    fn tensor_count(&self) -> u64 {
-        self.source().files().iter().map(|file| file.tensors().len() as u64).sum()
-    }
-
-    /// Whether both can have the same content.
-    fn may_equal(&self, bytes: u64, tensors: u64) -> bool {
-        self.input.logical_bytes() == bytes && self.tensor_count() == tensors
-    }
 }
 
 /// Models that come together.
@@ -91,8 +58,7 @@ impl Comers {
                     comers.leave_out(&model.path, &input);
                     opened.push(model.clone());
                     let FoundModel { path, name, form, .. } = model;
-                    let known = Known::No;
-                    comers.all.push(Comer { path, name, form, input, known, version: 0 });
+                    comers.all.push(Comer { path, name, form, input });
                 }
                 Err(failure) => comers.failed.push((model.path, failure)),
             }
@@ -125,65 +91,6 @@ impl Comers {
         self.lines.retain(|line| !line.is_empty());
     }
 
-    /// Finds out which are in the store already, and which version the others become. Reads all of
-    /// a model only where something of its size has its name.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub fn compare_with(&mut self, snapshot: &Snapshot) -> Result<(), Failure> {
-        let mut broken = Vec::new();
-        for line in self.lines.clone() {
-            let Some(first) = line.first().and_then(|at| self.all.get(*at)) else { continue };
-            let name: ModelName = first.name.parse()?;
-            let graph = snapshot.graph();
-            let stored = graph.versions(&name)?.into_iter().map(|id| graph.expect(id));
-            let stored: Vec<Node> = stored.collect::<Result<_, _>>()?;
-            let mut next = graph.highest_version(&name)?;
-            let mut seen: Vec<(usize, mgit::ContentId)> = Vec::new();
-            for (nth, at) in line.iter().enumerate() {
-                let Some(comer) = self.all.get(*at) else { continue };
-                let alike = |node: &&Node| {
-                    comer.may_equal(node.logical_bytes(), node.tensor_count().into())
-                };
-                let others = line.iter().enumerate().filter(|(other, _)| *other != nth);
-                let mut others = others.filter_map(|(_, place)| self.all.get(*place));
-                let is_asked = stored.iter().any(|node| alike(&node))
-                    || others
-                        .any(|it| it.may_equal(comer.input.logical_bytes(), comer.tensor_count()));
-                let id = match is_asked.then(|| comer.input.model(&comer.name).content_id()) {
-                    Some(Ok(id)) => Some(id),
-                    Some(Err(error)) => {
-                        broken.push((*at, error.into()));
-                        continue;
-                    }
-                    None => None,
-                };
-                let node = stored.iter().find(|node| id == Some(node.manifest_id()));
-                let other = seen.iter().find(|(_, known)| id == Some(*known));
-                let (known, version) = match (node, other) {
-                    (Some(node), _) => (Known::Stored(node.clone()), node.version()),
-                    (None, Some((other, _))) => {
-                        (Known::Comer(*other), self.all.get(*other).map_or(0, |it| it.version))
-                    }
-                    (None, None) => {
-                        next += 1;
-                        (Known::No, next)
-                    }
-                };
-                seen.extend(id.filter(|_| matches!(known, Known::No)).map(|id| (*at, id)));
-                if let Some(comer) = self.all.get_mut(*at) {
-                    (comer.known, comer.version) = (known, version);
-                }
-            }
-        }
-        broken.sort_by_key(|(at, _)| *at);
-        let is_whole = broken.is_empty();
-        self.drop_failed(broken);
-        // The versions of what came after them are others.
-        if is_whole { Ok(()) } else { self.compare_with(snapshot) }
-    }
-
     /// Takes out what cannot be read to its end, and says whether there was any.
     pub fn keep_readable(&mut self) -> bool {
         let broken = self.all.iter().enumerate().filter_map(|(at, comer)| {
@@ -203,11 +110,6 @@ impl Comers {
     /// The first that cannot be read.
     pub fn members(&self) -> Result<Vec<Member<'_>>, Failure> {
         self.all.iter().map(|comer| comer.input.member(&comer.name)).collect()
-    }
-
-    /// How many are not in the store.
-    pub fn new_count(&self) -> u64 {
-        self.all.iter().filter(|comer| matches!(comer.known, Known::No)).count() as u64
     }
 }
 

@@ -10,6 +10,7 @@ mod bring;
 mod comers;
 mod lines;
 mod plan;
+mod standing;
 
 pub use bring::{Brought, bring};
 pub use comers::Comers;

@@ -8,7 +8,8 @@ use mgit::infer::{
 use mgit::{How, Snapshot};
 use serde_json::{Value, json};
 
-use super::comers::{Comer, Comers, Known};
+use super::comers::{Comer, Comers};
+use super::standing::{Known, Standing};
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::parentage::{
@@ -29,6 +30,8 @@ pub struct Plan {
     pub unsure: Vec<Value>,
     /// Of each model, parents before children, versions in their order.
     pub steps: Vec<Step>,
+    /// What is there already.
+    pub standing: Standing,
 }
 
 /// A model to be imported.
@@ -48,6 +51,7 @@ pub enum ParentId {
 /// What was found of models.
 pub struct Findings<'f> {
     comers: &'f Comers,
+    standing: Standing,
     /// What they are called here: a name, and the version where there are several.
     labels: Vec<String>,
     arrangement: Arrangement,
@@ -74,21 +78,19 @@ impl<'f> Findings<'f> {
                 }
             }
         }
-        let known: Vec<bool> =
-            comers.all.iter().map(|comer| !matches!(comer.known, Known::No)).collect();
+        let standing = Standing::of(comers, &members, snapshot)?;
+        let known: Vec<bool> = (0..members.len()).map(|at| standing.is_known(at)).collect();
         let (arrangement, bases) = arrange_lines(snapshot, members, &comers.lines, &known)?;
         let mut labels: Vec<String> = comers.all.iter().map(|comer| comer.name.clone()).collect();
         for line in &comers.lines {
             for at in line {
-                let Some((comer, label)) = comers.all.get(*at).zip(labels.get_mut(*at)) else {
-                    continue;
-                };
-                if line.len() > 1 || comer.version > 1 {
-                    *label = format!("{}@{}", comer.name, comer.version);
+                let version = standing.version(*at);
+                if let Some(label) = labels.get_mut(*at).filter(|_| line.len() > 1 || version > 1) {
+                    *label += &format!("@{version}");
                 }
             }
         }
-        Ok(Findings { comers, labels, arrangement, bases, repeated })
+        Ok(Findings { comers, standing, labels, arrangement, bases, repeated })
     }
 
     pub fn plan(self, why: bool, output: &Output) -> Plan {
@@ -106,6 +108,7 @@ impl<'f> Findings<'f> {
             documents: self.documents(),
             unsure: unsure.collect(),
             steps,
+            standing: self.standing,
         }
     }
 
@@ -133,7 +136,7 @@ impl<'f> Findings<'f> {
     }
 
     fn is_known(&self, at: usize) -> bool {
-        self.comer(at).is_some_and(|comer| !matches!(comer.known, Known::No))
+        self.standing.is_known(at)
     }
 
     /// All lines, each with its depth: parents before children.
@@ -204,21 +207,24 @@ impl<'f> Findings<'f> {
                 None => text.push('\n'),
             }
         }
-        let is_plain = line.len() == 1 && comer.version <= 1 && !self.is_known(first);
+        let is_plain =
+            line.len() == 1 && self.standing.version(first) <= 1 && !self.is_known(first);
         if is_plain {
             return text;
         }
         for at in line {
             let Some(comer) = self.comer(*at) else { continue };
             let path = shown(&comer.path.display().to_string());
-            let mut told = match &comer.known {
-                Known::No if comer.version > 1 => format!("the next version, {}", self.label(*at)),
+            let mut told = match self.standing.known(*at) {
+                Known::No if self.standing.version(*at) > 1 => {
+                    format!("the next version, {}", self.label(*at))
+                }
                 Known::No => "the first version".to_owned(),
                 Known::Stored(node) => format!("already there: {}", node.full_name()),
                 Known::Comer(other) => format!("already there: {}", self.label(*other)),
             };
             let repeated = self.repeated.get(*at).copied().flatten();
-            if let (Some(more), Known::No) = (repeated, &comer.known) {
+            if let Some(more) = repeated.filter(|_| !self.is_known(*at)) {
                 told += &format!("; {} as the version before", same_weights(more));
             }
             text += &format!("{indent}  {path}: {told}\n");
@@ -261,7 +267,7 @@ impl<'f> Findings<'f> {
             let origin = self.arrangement.origins.get(**at);
             origin.is_some_and(|origin| origin.parent().is_none()) && !self.is_known(**at)
         });
-        let known = self.labels.len() as u64 - self.comers.new_count();
+        let known = self.labels.len() - self.standing.new_count();
         let known = if known > 0 { format!(" ({known} already there)") } else { String::new() };
         format!(
             "{}{known}, {}; directions are claimed from {:.0} % on\n",
@@ -306,9 +312,9 @@ impl<'f> Findings<'f> {
             let mut document = parentage.document();
             document["file"] = comer.path.display().to_string().into();
             document["name"] = comer.name.as_str().into();
-            document["version"] = comer.version.into();
+            document["version"] = self.standing.version(at).into();
             document["found"] = json!(comer.form);
-            let known = match &comer.known {
+            let known = match self.standing.known(at) {
                 Known::No => None,
                 Known::Stored(node) => Some(node.full_name()),
                 Known::Comer(other) => Some(self.label(*other).to_owned()),

@@ -100,12 +100,12 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         return not_all(comers.failed).map_or(Ok(ExitCode::SUCCESS), Err);
     }
     output.text(&plan.text)?;
-    let is_new = comers.new_count() > 0;
+    let is_new = plan.standing.new_count() > 0;
     let approved = is_new && !arguments.dry_run && (arguments.yes || ask(output)?);
     let mut brought = Brought::default();
     if approved {
         let store = opening::open_shared(&arguments.store)?;
-        brought = bring(&store, &comers, &plan.steps, &options, output)?;
+        brought = bring(&store, &comers, &plan, &options, output)?;
         let imported = count(brought.added.len() as u64, "model");
         output.text(&format!("imported {imported}\n"))?;
     } else if is_new {
@@ -119,13 +119,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
 /// What there is to find, without those that cannot be read to their end.
 fn plan(comers: &mut Comers, store: &Store, why: bool, output: &Output) -> Result<Plan, Failure> {
     let snapshot = store.snapshot()?;
-    comers.compare_with(&snapshot)?;
     let found = Findings::of(comers, &snapshot).map(|findings| findings.plan(why, output));
     match found {
-        Err(_) if comers.keep_readable() => {
-            comers.compare_with(&snapshot)?;
-            Ok(Findings::of(comers, &snapshot)?.plan(why, output))
-        }
+        Err(_) if comers.keep_readable() => Ok(Findings::of(comers, &snapshot)?.plan(why, output)),
         found => found,
     }
 }

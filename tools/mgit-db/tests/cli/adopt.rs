@@ -99,10 +99,15 @@ fn a_run_becomes_versions_by_its_steps() {
     let again = sandbox.ok(&["adopt", "s", "models", "--yes"]);
     assert!(again.contains("5 models (5 already there), 0 roots"), "{again}");
     assert!(again.contains("models/run/checkpoint-1000: already there: run@2\n"), "{again}");
-    let all = ["models/run/checkpoint-1000", "models/run/checkpoint-1500", "models/run"];
+    let all = [1000, 1500, 500].map(|step| format!("models/run/checkpoint-{step}"));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
     let again = sandbox.ok(&[&["adopt", "s"][..], &all, &["--yes"]].concat());
     assert!(again.ends_with("nothing to import: what can be read is there already\n"), "{again}");
     assert!(before == fs::read(sandbox.path("s")).unwrap(), "the store was written to");
+    sandbox.ok(&["init", "t"]);
+    sandbox.ok(&[&["adopt", "t"][..], &all, &["--yes"]].concat());
+    let shown = sandbox.json(&["show", "t", "run@1"]);
+    assert_eq!(shown["metadata"]["global_step"], 500);
     // The run goes on.
     put_model(&sandbox, "models/run/checkpoint-2000", &weights(1, 4), None);
     put_model(&sandbox, "models/run", &weights(1, 4), Some("org/base"));
