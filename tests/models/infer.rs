@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::common::{Random, add, new_store, write};
 use mgit::half::bf16;
 use mgit::infer::{
-    BaseVerdict, CLAIMED_FROM, Kinship, Member, Parent, arrange, arrange_in, arrange_lines, place,
+    BaseVerdict, CLAIMED_FROM, Kinship, Member, Origin, Parent, arrange, arrange_in, arrange_lines,
+    place,
 };
 use mgit::interchange::ModelSource;
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape};

@@ -23,9 +23,6 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    /// The reason that a folder with weights of its own is not taken: the checkpoint of a run.
-    pub const A_MODEL: &str = "a model of its own";
-
     /// The same, seen from where the folder lies.
     pub fn below(&self, folder: &Path) -> LeftOut {
         let path = folder.join(&self.path).display().to_string();
@@ -175,7 +172,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if passed_over::is_checkpoint(name) && holds_weights(&real) {
-            self.leave_out(path, true, LeftOut::A_MODEL);
+            self.leave_out(path, true, "a model of its own");
             return Ok(());
         }
         on_the_way.push(real.clone());

@@ -1,5 +1,6 @@
 //! The models that come, opened one after the other.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use mgit::infer::Member;
@@ -64,18 +65,17 @@ impl Comers {
             }
         }
         // What is named by itself is not left out.
-        let named: Vec<String> =
-            comers.all.iter().flat_map(|comer| comer.input.parts(&comer.path)).map(shown).collect();
-        comers.left_out.retain(|left| !named.contains(&left.path));
+        let parts = comers.all.iter().flat_map(|comer| comer.input.parts(&comer.path));
+        let named: HashSet<String> = parts.map(shown).collect();
+        comers.left_out.retain(|left| !named.contains(left.path.trim_end_matches('/')));
         comers.lines = lines_of(&opened)?;
         Ok(comers)
     }
 
-    /// What a model's own folder has besides it; its checkpoints are models that are found.
+    /// What a model's own folder has besides it. Its checkpoints are among the models that come, and
+    /// are not left out then.
     fn leave_out(&mut self, path: &Path, input: &ModelInput) {
-        let others = input.source().left_out().iter();
-        let others = others.filter(|left| left.reason != LeftOut::A_MODEL);
-        self.left_out.extend(others.map(|left| left.below(path)));
+        self.left_out.extend(input.source().left_out().iter().map(|left| left.below(path)));
     }
 
     /// Takes out those of these places, which could not be read.

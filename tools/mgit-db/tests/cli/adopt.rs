@@ -335,3 +335,21 @@ fn a_run_and_a_cache_of_real_libraries_are_adopted() {
     let again = sandbox.ok(&["adopt", "s", "hub", &run, "--yes"]);
     assert!(again.ends_with("nothing to import: what can be read is there already\n"), "{again}");
 }
+
+/// Files are not held open for as long as all are compared.
+#[test]
+fn many_models_need_few_open_files() {
+    let sandbox = Sandbox::with_store();
+    for at in 0..60u32 {
+        let bytes = file_of(&[("w", Dtype::U8, &[4], at.to_le_bytes().to_vec())]);
+        put(&sandbox, &format!("m/{at}.safetensors"), bytes);
+    }
+    let script = r#"ulimit -n 40 && exec "$0" adopt s m --yes"#;
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_mgit-db")])
+        .current_dir(sandbox.path("."))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(sandbox.models().len(), 60);
+}
