@@ -20,10 +20,10 @@ fn found(head: &[u8], len: u64) -> Option<(&'static str, &'static str)> {
     let begins = |with: &&str| {
         text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))
     };
-    if ["<!doctype html", "<html", "<head", "<body"].iter().any(|with| begins(&with)) {
+    if ["<!doctype html", "<html", "<head", "<body"].iter().any(begins) {
         return Some(("an HTML page, not the file", FETCH_AGAIN));
     }
-    if ["<?xml", "<error"].iter().any(|with| begins(&with)) {
+    if ["<?xml", "<error"].iter().any(begins) {
         return Some(("an XML document, not the file", FETCH_AGAIN));
     }
     let inner = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start)?;

@@ -86,14 +86,13 @@ pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
-pub use gguf::read as read_gguf;
 pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
 pub use limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, METADATA_KEY, NAME_LEN_MAX};
 pub use limits::{
     FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, ONNX_GRAPH_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX,
 };
-pub use onnx::{ONNX_GRAPH_DEPTH_MAX, read as read_onnx};
+pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::common::layout::check;
 use mgit::interchange::{
-    FileLayout, InterchangeError, LaidTensor, OpenFile, q8_0_as_f32, read_gguf, read_onnx,
+    FileLayout, InterchangeError, LaidTensor, OpenFile, q8_0_as_f32, read_layout,
 };
 
 /// Bytes of numbers that are made of blocks at most.
@@ -20,7 +20,7 @@ const NUMBERS_MAX: usize = 1 << 16;
 /// - Blocks can be made numbers from any place on, the same in one piece and in two.
 pub fn gguf(data: &[u8]) {
     let file = OpenFile::of_bytes("model.gguf", data);
-    let Some(layout) = laid(&file, read_gguf(&file)) else { return };
+    let Some(layout) = laid(&file, read_layout(&file)) else { return };
     assert!(layout.facts.len() <= 64);
     assert!(layout.facts.values().all(|fact| fact.as_str().is_none_or(|text| text.len() <= 1024)));
     let blocks = layout.tensors.iter().filter(|tensor| tensor.dtype.name() == "Q8_0");
@@ -41,7 +41,7 @@ pub fn gguf(data: &[u8]) {
 /// and the layers name tensors that were found.
 pub fn onnx(data: &[u8]) {
     let file = OpenFile::of_bytes("model.onnx", data);
-    let Some(layout) = laid(&file, read_onnx(&file)) else { return };
+    let Some(layout) = laid(&file, read_layout(&file)) else { return };
     let mut names: HashSet<&str> = layout.tensors.iter().map(|tensor| &*tensor.name).collect();
     names.extend(layout.views.iter().map(|view| &*view.name));
     for beside in &layout.beside {

@@ -6,7 +6,6 @@ mod codec;
 mod differential;
 mod format;
 mod formula;
-
 mod layout;
 mod operations;
 mod repair;

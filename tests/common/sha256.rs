@@ -3,7 +3,7 @@
 /// The first 32 bits of the fractions of the roots of the first primes: the square roots of eight,
 /// the cube roots of 64.
 fn of_roots(count: usize, cube: bool) -> Vec<u32> {
-    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     let root = |prime: u128| {
         // The root of prime * 2^96 or 2^64, whole: its last 32 bits are the fraction's first.
         let (power, whole) = if cube { (3, prime << 96) } else { (2, prime << 64) };

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use mgit::interchange::{InterchangeError, OpenFile, q8_0_as_f32, read_gguf};
+use mgit::interchange::{InterchangeError, OpenFile, q8_0_as_f32, read_layout};
 use mgit::{Dtype, interchange::FileFormat};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ use crate::common::sha256::sha256;
 /// Every tensor, type and value is what the package `gguf` reads, and Q8_0 what it makes of it.
 fn is_read_as_by_others(path: &Path, expected: &Value) {
     let file = OpenFile::open(path).unwrap();
-    let layout = read_gguf(&file).unwrap();
+    let layout = read_layout(&file).unwrap();
     assert_eq!(layout.format, FileFormat::Gguf);
     check(&layout, file.len());
     assert_eq!(layout_reads::found(&file, &layout), layout_reads::expected(expected), "{path:?}");
@@ -44,7 +44,7 @@ fn tensors_are_those_that_the_package_gguf_reads() {
 
 #[test]
 fn keys_of_every_type_become_facts_where_they_are_short() {
-    let layout = read_gguf(&OpenFile::open(door("types.gguf")).unwrap()).unwrap();
+    let layout = read_layout(&OpenFile::open(door("types.gguf")).unwrap()).unwrap();
     let facts = &layout.facts;
     for (key, value) in [
         ("general.architecture", Value::from("llama")),
@@ -120,7 +120,7 @@ impl Draft {
     fn read(&self) -> Result<mgit::interchange::FileLayout, InterchangeError> {
         let bytes = self.bytes();
         let len = bytes.len() as u64;
-        let layout = read_gguf(&OpenFile::of_bytes("model.gguf", bytes))?;
+        let layout = read_layout(&OpenFile::of_bytes("model.gguf", bytes))?;
         check(&layout, len);
         Ok(layout)
     }
@@ -273,15 +273,15 @@ fn what_breaks_the_format_is_refused_by_what_it_is() {
     }
     let mut bytes = Draft::with_infos(&[info("aa", &[2], 0, 0)]).bytes();
     bytes[32] = 0xff;
-    let error = read_gguf(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err();
+    let error = read_layout(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err();
     assert!(error.to_string().contains("a tensor's name is not UTF-8"), "{error}");
     for bytes in [&b""[..], b"GGU", b"GGUF", b"text, not a model, and long enough"] {
-        assert!(read_gguf(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err().is_malformed());
+        assert!(read_layout(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err().is_malformed());
     }
     // A count without end costs nothing.
     let mut many = Draft::new().bytes();
     many[8..16].fill(0xff);
-    assert!(read_gguf(&OpenFile::of_bytes("model.gguf", many)).is_err());
+    assert!(read_layout(&OpenFile::of_bytes("model.gguf", many)).is_err());
 }
 
 #[test]
@@ -299,10 +299,10 @@ fn memory_is_bounded() {
 fn damaged_files_are_survived() {
     for name in ["tiny-q8.gguf", "types.gguf"] {
         let whole = fs::read(door(name)).unwrap();
-        let (cut, flipped) = layout_reads::survives(name, &whole, 8192, read_gguf);
+        let (cut, flipped) = layout_reads::survives(name, &whole, 8192, read_layout);
         // Every cut takes a part of the last tensor at least, or its padding.
         assert!(cut > 1000 && flipped > 1000, "{name}: {cut} {flipped}");
     }
     let whole = Draft::new().bytes();
-    layout_reads::survives("model.gguf", &whole, whole.len(), read_gguf);
+    layout_reads::survives("model.gguf", &whole, whole.len(), read_layout);
 }

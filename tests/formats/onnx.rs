@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use mgit::architecture::Architecture;
 use mgit::interchange::{
     FileFormat, FileLayout, InterchangeError, ONNX_GRAPH_DEPTH_MAX, ONNX_GRAPH_LEN_MAX, OpenFile,
-    read_onnx,
+    read_layout,
 };
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn read(bytes: &[u8]) -> Result<FileLayout, InterchangeError> {
-    let layout = read_onnx(&OpenFile::of_bytes("folder/model.onnx", bytes))?;
+    let layout = read_layout(&OpenFile::of_bytes("folder/model.onnx", bytes))?;
     check(&layout, bytes.len() as u64);
     Ok(layout)
 }
@@ -70,7 +70,7 @@ fn layers(architecture: &Architecture) -> Vec<String> {
 /// Every tensor, type and value is what the package `onnx` reads.
 fn is_read_as_by_others(path: &Path, expected: &Value) -> FileLayout {
     let file = OpenFile::open(path).unwrap();
-    let layout = read_onnx(&file).unwrap();
+    let layout = read_layout(&file).unwrap();
     assert_eq!(layout.format, FileFormat::Onnx);
     check(&layout, file.len());
     assert_eq!(layout_reads::found(&file, &layout), layout_reads::expected(expected), "{path:?}");
@@ -92,7 +92,7 @@ fn tensors_are_those_that_the_package_onnx_reads() {
 
 #[test]
 fn what_is_no_array_is_told_once_for_each_reason() {
-    let layout = read_onnx(&OpenFile::open(door("graphs.onnx")).unwrap()).unwrap();
+    let layout = read_layout(&OpenFile::open(door("graphs.onnx")).unwrap()).unwrap();
     assert_eq!(
         layout.notes,
         [
@@ -106,7 +106,7 @@ fn what_is_no_array_is_told_once_for_each_reason() {
 #[test]
 fn a_real_model_has_its_weights_and_its_edges() {
     let file = OpenFile::open(fixture("model_v8.onnx")).unwrap();
-    let layout = read_onnx(&file).unwrap();
+    let layout = read_layout(&file).unwrap();
     check(&layout, file.len());
     let safetensors = fs::read(fixture("model_v8.safetensors")).unwrap();
     let mut found = 0;
@@ -135,11 +135,11 @@ fn a_real_model_has_its_weights_and_its_edges() {
 /// The weights of a branch belong to the operator of the branch, which the `If` reads.
 #[test]
 fn branches_are_layers_of_the_model() {
-    let layout = read_onnx(&OpenFile::open(door("branches.onnx")).unwrap()).unwrap();
+    let layout = read_layout(&OpenFile::open(door("branches.onnx")).unwrap()).unwrap();
     let found = layers(&layout.architecture.unwrap());
     assert_eq!(found, ["MatMul#1 If#0", "MatMul#2 If#0", "MatMul#1: no_w", "MatMul#2: yes_w"]);
 
-    let layout = read_onnx(&OpenFile::open(door("graphs.onnx")).unwrap()).unwrap();
+    let layout = read_layout(&OpenFile::open(door("graphs.onnx")).unwrap()).unwrap();
     let mut found = layers(&layout.architecture.unwrap());
     found.sort();
     assert_eq!(
@@ -395,7 +395,7 @@ fn damaged_files_are_survived() {
         ("../onnx/model_v8.onnx", 512),
     ] {
         let whole = fs::read(door(name)).unwrap();
-        let (cut, flipped) = layout_reads::survives("model.onnx", &whole, flips, read_onnx);
+        let (cut, flipped) = layout_reads::survives("model.onnx", &whole, flips, read_layout);
         assert!(cut > whole.len().min(flips) / 2 && flipped > 50, "{name}: {cut} {flipped}");
     }
 }

@@ -30,7 +30,6 @@ pub const GGUF_LAYOUT_MEMORY_MAX: u64 = 1 << 26;
 const MAGIC: &[u8; 4] = b"GGUF";
 
 /// Whether a file that begins with `head` is one.
-#[allow(dead_code, reason = "for the table of formats, which is still to come")]
 pub(in crate::interchange) fn recognises(head: &[u8], _path: &Path) -> bool {
     head.starts_with(MAGIC)
 }
@@ -43,7 +42,7 @@ pub(in crate::interchange) fn recognises(head: &[u8], _path: &Path) -> bool {
 /// [`InterchangeError::NotSupported`] for version 1 and big-endian files,
 /// [`InterchangeError::Malformed`], [`InterchangeError::LayoutTooLarge`],
 /// [`InterchangeError::Io`].
-pub fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
+pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
     let mut cursor = Cursor::new(file);
     read_version(&mut cursor, file)?;
     let tensors = cursor.u64()?;

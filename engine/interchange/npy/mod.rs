@@ -64,7 +64,7 @@ pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, Interc
             Err(ZipFault::Damaged { offset, detail }) => {
                 return Err(file.malformed(format, offset, detail));
             }
-            Err(ZipFault::TooLarge(detail)) => builder.note(format!("kept as bytes: {detail}")),
+            Err(ZipFault::NotRead(detail)) => builder.note(format!("kept as bytes: {detail}")),
         }
     }
     let laid = builder.finish();

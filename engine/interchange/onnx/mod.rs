@@ -38,7 +38,6 @@ use wire::{Reader, Span};
 pub use graph::ONNX_GRAPH_DEPTH_MAX;
 
 /// Whether a file is one: by its name, since such a file begins as many others do.
-#[allow(dead_code, reason = "for the table of formats, which is still to come")]
 pub(in crate::interchange) fn recognises(_head: &[u8], path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
@@ -51,7 +50,7 @@ pub(in crate::interchange) fn recognises(_head: &[u8], path: &Path) -> bool {
 ///
 /// [`InterchangeError::Malformed`], [`InterchangeError::PathOutside`],
 /// [`InterchangeError::LayoutTooLarge`], [`InterchangeError::Io`].
-pub fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
+pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, InterchangeError> {
     let mut reader = Reader::new(file);
     let mut graphs = graph::read(&mut reader, file.len())?;
     let mut names = Names::new(&graphs.graphs);

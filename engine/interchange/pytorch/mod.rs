@@ -82,7 +82,7 @@ pub(in crate::interchange) fn read(file: &OpenFile) -> Result<FileLayout, Interc
             }
             return Ok(kept(&format!("kept as bytes: a zip archive that is damaged: {detail}")));
         }
-        Err(ZipFault::TooLarge(detail)) => return Ok(kept(&format!("kept as bytes: {detail}"))),
+        Err(ZipFault::NotRead(detail)) => return Ok(kept(&format!("kept as bytes: {detail}"))),
     };
     match Parts::of(&archive) {
         Ok(parts) => lay_out(file, &parts),

@@ -1,11 +1,10 @@
 //! The central directory.
 
-use super::end::End;
-use super::{DIRECTORY_LEN_MAX, Entry, Fields, Numbers, ZipFault, damaged};
+use super::{DIRECTORY_LEN_MAX, End, Entry, Fields, Numbers, ZipFault, damaged};
 use crate::interchange::OpenFile;
 
-const MAGIC: [u8; 4] = *b"PK\x01\x02";
-const LEN: usize = 46;
+pub(super) const MAGIC: [u8; 4] = *b"PK\x01\x02";
+pub(super) const LEN: usize = 46;
 const FLAGS: usize = 8;
 const METHOD: usize = 10;
 const CRC32: usize = 16;
@@ -14,13 +13,13 @@ const UNPACKED_LEN: usize = 24;
 const NAME_LEN: usize = 28;
 const EXTRA_LEN: usize = 30;
 const COMMENT_LEN: usize = 32;
-const HEADER: usize = 42;
+pub(super) const HEADER: usize = 42;
 
 /// The directory's bytes and its entries, whose data are not placed yet.
 pub(super) fn read(file: &OpenFile, end: &End) -> Result<(Vec<u8>, Vec<Entry>), ZipFault> {
     let End { entries: count, directory_begin, directory_len } = *end;
     if directory_len > DIRECTORY_LEN_MAX {
-        return Err(ZipFault::TooLarge(format!(
+        return Err(ZipFault::NotRead(format!(
             "the directory of the zip archive has {directory_len} bytes, at most \
              {DIRECTORY_LEN_MAX} are read"
         )));

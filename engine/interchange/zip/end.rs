@@ -1,6 +1,6 @@
 //! The end of an archive: where its directory is.
 
-use super::{Fields, ZipFault, damaged};
+use super::{End, Fields, LOCAL_MAGIC, ZipFault, damaged, directory};
 use crate::interchange::OpenFile;
 
 const MAGIC: [u8; 4] = *b"PK\x05\x06";
@@ -26,13 +26,6 @@ const RECORD_DIRECTORY_LEN: usize = 40;
 const RECORD_DIRECTORY_BEGIN: usize = 48;
 
 const SEVERAL_PARTS: &str = "a zip archive of several parts, or a damaged end record";
-
-/// Where the directory is.
-pub(super) struct End {
-    pub entries: u64,
-    pub directory_begin: u64,
-    pub directory_len: u64,
-}
 
 /// Finds the end record: the last one that the file has room for the comment of.
 pub(super) fn find(file: &OpenFile) -> Result<End, ZipFault> {
@@ -60,6 +53,12 @@ pub(super) fn find(file: &OpenFile) -> Result<End, ZipFault> {
     if fields.u16(ENTRIES_HERE) != Some(entries) {
         return damaged(place, SEVERAL_PARTS);
     }
+    if let Some(shift) = shift(file, place, begin.into(), len.into())? {
+        return Err(ZipFault::NotRead(format!(
+            "a zip archive after {shift} bytes that are none of its own, as of several archives in \
+             one file"
+        )));
+    }
     let (end, end_begin) = match locator(file, place)? {
         Some(record) => (zip64(file, record, place - LOCATOR_LEN)?, record),
         None => {
@@ -85,6 +84,31 @@ pub(super) fn find(file: &OpenFile) -> Result<End, ZipFault> {
         );
     }
     Ok(end)
+}
+
+/// How far an archive stands behind the place that it was written for; `None` where it does not, or
+/// is damaged. The directory is there with that shift, and so is the first entry.
+fn shift(file: &OpenFile, place: u64, begin: u64, len: u64) -> Result<Option<u64>, ZipFault> {
+    let starts = |at: u64, magic: &[u8]| -> Result<bool, ZipFault> {
+        let len = magic.len() as u64;
+        let is_there = at.checked_add(len).is_some_and(|end| end <= file.len());
+        Ok(is_there && file.bytes(at, len)? == magic)
+    };
+    let record = place.checked_sub(LOCATOR_LEN + RECORD_LEN);
+    let end = match record {
+        Some(record) if starts(record, &RECORD_MAGIC)? => record,
+        _ => place,
+    };
+    let Some(shift) = end.checked_sub(begin + len).filter(|shift| *shift > 0) else {
+        return Ok(None);
+    };
+    let entry = begin + shift;
+    if len < directory::LEN as u64 || !starts(entry, &directory::MAGIC)? {
+        return Ok(None);
+    }
+    let header = Fields(&file.bytes(entry, directory::LEN as u64)?).u32(directory::HEADER);
+    let header = shift + u64::from(header.unwrap_or(u32::MAX));
+    Ok(starts(header, LOCAL_MAGIC)?.then_some(shift))
 }
 
 /// Where the zip64 end record is, if there is a locator before the end record at `place`.

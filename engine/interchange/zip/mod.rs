@@ -35,8 +35,8 @@ pub(in crate::interchange) enum ZipFault {
     Io(InterchangeError),
     /// It breaks the rules of the format.
     Damaged { offset: u64, detail: String },
-    /// It is larger than is believed.
-    TooLarge(String),
+    /// It is larger than is believed, or of a kind that is not read.
+    NotRead(String),
 }
 
 impl From<InterchangeError> for ZipFault {
@@ -47,6 +47,13 @@ impl From<InterchangeError> for ZipFault {
 
 fn damaged<T>(offset: u64, detail: impl Into<String>) -> Result<T, ZipFault> {
     Err(ZipFault::Damaged { offset, detail: detail.into() })
+}
+
+/// Where the directory is.
+struct End {
+    entries: u64,
+    directory_begin: u64,
+    directory_len: u64,
 }
 
 /// An entry of an archive.

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use mgit::codec::{Profile, encode_delta, encode_plain, encode_standalone};
 use mgit::format::{
-    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, Fold, FormulaBase, FormulaBlock, Manifest,
-    ManifestPart, ManifestTensor, Operation, ProvenanceEdge, RecordHeader, RecordKind,
-    SUPERBLOCK_LEN, StoreState, Superblock,
+    ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FileFormat, Fold, FormulaBase, FormulaBlock,
+    Manifest, ManifestPart, ManifestTensor, ManifestView, Operation, ProvenanceEdge, RecordHeader,
+    RecordKind, SUPERBLOCK_LEN, Skeleton, StoreState, Superblock,
 };
 use mgit::interchange::write_header;
 use mgit::{ContentId, Dtype, How, NewModel, NewTensor, Shape, Store};
@@ -230,9 +230,10 @@ fn structures() {
         content_id: ContentId::of(name.as_bytes()),
     };
     let part = |name: &str, tensor_count| ManifestPart {
-        name: name.to_owned(),
-        header: b"{}"[..].into(),
+        path: name.to_owned(),
+        skeleton: Skeleton::Header(b"{}"[..].into()),
         tensor_count,
+        ..ManifestPart::default()
     };
     let single = Manifest {
         parts: vec![part("", 2)],
@@ -247,8 +248,42 @@ fn structures() {
         tensors: [ManifestTensor { dtype: &Dtype::Unknown("Q9".into()), ..tensor("c") }]
             .into_iter()
             .collect(),
+        ..Manifest::default()
     };
     put("manifest", "sharded", &sharded.encode().expect("it fits"));
+    let lens = [shape(&[30]), shape(&[0])];
+    let skeleton = |name: &'static str, len| ManifestTensor {
+        name,
+        dtype: &Dtype::U8,
+        shape: len,
+        byte_len: len.elements(),
+        content_id: ContentId::of(name.as_bytes()),
+    };
+    let view = ManifestView {
+        name: "t".to_owned(),
+        tensor: 0,
+        offset: 0,
+        dtype: Dtype::F32,
+        shape: shape(&[3, 2]),
+        strides: vec![1, 3],
+    };
+    let woven = |path: &str, is_weights, gaps: &[u64]| ManifestPart {
+        path: path.to_owned(),
+        format: FileFormat::PyTorch,
+        is_weights,
+        skeleton: Skeleton::Woven { gaps: gaps.into() },
+        tensor_count: gaps.len() as u32,
+    };
+    let files = Manifest {
+        parts: vec![woven("model.pt", true, &[10, 0]), woven("a/config.json", false, &[])],
+        tensors: [tensor("a"), tensor("b")].into_iter().collect(),
+        skeletons: [skeleton("model.pt", &lens[0]), skeleton("a/config.json", &lens[1])]
+            .into_iter()
+            .collect(),
+        views: [view].into_iter().collect(),
+        ..Manifest::default()
+    };
+    put("manifest", "files", &files.encode().expect("it fits"));
     let change = ChangeRecord {
         sequence: 3,
         time_ms: 5,

@@ -81,6 +81,14 @@ fn an_archive_of_others_is_kept() {
     let legacy = read("pytorch_model.bin", &legacy).unwrap();
     assert_eq!((legacy.format, legacy.tensors.len()), (FileFormat::Bytes, 0));
     assert!(notes_of(&legacy).starts_with("legacy PyTorch file from before 1.6: kept as bytes"));
+    // Archives one after the other, as a distributed checkpoint has them.
+    let one = std::fs::read(door("torch-tensor.pt")).unwrap();
+    for one in [one, archive(&pickle()).bytes] {
+        let layout = read("__0_0.distcp", &[&one[..], &one].concat()).unwrap();
+        assert_eq!((layout.format, layout.tensors.len()), (FileFormat::Bytes, 0));
+        let note = format!("a zip archive after {} bytes", one.len());
+        assert!(notes_of(&layout).contains(&note), "{:?}", layout.notes);
+    }
     // A directory of more than is read.
     let mut long = other.with(other.end + 8, &[0; 4]);
     let begin = other.central[0];

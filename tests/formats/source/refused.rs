@@ -200,7 +200,7 @@ fn names_and_folders_have_limits() {
         refused(root, "is not UTF-8: rename it");
         std::fs::remove_file(odd).unwrap();
     }
-    put(root, &"d/".repeat(31).trim_end_matches('/').to_owned(), "x");
+    put(root, "d/".repeat(31).trim_end_matches('/'), "x");
     ModelSource::open(root).unwrap();
     std::fs::remove_dir_all(root.join("d")).unwrap();
     put(root, &format!("{}x", "d/".repeat(32)), "x");
