@@ -152,7 +152,13 @@ impl Draft {
                 part.tensors.push(tensor);
             }
         }
-        Draft { parts: vec![part], sourced: Some(sourced), ..Draft::default() }
+        let source = &sourced.source;
+        let left_out = source.left_out().iter();
+        let left_out =
+            left_out.map(|left| (left.path.clone(), format!("left out: {}", left.reason)));
+        let notes = source.notes().map(|(path, note)| (path.to_owned(), note.to_owned()));
+        let file_notes = left_out.chain(notes).collect();
+        Draft { parts: vec![part], file_notes, sourced: Some(sourced), ..Draft::default() }
     }
 
     /// Says which models it was computed from together, where these are not its parents: see

@@ -67,6 +67,7 @@ fn with_others(cause: &Cause) -> &'static str {
 fn with_files(error: &InterchangeError) -> &'static str {
     match error {
         InterchangeError::LinkLeadsOut { .. } => " (--exclude, --follow-links)",
+        InterchangeError::MissingShard { .. } => "; or leave the index out (--exclude)",
         InterchangeError::LinkToNothing { .. }
         | InterchangeError::PathNotUtf8 { .. }
         | InterchangeError::PathTooLong { .. }
