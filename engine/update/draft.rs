@@ -194,6 +194,17 @@ impl Draft {
         Ok(self.said(text))
     }
 
+    /// With the files beside the weights of `model` in the place of those that it has, but for those
+    /// that lie where its weights do.
+    pub(crate) fn with_sides_of(mut self, model: &Model) -> Result<Self, UpdateError> {
+        let Draft { mut sides, file_notes, .. } = Draft::in_files(model)?;
+        sides.retain(|side| {
+            side.path() != self.index.0 && self.parts.iter().all(|part| part.path != side.path())
+        });
+        (self.sides, self.file_notes) = (sides, file_notes);
+        Ok(self)
+    }
+
     /// Says which models it was computed from together, where these are not its parents: see
     /// [`NewModel::made_of`].
     pub fn made_of<'m>(mut self, models: impl IntoIterator<Item = &'m Model>) -> Self {
