@@ -20,4 +20,5 @@ mod second;
 mod second_reader;
 mod source;
 mod spec;
+mod ways_out;
 mod zip_writer;

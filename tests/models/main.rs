@@ -7,6 +7,7 @@ mod blend;
 mod common;
 mod diff;
 mod eight_bits;
+mod files_kept;
 mod functions;
 mod infer;
 mod lossy;

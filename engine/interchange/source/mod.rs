@@ -29,4 +29,5 @@ mod walk;
 pub use file::{FileRole, SourceFile};
 pub use model_source::ModelSource;
 pub use options::SourceOptions;
+pub(super) use options::fits;
 pub use walk::LeftOut;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    ContainerError, DestinationError, InterchangeError, LineageError, MergeError, NoStore,
-    StoreError, TestError, TransferError, UpdateError, UpkeepError,
+    ContainerError, DestinationError, ExportError, InterchangeError, LineageError, MergeError,
+    NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -40,6 +40,14 @@ fn advice_of(cause: &Cause, store: Option<&Path>) -> Cow<'static, str> {
 fn with_others(cause: &Cause) -> &'static str {
     if let Some(DestinationError::Exists { .. }) = cause.downcast_ref() {
         return ": name another file, or add --force to replace it";
+    }
+    match cause.downcast_ref() {
+        Some(ExportError::LooksLikeAnother { .. }) => return ", or convert it: --as safetensors",
+        Some(ExportError::NotConvertible { is_quantised: true, .. }) => {
+            return ": --dequantise makes F32 of Q8_0";
+        }
+        Some(ExportError::OneFile { .. }) => return ": export it without --only",
+        _ => {}
     }
     if let Some(TestError::NoSuchTest { .. }) = cause.downcast_ref() {
         return ": `mgit-db test ls` lists what is there";

@@ -25,3 +25,4 @@ mod standard_output;
 mod transfer;
 mod update;
 mod waiting;
+mod ways_out;
