@@ -1,6 +1,6 @@
 //! Models that come into a store together.
 
-use super::family::{Kinship, arrange};
+use super::family::{Kinship, arrange_all};
 use super::member::Member;
 use super::placement::{Placement, place};
 use crate::store::{Model, Result, Snapshot};
@@ -10,6 +10,11 @@ use crate::store::{Model, Result, Snapshot};
 pub enum Origin {
     /// It comes from another of them.
     Member(Kinship),
+    /// It is the next version of another of them.
+    Version {
+        /// The place of the version before it.
+        previous: usize,
+    },
     /// It comes from none of them, as far as is sure: its place among the models of the store.
     Store(Placement),
 }
@@ -24,10 +29,11 @@ pub enum Parent<'o> {
 }
 
 impl Origin {
-    /// The parent, where one is sure enough to be claimed.
+    /// The parent, where one is sure enough to be claimed. A version has none of its own.
     pub fn parent(&self) -> Option<(Parent<'_>, &Kinship)> {
         match self {
             Origin::Member(kinship) => Some((Parent::Member(kinship.parent), kinship)),
+            Origin::Version { .. } => None,
             Origin::Store(placement) => {
                 placement.parent().map(|(model, kinship)| (Parent::Stored(model), kinship))
             }
@@ -44,27 +50,37 @@ pub struct Arrangement {
     pub unsure: Vec<Kinship>,
 }
 
-/// Finds the places of `members`: among each other first, as [`arrange`] does, then of those that
-/// come from none of the others among the models of a store, as [`place`] does.
+/// Finds the places of `members`: among each other first, as [`arrange`](super::arrange) does, then
+/// of those that come from none of the others among the models of a store, as [`place`] does.
 ///
-/// Cost: that of [`arrange`], and of [`place`] for each that is left.
+/// Cost: that of [`arrange`](super::arrange), and of [`place`] for each that is left.
 ///
 /// # Errors
 ///
 /// Those of the catalogue and of reading.
 pub fn arrange_in(snapshot: &Snapshot, members: &[Member<'_>]) -> Result<Arrangement> {
+    arrange_known(snapshot, &members.iter().collect::<Vec<_>>(), &[])
+}
+
+/// As [`arrange_in`]; those that are known to be in the store get no place there.
+pub(super) fn arrange_known(
+    snapshot: &Snapshot,
+    members: &[&Member<'_>],
+    is_known: &[bool],
+) -> Result<Arrangement> {
     let mut claimed: Vec<Option<Kinship>> = vec![None; members.len()];
     let mut unsure = Vec::new();
-    for kinship in arrange(members)? {
+    for kinship in arrange_all(members)? {
         match claimed.get_mut(kinship.child).filter(|_| kinship.is_claimed()) {
             Some(child) => *child = Some(kinship),
             None => unsure.push(kinship),
         }
     }
     let mut origins = Vec::with_capacity(members.len());
-    for (member, kinship) in members.iter().zip(claimed) {
+    for (at, (member, kinship)) in members.iter().zip(claimed).enumerate() {
         origins.push(match kinship {
             Some(kinship) => Origin::Member(kinship),
+            None if is_known.get(at) == Some(&true) => Origin::Store(Placement::default()),
             None => Origin::Store(place(snapshot, member)?),
         });
     }

@@ -121,6 +121,8 @@ pub struct Comparison {
     pub(super) tensors: Vec<TensorPair>,
     /// Tensors of the first, and of the second, without a partner.
     pub(super) alone: (usize, usize),
+    /// Pairs of tensors that are not equal and could not be compared: of types without numbers.
+    pub(super) opaque: usize,
 }
 
 impl Comparison {
@@ -137,7 +139,8 @@ impl Comparison {
             pairs.par_iter().map(compare).collect::<Result<_>>()?;
         let tensors: Vec<TensorPair> = tensors.into_iter().flatten().collect();
         let alone = (a.tensors().len() - pairs.len(), b.tensors().len() - pairs.len());
-        Ok(Comparison { tensors, alone })
+        let opaque = pairs.len() - tensors.len();
+        Ok(Comparison { tensors, alone, opaque })
     }
 
     /// The same with the two members exchanged.
@@ -154,7 +157,13 @@ impl Comparison {
             ..tensor.clone()
         };
         let tensors = self.tensors.iter().map(tensor).collect();
-        Comparison { tensors, alone: (self.alone.1, self.alone.0) }
+        Comparison { tensors, alone: (self.alone.1, self.alone.0), opaque: self.opaque }
+    }
+
+    /// Whether all tensors that both have are equal.
+    pub(super) fn is_equal(&self) -> bool {
+        let is_same = self.tensors.iter().all(|pair| pair.identical);
+        is_same && self.opaque == 0 && !self.tensors.is_empty()
     }
 
     /// Bits an element, over the first member's tensors for which `core` holds, that both have in

@@ -1,6 +1,7 @@
 //! Which of two relatives came first.
 
 use super::compare::{Comparison, TensorPair};
+use super::declared::names_as_base;
 use super::member::Member;
 use crate::lineage::How;
 
@@ -38,8 +39,7 @@ const DATED: f64 = 2.0;
 const TAILS: f64 = 0.6;
 const TAILS_MAX: f64 = 2.5;
 
-/// Metadata keys that name a base model, and that give a date.
-const BASE_KEYS: [&str; 4] = ["base_model", "base_model_name", "parent_model", "ss_sd_model_name"];
+/// Metadata keys that give a date.
 const DATE_KEYS: [&str; 5] =
     ["date", "created", "created_at", "modelspec.date", "ss_training_finished_at"];
 
@@ -91,8 +91,7 @@ impl Evidence {
     }
 
     fn of_additions(&mut self, comparison: &Comparison) {
-        let equal = comparison.tensors.iter().all(|pair| pair.identical);
-        if !equal || comparison.tensors.is_empty() {
+        if !comparison.is_equal() {
             return;
         }
         match comparison.alone {
@@ -138,17 +137,9 @@ impl Evidence {
     }
 
     fn of_metadata(&mut self, a: &Member<'_>, b: &Member<'_>) {
-        let names = |member: &Member<'_>, other: &Member<'_>| {
-            let bare = other.label().rsplit('/').next().unwrap_or_default();
-            let bare = bare.split('@').next().unwrap_or_default();
-            BASE_KEYS.iter().any(|key| {
-                let value = member.metadata().get(*key);
-                value.is_some_and(|value| value.rsplit('/').next() == Some(bare))
-            })
-        };
-        match (names(b, a), names(a, b)) {
-            (true, false) => self.add("its metadata names the other as its base", NAMED),
-            (false, true) => self.add("its metadata names the other as its base", -NAMED),
+        match (names_as_base(b, a), names_as_base(a, b)) {
+            (true, false) => self.add("it names the other as its base", NAMED),
+            (false, true) => self.add("it names the other as its base", -NAMED),
             _ => {}
         }
         let date = |member: &Member<'_>| {
@@ -194,7 +185,7 @@ fn how(comparison: &Comparison, forward: bool) -> How {
         How::Prune
     } else if mostly(&|pair| pair.low_rank.is_some()) {
         How::LoraMerge
-    } else if changed.is_empty() && comparison.alone == (0, 0) {
+    } else if comparison.is_equal() && comparison.alone == (0, 0) {
         How::Other
     } else {
         How::FineTune

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::CLAIMED_FROM;
 use super::compare::{self, Comparison, Resemblance};
+use super::declared::names_as_base;
 use super::evidence::{Evidence, Reason};
 use super::member::Member;
 use super::tree::{Tie, directions, straighten, strongest_forest};
@@ -17,6 +18,10 @@ const COMPARED_MAX: usize = 24;
 /// Bits an element that a tie is worth more when both have one type, and less for a share of
 /// tensors that the family does not have: decides between parents that are otherwise equal.
 const TIE_BREAK: f64 = 0.01;
+/// What the other ties of a family say of one.
+const OF_THE_REST: &str = "the shape and the evidence of the rest of the family";
+/// As [`TIE_BREAK`], for a tie to a base that is declared.
+const NAMED_BREAK: f64 = 0.05;
 
 /// Two members next to each other in a family's tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +39,10 @@ pub struct Kinship {
     pub bits_per_element: f64,
     /// What spoke for the direction; weights are positive for this one.
     pub reasons: Vec<Reason>,
+    /// Whether all tensors that both have are equal.
+    pub same_weights: bool,
+    /// How many tensors only the parent has, and only the child.
+    pub alone: (usize, usize),
 }
 
 impl Kinship {
@@ -42,10 +51,16 @@ impl Kinship {
         self.confidence >= CLAIMED_FROM
     }
 
-    /// Whether every tensor of one is in the other: nothing was made of anything, so that no other
-    /// way of derivation is found.
+    /// Of copies the rest of the family tells nothing: only what is said of the two themselves.
+    fn by_itself(mut self, own: f64) -> Self {
+        self.confidence = 1.0 / (1.0 + (-own.max(0.0)).exp());
+        self.reasons.retain(|reason| reason.text != OF_THE_REST);
+        self
+    }
+
+    /// Whether both have the same tensors, and these are equal: nothing was made of anything.
     pub fn is_same_content(&self) -> bool {
-        self.how == How::Other
+        self.same_weights && self.alone == (0, 0)
     }
 }
 
@@ -61,6 +76,11 @@ pub(super) type Comparisons = HashMap<(usize, usize), Comparison>;
 ///
 /// Those of reading.
 pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
+    arrange_all(&members.iter().collect::<Vec<_>>())
+}
+
+/// As [`arrange`].
+pub(super) fn arrange_all(members: &[&Member<'_>]) -> Result<Vec<Kinship>> {
     let pairs: Vec<(usize, usize)> =
         (0..members.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
     let kin = |&(a, b): &(usize, usize)| {
@@ -77,11 +97,17 @@ pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
         let (a, b) = tie.ends;
         let (first, second) = (members.get(a)?, members.get(b)?);
         let comparison = comparisons.get(&(a, b))?;
-        let evidence = match towards >= 0.5 {
-            true => Evidence::between(first, second, comparison),
-            false => Evidence::between(second, first, &comparison.reversed()),
+        let (evidence, alone) = match towards >= 0.5 {
+            true => (Evidence::between(first, second, comparison), comparison.alone),
+            false => {
+                let reversed = comparison.reversed();
+                (Evidence::between(second, first, &reversed), reversed.alone)
+            }
         };
-        Some(kinship(tie, towards, evidence))
+        let own = evidence.sum();
+        let same_weights = comparison.is_equal();
+        let found = Kinship { same_weights, alone, ..kinship(tie, towards, evidence) };
+        Some(if found.is_same_content() { found.by_itself(own) } else { found })
     };
     let mut kinships: Vec<Kinship> = ties.iter().zip(towards).filter_map(kinship).collect();
     kinships.sort_by_key(|kinship| (kinship.child, kinship.parent));
@@ -97,16 +123,17 @@ fn kinship(tie: &Tie, towards: f64, evidence: Evidence) -> Kinship {
     let own: f64 = reasons.iter().map(|reason| reason.weight).sum();
     let all = (confidence / (1.0 - confidence).max(1e-9)).ln();
     if (all - own).abs() > 0.05 {
-        let text = "the shape and the evidence of the rest of the family".to_owned();
+        let text = OF_THE_REST.to_owned();
         reasons.push(Reason { text, weight: all - own });
     }
     let how = evidence.how;
-    Kinship { parent, child, how, confidence, bits_per_element: tie.score, reasons }
+    let (same_weights, alone, bits_per_element) = (false, (0, 0), tie.score);
+    Kinship { parent, child, how, confidence, bits_per_element, reasons, same_weights, alone }
 }
 
 /// Reads the weights of each member and those that sketches hold for its nearest.
 fn compare_likeliest(
-    members: &[Member<'_>],
+    members: &[&Member<'_>],
     kin: &[((usize, usize), Resemblance)],
 ) -> Result<Comparisons> {
     let mut wanted: HashSet<(usize, usize)> = HashSet::new();
@@ -189,6 +216,9 @@ pub(super) fn ties<'m>(
         let mut score = bits;
         score -= TIE_BREAK * (extras(core_a, first) + extras(core_b, second));
         score += if common_dtype(first, second) { TIE_BREAK } else { 0.0 };
+        // A base that is declared is believed as far as the weights leave it open.
+        let is_named = names_as_base(first, second) || names_as_base(second, first);
+        score += if is_named { NAMED_BREAK } else { 0.0 };
         let odds = Evidence::between(first, second, comparison).sum();
         ties.push(Tie { ends: (*a, *b), score, distance, odds });
     }

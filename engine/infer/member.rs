@@ -1,6 +1,6 @@
 //! A model to be compared: of a store, or in a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rayon::prelude::*;
 use serde_json::Value;
@@ -10,6 +10,9 @@ use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
 use crate::store::{Model, Result, StoreError, StoredFile, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
+/// Metadata keys that name a base model.
+pub(super) const BASE_KEYS: [&str; 5] =
+    ["base_model", "lora.base_model", "base_model_name", "parent_model", "ss_sd_model_name"];
 /// Bytes of a file that are read at a time.
 const PIECE_LEN: usize = 1 << 20;
 
@@ -106,6 +109,32 @@ impl<'a> Member<'a> {
     /// The strings of its files' headers, and its user metadata.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    /// What another version of the same model says about its base, where this one says nothing.
+    pub(super) fn take_bases(&mut self, metadata: &BTreeMap<String, String>) {
+        for key in BASE_KEYS {
+            if let Some(base) = metadata.get(key) {
+                self.metadata.entry(key.to_owned()).or_insert_with(|| base.clone());
+            }
+        }
+    }
+
+    /// Whether the tensors that this model and another have are equal by name, type and bytes, and
+    /// if so how many only the other has, and only this one. Nothing where the two have none in
+    /// common, or others than equal ones. Reads nothing.
+    pub fn beyond(&self, other: &Member<'_>) -> Option<(usize, usize)> {
+        let known: HashMap<&str, &MemberTensor> =
+            other.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let both = self.tensors.iter().filter_map(|it| Some((it, *known.get(it.name.as_str())?)));
+        let mut count = 0;
+        for (here, there) in both {
+            if (here.id, &here.dtype) != (there.id, &there.dtype) {
+                return None;
+            }
+            count += 1;
+        }
+        (count > 0).then(|| (other.tensors.len() - count, self.tensors.len() - count))
     }
 
     /// The model, when it is one of a store.

@@ -11,7 +11,7 @@
 //! reason by reason; a *kinship* is what is decided of two members: which is the parent, how the
 //! other was made of it, and with what *confidence*. [`place`] finds the kinship of one model with a
 //! store's, [`arrange`] those of any models with each other, and [`arrange_in`] is both: all that
-//! come together.
+//! come together. [`arrange_lines`] is the same where some are versions of one name: a *line*.
 //!
 //! Invariants of this room:
 //!
@@ -52,10 +52,13 @@
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod adapter;
 mod arrangement;
 mod compare;
+mod declared;
 mod evidence;
 mod family;
+mod lines;
 mod member;
 mod placement;
 mod samples;
@@ -66,6 +69,7 @@ pub use arrangement::{Arrangement, Origin, Parent, arrange_in};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
+pub use lines::{BaseVerdict, DeclaredBase, Line, arrange_lines};
 pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
 

@@ -108,10 +108,12 @@ fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, K
     let Some(other) = all.get(best.ends.0) else { return Ok(None) };
     let Some(comparison) = comparisons.get(&best.ends) else { return Ok(None) };
     let mut evidence = Evidence::between(other, member, comparison);
+    let mut alone = comparison.alone;
     let (mut parent, mut child, mut later) = (0, 1, ARRIVED_LATER);
     if evidence.sum() + ARRIVED_LATER < 0.0 {
         (parent, child, later) = (1, 0, -ARRIVED_LATER);
         evidence = Evidence::between(member, other, &comparison.reversed());
+        alone = (alone.1, alone.0);
     }
     evidence.reasons.push(Reason { text: "which of them came later".to_owned(), weight: later });
     let sum = evidence.sum();
@@ -122,6 +124,8 @@ fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, K
         confidence: 1.0 / (1.0 + (-sum).exp()),
         bits_per_element: best.score,
         reasons: evidence.reasons,
+        same_weights: comparison.is_equal(),
+        alone,
     };
     Ok(Some((best.ends.0, kinship)))
 }

@@ -100,3 +100,4 @@ pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};
+pub use source::{FoundForm, FoundModel, FoundModels, models_in, name_of_file};

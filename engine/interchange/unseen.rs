@@ -35,6 +35,14 @@ const ENDINGS: [(&str, &str); 6] = [
     ("pdparams", "Paddle"),
 ];
 
+/// Of what is called weights and is nothing that is known.
+const UNKNOWN: &str = "kept as bytes: its tensors are not seen: of no format that is read";
+
+/// Whether notes say that a file is of no format that is known.
+pub(super) fn is_unknown(notes: &[String]) -> bool {
+    notes.iter().any(|note| note == UNKNOWN)
+}
+
 /// What a file is of which no reader sees the tensors. Nothing where neither its beginning nor its
 /// name says that it may have some.
 pub(super) fn note(head: &[u8], path: &Path) -> Option<String> {
@@ -47,9 +55,7 @@ pub(super) fn note(head: &[u8], path: &Path) -> Option<String> {
     let what = by_name.map(|(_, name)| *name).or(by_content);
     match what {
         Some(what) => Some(format!("kept as bytes: its tensors are not seen: {what}")),
-        None if is_weights_name(path) => {
-            Some("kept as bytes: its tensors are not seen: of no format that is read".to_owned())
-        }
+        None if is_weights_name(path) => Some(UNKNOWN.to_owned()),
         None => None,
     }
 }

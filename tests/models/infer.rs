@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Random, add, new_store, write};
 use mgit::half::bf16;
-use mgit::infer::{CLAIMED_FROM, Kinship, Member, Parent, arrange, arrange_in, place};
+use mgit::infer::{
+    BaseVerdict, CLAIMED_FROM, Kinship, Member, Parent, arrange, arrange_in, arrange_lines, place,
+};
 use mgit::interchange::ModelSource;
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Shape};
 
@@ -243,4 +245,39 @@ fn sketches_come_and_go_with_their_tensors() {
     assert_eq!((rows(Table::Sketches), rows(Table::Bands)), (7, 18));
     write(&store, |t| t.remove_model("again", OnChildren::Refuse)).unwrap();
     assert_eq!((rows(Table::Sketches), rows(Table::Bands)), (0, 0));
+}
+
+/// Versions of one name follow each other, and a child hangs on the version that it comes from.
+#[test]
+fn versions_of_a_name_are_a_line() {
+    let (_home, _, store) = new_store();
+    let base = weights(1);
+    let mut made = vec![("base", base.clone())];
+    for (name, seed) in [("run1", 11), ("run2", 12), ("run3", 13)] {
+        let last = made.last().unwrap().1.clone();
+        made.push((name, moved(&last, seed, 0.01)));
+    }
+    let child = moved(&made[3].1, 14, 0.004);
+    made.push(("child", child));
+    for (name, tensors) in &made {
+        add(&store, model(name, tensors).metadata("base_model", "somebody/base")).unwrap();
+    }
+    let snapshot = store.snapshot().unwrap();
+    let members = || -> Vec<Member<'_>> {
+        let stored = made.iter().map(|(name, _)| snapshot.model(*name).unwrap());
+        stored.map(|model| Member::stored(model).unwrap()).collect()
+    };
+    let (_other_home, _, other) = new_store();
+    let other = other.snapshot().unwrap();
+    let lines = [vec![0], vec![1, 2, 3], vec![4]];
+    let (found, bases) = arrange_lines(&other, members(), &lines, &[false; 5]).unwrap();
+    let parent = |at: usize| match found.origins[at].parent() {
+        Some((Parent::Member(parent), _)) => Some(parent),
+        _ => None,
+    };
+    assert_eq!((0..5).map(parent).collect::<Vec<_>>(), [None, Some(0), None, None, Some(3)]);
+    assert!(matches!(found.origins[3], Origin::Version { previous: 2 }));
+    // What a model says of itself is no base; what comes from it by another does.
+    let verdicts: Vec<_> = bases.iter().map(|base| (base.member, base.verdict)).collect();
+    assert_eq!(verdicts, [(1, BaseVerdict::Agrees), (4, BaseVerdict::Agrees)]);
 }

@@ -49,7 +49,7 @@ fn real(path: &Path) -> Result<PathBuf, InterchangeError> {
 }
 
 /// The blobs and the revision, of a folder in `models--ORG--NAME/snapshots/REVISION`.
-fn cache_of(folder: &Path) -> Option<(PathBuf, String)> {
+pub(super) fn cache_of(folder: &Path) -> Option<(PathBuf, String)> {
     let mut inside = folder;
     loop {
         let snapshots = inside.parent()?;

@@ -17,6 +17,7 @@ pub struct SourceOptions {
     exclude: Vec<String>,
     include: Vec<String>,
     pub(super) follow_links: bool,
+    pub(super) closed: bool,
     pub(super) readers: Vec<Arc<dyn FormatReader>>,
 }
 
@@ -52,6 +53,13 @@ impl SourceOptions {
     /// or lead into the blobs of the Hugging Face cache that the folder belongs to.
     pub fn follow_links(mut self, follow: bool) -> Self {
         self.follow_links = follow;
+        self
+    }
+
+    /// Says whether files are closed once they were looked at: each is opened again for each
+    /// reading, and must be the same file then. For many models at a time.
+    pub fn closed(mut self, closed: bool) -> Self {
+        self.closed = closed;
         self
     }
 

@@ -64,7 +64,7 @@ pub(super) fn read_files(
     found: Vec<Found>,
     options: &SourceOptions,
 ) -> Result<Vec<ReadFile>, InterchangeError> {
-    let many = found.len() > OPEN_MAX;
+    let many = options.closed || found.len() > OPEN_MAX;
     let read = |Found { path, real }: Found| {
         let mut file = OpenFile::open_as(&folder.join(&path), &real)?;
         let layout = match read_layout_with(&file, &options.readers) {
@@ -95,8 +95,11 @@ pub(super) fn read_one(
     Found { path, real }: Found,
     options: &SourceOptions,
 ) -> Result<ReadFile, InterchangeError> {
-    let file = OpenFile::open_as(&folder.join(&path), &real)?;
+    let mut file = OpenFile::open_as(&folder.join(&path), &real)?;
     let layout = read_layout_with(&file, &options.readers)?;
+    if options.closed {
+        file.close(&real)?;
+    }
     Ok(read_file(path, file, layout))
 }
 

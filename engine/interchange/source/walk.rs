@@ -22,6 +22,17 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl LeftOut {
+    /// The reason that a folder with weights of its own is not taken: the checkpoint of a run.
+    pub const A_MODEL: &str = "a model of its own";
+
+    /// The same, seen from where the folder lies.
+    pub fn below(&self, folder: &Path) -> LeftOut {
+        let path = folder.join(&self.path).display().to_string();
+        LeftOut { path, reason: self.reason.clone() }
+    }
+}
+
 /// A file of a folder.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -164,7 +175,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if passed_over::is_checkpoint(name) && holds_weights(&real) {
-            self.leave_out(path, true, "a model of its own");
+            self.leave_out(path, true, LeftOut::A_MODEL);
             return Ok(());
         }
         on_the_way.push(real.clone());
@@ -186,7 +197,7 @@ fn special(found: FileType) -> Option<&'static str> {
 
 /// Whether weights lie in a folder itself, by their names. One that cannot be listed holds none:
 /// what is wrong with it is found when it is taken.
-fn holds_weights(folder: &Path) -> bool {
+pub(super) fn holds_weights(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = entries.map(|entry| PathBuf::from(entry.file_name()));
     names.any(|name| is_weights_name(&name) && !is_training_state(&name))

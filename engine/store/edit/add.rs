@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::ingest::{Incoming, Intake, ingest};
 use super::lossy::ingest_draft;
 use super::lossy_plan::{LossyDraft, LossyPlan, plan_lossy};
-use super::new_model::{Advice, ImportReport, NewModel};
+use super::new_model::{Advice, ImportReport, NewModel, Unless};
 use super::new_part::{NewPart, NewSkeleton};
 use super::pin::pin_node;
 use super::weave::{check_parts, put_files, settle_parts};
@@ -61,18 +61,29 @@ pub(in crate::store) fn add_model(
     Ok(report)
 }
 
-/// The version before, where it has the same content and a model is to be added only otherwise.
+/// A version that has the same content, where a model is to be added only otherwise.
 fn equal_to(
     transaction: &Transaction,
     model: &NewModel<'_>,
     origin: &Origin,
     manifest: &Manifest,
 ) -> Result<Option<Node>> {
-    let Some(previous) = origin.previous.filter(|_| model.is_unless_equal) else {
-        return Ok(None);
+    let graph = transaction.graph()?;
+    let known = match model.unless {
+        Unless::Never => return Ok(None),
+        Unless::Latest => origin.previous.into_iter().collect(),
+        Unless::Known => graph.versions(&origin.name)?,
     };
+    if known.is_empty() {
+        return Ok(None);
+    }
     let id = ContentId::of(&manifest.encode()?);
-    Ok(transaction.graph()?.node(previous)?.filter(|node| node.manifest_id() == id))
+    for version in known {
+        if let Some(node) = graph.node(version)?.filter(|node| node.manifest_id() == id) {
+            return Ok(Some(node));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a new model comes from.
@@ -113,12 +124,7 @@ impl Origin {
 /// Streams go to temporary files: they can be read once, and tensors may be read twice.
 fn settle_sources(transaction: &Transaction, model: &mut NewModel<'_>) -> Result<()> {
     let mut tensors: Vec<&mut NewTensor<'_>> = Vec::new();
-    for NewPart { skeleton, tensors: own, .. } in &mut model.parts {
-        tensors.extend(own);
-        if let NewSkeleton::Woven { bytes, .. } = skeleton {
-            tensors.push(bytes);
-        }
-    }
+    model.parts.iter_mut().for_each(|part| part.sources_mut(&mut tensors));
     let folder = std::env::temp_dir();
     settle_readers(&mut tensors, transaction.shared.folder().unwrap_or(&folder))
 }
@@ -146,7 +152,9 @@ fn byte_sum(part: &NewPart<'_>) -> u64 {
     }
 }
 
-fn tensors_of<'p, 'a>(parts: &'p [NewPart<'a>]) -> impl Iterator<Item = &'p NewTensor<'a>> {
+pub(super) fn tensors_of<'p, 'a>(
+    parts: &'p [NewPart<'a>],
+) -> impl Iterator<Item = &'p NewTensor<'a>> {
     parts.iter().flat_map(|part| &part.tensors)
 }
 
@@ -273,7 +281,11 @@ fn add_node(
 }
 
 /// The manifest of a model whose tensors have these ids.
-fn manifest_of<'m>(files: Manifest, parts: &'m [NewPart<'_>], ids: &[ContentId]) -> Manifest {
+pub(super) fn manifest_of<'m>(
+    files: Manifest,
+    parts: &'m [NewPart<'_>],
+    ids: &[ContentId],
+) -> Manifest {
     let tensor = |(tensor, id): (&'m NewTensor<'_>, &ContentId)| ManifestTensor {
         name: &tensor.name,
         dtype: &tensor.dtype,

@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod add;
 pub(in crate::store) mod collect;
+mod content;
 pub(in crate::store) mod graph;
 pub(in crate::store) mod ingest;
 pub(in crate::store) mod lossy;

@@ -55,7 +55,7 @@ pub struct NewModel<'a> {
     pub(in crate::store) lossy: Option<Lossy>,
     pub(in crate::store) gate: Option<Box<Gate<'a>>>,
     pub(in crate::store) advice: Advice,
-    pub(in crate::store) is_unless_equal: bool,
+    pub(in crate::store) unless: Unless,
 }
 
 /// How a model will be used.
@@ -67,6 +67,17 @@ pub enum Advice {
     None,
     /// Read often: it is pinned, that is, kept raw, so that it is read without a copy.
     ReadOften,
+}
+
+/// When a model is not added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) enum Unless {
+    #[default]
+    Never,
+    /// The latest version of its name has the same content.
+    Latest,
+    /// A version of its name has.
+    Known,
 }
 
 impl fmt::Debug for NewModel<'_> {
@@ -200,7 +211,13 @@ impl<'a> NewModel<'a> {
     /// report names that one and says [`already_there`](ImportReport::already_there). Nothing is
     /// changed then, whatever kind, metadata, parents and use are given here.
     pub fn unless_equal(mut self) -> Self {
-        self.is_unless_equal = true;
+        self.unless = Unless::Latest;
+        self
+    }
+
+    /// As [`unless_equal`](Self::unless_equal), whichever version of its name has the same.
+    pub fn unless_known(mut self) -> Self {
+        self.unless = Unless::Known;
         self
     }
 
@@ -222,8 +239,8 @@ impl<'a> NewModel<'a> {
 pub struct ImportReport {
     /// The new node, or the one that is there already.
     pub node: Node,
-    /// Whether the latest version has the same content, so that none was added: see
-    /// [`NewModel::unless_equal`].
+    /// Whether a version has the same content, so that none was added: see
+    /// [`NewModel::unless_equal`] and [`NewModel::unless_known`].
     pub already_there: bool,
     /// Tensors whose content was in the store already.
     pub deduplicated: u64,

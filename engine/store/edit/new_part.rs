@@ -87,6 +87,14 @@ impl TensorSource for StoredSkeleton<'_> {
 }
 
 impl<'a> NewPart<'a> {
+    /// Adds what its bytes are read from: its tensors, and its skeleton.
+    pub(super) fn sources_mut<'p>(&'p mut self, sources: &mut Vec<&'p mut NewTensor<'a>>) {
+        sources.extend(&mut self.tensors);
+        if let NewSkeleton::Woven { bytes, .. } = &mut self.skeleton {
+            sources.push(bytes);
+        }
+    }
+
     /// A safetensors file without tensors. Of a shard or of a file in a folder, `path` is its path
     /// there; of a model of one file, empty.
     pub fn new(path: impl Into<String>) -> Self {

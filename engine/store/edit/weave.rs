@@ -15,6 +15,7 @@ use crate::store::base::policy::EncodePolicy;
 use crate::store::error::{Result, StoreError};
 use crate::store::source::NewTensor;
 use crate::store::write::transaction::Transaction;
+use crate::tensor::ContentId;
 
 /// The path of a file of weights that came without one.
 const MADE_PATH: &str = "model.safetensors";
@@ -122,14 +123,7 @@ pub(super) fn put_files(
     progress: &dyn Fn(u64),
     report: &mut ImportReport,
 ) -> Result<Manifest> {
-    let skeletons: Vec<(&str, &NewTensor<'_>)> = parts.iter().filter_map(skeleton_of).collect();
-    let mut files = Manifest {
-        index_name: model.index.0.clone(),
-        index: model.index.1.clone(),
-        is_single: model.is_single,
-        parts: parts.iter().map(manifest_part).collect(),
-        ..Manifest::default()
-    };
+    let (skeletons, files) = (skeletons_of(parts), files_of(model, parts));
     if skeletons.is_empty() {
         return Ok(files);
     }
@@ -140,7 +134,29 @@ pub(super) fn put_files(
     let incoming = skeletons.iter().enumerate().map(|(at, (_, tensor))| Incoming { tensor, at });
     let ids = transaction.change(|this| ingest(this, incoming, &how, &mut counts))?;
     report.added_bytes += counts.added_bytes;
-    let entries = skeletons.iter().zip(&ids);
+    Ok(with_skeletons(files, &skeletons, &ids))
+}
+
+/// The files of a model, without what is a content of its own.
+pub(super) fn files_of(model: &NewModel<'_>, parts: &[NewPart<'_>]) -> Manifest {
+    let views = if skeletons_of(parts).is_empty() { None } else { Some(views_of(parts)) };
+    Manifest {
+        index_name: model.index.0.clone(),
+        index: model.index.1.clone(),
+        is_single: model.is_single,
+        parts: parts.iter().map(manifest_part).collect(),
+        views: views.unwrap_or_default(),
+        ..Manifest::default()
+    }
+}
+
+/// With the skeletons, whose ids these are.
+pub(super) fn with_skeletons(
+    mut files: Manifest,
+    skeletons: &[(&str, &NewTensor<'_>)],
+    ids: &[ContentId],
+) -> Manifest {
+    let entries = skeletons.iter().zip(ids);
     files.skeletons = entries
         .map(|((path, bytes), id)| ManifestTensor {
             name: path,
@@ -150,8 +166,12 @@ pub(super) fn put_files(
             content_id: *id,
         })
         .collect();
-    files.views = views_of(parts);
-    Ok(files)
+    files
+}
+
+/// The skeletons that are contents, with the paths of their files.
+pub(super) fn skeletons_of<'p, 'a>(parts: &'p [NewPart<'a>]) -> Vec<(&'p str, &'p NewTensor<'a>)> {
+    parts.iter().filter_map(skeleton_of).collect()
 }
 
 fn skeleton_of<'p, 'a>(part: &'p NewPart<'a>) -> Option<(&'p str, &'p NewTensor<'a>)> {

@@ -3,6 +3,7 @@
 
 mod door;
 mod facts;
+mod found;
 mod refused;
 mod taken;
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed or damage found, 2 wrong usage; INT, TERM and HUP end it as they do
 //! by default, when what is temporary is removed.
 
+mod adoption;
 mod arguments;
 mod browse;
 mod causes;

@@ -5,7 +5,7 @@ use mgit::Model;
 use mgit::infer::{Kinship, Origin, Parent, Placement, Resemblance};
 use serde_json::{Value, json};
 
-use crate::text::shown;
+use crate::text::{count, shown};
 
 /// Of a model without relatives.
 pub const NO_RELATIVE: &str = "no relative among the models: a root";
@@ -40,6 +40,13 @@ impl<'o> Parentage<'o> {
     pub fn of(member: &str, origin: &'o Origin, names: &[String]) -> Self {
         match origin {
             Origin::Store(placement) => Self::in_store(member, placement),
+            // It follows the version before it: nothing was looked for.
+            Origin::Version { .. } => Parentage {
+                member: member.to_owned(),
+                nearest: None,
+                candidates: &[],
+                looked_at: 0,
+            },
             Origin::Member(kinship) => Parentage {
                 member: member.to_owned(),
                 nearest: Some(Nearest {
@@ -76,8 +83,17 @@ impl<'o> Parentage<'o> {
         let nearest = self.nearest.as_ref().filter(|nearest| nearest.is_claimed_parent())?;
         let (how, sure) = (nearest.kinship.how, percent(nearest.kinship));
         let place = if nearest.is_stored { ", in the store" } else { "" };
-        let same = if nearest.kinship.is_same_content() { "; the same content" } else { "" };
+        let same = match nearest.kinship.same_weights {
+            true => format!("; {}", same_weights(nearest.kinship.alone).trim_end_matches(',')),
+            false => String::new(),
+        };
         Some(format!("{how} of {}{place}, {sure} sure{same}", nearest.name))
+    }
+
+    /// The parent that is claimed.
+    pub fn parent(&self) -> Option<&str> {
+        let nearest = self.nearest.as_ref().filter(|nearest| nearest.is_claimed_parent())?;
+        Some(&nearest.name)
     }
 
     /// That it has a relative in the store which is not claimed as its parent.
@@ -140,10 +156,25 @@ impl<'o> Parentage<'o> {
             "confidence": kinship.map(|kinship| kinship.confidence),
             "bits_per_element": kinship.map(|kinship| kinship.bits_per_element),
             "same_content": kinship.is_some_and(Kinship::is_same_content),
+            "same_weights": kinship.is_some_and(|kinship| kinship.same_weights),
             "reasons": kinship.map(reason_documents),
             "candidates": self.candidates.iter().map(candidate).collect::<Vec<_>>(),
             "looked_at": self.looked_at,
         })
+    }
+}
+
+/// That all tensors are equal which two have, of which these are in one alone: in the first, and in
+/// the second.
+pub fn same_weights((first, second): (usize, usize)) -> String {
+    let tensors = |tensors: usize| count(tensors as u64, "tensor");
+    match (first, second) {
+        (0, 0) => "the same weights".to_owned(),
+        (0, more) => format!("the same weights, with {} more,", tensors(more)),
+        (less, 0) => format!("the same weights, without {},", tensors(less)),
+        (less, more) => {
+            format!("the same weights, without {} and with {} more,", tensors(less), tensors(more))
+        }
     }
 }
 
@@ -157,6 +188,12 @@ pub fn unsure(parent: &str, child: &str, kinship: &Kinship) -> String {
         return same_content(child, parent);
     }
     let sure = percent(kinship);
+    if kinship.same_weights {
+        let same = same_weights(kinship.alone);
+        return format!(
+            "{child} has {same} as {parent}; which came first is not sure ({sure}: {parent})"
+        );
+    }
     format!("{parent} and {child} are relatives; which came first is not sure ({sure}: {parent})")
 }
 
@@ -169,6 +206,7 @@ pub fn unsure_document(parent: &str, child: &str, kinship: &Kinship) -> Value {
         "confidence": kinship.confidence,
         "bits_per_element": kinship.bits_per_element,
         "same_content": kinship.is_same_content(),
+        "same_weights": kinship.same_weights,
         "reasons": reason_documents(kinship),
     })
 }

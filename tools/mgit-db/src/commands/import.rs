@@ -14,7 +14,7 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::model_argument::ModelArgument;
-use crate::model_input::{ModelInput, add, check_there};
+use crate::model_input::{ModelInput, add, check_there, with_imported};
 use crate::opening;
 use crate::output::Output;
 use crate::parentage::Parentage;
@@ -197,14 +197,6 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
         Parent::Auto => None,
     });
     named.map(|parent| Ok(graph.find(parent)?.id().to_string())).collect()
-}
-
-/// A failure, with what was imported before it.
-pub fn with_imported(failure: Failure, imported: &[String]) -> Failure {
-    match imported {
-        [] => failure,
-        imported => failure.and(&format!("already in the store: {}", imported.join(", "))),
-    }
 }
 
 /// What was found out about a file's parent, for people and for programs.

@@ -59,8 +59,8 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Init(arguments) => init::run(&arguments, output),
         Command::Import(arguments) => import::run(&arguments, output),
-        Command::Infer(arguments) => adopt::run_infer(arguments, output),
-        Command::Adopt(arguments) => adopt::run(&arguments, output),
+        Command::Infer(arguments) => return adopt::run_infer(arguments, output),
+        Command::Adopt(arguments) => return adopt::run(&arguments, output),
         Command::Export(arguments) => export::run(&arguments, output),
         Command::Rm(arguments) => rm::run(&arguments, output),
         Command::Make(arguments) => make::run(&arguments, output),

@@ -104,8 +104,8 @@ fn what_a_folder_holds_besides_models_is_named() {
     sandbox.write("f/sub/k-b.safetensors", &model(1));
     sandbox.write("f/model.bin", b"pickled");
     sandbox.write("f/w.pt", b"pickled");
-    let told = sandbox.refused(&["adopt", "s", "f", "--dry-run"], 1);
-    assert!(told.contains("model.bin") && told.contains("not searched"), "{told}");
+    let told = sandbox.refused(&["adopt", "s", "f", "--exclude", "sub", "--dry-run"], 1);
+    assert!(told.contains("f/model.bin") && told.contains("is excluded"), "{told}");
     sandbox.write("f/a.safetensors", &model(0));
     // This one is read.
     let layers =
@@ -113,16 +113,16 @@ fn what_a_folder_holds_besides_models_is_named() {
     sandbox.write("f/a.layers.json", layers.to_string().as_bytes());
     let told = sandbox.ok(&["adopt", "s", "f", "--dry-run"]);
     for line in [
-        "left out f/model.bin: not a format that is read (.safetensors, .onnx)\n",
-        "left out f/w.pt: not a format that is read (.safetensors, .onnx)\n",
-        "left out f/sub: sub-folders without an index are not searched\n",
+        "left out f/model.bin: of no format that is read: name it itself to keep its bytes\n",
+        "left out f/w.pt: of no format that is read: name it itself to keep its bytes\n",
+        "sub/k-b",
     ] {
         assert!(told.contains(line), "{told}");
     }
     let found = sandbox.json(&["adopt", "s", "f", "--dry-run"]);
     let left_out = found["left_out"].as_array().unwrap();
     let files: Vec<&str> = left_out.iter().map(|it| it["file"].as_str().unwrap()).collect();
-    assert_eq!(files, ["f/model.bin", "f/sub", "f/w.pt"]);
+    assert_eq!(files, ["f/model.bin", "f/w.pt"]);
     // A folder that is one model has all its files.
     write_sharded(&sandbox.path("sharded"));
     sandbox.write("sharded/extra.safetensors", &model(2));
@@ -157,9 +157,11 @@ fn what_was_adopted_before_a_failure_is_named() {
     let told = &answer.stderr;
     assert!(told.contains("b.safetensors") && told.contains("already in the store: a@1"), "{told}");
     assert_eq!(sandbox.models(), ["a@1", "other@1"]);
+    // The first is there now.
     let failure = sandbox.failure(&command, 1);
     let told = failure["message"].as_str().unwrap();
-    assert!(told.contains("already in the store: a@2"), "{told}");
+    assert!(told.contains("b.safetensors") && !told.contains("already in the store"), "{told}");
+    assert_eq!(sandbox.models(), ["a@1", "other@1"]);
 }
 
 #[test]

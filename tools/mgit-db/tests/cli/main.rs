@@ -1,6 +1,7 @@
 //! The tool: every command, run as a user does.
 
 mod address_space;
+mod adopt;
 mod advice;
 mod browser;
 mod checks;

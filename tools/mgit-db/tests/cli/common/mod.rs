@@ -132,7 +132,7 @@ fn answer(output: Output) -> Answer {
 }
 
 /// Numbers that look random and are the same every time.
-fn noise(seed: u32, count: usize) -> Vec<f32> {
+pub fn noise(seed: u32, count: usize) -> Vec<f32> {
     let mut state = u64::from(seed) + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
@@ -174,7 +174,7 @@ impl safetensors::View for OwnedView {
     }
 }
 
-fn bytes_of(values: &[f32]) -> Vec<u8> {
+pub fn bytes_of(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 

@@ -1,0 +1,163 @@
+//! Which models are in the store already, and which versions the others become.
+
+use mgit::infer::Member;
+use mgit::lineage::{ModelName, Node};
+use mgit::{ContentId, Snapshot};
+
+use super::comers::{Comer, Comers};
+use crate::failure::Failure;
+
+/// Whether a model that comes is there already.
+#[derive(Clone, Debug, Default)]
+pub enum Known {
+    #[default]
+    No,
+    /// As this version of the store.
+    Stored(Node),
+    /// As the version that another becomes, of this place.
+    Comer(usize),
+}
+
+/// How each of the models that come stands to the store.
+pub struct Standing {
+    known: Vec<Known>,
+    versions: Vec<u32>,
+}
+
+/// A version that may be the same: of the store, or one that comes.
+struct Version<'m> {
+    member: &'m Member<'m>,
+    id: Option<ContentId>,
+    known: Known,
+    number: u32,
+}
+
+impl Standing {
+    /// Compares the models with the versions of their names. Reads all of one only where a version
+    /// has the same weights.
+    ///
+    /// # Errors
+    ///
+    /// A model that cannot be read; those of the store.
+    pub fn of(
+        comers: &Comers,
+        members: &[Member<'_>],
+        snapshot: &Snapshot,
+    ) -> Result<Self, Failure> {
+        let count = comers.all.len();
+        let mut standing = Standing { known: vec![Known::No; count], versions: vec![0; count] };
+        for line in &comers.lines {
+            let Some(first) = line.first().and_then(|at| comers.all.get(*at)) else { continue };
+            let name: ModelName = first.name.parse()?;
+            let stored = stored(comers, line, &name, snapshot)?;
+            let mut versions: Vec<Version<'_>> = Vec::new();
+            versions.extend(stored.iter().map(|(node, member)| Version {
+                member,
+                id: Some(node.manifest_id()),
+                known: Known::Stored(node.clone()),
+                number: node.version(),
+            }));
+            let mut next = snapshot.graph().highest_version(&name)?;
+            for at in line {
+                let Some((comer, member)) = comers.all.get(*at).zip(members.get(*at)) else {
+                    continue;
+                };
+                let same = same_as(comers, comer, member, &mut versions)?;
+                let (known, number) = same.unwrap_or_else(|| {
+                    next += 1;
+                    (Known::No, next)
+                });
+                if matches!(known, Known::No) {
+                    let known = Known::Comer(*at);
+                    versions.push(Version { member, id: None, known, number });
+                }
+                let slots = standing.known.get_mut(*at).zip(standing.versions.get_mut(*at));
+                if let Some(slots) = slots {
+                    (*slots.0, *slots.1) = (known, number);
+                }
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Whether a model is there.
+    pub fn known(&self, at: usize) -> &Known {
+        self.known.get(at).unwrap_or(&Known::No)
+    }
+
+    pub fn is_known(&self, at: usize) -> bool {
+        !matches!(self.known(at), Known::No)
+    }
+
+    /// The version that a model is or becomes.
+    pub fn version(&self, at: usize) -> u32 {
+        self.versions.get(at).copied().unwrap_or_default()
+    }
+
+    /// How many models are not in the store.
+    pub fn new_count(&self) -> usize {
+        self.known.iter().filter(|known| matches!(known, Known::No)).count()
+    }
+}
+
+/// The versions of a name in the store that have the size of one that comes.
+fn stored(
+    comers: &Comers,
+    line: &[usize],
+    name: &ModelName,
+    snapshot: &Snapshot,
+) -> Result<Vec<(Node, Member<'static>)>, Failure> {
+    let graph = snapshot.graph();
+    let mut stored = Vec::new();
+    for id in graph.versions(name)? {
+        let node = graph.expect(id)?;
+        let mut own = line.iter().filter_map(|at| comers.all.get(*at));
+        if own.any(|comer| has_size_of(comer, &node)) {
+            stored.push((node.clone(), Member::stored(snapshot.model_of(node)?)?));
+        }
+    }
+    Ok(stored)
+}
+
+fn has_size_of(comer: &Comer, node: &Node) -> bool {
+    let tensors = comer.input.source().files().iter().map(|file| file.tensors().len() as u64);
+    comer.input.logical_bytes() == node.logical_bytes()
+        && tensors.sum::<u64>() == u64::from(node.tensor_count())
+}
+
+/// The version whose content a model has.
+fn same_as(
+    comers: &Comers,
+    comer: &Comer,
+    member: &Member<'_>,
+    versions: &mut [Version<'_>],
+) -> Result<Option<(Known, u32)>, Failure> {
+    let mut own = None;
+    for version in versions {
+        let bytes = match version.known {
+            Known::Comer(other) => comers.all.get(other).map(|it| it.input.logical_bytes()),
+            _ => None,
+        };
+        let is_size = bytes.is_none_or(|bytes| bytes == comer.input.logical_bytes());
+        let is_same = member.beyond(version.member) == Some((0, 0))
+            || member.tensors().is_empty() && version.member.tensors().is_empty();
+        if !(is_size && is_same) {
+            continue;
+        }
+        let content = |comer: &Comer| comer.input.model(&comer.name).content_id();
+        let own_id = match own {
+            Some(id) => id,
+            None => *own.insert(content(comer)?),
+        };
+        let other = match (version.id, &version.known) {
+            (Some(id), _) => Some(id),
+            (None, Known::Comer(other)) => comers.all.get(*other).map(content).transpose()?,
+            (None, _) => None,
+        };
+        version.id = other;
+        if other == Some(own_id) {
+            return Ok(Some((version.known.clone(), version.number)));
+        }
+    }
+    Ok(None)
+}
