@@ -15,5 +15,6 @@ mod merge;
 mod model_tests;
 mod oracles;
 mod real_models;
+mod real_packages;
 mod update;
 mod values;
