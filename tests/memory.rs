@@ -11,6 +11,13 @@
 //! The limit is the shell's `ulimit -d`, which counts private memory; pages of the store's map do
 //! not count. Where the system knows no such limit the test only shows that the bytes come back.
 
+#[path = "memory/forms.rs"]
+mod forms;
+#[path = "common/forms.rs"]
+mod forms_of_weights;
+#[path = "common/zip_stream.rs"]
+mod zip_stream;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;

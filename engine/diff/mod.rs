@@ -31,12 +31,14 @@
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod files;
 mod graph;
 mod matching;
 mod models;
 mod outline;
 mod tensors;
 
+pub use files::{FileChange, diff_files};
 pub use graph::LayerGraph;
 pub use matching::{Matching, Mode, divergence, match_layers};
 pub(crate) use models::InTurn;

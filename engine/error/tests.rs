@@ -121,6 +121,15 @@ fn of_lineage() -> Vec<(Error, &'static str)> {
 fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
     use DestinationError as D;
     use InterchangeError as I;
+    let no_file_fits = ExportError::NoFileFits { model: text(), glob: text(), files: vec![text()] };
+    let looks_like = ExportError::LooksLikeAnother {
+        model: text(),
+        path: path(),
+        format: crate::format::FileFormat::Gguf,
+        better: path(),
+    };
+    let not_convertible =
+        ExportError::NotConvertible { model: text(), reason: text(), is_quantised: false };
     vec![
         (D::Exists { path: path() }.into(), "already-exists"),
         (D::Store { path: path() }.into(), "is-a-store"),
@@ -137,6 +146,10 @@ fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
         (ExportError::NeedsFolder { model: text() }.into(), "needs-folder"),
         (ExportError::FolderNotEmpty { path: path() }.into(), "folder-not-empty"),
         (ExportError::BadShardName { name: text() }.into(), "damaged"),
+        (ExportError::OneFile { model: text() }.into(), "one-file"),
+        (no_file_fits.into(), "no-such-file"),
+        (looks_like.into(), "wrong-extension"),
+        (not_convertible.into(), "not-convertible"),
         (ArchitectureError::Cycle { layer: text() }.into(), "bad-architecture"),
         ("x".parse::<ContentId>().unwrap_err().into(), "bad-id"),
         ("slow".parse::<Profile>().unwrap_err().into(), "unknown-profile"),

@@ -5,8 +5,11 @@ use std::path::Path;
 
 use super::export_error::ExportError;
 use super::model_folder::ModelFolder;
+use super::out_name::name_in_folder;
 use crate::container::{Destination, Overwrite};
-use crate::format::{HEADER_PREFIX_LEN, ManifestPart, PackedBytes, Skeleton, write_header};
+use crate::format::{
+    FileFormat, HEADER_PREFIX_LEN, ManifestPart, PackedBytes, Skeleton, write_header,
+};
 use crate::store::{LossyDraft, LossyTensor, StoreError, TensorSource};
 
 /// Bytes that are copied at a time: whole chunks, so that each is decoded once.
@@ -44,6 +47,38 @@ pub fn export_draft(draft: &LossyDraft<'_>, path: impl AsRef<Path>) -> Result<()
         folder.write(name, |out| out.write_all(&files.index).map_err(&failed))?;
     }
     folder.finish()
+}
+
+/// Writes a lossy draft into the folder `path`, which is not there yet, as
+/// [`export_to_folder`](super::export_to_folder) does it with a model.
+///
+/// # Errors
+///
+/// [`ExportError`].
+pub fn export_draft_to_folder(
+    draft: &LossyDraft<'_>,
+    path: impl AsRef<Path>,
+) -> Result<(), ExportError> {
+    let path = path.as_ref();
+    if draft.is_folder() {
+        return export_draft(draft, path);
+    }
+    std::fs::create_dir(path).map_err(ExportError::target(path))?;
+    let (own, format) = only_part(draft);
+    export_draft(draft, path.join(name_in_folder(own, format)?))
+}
+
+/// How the name of a draft's file ends, when it is one file.
+pub fn draft_extension(draft: &LossyDraft<'_>) -> String {
+    let (own, format) = only_part(draft);
+    let own = Path::new(own).extension().and_then(|own| own.to_str());
+    own.unwrap_or_else(|| format.extension()).to_owned()
+}
+
+/// The path and the format of a draft's only file.
+fn only_part<'d>(draft: &'d LossyDraft<'_>) -> (&'d str, FileFormat) {
+    let part = draft.files().parts.first();
+    part.map_or(("", FileFormat::Safetensors), |part| (&part.path, part.format))
 }
 
 /// Reads bytes from an offset on.

@@ -29,8 +29,8 @@ pub enum InterchangeError {
     NotRegularFile { path: PathBuf, found: &'static str },
     /// No weights are in the folder.
     #[error(
-        "{folder:?} holds no model: no weights are in it (.safetensors, .bin, .pt, .gguf, .onnx and \
-         others){detail}"
+        "{folder:?} holds no model: no weights are in it (.safetensors, .bin, .pt, .gguf, .onnx \
+         and others){detail}"
     )]
     NoModel { folder: PathBuf, detail: String },
     /// Files that belong to a model are not there.

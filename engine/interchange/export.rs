@@ -3,23 +3,15 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::conversion::{Out, Outs, converted, in_order, write_file};
 use super::export_error::ExportError;
+use super::export_options::{ExportOptions, ExportReport};
 use super::model_folder::ModelFolder;
+use super::out_name::{check_name, name_in_folder, own_name};
+use super::source::fits;
 use crate::container::{Destination, Overwrite};
-use crate::store::{Model, StoredFile, WriteToError};
-
-/// Writes one file of a model to `out`.
-fn write_file(
-    file: &StoredFile,
-    out: &mut dyn Write,
-    path: &Path,
-    progress: &dyn Fn(u64),
-) -> Result<(), ExportError> {
-    file.write_to(out, progress).map_err(|error| match error {
-        WriteToError::Read(error) => error.into(),
-        WriteToError::Write(error) => ExportError::target(path)(error),
-    })
-}
+use crate::format::FileFormat;
+use crate::store::Model;
 
 /// Writes a model as it was imported: to the file `path`, replacing a file that is there but no
 /// store, or, when it is sharded, into the folder `path`. As [`export_to`] with
@@ -37,44 +29,145 @@ pub fn export_to_path(
     export_to(model, path, Overwrite::Files, progress)
 }
 
-/// Writes a model as it was imported, byte for byte: to the file `path`, or, when it is a folder of
-/// files, into the folder `path`, which must be missing or empty, or, when files may be replaced,
-/// hold nothing but files of these names. Nothing is seen of it before it is complete and synced.
-/// `progress` is told the bytes done. Memory is bounded.
+/// Writes a model as it was imported, byte for byte: as [`export_with`], with nothing else asked
+/// for.
 ///
 /// # Errors
 ///
-/// [`ExportError`]; `path` is then as it was.
+/// Those of [`export_with`].
 pub fn export_to(
     model: &Model,
     path: impl AsRef<Path>,
     overwrite: Overwrite,
     progress: &dyn Fn(u64),
 ) -> Result<(), ExportError> {
+    let options = ExportOptions::new().overwrite(overwrite);
+    export_with(model, path, &options, progress).map(drop)
+}
+
+/// Writes a model: to the file `path` (into a folder that is there, under its own name), or, when it
+/// is a folder of files, into the folder `path`, which must be missing or empty, or, when files may
+/// be replaced, hold nothing but files of the model's names. Nothing is seen of it before it is
+/// complete and synced. `progress` is told the bytes done. Memory is bounded.
+///
+/// Files are as they were imported, byte for byte, but for weights that are to become a safetensors
+/// file: [`ExportOptions::as_safetensors`]. Their tensors keep their names; each view of a tensor is
+/// written as a tensor of its own, so tied weights come as often as they have names. Files beside
+/// the weights stay, but for other copies of the weights. The report says what was made of what.
+///
+/// # Errors
+///
+/// [`ExportError`]; `path` is then as it was.
+pub fn export_with(
+    model: &Model,
+    path: impl AsRef<Path>,
+    options: &ExportOptions,
+    progress: &dyn Fn(u64),
+) -> Result<ExportReport, ExportError> {
     let path = path.as_ref();
-    if !model.is_folder() {
-        let destination = Destination::new(path, overwrite)?;
-        return destination.write(|out| export_to_stream_as(model, out, path, progress));
+    if !options.only.is_empty() && !model.is_folder() {
+        return Err(ExportError::OneFile { model: model.full_name() });
     }
-    let files: Vec<StoredFile> = in_order(model);
-    let names: Vec<&str> = files.iter().map(StoredFile::path).collect();
+    let mut outs = match options.as_safetensors {
+        true => converted(model, options.dequantise)?,
+        false => {
+            Outs { files: in_order(model).into_iter().map(Out::Stored).collect(), notes: vec![] }
+        }
+    };
+    let names: Vec<String> = outs.files.iter().map(|out| out.path().to_owned()).collect();
+    choose(model, &options.only, &mut outs.files)?;
+    match model.is_folder() {
+        true => write_folder(model, path, (outs, &names), options.overwrite, progress),
+        false => write_single(model, path, outs, options.overwrite, progress),
+    }
+}
+
+/// Writes a model into the folder `path`, which is not there yet, so that it can be loaded from it: a
+/// folder of files as it is, a single file under its own name (`model.safetensors`, where it is a
+/// safetensors file without one).
+///
+/// # Errors
+///
+/// Those of [`export_with`].
+pub fn export_to_folder(
+    model: &Model,
+    path: impl AsRef<Path>,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    let path = path.as_ref();
+    let Some(file) = model.files().next().filter(|_| !model.is_folder()) else {
+        return export_to_path(model, path, progress);
+    };
+    let name = name_in_folder(file.path(), file.format())?;
+    let mut folder = ModelFolder::new(path, &[&name], Overwrite::Files)?;
+    folder.write(&name, |out| write_file(&file, out, path, progress))?;
+    folder.finish()
+}
+
+/// Leaves only the files that fit one of the globs.
+fn choose(model: &Model, only: &[String], files: &mut Vec<Out>) -> Result<(), ExportError> {
+    if only.is_empty() {
+        return Ok(());
+    }
+    for glob in only {
+        if !files.iter().any(|file| fits(glob, file.path())) {
+            let mut files: Vec<String> = files.iter().map(|it| it.path().to_owned()).collect();
+            files.sort();
+            let (model, glob) = (model.full_name(), glob.clone());
+            return Err(ExportError::NoFileFits { model, glob, files });
+        }
+    }
+    files.retain(|file| only.iter().any(|glob| fits(glob, file.path())));
+    Ok(())
+}
+
+fn write_folder(
+    model: &Model,
+    path: &Path,
+    (outs, names): (Outs, &[String]),
+    overwrite: Overwrite,
+    progress: &dyn Fn(u64),
+) -> Result<ExportReport, ExportError> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let folder = ModelFolder::new(path, &names, overwrite);
     let mut folder = folder.map_err(|error| match error {
         ExportError::NeedsFolder { .. } => ExportError::NeedsFolder { model: model.full_name() },
         error => error,
     })?;
-    for file in &files {
-        folder.write(file.path(), |out| write_file(file, out, path, progress))?;
+    let mut report = ExportReport { path: path.to_owned(), files: vec![], notes: outs.notes };
+    for out in &outs.files {
+        folder.write(out.path(), |to| out.write(model, to, path, progress))?;
+        report.files.push(out.report(Path::new(out.path())));
     }
-    folder.finish()
+    folder.finish()?;
+    Ok(report)
 }
 
-/// The files in the order in which they are to appear: the weights behind what is beside them, an
-/// index last, so that a folder that has it is complete.
-fn in_order(model: &Model) -> Vec<StoredFile> {
-    let mut files: Vec<StoredFile> = model.files().collect();
-    files.sort_by_key(|file| (file.path().ends_with(".index.json"), file.is_weights()));
-    files
+fn write_single(
+    model: &Model,
+    path: &Path,
+    outs: Outs,
+    overwrite: Overwrite,
+    progress: &dyn Fn(u64),
+) -> Result<ExportReport, ExportError> {
+    let Some(out) = outs.files.first() else { return Ok(ExportReport::default()) };
+    let (format, own) = match out {
+        Out::Stored(file) => (file.format(), file.path()),
+        Out::Made(_) => (FileFormat::Safetensors, ""),
+    };
+    let path = match (path.is_dir(), model.files().next()) {
+        (true, Some(file)) => {
+            let name = own_name(model, &file)?;
+            let is_made = matches!(out, Out::Made(_));
+            path.join(if is_made { name.with_extension("safetensors") } else { name })
+        }
+        _ => path.to_owned(),
+    };
+    check_name(model, format, own, &path)?;
+    let destination = Destination::new(&path, overwrite)?;
+    destination.write(|to| out.write(model, to, &path, progress))?;
+    let files = vec![out.report(&path)];
+    Ok(ExportReport { files, notes: outs.notes, path })
 }
 
 /// Writes a model of one file to a stream.

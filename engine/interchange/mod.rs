@@ -45,12 +45,14 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod budget;
+mod conversion;
 mod counted;
 mod draft;
 mod entry;
 mod error;
 mod export;
 mod export_error;
+mod export_options;
 mod file_layout;
 mod formats;
 mod gguf;
@@ -65,6 +67,7 @@ mod model_folder;
 mod npy;
 mod onnx;
 mod open_file;
+mod out_name;
 mod pytorch;
 mod regular_file;
 mod safetensors;
@@ -77,11 +80,12 @@ mod zip;
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
 pub use crate::format::write_header;
-pub use draft::export_draft;
+pub use draft::{draft_extension, export_draft, export_draft_to_folder};
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
-pub use export::{export_to, export_to_path, export_to_stream};
+pub use export::{export_to, export_to_folder, export_to_path, export_to_stream, export_with};
 pub use export_error::ExportError;
+pub use export_options::{ExportOptions, ExportReport, ExportedFile};
 pub use file_layout::{
     FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
 };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{InterchangeError, regular_file};
 use crate::format::FileFormat;
+use crate::store::StoredFile;
 
 /// An open file: read at places, from any number of threads, never through a memory map. A file
 /// that shrinks meanwhile gives an error.
@@ -24,6 +25,8 @@ enum Bytes {
     /// Opened for each reading: there are more files than handles.
     Reopened(Arc<Reopened>),
     Memory(Arc<[u8]>),
+    /// It lies in a store.
+    Stored(Box<StoredFile>),
 }
 
 /// Which file is to be found at a path.
@@ -84,6 +87,12 @@ impl OpenFile {
         OpenFile { path: path.into(), len: bytes.len() as u64, bytes: Bytes::Memory(bytes) }
     }
 
+    /// A file of a stored model.
+    pub(super) fn of_stored(file: &StoredFile) -> Self {
+        let (path, len) = (file.path().into(), file.byte_len());
+        OpenFile { path, len, bytes: Bytes::Stored(Box::new(file.clone())) }
+    }
+
     /// The path it was opened at.
     pub fn path(&self) -> &Path {
         &self.path
@@ -110,6 +119,7 @@ impl OpenFile {
                 out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
                 Ok(())
             }
+            Bytes::Stored(file) => file.read_at(offset, out).map_err(io::Error::other),
         }
     }
 

@@ -1,9 +1,12 @@
 //! The merged model as a draft.
 
+use std::collections::HashMap;
+
 use super::layers::{Entry, Layers, OURS, Slot, THEIRS, is_same};
 use super::plan::{obstacle, resolution};
 use super::{MergeError, MergeOptions, MergePlan, Resolution};
 use crate::architecture::{Architecture, Layer};
+use crate::diff::{Change, FileChange, diff_files};
 use crate::store::{Model, Tensor};
 use crate::update::{Draft, DraftTensor, UpdateError, blend_tensor};
 
@@ -34,7 +37,7 @@ impl MergePlan {
         if !layers.is_empty() {
             return Err(MergeError::Unresolved { layers });
         }
-        let [_, ours, theirs] = &self.models;
+        let [base, ours, theirs] = &self.models;
         let mut made = Vec::new();
         let mut kept: Vec<Option<Layer>> = Vec::new();
         let is_given = self.merged.is_given();
@@ -60,13 +63,43 @@ impl MergePlan {
         let draft = match made.arranged(ours)? {
             Some(draft) => draft,
             None => match made.arranged(theirs)? {
-                Some(draft) => draft,
-                None => made.in_order(ours, theirs)?,
+                // The files beside the weights are those of ours.
+                Some(draft) if ours.is_folder() == theirs.is_folder() => {
+                    draft.with_sides_of(ours)?
+                }
+                _ => made.in_order(ours, theirs)?,
             },
         };
+        let draft = passed_over(base, ours, theirs)?.into_iter().fold(draft, Draft::said);
         let architecture = is_given.then(|| self.merged.architecture(&kept)).flatten();
         Ok(Built { draft, architecture })
     }
+}
+
+/// Says of the files beside the weights what theirs has changed and the merged model does not have:
+/// it has those of ours.
+fn passed_over(base: &Model, ours: &Model, theirs: &Model) -> Result<Vec<String>, MergeError> {
+    let [by_ours, by_theirs, apart] =
+        [(base, ours), (base, theirs), (ours, theirs)].map(|(a, b)| diff_files(a, b));
+    let changed = |files: Vec<FileChange>| -> HashMap<String, Change> {
+        files.into_iter().filter_map(|file| Some((file.path, file.change?))).collect()
+    };
+    let (by_ours, by_theirs) = (changed(by_ours?), changed(by_theirs?));
+    let apart = apart?.into_iter().filter(|file| file.change.is_some());
+    let said = apart.filter_map(|FileChange { path, .. }| {
+        let verb = match by_theirs.get(&path)? {
+            Change::Added => "added",
+            Change::Removed => "removed",
+            Change::Changed => "changed",
+        };
+        let both = if by_ours.contains_key(&path) { ", as ours has in another way" } else { "" };
+        Some(format!(
+            "{path}: it is that of {}; {} has {verb} it{both}",
+            ours.full_name(),
+            theirs.full_name()
+        ))
+    });
+    Ok(said.collect())
 }
 
 /// Which side has what stands in a place of the merged model; `None` where nothing does.

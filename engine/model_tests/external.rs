@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::{Finding, Metric, Test};
 use crate::command::{Bounds, CommandError, Exit, Template, TrustFile, check_trust, run};
 use crate::container::{TemporaryFolder, TemporaryKind, full_message};
-use crate::interchange::export_to_path;
+use crate::interchange::{export_to_folder, export_to_path};
 use crate::store::Model;
 
 /// Bytes that are kept of a command's output while it runs: metrics are looked for in them.
@@ -71,11 +71,17 @@ pub(super) fn run_command(
     } else {
         format!("model.{}", model.extension())
     });
-    if template.placeholders().any(|name| name == "model") {
+    let asks = |asked: &str| template.placeholders().any(|name| name == asked);
+    if asks("model") {
         export_to_path(model, &file, &|_| ()).map_err(|error| full_message(&error))?;
+    }
+    let whole = folder.path().join("folder");
+    if asks("folder") {
+        export_to_folder(model, &whole, &|_| ()).map_err(|error| full_message(&error))?;
     }
     let words = template.fill(&|name| match name {
         "model" => Some(file.clone().into_os_string()),
+        "folder" => Some(whole.clone().into_os_string()),
         "name" => Some(OsString::from(model.full_name())),
         _ => None,
     });

@@ -15,7 +15,8 @@ use crate::store::{Snapshot, StoreError, Transaction};
 pub enum What {
     /// A test of the engine.
     Builtin(Builtin),
-    /// A command, in which `{model}` is the model's file and `{name}` its `name@version`.
+    /// A command, in which `{model}` is the model's file (or its folder, when it is several files),
+    /// `{folder}` a folder with the whole model, and `{name}` its `name@version`.
     Command(Template),
     /// What the program gives the runner under this name, a [`ModelTest`](super::ModelTest).
     Code(String),
@@ -54,9 +55,10 @@ impl Test {
     fn check(&self) -> Result<(), TestError> {
         let What::Command(template) = &self.what else { return Ok(()) };
         let mut names = template.placeholders();
-        match names.find(|name| !["model", "name"].contains(name)) {
+        match names.find(|name| !["model", "folder", "name"].contains(name)) {
             Some(name) => {
-                let reason = format!("a test has no {{{name}}}: only {{model}} and {{name}}");
+                let known = "only {model}, {folder} and {name}";
+                let reason = format!("a test has no {{{name}}}: {known}");
                 Err(TestError::bad(&self.name, reason))
             }
             None => Ok(()),

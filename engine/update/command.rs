@@ -8,7 +8,10 @@ use std::time::Duration;
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::command::{Bounds, Captured, Stream, Template, Watch, run};
 use crate::container::{DestinationError, TemporaryFolder, TemporaryKind, full_message};
-use crate::interchange::{ModelSource, export_to_path};
+use crate::format::FileFormat;
+use crate::interchange::{
+    ExportError, InterchangeError, ModelSource, export_to_folder, export_to_path,
+};
 use crate::lineage::How;
 use crate::model_tests::CommandTrust;
 use crate::store::Model;
@@ -27,10 +30,14 @@ type Show = Arc<dyn Fn(&str, Stream, &[u8]) + Send + Sync>;
 
 /// Runs the command of the inputs, if it is trusted.
 ///
-/// In its line, `{parent:ROLE}` stands for a file with that parent (`{parent}` for the only one),
-/// `{old}` for one with the version to be replaced, `{out}` for the file, or the folder of a
-/// sharded model, that it is to write, `{param:K}` for a parameter, `{seed}` for the seed. It runs
-/// in a folder of its own, which is removed when the model is in the store.
+/// In its line, `{parent:ROLE}` stands for a file with that parent (`{parent}` for the only one), or
+/// its folder when it is several files; `{folder:ROLE}` and `{folder}` for a folder with the whole
+/// of it; `{old}` for a file with the version to be replaced; `{out}` for the file, or the folder,
+/// that it is to write, `{param:K}` for a parameter, `{seed}` for the seed. It runs in a folder of
+/// its own, which is removed when the model is in the store.
+///
+/// What it writes may be of any form. A folder is taken as it is. With a single file of weights come
+/// the files beside those of the first parent, when that is a folder: configuration, tokenizer.
 #[derive(Clone, Default)]
 pub struct CommandFunction {
     trust: CommandTrust,
@@ -78,14 +85,25 @@ fn write(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateErr
     } else {
         format!("{name}.{}", model.extension())
     });
-    export_to_path(model, &file, &|_| ()).map_err(|error| match error {
-        crate::interchange::ExportError::Store(error) => UpdateError::Store(error),
-        crate::interchange::ExportError::Destination(DestinationError::Io { path, source }) => {
+    written(export_to_path(model, &file, &|_| ()))?;
+    Ok(file.into_os_string())
+}
+
+/// Writes a model into a folder.
+fn write_folder(model: &Model, folder: &Path, name: &str) -> Result<OsString, UpdateError> {
+    let path = folder.join(name);
+    written(export_to_folder(model, &path, &|_| ()))?;
+    Ok(path.into_os_string())
+}
+
+fn written(result: Result<(), ExportError>) -> Result<(), UpdateError> {
+    result.map_err(|error| match error {
+        ExportError::Store(error) => UpdateError::Store(error),
+        ExportError::Destination(DestinationError::Io { path, source }) => {
             UpdateError::Work { path, source }
         }
         error => UpdateError::failed(full_message(&error)),
-    })?;
-    Ok(file.into_os_string())
+    })
 }
 
 /// A parameter as a word: a text as it is, anything else as JSON.
@@ -105,16 +123,21 @@ fn words(
         if files.iter().any(|(known, _)| known == name) {
             continue;
         }
-        let model = match (name, name.strip_prefix("parent:")) {
+        let role = name.strip_prefix("parent:").or_else(|| name.strip_prefix("folder:"));
+        let model = match (name, role) {
             (_, Some(role)) => inputs.parent(role)?,
-            ("parent", _) => inputs.only_parent()?,
+            ("parent" | "folder", _) => inputs.only_parent()?,
             ("old", _) => match &inputs.old {
                 Some(old) => old,
                 None => return Err(UpdateError::inputs("{old} has nothing to stand for")),
             },
             _ => continue,
         };
-        let file = write(model, folder, &format!("input-{}", files.len()))?;
+        let input = format!("input-{}", files.len());
+        let file = match name.starts_with("folder") {
+            true => write_folder(model, folder, &input)?,
+            false => write(model, folder, &input)?,
+        };
         files.push((name.to_owned(), file));
     }
     let fill = |name: &str| match (name, name.strip_prefix("param:")) {
@@ -182,12 +205,33 @@ impl Creation for CommandFunction {
             };
             return Err(UpdateError::failed(format!("the command failed, {}{said}", outcome.exit)));
         }
-        let file = ModelSource::open(&out).map_err(|error| {
+        let (source, out) = open_made(out).map_err(|error| {
             UpdateError::failed(format!(
                 "the command has not written a model: {}",
                 full_message(&error)
             ))
         })?;
-        Ok(Draft::source(file, Some(Arc::new(folder))).written_to(out))
+        let draft = Draft::source(source, Some(Arc::new(folder))).written_to(out);
+        match inputs.parents.first() {
+            Some(parent) => draft.with_files_beside(&parent.model),
+            None => Ok(draft),
+        }
     }
+}
+
+/// Opens what a command has written. A file of another format than its name says gets another name:
+/// it is called so in the store.
+fn open_made(out: PathBuf) -> Result<(ModelSource, PathBuf), InterchangeError> {
+    let source = ModelSource::open(&out)?;
+    let format = match source.files() {
+        [file] if source.is_single() => file.format(),
+        _ => return Ok((source, out)),
+    };
+    let renamed = out.with_extension(format.extension());
+    if matches!(format, FileFormat::Safetensors | FileFormat::Bytes)
+        || std::fs::rename(&out, &renamed).is_err()
+    {
+        return Ok((source, out));
+    }
+    Ok((ModelSource::open(&renamed)?, renamed))
 }

@@ -10,6 +10,7 @@ use super::draft_files::DraftPart;
 pub use super::draft_tensor::DraftTensor;
 use super::draft_tensor::{OfFile, Sourced};
 use crate::container::new_folder;
+use crate::format::FileFormat;
 use crate::interchange::ModelSource;
 use crate::lineage::{Graph, NodeId};
 use crate::store::{Model, NewModel, NewPart, Note, Snapshot, StoredFile, Tensor};
@@ -29,6 +30,8 @@ pub struct Draft {
     pub(super) file_notes: Vec<(String, String)>,
     /// The files that it is, where a program has made it.
     sourced: Option<Arc<Sourced>>,
+    /// Where its only file is in the folder of the files that come along.
+    sourced_path: Option<String>,
     made_of: Vec<NodeId>,
     /// What is to be said of all of it.
     said: Vec<String>,
@@ -152,7 +155,60 @@ impl Draft {
                 part.tensors.push(tensor);
             }
         }
-        Draft { parts: vec![part], sourced: Some(sourced), ..Draft::default() }
+        let source = &sourced.source;
+        let left_out = source.left_out().iter();
+        let left_out =
+            left_out.map(|left| (left.path.clone(), format!("left out: {}", left.reason)));
+        let notes = source.notes().map(|(path, note)| (path.to_owned(), note.to_owned()));
+        let file_notes = left_out.chain(notes).collect();
+        Draft { parts: vec![part], file_notes, sourced: Some(sourced), ..Draft::default() }
+    }
+
+    /// A file of weights that a program has made gets the files beside the weights of `parent`, when
+    /// that is a folder.
+    pub(super) fn with_files_beside(mut self, parent: &Model) -> Result<Self, UpdateError> {
+        let Some(file) = self.sourced.as_deref().and_then(Sourced::only_file) else {
+            return Ok(self);
+        };
+        if !parent.is_folder() {
+            return Ok(self);
+        }
+        let format = file.format();
+        let Draft { sides, file_notes, .. } = Draft::in_files(parent)?;
+        let weights: Vec<StoredFile> = parent.files().filter(StoredFile::is_weights).collect();
+        let path = match weights.as_slice() {
+            [own] if own.format() == format => own.path().to_owned(),
+            _ if [FileFormat::Safetensors, FileFormat::PyTorch].contains(&format) => {
+                format!("model.{}", format.extension())
+            }
+            _ => {
+                let text = format!(
+                    "the files beside the weights of {} stay there: what was made is one {format} \
+                     file",
+                    parent.full_name()
+                );
+                return Ok(self.said(text));
+            }
+        };
+        if sides.is_empty() {
+            return Ok(self);
+        }
+        let names: Vec<&str> = sides.iter().map(StoredFile::path).collect();
+        let text = format!("from {} come along: {}", parent.full_name(), names.join(", "));
+        self.sourced_path = Some(path);
+        (self.sides, self.file_notes) = (sides, file_notes);
+        Ok(self.said(text))
+    }
+
+    /// With the files beside the weights of `model` in the place of those that it has, but for those
+    /// that lie where its weights do.
+    pub(crate) fn with_sides_of(mut self, model: &Model) -> Result<Self, UpdateError> {
+        let Draft { mut sides, file_notes, .. } = Draft::in_files(model)?;
+        sides.retain(|side| {
+            side.path() != self.index.0 && self.parts.iter().all(|part| part.path != side.path())
+        });
+        (self.sides, self.file_notes) = (sides, file_notes);
+        Ok(self)
     }
 
     /// Says which models it was computed from together, where these are not its parents: see
@@ -243,7 +299,10 @@ impl Draft {
     pub fn model<'d>(&'d self, name: &str) -> NewModel<'d> {
         let mut model = NewModel::new(name);
         if let Some(sourced) = &self.sourced {
-            return model.source(&sourced.source).made_of(&self.made_of);
+            let model = model.made_of(&self.made_of);
+            let Some(path) = &self.sourced_path else { return model.source(&sourced.source) };
+            let model = model.source_at(&sourced.source, path);
+            return self.sides.iter().fold(model, |model, side| model.part(NewPart::stored(side)));
         }
         let files = self.parts.iter().any(|part| !part.header.is_empty());
         if files && self.sides.is_empty() {

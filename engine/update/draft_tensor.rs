@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::UpdateError;
 use crate::container::full_message;
-use crate::interchange::ModelSource;
+use crate::interchange::{ModelSource, SourceFile};
 use crate::store::{Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
 
@@ -112,6 +112,16 @@ pub(super) struct Sourced {
     pub(super) source: ModelSource,
     /// What must outlive the reading: a temporary folder, for example.
     pub(super) _keep: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Sourced {
+    /// The file, when there is one, and no folder.
+    pub(super) fn only_file(&self) -> Option<&SourceFile> {
+        match self.source.files() {
+            [file] if self.source.is_single() => Some(file),
+            _ => None,
+        }
+    }
 }
 
 /// A tensor of a file that stays open.

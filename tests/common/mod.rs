@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod children;
+pub mod forms;
 pub mod layout;
 pub mod remote;
 pub mod sha256;
+pub mod zip_stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compat;
+mod door;
 mod eight_bits;
 mod encodings;
 mod file_models;
@@ -18,6 +19,8 @@ mod pytorch;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
+mod same_weights;
 mod source;
 mod spec;
+mod ways_out;
 mod zip_writer;

@@ -12,6 +12,8 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
 const STATE_LEN_MAX: u64 = 64 << 20;
 /// The most bytes of a text of a GGUF file that becomes metadata.
 const SHORT_MAX: usize = 256;
+/// The most keys of a GGUF file that become metadata.
+const GGUF_KEYS_MAX: usize = 64;
 
 /// Keys of files in the model's own folder, and the keys of metadata that they become.
 const CONFIG: [(&str, &str); 3] = [
@@ -100,14 +102,14 @@ fn add_gguf(facts: &mut Facts, keys: &Map<String, Value>) {
     if facts.kind.is_none() {
         facts.kind = text("general.architecture").map(str::to_owned);
     }
-    for (key, value) in keys.iter().filter(|(key, _)| key.starts_with("general.")) {
-        let is_short = match value {
-            Value::String(text) => text.len() <= SHORT_MAX,
-            Value::Number(_) | Value::Bool(_) => true,
-            _ => false,
-        };
-        if is_short {
-            facts.metadata.insert(format!("gguf.{key}"), value.clone());
-        }
+    let is_short = |value: &Value| match value {
+        Value::String(text) => text.len() <= SHORT_MAX,
+        value => value.is_number() || value.is_boolean(),
+    };
+    let general = keys.iter().filter(|(key, value)| {
+        key.starts_with("general.") && key.len() <= SHORT_MAX && is_short(value)
+    });
+    for (key, value) in general.take(GGUF_KEYS_MAX) {
+        facts.metadata.insert(format!("gguf.{key}"), value.clone());
     }
 }

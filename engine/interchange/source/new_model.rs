@@ -41,6 +41,24 @@ impl<'a> NewModel<'a> {
     }
 }
 
+impl<'a> NewModel<'a> {
+    /// Takes a model that is one file as a file at `path` of a folder, and what it says of itself.
+    /// Of a model that is more, nothing is taken.
+    pub(crate) fn source_at(mut self, source: &'a ModelSource, path: &str) -> Self {
+        for (key, value) in source.facts() {
+            self = self.metadata_unless_given(key, value.clone());
+        }
+        if let Some(layers) = source.architecture() {
+            self = self.layers(layers);
+        }
+        match (&source.plain, source.files()) {
+            (Plain::Single(header), [file]) => self.part(plain_part(file, path, header)),
+            (_, [file]) => self.part(NewPart { path: path.to_owned(), ..woven_part(file) }),
+            _ => self,
+        }
+    }
+}
+
 /// A safetensors file as its header and its tensors.
 fn plain_part<'a>(file: &'a SourceFile, path: &str, header: &PackedBytes) -> NewPart<'a> {
     let part = NewPart::new(path).packed_header(header.clone());

@@ -82,7 +82,7 @@ impl SourceOptions {
 }
 
 /// Whether a glob fits a path, its name, or a folder on the way.
-fn fits(glob: &str, path: &str) -> bool {
+pub(in crate::interchange) fn fits(glob: &str, path: &str) -> bool {
     let glob = glob.strip_prefix("./").unwrap_or(glob);
     let glob = glob.strip_suffix('/').unwrap_or(glob);
     let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);

@@ -10,7 +10,8 @@ use crate::interchange::InterchangeError;
 use crate::interchange::index::{WeightMap, read_index};
 
 /// How the names of indexes end that are looked for in folders.
-const INDEX_ENDINGS: [&str; 2] = [".safetensors.index.json", ".bin.index.json"];
+const INDEX_ENDINGS: [&str; 2] = [SAFETENSORS_INDEX, ".bin.index.json"];
+const SAFETENSORS_INDEX: &str = ".safetensors.index.json";
 
 /// Weights that lie in one file, or in several as its shards.
 #[derive(Debug, Default)]
@@ -168,21 +169,26 @@ impl FolderUnits<'_> {
     }
 }
 
-/// The order in which formats are what a folder is about, and the names that come first in each.
+/// The order in which formats are what a folder is about, and the names that come first in each. A
+/// list none of whose files is there counts as they would.
 fn rank(files: &[ReadFile], unit: &Unit) -> u8 {
+    let mut all = unit.files.iter().filter_map(|at| files.get(*at));
+    let is_seen = all.any(ReadFile::has_tensors);
     let first = unit.files.first().and_then(|at| files.get(*at));
-    let Some(file) = first else {
-        // Nothing but an index is there.
-        return u8::MAX;
+    let index = unit.index.as_ref().and_then(|index| files.get(index.at));
+    let (name, format) = match (first, index) {
+        // No tensor is seen in it.
+        (Some(_), _) if !is_seen => return 9,
+        (Some(file), _) => (file.name(), file.layout.format),
+        (None, Some(index)) if index.name().ends_with(SAFETENSORS_INDEX) => {
+            (index.name(), FileFormat::Safetensors)
+        }
+        (None, Some(index)) => (index.name(), FileFormat::PyTorch),
+        (None, None) => return u8::MAX,
     };
-    if unit.files.iter().filter_map(|at| files.get(*at)).all(|file| !file.has_tensors()) {
-        return 9;
-    }
-    let is_called = |stem: &str| {
-        let rest = file.name().strip_prefix(stem);
-        rest.is_some_and(|rest| rest.starts_with(['.', '-']))
-    };
-    match file.layout.format {
+    let is_called =
+        |stem: &str| name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(['.', '-']));
+    match format {
         FileFormat::Safetensors if is_called("model") => 0,
         FileFormat::Safetensors if is_called("adapter_model") => 1,
         FileFormat::Safetensors => 2,
@@ -205,13 +211,8 @@ pub(super) fn weights_among(units: &[Unit]) -> Option<Vec<usize>> {
         let first = here().filter(|(_, unit)| unit.rank == rank);
         Some(first.map(|(at, _)| at).collect::<Vec<usize>>())
     };
-    let is_there = |unit: &Unit| !unit.files.is_empty();
-    first(&|unit| is_there(unit) && unit.folder.is_empty()).or_else(|| {
-        match first(&|unit| is_there(unit)) {
-            Some(below) if below.len() > 1 => Some(Vec::new()),
-            Some(below) => Some(below),
-            // Nothing but indexes: what they list is missing.
-            None => first(&|_| true),
-        }
+    first(&|unit| unit.folder.is_empty()).or_else(|| {
+        let below = first(&|unit| !unit.files.is_empty())?;
+        Some(if below.len() > 1 { Vec::new() } else { below })
     })
 }

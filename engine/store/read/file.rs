@@ -266,6 +266,41 @@ impl StoredFile {
         }
     }
 
+    /// Whether both have the same bytes. Cost: nothing is read where both were read in the same way,
+    /// as nearly all are; else both are, unless their lengths differ.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at).
+    pub fn is_same(&self, other: &StoredFile) -> Result<bool> {
+        if self.len != other.len {
+            return Ok(false);
+        }
+        let bones = match (&self.skeleton, &other.skeleton) {
+            (Bones::Memory(a), Bones::Memory(b)) => Some(a == b),
+            (Bones::Stored(a), Bones::Stored(b)) => Some(a.content_id() == b.content_id()),
+            _ => None,
+        };
+        if let Some(same) = bones.filter(|_| self.begins == other.begins) {
+            let mut pairs = self.tensors().zip(other.tensors());
+            return Ok(same && pairs.all(|((a, _), (b, _))| a.content_id() == b.content_id()));
+        }
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let mut offset = 0;
+        while offset < self.len {
+            let len = (self.len - offset).min(PIECE_LEN as u64) as usize;
+            own.resize(len, 0);
+            others.resize(len, 0);
+            self.read_at(offset, &mut own)?;
+            other.read_at(offset, &mut others)?;
+            if own != others {
+                return Ok(false);
+            }
+            offset += len as u64;
+        }
+        Ok(true)
+    }
+
     /// The whole file, when it has at most `most` bytes: for configurations and the like.
     ///
     /// # Errors

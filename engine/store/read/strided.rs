@@ -144,4 +144,10 @@ impl Model {
             bytes: OnceLock::new(),
         })
     }
+
+    /// The one at a place, if there is one.
+    pub(crate) fn named_view_at(&self, at: usize) -> Option<NamedView> {
+        let view = self.manifest().views.iter().nth(at)?.clone();
+        Some(NamedView { tensor: self.at(view.tensor as usize), view, bytes: OnceLock::new() })
+    }
 }

@@ -124,7 +124,7 @@ fn an_onnx_file_without_its_data_is_not_all_of_a_model() {
     let source = ModelSource::open(root).unwrap();
     let notes: Vec<(&str, &str)> = source.notes().collect();
     let note = "1 of the files that it names are not here: \"data/w.bin\" first";
-    assert_eq!(notes, [("m.onnx", note)]);
+    assert_eq!(notes.last(), Some(&("m.onnx", note)));
     // Data that ends too early is damage.
     put(root, "data/w.bin", "short");
     let error = ModelSource::open(root.join("m.onnx")).unwrap_err();

@@ -100,3 +100,26 @@ fn facts_give_way_to_what_is_said() {
     let (kind, metadata) = of("n");
     assert_eq!((kind.as_str(), &metadata["license"]), ("bert", &json!("mit")));
 }
+
+/// Whatever is in them, files that say something of a model do not keep it from being opened.
+#[test]
+fn no_damage_to_what_is_said_hurts() {
+    let folder = tempdir().unwrap();
+    let root = folder.path();
+    put(root, "model.safetensors", safetensors(&["a"]));
+    let config = br#"{"model_type": "bert", "architectures": ["A", 1], "x": {"y": [null]}}"#;
+    let card = "---\nbase_model:\n  - 'a''b'\n  - \"c\"\nlicense: [mit, x] # y\n---\n".as_bytes();
+    for (name, bytes) in [("config.json", config.as_slice()), ("README.md", card)] {
+        for len in 0..bytes.len() {
+            put(root, name, &bytes[..len]);
+            ModelSource::open(root).unwrap();
+            for byte in [0, b'"', b'[', b'\n', 0xff] {
+                let mut changed = bytes.to_vec();
+                changed[len] = byte;
+                put(root, name, changed);
+                ModelSource::open(root).unwrap();
+            }
+        }
+        put(root, name, bytes);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::TypedValueParser;
 use mgit::ContentId;
@@ -10,7 +10,7 @@ use mgit::codec::Lossy;
 use mgit::command::{Bounds, run};
 use mgit::container::{TemporaryFolder, TemporaryKind};
 use mgit::full_message;
-use mgit::interchange::export_draft;
+use mgit::interchange::{draft_extension, export_draft, export_draft_to_folder};
 use mgit::store::{LossyDraft, LossyReport};
 use serde_json::{Value, json};
 
@@ -19,6 +19,8 @@ use crate::text::count;
 
 /// What stands for the model's path in the command.
 const PLACE: &str = "{model}";
+/// What stands for a folder with the whole model.
+const FOLDER: &str = "{folder}";
 
 /// How a model is made lossy, and what it must still be good for.
 #[derive(Debug, clap::Args)]
@@ -27,9 +29,9 @@ pub struct LossyArguments {
     /// EPS). The model is marked as lossy permanently
     #[arg(long, value_name = "METHOD", value_parser = lossy_parser())]
     pub lossy: Option<Lossy>,
-    /// A command that measures the model file {model}: the last line that it prints is the metric,
-    /// as a number or as {"metric": N, "direction": "higher"}. It is split at spaces, and run
-    /// without a shell; quotes keep spaces
+    /// A command that measures the model file {model}, or the whole model in the folder {folder}: the
+    /// last line that it prints is the metric, as a number or as {"metric": N, "direction":
+    /// "higher"}. It is split at spaces, and run without a shell; quotes keep spaces
     #[arg(long, value_name = "COMMAND", requires = "lossy", requires = "max_drop")]
     pub gate: Option<String>,
     /// The amount by which the metric may get worse
@@ -70,7 +72,8 @@ struct Asked {
     id: ContentId,
     /// Removed when it was measured.
     _folder: TemporaryFolder,
-    path: PathBuf,
+    /// What stands for each of the places that the command has.
+    paths: Vec<(&'static str, PathBuf)>,
 }
 
 /// A command that judges lossy models. It runs while nothing is being written: a transaction that
@@ -97,10 +100,10 @@ impl Gate {
             return Ok(None);
         };
         let words = split(command).map_err(Failure::usage)?;
-        if !words.iter().skip(1).any(|word| word.contains(PLACE)) {
+        if !words.iter().skip(1).any(|word| word.contains(PLACE) || word.contains(FOLDER)) {
             let message = format!(
-                "--gate {command:?} measures nothing: write {PLACE} where the \
-                                   path of the model goes"
+                "--gate {command:?} measures nothing: write {PLACE} where the path of the model \
+                 goes, or {FOLDER} for a folder with the whole of it"
             );
             return Err(Failure::usage(message));
         }
@@ -128,7 +131,7 @@ impl Gate {
             else {
                 return done;
             };
-            let measured = gate.measure(&asked.path);
+            let measured = gate.measure(&asked.paths);
             let measured = measured.map_err(|reason| mgit::store::StoreError::Gate { reason })?;
             gate.known.insert(asked.id, measured);
         }
@@ -161,14 +164,32 @@ impl Gate {
         let folder = TemporaryFolder::create(&std::env::temp_dir(), TemporaryKind::Gate);
         let folder =
             folder.map_err(|error| format!("no temporary folder: {}", full_message(&error)))?;
-        let path = folder.path().join("model.safetensors");
-        export_draft(draft, &path).map_err(|error| full_message(&error))?;
-        self.asked = Some(Asked { id, _folder: folder, path });
+        let mut paths = Vec::new();
+        if self.asks(PLACE) {
+            let name = match draft.is_folder() {
+                true => "model".to_owned(),
+                false => format!("model.{}", draft_extension(draft)),
+            };
+            let path = folder.path().join(name);
+            export_draft(draft, &path).map_err(|error| full_message(&error))?;
+            paths.push((PLACE, path));
+        }
+        if self.asks(FOLDER) {
+            let path = folder.path().join("folder");
+            export_draft_to_folder(draft, &path).map_err(|error| full_message(&error))?;
+            paths.push((FOLDER, path));
+        }
+        self.asked = Some(Asked { id, _folder: folder, paths });
         Err("it has not measured this draft yet".to_owned())
     }
 
-    fn measure(&mut self, path: &Path) -> Result<f64, String> {
-        let printed = self.run(path)?;
+    /// Whether the command has a place of this name.
+    fn asks(&self, place: &str) -> bool {
+        self.words.iter().any(|word| word.contains(place))
+    }
+
+    fn measure(&mut self, paths: &[(&str, PathBuf)]) -> Result<f64, String> {
+        let printed = self.run(paths)?;
         let (metric, said) = parse_metric(&printed)?;
         if let (Some(said), Some(asked)) = (said, self.better)
             && said != asked
@@ -179,10 +200,13 @@ impl Gate {
         Ok(metric)
     }
 
-    fn run(&self, path: &Path) -> Result<String, String> {
-        let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
-        let words = self.words.iter().map(|word| word.replace(PLACE, path).into());
-        let words: Vec<OsString> = words.collect();
+    fn run(&self, paths: &[(&str, PathBuf)]) -> Result<String, String> {
+        let mut words = self.words.clone();
+        for (place, path) in paths {
+            let path = path.to_str().ok_or("the temporary folder's name is not UTF-8")?;
+            words.iter_mut().for_each(|word| *word = word.replace(place, path));
+        }
+        let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
         let bounds = Bounds {
             time_limit: None,
             output_limit: OUTPUT_LIMIT,

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    ContainerError, DestinationError, InterchangeError, LineageError, MergeError, NoStore,
-    StoreError, TestError, TransferError, UpdateError, UpkeepError,
+    ContainerError, DestinationError, ExportError, InterchangeError, LineageError, MergeError,
+    NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -41,6 +41,14 @@ fn with_others(cause: &Cause) -> &'static str {
     if let Some(DestinationError::Exists { .. }) = cause.downcast_ref() {
         return ": name another file, or add --force to replace it";
     }
+    match cause.downcast_ref() {
+        Some(ExportError::LooksLikeAnother { .. }) => return ", or convert it: --as safetensors",
+        Some(ExportError::NotConvertible { is_quantised: true, .. }) => {
+            return ": --dequantise makes F32 of Q8_0";
+        }
+        Some(ExportError::OneFile { .. }) => return ": export it without --only",
+        _ => {}
+    }
     if let Some(TestError::NoSuchTest { .. }) = cause.downcast_ref() {
         return ": `mgit-db test ls` lists what is there";
     }
@@ -67,6 +75,7 @@ fn with_others(cause: &Cause) -> &'static str {
 fn with_files(error: &InterchangeError) -> &'static str {
     match error {
         InterchangeError::LinkLeadsOut { .. } => " (--exclude, --follow-links)",
+        InterchangeError::MissingShard { .. } => "; or leave the index out (--exclude)",
         InterchangeError::LinkToNothing { .. }
         | InterchangeError::PathNotUtf8 { .. }
         | InterchangeError::PathTooLong { .. }

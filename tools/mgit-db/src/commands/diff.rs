@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use mgit::diff::{Change, LayerChange, ModelDiff, TensorChange, TensorDistance, TensorFacts, diff};
+use mgit::diff::{
+    Change, FileChange, LayerChange, ModelDiff, TensorChange, TensorDistance, TensorFacts, diff,
+    diff_files,
+};
 use serde_json::{Value, json};
 
 use crate::document::Document;
@@ -16,6 +19,7 @@ use crate::text::{count, shown, size};
 ///
 /// Layers are matched by what they do and how they are connected, not by name. Tensors of equal
 /// content are not read. The largest changes, relative to the length of the weights, come first.
+/// Files beside the weights are compared by their contents.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db diff family.mgit base tuned
@@ -40,6 +44,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let from = snapshot.model(arguments.from.to_string())?;
     let to = snapshot.model(arguments.to.to_string())?;
     let found = diff(&from, &to)?;
+    let files = diff_files(&from, &to)?;
     let mut text = format!(
         "{} {}\n{} {}\n",
         output.paint(Ink::Bad, "---"),
@@ -48,9 +53,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         output.paint(Ink::Name, &to.full_name()),
     );
     text += &summary(&found);
+    text += &describe_files(&files, output);
     let lines = found.layers().map(|layer| describe(&layer, output));
     let names = json!({ "from": from.full_name(), "to": to.full_name() });
-    output.print_long(document(&found).keys(names), std::iter::once(text).chain(lines))
+    output.print_long(document(&found, &files).keys(names), std::iter::once(text).chain(lines))
 }
 
 fn summary(found: &ModelDiff) -> String {
@@ -71,12 +77,57 @@ fn summary(found: &ModelDiff) -> String {
     )
 }
 
-fn describe(layer: &LayerChange, output: &Output) -> String {
-    let (mark, ink) = match layer.change {
+/// The files beside the weights, where there are any.
+fn describe_files(files: &[FileChange], output: &Output) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let number = |change| files.iter().filter(|file| file.change == Some(change)).count();
+    let [added, removed, changed] = [Change::Added, Change::Removed, Change::Changed].map(number);
+    let same = files.len() - added - removed - changed;
+    let mut text = format!(
+        "{} beside the weights: {added} added, {removed} removed, {changed} changed, {same} the \
+         same\n",
+        count(files.len() as u64, "file"),
+    );
+    for file in files {
+        let Some(change) = file.change else { continue };
+        let (mark, ink) = mark(change);
+        let sizes: Vec<String> =
+            [file.from_bytes, file.to_bytes].into_iter().flatten().map(size).collect();
+        let line = format!("{mark} {} ({})", shown(&file.path), sizes.join(" -> "));
+        text += &format!("  {}\n", output.paint(ink, &line));
+    }
+    text
+}
+
+fn mark(change: Change) -> (&'static str, Ink) {
+    match change {
         Change::Added => ("+", Ink::Good),
         Change::Removed => ("-", Ink::Bad),
         Change::Changed => ("~", Ink::Name),
-    };
+    }
+}
+
+fn file_json(file: &FileChange) -> Value {
+    json!({
+        "path": file.path,
+        "change": file.change.map_or("same", change_name),
+        "from_bytes": file.from_bytes,
+        "to_bytes": file.to_bytes,
+    })
+}
+
+fn change_name(change: Change) -> &'static str {
+    match change {
+        Change::Added => "added",
+        Change::Removed => "removed",
+        Change::Changed => "changed",
+    }
+}
+
+fn describe(layer: &LayerChange, output: &Output) -> String {
+    let (mark, ink) = mark(layer.change);
     let from = layer.from.as_deref().unwrap_or_default();
     let to = layer.to.as_deref().unwrap_or(from);
     let name = match layer.change {
@@ -160,11 +211,7 @@ fn layer_json(layer: &LayerChange) -> Value {
         })
     };
     json!({
-        "change": match layer.change {
-            Change::Added => "added",
-            Change::Removed => "removed",
-            Change::Changed => "changed",
-        },
+        "change": change_name(layer.change),
         "from": layer.from,
         "to": layer.to,
         "kind": layer.kind.name(),
@@ -173,7 +220,7 @@ fn layer_json(layer: &LayerChange) -> Value {
     })
 }
 
-fn document(found: &ModelDiff) -> Document<'_> {
+fn document<'d>(found: &'d ModelDiff, files: &'d [FileChange]) -> Document<'d> {
     let edge = |(from, to): (&str, &str)| json!([from, to]);
     Document::new()
         .keys(json!({
@@ -181,6 +228,7 @@ fn document(found: &ModelDiff) -> Document<'_> {
             "contextual": found.contextual,
             "unchanged_layers": found.unchanged,
         }))
+        .list("files", move || files.iter().map(file_json))
         .list("layers", || found.layers().map(|layer| layer_json(&layer)))
         .list("edges_removed", move || found.edges_removed().map(edge))
         .list("edges_added", move || found.edges_added().map(edge))

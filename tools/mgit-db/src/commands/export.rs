@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use mgit::Model;
 use mgit::container::Destination;
-use mgit::interchange::{export_to, export_to_stream};
+use mgit::interchange::{ExportOptions, ExportReport, export_to_stream, export_with};
 use mgit::lineage::LOSSY_KEY;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::destination::Force;
 use crate::failure::Failure;
@@ -20,20 +20,34 @@ use crate::text::{shown, size};
 /// Write a model as the files it was imported from, byte for byte.
 ///
 /// Files appear when they are complete. An existing file is replaced only with --force; a pipe or a
-/// device is written into. An existing folder must be empty; with --force it may hold files of the
-/// same names.
+/// device is written into. A model that is one file goes into an existing folder under its own name.
+/// A folder of files goes into a new or empty folder; with --force it may hold files of the same
+/// names. A file is never given the name of another format: --as safetensors converts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db export family.mgit tuned@2 tuned.safetensors
   mgit-db export family.mgit llama llama-folder
+  mgit-db export family.mgit llama texts --only '*.json' --only README.md
+  mgit-db export family.mgit checkpoint model.safetensors --as safetensors
   mgit-db export family.mgit base - | sha256sum")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name, name@version or node id
     model: ModelArgument,
-    /// The file to write (a folder for a sharded model), or - for standard output
+    /// The file to write (a folder for a model that is several files), or - for standard output
     file: PathBuf,
+    /// Write only these files of a model that is a folder; may be given several times. The glob is
+    /// held against a file's path, its name, and the folders that it lies in
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// Convert the weights to one safetensors file, of the tensors' own names and types. Files
+    /// beside the weights come along, other copies of the weights do not
+    #[arg(long = "as", value_name = "FORMAT", value_parser = ["safetensors"])]
+    format: Option<String>,
+    /// With --as: tensors of GGUF's type Q8_0 become F32
+    #[arg(long, requires = "format")]
+    dequantise: bool,
     #[command(flatten)]
     force: Force,
 }
@@ -47,6 +61,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let to_stdout = arguments.file == Path::new("-");
     if to_stdout {
         output.refuse_json("an export to standard output: name a file")?;
+        if arguments.format.is_some() || !arguments.only.is_empty() {
+            let message = "--as and --only write no standard output: name a file or a folder";
+            return Err(Failure::usage(message));
+        }
         check_stdout()?;
         if io::stdout().is_terminal() {
             let message = "a model's bytes are nothing for a terminal: name a file, or use a pipe";
@@ -73,26 +91,52 @@ fn to_stream(model: &Model) -> Result<(), Failure> {
     io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))
 }
 
+impl Arguments {
+    fn options(&self) -> ExportOptions {
+        let options = ExportOptions::new()
+            .overwrite(self.force.overwrite())
+            .as_safetensors(self.format.is_some())
+            .dequantise(self.dequantise);
+        self.only.iter().fold(options, |options, glob| options.only(glob))
+    }
+}
+
 fn to_path(model: &Model, arguments: &Arguments, output: &Output) -> Result<(), Failure> {
-    let path = &arguments.file;
     let bar = bar(model);
-    export_to(model, path, arguments.force.overwrite(), &|bytes| bar.advance(bytes))?;
+    let options = arguments.options();
+    let report = export_with(model, &arguments.file, &options, &|bytes| bar.advance(bytes))?;
     drop(bar);
-    let bytes = model.node().logical_bytes();
     let lossy = model.metadata()?.get(LOSSY_KEY).cloned();
-    let document = json!({
+    output.print(document(model, &report, lossy.as_ref()), &text(model, &report, lossy.as_ref()))
+}
+
+fn document(model: &Model, report: &ExportReport, lossy: Option<&Value>) -> Value {
+    let files = report.files.iter().map(|file| {
+        let path = file.path.display().to_string();
+        json!({ "path": path, "bytes": file.bytes, "converted": file.is_converted })
+    });
+    json!({
         "model": model.full_name(),
-        "file": path.display().to_string(),
-        "logical_bytes": bytes,
+        "file": report.path.display().to_string(),
+        "logical_bytes": model.node().logical_bytes(),
         "lossy": lossy,
         "sharded": !model.manifest().index_name.is_empty(),
         "folder": model.is_folder(),
-    });
-    let path = shown(&path.display().to_string());
+        "files": files.collect::<Vec<_>>(),
+        "notes": report.notes,
+    })
+}
+
+fn text(model: &Model, report: &ExportReport, lossy: Option<&Value>) -> String {
+    let path = shown(&report.path.display().to_string());
+    let bytes = report.files.iter().map(|file| file.bytes).sum();
     let mut text = format!("{} -> {path} ({})\n", model.full_name(), size(bytes));
+    for note in &report.notes {
+        text += &format!("  {}\n", shown(note));
+    }
     if let Some(mark) = lossy {
         let stands_for = mark.get("stands_for").and_then(|id| id.as_str()).unwrap_or_default();
         text += &format!("  lossy: these are not the values of {}\n", shown(stands_for));
     }
-    output.print(document, &text)
+    text
 }

@@ -46,8 +46,10 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
               for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
               (and average) some from one parent  --param 'take=*.num_batches_tracked=NAME'
 
-In a command, {parent:NAME} is a file with that parent, {old} a file with --old, {out} the file to
-write, {param:K} a parameter, {seed} the seed. The command runs without a shell. A command that you
+In a command, {parent:NAME} is a file with that parent (its folder, if it is several files),
+{folder:NAME} a folder with the whole of it, {old} a file with --old, {out} the file or the folder
+to write, {param:K} a parameter, {seed} the seed. With a single file of weights come the files beside
+those of the first parent: configuration, tokenizer. The command runs without a shell. A command that you
 type here is trusted from then on; commands that others have put into a store are not.
 
 Examples:

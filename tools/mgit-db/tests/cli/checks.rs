@@ -12,7 +12,7 @@ fn import(sandbox: &Sandbox, name: &str, value: f32, more: &[&str]) {
     numbers[0] = value;
     let bytes = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     sandbox.write("f.safetensors", &file_of(&[("w", Dtype::F32, &[64], bytes)]));
-    sandbox.ok(&[&["import", "s", "f.safetensors", "--name", name], more].concat());
+    sandbox.ok(&[&["import", "s", "f.safetensors", "--name", name, "--force"], more].concat());
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn equal_content_makes_no_version_unless_it_is_asked_for() {
     sandbox.ok(&["meta", "s", "m", "a=1"]);
     sandbox.ok(&[&again[..], &["--meta", "a=1"]].concat());
     sandbox.ok(&["verify", "s"]);
-    assert_eq!(sandbox.models().len(), 2);
+    assert_eq!(sandbox.models().len(), 5);
 }
 
 #[test]

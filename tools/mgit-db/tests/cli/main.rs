@@ -26,3 +26,4 @@ mod standard_output;
 mod transfer;
 mod update;
 mod waiting;
+mod ways_out;

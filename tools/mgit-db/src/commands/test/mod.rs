@@ -25,8 +25,9 @@ use crate::output::Output;
 
 A command prints metrics as lines of JSON, such as
   {\"metric\": \"accuracy\", \"value\": 0.93, \"direction\": \"higher\"}
-It is split into words and run without a shell: {model} is a temporary safetensors file (a folder,
-if the model is sharded), {name} is name@version. Exit code 0 means that the test passes.")]
+It is split into words and run without a shell: {model} is a temporary file with the model (a folder,
+if the model is several files), {folder} a folder with the whole of it, also where it is one file,
+for from_pretrained(\"{folder}\"); {name} is name@version. Exit code 0 means that the test passes.")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -58,7 +58,8 @@ pub struct WhatArguments {
     /// A built-in test: finite, norm-drift, sparsity, statistics
     #[arg(long, value_name = "TEST", value_parser = parse_builtin)]
     builtin: Option<Builtin>,
-    /// A command, as one argument; {model} is the model's file
+    /// A command, as one argument; {model} is the model's file, {folder} a folder with
+    /// the whole model
     #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
     command: Option<Template>,
 }

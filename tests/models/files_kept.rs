@@ -1,0 +1,143 @@
+//! Promise: models that are made have the files beside the weights of what they are made of; where
+//! two sides have different ones, that is said; a diff tells which are not the same.
+
+use std::fs;
+use std::path::Path;
+
+use mgit::diff::{Change, diff_files};
+use mgit::interchange::ModelSource;
+use mgit::merge::Merge;
+use mgit::model_tests::{CommandTrust, RunOptions};
+use mgit::update::{CommandFunction, Functions, Make};
+use mgit::{How, Model, NewModel, NewTensor, Store};
+
+use crate::common::{new_store, stored_model, write};
+
+/// A safetensors file of two tensors of one number each.
+fn weights(values: [f32; 2]) -> Vec<u8> {
+    let store = new_store();
+    let [a, b] = values.map(|value| vec![value]);
+    let model = NewModel::new("m")
+        .tensor(NewTensor::from_vec("a.weight", [1], a))
+        .tensor(NewTensor::from_vec("b.weight", [1], b));
+    write(&store.2, |transaction| transaction.add_model(model).map(drop)).unwrap();
+    let mut bytes = Vec::new();
+    mgit::interchange::export_to_stream(&stored_model(&store.2, "m"), &mut bytes, &|_| ()).unwrap();
+    bytes
+}
+
+fn import(store: &Store, home: &Path, name: &str, parent: Option<&str>, files: &[(&str, &[u8])]) {
+    let folder = home.join(format!("in-{name}"));
+    for (path, bytes) in files {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let source = ModelSource::open(&folder).unwrap();
+    let model = NewModel::new(name).source(&source);
+    let model = parent.into_iter().fold(model, |model, parent| model.parent(parent, How::FineTune));
+    write(store, |transaction| transaction.add_model(model).map(drop)).unwrap();
+}
+
+fn file(model: &Model, path: &str) -> Vec<u8> {
+    model.file(path).unwrap().bytes(1 << 20).unwrap()
+}
+
+fn paths(model: &Model) -> Vec<String> {
+    model.files().map(|file| file.path().to_owned()).collect()
+}
+
+#[test]
+fn a_merge_keeps_our_files_and_says_what_theirs_has_changed() {
+    let (home, _, store) = new_store();
+    let home = home.path();
+    let all = |values, config: &'static str, more: &'static str| {
+        [
+            ("model.safetensors", weights(values)),
+            ("config.json", config.as_bytes().to_vec()),
+            ("vocab.txt", b"a b c".to_vec()),
+            (more, b"more".to_vec()),
+        ]
+    };
+    for (name, parent, files) in [
+        ("base", None, all([1.0, 2.0], "{}", "same.txt")),
+        ("ours", Some("base"), all([1.5, 2.0], "{\"a\": 1}", "same.txt")),
+        ("theirs", Some("base"), all([1.0, 2.5], "{\"a\": 2}", "new.txt")),
+    ] {
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(path, it)| (*path, &**it)).collect();
+        import(&store, home, name, parent, &files);
+    }
+    let changes =
+        diff_files(&stored_model(&store, "base"), &stored_model(&store, "theirs")).unwrap();
+    let found: Vec<_> = changes.iter().map(|file| (file.path.as_str(), file.change)).collect();
+    assert_eq!(
+        found,
+        [
+            ("config.json", Some(Change::Changed)),
+            ("new.txt", Some(Change::Added)),
+            ("same.txt", Some(Change::Removed)),
+            ("vocab.txt", None),
+        ]
+    );
+    assert_eq!((changes[0].from_bytes, changes[0].to_bytes), (Some(2), Some(8)));
+
+    let merged = Merge::new("merged", "ours", "theirs").run(&store, RunOptions::default()).unwrap();
+    let model = stored_model(&store, "merged");
+    assert_eq!(paths(&model), ["model.safetensors", "config.json", "same.txt", "vocab.txt"]);
+    assert_eq!(file(&model, "config.json"), b"{\"a\": 1}");
+    let value =
+        |name: &str| model.tensor(name).unwrap().view().unwrap().as_slice::<f32>().unwrap()[0];
+    assert_eq!((value("a.weight"), value("b.weight")), (1.5, 2.5));
+    let notes: Vec<&str> = merged.report.notes.iter().map(|note| note.text.as_str()).collect();
+    for said in [
+        "config.json: it is that of ours@1; theirs@1 has changed it, as ours has in another way",
+        "new.txt: it is that of ours@1; theirs@1 has added it",
+        "same.txt: it is that of ours@1; theirs@1 has removed it",
+    ] {
+        assert!(notes.contains(&said), "{said}: {notes:?}");
+    }
+}
+
+#[test]
+fn what_a_command_makes_is_a_folder_or_has_its_parents_files() {
+    let (home, _, store) = new_store();
+    let files: [(&str, &[u8]); 3] = [
+        ("model.safetensors", &weights([1.0, 2.0])),
+        ("config.json", b"{}"),
+        ("sub/more.json", b"{ }"),
+    ];
+    import(&store, home.path(), "base", None, &files);
+    let new = weights([3.0, 4.0]);
+    fs::write(home.path().join("new.safetensors"), &new).unwrap();
+    let door = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/door");
+    let functions =
+        Functions::new().with("command", CommandFunction::new(CommandTrust::Everything));
+    let make = |name: &str, command: &str| {
+        let made = Make::new(name, "command").parent("base", None).command(command);
+        let report = made.run(&store, &functions).unwrap();
+        let notes: Vec<String> = report.notes.into_iter().map(|note| note.text).collect();
+        (stored_model(&store, name), notes)
+    };
+    let (whole, notes) = make("whole", "cp -r {folder} {out}");
+    assert_eq!(paths(&whole), ["model.safetensors", "config.json", "sub/more.json"]);
+    assert!(notes.is_empty(), "{notes:?}");
+    let (bare, notes) =
+        make("bare", &format!("cp {}/new.safetensors {{out}}", home.path().display()));
+    assert_eq!(paths(&bare), ["model.safetensors", "config.json", "sub/more.json"]);
+    assert_eq!(file(&bare, "model.safetensors"), new);
+    assert_eq!(notes, ["from base@1 come along: config.json, sub/more.json"]);
+    let (torch, _) = make("torch", &format!("cp {door}/torch-tensor.pt {{out}}"));
+    assert_eq!(paths(&torch), ["model.pt", "config.json", "sub/more.json"]);
+    // A file that holds all of a model is no part of the folder.
+    let (gguf, notes) = make("gguf", &format!("cp {door}/tiny-q8.gguf {{out}}"));
+    assert_eq!(paths(&gguf), ["out.gguf"]);
+    assert!(notes[0].contains("stay there: what was made is one gguf file"), "{notes:?}");
+    // By role, and from a single file.
+    let made = Make::new("again", "command").parent("bare", None).parent("gguf", None);
+    let made = made.command("cp {folder:gguf}/out.gguf {out}").run(&store, &functions).unwrap();
+    assert_eq!(made.node.full_name(), "again@1");
+    assert_eq!(
+        diff_files(&bare, &whole).unwrap().iter().filter(|it| it.change.is_some()).count(),
+        0
+    );
+}

@@ -1,0 +1,135 @@
+//! Promise: a model goes out whole, in part or converted, and the tool says which of its bytes are
+//! not those that were imported; commands get the whole model as a folder; a diff lists the files
+//! beside the weights.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::common::{Sandbox, model, write_sharded};
+
+const DOOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/door");
+
+fn folder(sandbox: &Sandbox, name: &str, seed: u32, config: &str) {
+    fs::create_dir_all(sandbox.path(name).join("sub")).unwrap();
+    sandbox.write(&format!("{name}/model.safetensors"), &model(seed));
+    sandbox.write(&format!("{name}/config.json"), config.as_bytes());
+    sandbox.write(&format!("{name}/vocab.txt"), b"a b c");
+    sandbox.write(&format!("{name}/sub/more.json"), b"{}");
+    sandbox.ok(&["import", "s", name, "--name", name]);
+}
+
+fn names(sandbox: &Sandbox, folder: &str) -> Vec<String> {
+    let found = fs::read_dir(sandbox.path(folder)).unwrap();
+    let mut names: Vec<String> =
+        found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_part_of_a_folder_goes_out() {
+    let sandbox = Sandbox::with_store();
+    folder(&sandbox, "m", 1, "{}");
+    let export = ["export", "s", "m", "texts", "--only", "*.json"];
+    let document = sandbox.json(&[&export[..], &["--only", "vocab.txt"]].concat());
+    assert_eq!(
+        document["files"],
+        json!([
+            { "path": "config.json", "bytes": 2, "converted": false },
+            { "path": "sub/more.json", "bytes": 2, "converted": false },
+            { "path": "vocab.txt", "bytes": 5, "converted": false },
+        ])
+    );
+    assert_eq!(names(&sandbox, "texts"), ["config.json", "sub", "vocab.txt"]);
+    let told = sandbox.refused(&["export", "s", "m", "none", "--only", "*.yaml"], 1);
+    assert!(told.contains("no file of m@1 fits \"*.yaml\": it has config.json, "), "{told}");
+    sandbox.import(0, "one", &[]);
+    let told = sandbox.refused(&["export", "s", "one", "none", "--only", "*"], 1);
+    assert!(told.contains("one@1 is one file"), "{told}");
+    assert!(!sandbox.path("none").exists());
+    sandbox.refused(&["export", "s", "m", "-", "--only", "*"], 2);
+}
+
+#[test]
+fn weights_become_safetensors_and_it_is_said() {
+    let sandbox = Sandbox::with_store();
+    for (name, file) in [("torch", "torch-odd.pth"), ("q8", "tiny-q8.gguf")] {
+        sandbox.ok(&["import", "s", &format!("{DOOR}/{file}"), "--name", name]);
+    }
+    let told = sandbox.refused(&["export", "s", "torch", "x.safetensors"], 1);
+    let both = "torch@1 is kept as a file of format pytorch; name it x.pth, or convert it: --as \
+                safetensors";
+    assert!(told.contains(both), "{told}");
+    let text = sandbox.ok(&["export", "s", "torch", "x.safetensors", "--as", "safetensors"]);
+    assert!(text.contains("\n  the weights (pytorch) became a safetensors file of "), "{text}");
+    assert!(text.contains("not what was imported"), "{text}");
+    let bytes = sandbox.read("x.safetensors");
+    assert!(safetensors::SafeTensors::deserialize(&bytes).unwrap().len() > 2);
+    let convert = ["export", "s", "q8", "q.safetensors", "--as", "safetensors"];
+    assert!(sandbox.refused(&convert, 1).contains("--dequantise makes F32 of Q8_0"));
+    let document = sandbox.json(&[&convert[..], &["--dequantise"]].concat());
+    assert_eq!(document["files"][0]["converted"], true);
+    let notes = document["notes"].to_string();
+    assert!(notes.contains("of Q8_0 became F32"), "{notes}");
+    safetensors::SafeTensors::deserialize(&sandbox.read("q.safetensors")).unwrap();
+    // Into a folder, under the file's own name.
+    fs::create_dir(sandbox.path("there")).unwrap();
+    sandbox.ok(&["export", "s", "q8", "there"]);
+    sandbox.ok(&["export", "s", "q8", "there", "--as", "safetensors", "--dequantise"]);
+    assert_eq!(names(&sandbox, "there"), ["tiny-q8.gguf", "tiny-q8.safetensors"]);
+    write_sharded(&sandbox.path("big"));
+    sandbox.ok(&["import", "s", "big", "--name", "big"]);
+    sandbox.ok(&["export", "s", "big", "flat", "--as", "safetensors"]);
+    assert_eq!(names(&sandbox, "flat"), ["model.safetensors"]);
+}
+
+#[test]
+fn a_diff_lists_the_files_beside_the_weights() {
+    let sandbox = Sandbox::with_store();
+    folder(&sandbox, "a", 1, "{}");
+    folder(&sandbox, "b", 1, "{ }");
+    let text = sandbox.ok(&["diff", "s", "a", "b"]);
+    let said = "3 files beside the weights: 0 added, 0 removed, 1 changed, 2 the same\n  ~ \
+                config.json (2 B -> 3 B)\n";
+    assert!(text.contains(said), "{text}");
+    let document = sandbox.json(&["diff", "s", "a", "b"]);
+    let expected = json!({ "path": "config.json", "change": "changed", "from_bytes": 2,
+        "to_bytes": 3 });
+    assert_eq!(document["files"][0], expected);
+    assert_eq!(document["files"][1]["change"], "same");
+    sandbox.import(0, "one", &[]);
+    let text = sandbox.ok(&["diff", "s", "a", "one"]);
+    assert!(text.contains("3 removed"), "{text}");
+}
+
+#[test]
+fn commands_get_the_whole_model_as_a_folder() {
+    let sandbox = Sandbox::with_store();
+    folder(&sandbox, "m", 1, "{}");
+    sandbox.import(0, "one", &[]);
+    let script = b"test -f $1/model.safetensors || exit 1\nls $1 | grep -c .\n";
+    sandbox.write("look.sh", script);
+    // A test, of a folder and of a single file.
+    let look = format!("sh {} {{folder}}", sandbox.path("look.sh").display());
+    sandbox.ok(&["test", "add", "s", "whole", "--command", &look]);
+    sandbox.ok(&["test", "run", "s"]);
+    let told = sandbox.refused(&["test", "add", "s", "bad", "--command", "sh x {folders}"], 1);
+    assert!(told.contains("only {model}, {folder} and {name}"), "{told}");
+    // A gate.
+    sandbox.write("m/model.safetensors", &model(2));
+    let gate = format!("sh {} {{folder}}", sandbox.path("look.sh").display());
+    let lossy = ["--parent", "m", "--lossy", "quantised:1e-4", "--gate", &gate, "--max-drop", "0"];
+    let import = ["import", "s", "m", "--name", "next", "--higher-is-better"];
+    sandbox.ok(&[&import[..], &lossy].concat());
+    // A creation function.
+    let make =
+        ["make", "s", "--name", "copy", "--parent", "m", "--command", "cp -r {folder} {out}"];
+    sandbox.ok(&make);
+    sandbox.ok(&["export", "s", "copy", "copy"]);
+    assert_eq!(names(&sandbox, "copy"), ["config.json", "model.safetensors", "sub", "vocab.txt"]);
+    let bare = "cp {parent:m}/model.safetensors {out}";
+    let text = sandbox.ok(&["make", "s", "--name", "bare", "--parent", "m", "--command", bare]);
+    assert!(text.contains("from m@1 come along: config.json, sub/more.json, vocab.txt"), "{text}");
+    sandbox.ok(&["verify", "s"]);
+}
