@@ -156,7 +156,9 @@ fn parts_of_others(files: &[Entry], options: &SourceOptions) -> HashSet<String> 
 /// Why a file is no model.
 fn no_model(file: &Entry, options: &SourceOptions) -> Option<String> {
     let (name, path) = (file.name.as_str(), Path::new(&file.name));
-    if is_store_at(&file.real) {
+    // Not every file of a large folder is opened.
+    let may_be_store = is_weights_name(path) || path.extension().is_none_or(|it| it == "mgit");
+    if may_be_store && is_store_at(&file.real) {
         return Some("a store of models".to_owned());
     }
     if is_training_state(path) {
