@@ -81,7 +81,7 @@ fn a_merge_keeps_our_files_and_says_what_theirs_has_changed() {
     );
     assert_eq!((changes[0].from_bytes, changes[0].to_bytes), (Some(2), Some(8)));
 
-    let merged = Merge::new("merged", "ours", "theirs").run(&store, RunOptions::default()).unwrap();
+    let merged = Merge::new("ours", "theirs", "merged").run(&store, RunOptions::default()).unwrap();
     let model = stored_model(&store, "merged");
     assert_eq!(paths(&model), ["model.safetensors", "config.json", "same.txt", "vocab.txt"]);
     assert_eq!(file(&model, "config.json"), b"{\"a\": 1}");

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use mgit::Store;
 use mgit::container::{Destination, DestinationError, TemporaryFolder, TemporaryKind};
-use mgit::interchange::export_to;
+use mgit::interchange::{ExportOptions, export_with};
 use mgit::update::remake;
 use serde_json::json;
 
@@ -69,10 +69,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         let folder = folder.map_err(|source| DestinationError::io(path, source))?;
         let aside = Store::create(folder.path().join("model.mgit"))?;
         let mut transaction = aside.begin_write()?;
-        transaction.add_model(remade.draft.model("model"))?;
+        let made = transaction.add_model(remade.draft.model(model.node().name()))?.node;
         transaction.commit()?;
-        export_to(&aside.snapshot()?.model("model")?, path, overwrite, &|_| ())?;
-        let file = path.display().to_string();
+        let options = ExportOptions::new().overwrite(overwrite);
+        let made = aside.snapshot()?.model(&made)?;
+        let file = export_with(&made, path, &options, &|_| ())?.path.display().to_string();
         let document = json!({ "model": name, "function": function, "file": file });
         output.print(document, &format!("{name} by {function} -> {}\n", shown(&file)))?;
         return Ok(ExitCode::SUCCESS);
