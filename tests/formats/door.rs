@@ -92,9 +92,12 @@ fn agree(store: &Store, root: &Path, forms: &[Form], list: &Value) -> usize {
             let original = fs::read(form.folder.join(file.path())).unwrap();
             assert_eq!(file.byte_len(), original.len() as u64, "{} {}", form.name, file.path());
             let edges = file.tensors().flat_map(|(tensor, at)| [at, at + tensor.byte_len()]);
-            let mut starts: Vec<u64> = edges.flat_map(|at| [at.saturating_sub(1), at]).collect();
-            starts.extend((0..8).map(|_| random.below(original.len() + 1) as u64));
-            starts.insert(0, 0);
+            let edges: Vec<u64> = edges.chain([original.len() as u64]).collect();
+            let mut starts = vec![0];
+            for _ in 0..8 {
+                let edge = edges[random.below(edges.len())];
+                starts.extend([edge.saturating_sub(1), random.below(original.len() + 1) as u64]);
+            }
             for (at, start) in starts.into_iter().enumerate() {
                 let rest = original.len() - start as usize;
                 let len = if at == 0 { rest } else { rest.min(random.below(3000)) };

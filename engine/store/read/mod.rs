@@ -1,5 +1,6 @@
 //! Reading: snapshots, models, tensors, records and the chains between them.
 
+mod bone_window;
 #[cfg_attr(not(feature = "unstable-format"), allow(unreachable_pub, reason = "public with it"))]
 pub(in crate::store) mod chain;
 #[cfg(feature = "unstable-format")]
