@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::UpdateError;
-use super::draft_files::DraftPart;
+use super::draft_part::DraftPart;
 pub use super::draft_tensor::DraftTensor;
 use super::draft_tensor::{OfFile, Sourced};
 use crate::container::new_folder;

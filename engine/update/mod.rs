@@ -52,6 +52,7 @@ mod cascade;
 mod command;
 mod draft;
 mod draft_files;
+mod draft_part;
 mod draft_tensor;
 mod error;
 mod function;
