@@ -16,10 +16,10 @@ mod layouts;
 mod numpy;
 mod onnx;
 mod pytorch;
+mod same_weights;
 #[path = "../second/mod.rs"]
 mod second;
 mod second_reader;
-mod same_weights;
 mod source;
 mod spec;
 mod zip_writer;
