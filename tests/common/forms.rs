@@ -1,5 +1,7 @@
 //! The same F32 weights in files of every form, written without holding them.
 
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
