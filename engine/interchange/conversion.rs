@@ -262,6 +262,12 @@ fn made(
         note_unseen(model, file, notes)?;
     }
     let mut entries = entries_of(model, dequantise, notes)?;
+    // A view can name one element as often as it says.
+    let total = entries.iter().try_fold(0u64, |sum, entry| sum.checked_add(entry.byte_len));
+    if total.is_none_or(|total| total > i64::MAX as u64) {
+        let reason = "its tensors and views would be longer than a file can be".to_owned();
+        return Err(refused(model, reason, false));
+    }
     let mut begin = 0u64;
     let is_aligned = entries.iter().all(|entry| {
         let at = begin;
