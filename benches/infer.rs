@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use common::models::Random;
 use mgit::diff::{LayerGraph, Mode, divergence};
 use mgit::infer::{Member, arrange, place};
-use mgit::interchange::ModelSource;
+use mgit::interchange::{ModelSource, OpenFile};
 use mgit::store::Transaction;
 use mgit::{Dtype, How, Model, NewModel, NewTensor, Shape, Store, Tensor};
 
@@ -257,7 +257,7 @@ fn table() {
             let store = Store::create(home.path().join("s.mgit")).expect("a store");
             let mut transaction = store.begin_write().expect("a transaction");
             for (at, file) in files.iter().enumerate() {
-                let new = NewModel::new(format!("m{at}")).file(file);
+                let new = NewModel::new(format!("m{at}")).source(file);
                 transaction.add_model(new).expect("a model");
             }
             transaction.commit().expect("a commit");
@@ -290,15 +290,13 @@ fn table() {
 fn insert_cost() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/mgit-db/demo");
     let file = ModelSource::open(path.join("ani-1x-m0.safetensors")).expect("the demo's model");
-    let (_, real) = file.files().next().expect("a file");
+    let real = file.files().first().expect("a file");
+    let opened = OpenFile::open(path.join("ani-1x-m0.safetensors")).expect("the demo's model");
     let base: Vec<(String, Shape, Vec<f32>)> = real
-        .header()
         .tensors()
         .iter()
-        .enumerate()
-        .map(|(at, entry)| {
-            let mut bytes = vec![0; entry.byte_len() as usize];
-            real.read_tensor_at(at, 0, &mut bytes).expect("its bytes");
+        .map(|entry| {
+            let bytes = opened.bytes(entry.begin, entry.end - entry.begin).expect("its bytes");
             let floats = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
             // The first rows only, so that ten thousand members fit.
             let (rows, row) = (entry.shape.rows(), entry.shape.elements() / entry.shape.rows());

@@ -258,6 +258,11 @@ fn made(
     dequantise: bool,
     notes: &mut Vec<String>,
 ) -> Result<Made, ExportError> {
+    let folder = folder_of(weights.first().map_or("", StoredFile::path));
+    if weights.iter().any(|file| folder_of(file.path()) != folder) {
+        let reason = "its weights lie in several folders".to_owned();
+        return Err(refused(model, reason, false));
+    }
     for file in weights {
         note_unseen(model, file, notes)?;
     }

@@ -7,7 +7,7 @@ use super::conversion::{Out, Outs, converted, in_order, write_file};
 use super::export_error::ExportError;
 use super::export_options::{ExportOptions, ExportReport};
 use super::model_folder::ModelFolder;
-use super::out_name::{check_name, name_in_folder, own_name};
+use super::out_name::{check_name, claims_a_format, name_in_folder, own_name};
 use super::source::fits;
 use crate::container::{Destination, Overwrite};
 use crate::format::FileFormat;
@@ -129,6 +129,9 @@ fn write_folder(
     progress: &dyn Fn(u64),
 ) -> Result<ExportReport, ExportError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if claims_a_format(path) && !path.is_dir() {
+        return Err(ExportError::NeedsFolder { model: model.full_name() });
+    }
     let folder = ModelFolder::new(path, &names, overwrite);
     let mut folder = folder.map_err(|error| match error {
         ExportError::NeedsFolder { .. } => ExportError::NeedsFolder { model: model.full_name() },

@@ -42,6 +42,11 @@ fn claim_of(path: &Path) -> Option<Claim> {
     claims.find(|(known, _)| own.eq_ignore_ascii_case(known)).map(|(_, claim)| *claim)
 }
 
+/// Whether a path says by its end that it is a file of some format.
+pub(super) fn claims_a_format(path: &Path) -> bool {
+    claim_of(path).is_some()
+}
+
 /// Whether a file of this format, which was called `own`, may be called `path`.
 fn may_be_called(format: FileFormat, own: &Path, path: &Path) -> bool {
     let Some(claim) = claim_of(path) else { return true };

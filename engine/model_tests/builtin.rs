@@ -56,6 +56,10 @@ impl Builtin {
             Builtin::Statistics => statistics(model, parents),
         };
         let unread = model.iter().filter(|(_, summary)| summary.is_none()).count();
+        if model.is_unseen() {
+            finding.metrics.clear();
+            finding.failure = Some("not tested: no tensor is seen in its weights".to_owned());
+        }
         if unread > 0 {
             let _ = writeln!(finding.output, "{unread} tensors of a type that is not looked into");
         }

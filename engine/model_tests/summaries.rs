@@ -200,6 +200,11 @@ impl<'m> Summarised<'m> {
         tensors.map(move |tensor| (tensor.name, of(tensor)))
     }
 
+    /// Whether it has files, and no tensor is seen in those of its weights.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.model.manifest().version() > 1 && self.model.weights().len() == 0
+    }
+
     /// The summary of the tensor of a name.
     pub(super) fn named(&self, name: &str) -> Option<Summary> {
         let tensors = &self.model.manifest().tensors;

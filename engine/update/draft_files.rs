@@ -9,7 +9,9 @@ use super::UpdateError;
 use super::draft::Draft;
 use super::draft_part::DraftPart;
 use crate::format::{FileFormat, HEADER_PREFIX_LEN, PackedBytes, Skeleton};
-use crate::interchange::{HEADER_LEN_MAX, INDEX_LEN_MAX, SafetensorsHeader, write_header};
+use crate::interchange::{
+    HEADER_LEN_MAX, INDEX_LEN_MAX, SafetensorsHeader, contiguous, write_header,
+};
 use crate::store::{Model, StoredFile};
 
 /// The file that weights go to whose own format cannot hold them.
@@ -49,6 +51,10 @@ fn comes_along(file: &StoredFile) -> bool {
 impl Draft {
     /// The files of a model, those of weights without tensors.
     pub(super) fn in_files(model: &Model) -> Result<Self, UpdateError> {
+        if model.weights().len() == 0 && model.manifest().version() > 1 {
+            let reason = "no tensor is seen in its weights: there is nothing to work on";
+            return Err(UpdateError::failed(format!("{}: {reason}", model.full_name())));
+        }
         let mut draft = Draft::new();
         draft.is_single = model.manifest().is_single;
         for file in model.files() {
@@ -75,7 +81,16 @@ impl Draft {
     pub(super) fn settle_files(&mut self, model: &Model, renew: bool) -> Result<(), UpdateError> {
         let other = |part: &DraftPart| part.format() != FileFormat::Safetensors;
         if self.parts.iter().any(|part| other(part) && !part.fits_old()) {
-            self.convert();
+            self.convert(model)?;
+        }
+        let is_other_type = |part: &DraftPart| {
+            let old = part.old.iter().flat_map(StoredFile::tensors);
+            old.zip(&part.tensors).any(|((old, _), new)| old.dtype() != new.dtype())
+        };
+        let config = self.sides.iter().map(StoredFile::path).find(|path| *path == "config.json");
+        if let Some(config) = config.filter(|_| self.parts.iter().any(is_other_type)) {
+            let text = "kept as it was: it does not know of the types that tensors have now";
+            self.file_notes.push((config.to_owned(), text.to_owned()));
         }
         let headers = |part: &DraftPart| !other(part) && !part.is_like_old();
         if renew || self.parts.iter().any(headers) {
@@ -84,14 +99,42 @@ impl Draft {
         Ok(())
     }
 
-    /// Puts the weights of all files of other formats into one safetensors file.
-    fn convert(&mut self) {
+    /// Puts the weights of all files of other formats into one safetensors file, which has no place
+    /// for views, for folders, or for types of others.
+    fn convert(&mut self, model: &Model) -> Result<(), UpdateError> {
+        let refused =
+            |reason: String| Err(UpdateError::failed(format!("{}: {reason}", model.full_name())));
         let parts = std::mem::take(&mut self.parts);
         let mut converted = DraftPart { path: CONVERTED_PATH.to_owned(), ..DraftPart::default() };
         for mut part in parts {
             if part.format() == FileFormat::Safetensors {
                 self.parts.push(part);
                 continue;
+            }
+            if part.path.contains('/') {
+                let (path, format) = (&part.path, part.format());
+                return refused(format!(
+                    "{path:?} is a {format} file in a folder of its own: what is made of it cannot be \
+                     written"
+                ));
+            }
+            for view in part.old.iter().flat_map(StoredFile::views) {
+                let old = part.old.iter().flat_map(StoredFile::tensors).nth(view.tensor);
+                let is_whole = old.is_some_and(|(old, _)| {
+                    *old.shape() == view.shape
+                        && *old.dtype() == view.dtype
+                        && view.strides == contiguous(&view.shape)
+                });
+                let made = part.tensors.get(view.tensor).filter(|_| is_whole);
+                let Some(made) = made.filter(|_| part.keeps_places()) else {
+                    return refused(format!(
+                        "its {:?} is a part of another tensor or a turned one: export it as \
+                         safetensors, and import that",
+                        view.name
+                    ));
+                };
+                let made = made.clone().named(&view.name);
+                converted.tensors.push(made.noted("had the bytes of another tensor: written out"));
             }
             converted.tensors.append(&mut part.tensors);
             let format = part.format();
@@ -100,6 +143,21 @@ impl Draft {
             );
             self.file_notes.push((part.path, text));
         }
+        let unknown = converted.tensors.iter().find(|tensor| tensor.dtype().bits().is_none());
+        if let Some(tensor) = unknown {
+            let (name, dtype) = (tensor.name(), tensor.dtype());
+            return refused(format!("safetensors has no type for {name:?} ({dtype})"));
+        }
+        // A list of the files that are no more.
+        let notes = &mut self.file_notes;
+        self.sides.retain(|file| {
+            let path = file.path();
+            let is_list = path.ends_with(".index.json") && !path.contains('/');
+            if is_list {
+                notes.push((path.to_owned(), "left behind: the files are gone".to_owned()));
+            }
+            !is_list
+        });
         converted.align();
         self.parts.push(converted);
         // A safetensors file alone needs no more than its own header.
@@ -107,6 +165,7 @@ impl Draft {
             self.is_single = false;
             self.parts.iter_mut().for_each(|part| part.path.clear());
         }
+        Ok(())
     }
 
     /// Writes the headers that came from the files of `model`, and the index, for the tensors that
@@ -123,7 +182,14 @@ impl Draft {
             part.align();
             let metadata = Some(header.metadata()).filter(|metadata| !metadata.is_empty());
             let entries = part.tensors.iter();
-            let entries = entries.map(|it| (it.name(), it.dtype(), it.shape(), it.byte_len()));
+            // Of weights in several folders, the path stands before the names.
+            let path = format!("{}:", part.path);
+            let own =
+                |name: &'_ str| -> usize { name.strip_prefix(&path).map_or(0, |_| path.len()) };
+            let entries = entries.map(|it| {
+                let name = it.name().get(own(it.name())..).unwrap_or_default();
+                (name, it.dtype(), it.shape(), it.byte_len())
+            });
             part.header = write_header(entries, metadata).into();
         }
         if self.index.0.is_empty() {

@@ -36,6 +36,14 @@ impl DraftPart {
                 .all(|((old, _), new)| new.name() == old.name() && new.is_like(&old))
     }
 
+    /// Whether it has a tensor for each of the file's, in the same order.
+    pub(super) fn keeps_places(&self) -> bool {
+        self.old.as_ref().is_some_and(|old| {
+            let names = old.tensors().map(|(tensor, _)| tensor.name().to_owned());
+            names.eq(self.tensors.iter().map(|tensor| tensor.name().to_owned()))
+        })
+    }
+
     /// Whether the file's other bytes go with its new tensors.
     pub(super) fn fits_old(&self) -> bool {
         let kept = |old: &StoredFile| {

@@ -275,7 +275,7 @@ fn what_breaks_the_format_is_refused_by_what_it_is() {
     bytes[32] = 0xff;
     let error = read_layout(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err();
     assert!(error.to_string().contains("a tensor's name is not UTF-8"), "{error}");
-    for bytes in [&b""[..], b"GGU", b"GGUF", b"text, not a model, and long enough"] {
+    for bytes in [b"GGU".as_slice(), b"GGUF", b"text, not a model, and long enough"] {
         assert!(read_layout(&OpenFile::of_bytes("model.gguf", bytes)).unwrap_err().is_malformed());
     }
     // A count without end costs nothing.

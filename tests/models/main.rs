@@ -11,6 +11,7 @@ mod files_kept;
 mod functions;
 mod infer;
 mod lossy;
+mod made_of_files;
 mod merge;
 mod model_tests;
 mod oracles;

@@ -27,6 +27,8 @@ pub struct Model {
     /// `name@version` of the version before.
     pub previous: Option<String>,
     pub metadata: Json,
+    /// Of its manifest.
+    pub version: u64,
     pub parts: Vec<Part>,
     pub views: Vec<View>,
 }
@@ -198,11 +200,12 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
     }
     let name = |id: &String| nodes[id].full_name.clone();
     let model = |node: &Node| {
-        let (parts, views) = manifest(contents, node.manifest);
+        let (version, parts, views) = manifest(contents, node.manifest);
         Model {
             parents: node.parents.iter().map(|(id, how)| (name(id), how.clone())).collect(),
             previous: node.previous.as_ref().map(name),
             metadata: node.metadata.clone(),
+            version,
             parts,
             views,
         }
@@ -210,7 +213,7 @@ fn replay(contents: &Contents<'_>, history: Vec<Json>) -> BTreeMap<String, Model
     nodes.values().map(|node| (node.full_name.clone(), model(node))).collect()
 }
 
-fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> (Vec<Part>, Vec<View>) {
+fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> (u64, Vec<Part>, Vec<View>) {
     let bytes = contents.get(Kind::Manifest, id);
     let mut input = Bytes::new(&bytes);
     let (version, flags) = (input.number(2), input.number(2));
@@ -248,7 +251,7 @@ fn manifest(contents: &Contents<'_>, id: [u8; 32]) -> (Vec<Part>, Vec<View>) {
     }
     let views = (0..views).map(|_| view(&files, &mut input)).collect();
     assert!(input.is_empty(), "nothing is behind the manifest");
-    (files, views)
+    (version, files, views)
 }
 
 /// A type, the name of an unknown one, and dimensions.

@@ -30,8 +30,9 @@ pub const GGUF_LAYOUT_MEMORY_MAX: u64 = 1 << 26;
 const MAGIC: &[u8; 4] = b"GGUF";
 
 /// Whether a file that begins with `head` is one.
-pub(in crate::interchange) fn recognises(head: &[u8], _path: &Path) -> bool {
-    head.starts_with(MAGIC)
+pub(in crate::interchange) fn recognises(head: &[u8], path: &Path) -> bool {
+    let by_name = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    head.starts_with(MAGIC) || by_name
 }
 
 /// Reads where the tensors of a GGUF file are, and what its keys say about the model. Cost: reads

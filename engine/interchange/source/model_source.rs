@@ -11,7 +11,7 @@ use super::gather::{Gathered, gather};
 use super::names::{Names, are_names, name_aside};
 use super::options::SourceOptions;
 use super::read_file::{ReadFile, join_data};
-use super::units::{Unit, find_units, weights_among};
+use super::units::{Unit, WeightUnits, find_units, weights_among};
 use super::walk::LeftOut;
 use crate::architecture::Architecture;
 use crate::format::{FileFormat, PackedBytes};
@@ -76,6 +76,11 @@ impl ModelSource {
         options: &SourceOptions,
     ) -> Result<Self, InterchangeError> {
         let path = path.as_ref();
+        if path.join("snapshots").is_dir() && path.join("blobs").is_dir() {
+            let detail = "; it is a repository of a Hugging Face cache: name a folder of its \
+                snapshots, or adopt it";
+            return Err(InterchangeError::NoModel { folder: path.into(), detail: detail.into() });
+        }
         let Gathered { mut files, left_out, revision, is_single, is_folder } =
             gather(path, options)?;
         join_data(&mut files)?;
@@ -116,6 +121,7 @@ impl ModelSource {
             let strings = std::mem::take(&mut file.layout.facts).remove(METADATA_KEY);
             let mut file = source_file(file, FileRole::Weights);
             let is_taken = match chosen.names_are_given_once {
+                _ if chosen.in_folders => true,
                 true => are_names(&file),
                 false => names.take(&file),
             };
@@ -138,7 +144,7 @@ impl ModelSource {
         let only_list = |index: usize| matches!(aside.as_slice(), [(at, _)] if *at == index);
         let is_sharded = chosen.index.is_some_and(only_list);
         self.files = weights.into_iter().chain(aside).map(|(_, file)| file).collect();
-        name_aside(&mut self.files);
+        name_aside(&mut self.files, chosen.in_folders);
         self.plain = self.plain_form(is_sharded)?;
         Ok(())
     }
@@ -240,6 +246,8 @@ struct Chosen {
     files: Vec<usize>,
     /// No two of their tensors have one name: that is checked.
     names_are_given_once: bool,
+    /// Names are given once in each folder: the files' paths stand before them.
+    in_folders: bool,
     /// The place of the index of all of them.
     index: Option<usize>,
 }
@@ -248,9 +256,14 @@ struct Chosen {
 fn choose(
     files: &mut [ReadFile],
     units: &[Unit],
-    weights: &[usize],
+    WeightUnits { places: weights, in_folders }: &WeightUnits,
 ) -> Result<Chosen, InterchangeError> {
-    let mut chosen = Chosen { files: Vec::new(), names_are_given_once: false, index: None };
+    let mut chosen = Chosen {
+        files: Vec::new(),
+        names_are_given_once: false,
+        in_folders: *in_folders,
+        index: None,
+    };
     for (at, unit) in units.iter().enumerate() {
         let is_weights = weights.contains(&at);
         if is_weights {

@@ -37,16 +37,18 @@ fn names_of(file: &SourceFile) -> impl Iterator<Item = &str> {
 
 /// Gives the tensors of files that are aside their names in the model: the file's path stands
 /// before them. What would be too long stays bytes, with a note.
-pub(super) fn name_aside(files: &mut [SourceFile]) {
+/// `all`: those of weights too.
+pub(super) fn name_aside(files: &mut [SourceFile], all: bool) {
+    let is_own = |file: &SourceFile| file.role == FileRole::Weights && !all;
     // Only names of which it is not sure where the path ends can be those of others.
     let mut taken: HashSet<String> = HashSet::new();
-    for file in files.iter().filter(|file| file.role == FileRole::Weights) {
+    for file in files.iter().filter(|file| is_own(file)) {
         taken.extend(names_of(file).filter(|name| name.contains(':')).map(str::to_owned));
     }
-    for file in files.iter_mut().filter(|file| file.role == FileRole::Aside) {
+    for file in files.iter_mut().filter(|file| !is_own(file)) {
         let SourceFile { path, tensors, views, notes, .. } = file;
         let room = NAME_LEN_MAX.saturating_sub(path.len() + 8);
-        let (mut place, all) = (0, tensors.len());
+        let (mut place, count) = (0, tensors.len());
         let mut places = Vec::with_capacity(if views.is_empty() { 0 } else { tensors.len() });
         let is_viewed = !views.is_empty();
         tensors.retain(|tensor| {
@@ -57,10 +59,10 @@ pub(super) fn name_aside(files: &mut [SourceFile]) {
             place += usize::from(stays);
             stays
         });
-        if place < all {
+        if place < count {
             notes.push(format!(
                 "{} tensors are kept, not seen: their names are too long",
-                all - place
+                count - place
             ));
         }
         views.retain_mut(|view| {

@@ -37,6 +37,11 @@ pub(super) struct Index {
 }
 
 impl Unit {
+    /// Whether it is a list below the model's own folder of files that are not there.
+    fn is_lost(&self) -> bool {
+        self.files.is_empty() && !self.folder.is_empty()
+    }
+
     /// Refuses one of which files are missing.
     pub(super) fn check_whole(&self, files: &[ReadFile]) -> Result<(), InterchangeError> {
         let Some(shard) = self.missing.first() else { return Ok(()) };
@@ -201,18 +206,31 @@ fn rank(files: &[ReadFile], unit: &Unit) -> u8 {
     }
 }
 
-/// The places of the units that the model's weights are in: those of the first format in the
-/// model's own folder; where none is there, the only one below it. `None` where there is no unit
-/// at all.
-pub(super) fn weights_among(units: &[Unit]) -> Option<Vec<usize>> {
-    let first = |is_here: &dyn Fn(&Unit) -> bool| {
-        let here = || units.iter().enumerate().filter(|(_, unit)| is_here(unit));
+/// The units that the model's weights are in.
+#[derive(Debug, Default)]
+pub(super) struct WeightUnits {
+    /// Their places.
+    pub(super) places: Vec<usize>,
+    /// They lie in several folders, each a model of its own: names are given once in each.
+    pub(super) in_folders: bool,
+}
+
+/// Those of the first format in the model's own folder; where none is there, of each folder below
+/// it. `None` where there is no unit at all.
+pub(super) fn weights_among(units: &[Unit]) -> Option<WeightUnits> {
+    let first = |folder: &str| {
+        let here =
+            || units.iter().enumerate().filter(|(_, it)| it.folder == folder && !it.is_lost());
         let rank = here().map(|(_, unit)| unit.rank).min()?;
         let first = here().filter(|(_, unit)| unit.rank == rank);
         Some(first.map(|(at, _)| at).collect::<Vec<usize>>())
     };
-    first(&|unit| unit.folder.is_empty()).or_else(|| {
-        let below = first(&|unit| !unit.files.is_empty())?;
-        Some(if below.len() > 1 { Vec::new() } else { below })
-    })
+    if let Some(places) = first("") {
+        return Some(WeightUnits { places, in_folders: false });
+    }
+    let mut folders: Vec<&str> = units.iter().map(|unit| unit.folder.as_str()).collect();
+    folders.dedup();
+    let places: Vec<usize> = folders.iter().filter_map(|folder| first(folder)).flatten().collect();
+    let in_folders = places.len() > 1;
+    (!places.is_empty()).then_some(WeightUnits { places, in_folders })
 }

@@ -240,7 +240,7 @@ impl StoredFile {
     }
 
     /// The model's views of its tensors, by their places in this file.
-    pub(in crate::store) fn views(&self) -> Vec<NewView> {
+    pub(crate) fn views(&self) -> Vec<NewView> {
         let own = self.first_tensor..self.first_tensor + self.begins.len();
         let views = self.model.manifest().views.iter();
         let views = views.filter(|view| own.contains(&(view.tensor as usize)));

@@ -7,16 +7,12 @@ use serde_json::Value;
 
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, doubles, doubles_of, elements, is_number};
-use super::reduce::is_matrix;
+use super::reduce::{SCALE_SUFFIX, is_matrix, is_scale};
 use crate::architecture::LayerKind;
 use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::lineage::glob_matches;
 use crate::store::{Model, Tensor};
 use crate::tensor::{Dtype, Shape, number};
-
-/// What the scales of a tensor are called behind its own name, as in the checkpoints of
-/// compressed-tensors.
-const SCALE_SUFFIX: &str = "_scale";
 
 /// What the parameter `to` of `quantise` may be, the type, and its largest number.
 const TARGETS: [(&str, Dtype, f32); 2] =
@@ -32,7 +28,7 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let keep = kept(inputs, model)?;
     let is_kept = |tensor: &Tensor| keep.iter().any(|glob| glob_matches(glob, tensor.name()));
     let Some(to) = inputs.parameters.get("to") else {
-        return Draft::like(model, |tensor| match is_kept(tensor) {
+        return Draft::like(model, |tensor| match is_kept(tensor) || is_scale(model, tensor) {
             true => Ok(DraftTensor::keep(tensor)),
             false => rounded(tensor),
         });
@@ -49,6 +45,9 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let draft = Draft::like_each(model, |tensor| {
         let left =
             |why: &str| Ok(vec![DraftTensor::keep(tensor).noted(format!("left as it was: {why}"))]);
+        if is_scale(model, tensor) {
+            return left("the scale of another tensor");
+        }
         if !is_matrix(tensor) || tensor.byte_len() == 0 || is_kept(tensor) {
             return Ok(vec![DraftTensor::keep(tensor)]);
         }

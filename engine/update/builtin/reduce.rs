@@ -3,7 +3,7 @@
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, elements, formula, is_number};
 use crate::codec::formula::Formula;
-use crate::store::Tensor;
+use crate::store::{Model, Tensor};
 use crate::tensor::{Dtype, number};
 
 /// Codes of the formulas of the file format.
@@ -55,6 +55,16 @@ fn widened(tensor: &Tensor, to: &Dtype) -> Result<DraftTensor, UpdateError> {
     Ok(DraftTensor::lazy(tensor.name(), to.clone(), tensor.shape().clone(), byte_len, make))
 }
 
+/// What the scales of a tensor are called behind its own name, as in the checkpoints of
+/// compressed-tensors.
+pub(super) const SCALE_SUFFIX: &str = "_scale";
+
+/// Whether a tensor is the scale of one of eight bits: no weights of its own.
+pub(super) fn is_scale(model: &Model, tensor: &Tensor) -> bool {
+    let of = tensor.name().strip_suffix(SCALE_SUFFIX).and_then(|of| model.tensor(of).ok());
+    of.is_some_and(|of| of.dtype().bits() == Some(8))
+}
+
 /// Whether a tensor holds weights of connections: floats, of two dimensions or more.
 pub(super) fn is_matrix(tensor: &Tensor) -> bool {
     is_number(tensor.dtype()) && tensor.shape().dims().len() >= 2
@@ -68,7 +78,13 @@ pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let Some(sparsity) = sparsity else {
         return Err(UpdateError::parameter("sparsity", "say how many of 1 become zero: 0.5"));
     };
-    Draft::like(inputs.only_parent()?, |tensor| {
+    let parent = inputs.only_parent()?;
+    Draft::like(parent, |tensor| {
+        if is_scale(parent, tensor) {
+            return Ok(
+                DraftTensor::keep(tensor).noted("left as it was: the scale of another tensor")
+            );
+        }
         let width = tensor.dtype().lane_bytes();
         let count = tensor.byte_len() / width.max(1) as u64;
         let zeros = (sparsity * count as f64) as usize;

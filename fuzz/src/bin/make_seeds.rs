@@ -345,7 +345,8 @@ fn chunks() {
 fn formulas() {
     let (f32, i8) = (Dtype::F32, Dtype::I8);
     let le = |columns: u64, rest: &[u8]| [&columns.to_le_bytes()[..], rest].concat();
-    let formulas: [(&str, u8, &Dtype, usize, &Dtype, Vec<u8>); 10] = [
+    type Seed<'d> = (&'static str, u8, &'d Dtype, usize, &'d Dtype, Vec<u8>);
+    let formulas: [Seed<'_>; 10] = [
         ("resize", 1, &f32, 1, &f32, vec![]),
         ("cast", 2, &Dtype::Bf16, 1, &f32, vec![]),
         ("absmax", 3, &i8, 1, &f32, le(24, &[1])),

@@ -144,8 +144,11 @@ fn into_a_part(store: &Store, at: &Path, random: &mut Random, expected: &Expecte
 fn second_contents(path: &Path) -> Contents {
     let models = second::read(&fs::read(path).unwrap());
     let tensors = |model: second::Model| {
+        let files = model.parts.iter().filter(|_| model.version > 1);
+        let file = |part: &second::Part| (format!("file {}", part.path), part.file().unwrap());
+        let files: Vec<_> = files.map(file).collect();
         let tensors = model.parts.into_iter().flat_map(|part| part.tensors);
-        tensors.map(|tensor| (tensor.name, tensor.bytes)).collect()
+        tensors.map(|tensor| (tensor.name, tensor.bytes)).chain(files).collect()
     };
     models.into_iter().map(|(name, model)| (name, tensors(model))).collect()
 }

@@ -329,8 +329,9 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    const CODES: [&str; 24] = [
+    const CODES: [&str; 25] = [
         "already-exists",
+        "already-there",
         "bad-parameter",
         "damaged",
         "demo-data",
