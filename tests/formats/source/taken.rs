@@ -204,8 +204,10 @@ fn weights_below_the_folder_are_its_weights_where_there_are_no_others() {
     assert_eq!(paths(&ModelSource::open(root).unwrap()).0, ["onnx/model.safetensors"]);
     put(root, "unet/model.safetensors", safetensors(&["a"]));
     let source = ModelSource::open(root).unwrap();
-    assert_eq!(paths(&source).0, Vec::<&str>::new());
-    assert_eq!(files(&source)[2].2, ["unet/model.safetensors:a"]);
+    // Each folder is a model of its own: the path stands before the names.
+    assert_eq!(paths(&source).0, ["onnx/model.safetensors", "unet/model.safetensors"]);
+    assert_eq!(files(&source)[0].2, ["onnx/model.safetensors:a"]);
+    assert_eq!(files(&source)[1].2, ["unet/model.safetensors:a"]);
 }
 
 #[test]
