@@ -20,7 +20,7 @@ pub use crate::interchange::{ExportError, InterchangeError};
 pub use crate::lineage::LineageError;
 pub use crate::merge::MergeError;
 pub use crate::model_tests::TestError;
-pub use crate::store::StoreError;
+pub use crate::store::{StoreError, WriteToError};
 pub use crate::tensor::{ParseIdError, ShapeError, ViewError};
 pub use crate::transfer::TransferError;
 pub use crate::update::UpdateError;
@@ -237,6 +237,15 @@ impl From<ExportError> for Error {
             ExportError::Store(error) => error.into(),
             ExportError::Destination(error) => error.into(),
             error => Error::Export(error),
+        }
+    }
+}
+
+impl From<WriteToError> for Error {
+    fn from(error: WriteToError) -> Self {
+        match error {
+            WriteToError::Read(error) => error.into(),
+            WriteToError::Write(source) => DestinationError::Io { path: "-".into(), source }.into(),
         }
     }
 }

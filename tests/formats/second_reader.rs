@@ -66,6 +66,7 @@ fn compare(path: &Path) -> (usize, usize) {
             Json(value) => value.clone(),
         };
         assert_eq!(said, metadata);
+        assert_eq!(second.version, u64::from(model.manifest().version()));
         let parts = &model.manifest().parts;
         assert_eq!(second.parts.len(), parts.len());
         let mut all = second.parts.iter().flat_map(|part| &part.tensors);
