@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use mgit::codec::Lossy;
-use mgit::interchange::FileFormat;
 use mgit::lineage::NodeId;
 use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::model_tests::RunOptions;
@@ -13,12 +12,13 @@ use mgit::store::Repack;
 use mgit::transfer::pull_from_store;
 use mgit::update::{Functions, Make, Update, UpdateMethod};
 use mgit::upkeep::{gc, vacuum};
-use mgit::{Dtype, How, NewModel, NewPart, NewTensor, OnChildren, Profile, Store};
+use mgit::{Dtype, How, NewModel, OnChildren, Profile, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::new_models::{ASIDE, new_model};
 use crate::common::remote::ALL;
-use crate::common::{Random, file_bytes, memory_folder, noise, shape, write};
+use crate::common::{Random, file_bytes, memory_folder, noise, write};
 
 /// More models than so many are made half as many first; of long ones less.
 const MODELS_MAX: usize = 18;
@@ -128,52 +128,11 @@ fn values_of(dtype: &Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
 }
 
 /// A tensor in hand.
-struct InHand {
-    name: String,
-    dtype: Dtype,
-    dims: Vec<u64>,
-    bytes: Vec<u8>,
-}
-
-fn new_tensor(tensor: &InHand) -> NewTensor<'_> {
-    let (name, dtype) = (tensor.name.as_str(), tensor.dtype.clone());
-    NewTensor::from_bytes(name, dtype, shape(&tensor.dims), &tensor.bytes)
-}
-
-/// A model of these tensors; of every second name one of files.
-fn new_model<'a>(name: &str, tensors: &'a [InHand]) -> NewModel<'a> {
-    let aside = tensors.iter().any(|tensor| tensor.name.starts_with(ASIDE));
-    match blake3::hash(name.as_bytes()).as_bytes()[0] % 4 {
-        kind @ 0..2 => files_model(name, tensors, kind),
-        _ if aside => files_model(name, tensors, 1),
-        _ => tensors.iter().map(new_tensor).fold(NewModel::new(name), NewModel::tensor),
-    }
-}
-
-/// What the names of tensors begin with that are not weights.
-const ASIDE: &str = "state/opt.bin:";
-
-/// A folder with a file of weights in a format that nobody knows, a configuration, a text that all
-/// such models have, and the state of an optimizer.
-fn files_model<'a>(name: &str, tensors: &'a [InHand], kind: u8) -> NewModel<'a> {
-    let format = if kind == 0 { FileFormat::Gguf } else { FileFormat::PyTorch };
-    let (own, others): (Vec<_>, Vec<_>) =
-        tensors.iter().partition(|tensor| !tensor.name.starts_with(ASIDE));
-    let gaps: Vec<u64> = (0..own.len() as u64).map(|at| (at * 7) % 20).collect();
-    let skeleton = noise(u64::from(kind), gaps.iter().sum::<u64>() as usize + 11);
-    let weights = NewPart::file("weights.own", format);
-    let weights = weights.woven(gaps, skeleton.len() as u64, skeleton);
-    let weights = own.into_iter().map(new_tensor).fold(weights, NewPart::tensor);
-    let text = "a text that all such models have\n".repeat(200).into_bytes();
-    let side = |path: &str, bytes: Vec<u8>| {
-        NewPart::file(path, FileFormat::Bytes).woven(vec![], bytes.len() as u64, bytes).aside()
-    };
-    let mut state = NewPart::file("state/opt.bin", FileFormat::PyTorch).aside();
-    state =
-        state.woven(vec![3; others.len()], 3 * others.len() as u64, vec![b'-'; 3 * others.len()]);
-    state = others.into_iter().map(new_tensor).fold(state, NewPart::tensor);
-    let model = NewModel::new(name).part(weights).part(side("config.json", name.into()));
-    model.part(side("a/tokenizer.txt", text)).part(state).part(side("empty", Vec::new()))
+pub(super) struct InHand {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) dims: Vec<u64>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl History {

@@ -2,6 +2,7 @@
 
 mod cases;
 pub mod history;
+mod new_models;
 
 use std::collections::BTreeMap;
 use std::fs;
