@@ -68,6 +68,14 @@ pub fn write_header<'a>(
     header
 }
 
+/// The beginning of a safetensors file: a header behind its length.
+pub fn with_length(header: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(header.len() + HEADER_PREFIX_LEN as usize);
+    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(header);
+    bytes
+}
+
 /// A comma, unless this is the first item of its object or array.
 fn separate(json: &mut String) {
     if !json.ends_with(['{', '[']) {

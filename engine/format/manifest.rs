@@ -1,6 +1,6 @@
 //! The manifest of a model: its files, how their tensors are woven into them, and what it has.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use super::tensor_list::TensorListBuilder;
 use super::view_list::{ManifestView, ViewList};
@@ -85,7 +85,7 @@ pub struct Manifest {
 }
 
 /// What skeletons are in lists of contents: bytes.
-pub(crate) static SKELETON_DTYPE: LazyLock<Dtype> = LazyLock::new(|| Dtype::U8);
+static SKELETON_DTYPE: Dtype = Dtype::U8;
 
 impl Manifest {
     const WHAT: &str = "manifest";

@@ -27,7 +27,7 @@ pub use change::{ChangeRecord, Fold, Operation, ProvenanceEdge};
 pub use error::FormatError;
 pub use file_format::FileFormat;
 pub use formula::{FORMULA_BASES_MAX, FormulaBase, FormulaBlock};
-pub use header_writer::{HEADER_PREFIX_LEN, METADATA_KEY, write_header};
+pub use header_writer::{HEADER_PREFIX_LEN, METADATA_KEY, with_length, write_header};
 pub use manifest::{MANIFEST_VERSION, Manifest, ManifestPart, Skeleton, is_inner_path};
 pub use packed::PackedBytes;
 pub use record::{
@@ -40,7 +40,7 @@ pub use superblock::{
     Superblock, superblock_field,
 };
 pub use tensor_list::{ManifestTensor, TensorList};
-pub use view_list::{ManifestView, ViewList, span_len};
+pub use view_list::{ManifestView, ViewList, contiguous, is_in_a_row, span_len};
 
 /// Where extents and records begin: after the two superblock slots.
 pub const DATA_START: u64 = 2 * SUPERBLOCK_LEN as u64;

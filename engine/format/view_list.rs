@@ -46,6 +46,29 @@ pub fn span_len(dtype: &Dtype, shape: &Shape, strides: &[u64]) -> Option<u64> {
     last.checked_add(1)?.checked_mul(element)
 }
 
+/// The strides of elements one after the other, the last dimension innermost.
+pub fn contiguous(shape: &Shape) -> Vec<u64> {
+    let mut strides: Vec<u64> = shape
+        .dims()
+        .iter()
+        .rev()
+        .scan(1u64, |next, dim| {
+            let stride = *next;
+            *next = next.saturating_mul((*dim).max(1));
+            Some(stride)
+        })
+        .collect();
+    strides.reverse();
+    strides
+}
+
+/// Whether elements of these strides are one after the other: of a dimension of one, the stride
+/// does not matter.
+pub fn is_in_a_row(shape: &Shape, strides: &[u64]) -> bool {
+    let mut steps = shape.dims().iter().zip(strides.iter().zip(contiguous(shape)));
+    steps.all(|(dim, (stride, usual))| *dim <= 1 || *stride == usual)
+}
+
 /// The views of a model, in order. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ViewList(Arc<[ManifestView]>);

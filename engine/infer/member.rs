@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use crate::interchange::{FileFormat, HEADER_LEN_MAX, SafetensorsHeader};
+use crate::interchange::{SafetensorsHeader, stored_header};
 use crate::planning::{Relation, Sketch, Sketcher, TensorKey, pair_tensors};
 use crate::store::{Model, Result, StoreError, StoredFile, Tensor, TensorSource};
 use crate::tensor::{ContentId, Dtype, Shape};
@@ -186,22 +186,11 @@ impl<'a> Member<'a> {
 
 /// The strings of the header of a stored safetensors file.
 fn stored_metadata(file: &StoredFile) -> BTreeMap<String, String> {
-    let (mut prefix, none) = ([0; 8], BTreeMap::new());
-    if file.format() != FileFormat::Safetensors || file.read_at(0, &mut prefix).is_err() {
-        return none;
-    }
-    let len = u64::from_le_bytes(prefix);
-    if len > HEADER_LEN_MAX {
-        return none;
-    }
-    let mut header = vec![0; len as usize];
+    let Ok(Some(header)) = stored_header(file) else { return BTreeMap::new() };
     let data = file.tensors().map(|(tensor, _)| tensor.byte_len()).sum();
     // A header that was given without a file need not be one.
-    match file.read_at(8, &mut header) {
-        Ok(()) => SafetensorsHeader::parse("stored header", header, data)
-            .map_or(none, |header| header.metadata().clone()),
-        Err(_) => none,
-    }
+    let header = SafetensorsHeader::parse("stored header", header, data);
+    header.map_or_else(|_| BTreeMap::new(), |header| header.metadata().clone())
 }
 
 fn read_tensor(

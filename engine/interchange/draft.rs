@@ -7,9 +7,7 @@ use super::export_error::ExportError;
 use super::model_folder::ModelFolder;
 use super::out_name::name_in_folder;
 use crate::container::{Destination, Overwrite};
-use crate::format::{
-    FileFormat, HEADER_PREFIX_LEN, ManifestPart, PackedBytes, Skeleton, write_header,
-};
+use crate::format::{FileFormat, ManifestPart, Skeleton, with_length, write_header};
 use crate::store::{LossyDraft, LossyTensor, StoreError, TensorSource};
 
 /// Bytes that are copied at a time: whole chunks, so that each is decoded once.
@@ -99,12 +97,10 @@ impl Weave<'_> {
             Skeleton::Woven { gaps } => &**gaps,
             Skeleton::Header(header) => {
                 let header = match header.is_empty() {
-                    true => PackedBytes::from(write_header(self.entries(), None)),
-                    false => header.clone(),
+                    true => write_header(self.entries(), None),
+                    false => header.to_vec(),
                 };
-                debug_assert_eq!(size_of::<u64>(), HEADER_PREFIX_LEN as usize);
-                out.write_all(&(header.len() as u64).to_le_bytes()).map_err(&failed)?;
-                header.pieces().try_for_each(|piece| out.write_all(&piece)).map_err(&failed)?;
+                out.write_all(&with_length(&header)).map_err(&failed)?;
                 &[]
             }
         };

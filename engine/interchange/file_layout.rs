@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::limits::NAME_LEN_MAX;
 use super::{InterchangeError, OpenFile};
 use crate::architecture::Architecture;
-use crate::format::{FileFormat, span_len};
+use crate::format::{FileFormat, contiguous, span_len};
 use crate::tensor::{Dtype, Shape, first_duplicate};
 
 /// A range of a file that is an array.
@@ -316,22 +316,6 @@ fn settle(view: PendingView, tensors: &[LaidTensor]) -> Result<LaidView, String>
         return lost("no tensor holds it");
     };
     Ok(LaidView { tensor, offset: begin - holder.begin, name, dtype, shape, strides })
-}
-
-/// The strides of elements one after the other, the last dimension innermost.
-pub fn contiguous(shape: &Shape) -> Vec<u64> {
-    let mut strides: Vec<u64> = shape
-        .dims()
-        .iter()
-        .rev()
-        .scan(1u64, |next, dim| {
-            let stride = *next;
-            *next = next.saturating_mul((*dim).max(1));
-            Some(stride)
-        })
-        .collect();
-    strides.reverse();
-    strides
 }
 
 /// Names that are given once each.

@@ -79,16 +79,14 @@ mod zip;
 
 pub use crate::container::{Destination, DestinationError, Overwrite};
 pub use crate::format::FileFormat;
-pub use crate::format::write_header;
+pub use crate::format::{contiguous, write_header};
 pub use draft::{draft_extension, export_draft, export_draft_to_folder};
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
 pub use export::{export_to, export_to_folder, export_to_path, export_to_stream, export_with};
 pub use export_error::ExportError;
 pub use export_options::{ExportOptions, ExportReport, ExportedFile};
-pub use file_layout::{
-    FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder, contiguous,
-};
+pub use file_layout::{FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder};
 pub use formats::{FormatReader, HEAD_LEN, read_layout, read_layout_with};
 pub use gguf::{GGUF_LAYOUT_MEMORY_MAX, Q8_0_BLOCK_BYTES, Q8_0_BLOCK_ELEMENTS, q8_0_as_f32};
 pub use header::SafetensorsHeader;
@@ -99,5 +97,6 @@ pub use limits::{
 pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
+pub(crate) use safetensors::stored_header;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};
 pub use source::{FoundForm, FoundModel, FoundModels, models_in, name_of_file};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{InterchangeError, regular_file};
 use crate::format::FileFormat;
-use crate::store::StoredFile;
+use crate::store::{StoredFile, TensorSource};
 
 /// An open file: read at places, from any number of threads, never through a memory map. A file
 /// that shrinks meanwhile gives an error.
@@ -113,12 +113,7 @@ impl OpenFile {
         match &self.bytes {
             Bytes::File(file) => file.read_exact_at(out, offset),
             Bytes::Reopened(file) => file.open()?.read_exact_at(out, offset),
-            Bytes::Memory(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX);
-                let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
-                out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-                Ok(())
-            }
+            Bytes::Memory(bytes) => TensorSource::read_at(bytes, offset, out),
             Bytes::Stored(file) => file.read_at(offset, out).map_err(io::Error::other),
         }
     }

@@ -9,6 +9,7 @@ use super::file_layout::{FileLayout, LaidTensor};
 use super::limits::{HEADER_LEN_MAX, LENGTH_PREFIX_BYTES, METADATA_KEY};
 use super::{InterchangeError, OpenFile, SafetensorsHeader};
 use crate::format::FileFormat;
+use crate::store::StoredFile;
 
 /// An open safetensors file: its header in memory, its tensors read on demand.
 ///
@@ -118,6 +119,23 @@ pub(super) fn read_header_bytes(file: &OpenFile) -> Result<Vec<u8>, InterchangeE
         return Err(InterchangeError::HeaderPastEnd { file, header_len, file_len });
     }
     file.bytes(LENGTH_PREFIX_BYTES, header_len)
+}
+
+/// The header of a stored safetensors file; `None` of another file, or of what is longer than a
+/// header can be.
+pub(crate) fn stored_header(file: &StoredFile) -> crate::store::Result<Option<Vec<u8>>> {
+    let mut prefix = [0; LENGTH_PREFIX_BYTES as usize];
+    if file.format() != FileFormat::Safetensors {
+        return Ok(None);
+    }
+    file.read_at(0, &mut prefix)?;
+    let len = u64::from_le_bytes(prefix);
+    if len > HEADER_LEN_MAX {
+        return Ok(None);
+    }
+    let mut header = vec![0; len as usize];
+    file.read_at(LENGTH_PREFIX_BYTES, &mut header)?;
+    Ok(Some(header))
 }
 
 /// Whether a file is one: by its length and its first byte of JSON, or else by its name.

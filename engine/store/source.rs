@@ -184,7 +184,7 @@ impl<'a> NewTensor<'a> {
         bytes: Vec<u8>,
     ) -> Self {
         let byte_len = bytes.len() as u64;
-        Self::from_source(name, dtype, shape, byte_len, Owned(bytes))
+        Self::from_source(name, dtype, shape, byte_len, bytes)
     }
 
     /// A tensor of `byte_len` bytes that are read when the model is added: twice when there are

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use super::UpdateError;
 use super::draft::Draft;
 use super::draft_part::DraftPart;
-use crate::format::{FileFormat, HEADER_PREFIX_LEN, PackedBytes, Skeleton};
+use crate::format::{FileFormat, PackedBytes, Skeleton};
 use crate::interchange::{
-    HEADER_LEN_MAX, INDEX_LEN_MAX, SafetensorsHeader, contiguous, write_header,
+    INDEX_LEN_MAX, SafetensorsHeader, contiguous, stored_header, write_header,
 };
 use crate::store::{Model, StoredFile};
 
@@ -30,16 +30,9 @@ pub(super) fn header_of(model: &Model, file: &StoredFile) -> Result<PackedBytes,
     if file.format() != FileFormat::Safetensors || part.is_none() {
         return Ok(PackedBytes::default());
     }
-    let mut prefix = [0; HEADER_PREFIX_LEN as usize];
-    file.read_at(0, &mut prefix)?;
-    let len = u64::from_le_bytes(prefix);
-    if len > HEADER_LEN_MAX {
-        let path = file.path();
-        return Err(UpdateError::failed(format!("the header of {path:?} is too long")));
-    }
-    let mut header = vec![0; len as usize];
-    file.read_at(HEADER_PREFIX_LEN, &mut header)?;
-    Ok(header.into())
+    let path = file.path();
+    let too_long = || UpdateError::failed(format!("the header of {path:?} is too long"));
+    Ok(stored_header(file)?.ok_or_else(too_long)?.into())
 }
 
 /// Whether a file beside the weights comes along to a model that is made of this one: not what
@@ -184,10 +177,8 @@ impl Draft {
             let entries = part.tensors.iter();
             // Of weights in several folders, the path stands before the names.
             let path = format!("{}:", part.path);
-            let own =
-                |name: &'_ str| -> usize { name.strip_prefix(&path).map_or(0, |_| path.len()) };
             let entries = entries.map(|it| {
-                let name = it.name().get(own(it.name())..).unwrap_or_default();
+                let name = it.name().strip_prefix(&path).unwrap_or(it.name());
                 (name, it.dtype(), it.shape(), it.byte_len())
             });
             part.header = write_header(entries, metadata).into();

@@ -67,24 +67,8 @@ where
             }
             bytes
         };
-        copy_part(&bytes, offset, out)
+        bytes.read_at(offset, out)
     }
-}
-
-/// Bytes that are at hand.
-struct InMemory(Vec<u8>);
-
-impl TensorSource for InMemory {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        copy_part(&self.0, offset, out)
-    }
-}
-
-fn copy_part(bytes: &[u8], offset: u64, out: &mut [u8]) -> io::Result<()> {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX);
-    let part = start.checked_add(out.len()).and_then(|end| bytes.get(start..end));
-    out.copy_from_slice(part.ok_or(io::ErrorKind::UnexpectedEof)?);
-    Ok(())
 }
 
 pub(super) fn as_io(error: UpdateError) -> io::Error {
@@ -142,7 +126,7 @@ impl DraftTensor {
     /// A tensor of these bytes.
     pub fn from_bytes(name: &str, dtype: Dtype, shape: Shape, bytes: Vec<u8>) -> Self {
         let byte_len = bytes.len() as u64;
-        Self::from_source(name, dtype, shape, byte_len, InMemory(bytes))
+        Self::from_source(name, dtype, shape, byte_len, bytes)
     }
 
     /// A tensor whose bytes are made when they are asked for: the same every time.

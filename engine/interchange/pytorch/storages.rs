@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::pickle::{Element, FoundTensor, Pickle, Storage, Value};
+use crate::format::is_in_a_row;
+use crate::interchange::LayoutBuilder;
 use crate::interchange::counted::counted;
-use crate::interchange::{LayoutBuilder, contiguous};
 use crate::tensor::{Dtype, Shape};
 
 /// The storages of one pickle.
@@ -82,11 +83,7 @@ impl<'a> Storages<'a> {
             return;
         }
         entry.element.get_or_insert(element);
-        let in_order = shape
-            .dims()
-            .iter()
-            .zip(strides.iter().zip(contiguous(&shape)))
-            .all(|(dim, (stride, usual))| *dim == 1 || *stride == usual);
+        let in_order = is_in_a_row(&shape, &strides);
         if in_order && begin == entry.range.start && begin + byte_len == entry.range.end {
             entry.covered = true;
             builder.tensor(name, dtype, shape, begin, begin + byte_len);

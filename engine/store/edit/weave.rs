@@ -8,8 +8,8 @@ use super::new_model::{ImportReport, NewModel};
 use super::new_part::{NewPart, NewSkeleton};
 use crate::codec::Profile;
 use crate::format::{
-    FileFormat, HEADER_PREFIX_LEN, Manifest, ManifestPart, ManifestTensor, ManifestView, Skeleton,
-    is_inner_path, span_len, write_header,
+    FileFormat, Manifest, ManifestPart, ManifestTensor, ManifestView, Skeleton, is_inner_path,
+    span_len, with_length, write_header,
 };
 use crate::store::base::policy::EncodePolicy;
 use crate::store::error::{Result, StoreError};
@@ -58,10 +58,8 @@ fn weave(part: &mut NewPart<'_>) {
         }
         false => header.to_vec(),
     };
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-    bytes.extend_from_slice(&header);
+    let bytes = with_length(&header);
     let len = bytes.len() as u64;
-    debug_assert!(len >= HEADER_PREFIX_LEN);
     let mut gaps = vec![0; part.tensors.len()];
     gaps.iter_mut().take(1).for_each(|gap| *gap = len);
     part.skeleton = NewSkeleton::woven(gaps, len, bytes);

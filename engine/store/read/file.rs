@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::bone_window::BoneWindow;
 use super::model::Model;
 use super::tensor::Tensor;
-use crate::format::{FileFormat, HEADER_PREFIX_LEN, ManifestPart, Skeleton, write_header};
+use crate::format::{FileFormat, ManifestPart, Skeleton, with_length, write_header};
 use crate::store::error::{Result, StoreError};
 use crate::store::source::NewView;
 
@@ -80,42 +80,33 @@ impl StoredFile {
         let manifest = model.manifest();
         let own = manifest.parts.get(part);
         let count = own.map_or(0, |part| part.tensor_count as usize);
-        let tensor_len =
-            |at: usize| manifest.tensors.get(first_tensor + at).map_or(0, |it| it.byte_len);
-        let skeleton = match own {
-            None => Bones::Memory(manifest.index.clone()),
-            Some(ManifestPart { skeleton: Skeleton::Header(_), .. }) => Bones::Memory(Vec::new()),
-            Some(_) => Bones::Stored(Box::new(model.skeleton_at(part))),
-        };
         let mut file = StoredFile {
             model: model.clone(),
             part,
             first_tensor,
-            skeleton,
+            skeleton: Bones::Memory(Vec::new()),
             window: BoneWindow::default(),
             begins: Vec::with_capacity(count),
             len: 0,
         };
-        let gap: Box<dyn Fn(usize) -> u64> = match own.map(|part| &part.skeleton) {
-            Some(Skeleton::Woven { gaps }) => {
-                let gaps = std::sync::Arc::clone(gaps);
-                Box::new(move |at| gaps.get(at).copied().unwrap_or(0))
-            }
-            Some(Skeleton::Header(header)) => {
-                file.skeleton = Bones::Memory(match header.is_empty() {
-                    true => with_prefix(&file.made_header(count)),
-                    false => with_prefix(&header.to_vec()),
-                });
-                let len = file.skeleton.len();
-                Box::new(move |at| if at == 0 { len } else { 0 })
-            }
-            None => Box::new(|_| 0),
+        file.skeleton = match own.map(|part| &part.skeleton) {
+            None => Bones::Memory(manifest.index.clone()),
+            Some(Skeleton::Woven { .. }) => Bones::Stored(Box::new(model.skeleton_at(part))),
+            Some(Skeleton::Header(header)) => Bones::Memory(match header.is_empty() {
+                true => with_length(&file.made_header(count)),
+                false => with_length(&header.to_vec()),
+            }),
+        };
+        let header = [file.skeleton.len()];
+        let gaps = match own.map(|part| &part.skeleton) {
+            Some(Skeleton::Woven { gaps }) => &**gaps,
+            _ => &header,
         };
         let (mut at, mut before) = (0u64, 0u64);
         for place in 0..count {
-            at = at.saturating_add(gap(place));
+            at = at.saturating_add(gaps.get(place).copied().unwrap_or(0));
             file.begins.push((at, before));
-            let len = tensor_len(place);
+            let len = manifest.tensors.get(first_tensor + place).map_or(0, |it| it.byte_len);
             (at, before) = (at.saturating_add(len), before.saturating_add(len));
         }
         file.len = before.saturating_add(file.skeleton.len());
@@ -381,14 +372,6 @@ pub enum WriteToError {
     Write(#[source] io::Error),
 }
 
-/// A header behind its length.
-fn with_prefix(header: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(header.len() + HEADER_PREFIX_LEN as usize);
-    bytes.extend_from_slice(&(header.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(header);
-    bytes
-}
-
 /// Hands a range of a content to `write`, piece by piece.
 fn copy(
     content: &Tensor,
@@ -458,7 +441,7 @@ impl Model {
 impl StoredFile {
     /// The file of a model that has none.
     fn open_empty(model: &Model) -> Self {
-        let skeleton = Bones::Memory(with_prefix(&write_header(std::iter::empty(), None)));
+        let skeleton = Bones::Memory(with_length(&write_header(std::iter::empty(), None)));
         let len = skeleton.len();
         StoredFile {
             model: model.clone(),

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use super::model::Model;
 use super::tensor::Tensor;
 use super::view::TensorView;
-use crate::format::ManifestView;
+use crate::format::{ManifestView, is_in_a_row};
 use crate::store::error::{Result, StoreError};
 use crate::store::source::TensorSource;
 use crate::tensor::{Dtype, Shape};
@@ -55,16 +55,6 @@ impl NamedView {
         self.view.shape.elements().saturating_mul(self.width())
     }
 
-    /// Whether its elements are one after the other in the tensor.
-    fn is_in_a_row(&self) -> bool {
-        let mut next = 1u64;
-        self.view.shape.dims().iter().zip(&self.view.strides).rev().all(|(dim, stride)| {
-            let fits = *dim <= 1 || *stride == next;
-            next = next.saturating_mul(*dim);
-            fits
-        })
-    }
-
     /// Fills `out` with its bytes from `offset` on, the last dimension innermost. Cost: where its
     /// elements are not in a row, the whole tensor is read, once.
     ///
@@ -77,7 +67,7 @@ impl NamedView {
             let found = offset.saturating_add(out.len() as u64);
             return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
-        if self.is_in_a_row() {
+        if is_in_a_row(&self.view.shape, &self.view.strides) {
             return self.tensor.read_range_into(self.view.offset + offset, out);
         }
         if self.bytes.get().is_none() {
