@@ -55,9 +55,7 @@ fn the_worst_order_becomes_about_as_small_as_the_best() {
             let before = contents(&store.snapshot().unwrap()).unwrap();
             let report = repack(&store, &how);
             println!("built {built}, bound {depth}: {report:?}, from the best order {best}");
-            // Equal costs of samples are settled by the order of the ids, which are random: mostly
-            // it is within 2 %, and in one run of twelve 3.1 % were seen.
-            assert!(report.after_bytes as f64 <= 1.04 * best as f64, "{report:?} {best}");
+            assert!(report.after_bytes as f64 <= 1.02 * best as f64, "{report:?} {best}");
             if built <= depth {
                 assert!(report.after_depth <= depth, "{report:?}");
                 assert!(report.after_bytes < report.before_bytes, "{report:?}");

@@ -113,7 +113,10 @@ pub(in crate::store) fn families(
         });
         groups[at].push(id);
     };
-    for node in transaction.graph()?.nodes()? {
+    // Ids are random: a plan must not depend on them.
+    let mut nodes = transaction.graph()?.nodes()?;
+    nodes.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
+    for node in nodes {
         let manifest =
             read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
         for id in manifest.tensors.iter().map(|tensor| tensor.content_id) {
