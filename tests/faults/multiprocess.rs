@@ -208,7 +208,10 @@ fn a_reader_that_outlives_its_writer_keeps_what_it_holds() {
     holder.finish();
     let store = Store::open(&path).unwrap();
     (80..120).for_each(|at| commit(&store, at));
-    assert!(std::fs::metadata(&path).unwrap().len() <= held_back, "nothing is held any more");
+    // Forty commits would add a megabyte. What ends the file is a compressed page with random ids
+    // in it: some bytes more or less.
+    let len = std::fs::metadata(&path).unwrap().len();
+    assert!(len < held_back + 4096, "nothing is held any more: {held_back}, then {len}");
     assert_eq!(check(&store.snapshot().unwrap()), 120);
     assert_rows_add_up(&store.snapshot().unwrap(), "outlived");
 }
