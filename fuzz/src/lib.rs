@@ -4,6 +4,7 @@
 mod archives;
 mod codec;
 mod differential;
+mod folder;
 mod format;
 mod formula;
 mod layout;
@@ -24,6 +25,7 @@ pub mod mutate;
 pub use archives::{numpy, pickle, pytorch};
 pub use codec::{codec_decode, codec_roundtrip, lane};
 pub use differential::safetensors_header;
+pub use folder::{NAMES, folder};
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
 pub use layout::{gguf, onnx};
@@ -42,7 +44,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -60,6 +62,7 @@ pub const TARGETS: [Target; 16] = [
     Target { name: "pytorch", run: pytorch, repair: repair::zip },
     Target { name: "pickle", run: pickle, repair: repair::nothing },
     Target { name: "numpy", run: numpy, repair: repair::zip },
+    Target { name: "folder", run: folder, repair: repair::nothing },
     Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
     Target { name: "salvage", run: salvage, repair: repair::store },

@@ -34,6 +34,7 @@ fn main() {
     gguf_files();
     onnx_files();
     files_of_others();
+    folders();
     structures();
     chunks();
     formulas();
@@ -181,6 +182,59 @@ fn files_of_others() {
         let begin = 30 + usize::from(u16::from_le_bytes([archive[26], archive[27]])) + extra;
         let end = archive.windows(5).position(|bytes| bytes == b".PK\x07\x08").expect("its end");
         put("pickle", name, &archive[begin..=end]);
+    }
+}
+
+/// Folders whose files speak of each other.
+fn folders() {
+    let tensors = [("a", shape(&[2])), ("b", shape(&[3]))];
+    let safetensors = |chosen: &[usize]| {
+        let chosen: Vec<_> = chosen.iter().map(|at| &tensors[*at]).collect();
+        let tensors =
+            chosen.iter().map(|(name, shape)| (*name, &Dtype::F32, shape, 4 * shape.dims()[0]));
+        let header = write_header(tensors, None);
+        let count = chosen.iter().map(|(_, shape)| shape.dims()[0] as u32).sum();
+        [&(header.len() as u64).to_le_bytes()[..], &header, &weights(count, 1)].concat()
+    };
+    let (both, first, second) = (safetensors(&[0, 1]), safetensors(&[0]), safetensors(&[1]));
+    let config = br#"{"model_type": "bert", "architectures": ["A", "B"], "torch_dtype": "float32", "x": {"y": [1, null]}}"#;
+    let card = b"---\nbase_model:\n- org/base # the base\nlicense: 'mit'\ntags: [a, \"b\"]\n---\n# A model\n";
+    let adapter = br#"{"base_model_name_or_path": "org/base", "r": 8, "lora_alpha": 16, "target_modules": ["q", "v"], "modules_to_save": null}"#;
+    let state = br#"{"log_history": [{"loss": 0.5, "step": 1}], "global_step": 1500}"#;
+    let index = br#"{"metadata": {"total_size": 20}, "weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}"#;
+    let pipeline = br#"{"_class_name": "Pipeline", "unet": ["diffusers", "UNet"]}"#;
+    for (name, files) in [
+        (
+            "plain",
+            &[("config.json", &config[..]), ("README.md", card), ("model.safetensors", &both)][..],
+        ),
+        ("adapter", &[("adapter_config.json", adapter), ("adapter_model.safetensors", &both)]),
+        (
+            "shards",
+            &[
+                ("trainer_state.json", state),
+                ("model.safetensors.index.json", index),
+                ("model-00001-of-00002.safetensors", &first),
+                ("model-00002-of-00002.safetensors", &second),
+            ],
+        ),
+        (
+            "pipeline",
+            &[
+                ("model_index.json", pipeline),
+                ("unet/diffusion_pytorch_model.safetensors", &first),
+                ("model.safetensors", &second),
+            ],
+        ),
+    ] {
+        let mut seed = Vec::new();
+        for (name, bytes) in files {
+            let place = mgit_fuzz::NAMES.iter().position(|known| known == name);
+            seed.push(place.expect("a name that is known") as u8);
+            seed.extend((bytes.len() as u16).to_le_bytes());
+            seed.extend(*bytes);
+        }
+        put("folder", name, &seed);
     }
 }
 
