@@ -81,6 +81,12 @@ pub enum DestinationError {
         /// The path.
         path: PathBuf,
     },
+    /// The path ends in a slash: it names a folder, and none is there.
+    #[error("{}: there is no such folder: make it first, or name a file without the /", cannot_write(.path))]
+    FolderNotThere {
+        /// The path.
+        path: PathBuf,
+    },
     /// The operating system refused something.
     #[error("{}", cannot_write(.path))]
     Io {
@@ -114,7 +120,9 @@ impl DestinationError {
             DestinationError::Store { .. } => "is-a-store",
             DestinationError::Folder { .. } => "is-a-folder",
             DestinationError::NotAFile { .. } => "not-a-file",
-            DestinationError::NoFolder { .. } => "file-not-found",
+            DestinationError::NoFolder { .. } | DestinationError::FolderNotThere { .. } => {
+                "file-not-found"
+            }
             DestinationError::FolderIsAFile { .. } => "io",
             DestinationError::Io { source, .. } => {
                 Shortage::of(source).map_or("io", Shortage::code)
@@ -239,6 +247,9 @@ pub(crate) fn what_is_at(path: &Path) -> Result<Option<Metadata>, DestinationErr
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if path.symlink_metadata().is_ok() {
                 return Err(not_a_file("a link that leads to nothing"));
+            }
+            if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+                return Err(DestinationError::FolderNotThere { path: owned() });
             }
             check_folder(folder_of(path)).map_err(failed)?;
             return Ok(None);

@@ -214,7 +214,7 @@ pub(super) fn converted(model: &Model, dequantise: bool) -> Result<Outs, ExportE
         }
         weights => Out::Made(made(model, weights, dequantise, &mut outs.notes)?),
     };
-    let folder = folder_of(weights.first().map_or("", StoredFile::path));
+    let folder = folder_of(first_described(&weights).map_or("", StoredFile::path));
     let names: HashSet<String> = match &weights_out {
         Out::Stored(file) => file.tensors().map(|(tensor, _)| tensor.name().to_owned()).collect(),
         Out::Made(made) => made.entries.iter().map(|entry| entry.name.clone()).collect(),
@@ -231,6 +231,15 @@ pub(super) fn converted(model: &Model, dequantise: bool) -> Result<Outs, ExportE
     }
     outs.files.push(weights_out);
     Ok(outs)
+}
+
+/// The files that describe tensors: not the data that ONNX files have beside them, or below.
+fn described(weights: &[StoredFile]) -> impl Iterator<Item = &StoredFile> {
+    weights.iter().filter(|file| file.format() != FileFormat::OnnxData)
+}
+
+fn first_described(weights: &[StoredFile]) -> Option<&StoredFile> {
+    described(weights).next().or(weights.first())
 }
 
 fn folder_of(path: &str) -> &str {
@@ -258,13 +267,13 @@ fn made(
     dequantise: bool,
     notes: &mut Vec<String>,
 ) -> Result<Made, ExportError> {
-    let folder = folder_of(weights.first().map_or("", StoredFile::path));
-    if weights.iter().any(|file| folder_of(file.path()) != folder) {
+    let folder = folder_of(first_described(weights).map_or("", StoredFile::path));
+    if described(weights).any(|file| folder_of(file.path()) != folder) {
         let reason = "its weights lie in several folders".to_owned();
         return Err(refused(model, reason, false));
     }
-    for file in weights {
-        note_unseen(model, file, notes)?;
+    for file in described(weights) {
+        note_unseen(model, file, weights, notes)?;
     }
     let mut entries = entries_of(model, dequantise, notes)?;
     // A view can name one element as often as it says.
@@ -291,7 +300,7 @@ fn made(
         let reason = format!("its header would be longer than {HEADER_LEN_MAX} bytes");
         return Err(refused(model, reason, false));
     }
-    let first = weights.first().map_or("", StoredFile::path);
+    let first = first_described(weights).map_or("", StoredFile::path);
     let name = first.rsplit('/').next().unwrap_or_default();
     let name = if name.starts_with("adapter_model") { "adapter_model" } else { "model" };
     let path = match folder_of(first) {
@@ -323,6 +332,7 @@ fn refused(model: &Model, reason: String, is_quantised: bool) -> ExportError {
 fn note_unseen(
     model: &Model,
     file: &StoredFile,
+    weights: &[StoredFile],
     notes: &mut Vec<String>,
 ) -> Result<(), ExportError> {
     if file.format() == FileFormat::Safetensors {
@@ -334,8 +344,17 @@ fn note_unseen(
         return Err(refused(model, reason, false));
     }
     // What was said when it was imported is said again.
-    if let Ok(layout) = read_layout(&OpenFile::of_stored(file)) {
-        notes.extend(layout.notes.iter().map(|note| format!("{path}: {note}")));
+    let Ok(layout) = read_layout(&OpenFile::of_stored(file)) else { return Ok(()) };
+    notes.extend(layout.notes.iter().map(|note| format!("{path}: {note}")));
+    for beside in layout.beside {
+        let path = match folder_of(path) {
+            "" => beside.path.clone(),
+            folder => format!("{folder}/{}", beside.path),
+        };
+        let Some(data) = weights.iter().find(|file| file.path() == path) else { continue };
+        let laid = beside.check(&OpenFile::of_stored(data));
+        let said = laid.into_iter().flat_map(|laid| laid.notes);
+        notes.extend(said.map(|note| format!("{path}: {note}")));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::limits::{DTYPE_NAME_LEN_MAX, HEADER_LEN_MAX, NAME_LEN_MAX};
 use super::limits::{FILES_MAX, FOLDER_DEPTH_MAX, INDEX_LEN_MAX, PATH_LEN_MAX, SHARDS_MAX};
-use crate::container::Shortage;
+use crate::container::{Shortage, full_message};
 use crate::format::FileFormat;
 use crate::tensor::{Dtype, RANK_MAX, Shape};
 
@@ -33,6 +33,9 @@ pub enum InterchangeError {
          and others){detail}"
     )]
     NoModel { folder: PathBuf, detail: String },
+    /// Several files of a model are not taken, each for its own reason.
+    #[error("{path:?}: {} faults: {}", .faults.len() as u64 + .more, all(.faults, *.more))]
+    Several { path: PathBuf, faults: Vec<InterchangeError>, more: u64 },
     /// Files that belong to a model are not there.
     #[error(
         "{file:?}: expected {} beside it, of the same model: fetch what is missing",
@@ -339,6 +342,9 @@ impl InterchangeError {
     /// nothing, to the wrong thing, or to something the system will not read.
     pub fn is_malformed(&self) -> bool {
         use InterchangeError as E;
+        if let E::Several { faults, .. } = self {
+            return faults.iter().any(InterchangeError::is_malformed);
+        }
         !matches!(
             self,
             E::NotFound { .. }
@@ -429,6 +435,15 @@ fn first_byte(found: Option<u8>) -> String {
 
 fn at_key(key: &Option<String>) -> String {
     key.as_ref().map(|key| format!(" at key {}", Q(key))).unwrap_or_default()
+}
+
+/// Faults with their causes, and how many more there are.
+fn all(faults: &[InterchangeError], more: u64) -> String {
+    let mut told = faults.iter().map(|fault| full_message(fault)).collect::<Vec<_>>().join("; ");
+    if more > 0 {
+        told += &format!("; and {more} more");
+    }
+    told
 }
 
 /// Some of the names, and how many more there are.

@@ -186,6 +186,39 @@ pub fn export_to_stream(
     export_to_stream_as(model, out, Path::new("-"), progress)
 }
 
+/// Writes the one file of a model that fits one of these globs to a stream, as it was imported. A
+/// glob is held against what [`ExportOptions::only`] says; of several files that fit, the one is
+/// meant whose path it is.
+///
+/// # Errors
+///
+/// [`ExportError::SeveralFiles`], [`ExportError::NoFileFits`] where not one file fits;
+/// [`ExportError::OneFile`] of a model that is one; otherwise as [`export_to_path`].
+pub fn export_one_to_stream(
+    model: &Model,
+    only: &[String],
+    out: &mut dyn Write,
+    progress: &dyn Fn(u64),
+) -> Result<(), ExportError> {
+    if !model.is_folder() {
+        return Err(ExportError::OneFile { model: model.full_name() });
+    }
+    let mut files: Vec<Out> = in_order(model).into_iter().map(Out::Stored).collect();
+    choose(model, only, &mut files)?;
+    let is_its_path = |file: &&Out| only.iter().any(|glob| glob == file.path());
+    if files.iter().filter(is_its_path).count() == 1 {
+        files.retain(|file| is_its_path(&file));
+    }
+    match files.as_slice() {
+        [file] => file.write(model, out, Path::new("-"), progress),
+        _ => {
+            let mut files: Vec<String> = files.iter().map(|it| it.path().to_owned()).collect();
+            files.sort();
+            Err(ExportError::SeveralFiles { model: model.full_name(), files })
+        }
+    }
+}
+
 fn export_to_stream_as(
     model: &Model,
     out: &mut dyn Write,

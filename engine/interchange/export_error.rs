@@ -25,10 +25,15 @@ pub enum ExportError {
         model: String,
     },
     /// The folder is there and holds something.
-    #[error("{} is not empty: name another folder", .path.display())]
+    #[error("{} is not empty: {}", .path.display(), what_it_holds(.foreign, *.more))]
     FolderNotEmpty {
         /// The folder.
         path: PathBuf,
+        /// What it holds that is no file of the model's, by path; not all of it where it is much.
+        /// Empty where the files of the model alone are there.
+        foreign: Vec<String>,
+        /// How many more there are.
+        more: u64,
     },
     /// A file's path in the store leads out of the model's folder.
     #[error("the store names a file {name:?}, which is no path inside of a folder")]
@@ -41,6 +46,14 @@ pub enum ExportError {
     OneFile {
         /// The model.
         model: String,
+    },
+    /// A stream takes one file, and several are asked for.
+    #[error("{model}: a stream takes one file, and these fit: {}", shown(.files))]
+    SeveralFiles {
+        /// The model.
+        model: String,
+        /// The paths of those that fit.
+        files: Vec<String>,
     },
     /// No file of the model fits what is asked for.
     #[error("no file of {model} fits {glob:?}: it has {}", shown(.files))]
@@ -80,6 +93,18 @@ pub enum ExportError {
     },
 }
 
+fn what_it_holds(foreign: &[String], more: u64) -> String {
+    if foreign.is_empty() {
+        return "it holds files of the model's names, which were not replaced".to_owned();
+    }
+    let foreign = foreign.iter().map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ");
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "it holds what is not the model's, {foreign}{more}: nothing was written; move that away, or \
+         name another folder"
+    )
+}
+
 /// Names of files that a message has.
 const SHOWN_MAX: usize = 20;
 
@@ -108,6 +133,7 @@ impl ExportError {
             ExportError::FolderNotEmpty { .. } => "folder-not-empty",
             ExportError::BadShardName { .. } => "damaged",
             ExportError::OneFile { .. } => "one-file",
+            ExportError::SeveralFiles { .. } => "several-files",
             ExportError::NoFileFits { .. } => "no-such-file",
             ExportError::LooksLikeAnother { .. } => "wrong-extension",
             ExportError::NotConvertible { .. } => "not-convertible",

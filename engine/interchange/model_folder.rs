@@ -50,8 +50,9 @@ impl ModelFolder {
         let temporary = if is_there {
             // What a killed export has left in it does not count.
             sweep(path);
-            if !may_replace(path, files, overwrite).map_err(&failed)? {
-                return Err(ExportError::FolderNotEmpty { path: path.to_owned() });
+            let held = Held::of(path, files).map_err(&failed)?;
+            if held.is_foreign() || (held.own && overwrite != Overwrite::Files) {
+                return Err(held.error(path));
             }
             TemporaryFolder::create_with(path, TemporaryKind::Export, 0o777)
         } else {
@@ -94,7 +95,8 @@ impl ModelFolder {
         sync(temporary.path()).map_err(&failed)?;
         if !is_there {
             temporary.persist_new(&path).map_err(|error| match error.kind() {
-                ErrorKind::AlreadyExists => ExportError::FolderNotEmpty { path: path.clone() },
+                // Somebody has made it meanwhile.
+                ErrorKind::AlreadyExists => Held::of(&path, &[]).unwrap_or_default().error(&path),
                 _ => failed(error),
             })?;
             return sync(folder_of(&path)).map_err(failed);
@@ -122,25 +124,54 @@ fn folders_of(name: &str) -> impl Iterator<Item = &Path> {
     Path::new(name).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty())
 }
 
-/// Whether everything in a folder is a file of these paths, which may be replaced, or a folder of
-/// nothing else.
-fn may_replace(path: &Path, files: &[&str], overwrite: Overwrite) -> io::Result<bool> {
-    let folders: BTreeSet<&Path> = files.iter().flat_map(|name| folders_of(name)).collect();
-    let mut below = vec![PathBuf::new()];
-    while let Some(folder) = below.pop() {
-        for entry in fs::read_dir(path.join(&folder))? {
-            let entry = entry?;
-            let name = folder.join(entry.file_name());
-            let kind = entry.file_type()?;
-            if kind.is_dir() && folders.contains(name.as_path()) {
-                below.push(name);
-                continue;
-            }
-            let is_ours = files.iter().any(|file| Path::new(file) == name);
-            if !(overwrite == Overwrite::Files && kind.is_file() && is_ours) {
-                return Ok(false);
+/// Foreign files and folders that an error names.
+const NAMED_MAX: usize = 5;
+
+/// What is in a folder that files are to be written into.
+#[derive(Debug, Default)]
+struct Held {
+    /// Files of the names that are to be written.
+    own: bool,
+    /// What else: the first by path, and how many more.
+    foreign: BTreeSet<String>,
+    more: u64,
+}
+
+impl Held {
+    /// Looks for all that is in a folder and no file of these paths, nor a folder of nothing else.
+    fn of(path: &Path, files: &[&str]) -> io::Result<Self> {
+        let folders: BTreeSet<&Path> = files.iter().flat_map(|name| folders_of(name)).collect();
+        let files: BTreeSet<&Path> = files.iter().map(Path::new).collect();
+        let mut held = Held::default();
+        let mut below = vec![PathBuf::new()];
+        while let Some(folder) = below.pop() {
+            for entry in fs::read_dir(path.join(&folder))? {
+                let entry = entry?;
+                let name = folder.join(entry.file_name());
+                let kind = entry.file_type()?;
+                if kind.is_dir() && folders.contains(name.as_path()) {
+                    below.push(name);
+                } else if kind.is_file() && files.contains(name.as_path()) {
+                    held.own = true;
+                } else {
+                    let end = if kind.is_dir() { "/" } else { "" };
+                    held.foreign.insert(format!("{}{end}", name.display()));
+                    if held.foreign.len() > NAMED_MAX {
+                        held.foreign.pop_last();
+                        held.more += 1;
+                    }
+                }
             }
         }
+        Ok(held)
     }
-    Ok(true)
+
+    fn is_foreign(&self) -> bool {
+        !self.foreign.is_empty()
+    }
+
+    fn error(self, path: &Path) -> ExportError {
+        let foreign = self.foreign.into_iter().collect();
+        ExportError::FolderNotEmpty { path: path.to_owned(), foreign, more: self.more }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::faults::Faults;
 use super::links::Inside;
 use super::options::SourceOptions;
 use super::read_file::{ReadFile, read_files, read_one};
@@ -28,8 +29,10 @@ pub(super) struct Gathered {
 pub(super) fn gather(path: &Path, options: &SourceOptions) -> Result<Gathered, InterchangeError> {
     if path.is_dir() {
         let inside = Inside::of(path, options.follow_links)?;
-        let Listing { files, left_out } = walk(path, &inside, options)?;
-        let files = read_files(path, files, options)?;
+        let mut faults = Faults::default();
+        let Listing { files, left_out } = walk(path, &inside, options, &mut faults)?;
+        let files = read_files(path, files, options, &mut faults)?;
+        faults.refuse(path)?;
         let revision = inside.revision().map(str::to_owned);
         return Ok(Gathered { files, left_out, revision, is_single: false, is_folder: true });
     }
@@ -96,13 +99,14 @@ fn present(
     inside: &Inside,
     options: &SourceOptions,
 ) -> Result<Vec<ReadFile>, InterchangeError> {
-    let mut all = Vec::new();
+    let (mut all, mut faults) = (Vec::new(), Faults::default());
     for name in names {
         if folder.join(&name).symlink_metadata().is_ok() {
-            all.push(found(&name, folder, inside)?);
+            all.extend(faults.take(found(&name, folder, inside))?);
         }
     }
-    let mut files = read_files(folder, all, options)?;
+    let mut files = read_files(folder, all, options, &mut faults)?;
+    faults.refuse(folder)?;
     files.iter_mut().for_each(|file| file.is_named = true);
     Ok(files)
 }

@@ -12,6 +12,7 @@
 
 mod card;
 mod facts;
+mod faults;
 mod file;
 mod gather;
 mod json_facts;

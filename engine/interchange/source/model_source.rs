@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::facts::{self, Facts};
+use super::faults::Faults;
 use super::file::{FileRole, SourceFile};
 use super::gather::{Gathered, gather};
 use super::names::{Names, are_names, name_aside};
@@ -94,7 +95,9 @@ impl ModelSource {
             facts = facts::collect(&files, revision.as_deref());
         }
         note_facts(&mut files, &mut facts);
-        let chosen = choose(&mut files, &units, &weights)?;
+        let mut faults = Faults::default();
+        let chosen = choose(&mut files, &units, &weights, &mut faults)?;
+        faults.refuse(path)?;
         let mut source = ModelSource {
             path: path.to_owned(),
             plain: Plain::No,
@@ -257,6 +260,7 @@ fn choose(
     files: &mut [ReadFile],
     units: &[Unit],
     WeightUnits { places: weights, in_folders }: &WeightUnits,
+    faults: &mut Faults,
 ) -> Result<Chosen, InterchangeError> {
     let mut chosen = Chosen {
         files: Vec::new(),
@@ -266,8 +270,8 @@ fn choose(
     };
     for (at, unit) in units.iter().enumerate() {
         let is_weights = weights.contains(&at);
-        if is_weights {
-            unit.check_whole(files)?;
+        if is_weights && faults.take(unit.check_whole(files))?.is_none() {
+            continue;
         }
         let data = unit.files.iter().filter_map(|at| files.get(*at));
         let missing: Vec<String> = data.flat_map(|file| file.missing_data.clone()).collect();
@@ -276,7 +280,8 @@ fn choose(
         let missing = [unit.missing.as_slice(), &missing].concat();
         if let (Some(_), true) = (missing.first(), is_weights) {
             let file = files.get(first).map(|file| file.file.path().into()).unwrap_or_default();
-            return Err(InterchangeError::MissingFiles { file, missing });
+            faults.add(InterchangeError::MissingFiles { file, missing })?;
+            continue;
         }
         let mut notes = Vec::new();
         if let Some(shown) = missing.first() {
@@ -289,6 +294,7 @@ fn choose(
             file.layout.notes.extend(notes);
         }
         if is_weights {
+            note_empty(files, &unit.files);
             chosen.files.extend(&unit.files);
             chosen.index = unit.index.as_ref().map(|index| index.at);
         }
@@ -301,6 +307,16 @@ fn choose(
     chosen.names_are_given_once = is_one && (is_listed || chosen.files.len() == 1);
     chosen.index = chosen.index.filter(|_| is_one);
     Ok(chosen)
+}
+
+/// Says of weights that nothing is seen in them, where nothing else is said.
+fn note_empty(files: &mut [ReadFile], places: &[usize]) {
+    for at in places {
+        let Some(file) = files.get_mut(*at).filter(|file| !file.has_tensors()) else { continue };
+        if file.layout.views.is_empty() && file.layout.notes.is_empty() {
+            file.layout.notes.push("no tensors are seen in it".to_owned());
+        }
+    }
 }
 
 fn note_facts(files: &mut [ReadFile], facts: &mut Facts) {

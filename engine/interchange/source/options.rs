@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::interchange::FormatReader;
 use crate::lineage::glob_matches;
@@ -10,15 +11,49 @@ use crate::lineage::glob_matches;
 ///
 /// A glob is held against a file's path in the folder, against its name, and against the paths and
 /// the names of the folders that it lies in: `*.bin`, `onnx`, `onnx/*`. `*` stands for any
-/// characters, `/` too.
+/// characters, `/` too. Of a name that is not UTF-8 each part that is none is one character.
+///
+/// Clones know together which globs have fitted something:
+/// [`unused_excludes`](Self::unused_excludes).
 #[derive(Clone, Default)]
 #[must_use]
 pub struct SourceOptions {
-    exclude: Vec<String>,
-    include: Vec<String>,
+    exclude: Vec<Glob>,
+    include: Vec<Glob>,
     pub(super) follow_links: bool,
     pub(super) closed: bool,
     pub(super) readers: Vec<Arc<dyn FormatReader>>,
+}
+
+/// What files are chosen by.
+#[derive(Clone)]
+struct Glob {
+    text: String,
+    /// Whether it has fitted something.
+    is_used: Arc<AtomicBool>,
+}
+
+impl Glob {
+    fn new(text: impl Into<String>) -> Self {
+        Glob { text: text.into(), is_used: Arc::default() }
+    }
+
+    fn fits(&self, path: &str) -> bool {
+        let fits = fits(&self.text, path);
+        self.is_used.fetch_or(fits, Ordering::Relaxed);
+        fits
+    }
+}
+
+impl fmt::Debug for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+fn unused(globs: &[Glob]) -> impl Iterator<Item = &str> {
+    let unused = globs.iter().filter(|glob| !glob.is_used.load(Ordering::Relaxed));
+    unused.map(|glob| glob.text.as_str())
 }
 
 impl fmt::Debug for SourceOptions {
@@ -39,13 +74,13 @@ impl SourceOptions {
 
     /// Leaves out what fits `glob`.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
-        self.exclude.push(glob.into());
+        self.exclude.push(Glob::new(glob));
         self
     }
 
     /// Takes only what fits `glob`, or another glob that is given so.
     pub fn include(mut self, glob: impl Into<String>) -> Self {
-        self.include.push(glob.into());
+        self.include.push(Glob::new(glob));
         self
     }
 
@@ -71,13 +106,27 @@ impl SourceOptions {
 
     /// Why a file or a folder of this path is not taken, by what was asked for.
     pub(super) fn reason(&self, path: &str, is_folder: bool) -> Option<String> {
-        if let Some(glob) = self.exclude.iter().find(|glob| fits(glob, path)) {
+        // All are asked: each is to know whether it fits something.
+        let excluded = self.exclude.iter().filter(|glob| glob.fits(path)).collect::<Vec<_>>();
+        if let Some(glob) = excluded.first() {
             return Some(format!("fits {glob:?}, which is excluded"));
         }
         // What is in a folder may fit.
         let only = !self.include.is_empty() && !is_folder;
-        let is_out = only && !self.include.iter().any(|glob| fits(glob, path));
+        let is_out = only && self.include.iter().filter(|glob| glob.fits(path)).count() == 0;
         is_out.then(|| "fits no glob that is included".to_owned())
+    }
+
+    /// The globs of [`exclude`](Self::exclude) that have fitted nothing in the folders that were
+    /// looked at with these options, or with a clone of them.
+    pub fn unused_excludes(&self) -> impl Iterator<Item = &str> {
+        unused(&self.exclude)
+    }
+
+    /// The globs of [`include`](Self::include) that have fitted nothing, as
+    /// [`unused_excludes`](Self::unused_excludes).
+    pub fn unused_includes(&self) -> impl Iterator<Item = &str> {
+        unused(&self.include)
     }
 }
 

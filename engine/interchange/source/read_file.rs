@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::faults::Faults;
 use super::options::SourceOptions;
 use super::walk::Found;
 use crate::format::FileFormat;
@@ -58,11 +59,12 @@ impl ReadFile {
 }
 
 /// Opens the files and looks for their tensors. A file that is not called weights may break the
-/// rules of what it seems to be: it stays bytes, with a note.
+/// rules of what it seems to be: it stays bytes, with a note. What cannot be read is a fault.
 pub(super) fn read_files(
     folder: &Path,
     found: Vec<Found>,
     options: &SourceOptions,
+    faults: &mut Faults,
 ) -> Result<Vec<ReadFile>, InterchangeError> {
     let many = options.closed || found.len() > OPEN_MAX;
     let read = |Found { path, real }: Found| {
@@ -80,7 +82,11 @@ pub(super) fn read_files(
         }
         Ok(read_file(path, file, layout))
     };
-    found.into_iter().map(read).collect()
+    let mut files = Vec::with_capacity(found.len());
+    for found in found {
+        files.extend(faults.take(read(found))?);
+    }
+    Ok(files)
 }
 
 /// Whether a file that a reader cannot read is kept all the same.

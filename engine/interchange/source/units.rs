@@ -45,7 +45,7 @@ impl Unit {
     /// Refuses one of which files are missing.
     pub(super) fn check_whole(&self, files: &[ReadFile]) -> Result<(), InterchangeError> {
         let Some(shard) = self.missing.first() else { return Ok(()) };
-        if let Some(Index { at, weights }) = &self.index {
+        if let (Some(Index { at, weights }), 1) = (&self.index, self.missing.len()) {
             let position = weights.shards.iter().position(|name| name == shard);
             let tensor = weights.tensors.iter().find(|(_, at)| Some(*at) == position);
             return Err(InterchangeError::MissingShard {
@@ -54,7 +54,8 @@ impl Unit {
                 tensor: tensor.map(|(tensor, _)| tensor.clone()).unwrap_or_default(),
             });
         }
-        let first = self.files.first().and_then(|at| files.get(*at));
+        let index = self.index.as_ref().map(|index| index.at);
+        let first = index.or(self.files.first().copied()).and_then(|at| files.get(at));
         let file = first.map(|file| file.file.path().into()).unwrap_or_default();
         Err(InterchangeError::MissingFiles { file, missing: self.missing.clone() })
     }

@@ -1,9 +1,10 @@
 //! The files of a folder.
 
-use std::fs::{self, FileType, Metadata};
+use std::fs::{self, DirEntry, FileType, Metadata};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::faults::Faults;
 use super::links::Inside;
 use super::options::SourceOptions;
 use super::passed_over;
@@ -46,13 +47,15 @@ pub(super) struct Listing {
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Lists the files of a folder and of its folders.
+/// Lists the files of a folder and of its folders. What cannot be taken is a fault.
 pub(super) fn walk(
     folder: &Path,
     inside: &Inside,
     options: &SourceOptions,
+    faults: &mut Faults,
 ) -> Result<Listing, InterchangeError> {
-    let mut walk = Walk { folder, inside, options, entries: 0, listing: Listing::default() };
+    let listing = Listing::default();
+    let mut walk = Walk { folder, inside, options, faults, entries: 0, listing };
     let real = inside.resolve(folder)?;
     walk.list("", &real, &mut vec![real.clone()])?;
     let Listing { mut files, mut left_out } = walk.listing;
@@ -65,6 +68,7 @@ struct Walk<'w> {
     folder: &'w Path,
     inside: &'w Inside,
     options: &'w SourceOptions,
+    faults: &'w mut Faults,
     /// Of all folders so far: links can make a few folders many.
     entries: usize,
     listing: Listing,
@@ -81,10 +85,12 @@ impl Walk<'_> {
     ) -> Result<(), InterchangeError> {
         let shown = self.folder.join(prefix);
         if on_the_way.len() > FOLDER_DEPTH_MAX {
-            return Err(InterchangeError::TooDeep { folder: shown });
+            return self.faults.add(InterchangeError::TooDeep { folder: shown });
         }
         let failed = |error| InterchangeError::io(&shown, "list", error);
-        let entries = fs::read_dir(real).map_err(failed)?;
+        let Some(entries) = self.faults.take(fs::read_dir(real).map_err(failed))? else {
+            return Ok(());
+        };
         let mut is_empty = true;
         for entry in entries {
             let entry = entry.map_err(failed)?;
@@ -94,19 +100,37 @@ impl Walk<'_> {
                 return Err(InterchangeError::TooManyFiles { folder: self.folder.to_owned() });
             }
             let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                let path = shown.join(name);
-                return Err(InterchangeError::PathNotUtf8 { path });
+            let shown_name = name.to_string_lossy();
+            let path = match prefix {
+                "" => shown_name.into_owned(),
+                prefix => format!("{prefix}/{shown_name}"),
             };
-            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-            if path.len() > PATH_LEN_MAX {
-                return Err(InterchangeError::PathTooLong { path: self.folder.join(path) });
-            }
-            self.take(path, name, &entry.path(), on_the_way)?;
+            let taken = match name.to_str() {
+                None => self.leave_out_not_utf8(&path, &entry),
+                Some(name) => self.take(path, name, &entry.path(), on_the_way),
+            };
+            self.faults.take(taken)?;
         }
         if is_empty && !prefix.is_empty() {
             self.leave_out(prefix, true, "an empty folder");
         }
+        Ok(())
+    }
+
+    /// Leaves out what has a name that is not UTF-8, where it is left out in any case.
+    fn leave_out_not_utf8(&mut self, path: &str, entry: &DirEntry) -> Result<(), InterchangeError> {
+        let real = entry.path();
+        let found = real.symlink_metadata();
+        let found = found.map_err(|error| InterchangeError::io(&real, "examine", error))?;
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let by_name = || passed_over::file(name, found.len()).filter(|_| !found.is_dir());
+        let reason = self.options.reason(path, found.is_dir());
+        let Some(reason) = reason.or_else(|| by_name().map(str::to_owned)) else {
+            let folder = self.folder.join(path);
+            let folder = folder.parent().unwrap_or(self.folder);
+            return Err(InterchangeError::PathNotUtf8 { path: folder.join(entry.file_name()) });
+        };
+        self.leave_out(path, found.is_dir(), reason);
         Ok(())
     }
 
@@ -137,6 +161,9 @@ impl Walk<'_> {
         if let Some(reason) = by_name {
             self.leave_out(&path, false, reason);
             return Ok(());
+        }
+        if path.len() > PATH_LEN_MAX {
+            return Err(InterchangeError::PathTooLong { path: shown });
         }
         if found.is_symlink() {
             real = self.inside.resolve(&shown)?;

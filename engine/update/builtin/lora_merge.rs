@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::adapter::{Adapter, Parts};
 use super::arithmetic::{by_formula, by_numbers, is_number};
-use super::lora_settings::Settings;
+use super::lora_settings::{Settings, short};
 use super::low_rank::{Adapted, COLUMNS_MAX, Lengths, single};
 use crate::codec::formula::Formula;
 use crate::store::{Model, Tensor};
@@ -47,12 +47,24 @@ pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
     Ok(settings.notes().into_iter().fold(draft, Draft::said))
 }
 
-/// Names every tensor of an adapter that is not used, and says why of the first.
-fn refuse_unused(unused: &[(String, String)]) -> Result<(), UpdateError> {
+/// Tensors that are not used which an error names besides the first.
+const NAMED_MAX: usize = 4;
+
+/// Refuses an adapter with tensors that are not used: says why of the first, names the next, counts
+/// the rest, and says what to do.
+fn refuse_unused(unused: &[(String, String)], remedy: &str) -> Result<(), UpdateError> {
     let Some(((first, why), rest)) = unused.split_first() else { return Ok(()) };
-    let rest: Vec<String> =
-        rest.iter().map(|(name, reason)| format!("; tensor {name:?}: {reason}")).collect();
-    Err(UpdateError::tensor(first, format!("not merged: {why}{}", rest.concat())))
+    let named: Vec<String> =
+        rest.iter().take(NAMED_MAX).map(|(name, _)| format!("{name:?}")).collect();
+    let more = match rest.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let rest = match named.is_empty() {
+        true => String::new(),
+        false => format!("; nor would be {}{more}", named.join(", ")),
+    };
+    Err(UpdateError::tensor(first, format!("not merged: {why}{rest}: {remedy}")))
 }
 
 fn is_dotted(rest: &str) -> bool {
@@ -76,9 +88,11 @@ struct Merge<'m> {
 impl Merge<'_> {
     /// Every tensor of the base that the adapter changes, by name.
     fn all(&self, adapter: &Adapter) -> Result<HashMap<String, DraftTensor>, UpdateError> {
-        let mut unused: Vec<(String, String)> = Vec::new();
         let twice = adapter.twice.iter();
-        unused.extend(twice.map(|name| (name.clone(), "it stands there twice".to_owned())));
+        let twice: Vec<(String, String)> =
+            twice.map(|name| (name.clone(), "it stands there twice".to_owned())).collect();
+        refuse_unused(&twice, "save the adapter anew")?;
+        let mut unused: Vec<(String, String)> = Vec::new();
         let mut made: HashMap<String, DraftTensor> = HashMap::new();
         for (name, whole) in &adapter.whole {
             match self.whole(name, whole) {
@@ -105,9 +119,17 @@ impl Merge<'_> {
                 }
             }
         }
-        refuse_unused(&unused)?;
+        refuse_unused(&unused, &self.other_base())?;
         self.refuse_missing(adapter)?;
         Ok(made)
+    }
+
+    /// What to do where tensors do not fit the base.
+    fn other_base(&self) -> String {
+        let metadata = self.model.metadata().unwrap_or_default();
+        let said = metadata.get("lora.base_model").filter(|base| base.is_string());
+        let said = said.map_or_else(String::new, |base| format!(", {} as it says", short(base)));
+        format!("give the base that the adapter was trained on{said}")
     }
 
     /// Refuses an adapter without tensors that its settings say it has: modules that were trained

@@ -252,7 +252,7 @@ fn check_kind(config: &AdapterConfig) -> Result<Vec<String>, UpdateError> {
 }
 
 /// A value as a message shows it.
-fn short(value: &Value) -> String {
+pub(super) fn short(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(40) {
         Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),

@@ -110,8 +110,7 @@ fn take_out_hurt(
             report.lost.push(LostModel {
                 model: model.clone(),
                 reasons: of_it.map(|f| format!("{}: {}", f.subject, f.message)).collect(),
-                whole_tensors: 0,
-                lost_tensors: 0,
+                ..LostModel::default()
             });
             report.saved.retain(|saved| saved != model);
             report.renamed.retain(|saved| saved != model);

@@ -30,7 +30,7 @@ impl GraphSource {
 }
 
 /// A model that cannot be saved, or has lost something by being saved.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct LostModel {
     /// `name@version`.
@@ -41,6 +41,8 @@ pub struct LostModel {
     pub whole_tensors: u64,
     /// How many of its tensors are not.
     pub lost_tensors: u64,
+    /// How many of these were never here: they are where they were left when the model was pulled.
+    pub missing_tensors: u64,
 }
 
 /// What could be saved, and what not.
@@ -71,6 +73,8 @@ pub struct SalvageReport {
     pub lost_commits: Vec<(u64, u64)>,
     /// The last commit, when nothing tells whether it was one or was interrupted.
     pub uncertain_commit: Option<u64>,
+    /// Where the tensors are that were never here.
+    pub promisors: Vec<String>,
     /// What else is to be said.
     pub notes: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! What a damaged file still holds, without writing anything.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::orphans::{adopt_orphans, mend_edges};
 use super::report::{GraphSource, LostModel, SalvageReport};
 use super::resolve::Resolver;
 use super::scan::{Found, Scan, content, scan};
-use crate::catalog::{ReadTables, RecordRow, Table, meta};
+use crate::catalog::{MissingRow, ReadTables, RecordRow, Table, meta};
 use crate::container::{
     Container, ContainerError, Disk, LockSpace, Waiting, full_message, lock_out_writers,
 };
@@ -119,6 +119,8 @@ struct Catalogue {
     /// Where it has each tensor.
     places: HashMap<ContentId, u64>,
     last_change: Option<ContentId>,
+    /// Where tensors are that were never here, by content.
+    promisors: HashMap<ContentId, String>,
 }
 
 impl Catalogue {
@@ -131,10 +133,19 @@ impl Catalogue {
             }
             Ok(std::ops::ControlFlow::Continue(()))
         })?;
+        let mut promisors = HashMap::new();
+        snapshot.tables().scan(Table::Promised, &[], &mut |key, value| {
+            if let Ok(id) = key.try_into() {
+                let row = MissingRow::decode(value)?;
+                promisors.insert(ContentId::from_bytes(id), row.promisor);
+            }
+            Ok(std::ops::ControlFlow::Continue(()))
+        })?;
         let last = snapshot.tables().get(Table::Meta, meta::LAST_CHANGE.as_bytes())?;
         let last = last.and_then(|id| id.try_into().ok()).map(ContentId::from_bytes);
         let last_change = last.filter(|id| !id.is_none());
-        Ok(Catalogue { graph: SavedGraph::of_catalogue(&snapshot)?, places, last_change })
+        let graph = SavedGraph::of_catalogue(&snapshot)?;
+        Ok(Catalogue { graph, places, last_change, promisors })
     }
 }
 
@@ -190,6 +201,7 @@ impl Work {
         let mut contents = Contents::read(&*disk, &mut records);
         let damaged_records = damaged_records(headless, &records);
         let places = catalogue.as_ref().map(|c| c.places.clone()).unwrap_or_default();
+        let promisors = catalogue.as_ref().map(|c| c.promisors.clone()).unwrap_or_default();
         let tip = catalogue.as_ref().and_then(|catalogue| catalogue.last_change);
         let history = follow(&mut contents, &records, tip);
         let (mut graph, source, renamed) = graph_of(catalogue, &history, &contents);
@@ -216,10 +228,11 @@ impl Work {
             lost_edges: Vec::new(),
             lost_commits: history.lost.clone(),
             uncertain_commit: history.uncertain,
+            promisors: Vec::new(),
             notes: Vec::new(),
         };
         let resolver = Resolver::new(&records, &places);
-        let (manifests, tensors) = judge(&mut graph, contents, resolver, &mut report);
+        let (manifests, tensors) = judge(&mut graph, contents, (resolver, &promisors), &mut report);
         report.notes.append(&mut graph.notes);
         Ok(Survey { report, disk, identity, graph, manifests, tensors, _lock: lock })
     }
@@ -316,7 +329,7 @@ type Kept = (BTreeMap<ContentId, (Found, Manifest)>, BTreeMap<ContentId, Found>)
 fn judge(
     graph: &mut SavedGraph,
     contents: Contents,
-    mut resolver: Resolver<'_>,
+    (mut resolver, promisors): (Resolver<'_>, &HashMap<ContentId, String>),
     report: &mut SalvageReport,
 ) -> Kept {
     let mut lost: HashSet<NodeId> = HashSet::new();
@@ -327,11 +340,13 @@ fn judge(
             let reasons =
                 vec![format!("its manifest {short} is lost: no whole record of it is left")];
             let model = node.full_name();
-            report.lost.push(LostModel { model, reasons, whole_tensors: 0, lost_tensors: 0 });
+            report.lost.push(LostModel { model, reasons, ..LostModel::default() });
             lost.insert(*id);
             continue;
         };
-        if let Some(model) = lost_tensors(node, manifest, &mut resolver) {
+        let (model, places) = lost_tensors(node, manifest, &mut resolver, promisors);
+        report.promisors.extend(places);
+        if let Some(model) = model {
             report.lost.push(model);
             lost.insert(*id);
             continue;
@@ -349,6 +364,8 @@ fn judge(
     }
     mend_edges(graph, &lost, report);
     report.lost.sort_by(|a, b| a.model.cmp(&b.model));
+    report.promisors.sort();
+    report.promisors.dedup();
     let saved = graph.nodes.values().map(SavedNode::full_name);
     report.saved = saved.filter(|name| !report.renamed.contains(name)).collect();
     report.saved.sort();
@@ -357,22 +374,32 @@ fn judge(
     (manifests, tensors)
 }
 
+/// What of a model is lost, if anything; and where tensors of it are that were never here.
 fn lost_tensors(
     node: &SavedNode,
     manifest: &Manifest,
     resolver: &mut Resolver<'_>,
-) -> Option<LostModel> {
-    let mut reasons = Vec::new();
-    let mut lost_tensors = 0;
+    promisors: &HashMap<ContentId, String>,
+) -> (Option<LostModel>, BTreeSet<String>) {
+    let mut lost = LostModel { model: node.full_name(), ..LostModel::default() };
+    let mut places = BTreeSet::new();
     for tensor in manifest.contents() {
-        if let Err(reason) = resolver.resolve(tensor.content_id) {
-            lost_tensors += 1;
-            if reasons.len() < REASONS_MAX {
-                reasons.push(format!("tensor {:?}: {reason}", tensor.name));
+        let Err(reason) = resolver.resolve(tensor.content_id) else {
+            lost.whole_tensors += 1;
+            continue;
+        };
+        lost.lost_tensors += 1;
+        let reason = match promisors.get(&tensor.content_id) {
+            None => reason,
+            Some(place) => {
+                lost.missing_tensors += 1;
+                places.insert(place.clone());
+                format!("it was not pulled yet: it is at {place:?}")
             }
+        };
+        if lost.reasons.len() < REASONS_MAX {
+            lost.reasons.push(format!("tensor {:?}: {reason}", tensor.name));
         }
     }
-    let whole_tensors = manifest.contents().count() as u64 - lost_tensors;
-    let model = node.full_name();
-    (lost_tensors > 0).then_some(LostModel { model, reasons, whole_tensors, lost_tensors })
+    ((lost.lost_tensors > 0).then_some(lost), places)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use mgit::Error;
@@ -152,6 +153,14 @@ fn io_code(error: &io::Error) -> &'static str {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        Failure::about(error, opening::first())
+    }
+}
+
+impl Failure {
+    /// An error, with what to do about it; `store` is the one that lacks what is missing, where that
+    /// is known.
+    pub fn about(error: Error, store: Option<&Path>) -> Self {
         match &error {
             Error::Destination(DestinationError::Io { source, .. })
                 if source.kind() == io::ErrorKind::BrokenPipe =>
@@ -161,7 +170,7 @@ impl From<Error> for Failure {
             _ => {
                 let mut message = full_message(&error);
                 let unnamed = causes(&error).find_map(|cause| unnamed(&mut message, cause));
-                message += &what_to_do(&error, opening::first());
+                message += &what_to_do(&error, store);
                 Failure::Failed { code: error.code(), message, unnamed }
             }
         }

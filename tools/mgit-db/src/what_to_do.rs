@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    ContainerError, DestinationError, ExportError, InterchangeError, LineageError, MergeError,
-    NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
+    ContainerError, DestinationError, ExportError, LineageError, MergeError, NoStore, StoreError,
+    TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -47,6 +47,10 @@ fn with_others(cause: &Cause) -> &'static str {
             return ": --dequantise makes F32 of Q8_0";
         }
         Some(ExportError::OneFile { .. }) => return ": export it without --only",
+        Some(ExportError::SeveralFiles { .. }) => return ": name one with --only",
+        Some(ExportError::FolderNotEmpty { foreign, .. }) if foreign.is_empty() => {
+            return ": name another folder, or add --force to replace them";
+        }
         _ => {}
     }
     if let Some(TestError::NoSuchTest { .. }) = cause.downcast_ref() {
@@ -59,28 +63,12 @@ fn with_others(cause: &Cause) -> &'static str {
     if let Some(UpdateError::Begun { .. }) = cause.downcast_ref() {
         return " (--resume)";
     }
-    if let Some(error) = cause.downcast_ref() {
-        return with_files(error);
-    }
     match cause.downcast_ref() {
         Some(MergeError::Unresolved { .. }) => {
             ": resolve them with --on-conflict, or --take 'LAYER*=ours'"
         }
         Some(MergeError::NoCommonAncestor { .. }) => ": --base",
         Some(MergeError::TestsFailed { .. }) => ": nothing was kept",
-        _ => "",
-    }
-}
-
-fn with_files(error: &InterchangeError) -> &'static str {
-    match error {
-        InterchangeError::LinkLeadsOut { .. } => " (--exclude, --follow-links)",
-        InterchangeError::MissingShard { .. } => "; or leave the index out (--exclude)",
-        InterchangeError::LinkToNothing { .. }
-        | InterchangeError::PathNotUtf8 { .. }
-        | InterchangeError::PathTooLong { .. }
-        | InterchangeError::TooDeep { .. }
-        | InterchangeError::TooManyFiles { .. } => " (--exclude)",
         _ => "",
     }
 }
@@ -101,7 +89,8 @@ fn with_store(error: &StoreError) -> &'static str {
             ": say --reparent-children to give them its parents, or --detach-children to give them \
              none"
         }
-        StoreError::NoSuchTensor { .. } => ": `mgit-db show` lists its tensors",
+        StoreError::NoSuchTensor { .. } => ": `mgit-db show` lists its tensors and its files",
+        StoreError::NoSuchFile { .. } => ": `mgit-db show` lists its files",
         StoreError::MissingTensor { .. } => ": `mgit-db verify` tells",
         StoreError::Pinned { .. } => ": `mgit-db unpin` takes that back",
         error if error.is_damage() => "; `mgit-db verify` lists the models that it hurts",

@@ -128,7 +128,7 @@ impl<'s> Search<'s> {
             let path = shown.join(&name);
             let taken = match name.to_str() {
                 Some(name) => self.entry(name, &path, entry.path()),
-                None => Err((false, "its name is not UTF-8".to_owned())),
+                None => Err(self.not_utf8(&path, &entry.path())),
             };
             match taken {
                 Ok(entry) => entries.extend(entry),
@@ -138,6 +138,14 @@ impl<'s> Search<'s> {
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         entries
+    }
+
+    /// Whether what has a name that is not UTF-8 is a folder, and why it is left out.
+    fn not_utf8(&self, path: &Path, real: &Path) -> (bool, String) {
+        let is_folder = real.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let relative = path.strip_prefix(self.root).unwrap_or(path).to_string_lossy();
+        let reason = self.options.reason(&relative, is_folder);
+        (is_folder, reason.unwrap_or_else(|| "its name is not UTF-8".to_owned()))
     }
 
     /// An entry of a folder; else whether it is a folder, and why it is left out. Nothing of what

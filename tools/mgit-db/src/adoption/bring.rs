@@ -80,7 +80,8 @@ pub fn bring(
         let report = match import(store, comer, edge, options) {
             Ok(report) => report,
             Err(failure) if OF_ONE_MODEL.contains(&failure.code()) => {
-                output.text(&format!("{path} was not imported\n"))?;
+                output
+                    .text(&format!("{path} was not imported: {}\n", shown(&failure.to_string())))?;
                 brought.failed.push((comer.path.clone(), failure));
                 continue;
             }

@@ -48,6 +48,14 @@ pub enum ParentId {
     Stored(String),
 }
 
+/// The parent that a model has in the store.
+struct StoredParent {
+    name: String,
+    how: How,
+    /// The comer that it is.
+    at: Option<usize>,
+}
+
 /// What was found of models.
 pub struct Findings<'f> {
     comers: &'f Comers,
@@ -56,6 +64,8 @@ pub struct Findings<'f> {
     labels: Vec<String>,
     arrangement: Arrangement,
     bases: Vec<DeclaredBase>,
+    /// Of each that is there already: its parent there.
+    stored_parents: Vec<Option<StoredParent>>,
     /// Of each that has the weights of the version before it: how many tensors only that one has,
     /// and only this one.
     repeated: Vec<Option<(usize, usize)>>,
@@ -81,6 +91,8 @@ impl<'f> Findings<'f> {
         let standing = Standing::of(comers, &members, snapshot)?;
         let known: Vec<bool> = (0..members.len()).map(|at| standing.is_known(at)).collect();
         let (arrangement, bases) = arrange_lines(snapshot, members, &comers.lines, &known)?;
+        let stored_parents = (0..comers.all.len()).map(|at| stored_parent(&standing, at, snapshot));
+        let stored_parents = stored_parents.collect::<Result<_, Failure>>()?;
         let mut labels: Vec<String> = comers.all.iter().map(|comer| comer.name.clone()).collect();
         for line in &comers.lines {
             for at in line {
@@ -90,7 +102,7 @@ impl<'f> Findings<'f> {
                 }
             }
         }
-        Ok(Findings { comers, standing, labels, arrangement, bases, repeated })
+        Ok(Findings { comers, standing, labels, arrangement, bases, stored_parents, repeated })
     }
 
     pub fn plan(self, why: bool, output: &Output) -> Plan {
@@ -147,18 +159,35 @@ impl<'f> Findings<'f> {
         }
         let mut children: HashMap<Option<usize>, Vec<usize>> = HashMap::new();
         for (line, places) in self.comers.lines.iter().enumerate() {
-            let origin = places.first().and_then(|at| self.arrangement.origins.get(*at));
-            let parent = origin.and_then(parent_place).and_then(|at| line_of.get(&at).copied());
+            let parent = places.first().and_then(|at| self.place_of_parent(*at));
+            let parent = parent.and_then(|at| line_of.get(&at).copied());
             children.entry(parent).or_default().push(line);
         }
         let below = |line: Option<usize>| children.get(&line).into_iter().flatten().rev();
         let mut order = Vec::with_capacity(self.comers.lines.len());
         let mut stack: Vec<(usize, usize)> = below(None).map(|root| (*root, 0)).collect();
-        while let Some((line, depth)) = stack.pop() {
+        let mut is_in = vec![false; self.comers.lines.len()];
+        // Versions of two names can descend from each other in turn: no line is below none then.
+        let mut rest = (0..self.comers.lines.len()).map(|line| (line, 0));
+        while let Some((line, depth)) = stack.pop().or_else(|| rest.next()) {
+            let Some(is_in) = is_in.get_mut(line).filter(|is_in| !**is_in) else { continue };
+            *is_in = true;
             order.push((line, depth));
             stack.extend(below(Some(line)).map(|child| (*child, depth + 1)));
         }
         order
+    }
+
+    /// The place of the parent of a model, where it is among those that come.
+    fn place_of_parent(&self, at: usize) -> Option<usize> {
+        match self.is_known(at) {
+            true => self.stored_parent(at)?.at,
+            false => self.arrangement.origins.get(at).and_then(parent_place),
+        }
+    }
+
+    fn stored_parent(&self, at: usize) -> Option<&StoredParent> {
+        self.stored_parents.get(at)?.as_ref()
     }
 
     fn parentage(&self, at: usize) -> Option<Parentage<'_>> {
@@ -192,7 +221,13 @@ impl<'f> Findings<'f> {
             return String::new();
         };
         let mut text = format!("{indent}{}", output.paint(Ink::Name, &shown(&comer.name)));
-        if let Some(parentage) = self.parentage(first) {
+        if self.is_known(first) {
+            let stored = self.stored_parent(first);
+            let claim = stored.map(|StoredParent { name, how, .. }| format!("  {how} of {name}"));
+            text += &output.paint(Ink::Faint, &claim.unwrap_or_default());
+            text.push('\n');
+            text += &self.disagreement(first, indent);
+        } else if let Some(parentage) = self.parentage(first) {
             match parentage.claim() {
                 Some(claim) => {
                     text += &output.paint(Ink::Faint, &format!("  {claim}"));
@@ -230,6 +265,27 @@ impl<'f> Findings<'f> {
             text += &format!("{indent}  {path}: {told}\n");
         }
         text
+    }
+
+    /// That the weights say another parent of a model than it has in the store.
+    fn disagreement(&self, at: usize, indent: &str) -> String {
+        let parentage = self.parentage(at);
+        let Some((claim, parent)) = parentage.as_ref().and_then(|it| it.claim().zip(it.parent()))
+        else {
+            return String::new();
+        };
+        let stored = self.stored_parent(at);
+        let is_same = stored.is_some_and(|stored| {
+            stored.name == parent || stored.at.is_some_and(|at| self.label(at) == parent)
+        });
+        let there = stored.map_or("no parent".to_owned(), |stored| stored.name.clone());
+        match is_same {
+            true => String::new(),
+            false => format!(
+                "{indent}  by the weights {claim}; in the store it has {there}, and keeps it: \
+                 `mgit-db parent` changes that\n"
+            ),
+        }
     }
 
     fn describe_base(&self, base: &DeclaredBase) -> String {
@@ -320,6 +376,11 @@ impl<'f> Findings<'f> {
                 Known::Comer(other) => Some(self.label(*other).to_owned()),
             };
             document["already_there"] = known.into();
+            if self.is_known(at) {
+                let stored = self.stored_parent(at);
+                document["parent"] = stored.map(|stored| stored.name.as_str()).into();
+                document["how"] = stored.map(|stored| stored.how.to_string()).into();
+            }
             let previous = match self.arrangement.origins.get(at) {
                 Some(Origin::Version { previous }) => Some(self.label(*previous)),
                 _ => None,
@@ -340,6 +401,20 @@ impl<'f> Findings<'f> {
         };
         (0..self.labels.len()).filter_map(document).collect()
     }
+}
+
+/// The first parent that a model has in the store, where it is there.
+fn stored_parent(
+    standing: &Standing,
+    at: usize,
+    snapshot: &Snapshot,
+) -> Result<Option<StoredParent>, Failure> {
+    let Known::Stored(node) = standing.known(at) else { return Ok(None) };
+    let graph = snapshot.graph();
+    let Some(edge) = graph.parents(node.id())?.into_iter().next() else { return Ok(None) };
+    let name = graph.expect(edge.parent)?.full_name();
+    let at = standing.place_of(edge.parent);
+    Ok(Some(StoredParent { name, how: edge.how, at }))
 }
 
 fn first_lines(lines: &[String]) -> String {

@@ -1,7 +1,7 @@
 //! Which models are in the store already, and which versions the others become.
 
 use mgit::infer::Member;
-use mgit::lineage::{ModelName, Node};
+use mgit::lineage::{ModelName, Node, NodeId};
 use mgit::{ContentId, Snapshot};
 
 use super::comers::{Comer, Comers};
@@ -83,6 +83,12 @@ impl Standing {
     /// Whether a model is there.
     pub fn known(&self, at: usize) -> &Known {
         self.known.get(at).unwrap_or(&Known::No)
+    }
+
+    /// The place of a model that is this one of the store.
+    pub fn place_of(&self, id: NodeId) -> Option<usize> {
+        let is_it = |known: &Known| matches!(known, Known::Stored(node) if node.id() == id);
+        self.known.iter().position(is_it)
     }
 
     pub fn is_known(&self, at: usize) -> bool {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::adoption::{Brought, Comers, Findings, Plan, bring};
 use crate::failure::Failure;
-use crate::model_input::with_imported;
+use crate::model_input::{check_globs, unused_globs_json, unused_globs_text, with_imported};
 use crate::opening;
 use crate::output::Output;
 use crate::text::count;
@@ -93,13 +93,16 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let options = arguments.exclude.iter().fold(options, |options, glob| options.exclude(glob));
     // Before anything is read: paths and store must be there.
     let store = opening::open_read_only(&arguments.store).map_err(opening::or_init)?;
+    let globs = arguments.exclude.iter().map(|glob| ("--exclude", glob));
+    check_globs(&arguments.paths, globs)?;
     let mut comers = Comers::find(&arguments.paths, &options)?;
     let plan = plan(&mut comers, &store, arguments.why, output)?;
     drop(store);
     if comers.all.is_empty() {
-        return not_all(comers.failed).map_or(Ok(ExitCode::SUCCESS), Err);
+        return not_all(&comers.failed, false).map_or(Ok(ExitCode::SUCCESS), Err);
     }
     output.text(&plan.text)?;
+    output.text(&unused_globs_text(&options, ""))?;
     let is_new = plan.standing.new_count() > 0;
     let approved = is_new && !arguments.dry_run && (arguments.yes || ask(output)?);
     let mut brought = Brought::default();
@@ -113,7 +116,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     } else {
         output.text("nothing to import: what can be read is there already\n")?;
     }
-    finish(comers, plan, brought, approved, output)
+    let unused = unused_globs_json(&options);
+    finish(comers, plan, brought, (approved, unused), output)
 }
 
 /// What there is to find, without those that cannot be read to their end.
@@ -131,7 +135,7 @@ fn finish(
     comers: Comers,
     plan: Plan,
     brought: Brought,
-    approved: bool,
+    (approved, unused_globs): (bool, Value),
     output: &Output,
 ) -> Result<ExitCode, Failure> {
     let mut documents = plan.documents;
@@ -157,10 +161,11 @@ fn finish(
         "models": documents,
         "unsure": plan.unsure,
         "left_out": left_out.collect::<Vec<Value>>(),
+        "unused_globs": unused_globs,
         "imported": approved,
         "failed": failures,
     });
-    let Some(failure) = not_all(failed) else {
+    let Some(failure) = not_all(&failed, !output.is_json()) else {
         output.print(document, "")?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -173,18 +178,30 @@ fn finish(
     Ok(ExitCode::FAILURE)
 }
 
+/// Failures that one tells; what was said before is only counted.
+const TOLD_MAX: usize = 5;
+
 /// The failure of the models that were not taken.
-fn not_all(failed: Vec<(PathBuf, Failure)>) -> Option<Failure> {
-    let more = failed.len().saturating_sub(1);
-    let mut failed = failed.into_iter();
-    let (path, first) = failed.next()?;
-    let is_named = first.to_string().contains(&format!("{path:?}"));
-    let first = if is_named { first } else { first.of(format!("{path:?}")) };
-    let others: Vec<String> = failed.map(|(path, _)| format!("{path:?}")).collect();
-    Some(match more {
-        0 => first,
-        _ => first.and(&format!("nor can be taken {}", others.join(", "))),
-    })
+fn not_all(failed: &[(PathBuf, Failure)], is_said: bool) -> Option<Failure> {
+    let [(path, first), others @ ..] = failed else { return None };
+    let code = first.code();
+    if is_said {
+        let message = match others.len() {
+            0 => format!("1 model was not taken, as said above: {path:?}"),
+            more => format!("{} models were not taken, as said above", more + 1),
+        };
+        return Some(Failure::failed(code, message));
+    }
+    let told = |(path, failure): &(PathBuf, Failure)| {
+        let text = failure.to_string();
+        let is_named = text.contains(&format!("{path:?}"));
+        if is_named { text } else { format!("{path:?}: {text}") }
+    };
+    let mut message = failed.iter().take(TOLD_MAX).map(told).collect::<Vec<_>>().join("; ");
+    if let more @ 1.. = failed.len().saturating_sub(TOLD_MAX) {
+        message += &format!("; and {more} more");
+    }
+    Some(Failure::failed(code, message))
 }
 
 /// Asks for approval.

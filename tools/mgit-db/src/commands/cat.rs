@@ -1,9 +1,10 @@
-//! `cat`: the bytes, or the first numbers, of a tensor.
+//! `cat`: the bytes of a tensor or of a file, or the first numbers of a tensor.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-use mgit::Tensor;
+use mgit::store::{StoreError, StoredFile};
+use mgit::{Model, Tensor};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -15,43 +16,116 @@ use crate::values::{Number, decode, element_len};
 /// Bytes that are printed at a time: whole chunks, so that each is decoded once.
 const PIECE_LEN: u64 = 8 << 20;
 
-/// Print a tensor: its bytes, or with --values its first numbers.
+/// Print a tensor or a file of a model: its bytes, or with --values a tensor's first numbers.
+///
+/// A name is a tensor's, and where there is no such tensor that of a file; --file means the file in
+/// any case.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db cat family.mgit base embeddings.weight --values 8
-  mgit-db cat family.mgit base embeddings.weight > weight.bin")]
+  mgit-db cat family.mgit base embeddings.weight > weight.bin
+  mgit-db cat family.mgit base config.json")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The model: name (its highest version), name@version or node id
     model: ModelArgument,
-    /// The tensor's name; show lists them
-    tensor: String,
+    /// The tensor's name, or the path of a file of the model; show lists both
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// NAME is a file, also where a tensor has that name
+    #[arg(long, conflicts_with = "values")]
+    file: bool,
     /// Print the first N elements as numbers, one on each line, instead of the bytes
     #[arg(long, value_name = "N")]
     values: Option<u64>,
 }
 
-/// Prints the tensor.
+/// What is printed.
+enum Found {
+    Tensor(Tensor),
+    File(StoredFile),
+}
+
+impl Found {
+    fn of(model: &Model, arguments: &Arguments) -> Result<Self, Failure> {
+        let name = &arguments.name;
+        if arguments.file {
+            return Ok(Found::File(model.file(name)?));
+        }
+        match model.tensor(name) {
+            Ok(tensor) => Ok(Found::Tensor(tensor)),
+            Err(StoreError::NoSuchTensor { .. }) if model.file_names().any(|it| it == name) => {
+                Ok(Found::File(model.file(name)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn byte_len(&self) -> u64 {
+        match self {
+            Found::Tensor(tensor) => tensor.byte_len(),
+            Found::File(file) => file.byte_len(),
+        }
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), Failure> {
+        match self {
+            Found::Tensor(tensor) => Ok(tensor.read_range_into(offset, out)?),
+            Found::File(file) => Ok(file.read_at(offset, out)?),
+        }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let mut piece = vec![0; self.byte_len().min(PIECE_LEN) as usize];
+        let mut offset = 0;
+        while offset < self.byte_len() {
+            let len = (self.byte_len() - offset).min(PIECE_LEN);
+            piece.truncate(len as usize);
+            self.read(offset, &mut piece)?;
+            if io::stdout().is_terminal() && !is_text(&piece) {
+                let message = "these bytes are nothing for a terminal: use a pipe (of a tensor, \
+                               --values N shows numbers)";
+                return Err(Failure::usage(message));
+            }
+            write_stdout(&piece)?;
+            offset += len;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a terminal shows these bytes as they are; it obeys control characters.
+fn is_text(bytes: &[u8]) -> bool {
+    let plain = |c: char| !c.is_control() || ['\n', '\t', '\r'].contains(&c);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars().all(plain),
+        Err(_) => false,
+    }
+}
+
+/// Prints the tensor or the file.
 ///
 /// # Errors
 ///
-/// Model or tensor is not there or damaged; its numbers cannot be shown.
+/// The model has neither, or is damaged; its numbers cannot be shown.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if arguments.values.is_none() {
         output.refuse_json("raw bytes: add --values N")?;
-        if io::stdout().is_terminal() {
-            let message =
-                "a tensor's bytes are not written to a terminal: add --values N, or use a pipe";
-            return Err(Failure::usage(message));
-        }
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(arguments.model.to_string())?;
-    let tensor = model.tensor(&arguments.tensor)?;
-    let Some(count) = arguments.values else { return print_bytes(&tensor) };
-
-    let numbers = first_numbers(&tensor, count)?;
+    let found = Found::of(&model, arguments)?;
+    let (count, tensor) = match (arguments.values, &found) {
+        (None, found) => return found.print(),
+        (Some(count), Found::Tensor(tensor)) => (count, tensor),
+        (Some(_), Found::File(_)) => {
+            let message =
+                format!("--values shows numbers of a tensor: {:?} is a file", arguments.name);
+            return Err(Failure::usage(message));
+        }
+    };
+    let numbers = first_numbers(tensor, count)?;
     let values: Vec<_> = numbers.iter().map(|number| number.json.clone()).collect();
     let document = json!({
         "model": model.full_name(),
@@ -77,17 +151,4 @@ pub fn first_numbers(tensor: &Tensor, count: u64) -> Result<Vec<Number>, Failure
     let mut bytes = vec![0; usize::try_from(len).map_err(too_long)?];
     tensor.read_range_into(0, &mut bytes)?;
     decode(tensor.dtype(), &bytes).map_err(unknown)
-}
-
-fn print_bytes(tensor: &Tensor) -> Result<(), Failure> {
-    let mut piece = vec![0; tensor.byte_len().min(PIECE_LEN) as usize];
-    let mut offset = 0;
-    while offset < tensor.byte_len() {
-        let len = (tensor.byte_len() - offset).min(PIECE_LEN);
-        piece.truncate(len as usize);
-        tensor.read_range_into(offset, &mut piece)?;
-        write_stdout(&piece)?;
-        offset += len;
-    }
-    Ok(())
 }

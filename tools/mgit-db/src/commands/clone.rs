@@ -70,7 +70,10 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
                 let removed = std::fs::remove_file(&arguments.store);
                 removed.map_err(|error| Failure::io("remove what is not whole", &error))?;
             }
-            return Err(failure);
+            return Err(match failure.code() {
+                "missing-content" => failure.and("--graph-only clones without what is not there"),
+                _ => failure,
+            });
         }
         moved => moved?,
     };

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use mgit::Model;
 use mgit::container::Destination;
-use mgit::interchange::{ExportOptions, ExportReport, export_to_stream, export_with};
+use mgit::interchange::{
+    ExportOptions, ExportReport, export_one_to_stream, export_to_stream, export_with,
+};
 use mgit::lineage::LOSSY_KEY;
 use serde_json::{Value, json};
 
@@ -22,14 +24,16 @@ use crate::text::{shown, size};
 /// Files appear when they are complete. An existing file is replaced only with --force; a pipe or a
 /// device is written into. A model that is one file goes into an existing folder under its own name.
 /// A folder of files goes into a new or empty folder; with --force it may hold files of the same
-/// names. A file is never given the name of another format: --as safetensors converts.
+/// names, and nothing else. Standard output (-) takes a model that is one file, or the one file that
+/// --only names. A file is never given the name of another format: --as safetensors converts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db export family.mgit tuned@2 tuned.safetensors
   mgit-db export family.mgit llama llama-folder
   mgit-db export family.mgit llama texts --only '*.json' --only README.md
   mgit-db export family.mgit checkpoint model.safetensors --as safetensors
-  mgit-db export family.mgit base - | sha256sum")]
+  mgit-db export family.mgit base - | sha256sum
+  mgit-db export family.mgit llama - --only config.json | jq .model_type")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
@@ -61,8 +65,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let to_stdout = arguments.file == Path::new("-");
     if to_stdout {
         output.refuse_json("an export to standard output: name a file")?;
-        if arguments.format.is_some() || !arguments.only.is_empty() {
-            let message = "--as and --only write no standard output: name a file or a folder";
+        if arguments.format.is_some() {
+            let message = "--as writes no standard output: name a file or a folder";
             return Err(Failure::usage(message));
         }
         check_stdout()?;
@@ -73,21 +77,27 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     }
     if !to_stdout && !arguments.file.is_dir() {
         // Before anything is brought or read that could not be written.
-        Destination::new(&arguments.file, arguments.force.overwrite())?;
+        // A folder that a model of several files makes may be named with a slash.
+        let bare: PathBuf = arguments.file.components().collect();
+        Destination::new(&bare, arguments.force.overwrite())?;
     }
     let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
     let model = store.snapshot()?.model(arguments.model.to_string())?;
-    if to_stdout { to_stream(&model) } else { to_path(&model, arguments, output) }
+    if to_stdout { to_stream(&model, &arguments.only) } else { to_path(&model, arguments, output) }
 }
 
 fn bar(model: &Model) -> Progress {
     Progress::new(format!("export {}", model.full_name()), model.node().logical_bytes())
 }
 
-fn to_stream(model: &Model) -> Result<(), Failure> {
+fn to_stream(model: &Model, only: &[String]) -> Result<(), Failure> {
     let bar = bar(model);
+    let progress = |bytes| bar.advance(bytes);
     let mut stdout = io::stdout().lock();
-    export_to_stream(model, &mut stdout, &|bytes| bar.advance(bytes))?;
+    match only {
+        [] => export_to_stream(model, &mut stdout, &progress)?,
+        only => export_one_to_stream(model, only, &mut stdout, &progress)?,
+    }
     io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))
 }
 

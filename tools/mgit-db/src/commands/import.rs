@@ -14,7 +14,9 @@ use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::model_argument::ModelArgument;
-use crate::model_input::{ModelInput, add, check_there, with_imported};
+use crate::model_input::{
+    ModelInput, add, check_globs, check_there, unused_globs_json, unused_globs_text, with_imported,
+};
 use crate::opening;
 use crate::output::Output;
 use crate::parentage::Parentage;
@@ -85,6 +87,12 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// All globs, with their options.
+    fn globs(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let excluded = self.exclude.iter().map(|glob| ("--exclude", glob));
+        excluded.chain(self.include.iter().map(|glob| ("--include", glob)))
+    }
+
     fn source_options(&self) -> SourceOptions {
         let options = SourceOptions::new().follow_links(self.follow_links);
         let options = self.exclude.iter().fold(options, |options, glob| options.exclude(glob));
@@ -137,6 +145,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     for file in &arguments.files {
         check_there(file)?;
     }
+    check_globs(&arguments.files, arguments.globs())?;
     let auto = arguments.parents.contains(&Parent::Auto);
     if auto && (arguments.parents.len() > 1 || arguments.how.is_some()) {
         let message = "--parent auto stands alone: it also finds out how the model was derived";
@@ -146,10 +155,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_shared(&arguments.store).map_err(opening::or_init)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
+    let options = arguments.source_options();
     let mut imported = Vec::new();
     let mut documents = Vec::new();
     for file in &arguments.files {
-        let added = import_file(&store, file, arguments, (&parents, how), &metadata)
+        let added = import_file(&store, (file, &options), arguments, (&parents, how), &metadata)
             .map_err(|failure| with_imported(failure, &imported))?;
         let Imported { report, found, input } = added;
         if report.already_there {
@@ -173,7 +183,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         documents.push(document);
         imported.push(report.node.full_name());
     }
-    output.print(json!({ "imported": documents }), "")
+    let document = json!({ "imported": documents, "unused_globs": unused_globs_json(&options) });
+    output.print(document, &unused_globs_text(&options, "  "))
 }
 
 /// Keys are given once.
@@ -211,12 +222,12 @@ struct Imported {
 
 fn import_file(
     store: &Store,
-    path: &Path,
+    (path, options): (&Path, &SourceOptions),
     arguments: &Arguments,
     (parents, how): (&[String], How),
     metadata: &Map<String, Value>,
 ) -> Result<Imported, Failure> {
-    let input = ModelInput::open_with(path, &arguments.source_options())?;
+    let input = ModelInput::open_named(path, options)?;
     let mut parents: Vec<(String, How)> =
         parents.iter().map(|parent| (parent.clone(), how)).collect();
     let mut found = None;

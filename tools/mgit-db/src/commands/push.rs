@@ -1,6 +1,6 @@
 //! `push`: gives another place what it does not have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use mgit::Store;
 use mgit::transfer::{Selection, push};
@@ -9,6 +9,7 @@ use super::transfer::{Moved, Names, describe, document, place_of};
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
+use crate::text::quoted;
 
 /// Send the models that a remote, or another store, does not have.
 ///
@@ -47,7 +48,15 @@ fn open(path: &std::path::Path) -> Result<Store, Failure> {
 /// The other side has what is not here; those of both sides.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = open(&arguments.store)?;
-    let (shown, place) = place_of(&store, arguments.remote.as_deref())?;
+    let asked = arguments.remote.as_deref();
+    let (shown, place) =
+        place_of(&store, asked).map_err(|failure| match (failure.code(), asked) {
+            ("no-such-remote", Some(asked)) => {
+                let path = quoted(&Path::new(".").join(asked));
+                failure.and(&format!("for a folder that is to be made, write {path}"))
+            }
+            _ => failure,
+        })?;
     let work = |selection: Selection<'_>| push(&store, &place, selection);
     let moved = Moved::by("push", (&shown, &place), work, &arguments.names, false)?;
     output.print(document(&moved), &describe(&moved, "pushed", output))

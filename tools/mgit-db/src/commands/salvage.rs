@@ -1,6 +1,6 @@
 //! `salvage`: a new store of what is whole in a damaged one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mgit::transfer::Place;
@@ -12,7 +12,7 @@ use crate::failure::{Failure, taken};
 use crate::opening;
 use crate::output::{Ink, Output};
 use crate::progress::Progress;
-use crate::text::{count, shown};
+use crate::text::{count, quoted, shown};
 
 /// How many reasons are shown of a model; `--json` has more.
 const REASONS_SHOWN: usize = 5;
@@ -59,7 +59,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         taken(opening::named_either(error.into(), broken, new, of_broken), *force)
     })?;
     drop(bar);
-    output.print(document(&report), &describe(&report, output))?;
+    let mut text = describe(&report, output);
+    for place in &report.promisors {
+        let (new, place) = (quoted(new), quoted(Path::new(place)));
+        text +=
+            &format!("`mgit-db pull {new} {place}` brings the models whose tensors are there\n");
+    }
+    output.print(document(&report), &text)?;
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -90,6 +96,9 @@ fn describe(report: &SalvageReport, output: &Output) -> String {
         if lost.lost_tensors > 0 {
             let all = lost.lost_tensors + lost.whole_tensors;
             text += &format!(": {} of {}", lost.lost_tensors, count(all, "tensor"));
+        }
+        if lost.missing_tensors > 0 {
+            text += &format!(", {} of them not pulled yet", lost.missing_tensors);
         }
         text.push('\n');
         for reason in lost.reasons.iter().take(REASONS_SHOWN) {

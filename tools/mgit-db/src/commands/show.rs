@@ -58,7 +58,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     {
         text += &format!("  meta {} = {}\n", shown(key), shown_value(value));
     }
-    if model.manifest().version() > 1 {
+    if model.manifest().version() > 1 || model.is_folder() {
         text += &file_lines(&model);
     }
     let layers = arguments.layers.then(|| model.architecture()).transpose()?;

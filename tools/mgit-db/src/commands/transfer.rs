@@ -63,19 +63,25 @@ impl Moved {
         let wants = |name: &str| names.wants(name);
         let progress = |bytes| bar.advance(bytes);
         let report = work(Selection { wants: &wants, graph_only, progress: &progress });
-        let report = report.map_err(|error| named(error, place))?;
+        let report = report.map_err(|error| named(error, what, place))?;
         Ok(Moved { place: shown.to_owned(), report })
     }
 }
 
 /// Names the store that a transfer failed for, of two: this side was opened before.
-fn named(error: TransferError, place: &Place) -> Failure {
+fn named(error: TransferError, what: &str, place: &Place) -> Failure {
     let error = mgit::Error::from(error);
+    // What is not there is missing where it was to come from.
+    let source = match (what, place) {
+        ("push", _) => opening::first(),
+        (_, Place::Store(path)) => Some(path.as_path()),
+        _ => None,
+    };
     let damaged = causes(&error).find_map(|cause| match cause.downcast_ref() {
         Some(StoreError::DamagedRecord { content_id, .. }) => Some(*content_id),
         _ => None,
     });
-    let failure = Failure::from(error);
+    let failure = Failure::about(error, source);
     let (Place::Store(other), Some(own)) = (place, opening::first()) else { return failure };
     let is_of_other = match failure.code() {
         "not-a-store" | "truncated" | "newer-version" | "unknown-features" => Some(true),
