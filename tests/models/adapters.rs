@@ -384,6 +384,17 @@ fn what_would_not_be_used_is_named() {
             assert!(error.to_string().contains(name), "{name}: {error}");
         }
     }
+    // One that belongs to another base: what is first, how many, and what to do.
+    let all: Vec<(String, &[u64])> = (0..50)
+        .flat_map(|at| {
+            [(format!("z{at}.lora_A.weight"), a.1), (format!("z{at}.lora_B.weight"), b.1)]
+        })
+        .collect();
+    let all: Vec<(&str, &[u64])> = all.iter().map(|(name, dims)| (name.as_str(), *dims)).collect();
+    adapter("foreign", &all);
+    let error = run(&store, merge("foreign").parameter("alpha", 2)).unwrap_err().to_string();
+    let (first, end) = ("base@1 has no tensor \"z0.weight\"", " and 95 more: give the base that ");
+    assert!(error.contains(first) && error.contains(end) && error.len() < 400, "{error}");
     // Square matrices, where others lie transposed: somebody has to say.
     let more = [
         ("wide.lora_A.weight", &[2u64, 4][..]),

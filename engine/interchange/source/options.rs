@@ -106,15 +106,17 @@ impl SourceOptions {
 
     /// Why a file or a folder of this path is not taken, by what was asked for.
     pub(super) fn reason(&self, path: &str, is_folder: bool) -> Option<String> {
-        // All are asked: each is to know whether it fits something.
-        let excluded = self.exclude.iter().filter(|glob| glob.fits(path)).collect::<Vec<_>>();
-        if let Some(glob) = excluded.first() {
-            return Some(format!("fits {glob:?}, which is excluded"));
-        }
+        // Each is asked, also behind one that fits: it is to know whether it fits something.
+        let fit = |globs: &[Glob]| globs.iter().filter(|glob| glob.fits(path)).count() > 0;
         // What is in a folder may fit.
-        let only = !self.include.is_empty() && !is_folder;
-        let is_out = only && self.include.iter().filter(|glob| glob.fits(path)).count() == 0;
-        is_out.then(|| "fits no glob that is included".to_owned())
+        let is_out = !is_folder && !fit(&self.include) && !self.include.is_empty();
+        let mut excludes = self.exclude.iter().filter(|glob| glob.fits(path));
+        let excluded = excludes.next();
+        excludes.for_each(drop);
+        match excluded {
+            Some(glob) => Some(format!("fits {glob:?}, which is excluded")),
+            None => is_out.then(|| "fits no glob that is included".to_owned()),
+        }
     }
 
     /// The globs of [`exclude`](Self::exclude) that have fitted nothing in the folders that were

@@ -121,7 +121,8 @@ fn shards_that_are_missing_are_named() {
     // Nothing but the list.
     std::fs::remove_file(root.join(name(1))).unwrap();
     std::fs::remove_file(root.join(name(3))).unwrap();
-    refused(root, "for tensor \"a\", does not exist");
+    let all = format!("expected {:?}, {:?}, {:?} beside it", name(1), name(2), name(3));
+    refused(root, &all);
 }
 
 #[test]

@@ -283,7 +283,7 @@ impl<'f> Findings<'f> {
             true => String::new(),
             false => format!(
                 "{indent}  by the weights {claim}; in the store it has {there}, and keeps it: \
-                 `mgit-db parent` changes that\n"
+                 `mgit-db parent set` changes that\n"
             ),
         }
     }

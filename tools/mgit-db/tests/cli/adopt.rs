@@ -194,6 +194,37 @@ fn one_damaged_model_does_not_hide_four() {
 }
 
 #[test]
+fn what_is_there_is_shown_as_it_is_stored_and_faults_are_told_once() {
+    let sandbox = Sandbox::with_store();
+    put_model(&sandbox, "m/base", &weights(1, 0), None);
+    put_model(&sandbox, "m/tuned", &weights(1, 5), Some("base"));
+    sandbox.ok(&["adopt", "s", "m", "--yes"]);
+    let again = sandbox.ok(&["adopt", "s", "m", "--dry-run"]);
+    assert!(again.contains("\n  tuned  finetune of base@1\n"), "{again}");
+    let document = sandbox.json(&["adopt", "s", "m", "--dry-run"]);
+    let of = |name: &str| {
+        let models = document["models"].as_array().unwrap();
+        models.iter().find(|model| model["name"] == name).unwrap()["parent"].clone()
+    };
+    assert_eq!((of("base"), of("tuned")), (Value::Null, json!("base@1")));
+    // Somebody has decided otherwise.
+    sandbox.ok(&["parent", "set", "s", "tuned"]);
+    let again = sandbox.ok(&["adopt", "s", "m", "--dry-run"]);
+    assert!(again.contains("\ntuned\n") && !again.contains("tuned  finetune"), "{again}");
+    // Of three that are bad each is told once, and counted in the end.
+    for (at, bytes) in ["", "x", "<html>"].iter().enumerate() {
+        put_model(&sandbox, &format!("m/bad-{at}"), bytes.as_bytes(), None);
+    }
+    let answer = sandbox.run(&["adopt", "s", "m", "--yes"]);
+    assert_eq!(answer.stderr, "error: 3 models were not taken, as said above\n");
+    let text = answer.text();
+    assert_eq!(text.matches("cannot take m/bad-").count(), 3, "{text}");
+    // Where there is nothing else, the error says all.
+    let told = sandbox.refused(&["adopt", "s", "m/bad-0", "m/bad-2", "--yes"], 1);
+    assert!(told.contains("is empty") && told.contains("is an HTML page"), "{told}");
+}
+
+#[test]
 fn declared_bases_are_held_against_the_weights() {
     let sandbox = Sandbox::with_store();
     put_model(&sandbox, "m/base", &weights(1, 0), None);

@@ -10,6 +10,7 @@ mod common;
 mod demo;
 mod edges;
 mod families;
+mod faults;
 mod graph;
 mod history;
 mod import;

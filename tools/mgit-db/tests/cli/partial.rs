@@ -115,6 +115,44 @@ fn what_is_worked_on_is_brought_first() {
     assert_eq!(sandbox.read("updated-s"), sandbox.read("updated-e"));
 }
 
+/// The words of the first command that a text advises.
+fn advised(text: &str) -> Vec<&str> {
+    let command = text.split('`').find_map(|part| part.strip_prefix("mgit-db ")).unwrap();
+    command.split(' ').collect()
+}
+
+#[test]
+fn what_a_partial_clone_cannot_give_is_brought_by_the_command_that_is_said() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    sandbox.ok(&["clone", "s", "part", "--graph-only"]);
+    // The clone that fails is gone: the store that lacks the tensors is its source.
+    let told = sandbox.refused(&["clone", "part", "next"], 1);
+    assert!(told.contains("`mgit-db fetch part ") && told.contains("--graph-only"), "{told}");
+    assert!(!sandbox.path("next").exists());
+    sandbox.ok(&["init", "other"]);
+    let told = sandbox.refused(&["pull", "other", "./part"], 1);
+    assert!(told.contains("`mgit-db fetch ./part "), "{told}");
+    // So is what is salvaged of it.
+    let answer = sandbox.run(&["salvage", "part", "saved"]);
+    let text = answer.text();
+    assert_eq!(answer.code, Some(1), "{answer:?}");
+    assert!(text.contains("lost base@1: 3 of 3 tensors, 3 of them not pulled yet\n"), "{text}");
+    assert!(text.contains(": it was not pulled yet: it is at \""), "{text}");
+    sandbox.ok(&advised(&text));
+    sandbox.ok(&["verify", "saved"]);
+    for store in ["s", "saved"] {
+        sandbox.ok(&["export", store, "base", &format!("{store}.safetensors")]);
+    }
+    assert_eq!(sandbox.read("s.safetensors"), sandbox.read("saved.safetensors"));
+    let report = sandbox.run(&["salvage", "part", "again", "--json"]).json();
+    assert_eq!(report["lost"][0]["missing_tensors"], 3, "{report}");
+    assert!(report["promisors"][0].as_str().unwrap().ends_with("/s"), "{report}");
+    sandbox.ok(&advised(&told));
+    sandbox.ok(&["clone", "part", "next"]);
+    sandbox.ok(&["verify", "next"]);
+}
+
 #[test]
 fn what_cannot_be_reached_is_said() {
     let sandbox = graph_only();

@@ -241,3 +241,18 @@ fn verify_tells_whether_a_bundle_is_whole() {
     sandbox.write("b", &whole);
     sandbox.ok(&["verify", "b"]);
 }
+
+#[test]
+fn a_bare_word_is_a_place_where_one_is_and_else_a_remote() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    let told = sandbox.refused(&["push", "s", "far"], 1);
+    let expected = "error: no remote \"far\" is kept in this store: `mgit-db remote add` keeps one; \
+                    for a folder that is to be made, write ./far\n";
+    assert_eq!(told, expected);
+    sandbox.ok(&["push", "s", "./far"]);
+    sandbox.ok(&["push", "s", "far"]);
+    sandbox.ok(&["init", "near"]);
+    sandbox.ok(&["push", "s", "near"]);
+    sandbox.ok(&["export", "near", "base", "out"]);
+}

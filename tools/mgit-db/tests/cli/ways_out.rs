@@ -4,9 +4,10 @@
 
 use std::fs;
 
+use safetensors::tensor::Dtype;
 use serde_json::json;
 
-use crate::common::{Sandbox, model, write_sharded};
+use crate::common::{Sandbox, file_of, model, write_sharded};
 
 const DOOR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/door");
 
@@ -48,7 +49,83 @@ fn a_part_of_a_folder_goes_out() {
     let told = sandbox.refused(&["export", "s", "one", "none", "--only", "*"], 1);
     assert!(told.contains("one@1 is one file"), "{told}");
     assert!(!sandbox.path("none").exists());
-    sandbox.refused(&["export", "s", "m", "-", "--only", "*"], 2);
+}
+
+#[test]
+fn one_file_of_a_folder_goes_to_a_pipe() {
+    let sandbox = Sandbox::with_store();
+    folder(&sandbox, "m", 1, "{\"a\": 1}");
+    sandbox.write("m/sub/config.json", b"{}");
+    sandbox.ok(&["import", "s", "m", "--name", "m"]);
+    let export = ["export", "s", "m", "-", "--only"];
+    assert_eq!(sandbox.ok(&[&export[..], &["vocab.txt"]].concat()), "a b c");
+    assert_eq!(sandbox.ok(&[&export[..], &["sub/m*"]].concat()), "{}");
+    // Of two files of a name, the one whose path was given.
+    assert_eq!(sandbox.ok(&[&export[..], &["config.json"]].concat()), "{\"a\": 1}");
+    let told = sandbox.run(&[&export[..], &["*.json"]].concat());
+    assert_eq!((told.code, told.stdout.len()), (Some(1), 0), "{told:?}");
+    let part = "these fit: config.json, sub/config.json, sub/more.json: name one with --only\n";
+    assert!(told.stderr.ends_with(part), "{told:?}");
+    let told = sandbox.run(&[&export[..], &["x"]].concat());
+    assert!(told.stderr.contains("no file of m@2 fits \"x\""), "{told:?}");
+    // The same by its path, and a tensor of that name.
+    assert_eq!(sandbox.ok(&["cat", "s", "m", "sub/config.json"]), "{}");
+    let told = sandbox.run(&["cat", "s", "m", "x.json"]);
+    let shown = "m@2 has no tensor \"x.json\": `mgit-db show` lists its tensors and its files\n";
+    assert!(told.stderr.ends_with(shown), "{told:?}");
+    assert!(sandbox.ok(&["show", "s", "m"]).contains("\n  sub/more.json"));
+    sandbox.refused(&["cat", "s", "m", "vocab.txt", "--values", "1"], 2);
+    let twin = file_of(&[("vocab.txt", Dtype::U8, &[2], b"xy".to_vec())]);
+    sandbox.write("m/model.safetensors", &twin);
+    sandbox.ok(&["import", "s", "m", "--name", "m"]);
+    assert_eq!(sandbox.ok(&["cat", "s", "m", "vocab.txt"]), "xy");
+    assert_eq!(sandbox.ok(&["cat", "s", "m", "vocab.txt", "--file"]), "a b c");
+}
+
+#[test]
+fn a_folder_that_is_not_there_or_not_the_models_is_said() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(0, "one", &[]);
+    let export = ["export", "s", "one", "new/"];
+    let told = sandbox.refused(&export, 1);
+    let expected = "error: cannot write new/: there is no such folder: make it first, or name a \
+                    file without the /\n";
+    assert_eq!(told, expected);
+    fs::create_dir(sandbox.path("new")).unwrap();
+    sandbox.ok(&export);
+    assert_eq!(names(&sandbox, "new"), ["one.safetensors"]);
+    // A model of several files makes its folder.
+    folder(&sandbox, "m", 1, "{}");
+    sandbox.ok(&["export", "s", "m", "out/"]);
+    let export = ["export", "s", "m", "out"];
+    let told = sandbox.refused(&export, 1);
+    assert!(told.ends_with("not replaced: name another folder, or add --force to replace them\n"));
+    let forced = [&export[..], &["--force"]].concat();
+    sandbox.ok(&forced);
+    fs::create_dir(sandbox.path("out/mine")).unwrap();
+    sandbox.write("out/notes", b"mine");
+    sandbox.write("out/vocab.txt", b"changed");
+    for command in [&export[..], &forced] {
+        let told = sandbox.refused(command, 1);
+        let named = "it holds what is not the model's, \"mine/\", \"notes\": nothing was written";
+        assert!(told.contains(named) && !told.contains("--force"), "{told}");
+    }
+    for at in 0..5 {
+        sandbox.write(&format!("out/a{at}"), b"");
+    }
+    let told = sandbox.refused(&forced, 1);
+    assert!(told.contains("\"a4\" and 2 more: nothing was written"), "{told}");
+    assert_eq!(sandbox.read("out/vocab.txt"), b"changed");
+}
+
+#[test]
+fn data_beside_an_onnx_file_is_converted_with_it() {
+    let sandbox = Sandbox::with_store();
+    sandbox.ok(&["import", "s", &format!("{DOOR}/external"), "--name", "x"]);
+    let text = sandbox.ok(&["export", "s", "x", "out", "--as", "safetensors"]);
+    assert!(!text.contains("of no format"), "{text}");
+    let bytes = sandbox.read("out/model.safetensors");
+    assert!(!safetensors::SafeTensors::deserialize(&bytes).unwrap().is_empty());
 }
 
 #[test]
