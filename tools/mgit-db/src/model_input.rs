@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
-use mgit::interchange::{InterchangeError, ModelSource, SourceOptions};
+use mgit::interchange::{ModelSource, SourceOptions};
 use mgit::store::ImportReport;
 use mgit::{NewModel, Store};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::text::{quoted, shown};
+use crate::refusal::{excludes, refused, without_set};
 
 /// The longest description of layers that is read.
 const LAYERS_LEN_MAX: u64 = 64 << 20;
@@ -97,112 +97,6 @@ impl ModelInput {
     pub fn member(&self, label: &str) -> Result<Member<'_>, Failure> {
         Ok(Member::source(label, &self.source)?)
     }
-}
-
-/// The options that globs and links are said with apply to folders alone.
-///
-/// # Errors
-///
-/// There are globs, and no folder.
-pub fn check_globs<'g>(
-    paths: &[PathBuf],
-    mut globs: impl Iterator<Item = (&'static str, &'g String)>,
-) -> Result<(), Failure> {
-    match (globs.next(), paths.first()) {
-        (Some((option, glob)), Some(path)) if !paths.iter().any(|path| path.is_dir()) => {
-            let glob = quoted(Path::new(glob));
-            Err(Failure::usage(format!(
-                "{option} {glob} chooses among the files of a folder, and {path:?} is none: leave \
-                 it out"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The globs that have fitted nothing, with their options.
-pub fn unused_globs(options: &SourceOptions) -> Vec<(&'static str, &str)> {
-    let excludes = options.unused_excludes().map(|glob| ("--exclude", glob));
-    excludes.chain(options.unused_includes().map(|glob| ("--include", glob))).collect()
-}
-
-/// The same in words, a line for each.
-pub fn unused_globs_text(options: &SourceOptions, indent: &str) -> String {
-    let line = |(option, glob): (&str, &str)| {
-        format!("{indent}{option} {} fits no file and no folder\n", shown(&quoted(Path::new(glob))))
-    };
-    unused_globs(options).into_iter().map(line).collect()
-}
-
-/// The same for programs.
-pub fn unused_globs_json(options: &SourceOptions) -> Value {
-    let document = |(option, glob): (&str, &str)| json!({ "option": option, "glob": glob });
-    unused_globs(options).into_iter().map(document).collect()
-}
-
-/// What is wrong with the files of the model at `path`, with the options that help.
-pub fn refused(error: InterchangeError, path: &Path) -> Failure {
-    let faults = match &error {
-        InterchangeError::Several { faults, .. } => faults.as_slice(),
-        error => std::slice::from_ref(error),
-    };
-    let mut advice = Vec::new();
-    let globs: Vec<String> = match path.is_dir() {
-        true => faults.iter().filter_map(|fault| glob_of(fault, path)).collect(),
-        false => Vec::new(),
-    };
-    if !globs.is_empty() {
-        let them = if globs.len() == 1 { "it" } else { "them" };
-        advice.push(format!("{} leaves {them} out", excludes(&globs)));
-    }
-    if faults.iter().any(|fault| matches!(fault, InterchangeError::LinkLeadsOut { .. })) {
-        advice.push("--follow-links follows links".to_owned());
-    }
-    let failure = Failure::from(error);
-    if advice.is_empty() { failure } else { failure.and(&advice.join(", ")) }
-}
-
-/// A glob that leaves out what cannot be taken of the folder at `root`.
-fn glob_of(fault: &InterchangeError, root: &Path) -> Option<String> {
-    use InterchangeError as E;
-    let path = match fault {
-        E::LinkLeadsOut { link, .. } | E::LinkToNothing { link } => link,
-        E::PathNotUtf8 { path } | E::PathTooLong { path } => path,
-        E::TooDeep { folder } => folder,
-        _ => return None,
-    };
-    let path = path.strip_prefix(root).ok().filter(|path| !path.as_os_str().is_empty())?;
-    // What is not UTF-8 is one character each, which a glob has a sign for.
-    Some(path.to_string_lossy().replace(char::REPLACEMENT_CHARACTER, "?"))
-}
-
-fn excludes(globs: &[String]) -> String {
-    let option = |glob: &String| format!("--exclude {}", quoted(Path::new(glob)));
-    globs.iter().map(option).collect::<Vec<_>>().join(" ")
-}
-
-/// Globs that leave out the numbered files of which some are missing, where the rest of the folder
-/// is a model: that was tried.
-fn without_set(
-    error: &InterchangeError,
-    path: &Path,
-    options: &SourceOptions,
-) -> Option<Vec<String>> {
-    let (list, shard) = match error {
-        InterchangeError::MissingShard { index, shard, .. } => (index, shard),
-        InterchangeError::MissingFiles { file, missing } => (file, missing.first()?),
-        _ => return None,
-    };
-    let folder = list.parent()?.strip_prefix(path).ok()?;
-    let (before, count) = shard.rsplit_once("-of-")?;
-    let stem = before.trim_end_matches(|digit: char| digit.is_ascii_digit());
-    let mut globs = vec![folder.join(format!("{stem}*-of-{count}"))];
-    if list.extension().is_some_and(|extension| extension == "json") {
-        globs.push(folder.join(list.file_name()?));
-    }
-    let globs: Vec<String> = globs.iter().map(|glob| glob.to_string_lossy().into()).collect();
-    let tried = globs.iter().fold(options.clone(), |options, glob| options.exclude(glob));
-    ModelSource::open_with(path, &tried).ok().map(|_| globs)
 }
 
 /// Adds a model in a transaction of its own.

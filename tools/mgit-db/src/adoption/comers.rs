@@ -9,6 +9,7 @@ use mgit::interchange::{FoundForm, FoundModel, FoundModels, LeftOut, SourceOptio
 use super::lines::lines_of;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, check_there};
+use crate::refusal::refused;
 
 /// A model that comes.
 pub struct Comer {
@@ -41,13 +42,13 @@ impl Comers {
         for path in paths {
             check_there(path)?;
             let FoundModels { models, left_out: others, failed: bad, .. } =
-                models_in(path, options)?;
+                models_in(path, options).map_err(|error| refused(error, path))?;
             if models.is_empty() && bad.is_empty() {
                 return Err(no_models(path, &others));
             }
             found.extend(models);
             left_out.extend(others);
-            failed.extend(bad.into_iter().map(|(path, error)| (path, error.into())));
+            failed.extend(bad.into_iter().map(|(bad, error)| (bad, refused(error, path))));
         }
         lines_of(&found)?;
         let mut comers = Comers { all: Vec::new(), lines: Vec::new(), left_out, failed };

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::adoption::{Brought, Comers, Findings, Plan, bring};
 use crate::failure::Failure;
-use crate::model_input::{check_globs, unused_globs_json, unused_globs_text, with_imported};
+use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
+use crate::model_input::with_imported;
 use crate::opening;
 use crate::output::Output;
 use crate::text::count;

@@ -44,19 +44,19 @@ pub struct Arguments {
 /// What is printed.
 enum Found {
     Tensor(Tensor),
-    File(StoredFile),
+    File(Box<StoredFile>),
 }
 
 impl Found {
     fn of(model: &Model, arguments: &Arguments) -> Result<Self, Failure> {
         let name = &arguments.name;
         if arguments.file {
-            return Ok(Found::File(model.file(name)?));
+            return Ok(Found::File(Box::new(model.file(name)?)));
         }
         match model.tensor(name) {
             Ok(tensor) => Ok(Found::Tensor(tensor)),
             Err(StoreError::NoSuchTensor { .. }) if model.file_names().any(|it| it == name) => {
-                Ok(Found::File(model.file(name)?))
+                Ok(Found::File(Box::new(model.file(name)?)))
             }
             Err(error) => Err(error.into()),
         }

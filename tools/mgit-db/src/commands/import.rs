@@ -13,10 +13,9 @@ use serde_json::{Map, Value, json};
 use super::recode::profile_parser;
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
 use crate::model_argument::ModelArgument;
-use crate::model_input::{
-    ModelInput, add, check_globs, check_there, unused_globs_json, unused_globs_text, with_imported,
-};
+use crate::model_input::{ModelInput, add, check_there, with_imported};
 use crate::opening;
 use crate::output::Output;
 use crate::parentage::Parentage;
