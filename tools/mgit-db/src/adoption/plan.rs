@@ -267,7 +267,7 @@ impl<'f> Findings<'f> {
         text
     }
 
-    /// That the weights say another parent of a model than it has in the store.
+    /// That another parent of a model is found than it has in the store.
     fn disagreement(&self, at: usize, indent: &str) -> String {
         let parentage = self.parentage(at);
         let Some((claim, parent)) = parentage.as_ref().and_then(|it| it.claim().zip(it.parent()))
@@ -282,8 +282,8 @@ impl<'f> Findings<'f> {
         match is_same {
             true => String::new(),
             false => format!(
-                "{indent}  by the weights {claim}; in the store it has {there}, and keeps it: \
-                 `mgit-db parent set` changes that\n"
+                "{indent}  found: {claim}; in the store it has {there}, and that stays: \
+                 `mgit-db parent set` changes it\n"
             ),
         }
     }

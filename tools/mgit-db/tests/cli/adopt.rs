@@ -211,6 +211,7 @@ fn what_is_there_is_shown_as_it_is_stored_and_faults_are_told_once() {
     sandbox.ok(&["parent", "set", "s", "tuned"]);
     let again = sandbox.ok(&["adopt", "s", "m", "--dry-run"]);
     assert!(again.contains("\ntuned\n") && !again.contains("tuned  finetune"), "{again}");
+    assert!(again.contains("; in the store it has no parent, and that stays: "), "{again}");
     // Of three that are bad each is told once, and counted in the end.
     for (at, bytes) in ["", "x", "<html>"].iter().enumerate() {
         put_model(&sandbox, &format!("m/bad-{at}"), bytes.as_bytes(), None);
