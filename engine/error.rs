@@ -173,8 +173,8 @@ impl Error {
     ///   `duplicate-parent`, `name-taken`, `no-such-tag`, `no-such-edge`, `not-earlier`,
     ///   `too-many`, `own-key`, `no-randomness`, `bad-id`.
     /// - files to be written: `already-exists`, `is-a-store`, `is-a-folder`, `not-a-file`,
-    ///   `file-not-found`, `needs-folder`, `folder-not-empty`, `one-file`, `wrong-extension`,
-    ///   `not-convertible`.
+    ///   `file-not-found`, `needs-folder`, `folder-not-empty`, `one-file`, `several-files`,
+    ///   `wrong-extension`, `not-convertible`.
     /// - files to be read: `file-not-found`, `malformed-file`, `unreadable-file`,
     ///   `bad-architecture`.
     /// - JSON that the program itself reads or writes: `json`.
