@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::model_argument::ModelArgument;
 use crate::output::{Output, write_stdout};
-use crate::partial::open_to_read_named;
+use crate::partial::open_to_read_contents;
 use crate::values::{Number, decode, element_len};
 
 /// Bytes that are printed at a time: whole chunks, so that each is decoded once.
@@ -46,7 +46,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             return Err(Failure::usage(message));
         }
     }
-    let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
+    let store = open_to_read_contents(&arguments.store, &arguments.model, |model| {
+        Ok(vec![model.tensor(&arguments.tensor)?.content_id()])
+    })?;
     let model = store.snapshot()?.model(arguments.model.to_string())?;
     let tensor = model.tensor(&arguments.tensor)?;
     let Some(count) = arguments.values else { return print_bytes(&tensor) };
