@@ -20,6 +20,7 @@ mod packed;
 mod record;
 mod superblock;
 mod tensor_list;
+mod training_state;
 mod view_list;
 
 pub use bytes::{ByteReader, ByteWriter};

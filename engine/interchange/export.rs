@@ -12,6 +12,7 @@ use super::source::fits;
 use crate::container::{Destination, Overwrite};
 use crate::format::FileFormat;
 use crate::store::Model;
+use crate::tensor::ContentId;
 
 /// Writes a model as it was imported: to the file `path`, replacing a file that is there but no
 /// store, or, when it is sharded, into the folder `path`. As [`export_to`] with
@@ -65,6 +66,35 @@ pub fn export_with(
     progress: &dyn Fn(u64),
 ) -> Result<ExportReport, ExportError> {
     let path = path.as_ref();
+    let (outs, names) = chosen(model, options)?;
+    match model.is_folder() {
+        true => write_folder(model, path, (outs, &names), options.overwrite, progress),
+        false => write_single(model, path, outs, options.overwrite, progress),
+    }
+}
+
+/// The contents that [`export_with`] reads: of a model whose tensors are still at a remote, these
+/// [are to be fetched](crate::transfer::fetch_contents) before. Reads nothing itself.
+///
+/// # Errors
+///
+/// What is asked for cannot be had: no file fits a glob, the weights cannot be converted.
+pub fn contents_to_export(
+    model: &Model,
+    options: &ExportOptions,
+) -> Result<Vec<ContentId>, ExportError> {
+    let (outs, _) = chosen(model, options)?;
+    let is_made = |out: &Out| matches!(out, Out::Made(_));
+    let weights = model.files().filter(|file| file.is_weights() && outs.files.iter().any(is_made));
+    let stored = outs.files.iter().filter_map(|out| match out {
+        Out::Stored(file) => Some(file.clone()),
+        Out::Made(_) => None,
+    });
+    Ok(weights.chain(stored).flat_map(|file| file.contents().collect::<Vec<_>>()).collect())
+}
+
+/// The files that are asked for, and the paths of those that could have been.
+fn chosen(model: &Model, options: &ExportOptions) -> Result<(Outs, Vec<String>), ExportError> {
     if !options.only.is_empty() && !model.is_folder() {
         return Err(ExportError::OneFile { model: model.full_name() });
     }
@@ -76,10 +106,7 @@ pub fn export_with(
     };
     let names: Vec<String> = outs.files.iter().map(|out| out.path().to_owned()).collect();
     choose(model, &options.only, &mut outs.files)?;
-    match model.is_folder() {
-        true => write_folder(model, path, (outs, &names), options.overwrite, progress),
-        false => write_single(model, path, outs, options.overwrite, progress),
-    }
+    Ok((outs, names))
 }
 
 /// Writes a model into the folder `path`, which is not there yet, so that it can be loaded from it: a

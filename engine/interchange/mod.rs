@@ -83,10 +83,8 @@ pub use crate::format::{contiguous, write_header};
 pub use draft::{draft_extension, export_draft, export_draft_to_folder};
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
-pub use export::{
-    export_one_to_stream, export_to, export_to_folder, export_to_path, export_to_stream,
-    export_with,
-};
+pub use export::{contents_to_export, export_one_to_stream, export_to, export_to_folder};
+pub use export::{export_to_path, export_to_stream, export_with};
 pub use export_error::ExportError;
 pub use export_options::{ExportOptions, ExportReport, ExportedFile};
 pub use file_layout::{FileLayout, Laid, LaidBeside, LaidTensor, LaidView, LayoutBuilder};

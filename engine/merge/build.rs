@@ -1,14 +1,11 @@
 //! The merged model as a draft.
 
-use std::collections::HashMap;
-
 use super::layers::{Entry, Layers, OURS, Slot, THEIRS, is_same};
-use super::plan::{obstacle, resolution};
+use super::plan::{is_left_to_ours, obstacle, resolution};
 use super::{MergeError, MergeOptions, MergePlan, Resolution};
 use crate::architecture::{Architecture, Layer};
-use crate::diff::{Change, FileChange, diff_files};
 use crate::store::{Model, Tensor};
-use crate::update::{Draft, DraftTensor, UpdateError, blend_tensor};
+use crate::update::{Chosen, Draft, DraftTensor, UpdateError, blend_tensor, passed_over};
 
 /// A merged model, and its layers where some were given with the models.
 #[derive(Debug)]
@@ -41,12 +38,14 @@ impl MergePlan {
         let mut made = Vec::new();
         let mut kept: Vec<Option<Layer>> = Vec::new();
         let is_given = self.merged.is_given();
+        let mut states = 0u64;
         for (entry, touched) in self.merged.entries().zip(&self.touched) {
             let (first, mut names) = (made.len(), Vec::new());
             for (at, slot) in entry.slot_places().zip(entry.slots()) {
                 let Some(resolution) = resolution(&entry, Some(&slot), *touched, options) else {
                     continue;
                 };
+                states += u64::from(is_left_to_ours(&slot, *touched, resolution, options));
                 if let Some(name) = name_of(&slot, resolution) {
                     if is_given {
                         names.push(name.to_owned());
@@ -70,36 +69,17 @@ impl MergePlan {
                 _ => made.in_order(ours, theirs)?,
             },
         };
-        let draft = passed_over(base, ours, theirs)?.into_iter().fold(draft, Draft::said);
+        let mut said = passed_over(base, ours, theirs)?;
+        if states > 0 {
+            let (noun, ours) = (if states == 1 { "tensor" } else { "tensors" }, ours.full_name());
+            said.push(format!(
+                "not mixed: {states} {noun} of the state of a training, taken from {ours}"
+            ));
+        }
+        let draft = said.into_iter().fold(draft, Draft::said);
         let architecture = is_given.then(|| self.merged.architecture(&kept)).flatten();
         Ok(Built { draft, architecture })
     }
-}
-
-/// Says of the files beside the weights what theirs has changed and the merged model does not have:
-/// it has those of ours.
-fn passed_over(base: &Model, ours: &Model, theirs: &Model) -> Result<Vec<String>, MergeError> {
-    let [by_ours, by_theirs, apart] =
-        [(base, ours), (base, theirs), (ours, theirs)].map(|(a, b)| diff_files(a, b));
-    let changed = |files: Vec<FileChange>| -> HashMap<String, Change> {
-        files.into_iter().filter_map(|file| Some((file.path, file.change?))).collect()
-    };
-    let (by_ours, by_theirs) = (changed(by_ours?), changed(by_theirs?));
-    let apart = apart?.into_iter().filter(|file| file.change.is_some());
-    let said = apart.filter_map(|FileChange { path, .. }| {
-        let verb = match by_theirs.get(&path)? {
-            Change::Added => "added",
-            Change::Removed => "removed",
-            Change::Changed => "changed",
-        };
-        let both = if by_ours.contains_key(&path) { ", as ours has in another way" } else { "" };
-        Some(format!(
-            "{path}: it is that of {}; {} has {verb} it{both}",
-            ours.full_name(),
-            theirs.full_name()
-        ))
-    });
-    Ok(said.collect())
 }
 
 /// Which side has what stands in a place of the merged model; `None` where nothing does.
@@ -182,7 +162,7 @@ impl<'m> Made<'m> {
             let new = self.tensor(at)?;
             new.ok_or_else(missing)
         };
-        Ok(Draft::like(model, new).ok())
+        Ok(Draft::like_each(&Chosen::all(model), |tensor| Ok([new(tensor)?])).ok())
     }
 
     fn in_order(&self, ours: &Model, theirs: &Model) -> Result<Draft, MergeError> {

@@ -14,6 +14,7 @@ use crate::container::full_message;
 use crate::diff::InTurn;
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
+use crate::tensor::training_key;
 use crate::update::UpdateError;
 
 /// What a side did to a layer.
@@ -259,6 +260,25 @@ fn fits_tensor(glob: &str, slot: &Slot) -> bool {
     slot.iter().flatten().any(|tensor| glob_matches(glob, tensor.name()))
 }
 
+/// Whether a place holds the state of a training, such as an optimizer's moments.
+fn is_training_state(slot: &Slot) -> bool {
+    slot.iter().flatten().any(|tensor| training_key(tensor.name()).is_some())
+}
+
+/// Whether a place would have been mixed if it did not hold the state of a training.
+pub(super) fn is_left_to_ours(
+    slot: &Slot,
+    touched: Touched,
+    resolution: Resolution,
+    options: &MergeOptions,
+) -> bool {
+    let is_mixed = matches!(options.on_conflict, Some(Resolution::Blend(_)));
+    let left = touched == Touched::Both && resolution == Resolution::Ours;
+    left && is_mixed
+        && is_training_state(slot)
+        && !options.takes.iter().any(|take| fits_tensor(&take.glob, slot))
+}
+
 /// How a tensor is settled: by the first glob that fits it or its layer, else by who has changed
 /// the layer; `None` for a conflict that nobody has settled.
 pub(super) fn resolution(
@@ -274,6 +294,13 @@ pub(super) fn resolution(
     match (taken, touched) {
         (Some(take), _) => Some(take.resolution),
         (None, Touched::Theirs) => Some(Resolution::Theirs),
+        // The states of two trainings are no weights that could be mixed.
+        (None, Touched::Both) if slot.is_some_and(is_training_state) => {
+            options.on_conflict.map(|settled| match settled {
+                Resolution::Blend(_) => Resolution::Ours,
+                side => side,
+            })
+        }
         (None, Touched::Both) => options.on_conflict,
         (None, _) => Some(Resolution::Ours),
     }

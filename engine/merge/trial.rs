@@ -7,7 +7,7 @@ use crate::model_tests::{
     Builtin, RunOptions, Runner, Selector, Status, Test, TestResult, Unkept, What,
 };
 use crate::store::{Model, NewModel, Snapshot, Store};
-use crate::update::{Draft, DraftTensor};
+use crate::update::{Chosen, Draft, DraftTensor};
 
 /// What a trial found.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub(super) struct Trial {
 }
 
 fn copy(model: &Model) -> Result<Draft, MergeError> {
-    Ok(Draft::like(model, |tensor| Ok(DraftTensor::keep(tensor)))?)
+    Ok(Draft::like_each(&Chosen::all(model), |tensor| Ok([DraftTensor::keep(tensor)]))?)
 }
 
 /// What decides about a merge besides the models: the tests of both sides, and the version that the

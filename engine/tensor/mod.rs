@@ -30,6 +30,6 @@ pub use buffer::AlignedBuffer;
 pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
-pub(crate) use names::first_duplicate;
+pub(crate) use names::{first_duplicate, training_key};
 pub use number::{e4m3_bits, number, number_bytes};
 pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};

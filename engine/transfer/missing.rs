@@ -1,6 +1,6 @@
 //! Bringing tensors that models name and that were left where they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::{Ordered, in_order};
 use super::place::with_source;
@@ -33,12 +33,43 @@ pub fn fetch_missing(
     models: &[&str],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<PullReport> {
+    fetch_where(store, models, &|_| true, progress)
+}
+
+/// Fetches those of these contents of a model that are missing, each from its promisor, with what
+/// they are stored as differences from. Such contents are those of a file
+/// ([`StoredFile::contents`](crate::store::StoredFile::contents)), of an export
+/// ([`contents_to_export`](crate::interchange::contents_to_export)), or a tensor's
+/// ([`Tensor::content_id`](crate::Tensor::content_id)). Otherwise as [`fetch_missing`].
+///
+/// # Errors
+///
+/// Those of [`fetch_missing`].
+pub fn fetch_contents(
+    store: &Store,
+    model: &str,
+    contents: &[ContentId],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PullReport> {
+    let contents: BTreeSet<ContentId> = contents.iter().copied().collect();
+    fetch_where(store, &[model], &|id| contents.contains(&id), progress)
+}
+
+fn fetch_where(
+    store: &Store,
+    models: &[&str],
+    is_wanted: &dyn Fn(ContentId) -> bool,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<PullReport> {
     let snapshot = store.snapshot()?;
     let mut places: BTreeMap<String, Wanted> = BTreeMap::new();
     for model in models {
         let model = snapshot.model(model)?;
         let full = model.full_name();
         for (tensor, row) in model.missing()? {
+            if !is_wanted(tensor.content_id) {
+                continue;
+            }
             let wanted = places.entry(row.promisor).or_default();
             if wanted.models.last().is_none_or(|(id, _)| *id != model.node().id) {
                 wanted.models.push((model.node().id, full.clone()));
@@ -50,7 +81,6 @@ pub fn fetch_missing(
     let mut report = PullReport::default();
     for (place, wanted) in places {
         bring(store, &place, &wanted, progress, &mut report)?;
-        report.completed.extend(wanted.models.into_iter().map(|(_, name)| name));
     }
     report.completed.sort();
     report.completed.dedup();
@@ -126,10 +156,10 @@ fn import_record(
     let mut transaction = import_tensors(store, source, missing, selection, holds, report)?;
     report.tensors += missing.tensors.len() as u64;
     transaction.release_held(missing.tensors.iter().map(|(id, _)| *id))?;
-    for (id, _) in &wanted.models {
-        // Another thread may have removed it.
-        if transaction.graph()?.node(*id)?.is_some() {
-            transaction.note_whole(*id)?;
+    for (id, name) in &wanted.models {
+        // Another thread may have removed it; some of it may still be missing.
+        if transaction.graph()?.node(*id)?.is_some() && transaction.note_whole(*id)? {
+            report.completed.push(name.clone());
         }
     }
     for (id, index) in source.fresh() {

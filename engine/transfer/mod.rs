@@ -67,7 +67,7 @@ mod verify;
 pub use bundle::{BundleReport, bundle_create, bundle_import, bundle_verify, bundle_write};
 pub use error::{Diverged, TransferError};
 pub use folder::FolderRemote;
-pub use missing::fetch_missing;
+pub use missing::{fetch_contents, fetch_missing};
 #[cfg(feature = "remote")]
 pub use object::ObjectRemote;
 pub use place::{Place, fetch, open_remote, pull, push};

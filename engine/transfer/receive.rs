@@ -192,7 +192,9 @@ fn keep_fetched(
     for (id, index) in source.fresh() {
         transaction.put_index(*id, index)?;
     }
-    plan.completed.iter().try_for_each(|id| transaction.note_whole(*id))?;
+    for id in &plan.completed {
+        transaction.note_whole(*id)?;
+    }
     Ok(transaction.commit_changes()?)
 }
 

@@ -212,10 +212,13 @@ impl Creation for CommandFunction {
             ))
         })?;
         let draft = Draft::source(source, Some(Arc::new(folder))).written_to(out);
-        match inputs.parents.first() {
-            Some(parent) => draft.with_files_beside(&parent.model),
-            None => Ok(draft),
+        let [first, others @ ..] = inputs.parents.as_slice() else { return Ok(draft) };
+        let draft = draft.with_files_beside(&first.model)?;
+        if draft.sides.is_empty() {
+            return Ok(draft);
         }
+        let others: Vec<_> = others.iter().map(|input| &input.model).collect();
+        draft.said_of_others(&first.model, &others, &[])
     }
 }
 

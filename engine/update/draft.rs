@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::UpdateError;
+use super::chosen::Chosen;
 use super::draft_part::DraftPart;
 pub use super::draft_tensor::DraftTensor;
 use super::draft_tensor::{OfFile, Sourced};
@@ -79,38 +80,43 @@ impl Draft {
     /// as `model` is. Else safetensors headers are written anew, with the metadata that they had,
     /// and the index with them; weights of another format that cannot hold the new tensors become a
     /// safetensors file, and a note says so. The files beside the weights come along, but for
-    /// optimizer states and other copies of the weights.
+    /// optimizer states and other copies of the weights. The state of a training that is in one file
+    /// with the weights stays as it is, and a note says that too.
     ///
     /// # Errors
     ///
-    /// Those of `tensor`; a header or an index of `model` that cannot be read.
+    /// Those of `tensor`; a header or an index of `model` that cannot be read; a model of nothing
+    /// but the state of a training.
     pub fn like(
         model: &Model,
         mut tensor: impl FnMut(&Tensor) -> Result<DraftTensor, UpdateError>,
     ) -> Result<Self, UpdateError> {
-        Self::like_each(model, |old| Ok([tensor(old)?]))
+        Self::like_each(&Chosen::weights(model), |old| Ok([tensor(old)?]))
     }
 
-    /// As [`like`](Self::like), of a model whose tensors become any number of others each.
+    /// As [`like`](Self::like), of a model whose chosen tensors become any number of others each.
     ///
     /// # Errors
     ///
-    /// Those of `tensors`; a header or an index of `model` that cannot be read.
+    /// Those of [`like`](Self::like) and of `tensors`.
     pub(crate) fn like_each<T: IntoIterator<Item = DraftTensor>>(
-        model: &Model,
+        chosen: &Chosen<'_>,
         mut tensors: impl FnMut(&Tensor) -> Result<T, UpdateError>,
     ) -> Result<Self, UpdateError> {
-        let mut draft = Draft::in_files(model)?;
+        let mut draft = Draft::in_files(chosen.model())?;
         for part in &mut draft.parts {
             let Some(old) = &part.old else { continue };
             let mut made = Vec::with_capacity(old.tensors().len());
             for (old, _) in old.tensors() {
-                made.extend(tensors(&old)?);
+                match chosen.is_chosen(old.name()) {
+                    true => made.extend(tensors(&old)?),
+                    false => made.push(DraftTensor::keep(&old)),
+                }
             }
             part.tensors = made;
         }
-        draft.settle_files(model, false)?;
-        Ok(draft)
+        draft.settle_files(chosen.model(), false)?;
+        Ok(chosen.left()?.into_iter().fold(draft, Draft::said))
     }
 
     /// A model of these tensors in the files of `model`, each where `model` has one of its name, the

@@ -37,7 +37,7 @@ pub(super) fn header_of(model: &Model, file: &StoredFile) -> Result<PackedBytes,
 
 /// Whether a file beside the weights comes along to a model that is made of this one: not what
 /// belongs to these very weights, such as the state of an optimizer, or is another copy of them.
-fn comes_along(file: &StoredFile) -> bool {
+pub(super) fn comes_along(file: &StoredFile) -> bool {
     file.tensors().len() == 0 || file.path().contains('/')
 }
 

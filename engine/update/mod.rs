@@ -46,9 +46,11 @@
 //! ```
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod beside;
 mod blend;
 mod builtin;
 mod cascade;
+mod chosen;
 mod command;
 mod draft;
 mod draft_files;
@@ -63,10 +65,12 @@ mod plan;
 mod recipe;
 mod remake;
 
+pub(crate) use beside::passed_over;
 pub(crate) use blend::blend_tensor;
 pub use blend::{BlendSettings, Strategy};
 pub use builtin::Builtin;
 pub use cascade::{Outcome, Stopped};
+pub(crate) use chosen::Chosen;
 pub use command::{COMMAND_FUNCTION, CommandFunction};
 pub use draft::{Draft, DraftTensor};
 pub use error::UpdateError;

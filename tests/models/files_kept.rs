@@ -141,3 +141,72 @@ fn what_a_command_makes_is_a_folder_or_has_its_parents_files() {
         0
     );
 }
+
+#[test]
+fn what_is_mixed_of_several_has_the_first_one_s_files_and_says_what_the_others_have() {
+    let (home, _, store) = new_store();
+    let more: Vec<(String, Vec<u8>)> =
+        (0..11).map(|at| (format!("more/{at:02}.txt"), vec![at])).collect();
+    for (name, values, config, lone) in [
+        ("a", [1.0, 2.0], "{}", ""),
+        ("b", [3.0, 4.0], "{ }", "added_tokens.json"),
+        ("c", [5.0, 6.0], "{}", ""),
+    ] {
+        let bytes = weights(values);
+        let mut files: Vec<(&str, &[u8])> = vec![
+            ("model.safetensors", &bytes),
+            ("config.json", config.as_bytes()),
+            ("vocab.txt", b"a b c"),
+        ];
+        if !lone.is_empty() {
+            files.push((lone, b"{}"));
+        }
+        if name == "c" {
+            files.extend(more.iter().map(|(path, bytes)| (path.as_str(), &**bytes)));
+        }
+        import(&store, home.path(), name, None, &files);
+    }
+    let said = |name: &str, function: &str, parents: &[&str]| {
+        let make = Make::new(name, function);
+        let make = parents.iter().fold(make, |make, parent| make.parent(*parent, None));
+        let notes = make.run(&store, &Functions::new()).unwrap().notes;
+        notes.into_iter().map(|note| note.text).collect::<Vec<_>>()
+    };
+    let of_b = [
+        "taken from a@1, and otherwise in b@1: config.json",
+        "left behind, only b@1 has them: added_tokens.json",
+    ];
+    let of_c = "left behind, only c@1 has them: more/00.txt, more/01.txt, more/02.txt, \
+                more/03.txt, more/04.txt, more/05.txt, more/06.txt, more/07.txt and 3 more";
+    let notes = said("mean", "average", &["a", "b", "c"]);
+    assert_eq!(notes, [of_b[0], of_b[1], of_c]);
+    assert_eq!(file(&stored_model(&store, "mean"), "config.json"), b"{}");
+    assert_eq!(said("line", "linear", &["a", "b"]), of_b);
+    // The base gives no files.
+    assert_eq!(said("task", "task-arithmetic", &["c", "a", "b"]), of_b);
+}
+
+#[test]
+fn a_rebase_says_what_the_parent_s_new_version_has_beside_its_weights() {
+    let (home, _, store) = new_store();
+    for (name, parent, values, config) in
+        [("base", None, [1.0, 2.0], "{}"), ("child", Some("base"), [1.0, 2.5], "{}")]
+    {
+        let bytes = weights(values);
+        let files: [(&str, &[u8]); 2] =
+            [("model.safetensors", &bytes), ("config.json", config.as_bytes())];
+        import(&store, home.path(), name, parent, &files);
+    }
+    let bytes = weights([1.5, 2.0]);
+    import(
+        &store,
+        home.path(),
+        "next",
+        None,
+        &[("model.safetensors", &bytes), ("config.json", b"{\"new\": 1}")],
+    );
+    let make = Make::new("child", "rebase").parent("next", None).old("child@1");
+    let notes = make.run(&store, &Functions::new()).unwrap().notes;
+    let notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    assert_eq!(notes, ["config.json: it is that of child@1; next@1 has changed it"]);
+}

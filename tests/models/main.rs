@@ -17,5 +17,6 @@ mod model_tests;
 mod oracles;
 mod real_models;
 mod real_packages;
+mod training_state;
 mod update;
 mod values;

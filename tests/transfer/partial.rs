@@ -9,18 +9,19 @@ use std::sync::Arc;
 use crate::common;
 use crate::common::remote::{ALL, Faults, Memory, assert_same, assert_sound, family, graph, grown};
 use crate::common::{
-    Random, add, add_one, contents, model, nudged, one, tensor_rows, weights, write,
+    Random, add, add_one, contents, model, noise, nudged, one, tensor_rows, weights, write,
 };
 use mgit::catalog::{Catalog, MissingRow, ReadTables, Table, WriteTables};
 use mgit::container::Container;
 use mgit::format::FEATURE_PROMISED;
+use mgit::interchange::{ExportOptions, contents_to_export};
 use mgit::store::StoreError;
 use mgit::transfer::{
-    Place, Selection, TransferError, bundle_create, fetch, fetch_from_remote, fetch_missing, pull,
-    pull_from_remote, pull_from_store, push, push_to_remote,
+    Place, Selection, TransferError, bundle_create, fetch, fetch_contents, fetch_from_remote,
+    fetch_missing, pull, pull_from_remote, pull_from_store, push, push_to_remote,
 };
 use mgit::upkeep::{VerifyDepth, backup, gc, salvage, stat, usage, vacuum, verify};
-use mgit::{OnChildren, Store};
+use mgit::{How, NewModel, OnChildren, Store};
 
 const GRAPH: Selection<'static> = Selection { graph_only: true, ..Selection::ALL };
 
@@ -340,4 +341,73 @@ fn models_that_came_in_part_grow_on_both_sides() {
     let report = pull(&b, &place, Selection { wants: &wants, ..ALL }).unwrap();
     assert_eq!(report.completed, ["base@1", "tuned@1", "tuned@2", "tuned@3"]);
     assert_same(&a, &b, "whole");
+}
+
+/// A folder of a model: its weights, and two files beside them.
+fn model_folder(home: &Path, name: &str, body: &[u8]) -> mgit::interchange::ModelSource {
+    let folder = home.join(name);
+    fs::create_dir(&folder).unwrap();
+    let scratch = Store::create(home.join(format!("{name}.mgit"))).unwrap();
+    add_one(&scratch, "m", &[], body).unwrap();
+    let weights = folder.join("model.safetensors");
+    let made = common::stored_model(&scratch, "m");
+    mgit::interchange::export_to_path(&made, weights, &|_| ()).unwrap();
+    fs::write(folder.join("config.json"), format!("{{\"name\": {name:?}}}")).unwrap();
+    fs::write(folder.join("vocab.txt"), noise(7, 50_000)).unwrap();
+    mgit::interchange::ModelSource::open(&folder).unwrap()
+}
+
+#[test]
+fn of_a_file_only_what_it_needs_comes() {
+    let folder = common::folder();
+    let body = weights(1, 40_000);
+    let sources = [
+        model_folder(folder.path(), "base", &body),
+        model_folder(folder.path(), "tuned", &nudged(&body, 2, 9)),
+    ];
+    let a = Store::create(folder.path().join("a.mgit")).unwrap();
+    add(&a, NewModel::new("base").source(&sources[0])).unwrap();
+    add(&a, NewModel::new("tuned").parent("base", How::FineTune).source(&sources[1])).unwrap();
+    let place = Place::Folder(folder.path().join("remote"));
+    push(&a, &place, ALL).unwrap();
+    let b = Store::create(folder.path().join("b.mgit")).unwrap();
+    pull(&b, &place, GRAPH).unwrap();
+    let source = tensor_rows(&a.snapshot().unwrap());
+    assert!(source.values().any(|row| !row.base_id.is_none()), "{source:?}");
+    let read = |path: &str| {
+        let file = b.snapshot()?.model("tuned")?.file(path)?;
+        file.bytes(1 << 20)
+    };
+    let fetch_for = |options: &ExportOptions| {
+        let model = common::stored_model(&b, "tuned");
+        let contents = contents_to_export(&model, options).unwrap();
+        fetch_contents(&b, "tuned", &contents, &|_| ()).unwrap()
+    };
+    let config = ExportOptions::new().only("*.json");
+    let report = fetch_for(&config);
+    assert_eq!((report.tensors, report.completed.len()), (1, 0), "{report:?}");
+    assert_eq!(read("config.json").unwrap(), b"{\"name\": \"tuned\"}");
+    for path in ["vocab.txt", "model.safetensors"] {
+        let error = read(path).unwrap_err();
+        assert!(matches!(error, StoreError::MissingContent { .. }), "{path}: {error}");
+    }
+    assert_sound(&b, "one file");
+    assert_eq!(fetch_for(&config).bytes, 0);
+    // The weights, with what they are a difference from.
+    let report = fetch_for(&ExportOptions::new().as_safetensors(true).only("*.safetensors"));
+    assert!(report.completed.is_empty(), "{report:?}");
+    read("model.safetensors").unwrap();
+    assert!(matches!(read("vocab.txt").unwrap_err(), StoreError::MissingContent { .. }));
+    let tuned = tensor_rows(&b.snapshot().unwrap());
+    assert!(tuned.values().any(|row| !row.base_id.is_none()), "{tuned:?}");
+    // The last of it makes it whole.
+    let report = fetch_for(&ExportOptions::new());
+    assert_eq!((report.tensors, &report.completed[..]), (1, &["tuned@1".to_owned()][..]));
+    read("vocab.txt").unwrap();
+    assert_sound(&b, "whole");
+    // What cannot be written is not fetched for.
+    let model = common::stored_model(&b, "base");
+    contents_to_export(&model, &ExportOptions::new().only("*.gguf")).unwrap_err();
+    fetch(&b, &place, ALL).unwrap();
+    assert_same(&a, &b, "all");
 }

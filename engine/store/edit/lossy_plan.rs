@@ -17,7 +17,7 @@ use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::record::record_row;
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
-use crate::tensor::{ContentId, Dtype, Shape};
+use crate::tensor::{ContentId, Dtype, Shape, training_key};
 
 /// A tensor of which more than this part would keep their values stays as it is.
 const EXACT_PART_MAX: f64 = 0.125;
@@ -426,8 +426,9 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
     let weights = files.weights();
     let mut planned = Vec::new();
     for (at, (tensor, candidates)) in tensors.enumerate() {
-        // What is beside the weights stays as it is.
-        let candidates = if at < weights { candidates } else { &[] };
+        // What is beside the weights stays as it is, in files of its own or in theirs.
+        let is_weights = at < weights && training_key(&tensor.name).is_none();
+        let candidates = if is_weights { candidates } else { &[] };
         let mut rounding = None;
         let same =
             |candidate: &&Candidate| candidate.derivation == Derivation::Related(Relation::Same);

@@ -281,12 +281,18 @@ fn adopt_whole_node(
     Ok(adopted)
 }
 
-/// Looks a model's tensors over that have come after it.
-pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) -> Result<()> {
+/// Looks a model's tensors over that have come after it, once all are here. Says whether they are.
+pub(in crate::store) fn note_whole(transaction: &mut Transaction, id: NodeId) -> Result<bool> {
     transaction.check_whole()?;
     let manifest = transaction.graph()?.expect(id)?.row.manifest;
     let manifest = read_manifest(&transaction.shared, transaction.tables()?, manifest)?;
-    transaction.change(|this| add_bands(this.tables_mut()?, id, &manifest))
+    for content in manifest.contents() {
+        if missing_row(transaction.tables()?, content.content_id)?.is_some() {
+            return Ok(false);
+        }
+    }
+    transaction.change(|this| add_bands(this.tables_mut()?, id, &manifest))?;
+    Ok(true)
 }
 
 /// Refuses a manifest with a tensor that is neither stored nor recorded as missing.

@@ -63,8 +63,9 @@ impl Transaction {
         incoming::adopt_node(self, node, manifest)
     }
 
-    /// Looks a model's tensors over that have come after it.
-    pub(crate) fn note_whole(&mut self, id: NodeId) -> Result<()> {
+    /// Looks a model's tensors over that have come after it, once all are here. Says whether they
+    /// are.
+    pub(crate) fn note_whole(&mut self, id: NodeId) -> Result<bool> {
         incoming::note_whole(self, id)
     }
 

@@ -8,6 +8,7 @@ use super::tensor::Tensor;
 use crate::format::{FileFormat, ManifestPart, Skeleton, with_length, write_header};
 use crate::store::error::{Result, StoreError};
 use crate::store::source::NewView;
+use crate::tensor::ContentId;
 
 /// Bytes that are copied at a time: whole chunks, so that each is decoded once.
 const PIECE_LEN: usize = 8 << 20;
@@ -155,6 +156,17 @@ impl StoredFile {
             .iter()
             .enumerate()
             .map(|(at, (begin, _))| (self.model.at(self.first_tensor + at), *begin))
+    }
+
+    /// The contents that it is made of: its tensors', and what belongs to no tensor where that is
+    /// stored beside them. Of a model whose tensors are still at a remote, the file can be read when
+    /// [these have come](crate::transfer::fetch_contents).
+    pub fn contents(&self) -> impl Iterator<Item = ContentId> + '_ {
+        let skeleton = match &self.skeleton {
+            Bones::Memory(_) => None,
+            Bones::Stored(content) => Some(content.content_id()),
+        };
+        self.tensors().map(|(tensor, _)| tensor.content_id()).chain(skeleton)
     }
 
     /// The pieces of a range, in order.

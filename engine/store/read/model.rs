@@ -1,5 +1,6 @@
 //! A model of a snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -135,10 +136,17 @@ impl Model {
         (0..self.manifest.tensors.len()).map(|at| self.at(at))
     }
 
-    /// The tensors of its files of weights, which come first: not those of an optimizer, or of
-    /// another copy of the weights.
+    /// The tensors of its files of weights, which come first: not those of an optimizer's file, or
+    /// of another copy of the weights. A checkpoint that holds the state of a training beside the
+    /// weights, in one file, has its tensors among them.
     pub fn weights(&self) -> impl ExactSizeIterator<Item = Tensor> + '_ {
         (0..self.manifest.weights()).map(|at| self.at(at))
+    }
+
+    /// The places among its weights of those tensors that are the state of a training, such as an
+    /// optimizer's moments in one file with the weights.
+    pub(crate) fn training_state(&self) -> BTreeSet<usize> {
+        self.manifest.training_state()
     }
 
     /// The place of the tensor of this name.

@@ -38,6 +38,7 @@ pub use settings::BlendSettings;
 pub(super) use take::Takes;
 pub(super) use unmixed::unmixed;
 
+use super::chosen::{Chosen, TENSORS};
 use super::{Draft, DraftTensor, Inputs, UpdateError};
 use crate::store::{Model, Tensor};
 use settings::Parameters;
@@ -122,12 +123,14 @@ pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, Update
     }
     let mut parameters = inputs.parameters.clone();
     let takes = Takes::read(&mut parameters, &inputs.parents)?;
+    parameters.remove(TENSORS);
     let parameters = Parameters::read(strategy, &parameters, models.len(), inputs.seed)?;
     let Some((first, others)) = models.split_first() else { return Ok(Draft::new()) };
     for other in others.iter().chain(&base) {
         same_tensors(first, other)?;
     }
-    Draft::like(first, |tensor| {
+    let chosen = Chosen::read(&inputs.parameters, first)?.with(takes.globs());
+    let mix = |tensor: &Tensor| {
         if let Some(taken) = takes.of(tensor.name())? {
             return Ok(taken);
         }
@@ -136,13 +139,19 @@ pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, Update
         let parts = models.iter().map(of).collect::<Result<Vec<_>, _>>()?;
         let settings = parameters.of(tensor.name());
         blend_tensor(strategy, settings, base.as_ref(), &parts).map_err(with_hint)
-    })
+    };
+    let draft = Draft::like_each(&chosen, |tensor| Ok([mix(tensor)?]))?;
+    draft.said_of_others(first, others, &[])
 }
 
-/// Refuses models of which one has a tensor that the other has not, and names it.
+/// Refuses models of which one has weights that the other has not, and names them. The state of a
+/// training is none: one may have it and the other not.
 pub(super) fn same_tensors(a: &Model, b: &Model) -> Result<(), UpdateError> {
     for (one, other) in [(a, b), (b, a)] {
-        if let Some(lone) = one.weights().find(|tensor| other.tensor(tensor.name()).is_err()) {
+        let state = one.training_state();
+        let weights = one.weights().enumerate().filter(|(at, _)| !state.contains(at));
+        let mut weights = weights.map(|(_, tensor)| tensor);
+        if let Some(lone) = weights.find(|tensor| other.tensor(tensor.name()).is_err()) {
             let (described, one, other) = (lone.described(), one.full_name(), other.full_name());
             let reason = format!("only {one} has it, {described}, and {other} has not");
             return Err(UpdateError::tensor(lone.name(), reason));

@@ -50,6 +50,11 @@ impl<'m> Takes<'m> {
         list.iter().map(take).collect::<Result<_, _>>().map(Takes)
     }
 
+    /// The globs.
+    pub(in super::super) fn globs(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(glob, _)| glob.clone())
+    }
+
     /// The tensor of this name, where it is to be taken from a model.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::store::{Model, StoreError, StoredFile};
 const KEY_PREFIX: &str = "lora.";
 
 /// Where PEFT keeps them, and the most bytes of it that are read.
-const SIDE_FILE: &str = "adapter_config.json";
+pub(super) const SIDE_FILE: &str = "adapter_config.json";
 const SIDE_FILE_LEN_MAX: u64 = 16 << 20;
 
 /// The metadata of a safetensors file that are settings of an adapter: all other keys are not.

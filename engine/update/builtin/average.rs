@@ -1,6 +1,7 @@
 //! The mean of several models.
 
 use super::super::blend::{Takes, same_tensors, unmixed, with_hint};
+use super::super::chosen::{Chosen, TENSORS};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, by_numbers, formula, is_number};
 use crate::store::{Model, Tensor};
@@ -13,7 +14,7 @@ const MEAN: (u8, [u8; 1]) = (8, [0]);
 /// Every float as the mean of the parents' (in double precision for F64); what is no float must be
 /// equal in all of them, be taken from one, or be a counter, of which the greatest is taken.
 pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&["take"])?;
+    inputs.only_parameters(&["take", TENSORS])?;
     let takes = Takes::read(&mut inputs.parameters.clone(), &inputs.parents)?;
     let [first, rest @ ..] = inputs.parents.as_slice() else {
         return Err(UpdateError::inputs("an average needs two parents or more"));
@@ -23,7 +24,8 @@ pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
     }
     let rest: Vec<&Model> = rest.iter().map(|input| &input.model).collect();
     rest.iter().try_for_each(|other| same_tensors(&first.model, other))?;
-    Draft::like(&first.model, |tensor| {
+    let chosen = Chosen::read(&inputs.parameters, &first.model)?.with(takes.globs());
+    let mean = |tensor: &Tensor| {
         if let Some(taken) = takes.of(tensor.name())? {
             return Ok(taken);
         }
@@ -47,7 +49,12 @@ pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let types = vec![dtype.clone(); bases.len()];
         let mean = formula(tensor.name(), MEAN.0, (&dtype, &types), &MEAN.1)?;
         by_formula(tensor, dtype, mean, bases)
-    })
+    };
+    Draft::like_each(&chosen, |tensor| Ok([mean(tensor)?]))?.said_of_others(
+        &first.model,
+        &rest,
+        &[],
+    )
 }
 
 /// The tensor of this name, type and shape in another model.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
+use super::super::chosen::Chosen;
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::adapter::{Adapter, Parts};
+use super::adapter_config::SIDE_FILE;
 use super::arithmetic::{by_formula, by_numbers, is_number};
 use super::lora_settings::{Settings, short};
 use super::low_rank::{Adapted, COLUMNS_MAX, Lengths, single};
@@ -37,14 +39,15 @@ pub(super) fn lora_merge(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let merge = Merge { base, model, settings: &settings };
     let mut made = merge.all(&adapter)?;
     let others: Vec<String> = adapter.others.iter().map(|name| format!("{name:?}")).collect();
-    let draft = Draft::like(base, |tensor| {
-        let Some(made) = made.remove(tensor.name()) else { return Ok(DraftTensor::keep(tensor)) };
+    let draft = Draft::like_each(&Chosen::all(base), |tensor| {
+        let Some(made) = made.remove(tensor.name()) else { return Ok([DraftTensor::keep(tensor)]) };
         Ok(match others.is_empty() {
-            true => made,
-            false => made.noted(format!("adapters not merged: {}", others.join(", "))),
+            true => [made],
+            false => [made.noted(format!("adapters not merged: {}", others.join(", ")))],
         })
     })?;
-    Ok(settings.notes().into_iter().fold(draft, Draft::said))
+    let draft = settings.notes().into_iter().fold(draft, Draft::said);
+    draft.said_of_others(base, &[model], &[SIDE_FILE])
 }
 
 /// Tensors that are not used which an error names besides the first.

@@ -16,7 +16,10 @@ use super::blend::{Strategy, blend};
 use super::{Creation, Draft, Inputs, UpdateError};
 use crate::lineage::How;
 
-/// A built-in function.
+/// A built-in function. Those that make numbers smaller and those that mix models take the parameter
+/// `tensors`: globs of tensors to work on, instead of all weights. The state of a training in one
+/// file with the weights, such as an optimizer's moments, is left as it is unless it is named, and a
+/// note says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 
 use rayon::prelude::*;
-use serde_json::Value;
 
+use super::super::chosen::{Chosen, TENSORS, globs};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, doubles, doubles_of, elements, is_number};
 use super::reduce::{SCALE_SUFFIX, is_matrix, is_scale};
 use crate::architecture::LayerKind;
 use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::lineage::glob_matches;
-use crate::store::{Model, Tensor};
+use crate::store::Tensor;
 use crate::tensor::{Dtype, Shape, number};
 
 /// What the parameter `to` of `quantise` may be, the type, and its largest number.
@@ -23,14 +23,17 @@ const TARGETS: [(&str, Dtype, f32); 2] =
 /// are no embeddings become I8 or F8_E4M3, and the scale of every row stands beside them. Those that
 /// `keep` names stay as they are, and so do other tensors.
 pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&["to", "keep"])?;
+    inputs.only_parameters(&["to", "keep", TENSORS])?;
     let model = inputs.only_parent()?;
-    let keep = kept(inputs, model)?;
+    let keep = globs(&inputs.parameters, "keep", model)?;
+    let chosen = Chosen::read(&inputs.parameters, model)?;
     let is_kept = |tensor: &Tensor| keep.iter().any(|glob| glob_matches(glob, tensor.name()));
     let Some(to) = inputs.parameters.get("to") else {
-        return Draft::like(model, |tensor| match is_kept(tensor) || is_scale(model, tensor) {
-            true => Ok(DraftTensor::keep(tensor)),
-            false => rounded(tensor),
+        return Draft::like_each(&chosen, |tensor| {
+            match is_kept(tensor) || is_scale(model, tensor) {
+                true => Ok([DraftTensor::keep(tensor)]),
+                false => Ok([rounded(tensor)?]),
+            }
         });
     };
     let target = TARGETS.into_iter().find(|(name, ..)| to.as_str() == Some(name));
@@ -42,7 +45,7 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let tables: HashSet<&str> =
         tables.flat_map(|layer| layer.tensors.iter().map(String::as_str)).collect();
     let mut count = 0;
-    let draft = Draft::like_each(model, |tensor| {
+    let draft = Draft::like_each(&chosen, |tensor| {
         let left =
             |why: &str| Ok(vec![DraftTensor::keep(tensor).noted(format!("left as it was: {why}"))]);
         if is_scale(model, tensor) {
@@ -82,24 +85,6 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     }
 }
 
-/// The globs of the parameter `keep`: a text, or a list of them.
-fn kept(inputs: &Inputs, model: &Model) -> Result<Vec<String>, UpdateError> {
-    let list = match inputs.parameters.get("keep") {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list.as_slice(),
-        Some(one) => std::slice::from_ref(one),
-    };
-    let bad = |reason: String| UpdateError::parameter("keep", reason);
-    let glob = |value: &Value| {
-        let glob = value.as_str().ok_or_else(|| bad(format!("{value} is no glob")))?;
-        match model.manifest().tensors.iter().any(|tensor| glob_matches(glob, tensor.name)) {
-            true => Ok(glob.to_owned()),
-            false => Err(bad(format!("{glob:?} fits no tensor of {}", model.full_name()))),
-        }
-    };
-    list.iter().map(glob).collect()
-}
-
 /// The scale of every row: its largest magnitude over `largest`; 0 for a row of zeros. None where a
 /// value is not finite or a scale is too small.
 fn scales(tensor: &Tensor, columns: u64, largest: f32) -> Result<Option<Vec<f32>>, UpdateError> {
@@ -136,7 +121,7 @@ pub(super) fn dequantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let scales_of =
         |tensor: &Tensor| model.tensor(&format!("{}{SCALE_SUFFIX}", tensor.name())).ok();
     let mut count = 0;
-    let draft = Draft::like_each(model, |tensor| {
+    let draft = Draft::like_each(&Chosen::weights(model), |tensor| {
         if let Some(of) = tensor.name().strip_suffix(SCALE_SUFFIX)
             && model.tensor(of).is_ok_and(|of| is_eight(&of))
         {

@@ -1,6 +1,6 @@
 //! A child on another version of its parent: new parent + (child - old parent).
 
-use super::super::{Draft, DraftTensor, Inputs, UpdateError};
+use super::super::{Draft, DraftTensor, Inputs, UpdateError, passed_over};
 use super::arithmetic::{by_formula, by_numbers, formula, is_number};
 use crate::store::{Model, Tensor};
 use crate::tensor::Dtype;
@@ -28,7 +28,10 @@ pub(super) fn rebase(inputs: &Inputs) -> Result<Draft, UpdateError> {
     }
     let pairs: Vec<(&Model, &Model)> =
         old.iter().zip(new.iter().map(|input| &input.model)).collect();
-    let draft = Draft::like(child, |tensor| rebased(tensor, &pairs))?;
+    let mut draft = Draft::like(child, |tensor| rebased(tensor, &pairs))?;
+    for (old, new) in &pairs {
+        draft = passed_over(old, child, new)?.into_iter().fold(draft, Draft::said);
+    }
     Ok(match pairs.as_slice() {
         [(old, new)] => draft.made_of([*new, child, *old]),
         _ => draft,

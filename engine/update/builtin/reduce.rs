@@ -1,5 +1,6 @@
 //! Functions of one parent that make it smaller: cast, prune.
 
+use super::super::chosen::{Chosen, TENSORS};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, elements, formula, is_number};
 use crate::codec::formula::Formula;
@@ -12,7 +13,7 @@ const PRUNE: u8 = 7;
 /// Every float in the type of the parameter `dtype`, those of eight bits among them (each as the
 /// number that it is, whatever scales stand beside it); other tensors as they are, which is noted.
 pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&["dtype"])?;
+    inputs.only_parameters(&["dtype", TENSORS])?;
     let Some(name) = inputs.parameters.get("dtype").and_then(|value| value.as_str()) else {
         return Err(UpdateError::parameter("dtype", "say f16, bf16, f32 or f64"));
     };
@@ -21,7 +22,8 @@ pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let reason = format!("{name:?} is none of f16, bf16, f32 and f64");
         return Err(UpdateError::parameter("dtype", reason));
     }
-    Draft::like(inputs.only_parent()?, |tensor| match Formula::cast(tensor.dtype(), &to) {
+    let chosen = Chosen::read(&inputs.parameters, inputs.only_parent()?)?;
+    let cast = |tensor: &Tensor| match Formula::cast(tensor.dtype(), &to) {
         Some(formula) => by_formula(tensor, to.clone(), formula, vec![tensor.clone()]),
         None if is_small_float(tensor.dtype()) => widened(tensor, &to),
         None if *tensor.dtype() == to => Ok(DraftTensor::keep(tensor)),
@@ -29,7 +31,8 @@ pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
             let note = format!("left as it was: {} is not cast", tensor.dtype());
             Ok(DraftTensor::keep(tensor).noted(note))
         }
-    })
+    };
+    Draft::like_each(&chosen, |tensor| Ok([cast(tensor)?]))
 }
 
 /// Whether elements are numbers of eight bits that stand for themselves.
@@ -73,13 +76,14 @@ pub(super) fn is_matrix(tensor: &Tensor) -> bool {
 /// In every matrix, the share `sparsity` of elements of the smallest magnitude as zeros; other
 /// tensors as they are. Elements of one magnitude become zero together.
 pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
-    inputs.only_parameters(&["sparsity"])?;
+    inputs.only_parameters(&["sparsity", TENSORS])?;
     let sparsity = inputs.number("sparsity")?.filter(|share| (0.0..=1.0).contains(share));
     let Some(sparsity) = sparsity else {
         return Err(UpdateError::parameter("sparsity", "say how many of 1 become zero: 0.5"));
     };
     let parent = inputs.only_parent()?;
-    Draft::like(parent, |tensor| {
+    let chosen = Chosen::read(&inputs.parameters, parent)?;
+    let prune = |tensor: &Tensor| {
         if is_scale(parent, tensor) {
             return Ok(
                 DraftTensor::keep(tensor).noted("left as it was: the scale of another tensor")
@@ -97,7 +101,8 @@ pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let types = (dtype, &[dtype.clone()][..]);
         let formula = formula(tensor.name(), PRUNE, types, &parameters)?;
         by_formula(tensor, dtype.clone(), formula, vec![tensor.clone()])
-    })
+    };
+    Draft::like_each(&chosen, |tensor| Ok([prune(tensor)?]))
 }
 
 /// The bits, without the sign, of the element with the `zeros`-th smallest magnitude.

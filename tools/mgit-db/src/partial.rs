@@ -4,8 +4,8 @@ use std::path::Path;
 
 use mgit::catalog::{ReadTables, Table};
 use mgit::lineage::{ModelRef, NodeId};
-use mgit::transfer::fetch_missing;
-use mgit::{Snapshot, Store};
+use mgit::transfer::{fetch_contents, fetch_missing};
+use mgit::{ContentId, Model, Snapshot, Store};
 
 use crate::failure::Failure;
 use crate::opening;
@@ -71,6 +71,40 @@ pub fn open_to_read(
     }
     drop((snapshot, store));
     bring(&opening::open_shared(path)?, path, models)?;
+    opening::open_read_only(path)
+}
+
+/// Opens a store to read those contents of a model that `which` names, when they are there. Others
+/// of the model stay where they are.
+///
+/// # Errors
+///
+/// Those of the store and of `which`; what is not there cannot be had from where it is.
+pub fn open_to_read_contents(
+    path: &Path,
+    model: &ModelRef,
+    which: impl FnOnce(&Model) -> Result<Vec<ContentId>, Failure>,
+) -> Result<Store, Failure> {
+    let store = opening::open_read_only(path)?;
+    let snapshot = store.snapshot()?;
+    if snapshot.tables().count(Table::Promised)? == 0 {
+        return Ok(store);
+    }
+    let model = snapshot.model(model)?;
+    let contents = which(&model)?;
+    let mut is_missing = false;
+    for id in &contents {
+        is_missing |= snapshot.promisor(*id)?.is_some();
+    }
+    if !is_missing {
+        return Ok(store);
+    }
+    let id = model.node().id().to_string();
+    drop((model, snapshot, store));
+    let store = opening::open_shared(path)?;
+    let bar = Progress::unbounded(format!("fetch for {}", path.display()));
+    fetch_contents(&store, &id, &contents, &|bytes| bar.advance(bytes))?;
+    drop(store);
     opening::open_read_only(path)
 }
 

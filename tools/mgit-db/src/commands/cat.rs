@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use mgit::store::{StoreError, StoredFile};
-use mgit::{Model, Tensor};
+use mgit::{ContentId, Model, Tensor};
 use serde_json::json;
 
 use crate::failure::Failure;
 use crate::model_argument::ModelArgument;
 use crate::output::{Output, write_stdout};
-use crate::partial::open_to_read_named;
+use crate::partial::open_to_read_contents;
 use crate::values::{Number, decode, element_len};
 
 /// Bytes that are printed at a time: whole chunks, so that each is decoded once.
@@ -59,6 +59,14 @@ impl Found {
                 Ok(Found::File(Box::new(model.file(name)?)))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The contents that it is made of.
+    fn contents(&self) -> Vec<ContentId> {
+        match self {
+            Found::Tensor(tensor) => vec![tensor.content_id()],
+            Found::File(file) => file.contents().collect(),
         }
     }
 
@@ -113,7 +121,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if arguments.values.is_none() {
         output.refuse_json("raw bytes: add --values N")?;
     }
-    let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
+    let store = open_to_read_contents(&arguments.store, &arguments.model, |model| {
+        Ok(Found::of(model, arguments)?.contents())
+    })?;
     let model = store.snapshot()?.model(arguments.model.to_string())?;
     let found = Found::of(&model, arguments)?;
     let (count, tensor) = match (arguments.values, &found) {

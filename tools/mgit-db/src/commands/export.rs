@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use mgit::Model;
 use mgit::container::Destination;
-use mgit::interchange::{
-    ExportOptions, ExportReport, export_one_to_stream, export_to_stream, export_with,
-};
+use mgit::interchange::{ExportOptions, ExportReport};
+use mgit::interchange::{contents_to_export, export_one_to_stream, export_to_stream, export_with};
 use mgit::lineage::LOSSY_KEY;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use crate::destination::Force;
 use crate::failure::Failure;
 use crate::model_argument::ModelArgument;
 use crate::output::{Output, check_stdout};
-use crate::partial::open_to_read_named;
+use crate::partial::open_to_read_contents;
 use crate::progress::Progress;
 use crate::text::{shown, size};
 
@@ -81,7 +80,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let bare: PathBuf = arguments.file.components().collect();
         Destination::new(&bare, arguments.force.overwrite())?;
     }
-    let store = open_to_read_named(&arguments.store, &[&arguments.model])?;
+    let store = open_to_read_contents(&arguments.store, &arguments.model, |model| {
+        Ok(contents_to_export(model, &arguments.options())?)
+    })?;
     let model = store.snapshot()?.model(arguments.model.to_string())?;
     if to_stdout { to_stream(&model, &arguments.only) } else { to_path(&model, arguments, output) }
 }

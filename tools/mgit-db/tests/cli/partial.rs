@@ -55,6 +55,9 @@ fn what_is_read_is_brought_first() {
     let values = ["tuned@2", tensor.as_str().unwrap(), "--values", "4"];
     let cat = |store| sandbox.ok(&[&["cat", store][..], &values].concat());
     assert_eq!(cat("s"), cat("part"));
+    // Of one tensor no more than that comes.
+    assert_eq!(sandbox.json(&["verify", "part"])["partial_models"], json!(["tuned@2"]));
+    sandbox.ok(&["export", "part", "tuned@2", "here", "--force"]);
     assert_eq!(sandbox.json(&["verify", "part"])["partial_models"], json!([]));
 
     sandbox.ok(&["clone", "remote", "other", "--graph-only"]);
@@ -174,4 +177,32 @@ fn what_cannot_be_reached_is_said() {
     sandbox.ok(&["export", "part", "base", "out"]);
     sandbox.ok(&["rm", "part", "tuned@2"]);
     sandbox.ok(&["verify", "part"]);
+}
+
+#[test]
+fn of_a_model_only_the_files_that_are_written_are_brought() {
+    let sandbox = Sandbox::with_store();
+    std::fs::create_dir(sandbox.path("m")).unwrap();
+    sandbox.write("m/model.safetensors", &common::model(1));
+    sandbox.write("m/config.json", b"{}");
+    sandbox.write("m/vocab.txt", b"a b c");
+    sandbox.ok(&["import", "s", "m", "--name", "m"]);
+    sandbox.ok(&["push", "s", "./remote"]);
+    sandbox.ok(&["clone", "remote", "part", "--graph-only"]);
+    let missing = || sandbox.json(&["stat", "part"])["missing_tensors"].as_u64().unwrap();
+    let all = missing();
+    sandbox.ok(&["export", "part", "m", "texts", "--only", "*.json"]);
+    assert_eq!(sandbox.read("texts/config.json"), b"{}");
+    assert_eq!(missing(), all - 1);
+    // Nothing comes for what cannot be written.
+    sandbox.refused(&["export", "part", "m", "other", "--only", "*.gguf"], 1);
+    let shown = sandbox.json(&["show", "s", "m"]);
+    let name = shown["tensors"][0]["name"].as_str().unwrap();
+    let cat = |store| sandbox.ok(&["cat", store, "m", name, "--values", "4"]);
+    assert_eq!(cat("s"), cat("part"));
+    assert_eq!(missing(), all - 2);
+    // Again: from here, also without the other place.
+    std::fs::rename(sandbox.path("remote"), sandbox.path("gone")).unwrap();
+    sandbox.ok(&["export", "part", "m", "texts", "--only", "*.json", "--force"]);
+    sandbox.refused(&["export", "part", "m", "texts-2", "--only", "*.txt"], 1);
 }

@@ -1,0 +1,91 @@
+//! The files beside the weights of a model that is made of several: it has those of one of them,
+//! and what the others have is said.
+
+use std::collections::{HashMap, HashSet};
+
+use super::draft_files::comes_along;
+use super::{Draft, UpdateError};
+use crate::diff::{Change, FileChange, diff_files};
+use crate::store::{Model, Result};
+
+/// Paths that a note names.
+const NAMED_MAX: usize = 8;
+
+impl Draft {
+    /// Says which files beside the weights `others` have that are not those of `first`, which the
+    /// made model has. `used` are paths of files that were read.
+    ///
+    /// # Errors
+    ///
+    /// A record that cannot be read.
+    pub(super) fn said_of_others(
+        mut self,
+        first: &Model,
+        others: &[&Model],
+        used: &[&str],
+    ) -> std::result::Result<Self, UpdateError> {
+        let own: HashSet<String> = self.sides.iter().map(|it| it.path().to_owned()).collect();
+        for other in others {
+            let (mut differing, mut lone) = (Vec::new(), Vec::new());
+            for FileChange { path, change, .. } in diff_files(first, other)? {
+                if used.contains(&path.as_str()) {
+                    continue;
+                }
+                match change {
+                    Some(Change::Changed) if own.contains(&path) => differing.push(path),
+                    Some(Change::Added) if comes_along(&other.file(&path)?) => lone.push(path),
+                    _ => {}
+                }
+            }
+            let (first, other) = (first.full_name(), other.full_name());
+            if !differing.is_empty() {
+                let paths = named(&differing);
+                self = self.said(format!("taken from {first}, and otherwise in {other}: {paths}"));
+            }
+            if !lone.is_empty() {
+                let paths = named(&lone);
+                self = self.said(format!("left behind, only {other} has them: {paths}"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The first of these paths, and how many more there are.
+fn named(paths: &[String]) -> String {
+    let first = paths.get(..NAMED_MAX.min(paths.len())).unwrap_or_default().join(", ");
+    match paths.len().saturating_sub(NAMED_MAX) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// Says of the files beside the weights what theirs has changed and a model that has ours's does
+/// not have.
+///
+/// # Errors
+///
+/// A record that cannot be read.
+pub(crate) fn passed_over(base: &Model, ours: &Model, theirs: &Model) -> Result<Vec<String>> {
+    let [by_ours, by_theirs, apart] =
+        [(base, ours), (base, theirs), (ours, theirs)].map(|(a, b)| diff_files(a, b));
+    let changed = |files: Vec<FileChange>| -> HashMap<String, Change> {
+        files.into_iter().filter_map(|file| Some((file.path, file.change?))).collect()
+    };
+    let (by_ours, by_theirs) = (changed(by_ours?), changed(by_theirs?));
+    let apart = apart?.into_iter().filter(|file| file.change.is_some());
+    let said = apart.filter_map(|FileChange { path, .. }| {
+        let verb = match by_theirs.get(&path)? {
+            Change::Added => "added",
+            Change::Removed => "removed",
+            Change::Changed => "changed",
+        };
+        let both = if by_ours.contains_key(&path) { ", as ours has in another way" } else { "" };
+        Some(format!(
+            "{path}: it is that of {}; {} has {verb} it{both}",
+            ours.full_name(),
+            theirs.full_name()
+        ))
+    });
+    Ok(said.collect())
+}
