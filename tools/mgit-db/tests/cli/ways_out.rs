@@ -121,11 +121,22 @@ fn a_folder_that_is_not_there_or_not_the_models_is_said() {
 #[test]
 fn data_beside_an_onnx_file_is_converted_with_it() {
     let sandbox = Sandbox::with_store();
-    sandbox.ok(&["import", "s", &format!("{DOOR}/external"), "--name", "x"]);
-    let text = sandbox.ok(&["export", "s", "x", "out", "--as", "safetensors"]);
-    assert!(!text.contains("of no format"), "{text}");
-    let bytes = sandbox.read("out/model.safetensors");
-    assert!(!safetensors::SafeTensors::deserialize(&bytes).unwrap().is_empty());
+    // In a folder below, and beside: a name of the same length.
+    let mut graph = fs::read(format!("{DOOR}/external/m.onnx")).unwrap();
+    let (below, beside) = (b"data/w.bin", b"w-flat.bin");
+    let at = graph.windows(below.len()).position(|part| part == below).unwrap();
+    graph[at..at + beside.len()].copy_from_slice(beside);
+    fs::create_dir(sandbox.path("flat")).unwrap();
+    sandbox.write("flat/m.onnx", &graph);
+    fs::copy(format!("{DOOR}/external/data/w.bin"), sandbox.path("flat/w-flat.bin")).unwrap();
+    for (folder, name) in [(format!("{DOOR}/external").as_str(), "x"), ("flat", "y")] {
+        sandbox.ok(&["import", "s", folder, "--name", name]);
+        let text = sandbox.ok(&["export", "s", name, name, "--as", "safetensors"]);
+        assert!(!text.contains("of no format") && !text.contains(".bin"), "{text}");
+        assert_eq!(names(&sandbox, name), ["model.safetensors"]);
+        let bytes = sandbox.read(&format!("{name}/model.safetensors"));
+        assert!(!safetensors::SafeTensors::deserialize(&bytes).unwrap().is_empty());
+    }
 }
 
 #[test]
