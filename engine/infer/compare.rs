@@ -34,7 +34,7 @@ impl Resemblance {
 
 /// Bits that an element of the coarser of two types takes alone.
 fn coarser_limit(a: &Dtype, b: &Dtype) -> f64 {
-    Steps::new(a, a, 1.0).limit().min(Steps::new(b, b, 1.0).limit())
+    Steps::coarse(a, a, 1.0).limit().min(Steps::coarse(b, b, 1.0).limit())
 }
 
 /// Compares two models by their sketches: no weight is read.
@@ -53,7 +53,7 @@ pub fn resemble(a: &Member<'_>, b: &Member<'_>) -> Resemblance {
         let limit = coarser_limit(&left.dtype, &right.dtype);
         let correlation = if left.id == right.id { 1.0 } else { estimate.correlation };
         if correlation > INHERITED_FROM {
-            result.shared_bits += (limit - estimate.bits.min(limit)) * elements;
+            result.shared_bits += (limit - estimate.coarse_bits.min(limit)) * elements;
         }
         likeness.add((&left.sketch, &right.sketch), &estimate, left.id == right.id);
     }
@@ -190,7 +190,7 @@ fn compare_tensors(
     let elements = left.sketch.elements() as f64;
     let mut pair = TensorPair { at, elements, rank: left.shape.rank(), ..TensorPair::default() };
     if left.id == right.id && left.dtype == right.dtype {
-        let limit = Steps::new(&left.dtype, &left.dtype, 1.0).limit();
+        let limit = Steps::coarse(&left.dtype, &left.dtype, 1.0).limit();
         pair.identical = true;
         pair.correlation = 1.0;
         pair.bits_per_element = limit;
@@ -232,7 +232,7 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     let narrower = left.dtype.bits() < right.dtype.bits();
     let (from, to) =
         if narrower { (&right.dtype, &left.dtype) } else { (&left.dtype, &right.dtype) };
-    let mut steps = Steps::new(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
+    let mut steps = Steps::coarse(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
     for (a, b) in both() {
         if narrower { steps.add(b, a) } else { steps.add(a, b) }
     }

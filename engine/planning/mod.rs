@@ -16,7 +16,8 @@ pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};
 pub(crate) use sketch::Steps;
 pub use sketch::{
-    BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, Sketch, Sketcher, model_bands,
+    BANDED_TENSORS_MAX, Estimate, SKETCH_SAMPLES, SKETCH_VERSION, SKETCH_VERSION_F64, Sketch,
+    Sketcher, model_bands,
 };
 
 /// The longest chain of deltas that this code writes. Where the chain of the best base is full, one

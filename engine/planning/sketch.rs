@@ -15,8 +15,12 @@ const READ_WHOLE_MAX: u64 = 1 << 14;
 /// A tensor of fewer elements has no sketch: it cannot tell, having less than eight samples of one
 /// sign, and there can be a million of them.
 const SKETCHED_FROM: u64 = 16;
+/// Bits an element that a difference from a scaled or pruned parent takes: rounding, at most.
+const MADE_BITS: f64 = 1.0;
 /// The version of the sketch's layout.
 pub const SKETCH_VERSION: u8 = 1;
+/// The version of a sketch of doubles, which has what rounding has taken from them.
+pub const SKETCH_VERSION_F64: u8 = 2;
 
 /// Up to 64 elements of a tensor, evenly spread, as `F32`.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +28,8 @@ pub struct Sketch {
     dtype: Dtype,
     elements: u64,
     samples: Vec<f32>,
+    /// Of doubles, what rounding has taken from each sample; else empty.
+    rests: Vec<f32>,
 }
 
 /// What two sketches say about a child and its possible parent.
@@ -33,8 +39,12 @@ pub struct Estimate {
     pub correlation: f64,
     /// The share of samples that are equal in the coarser of the two types.
     pub equal: f64,
-    /// Predicted bits an element that the child's difference takes, at most its type's.
+    /// Predicted bits an element that the child's difference takes, at most what it takes alone.
+    /// They are bits of the child: what a coarser parent cannot say counts.
     pub bits: f64,
+    /// The same in steps of the coarser of the two types: how near the two are, whichever is the
+    /// child.
+    pub coarse_bits: f64,
     /// Elements of the tensor.
     pub elements: u64,
     /// Samples with which the estimate was made.
@@ -47,6 +57,11 @@ impl Estimate {
     pub fn delta_bytes(&self) -> u64 {
         (self.bits * self.elements as f64 / 8.0) as u64
     }
+}
+
+/// The version of the layout of a sketch of this type.
+fn version_of(dtype: &Dtype) -> u8 {
+    if *dtype == Dtype::F64 { SKETCH_VERSION_F64 } else { SKETCH_VERSION }
 }
 
 /// The SplitMix64 generator's output function.
@@ -90,7 +105,7 @@ impl Sketcher {
         let elements = byte_len.checked_div(width as u64).unwrap_or(0);
         let (elements, width) = if elements < SKETCHED_FROM { (0, 0) } else { (elements, width) };
         let samples = Vec::with_capacity(elements.min(SKETCH_SAMPLES as u64) as usize);
-        let sketch = Sketch { dtype: dtype.clone(), elements, samples };
+        let sketch = Sketch { dtype: dtype.clone(), elements, samples, rests: Vec::new() };
         Sketcher { sketch, width, partial: Vec::new() }
     }
 
@@ -116,7 +131,12 @@ impl Sketcher {
             if self.partial.len() < self.width {
                 return;
             }
-            sketch.samples.push(number(&sketch.dtype, &self.partial) as f32);
+            let value = number(&sketch.dtype, &self.partial);
+            sketch.samples.push(value as f32);
+            if sketch.dtype == Dtype::F64 {
+                let rest = value - f64::from(value as f32);
+                sketch.rests.push(if rest.is_finite() { rest as f32 } else { 0.0 });
+            }
             self.partial.clear();
         }
     }
@@ -127,10 +147,11 @@ impl Sketcher {
     }
 }
 
-/// Mantissa bits of a float type, as far as an `F32` has them.
+/// Mantissa bits of a float type.
 fn mantissa_bits(dtype: &Dtype) -> Option<u32> {
     match dtype {
-        Dtype::F32 | Dtype::F64 | Dtype::C64 => Some(23),
+        Dtype::F64 => Some(52),
+        Dtype::F32 | Dtype::C64 => Some(23),
         Dtype::F16 => Some(10),
         Dtype::Bf16 => Some(7),
         Dtype::F8E4M3 | Dtype::F8E4M3Fnuz => Some(3),
@@ -140,28 +161,37 @@ fn mantissa_bits(dtype: &Dtype) -> Option<u32> {
 }
 
 /// Floats as integers that sort as they do, in steps of a float of `bits` mantissa bits.
-pub(crate) fn ordered(value: f32, bits: u32) -> i64 {
-    let (shift, word) = (23 - bits.min(23), value.to_bits());
-    let magnitude = u64::from(word & 0x7fff_ffff);
+fn ordered(value: f64, bits: u32) -> i64 {
+    let (shift, word) = (52 - bits.min(52), value.to_bits());
+    let magnitude = word & (u64::MAX >> 1);
     // To the nearest, ties to even, as a cast does.
     let half = if shift == 0 { 0 } else { (1 << (shift - 1)) - 1 + (magnitude >> shift & 1) };
     let magnitude = ((magnitude + half) >> shift) as i64;
-    if word >> 31 == 1 { -magnitude } else { magnitude }
+    if word >> 63 == 1 { -magnitude } else { magnitude }
 }
 
 /// Bits an element, from the share of zero steps and the mean logarithm of the others.
-pub(crate) fn bits_of_steps(zero_share: f64, mean_log2: f64) -> f64 {
+fn bits_of_steps(zero_share: f64, mean_log2: f64) -> f64 {
     let part = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     part(zero_share) + part(1.0 - zero_share) + (1.0 - zero_share) * (mean_log2 + 1.5)
+}
+
+/// What steps between two types are counted in.
+#[derive(Clone, Copy, Debug)]
+enum Unit {
+    /// Floats of so many mantissa bits.
+    Float(u32),
+    /// Whole numbers; those of the parent are multiplied by this first.
+    Whole(f64),
+    /// Nothing: no such parent tells anything of such a child.
+    None,
 }
 
 /// The steps between a parent's and a child's elements, one pair after the other: how large they
 /// are decides what a difference costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Steps {
-    mantissa: Option<u32>,
-    /// What an integer child's elements are multiplied by.
-    scale: f64,
+    unit: Unit,
     limit: f64,
     zeros: f64,
     log2: f64,
@@ -169,22 +199,47 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    pub(crate) fn new(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
-        let mantissa = mantissa_bits(parent).zip(mantissa_bits(child)).map(|(a, b)| a.min(b));
+    /// Steps of the coarser of two types: how near two tensors are. `scale` is what a parent's
+    /// numbers are multiplied by where one of them has whole numbers.
+    pub(crate) fn coarse(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
+        let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
+            (Some(a), Some(b)) => Unit::Float(a.min(b)),
+            _ => Unit::Whole(scale),
+        };
+        Self::counted_in(unit, child)
+    }
+
+    /// Steps of the child's type: what it takes to say them. Nothing is told where no formula makes
+    /// the one type of the other: floats of eight bits, floats of integers.
+    pub(crate) fn coded(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
+        let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
+            (Some(_), Some(bits)) if parent == child || bits > 3 && !is_eight_bits(parent) => {
+                Unit::Float(bits)
+            }
+            (Some(_), Some(_)) | (None, Some(_)) => Unit::None,
+            (Some(_), None) if *child == Dtype::I8 && !is_eight_bits(parent) => Unit::Whole(scale),
+            (None, None) if parent == child => Unit::Whole(scale),
+            _ => Unit::None,
+        };
+        Self::counted_in(unit, child)
+    }
+
+    fn counted_in(unit: Unit, child: &Dtype) -> Self {
         let limit = child.bits().map_or(8.0, f64::from).min(match mantissa_bits(child) {
             // Alone, a float takes its sign, its mantissa and about 2.6 bits of exponent.
             Some(bits) if child.bits() != Some(64) => f64::from(bits) + 3.6,
             _ => 64.0,
         });
-        Steps { mantissa, scale, limit, zeros: 0.0, log2: 0.0, count: 0.0 }
+        Steps { unit, limit, zeros: 0.0, log2: 0.0, count: 0.0 }
     }
 
     pub(crate) fn add(&mut self, parent: f64, child: f64) {
-        let step = match self.mantissa {
-            Some(bits) => {
-                (ordered(child as f32, bits) - ordered(parent as f32, bits)).unsigned_abs() as f64
+        let step = match self.unit {
+            Unit::Float(bits) => {
+                ordered(child, bits).wrapping_sub(ordered(parent, bits)).unsigned_abs() as f64
             }
-            None => (child - self.scale * parent).abs().round(),
+            Unit::Whole(scale) => (child - scale * parent).abs().round(),
+            Unit::None => f64::MAX,
         };
         self.count += 1.0;
         if step > 0.0 { self.log2 += step.log2() } else { self.zeros += 1.0 }
@@ -204,6 +259,11 @@ impl Steps {
     pub(crate) fn limit(&self) -> f64 {
         self.limit
     }
+}
+
+/// Whether a float type is one of eight bits.
+fn is_eight_bits(dtype: &Dtype) -> bool {
+    dtype.bits() == Some(8)
 }
 
 impl Sketch {
@@ -246,7 +306,7 @@ impl Sketch {
 
     /// Bits that an element takes without a parent.
     pub fn alone_bits(&self) -> f64 {
-        Steps::new(&self.dtype, &self.dtype, 1.0).limit()
+        Steps::coded(&self.dtype, &self.dtype, 1.0).limit()
     }
 
     /// The element type.
@@ -260,9 +320,20 @@ impl Sketch {
         self.elements
     }
 
-    /// The sampled elements.
+    /// The sampled elements, rounded to `F32`.
     pub fn samples(&self) -> &[f32] {
         &self.samples
+    }
+
+    /// The samples, then what rounding has taken from them, where that is kept.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &f32> {
+        self.samples.iter().chain(&self.rests)
+    }
+
+    /// The sampled elements, as exactly as they are kept.
+    fn values(&self) -> impl Iterator<Item = f64> {
+        let rests = self.rests.iter().copied().chain(std::iter::repeat(0.0));
+        self.samples.iter().zip(rests).map(|(value, rest)| f64::from(*value) + f64::from(rest))
     }
 
     /// Whether comparing tells relatives from strangers: enough samples of both signs. A
@@ -274,17 +345,20 @@ impl Sketch {
 
     /// Whether `child` may be this scaled, pruned or quantised anew, with nothing added.
     pub fn may_make(&self, child: &Sketch) -> bool {
-        if self.elements != child.elements || self.dtype != child.dtype {
-            return false;
-        }
-        let pairs = || self.samples.iter().zip(&child.samples);
-        let first = pairs().find(|(a, b)| **a != 0.0 && **b != 0.0);
+        let is_same = self.elements == child.elements && self.dtype == child.dtype;
+        is_same && (self.dtype == Dtype::I8 || self.is_scaled_or_pruned(child))
+    }
+
+    /// Whether the samples of `child`, which has the same type, are these times a factor, or zeros.
+    fn is_scaled_or_pruned(&self, child: &Sketch) -> bool {
+        let pairs = || self.values().zip(child.values());
+        let first = pairs().find(|(a, b)| *a != 0.0 && *b != 0.0);
         let scale = first.map_or(1.0, |(a, b)| b / a);
-        let step = mantissa_bits(&self.dtype).map_or(0.0, |bits| 2.0 * (-(bits as f32)).exp2());
-        let near = |a: f32, b: f32| (b - scale * a).abs() <= step * b.abs();
-        let pruned = pairs().any(|(a, b)| *a != 0.0 && *b == 0.0);
+        let step = mantissa_bits(&self.dtype).map_or(0.0, |bits| 2.0 * (-f64::from(bits)).exp2());
+        let near = |a: f64, b: f64| (b - scale * a).abs() <= step * b.abs();
+        let pruned = pairs().any(|(a, b)| a != 0.0 && b == 0.0);
         let made = scale != 1.0 || pruned;
-        self.dtype == Dtype::I8 || made && pairs().all(|(a, b)| *b == 0.0 || near(*a, *b))
+        made && pairs().all(|(a, b)| b == 0.0 || near(a, b))
     }
 
     /// What `self` would make of `child` as its parent; `None` when they have other numbers of
@@ -293,8 +367,7 @@ impl Sketch {
         if self.elements != child.elements || self.samples.is_empty() {
             return None;
         }
-        let pairs =
-            || self.samples.iter().zip(&child.samples).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let pairs = || self.values().zip(child.values());
         let count = self.samples.len() as f64;
         let finite = |sum: f64| if sum.is_finite() { sum } else { 0.0 };
         let mean_a = finite(pairs().map(|(a, _)| a).sum::<f64>() / count);
@@ -305,14 +378,20 @@ impl Sketch {
             (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
         }
         let correlation = finite(ab / (aa * bb).sqrt());
-        let mut steps =
-            Steps::new(&self.dtype, &child.dtype, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
-        pairs().for_each(|(a, b)| steps.add(a, b));
-        let (equal, bits) = (steps.equal(), steps.bits());
+        let scale = if aa > 0.0 { finite(ab / aa) } else { 1.0 };
+        let mut coded = Steps::coded(&self.dtype, &child.dtype, scale);
+        let mut coarse = Steps::coarse(&self.dtype, &child.dtype, scale);
+        for (a, b) in pairs() {
+            coded.add(a, b);
+            coarse.add(a, b);
+        }
+        let is_made = self.dtype == child.dtype && self.is_scaled_or_pruned(child);
+        let most = if is_made { MADE_BITS } else { coded.limit() };
         Some(Estimate {
             correlation,
-            equal,
-            bits,
+            equal: coarse.equal(),
+            bits: coded.bits().min(most),
+            coarse_bits: coarse.bits(),
             elements: self.elements,
             samples: self.samples.len(),
         })
@@ -337,12 +416,12 @@ impl Sketch {
 
     /// The sketch's bytes, as the catalogue keeps them.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = ByteWriter::with_capacity(12 + 4 * self.samples.len());
-        out.u8(SKETCH_VERSION).u8(self.dtype.code()).u16(self.samples.len() as u16);
+        let mut out = ByteWriter::with_capacity(12 + 8 * self.samples.len());
+        out.u8(version_of(&self.dtype)).u8(self.dtype.code()).u16(self.samples.len() as u16);
         out.u64(self.elements);
-        for sample in &self.samples {
-            out.u32(sample.to_bits());
-        }
+        self.numbers().for_each(|number| {
+            out.u32(number.to_bits());
+        });
         out.into_bytes()
     }
 
@@ -353,18 +432,25 @@ impl Sketch {
     /// Says which field is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Option<Self>, FormatError> {
         let mut input = ByteReader::new("sketch", bytes);
-        if input.u8()? != SKETCH_VERSION {
+        let version = input.u8()?;
+        if ![SKETCH_VERSION, SKETCH_VERSION_F64].contains(&version) {
             return Ok(None);
         }
         let dtype = Dtype::from_code(input.u8()?).unwrap_or(Dtype::Unknown("".into()));
+        if version != version_of(&dtype) {
+            return Ok(None);
+        }
         let (count, elements) = (input.u16()?, input.u64()?);
         if u64::from(count) != elements.min(SKETCH_SAMPLES as u64) {
             return Err(FormatError::new("sketch samples", 2, elements.min(64), count));
         }
-        let samples = (0..count).map(|_| input.u32().map(f32::from_bits));
-        let samples = samples.collect::<Result<_, _>>()?;
+        let mut numbers = |count| -> Result<Vec<f32>, FormatError> {
+            (0..count).map(|_| input.u32().map(f32::from_bits)).collect()
+        };
+        let samples = numbers(count)?;
+        let rests = numbers(if version == SKETCH_VERSION_F64 { count } else { 0 })?;
         input.finish()?;
-        Ok(Some(Sketch { dtype, elements, samples }))
+        Ok(Some(Sketch { dtype, elements, samples, rests }))
     }
 }
 

@@ -3,6 +3,7 @@
 mod chains;
 #[path = "../common/mod.rs"]
 mod common;
+mod estimates;
 mod folds;
 mod formulas;
 mod kept;

@@ -59,6 +59,9 @@ fn sketches() {
         .collect();
     let mut expected: Vec<u8> = Vec::new();
     for row in table("Sketch") {
+        if row[2] == "rests" {
+            continue;
+        }
         assert_eq!(expected.len() as u64, number(&row[0]), "{}", row[2]);
         match row[2].as_str() {
             "version" => expected.push(SKETCH_VERSION),
@@ -70,6 +73,14 @@ fn sketches() {
         }
     }
     assert_eq!(sketch.encode(), expected);
+    // Doubles of which rounding takes something: their rests follow the samples.
+    let rest = |sample: f32| f64::from(sample) * 2f64.powi(-30);
+    let doubles: Vec<f64> = values.iter().map(|it| f64::from(*it) + rest(*it)).collect();
+    let double = Sketch::of(&Dtype::F64, mgit::bytemuck::cast_slice(&doubles)).encode();
+    expected[0] = mgit::planning::SKETCH_VERSION_F64;
+    expected[1] = Dtype::F64.code();
+    expected.extend(samples.iter().flat_map(|it| (rest(*it) as f32).to_le_bytes()));
+    assert_eq!(double, expected);
     let b = samples.iter().step_by(4).fold(0u64, |b, sample| b << 1 | u64::from(*sample < 0.0));
     let squares: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
     let rms = (squares / 64.0).sqrt();
