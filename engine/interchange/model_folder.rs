@@ -4,13 +4,24 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::export_error::ExportError;
 use crate::container::{
-    DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of, sweep,
+    DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of,
+    start_writeback, sweep,
 };
 use crate::format::is_inner_path;
 use crate::shutdown::{critical, note_written};
+
+/// Short files that are synced together, so that they share the waits for the medium.
+const BATCH_FILES: usize = 128;
+/// A file from this length on is synced by itself.
+const LONG_FILE: u64 = 1 << 20;
+/// Threads that wait for the medium.
+const SYNC_THREADS: usize = 8;
+const SYNC_STACK_LEN: usize = 128 << 10;
 
 /// A folder that files are written to, under a temporary name: beside its own, where there is
 /// nothing yet, else in the folder that is there, into which they are moved in the end.
@@ -20,6 +31,8 @@ pub(super) struct ModelFolder {
     is_there: bool,
     temporary: TemporaryFolder,
     written: Vec<String>,
+    /// Short files that are written and not synced yet.
+    pending: Vec<File>,
 }
 
 impl ModelFolder {
@@ -60,10 +73,16 @@ impl ModelFolder {
             TemporaryFolder::create_with(folder_of(path), TemporaryKind::Export, 0o777)
         };
         let temporary = temporary.map_err(failed)?;
-        Ok(ModelFolder { path: path.to_owned(), is_there, temporary, written: Vec::new() })
+        Ok(ModelFolder {
+            path: path.to_owned(),
+            is_there,
+            temporary,
+            written: vec![],
+            pending: vec![],
+        })
     }
 
-    /// Writes one file, and syncs it. The last that is written is the last that gets its place.
+    /// Writes one file, and syncs it, now or with others. The last that is written is the last that gets its place.
     pub(super) fn write(
         &mut self,
         name: &str,
@@ -77,7 +96,16 @@ impl ModelFolder {
         write(&mut out)?;
         out.flush().map_err(&failed)?;
         drop(out);
-        file.sync_all().map_err(&failed)?;
+        let len = file.metadata().map_err(&failed)?.len();
+        if len < LONG_FILE {
+            start_writeback(&file, 0, len);
+            self.pending.push(file);
+        } else {
+            file.sync_all().map_err(&failed)?;
+        }
+        if self.pending.len() >= BATCH_FILES {
+            sync_all(&std::mem::take(&mut self.pending)).map_err(&failed)?;
+        }
         self.written.push(name.to_owned());
         Ok(())
     }
@@ -86,7 +114,8 @@ impl ModelFolder {
     pub(super) fn finish(self) -> Result<(), ExportError> {
         let path = self.path.clone();
         let failed = ExportError::target(&path);
-        let ModelFolder { is_there, temporary, written, .. } = self;
+        let ModelFolder { is_there, temporary, written, pending, .. } = self;
+        sync_all(&pending).map_err(&failed)?;
         let sync = |folder: &Path| File::open(folder)?.sync_all();
         let inner: BTreeSet<&Path> = written.iter().flat_map(|name| folders_of(name)).collect();
         for folder in &inner {
@@ -117,6 +146,28 @@ impl ModelFolder {
         }
         sync(&path).map_err(failed)
     }
+}
+
+/// Syncs files, several at a time: each of the handles that they were written by, so that no error
+/// of writing is missed.
+fn sync_all(files: &[File]) -> io::Result<()> {
+    let next = AtomicUsize::new(0);
+    let sync = || {
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            file.sync_all()?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let builder = || thread::Builder::new().stack_size(SYNC_STACK_LEN);
+        let more = SYNC_THREADS.min(files.len()).saturating_sub(1);
+        // Where no thread can be started, this one does it all.
+        let threads: Vec<_> =
+            (0..more).map_while(|_| builder().spawn_scoped(scope, sync).ok()).collect();
+        let own = sync();
+        let failed = |_| Err(io::Error::other("a thread that syncs files has panicked"));
+        threads.into_iter().fold(own, |all, it| all.and(it.join().unwrap_or_else(failed)))
+    })
 }
 
 /// The folders that a file is in, below the model's own.

@@ -34,7 +34,7 @@ impl MergePlan {
         if !layers.is_empty() {
             return Err(MergeError::Unresolved { layers });
         }
-        let [base, ours, theirs] = &self.models;
+        let [_, ours, theirs] = &self.models;
         let mut made = Vec::new();
         let mut kept: Vec<Option<Layer>> = Vec::new();
         let is_given = self.merged.is_given();
@@ -69,7 +69,7 @@ impl MergePlan {
                 _ => made.in_order(ours, theirs)?,
             },
         };
-        let mut said = passed_over(base, ours, theirs)?;
+        let mut said = self.files_passed_over()?;
         if states > 0 {
             let (noun, ours) = (if states == 1 { "tensor" } else { "tensors" }, ours.full_name());
             said.push(format!(
@@ -79,6 +79,19 @@ impl MergePlan {
         let draft = said.into_iter().fold(draft, Draft::said);
         let architecture = is_given.then(|| self.merged.architecture(&kept)).flatten();
         Ok(Built { draft, architecture })
+    }
+}
+
+impl MergePlan {
+    /// What theirs has changed of the files beside the weights and the merged model does not have:
+    /// it has those of ours. For people. Cost: as [`diff_files`](crate::diff::diff_files), thrice.
+    ///
+    /// # Errors
+    ///
+    /// A record that cannot be read.
+    pub fn files_passed_over(&self) -> Result<Vec<String>, MergeError> {
+        let [base, ours, theirs] = &self.models;
+        Ok(passed_over(base, ours, theirs)?)
     }
 }
 

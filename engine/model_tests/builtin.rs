@@ -9,7 +9,12 @@ use super::{Better, Finding, Metric, Summary, TestError};
 /// The most tensors that a finding names.
 const NAMED_MAX: usize = 20;
 
-/// The tests of the engine. All of them need no more than a summary of each tensor.
+/// The metric of how many tensors a test has not looked into.
+const NOT_SEEN: &str = "not-seen";
+
+/// The tests of the engine. Where a model has tensors of a type that cannot be computed with, such
+/// as those of GGUF in blocks, the metric `not-seen` counts them; a model of nothing else fails. All
+/// of them need no more than a summary of each tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {
@@ -56,12 +61,14 @@ impl Builtin {
             Builtin::Statistics => statistics(model, parents),
         };
         let unread = model.iter().filter(|(_, summary)| summary.is_none()).count();
-        if model.is_unseen() {
+        if let Some(reason) = model.why_unseen() {
             finding.metrics.clear();
-            finding.failure = Some("not tested: no tensor is seen in its weights".to_owned());
+            finding.failure = Some(format!("not tested: {reason}"));
         }
         if unread > 0 {
             let _ = writeln!(finding.output, "{unread} tensors of a type that is not looked into");
+            // A metric is shown, and may have a bound, also where the test has passed.
+            finding.metrics.push(Metric::new(NOT_SEEN, unread as f64, Some(Better::Lower)));
         }
         finding
     }

@@ -200,9 +200,18 @@ impl<'m> Summarised<'m> {
         tensors.map(move |tensor| (tensor.name, of(tensor)))
     }
 
-    /// Whether it has files, and no tensor is seen in those of its weights.
-    pub(super) fn is_unseen(&self) -> bool {
-        self.model.manifest().version() > 1 && self.model.weights().len() == 0
+    /// Why nothing of its weights was looked into, if nothing was.
+    pub(super) fn why_unseen(&self) -> Option<&'static str> {
+        let weights = self.model.weights().len();
+        let has_files = self.model.manifest().version() > 1;
+        match weights {
+            0 => has_files.then_some("no tensor is seen in its weights"),
+            _ => self
+                .iter()
+                .take(weights)
+                .all(|(_, summary)| summary.is_none())
+                .then_some("none of its weights is of a type that is looked into"),
+        }
     }
 
     /// The summary of the tensor of a name.

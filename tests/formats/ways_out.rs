@@ -293,3 +293,26 @@ fn shards_become_one_file_and_one_safetensors_file_stays_as_it_is() {
     assert!(bytes("same.safetensors") == bytes("out/model.safetensors"));
     assert!(!report.files[0].is_converted && report.notes[0].contains("already"), "{report:?}");
 }
+
+#[test]
+fn hundreds_of_files_come_out_whole() {
+    let home = Home::new();
+    let folder = home.path("many");
+    put(&folder, "model.safetensors", safetensors(&["w"]));
+    for at in 0..300u32 {
+        put(&folder, &format!("texts/{}/{at}.txt", at % 7), format!("{at}\n"));
+    }
+    // Long files between short ones, and an empty one.
+    put(&folder, "texts/long.txt", vec![b'x'; 3 << 20]);
+    put(&folder, "texts/none.txt", b"");
+    let model = home.import(&folder);
+    let all = ExportOptions::new();
+    for options in [all.clone(), all.overwrite(Overwrite::Files)] {
+        let report = home.export(&model, "out", &options).unwrap();
+        assert_eq!(report.files.len(), 303);
+        for file in &report.files {
+            let (from, to) = (folder.join(&file.path), home.path("out").join(&file.path));
+            assert_eq!(fs::read(from).unwrap(), fs::read(&to).unwrap(), "{}", to.display());
+        }
+    }
+}

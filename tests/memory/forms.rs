@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::forms_of_weights::{Form, Weights};
 use super::{FOLDER, MEBIBYTES, assert_same, run_limited};
-use mgit::interchange::{ModelSource, export_to_path};
-use mgit::{NewModel, Store};
+use mgit::interchange::{FileFormat, ModelSource, export_to_path};
+use mgit::store::NewView;
+use mgit::{Dtype, NewModel, NewPart, NewTensor, Shape, Store};
 
 /// ONNX files without data beside are bounded by their format: 2 GiB.
 const FORMS: [Form; 4] = [Form::PyTorch, Form::Npz, Form::Gguf, Form::OnnxData];
@@ -39,6 +40,12 @@ fn a_folder_of_2_gib_passes_through_256_mib_of_memory() {
 #[test]
 fn a_pytorch_file_of_many_tensors_passes_through_little_memory() {
     run_limited("forms::limited_tensors", 20_000, 96 << 10);
+}
+
+/// A matrix that is stored as a difference, and turned where its file says so.
+#[test]
+fn a_turned_matrix_of_48_mib_is_written_out_in_48_mib_of_memory() {
+    run_limited("forms::limited_views", 48, 48 << 10);
 }
 
 /// Numbers that cannot be compressed, others for each seed and tensor.
@@ -163,4 +170,61 @@ fn limited_tensors() {
     let folder = std::path::PathBuf::from(folder);
     Weights { tensors, fill: &fill(1) }.write(Form::PyTorch, &folder).expect("room");
     goes_round(&folder.join(Form::PyTorch.file()), count);
+}
+
+/// The number at a place of a matrix, which the second version has changed a little here and there.
+fn number(place: u64, version: u64) -> u32 {
+    let z = place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    // As weights are: of magnitudes near one.
+    let float = ((z >> 32) as u32 & 0x80ff_ffff) | 0x3f00_0000;
+    float ^ u32::from(version > 1 && place.is_multiple_of(9))
+}
+
+/// The body for turned matrices.
+#[test]
+fn limited_views() {
+    let Some((folder, mebibytes)) = limited() else { return };
+    let (rows, columns) = (mebibytes << 7, 1u64 << 11);
+    let store = Store::create(folder.join("models.mgit")).expect("a store");
+    for version in [1, 2] {
+        let numbers = move |offset: u64, out: &mut [u8]| {
+            for (place, bytes) in (offset / 4..).zip(out.chunks_mut(4)) {
+                bytes.copy_from_slice(&number(place, version).to_le_bytes()[..bytes.len()]);
+            }
+            Ok(())
+        };
+        let shape = [rows, columns];
+        let tensor = NewTensor::from_fn("w", Dtype::F32, shape, rows * columns * 4, numbers);
+        let view = NewView {
+            name: "turned".to_owned(),
+            tensor: 0,
+            offset: 0,
+            dtype: Dtype::F32,
+            shape: Shape::new(&[columns, rows]).expect("a shape"),
+            strides: vec![1, columns],
+        };
+        let file = NewPart::file("m.pt", FileFormat::PyTorch).woven(vec![2], 4, &b"<<>>"[..]);
+        let model = NewModel::new("m").part(file.tensor(tensor).view(view)).single_file();
+        let mut transaction = store.begin_write().expect("a transaction");
+        let report = transaction.add_model(model).expect("it goes in");
+        transaction.commit().expect("the commit");
+        assert_eq!(report.delta > 0, version > 1, "{report:?}");
+    }
+    let model = store.snapshot().and_then(|snapshot| snapshot.model("m")).expect("the model");
+    let view = model.named_views().next().expect("the view");
+    let mut piece = vec![0; 1 << 20];
+    for offset in (0..rows * columns * 4).step_by(piece.len()) {
+        view.read_range_into(offset, &mut piece).expect("it is read");
+        for (place, bytes) in (offset / 4..).zip(piece.chunks_exact(4)) {
+            let (column, row) = (place / rows, place % rows);
+            assert_eq!(bytes, number(row * columns + column, 2).to_le_bytes(), "{row}, {column}");
+        }
+    }
+    // Ends inside of elements.
+    let mut whole = vec![0; 50];
+    view.read_range_into(4000, &mut whole).expect("it is read");
+    let mut part = vec![0; 35];
+    view.read_range_into(4007, &mut part).expect("it is read");
+    assert_eq!(part, whole[7..42]);
 }

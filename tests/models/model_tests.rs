@@ -378,3 +378,45 @@ fn tests_are_kept_by_backups_and_salvages_and_find_later_models() {
     salvage(&path, &saved, &|_| ()).unwrap();
     assert_eq!(registered(&Store::open_read_only(&saved).unwrap()), before);
 }
+
+/// What a built-in test finds of the model `m`: its status, metrics by name, reasons.
+fn found(store: &Store, builtin: Builtin) -> (Status, Vec<(String, f64)>, String) {
+    let snapshot = store.snapshot().unwrap();
+    let tests = [Test::new("t", What::Builtin(builtin))];
+    let nodes = snapshot.nodes().unwrap();
+    let runner = Runner::new(&snapshot, RunOptions::default());
+    let report = runner.run(Some(store), &tests, &nodes).unwrap();
+    // What is known of it says the same.
+    let known = RunOptions { known_only: true, ..RunOptions::default() };
+    let snapshot = store.snapshot().unwrap();
+    let again = Runner::new(&snapshot, known).run(None, &tests, &nodes).unwrap();
+    let [result, again] = [&report.results[0], &again.results[0]];
+    assert_eq!(result.finding.metrics, again.finding.metrics);
+    let metrics = result.finding.metrics.iter();
+    let metrics = metrics.map(|metric| (metric.name.clone(), metric.value)).collect();
+    (result.status, metrics, result.reasons.join("; "))
+}
+
+#[test]
+fn what_was_not_looked_into_is_counted_in_the_result() {
+    let (_folder, _path, store) = new_store();
+    let door = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/door/tiny-q8.gguf");
+    let source = mgit::interchange::ModelSource::open(std::path::Path::new(door)).unwrap();
+    common::write(&store, |t| t.add_model(NewModel::new("m").source(&source)).map(drop)).unwrap();
+    for builtin in Builtin::ALL {
+        let (status, metrics, _) = found(&store, builtin);
+        assert_eq!(status, Status::Passed, "{builtin:?}");
+        assert_eq!(metrics.last(), Some(&("not-seen".to_owned(), 2.0)), "{builtin:?}");
+    }
+    // Nothing at all.
+    let (_folder, _path, store) = new_store();
+    let tensor = |name: &str| {
+        let (dtype, shape) = (Dtype::from_name("Q4_K"), Shape::new(&[256]).unwrap());
+        NewTensor::from_bytes(name, dtype, shape, &[7; 144][..])
+    };
+    let model = NewModel::new("m").tensor(tensor("a")).tensor(tensor("b"));
+    common::write(&store, |t| t.add_model(model).map(drop)).unwrap();
+    let (status, metrics, reasons) = found(&store, Builtin::Finite);
+    assert_eq!((status, &metrics[..]), (Status::Failed, &[("not-seen".to_owned(), 2.0)][..]));
+    assert_eq!(reasons, "not tested: none of its weights is of a type that is looked into");
+}

@@ -1,15 +1,39 @@
 //! Other names for tensors and parts of them: tied weights, slices, transposed arrays.
 
-use std::io;
-use std::sync::OnceLock;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use super::model::Model;
 use super::tensor::Tensor;
 use super::view::TensorView;
+use crate::container::unnamed_file;
 use crate::format::{ManifestView, is_in_a_row};
 use crate::store::error::{Result, StoreError};
 use crate::store::source::TensorSource;
 use crate::tensor::{Dtype, Shape};
+
+/// A tensor up to this length is read into memory where elements that are not in a row are asked
+/// for; of a longer one that does not lie raw in the store, they are picked out of a file.
+const IN_MEMORY_MAX: u64 = 16 << 20;
+/// Bytes that are copied into that file at a time: whole chunks, so that each is decoded once.
+const PIECE_LEN: u64 = 8 << 20;
+/// Bytes that are picked at a time.
+const PICKED_LEN: usize = 1 << 20;
+/// Elements are read together up to this far from each other,
+const GAP_MAX: u64 = 256;
+/// and as far as all of them have this length.
+const RUN_MAX: u64 = 64 << 10;
+
+/// The bytes of a tensor whose elements are asked for one by one.
+#[derive(Debug)]
+enum Elements {
+    View(TensorView),
+    /// In a file without a name.
+    File(File),
+}
 
 /// Another name for elements of a tensor of a model, with the shape that they have under it.
 #[derive(Clone, Debug)]
@@ -17,7 +41,7 @@ pub struct NamedView {
     view: ManifestView,
     tensor: Tensor,
     /// The tensor's bytes, once elements that are not in a row were asked for.
-    bytes: OnceLock<TensorView>,
+    bytes: OnceLock<Arc<Elements>>,
 }
 
 impl NamedView {
@@ -56,7 +80,8 @@ impl NamedView {
     }
 
     /// Fills `out` with its bytes from `offset` on, the last dimension innermost. Cost: where its
-    /// elements are not in a row, the whole tensor is read, once.
+    /// elements are not in a row, the whole tensor is read, once; a long one that does not lie raw in
+    /// the store takes room beside the store meanwhile, in a file without a name, not in memory.
     ///
     /// # Errors
     ///
@@ -70,11 +95,24 @@ impl NamedView {
         if is_in_a_row(&self.view.shape, &self.view.strides) {
             return self.tensor.read_range_into(self.view.offset + offset, out);
         }
-        if self.bytes.get().is_none() {
+        let elements = match self.bytes.get() {
+            Some(elements) => elements,
             // Another thread may be first.
-            let _ = self.bytes.set(self.tensor.view()?);
-        }
-        let bytes: &[u8] = self.bytes.get().map_or(&[], |view| view);
+            None => {
+                let elements = Arc::new(self.elements()?);
+                self.bytes.get_or_init(|| elements)
+            }
+        };
+        let bytes: &[u8] = match &**elements {
+            Elements::View(view) => view,
+            Elements::File(file) => {
+                let failed = |source| {
+                    let tensor = self.name().to_owned();
+                    StoreError::Source { tensor, source }
+                };
+                return self.pick(file, offset, out).map_err(failed);
+            }
+        };
         let (width, mut at) = (self.width(), offset);
         let mut rest = out;
         while !rest.is_empty() {
@@ -88,6 +126,63 @@ impl NamedView {
                 None => part.fill(0),
             }
             (rest, at) = (behind, at + len as u64);
+        }
+        Ok(())
+    }
+
+    /// The tensor's bytes where elements can be picked out of them.
+    fn elements(&self) -> Result<Elements> {
+        let tensor = &self.tensor;
+        if tensor.byte_len() > IN_MEMORY_MAX && tensor.raw_range(0, 1)?.is_none() {
+            let folder = tensor.folder().map(Path::to_owned);
+            let folders = folder.into_iter().chain([std::env::temp_dir()]);
+            let mut files = folders.filter_map(|folder| unnamed_file(&folder).ok());
+            if let Some(file) = files.next()
+                && copy_to(tensor, &file)?
+            {
+                return Ok(Elements::File(file));
+            }
+            // There is no room for it: in memory there may be.
+        }
+        Ok(Elements::View(tensor.view()?))
+    }
+
+    /// Fills `out` from the file of the tensor's bytes: element by element, but read in the order in
+    /// which they lie there, those that are near each other together.
+    fn pick(&self, file: &File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let width = self.width();
+        let (mut run, mut at) = (Vec::new(), offset);
+        for piece in out.chunks_mut(PICKED_LEN) {
+            let end = at + piece.len() as u64;
+            let elements = at / width..end.div_ceil(width);
+            let mut places: Vec<(u64, u64)> =
+                elements.map(|element| (self.place_of(element), element)).collect();
+            places.sort_unstable();
+            let mut rest = places.as_slice();
+            while let Some((start, _)) = rest.first().copied() {
+                let (mut last, mut count) = (start, 0);
+                for (place, _) in rest {
+                    if *place > last + width + GAP_MAX || *place >= start + RUN_MAX {
+                        break;
+                    }
+                    (last, count) = (*place, count + 1);
+                }
+                let (near, behind) = rest.split_at(count);
+                run.resize((last + width - start) as usize, 0);
+                file.read_exact_at(&mut run, start)?;
+                for (place, element) in near {
+                    let from = element * width;
+                    let (lo, hi) = (from.max(at), (from + width).min(end));
+                    let begin = place - start + (lo - from);
+                    let bytes = run.get(begin as usize..(begin + hi - lo) as usize);
+                    let to = piece.get_mut((lo - at) as usize..(hi - at) as usize);
+                    if let (Some(bytes), Some(to)) = (bytes, to) {
+                        to.copy_from_slice(bytes);
+                    }
+                }
+                rest = behind;
+            }
+            at = end;
         }
         Ok(())
     }
@@ -116,6 +211,21 @@ impl NamedView {
         self.read_range_into(0, &mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Copies a tensor into a file. Says whether there was room.
+fn copy_to(tensor: &Tensor, mut file: &File) -> Result<bool> {
+    let mut piece = Vec::new();
+    let mut offset = 0;
+    while offset < tensor.byte_len() {
+        piece.resize((tensor.byte_len() - offset).min(PIECE_LEN) as usize, 0);
+        tensor.read_range_into(offset, &mut piece)?;
+        if file.write_all(&piece).is_err() {
+            return Ok(false);
+        }
+        offset += piece.len() as u64;
+    }
+    Ok(true)
 }
 
 impl TensorSource for NamedView {

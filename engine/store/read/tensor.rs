@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::chain::{Chain, Verify};
@@ -286,6 +287,11 @@ impl Tensor {
             AlignedBuffer::zeroed(len_usize).ok_or(StoreError::OutOfMemory { bytes: len })?;
         chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
         Ok(self.reconstructed(Arc::new(buffer), shape))
+    }
+
+    /// The folder of its store, where there is one.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.snapshot.shared().folder()
     }
 
     /// A part of the tensor through the map, its chunks checked, when it lies raw in the file.

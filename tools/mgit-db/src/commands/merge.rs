@@ -21,7 +21,7 @@ use crate::notes::{notes_json, notes_text};
 use crate::opening;
 use crate::output::{Ink, Output};
 use crate::partial::bring;
-use crate::text::{count, size};
+use crate::text::{count, shown, size};
 
 /// Merge two models of one family, layer by layer.
 ///
@@ -144,8 +144,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     if arguments.dry_run {
         let store = opening::open_read_only(&arguments.store)?;
         let plan = merge.plan(&store.snapshot()?)?;
+        let files = plan.files_passed_over()?;
         let document = Document::new().object("plan", document(&plan));
-        output.print_long(document, describe(&plan, output))?;
+        let document = document.keys(json!({ "files": files }));
+        let lines = files.iter().map(|file| format!("  file {}\n", shown(file)));
+        output.print_long(document, describe(&plan, output).chain(lines))?;
         let is_settled = plan.unsettled().next().is_none();
         return Ok(if is_settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }

@@ -128,3 +128,25 @@ fn what_makes_no_sense_is_refused() {
         sandbox.refused(&[&MERGE[..], &more].concat(), 2);
     }
 }
+
+#[test]
+fn files_beside_the_weights_that_both_have_are_named_before_and_after() {
+    let sandbox = Sandbox::with_store();
+    for (name, numbers, config) in [
+        ("base", [0.0, 1.0, 2.0], "{}"),
+        ("alice", [0.0, 1.5, 2.0], "{\"a\": 1}"),
+        ("bob", [0.0, 1.5, 2.0], "{\"b\": 1}"),
+    ] {
+        std::fs::create_dir(sandbox.path(name)).unwrap();
+        sandbox.write(&format!("{name}/model.safetensors"), &network(numbers));
+        sandbox.write(&format!("{name}/config.json"), config.as_bytes());
+        let parent: &[&str] = if name == "base" { &[] } else { &["--parent", "base"] };
+        sandbox.ok(&[&["import", "s", name, "--name", name], parent].concat());
+    }
+    let said =
+        "config.json: it is that of alice@1; bob@1 has changed it, as ours has in another way";
+    let dry = [&MERGE[..], &["--dry-run"]].concat();
+    assert!(sandbox.ok(&dry).ends_with(&format!("\n  file {said}\n")), "{}", sandbox.ok(&dry));
+    assert_eq!(sandbox.json(&dry)["files"], serde_json::json!([said]));
+    assert!(sandbox.ok(&MERGE).contains(said));
+}
