@@ -128,7 +128,7 @@ fn real(models: &[Made<'_>], is_declared: bool) -> u64 {
     let snapshot = store.snapshot().unwrap();
     let rows = tensor_rows(&snapshot);
     let contents = |at: usize| -> Vec<_> {
-        let model = snapshot.model(&format!("m{at}")).unwrap();
+        let model = snapshot.model(format!("m{at}")).unwrap();
         model.manifest().contents().map(|it| it.content_id).collect()
     };
     let shared: Vec<_> = (0..last).flat_map(contents).collect();
