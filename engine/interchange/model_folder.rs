@@ -82,7 +82,8 @@ impl ModelFolder {
         })
     }
 
-    /// Writes one file, and syncs it, now or with others. The last that is written is the last that gets its place.
+    /// Writes one file, and syncs it, now or with others. The last that is written is the last that
+    /// gets its place.
     pub(super) fn write(
         &mut self,
         name: &str,
