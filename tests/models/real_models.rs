@@ -8,10 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common;
-use crate::common::{add, assert_rows_add_up, folder, write};
+use crate::common::{add, assert_rows_add_up, folder, memory_folder, write};
 use mgit::interchange::{ModelSource, export_to_path, export_to_stream};
 use mgit::merge::{Class, Merge, MergeOptions, Resolution, functions};
 use mgit::model_tests::RunOptions;
+use mgit::store::Repack;
 use mgit::update::{Functions, Strategy, remake};
 use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Store};
 
@@ -464,6 +465,58 @@ fn parents_withheld_or_wrong_cost_next_to_nothing() {
         }
         for other in [withheld, wrong] {
             assert!(other as f64 <= 1.03 * right as f64, "{what}: {other} for {right}");
+        }
+    }
+}
+
+/// Whole models after `import` in this order, and after `repack`; parents are declared where they
+/// are there already.
+fn sizes_in_order(what: &str, members: &[&Member], is_declared: bool) -> [u64; 2] {
+    let home = memory_folder();
+    let store = Store::create(home.path().join("models.mgit")).unwrap();
+    for (at, member) in members.iter().enumerate() {
+        let file = ModelSource::open(&member.file).unwrap();
+        let parent = member.parent.as_ref().filter(|_| is_declared);
+        let parent = parent.filter(|name| members[..at].iter().any(|it| it.name == **name));
+        let new = NewModel::new(&member.name).source(&file);
+        add(&store, parent.into_iter().fold(new, |new, it| new.parent(it, member.how))).unwrap();
+    }
+    let stored = || {
+        let snapshot = store.snapshot().unwrap();
+        common::tensor_rows(&snapshot).values().map(|row| row.len).sum()
+    };
+    let imported = stored();
+    write(&store, |transaction| transaction.repack(&Repack::default(), &|_| ())).unwrap();
+    assert_rows_add_up(&store.snapshot().unwrap(), what);
+    [imported, stored()]
+}
+
+#[test]
+fn no_order_of_import_costs_much() {
+    let Some(folder) = lineages() else { return };
+    let orders = std::env::var("MGIT_ORDERS").map_or(1, |text| text.parse().unwrap());
+    let mut families = vec![("slices", vec![folder.join("starter"), folder.join("slices")])];
+    let unpacked = std::env::var_os("MGIT_MODELS").map(PathBuf::from);
+    families.extend(unpacked.map(|unpacked| ("whole", vec![unpacked])));
+    let mut random = common::Random(common::seed());
+    for (what, folders) in families {
+        let all: Vec<Member> = folders.iter().flat_map(|folder| members(folder)).collect();
+        let mut order: Vec<&Member> = all.iter().collect();
+        let [best, _] = sizes_in_order(what, &order, true);
+        println!("{what}, bases first: {best}");
+        for _ in 0..orders {
+            for at in (1..order.len()).rev() {
+                order.swap(at, random.below(at + 1));
+            }
+            for is_declared in [false, true] {
+                let [imported, repacked] = sizes_in_order(what, &order, is_declared);
+                let share = |of: u64| of as f64 / best as f64;
+                let (imported, repacked) = (share(imported), share(repacked));
+                let names: Vec<&str> = order.iter().map(|it| it.name.as_str()).collect();
+                println!(
+                    "{what}, declared {is_declared}: {imported:.3} -> {repacked:.3}, {names:?}"
+                );
+            }
         }
     }
 }
