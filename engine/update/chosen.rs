@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::UpdateError;
 use crate::lineage::glob_matches;
 use crate::store::Model;
-use crate::tensor::training_key;
 
 /// The parameter that names the tensors to work on.
 pub(super) const TENSORS: &str = "tensors";
@@ -36,8 +35,9 @@ impl<'m> Chosen<'m> {
     /// The weights.
     pub(crate) fn weights(model: &'m Model) -> Self {
         let tensors = model.training_state().into_iter().filter_map(|at| model.tensor_at(at));
+        let names = model.manifest().training_names();
         let state = tensors.map(|tensor| {
-            let key = training_key(tensor.name()).unwrap_or("storages of it");
+            let key = names.key(tensor.name()).unwrap_or("storages of it");
             (tensor.name().to_owned(), key.to_owned())
         });
         Chosen { state: state.collect(), ..Chosen::all(model) }
