@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Manifest;
-use crate::tensor::training_key;
+use crate::tensor::TrainingNames;
 
 /// Whether nobody calls a tensor so: it is the storage of a PyTorch file, such as `data/3`.
 fn is_storage(name: &str) -> bool {
@@ -12,17 +12,27 @@ fn is_storage(name: &str) -> bool {
 }
 
 impl Manifest {
+    /// Which names of the files of weights, those of views too, are those of a training's state.
+    pub(crate) fn training_names(&self) -> TrainingNames {
+        TrainingNames::among(|each| {
+            self.tensors.iter().take(self.weights()).for_each(|tensor| each(tensor.name));
+            let views = self.views.iter().filter(|view| (view.tensor as usize) < self.weights());
+            views.for_each(|view| each(&view.name));
+        })
+    }
+
     /// The places of those tensors of the files of weights that are the state of a training, by
     /// their names: a checkpoint may hold its optimizer's moments beside its weights. What has a
     /// name among the weights too, as a view, is weights.
     pub(crate) fn training_state(&self) -> BTreeSet<usize> {
+        let names = self.training_names();
         let weights = self.tensors.iter().take(self.weights()).enumerate();
-        let named = weights.filter(|(_, tensor)| training_key(tensor.name).is_some());
+        let named = weights.filter(|(_, tensor)| names.has(tensor.name));
         let mut state: BTreeSet<usize> = named.map(|(at, _)| at).collect();
         let mut views: BTreeMap<usize, bool> = BTreeMap::new();
         for view in self.views.iter() {
             let all = views.entry(view.tensor as usize).or_insert(true);
-            *all &= training_key(&view.name).is_some();
+            *all &= names.has(&view.name);
         }
         for (at, all) in views {
             let name = self.tensors.get(at).map_or("", |tensor| tensor.name);

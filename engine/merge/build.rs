@@ -39,13 +39,14 @@ impl MergePlan {
         let mut kept: Vec<Option<Layer>> = Vec::new();
         let is_given = self.merged.is_given();
         let mut states = 0u64;
+        let how = (options, &self.states);
         for (entry, touched) in self.merged.entries().zip(&self.touched) {
             let (first, mut names) = (made.len(), Vec::new());
             for (at, slot) in entry.slot_places().zip(entry.slots()) {
-                let Some(resolution) = resolution(&entry, Some(&slot), *touched, options) else {
+                let Some(resolution) = resolution(&entry, Some(&slot), *touched, how) else {
                     continue;
                 };
-                states += u64::from(is_left_to_ours(&slot, *touched, resolution, options));
+                states += u64::from(is_left_to_ours(&slot, *touched, resolution, how));
                 if let Some(name) = name_of(&slot, resolution) {
                     if is_given {
                         names.push(name.to_owned());
@@ -54,7 +55,7 @@ impl MergePlan {
                 }
             }
             if is_given {
-                let resolution = resolution(&entry, None, *touched, options);
+                let resolution = resolution(&entry, None, *touched, how);
                 kept.push(layer(&entry, resolution, made.len() > first, names));
             }
         }

@@ -14,7 +14,7 @@ use crate::container::full_message;
 use crate::diff::InTurn;
 use crate::lineage::{Edges, Node, glob_matches};
 use crate::store::Model;
-use crate::tensor::training_key;
+use crate::tensor::TrainingNames;
 use crate::update::UpdateError;
 
 /// What a side did to a layer.
@@ -105,6 +105,8 @@ pub struct MergePlan {
     /// Entries that a side has changed, by their classes.
     rows: Vec<(Class, u32)>,
     options: MergeOptions,
+    /// Which names of each model are those of a training's state.
+    pub(super) states: [TrainingNames; 3],
 }
 
 /// As an object of the models and conflicts, and of its [`layers`](MergePlan::layers).
@@ -178,6 +180,7 @@ impl MergePlan {
             metadata_conflicts: values.conflicts,
             inherited_tests: tests.inherited,
             test_conflicts: tests.conflicts,
+            states: [&base, ours, theirs].map(|model| model.manifest().training_names()),
             models: [base, ours.clone(), theirs.clone()],
             merged,
             touched,
@@ -227,7 +230,7 @@ impl MergePlan {
         let left_out = (path.left_out, path.first.len());
         let path = path.first.into_iter().chain(path.last);
         let path = path.map(|at| self.merged.entry(at).name().to_owned()).collect();
-        layer(&entry, (touched, class), (path, left_out), &self.options)
+        layer(&entry, (touched, class), (path, left_out), (&self.options, &self.states))
     }
 }
 
@@ -261,8 +264,9 @@ fn fits_tensor(glob: &str, slot: &Slot) -> bool {
 }
 
 /// Whether a place holds the state of a training, such as an optimizer's moments.
-fn is_training_state(slot: &Slot) -> bool {
-    slot.iter().flatten().any(|tensor| training_key(tensor.name()).is_some())
+fn is_training_state(slot: &Slot, states: &[TrainingNames; 3]) -> bool {
+    let names = slot.iter().zip(states);
+    names.filter_map(|(tensor, of)| Some((tensor.as_ref()?, of))).any(|(it, of)| of.has(it.name()))
 }
 
 /// Whether a place would have been mixed if it did not hold the state of a training.
@@ -270,12 +274,12 @@ pub(super) fn is_left_to_ours(
     slot: &Slot,
     touched: Touched,
     resolution: Resolution,
-    options: &MergeOptions,
+    (options, states): (&MergeOptions, &[TrainingNames; 3]),
 ) -> bool {
     let is_mixed = matches!(options.on_conflict, Some(Resolution::Blend(_)));
     let left = touched == Touched::Both && resolution == Resolution::Ours;
     left && is_mixed
-        && is_training_state(slot)
+        && is_training_state(slot, states)
         && !options.takes.iter().any(|take| fits_tensor(&take.glob, slot))
 }
 
@@ -285,7 +289,7 @@ pub(super) fn resolution(
     entry: &Entry<'_>,
     slot: Option<&Slot>,
     touched: Touched,
-    options: &MergeOptions,
+    (options, states): (&MergeOptions, &[TrainingNames; 3]),
 ) -> Option<Resolution> {
     let by_layer = |glob: &str| entry.names().any(|name| glob_matches(glob, name));
     let taken = options.takes.iter().find(|take| {
@@ -295,7 +299,7 @@ pub(super) fn resolution(
         (Some(take), _) => Some(take.resolution),
         (None, Touched::Theirs) => Some(Resolution::Theirs),
         // The states of two trainings are no weights that could be mixed.
-        (None, Touched::Both) if slot.is_some_and(is_training_state) => {
+        (None, Touched::Both) if slot.is_some_and(|slot| is_training_state(slot, states)) => {
             options.on_conflict.map(|settled| match settled {
                 Resolution::Blend(_) => Resolution::Ours,
                 side => side,
@@ -333,13 +337,13 @@ fn layer(
     entry: &Entry<'_>,
     (touched, class): (Touched, Class),
     (path, left_out): (Vec<String>, (usize, usize)),
-    options: &MergeOptions,
+    how: (&MergeOptions, &[TrainingNames; 3]),
 ) -> LayerMerge {
     let mut settled: Vec<Resolution> = Vec::new();
     let (mut unsettled, mut bytes) = (None, 0);
     let none = entry.slot_places().is_empty().then_some(None);
     for slot in entry.slots().map(Some).chain(none) {
-        match resolution(entry, slot.as_ref(), touched, options) {
+        match resolution(entry, slot.as_ref(), touched, how) {
             Some(resolution) => {
                 if !settled.contains(&resolution) {
                     settled.push(resolution);

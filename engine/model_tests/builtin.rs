@@ -12,9 +12,9 @@ const NAMED_MAX: usize = 20;
 /// The metric of how many tensors a test has not looked into.
 const NOT_SEEN: &str = "not-seen";
 
-/// The tests of the engine. Where a model has tensors of a type that cannot be computed with, such
-/// as those of GGUF in blocks, the metric `not-seen` counts them; a model of nothing else fails. All
-/// of them need no more than a summary of each tensor.
+/// The tests of the engine. The metric `not-seen` counts the tensors of a type that cannot be
+/// computed with, such as those of GGUF in blocks; a model of nothing else fails. All of them need no
+/// more than a summary of each tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {
@@ -61,13 +61,18 @@ impl Builtin {
             Builtin::Statistics => statistics(model, parents),
         };
         let unread = model.iter().filter(|(_, summary)| summary.is_none()).count();
-        if let Some(reason) = model.why_unseen() {
+        let unseen = model.why_unseen();
+        let is_tested = unseen.is_none();
+        if let Some(reason) = unseen {
             finding.metrics.clear();
             finding.failure = Some(format!("not tested: {reason}"));
         }
         if unread > 0 {
             let _ = writeln!(finding.output, "{unread} tensors of a type that is not looked into");
-            // A metric is shown, and may have a bound, also where the test has passed.
+        }
+        // A metric is shown, and may have a bound, also where the test has passed. It is no 0 where
+        // weights have no tensors that could be counted.
+        if unread > 0 || is_tested {
             finding.metrics.push(Metric::new(NOT_SEEN, unread as f64, Some(Better::Lower)));
         }
         finding

@@ -25,11 +25,13 @@ mod element;
 mod names;
 mod number;
 mod shape;
+mod training_names;
 
 pub use buffer::AlignedBuffer;
 pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
-pub(crate) use names::{first_duplicate, training_key};
+pub(crate) use names::first_duplicate;
 pub use number::{e4m3_bits, number, number_bytes};
 pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};
+pub(crate) use training_names::TrainingNames;

@@ -28,22 +28,30 @@ const WRAPPERS: [&str; 3] = ["state", "checkpoint", "trainer"];
 /// The first key of a tensor's name where it says that what is below it is the state of a training:
 /// an optimizer's moments, a schedule. An average of the weights (`ema`) is weights.
 pub(crate) fn training_key(name: &str) -> Option<&str> {
-    // Of weights in several folders, the path stands before the names.
-    let name = match name.split_once(':') {
-        Some((path, name)) if path.contains(['/', '.']) => name,
-        _ => name,
+    let name = name.get(path_len(name)..)?;
+    let key = first_key(name);
+    let wrapped = name.get(key.len()..).filter(|_| WRAPPERS.contains(&key));
+    let key = match wrapped {
+        Some(rest) => first_key(rest.strip_prefix('.')?),
+        None => key,
     };
-    let key_of = |name: &str| name.find('.').unwrap_or(name.len());
-    let (key, rest) = name.split_at(key_of(name));
-    if WRAPPERS.contains(&key) {
-        let rest = rest.strip_prefix('.')?;
-        let key = rest.get(..key_of(rest))?;
-        return is_training_key(key).then_some(key);
-    }
     is_training_key(key).then_some(key)
 }
 
-fn is_training_key(key: &str) -> bool {
+/// The length of the path, with its colon, that stands before the names of weights in several
+/// folders.
+pub(super) fn path_len(name: &str) -> usize {
+    match name.split_once(':') {
+        Some((path, _)) if path.contains(['/', '.']) => path.len() + 1,
+        _ => 0,
+    }
+}
+
+pub(super) fn first_key(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(key, _)| key)
+}
+
+pub(super) fn is_training_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let is_optimizer = |word: &str| {
         word == "optim" || word.starts_with("optimizer") || word.starts_with("optimiser")

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 use super::UpdateError;
 use crate::lineage::glob_matches;
 use crate::store::Model;
-use crate::tensor::training_key;
 
 /// The parameter that names the tensors to work on.
 pub(super) const TENSORS: &str = "tensors";
@@ -36,8 +35,9 @@ impl<'m> Chosen<'m> {
     /// The weights.
     pub(crate) fn weights(model: &'m Model) -> Self {
         let tensors = model.training_state().into_iter().filter_map(|at| model.tensor_at(at));
+        let names = model.manifest().training_names();
         let state = tensors.map(|tensor| {
-            let key = training_key(tensor.name()).unwrap_or("storages of it");
+            let key = names.key(tensor.name()).unwrap_or("storages of it");
             (tensor.name().to_owned(), key.to_owned())
         });
         Chosen { state: state.collect(), ..Chosen::all(model) }
@@ -47,12 +47,15 @@ impl<'m> Chosen<'m> {
     ///
     /// # Errors
     ///
-    /// Something else; a glob that fits no tensor of the model.
+    /// Something else; an empty list; a glob that fits none of the model's weights.
     pub(super) fn read(
         parameters: &Map<String, Value>,
         model: &'m Model,
     ) -> Result<Self, UpdateError> {
         let only = globs(parameters, TENSORS, model)?;
+        if only.is_empty() && parameters.contains_key(TENSORS) {
+            return Err(UpdateError::parameter(TENSORS, "the list names no tensor to work on"));
+        }
         Ok(Chosen { only, ..Chosen::weights(model) })
     }
 
@@ -111,7 +114,7 @@ impl<'m> Chosen<'m> {
 ///
 /// # Errors
 ///
-/// Something else; a glob that fits no tensor of the model.
+/// Something else; a glob that fits none of the model's weights.
 pub(super) fn globs(
     parameters: &Map<String, Value>,
     name: &str,
@@ -125,10 +128,34 @@ pub(super) fn globs(
     let bad = |reason: String| UpdateError::parameter(name, reason);
     let glob = |value: &Value| {
         let glob = value.as_str().ok_or_else(|| bad(format!("{value} is no glob")))?;
-        match model.manifest().tensors.iter().any(|tensor| glob_matches(glob, tensor.name)) {
-            true => Ok(glob.to_owned()),
-            false => Err(bad(format!("{glob:?} fits no tensor of {}", model.full_name()))),
-        }
+        fits_weights(glob, model).map_err(bad)?;
+        Ok(glob.to_owned())
     };
     list.iter().map(glob).collect()
+}
+
+/// Whether a glob fits tensors that functions work on: those of the weights.
+///
+/// # Errors
+///
+/// Why not.
+pub(super) fn fits_weights(glob: &str, model: &Model) -> Result<(), String> {
+    let tensors = &model.manifest().tensors;
+    let fits = |name: &str| glob_matches(glob, name);
+    if tensors.iter().take(model.weights().len()).any(|tensor| fits(tensor.name)) {
+        return Ok(());
+    }
+    let beside = model.files().filter(|file| !file.is_weights());
+    let beside = beside.filter(|file| file.tensors().any(|(tensor, _)| fits(tensor.name())));
+    let paths: Vec<String> = beside.map(|file| file.path().to_owned()).collect();
+    let (first, verb, it) = match paths.as_slice() {
+        [] => return Err(format!("{glob:?} fits no tensor of {}", model.full_name())),
+        [path] => (path.clone(), "is", "it"),
+        [path, _] => (format!("{path} and 1 more file"), "are", "them"),
+        [path, more @ ..] => (format!("{path} and {} more files", more.len()), "are", "them"),
+    };
+    Err(format!(
+        "{glob:?} fits tensors of {first} only, which {verb} beside the weights: functions do not \
+         work on {it}"
+    ))
 }

@@ -203,7 +203,7 @@ fn what_stays_is_said() {
         (quantise("x", "base", "int4"), "none of int8 and fp8"),
         (quantise("x", "base", "int8").parameter("keep", "nothing*"), "fits no tensor of base@1"),
         (quantise("x", "base", "int8").parameter("keep", 1), "no glob"),
-        (quantise("x", "base", "int8").parameter("keep", "*"), "no matrix to quantise"),
+        (quantise("x", "base", "int8").parameter("keep", "*"), "no matrix to be quantised"),
         (quantise("x", "alone", "int8"), "is there already"),
         (Make::new("x", "dequantise").parent("base", None), "no matrix of I8 or F8_E4M3"),
         (Make::new("x", "dequantise").parent("odd", None), "neither a scale nor one a row"),
@@ -213,4 +213,84 @@ fn what_stays_is_said() {
         let error = run(&store, make).unwrap_err().to_string();
         assert!(error.contains(part), "{part}: {error}");
     }
+}
+
+/// Types that a function does not know are named, and where there is nothing else it fails.
+#[test]
+fn matrices_of_unknown_types_are_said() {
+    let (_folder, _, store) = new_store();
+    let floats: Vec<u8> = (0..64).flat_map(|at| (at as f32 - 31.0).to_le_bytes()).collect();
+    let codes: Vec<u8> = (0..64).collect();
+    let tensor = |name: &str, dtype: &Dtype, dims: &[u64]| {
+        let bytes = if *dtype == Dtype::F32 { &floats } else { &codes };
+        NewTensor::from_bytes(name.to_owned(), dtype.clone(), shape(dims), bytes)
+    };
+    let strange = [Dtype::I8, Dtype::F8E5M2, Dtype::I32];
+    let dims = |dtype: &Dtype| if *dtype == Dtype::I32 { [4, 4] } else { [8, 8] };
+    let names = ["a", "b", "c"];
+    let ints = names.iter().zip(&strange).fold(NewModel::new("ints"), |model, (name, dtype)| {
+        model.tensor(tensor(name, dtype, &dims(dtype)))
+    });
+    add(&store, ints.tensor(tensor("bias", &Dtype::F32, &[64]))).unwrap();
+    let mixed = names.iter().zip(&strange).fold(NewModel::new("mixed"), |model, (name, dtype)| {
+        model.tensor(tensor(name, dtype, &dims(dtype)))
+    });
+    let scale = NewTensor::from_bytes("a_scale", Dtype::F32, shape(&[8, 1]), &floats[..32]);
+    let mixed = mixed.tensor(scale).tensor(tensor("w", &Dtype::F32, &[8, 8]));
+    add(&store, mixed).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/door/tiny-q8.gguf");
+    let file = ModelSource::open(Path::new(path)).unwrap();
+    add(&store, NewModel::new("blocks").source(&file)).unwrap();
+    let functions = [("prune", "sparsity", json!(0.5)), ("quantise", "to", json!("int8"))];
+    for (function, key, value) in functions.into_iter().chain([("quantise", "keep", json!([]))]) {
+        let verb = if function == "prune" { "pruned" } else { "quantised" };
+        let make = |name: &str, parent: &str| {
+            Make::new(name, function).parent(parent, None).parameter(key, value.clone())
+        };
+        let types = format!("no matrix to be {verb}: F8_E5M2, I32, I8 are not {verb}");
+        for (parent, part) in [("blocks", "Q8_0"), ("ints", types.as_str())] {
+            let error = run(&store, make("x", parent)).unwrap_err().to_string();
+            assert!(error.contains(part), "{function}: {error}");
+        }
+        let name = format!("{function}-{key}");
+        // The scale of one that stays would be that of another after `to`.
+        let notes = run(&store, make(&name, "mixed")).unwrap();
+        let mut said: Vec<_> = notes.into_iter().filter(|(tensor, _)| !tensor.is_empty()).collect();
+        said.sort();
+        let left = |name: &str, why: &str| (name.to_owned(), format!("left as it was: {why}"));
+        let not = |name: &str, dtype: &str| left(name, &format!("{dtype} is not {verb}"));
+        let scale = left("a_scale", "the scale of another tensor");
+        assert_eq!(said, [not("a", "I8"), scale, not("b", "F8_E5M2"), not("c", "I32")]);
+        let (made, old) = (stored_model(&store, &name), stored_model(&store, "mixed"));
+        assert_ne!(bytes(&made, "w"), bytes(&old, "w"));
+    }
+}
+
+#[test]
+fn a_cast_leaves_scales_as_they_are() {
+    let (_folder, _, store) = new_store();
+    let codes: Vec<u8> = (0..64).collect();
+    let scales: Vec<u8> = (0..8).flat_map(|at| (0.1 + at as f32).to_le_bytes()).collect();
+    let names = ["a_scale", "b_scale_inv"];
+    let model = NewModel::new("base")
+        .tensor(NewTensor::from_bytes("a", Dtype::F8E4M3, shape(&[8, 8]), &codes))
+        .tensor(NewTensor::from_bytes("a_scale", Dtype::F32, shape(&[8, 1]), &scales))
+        .tensor(NewTensor::from_bytes("b", Dtype::F8E5M2, shape(&[8, 8]), &codes))
+        .tensor(NewTensor::from_bytes("b_scale_inv", Dtype::F32, shape(&[8, 1]), &scales))
+        .tensor(NewTensor::from_bytes("norm", Dtype::F32, shape(&[8]), &scales));
+    add(&store, model).unwrap();
+    let cast = |name: &str, parent: &str| Make::new(name, "cast").parent(parent, None);
+    let notes = run(&store, cast("half", "base").parameter("dtype", "bf16")).unwrap();
+    let left =
+        |name: &str| (name.to_owned(), "left as it was: the scale of another tensor".to_owned());
+    assert_eq!(notes, names.map(left));
+    let (half, base) = (stored_model(&store, "half"), stored_model(&store, "base"));
+    for name in names {
+        assert_eq!(bytes(&half, name), bytes(&base, name));
+    }
+    assert_eq!((bytes(&half, "a").0, bytes(&half, "norm").0), (Dtype::Bf16, Dtype::Bf16));
+    // Nothing but what is not cast.
+    let none = cast("x", "base").parameter("dtype", "bf16").parameter("tensors", "*_scale*");
+    let error = run(&store, none).unwrap_err().to_string();
+    assert!(error.contains("base@1 has no tensor to be cast"), "{error}");
 }

@@ -210,3 +210,41 @@ fn a_rebase_says_what_the_parent_s_new_version_has_beside_its_weights() {
     let notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
     assert_eq!(notes, ["config.json: it is that of child@1; next@1 has changed it"]);
 }
+
+#[test]
+fn only_tensors_of_the_weights_are_named_to_functions() {
+    let (home, _, store) = new_store();
+    let door = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/door/torch-nested.ckpt");
+    let state = fs::read(door).unwrap();
+    for (name, values) in [("a", [1.0, 2.0]), ("b", [3.0, 4.0])] {
+        let bytes = weights(values);
+        let files: [(&str, &[u8]); 2] = [("model.safetensors", &bytes), ("optimizer.pt", &state)];
+        import(&store, home.path(), name, None, &files);
+    }
+    let made = |function: &str, parents: &[&str], key: &str, value: serde_json::Value| {
+        let make = Make::new("made", function).parameter(key, value);
+        let make = match function {
+            "prune" => make.parameter("sparsity", 0.5),
+            "quantise" => make.parameter("to", "int8"),
+            _ => make,
+        };
+        let make = parents.iter().fold(make, |make, parent| make.parent(*parent, None));
+        mgit::full_message(&make.run(&store, &Functions::new()).unwrap_err())
+    };
+    let beside = "\"*exp_avg\" fits tensors of optimizer.pt only, which is beside the weights: \
+                  functions do not work on it";
+    for (function, key) in [("prune", "tensors"), ("quantise", "tensors"), ("quantise", "keep")] {
+        let error = made(function, &["a"], key, "*exp_avg".into());
+        assert!(error.ends_with(beside), "{function} {key}: {error}");
+    }
+    for function in ["average", "linear"] {
+        for (key, value) in [("tensors", "*exp_avg"), ("take", "*exp_avg=b")] {
+            let error = made(function, &["a", "b"], key, value.into());
+            assert!(error.ends_with(beside), "{function} {key}: {error}");
+        }
+    }
+    let error = made("prune", &["a"], "tensors", serde_json::json!([]));
+    assert!(error.ends_with("the list names no tensor to work on"), "{error}");
+    let error = made("prune", &["a"], "tensors", serde_json::json!(["*", "*exp_avg"]));
+    assert!(error.ends_with(beside), "{error}");
+}

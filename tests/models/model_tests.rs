@@ -379,10 +379,12 @@ fn tests_are_kept_by_backups_and_salvages_and_find_later_models() {
     assert_eq!(registered(&Store::open_read_only(&saved).unwrap()), before);
 }
 
-/// What a built-in test finds of the model `m`: its status, metrics by name, reasons.
-fn found(store: &Store, builtin: Builtin) -> (Status, Vec<(String, f64)>, String) {
+/// What a built-in test finds of the model `m`, with a bound on what it has not seen: its status,
+/// metrics by name, reasons.
+fn found(store: &Store, builtin: Builtin, bound: &str) -> (Status, Vec<(String, f64)>, String) {
     let snapshot = store.snapshot().unwrap();
-    let tests = [Test::new("t", What::Builtin(builtin))];
+    let mut tests = [Test::new("t", What::Builtin(builtin))];
+    tests[0].bounds.push(bound.parse().unwrap());
     let nodes = snapshot.nodes().unwrap();
     let runner = Runner::new(&snapshot, RunOptions::default());
     let report = runner.run(Some(store), &tests, &nodes).unwrap();
@@ -404,7 +406,7 @@ fn what_was_not_looked_into_is_counted_in_the_result() {
     let source = mgit::interchange::ModelSource::open(std::path::Path::new(door)).unwrap();
     common::write(&store, |t| t.add_model(NewModel::new("m").source(&source)).map(drop)).unwrap();
     for builtin in Builtin::ALL {
-        let (status, metrics, _) = found(&store, builtin);
+        let (status, metrics, _) = found(&store, builtin, "not-seen<=2");
         assert_eq!(status, Status::Passed, "{builtin:?}");
         assert_eq!(metrics.last(), Some(&("not-seen".to_owned(), 2.0)), "{builtin:?}");
     }
@@ -416,7 +418,15 @@ fn what_was_not_looked_into_is_counted_in_the_result() {
     };
     let model = NewModel::new("m").tensor(tensor("a")).tensor(tensor("b"));
     common::write(&store, |t| t.add_model(model).map(drop)).unwrap();
-    let (status, metrics, reasons) = found(&store, Builtin::Finite);
+    let (status, metrics, reasons) = found(&store, Builtin::Finite, "not-seen<=2");
     assert_eq!((status, &metrics[..]), (Status::Failed, &[("not-seen".to_owned(), 2.0)][..]));
     assert_eq!(reasons, "not tested: none of its weights is of a type that is looked into");
+    // All of it.
+    let (_folder, _path, store) = new_store();
+    add(&store, "m", None, &[("w", &halves(1, false))]);
+    for builtin in Builtin::ALL {
+        let (status, metrics, reasons) = found(&store, builtin, "not-seen<=0");
+        assert_eq!((status, reasons.as_str()), (Status::Passed, ""), "{builtin:?}");
+        assert_eq!(metrics.last(), Some(&("not-seen".to_owned(), 0.0)), "{builtin:?}");
+    }
 }

@@ -9,7 +9,7 @@ use mgit::merge::{Merge, MergeOptions, Resolution};
 use mgit::model_tests::RunOptions;
 use mgit::store::Lossy;
 use mgit::update::{Functions, Make, Strategy};
-use mgit::{Dtype, Model, NewModel, Store};
+use mgit::{Dtype, How, Model, NewModel, NewTensor, Store};
 use serde_json::Value;
 
 use crate::common::{model, new_store, nudged, stored_model, weights, write};
@@ -139,10 +139,60 @@ fn a_merge_does_not_mix_moments() {
     assert!(!changed.iter().any(|name| is_state(name)), "{changed:?}");
 }
 
+/// Of any name: `torch.save({"model": .., "opt": ..})`, and a tuple of both states.
+#[test]
+fn optimizers_of_other_names_are_known_by_what_they_hold() {
+    let (_home, _, store) = new_store();
+    for (at, (name, weight, state, key)) in [
+        ("dict", "model.state.w", ["opt.state.0.exp_avg", "opt.state.0.step"], "opt"),
+        ("tuple", "0.w", ["1.state.w.momentum_buffer", "1.param_groups.0.lr"], "1.param_groups"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let all = [weight, state[0], state[1]];
+        let add = |name: String, seed: u64, parent: Option<&str>| {
+            let model = parent
+                .into_iter()
+                .fold(NewModel::new(name), |model, parent| model.parent(parent, How::FineTune));
+            let model = all.iter().fold(model, |model, tensor| {
+                let values: Vec<f32> = (0..64).map(|n| (seed * 64 + n) as f32).collect();
+                model.tensor(NewTensor::from_vec(*tensor, [8, 8], values))
+            });
+            write(&store, |t| t.add_model(model).map(drop)).unwrap();
+        };
+        add(name.to_owned(), at as u64, None);
+        let sides = ["a", "b"].map(|side| format!("{name}-{side}"));
+        add(sides[0].clone(), 10 + at as u64, Some(name));
+        add(sides[1].clone(), 20 + at as u64, Some(name));
+        let sparsity = [("sparsity", Value::from(0.5))];
+        let pruned = format!("{name}-pruned");
+        let (made, said) = make(&store, (&pruned, "prune"), &[name], &sparsity);
+        assert!(said[0].starts_with("left as they were: 2 tensors that are the state"), "{said:?}");
+        assert!(said[0].contains(key), "{said:?}");
+        assert_eq!(changed(&stored_model(&store, name), &made), [weight]);
+        let options = MergeOptions {
+            on_conflict: Some(Resolution::Blend(Strategy::Linear)),
+            ..MergeOptions::default()
+        };
+        let merged = format!("{name}-merged");
+        let merge = Merge::new(&sides[0], &sides[1], &merged).options(options);
+        merge.run(&store, RunOptions::default()).unwrap();
+        let made = stored_model(&store, &merged);
+        assert_eq!(changed(&stored_model(&store, &sides[0]), &made), [weight]);
+    }
+}
+
 #[test]
 fn rounding_leaves_moments_exact() {
+    for moment in ["optimizer.state.0.exp_avg", "1.state.0.exp_avg"] {
+        rounding_leaves_exact(moment);
+    }
+}
+
+fn rounding_leaves_exact(moment: &str) {
     let (_home, _, store) = new_store();
-    let names = ["model.w", "optimizer.state.0.exp_avg"];
+    let names = ["model.w", moment];
     let base = weights(1, 4_000);
     let tuned = nudged(&base, 2, 1);
     let of = |bytes: &[u8]| names.map(|name| (name.to_owned(), bytes.to_vec())).to_vec();

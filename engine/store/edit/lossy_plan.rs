@@ -17,7 +17,7 @@ use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::record::record_row;
 use crate::store::slabs::slab_len;
 use crate::store::source::{NewTensor, TensorSource};
-use crate::tensor::{ContentId, Dtype, Shape, training_key};
+use crate::tensor::{ContentId, Dtype, Shape, TrainingNames};
 
 /// A tensor of which more than this part would keep their values stays as it is.
 const EXACT_PART_MAX: f64 = 0.125;
@@ -424,10 +424,14 @@ pub(in crate::store) fn plan_lossy<'p, 'a: 'p, 'q>(
         return Err(StoreError::BadFile { path, reason });
     }
     let weights = files.weights();
+    let tensors: Vec<_> = tensors.collect();
+    let states = TrainingNames::among(|each| {
+        tensors.iter().take(weights).for_each(|(tensor, _)| each(&tensor.name));
+    });
     let mut planned = Vec::new();
-    for (at, (tensor, candidates)) in tensors.enumerate() {
+    for (at, (tensor, candidates)) in tensors.into_iter().enumerate() {
         // What is beside the weights stays as it is, in files of its own or in theirs.
-        let is_weights = at < weights && training_key(&tensor.name).is_none();
+        let is_weights = at < weights && !states.has(&tensor.name);
         let candidates = if is_weights { candidates } else { &[] };
         let mut rounding = None;
         let same =

@@ -121,11 +121,11 @@ pub(super) fn blend(strategy: Strategy, inputs: &Inputs) -> Result<Draft, Update
             _ => format!("{strategy} needs a base and then one model or more"),
         }));
     }
+    let Some((first, others)) = models.split_first() else { return Ok(Draft::new()) };
     let mut parameters = inputs.parameters.clone();
-    let takes = Takes::read(&mut parameters, &inputs.parents)?;
+    let takes = Takes::read(&mut parameters, &inputs.parents, first)?;
     parameters.remove(TENSORS);
     let parameters = Parameters::read(strategy, &parameters, models.len(), inputs.seed)?;
-    let Some((first, others)) = models.split_first() else { return Ok(Draft::new()) };
     for other in others.iter().chain(&base) {
         same_tensors(first, other)?;
     }

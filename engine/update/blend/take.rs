@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::super::chosen::fits_weights;
 use super::super::{DraftTensor, Input, UpdateError};
 use crate::lineage::glob_matches;
 use crate::store::Model;
@@ -18,10 +19,12 @@ impl<'m> Takes<'m> {
     ///
     /// # Errors
     ///
-    /// Something else; a parent that is none; a glob that fits no tensor of the first parent.
+    /// Something else; a parent that is none; a glob that fits none of its weights, or none of
+    /// those of `first`, whose tensors the result has.
     pub(in super::super) fn read(
         parameters: &mut Map<String, Value>,
         parents: &'m [Input],
+        first: &Model,
     ) -> Result<Self, UpdateError> {
         let bad = |reason: String| UpdateError::parameter(TAKE, reason);
         let list = match parameters.remove(TAKE) {
@@ -40,11 +43,8 @@ impl<'m> Takes<'m> {
                 let roles: Vec<&str> = parents.iter().map(|input| input.role.as_str()).collect();
                 return Err(bad(format!("{parent:?} is no parent: {}", roles.join(", "))));
             };
-            let fits = |tensor: &str| glob_matches(glob, tensor);
-            if !input.model.manifest().tensors.iter().any(|tensor| fits(tensor.name)) {
-                let model = input.model.full_name();
-                return Err(bad(format!("{glob:?} fits no tensor of {model}")));
-            }
+            fits_weights(glob, &input.model).map_err(bad)?;
+            fits_weights(glob, first).map_err(bad)?;
             Ok((glob.to_owned(), &input.model))
         };
         list.iter().map(take).collect::<Result<_, _>>().map(Takes)

@@ -15,7 +15,6 @@ const MEAN: (u8, [u8; 1]) = (8, [0]);
 /// equal in all of them, be taken from one, or be a counter, of which the greatest is taken.
 pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["take", TENSORS])?;
-    let takes = Takes::read(&mut inputs.parameters.clone(), &inputs.parents)?;
     let [first, rest @ ..] = inputs.parents.as_slice() else {
         return Err(UpdateError::inputs("an average needs two parents or more"));
     };
@@ -24,6 +23,7 @@ pub(super) fn average(inputs: &Inputs) -> Result<Draft, UpdateError> {
     }
     let rest: Vec<&Model> = rest.iter().map(|input| &input.model).collect();
     rest.iter().try_for_each(|other| same_tensors(&first.model, other))?;
+    let takes = Takes::read(&mut inputs.parameters.clone(), &inputs.parents, &first.model)?;
     let chosen = Chosen::read(&inputs.parameters, &first.model)?.with(takes.globs());
     let mean = |tensor: &Tensor| {
         if let Some(taken) = takes.of(tensor.name())? {

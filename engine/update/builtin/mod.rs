@@ -11,6 +11,7 @@ mod low_rank;
 mod quantise;
 mod rebase;
 mod reduce;
+mod work;
 
 use super::blend::{Strategy, blend};
 use super::{Creation, Draft, Inputs, UpdateError};

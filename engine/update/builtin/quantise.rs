@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::super::chosen::{Chosen, TENSORS, globs};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, doubles, doubles_of, elements, is_number};
-use super::reduce::{SCALE_SUFFIX, is_matrix, is_scale};
+use super::reduce::{SCALE_SUFFIX, is_scale};
+use super::work::{OF_ANOTHER, Work};
 use crate::architecture::LayerKind;
 use crate::codec::formula::{AbsmaxOrder, Formula};
 use crate::lineage::glob_matches;
@@ -28,13 +29,22 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let keep = globs(&inputs.parameters, "keep", model)?;
     let chosen = Chosen::read(&inputs.parameters, model)?;
     let is_kept = |tensor: &Tensor| keep.iter().any(|glob| glob_matches(glob, tensor.name()));
+    let mut work = Work::new("quantised");
     let Some(to) = inputs.parameters.get("to") else {
-        return Draft::like_each(&chosen, |tensor| {
-            match is_kept(tensor) || is_scale(model, tensor) {
-                true => Ok([DraftTensor::keep(tensor)]),
-                false => Ok([rounded(tensor)?]),
+        let draft = Draft::like_each(&chosen, |tensor| {
+            if is_scale(model, tensor) {
+                return Ok([work.left(tensor, OF_ANOTHER)]);
             }
-        });
+            if is_kept(tensor) || tensor.shape().dims().len() < 2 {
+                return Ok([DraftTensor::keep(tensor)]);
+            }
+            if !is_number(tensor.dtype()) {
+                return Ok([work.left_by_type(tensor)]);
+            }
+            work.done += 1;
+            Ok([rounded(tensor)?])
+        })?;
+        return work.checked("matrix", model).map(|()| draft);
     };
     let target = TARGETS.into_iter().find(|(name, ..)| to.as_str() == Some(name));
     let Some((_, dtype, largest)) = target else {
@@ -44,16 +54,18 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let tables = architecture.layers().iter().filter(|layer| layer.kind == LayerKind::Embedding);
     let tables: HashSet<&str> =
         tables.flat_map(|layer| layer.tensors.iter().map(String::as_str)).collect();
-    let mut count = 0;
     let draft = Draft::like_each(&chosen, |tensor| {
-        let left =
-            |why: &str| Ok(vec![DraftTensor::keep(tensor).noted(format!("left as it was: {why}"))]);
         if is_scale(model, tensor) {
-            return left("the scale of another tensor");
+            return Ok(vec![work.left(tensor, OF_ANOTHER)]);
         }
-        if !is_matrix(tensor) || tensor.byte_len() == 0 || is_kept(tensor) {
+        let is_vector = tensor.shape().dims().len() < 2;
+        if is_kept(tensor) || is_vector || tensor.byte_len() == 0 {
             return Ok(vec![DraftTensor::keep(tensor)]);
         }
+        if !is_number(tensor.dtype()) {
+            return Ok(vec![work.left_by_type(tensor)]);
+        }
+        let left = |why: &str| Ok(vec![work.left(tensor, why)]);
         let &[rows, columns] = tensor.shape().dims() else {
             return left("it has more than two dimensions");
         };
@@ -65,7 +77,7 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let Some(scales) = scales(tensor, columns, largest)? else {
             return left("it has values that are not finite, or too small for a scale");
         };
-        count += 1;
+        work.done += 1;
         let name = format!("{}{SCALE_SUFFIX}", tensor.name());
         if model.tensor(&name).is_ok() {
             let reason = format!("{name:?} is there already, and its scales would be called so");
@@ -79,10 +91,7 @@ pub(super) fn quantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
             DraftTensor::from_bytes(&name, Dtype::F32, shape, scales),
         ])
     })?;
-    match count {
-        0 => Err(UpdateError::inputs(format!("{} has no matrix to quantise", model.full_name()))),
-        _ => Ok(draft),
-    }
+    work.checked("matrix", model).map(|()| draft)
 }
 
 /// The scale of every row: its largest magnitude over `largest`; 0 for a row of zeros. None where a
@@ -177,10 +186,10 @@ fn scaled(tensor: &Tensor, scales: Tensor, to: &Dtype) -> Result<DraftTensor, Up
     Ok(DraftTensor::lazy(tensor.name(), to.clone(), tensor.shape().clone(), byte_len, make))
 }
 
-/// A matrix whose rows are rounded to 255 steps; another tensor as it is.
+/// A matrix of floats whose rows are rounded to 255 steps.
 fn rounded(tensor: &Tensor) -> Result<DraftTensor, UpdateError> {
     let columns = tensor.shape().dims().last().copied().unwrap_or(0);
-    if !is_matrix(tensor) || columns == 0 {
+    if columns == 0 {
         return Ok(DraftTensor::keep(tensor));
     }
     let (base, dtype) = (tensor.clone(), tensor.dtype().clone());

@@ -3,6 +3,7 @@
 use super::super::chosen::{Chosen, TENSORS};
 use super::super::{Draft, DraftTensor, Inputs, UpdateError};
 use super::arithmetic::{by_formula, elements, formula, is_number};
+use super::work::{OF_ANOTHER, Work};
 use crate::codec::formula::Formula;
 use crate::store::{Model, Tensor};
 use crate::tensor::{Dtype, number};
@@ -11,7 +12,8 @@ use crate::tensor::{Dtype, number};
 const PRUNE: u8 = 7;
 
 /// Every float in the type of the parameter `dtype`, those of eight bits among them (each as the
-/// number that it is, whatever scales stand beside it); other tensors as they are, which is noted.
+/// number that it is, whatever scales stand beside it); other tensors and such scales as they are,
+/// which is noted.
 pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["dtype", TENSORS])?;
     let Some(name) = inputs.parameters.get("dtype").and_then(|value| value.as_str()) else {
@@ -22,17 +24,31 @@ pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let reason = format!("{name:?} is none of f16, bf16, f32 and f64");
         return Err(UpdateError::parameter("dtype", reason));
     }
-    let chosen = Chosen::read(&inputs.parameters, inputs.only_parent()?)?;
-    let cast = |tensor: &Tensor| match Formula::cast(tensor.dtype(), &to) {
-        Some(formula) => by_formula(tensor, to.clone(), formula, vec![tensor.clone()]),
-        None if is_small_float(tensor.dtype()) => widened(tensor, &to),
-        None if *tensor.dtype() == to => Ok(DraftTensor::keep(tensor)),
-        None => {
-            let note = format!("left as it was: {} is not cast", tensor.dtype());
-            Ok(DraftTensor::keep(tensor).noted(note))
+    let parent = inputs.only_parent()?;
+    let chosen = Chosen::read(&inputs.parameters, parent)?;
+    let mut work = Work::new("cast");
+    let mut cast = |tensor: &Tensor| {
+        if is_scale(parent, tensor) {
+            return Ok(work.left(tensor, OF_ANOTHER));
+        }
+        match Formula::cast(tensor.dtype(), &to) {
+            Some(formula) => {
+                work.done += 1;
+                by_formula(tensor, to.clone(), formula, vec![tensor.clone()])
+            }
+            None if is_small_float(tensor.dtype()) => {
+                work.done += 1;
+                widened(tensor, &to)
+            }
+            None if *tensor.dtype() == to => {
+                work.done += 1;
+                Ok(DraftTensor::keep(tensor))
+            }
+            None => Ok(work.left_by_type(tensor)),
         }
     };
-    Draft::like_each(&chosen, |tensor| Ok([cast(tensor)?]))
+    let draft = Draft::like_each(&chosen, |tensor| Ok([cast(tensor)?]))?;
+    work.checked("tensor", parent).map(|()| draft)
 }
 
 /// Whether elements are numbers of eight bits that stand for themselves.
@@ -61,20 +77,20 @@ fn widened(tensor: &Tensor, to: &Dtype) -> Result<DraftTensor, UpdateError> {
 /// What the scales of a tensor are called behind its own name, as in the checkpoints of
 /// compressed-tensors.
 pub(super) const SCALE_SUFFIX: &str = "_scale";
+/// As DeepSeek's checkpoints call those of blocks.
+const BLOCK_SCALE_SUFFIX: &str = "_scale_inv";
 
 /// Whether a tensor is the scale of one of eight bits: no weights of its own.
 pub(super) fn is_scale(model: &Model, tensor: &Tensor) -> bool {
-    let of = tensor.name().strip_suffix(SCALE_SUFFIX).and_then(|of| model.tensor(of).ok());
-    of.is_some_and(|of| of.dtype().bits() == Some(8))
+    let is_of = |suffix: &str| {
+        let of = tensor.name().strip_suffix(suffix).and_then(|of| model.tensor(of).ok());
+        of.is_some_and(|of| of.dtype().bits() == Some(8))
+    };
+    is_of(SCALE_SUFFIX) || is_of(BLOCK_SCALE_SUFFIX)
 }
 
-/// Whether a tensor holds weights of connections: floats, of two dimensions or more.
-pub(super) fn is_matrix(tensor: &Tensor) -> bool {
-    is_number(tensor.dtype()) && tensor.shape().dims().len() >= 2
-}
-
-/// In every matrix, the share `sparsity` of elements of the smallest magnitude as zeros; other
-/// tensors as they are. Elements of one magnitude become zero together.
+/// In every matrix of floats, the share `sparsity` of elements of the smallest magnitude as zeros; other
+/// tensors as they are, which is noted of matrices. Elements of one magnitude become zero together.
 pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["sparsity", TENSORS])?;
     let sparsity = inputs.number("sparsity")?.filter(|share| (0.0..=1.0).contains(share));
@@ -83,16 +99,22 @@ pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
     };
     let parent = inputs.only_parent()?;
     let chosen = Chosen::read(&inputs.parameters, parent)?;
-    let prune = |tensor: &Tensor| {
+    let mut work = Work::new("pruned");
+    let mut prune = |tensor: &Tensor| {
         if is_scale(parent, tensor) {
-            return Ok(
-                DraftTensor::keep(tensor).noted("left as it was: the scale of another tensor")
-            );
+            return Ok(work.left(tensor, OF_ANOTHER));
         }
+        if tensor.shape().dims().len() < 2 {
+            return Ok(DraftTensor::keep(tensor));
+        }
+        if !is_number(tensor.dtype()) {
+            return Ok(work.left_by_type(tensor));
+        }
+        work.done += 1;
         let width = tensor.dtype().lane_bytes();
         let count = tensor.byte_len() / width.max(1) as u64;
         let zeros = (sparsity * count as f64) as usize;
-        if !is_matrix(tensor) || zeros == 0 {
+        if zeros == 0 {
             return Ok(DraftTensor::keep(tensor));
         }
         let threshold = threshold(tensor, zeros)?;
@@ -102,7 +124,8 @@ pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
         let formula = formula(tensor.name(), PRUNE, types, &parameters)?;
         by_formula(tensor, dtype.clone(), formula, vec![tensor.clone()])
     };
-    Draft::like_each(&chosen, |tensor| Ok([prune(tensor)?]))
+    let draft = Draft::like_each(&chosen, |tensor| Ok([prune(tensor)?]))?;
+    work.checked("matrix", parent).map(|()| draft)
 }
 
 /// The bits, without the sign, of the element with the `zeros`-th smallest magnitude.
