@@ -41,7 +41,8 @@ impl FolderRemote {
     ///
     /// [`TransferError::FolderNotEmpty`]; a folder that cannot be read.
     pub(super) fn check_own(&self) -> Result<()> {
-        let read = |folder: &Path| entries_of(folder).map_err(TransferError::io("read", self.place()));
+        let read =
+            |folder: &Path| entries_of(folder).map_err(TransferError::io("read", self.place()));
         let (mut foreign, mut more) = (BTreeSet::new(), 0);
         for (name, is_folder) in read(&self.root)? {
             let mut found = vec![format!("{name}{}", if is_folder { "/" } else { "" })];
