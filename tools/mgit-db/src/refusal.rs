@@ -66,6 +66,7 @@ pub fn without_set(
     let (list, shard) = match error {
         InterchangeError::MissingShard { index, shard, .. } => (index, shard),
         InterchangeError::MissingFiles { file, missing } => (file, missing.first()?),
+        InterchangeError::FilesLeftOut { file, left_out, .. } => (file, left_out.first()?),
         _ => return None,
     };
     let folder = list.parent()?.strip_prefix(path).ok()?;
