@@ -184,7 +184,7 @@ impl Error {
     /// - upkeep: `damaged`, `linked`, `nothing-found`.
     /// - transfer: `remote-io`, `remote-damaged`, `not-readable`, `packs-lost`,
     ///   `remote-not-found`, `diverged`, `push-raced`, `out-of-reach`, `nothing-selected`,
-    ///   `no-such-remote`, `bad-remote`.
+    ///   `no-such-remote`, `bad-remote`, `folder-not-empty`.
     /// - updates: `no-such-function`, `bad-parameter`, `bad-inputs`, `bad-tensor`,
     ///   `function-failed`, `no-recipe`, `bad-recipe`, `input-gone`, `update-begun`,
     ///   `interrupted`, `input-removed`, `temporary-file`.

@@ -216,6 +216,7 @@ fn of_transfer() -> Vec<(Error, &'static str)> {
         (T::NotReadable { place: text(), reason: text() }, "not-readable"),
         (T::Lost { place: text(), packs: vec![text()] }, "packs-lost"),
         (T::NotFound { place: text() }, "remote-not-found"),
+        (T::FolderNotEmpty { place: text(), held: vec![text()], more: 1 }, "folder-not-empty"),
         (T::Diverged { names: Vec::new() }, "diverged"),
         (T::PushRaced { place: text(), number: 3 }, "push-raced"),
         (far(Box::new(io())), "out-of-reach"),

@@ -42,6 +42,12 @@ pub enum InterchangeError {
         named(.missing)
     )]
     MissingFiles { file: PathBuf, missing: Vec<String> },
+    /// Files that belong to a model are there and left out, while others of it are taken.
+    #[error(
+        "{file:?}: {} beside it, of the same model, left out: {reason}: take all of them",
+        named(.left_out)
+    )]
+    FilesLeftOut { file: PathBuf, left_out: Vec<String>, reason: String },
     /// A link leads out of the model's folder.
     #[error(
         "{link:?} is a link that leads out of the model's folder, to {target:?}: leave it out, or \
@@ -354,6 +360,7 @@ impl InterchangeError {
                 | E::MissingShard { .. }
                 | E::NoModel { .. }
                 | E::MissingFiles { .. }
+                | E::FilesLeftOut { .. }
                 | E::LinkLeadsOut { .. }
                 | E::LinkToNothing { .. }
                 | E::PathNotUtf8 { .. }

@@ -93,6 +93,20 @@ pub enum TransferError {
         /// The place.
         place: String,
     },
+    /// The folder that is to become a remote holds something, and nothing of a remote.
+    #[error(
+        "{place} is not empty and is no remote: it holds {}: nothing was written; name another \
+         folder, which may not be there yet",
+        some(.held, *.more)
+    )]
+    FolderNotEmpty {
+        /// The folder.
+        place: String,
+        /// What it holds, by path; not all of it where it is much.
+        held: Vec<String>,
+        /// How many more there are.
+        more: u64,
+    },
     /// The other side has versions of these names that this one does not know.
     #[error(
         "the other side has versions that are not here: pull first{}",
@@ -174,6 +188,7 @@ impl TransferError {
             TransferError::NotReadable { .. } => "not-readable",
             TransferError::Lost { .. } => "packs-lost",
             TransferError::NotFound { .. } => "remote-not-found",
+            TransferError::FolderNotEmpty { .. } => "folder-not-empty",
             TransferError::Diverged { .. } => "diverged",
             TransferError::PushRaced { .. } => "push-raced",
             TransferError::OutOfReach { .. } => "out-of-reach",
@@ -227,4 +242,9 @@ fn those_there(known: &[String]) -> String {
         [] => String::new(),
         known => format!(": there are {}", known.join(", ")),
     }
+}
+
+fn some(names: &[String], more: u64) -> String {
+    let names = names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{names} and {more} more") } else { names }
 }

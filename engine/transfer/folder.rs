@@ -1,17 +1,22 @@
 //! A remote that is a folder.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Remote;
+use super::{Remote, Result, TransferError};
 use crate::container::{
     ContainerError, TemporaryFile, TemporaryKind, folder_of, open_regular, sweep_once,
 };
+use crate::tensor::ContentId;
 
 /// The folders of a remote that files are put into.
 const FOLDERS: [&str; 2] = ["packs", "refs"];
+
+/// Names of other things in a folder that an error has.
+const NAMED_MAX: usize = 5;
 
 /// A remote in a folder of this machine. Files appear under their names when they are complete
 /// and synced.
@@ -30,6 +35,39 @@ impl FolderRemote {
         self.root.join(path)
     }
 
+    /// Refuses a folder that holds something and nothing of a remote, such as a model's own.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::FolderNotEmpty`]; a folder that cannot be read.
+    pub(super) fn check_own(&self) -> Result<()> {
+        let read =
+            |folder: &Path| entries_of(folder).map_err(TransferError::io("read", self.place()));
+        let (mut foreign, mut more) = (BTreeSet::new(), 0);
+        for (name, is_folder) in read(&self.root)? {
+            let mut found = vec![format!("{name}{}", if is_folder { "/" } else { "" })];
+            if let (Some(folder), true) = (FOLDERS.iter().find(|it| **it == name), is_folder) {
+                // What a killed push has left behind has a name that is hidden.
+                let names = read(&self.at(folder))?.into_iter().map(|(name, _)| name);
+                let names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+                if names.iter().any(|name| is_of_remote(folder, name)) {
+                    return Ok(());
+                }
+                found = names.iter().map(|name| format!("{folder}/{name}")).collect();
+            }
+            foreign.extend(found);
+            while foreign.len() > NAMED_MAX {
+                foreign.pop_last();
+                more += 1;
+            }
+        }
+        if foreign.is_empty() {
+            return Ok(());
+        }
+        let held = foreign.into_iter().collect();
+        Err(TransferError::FolderNotEmpty { place: self.place(), held, more })
+    }
+
     /// Writes a file under a temporary name beside its own.
     fn temporary(
         &self,
@@ -46,6 +84,30 @@ impl FolderRemote {
         }
         temporary.as_file().sync_all()?;
         Ok(temporary)
+    }
+}
+
+/// What is in a folder, and whether it is a folder itself. Nothing where there is none.
+fn entries_of(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let entry = |entry: io::Result<fs::DirEntry>| {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, path.is_dir()))
+    };
+    entries.map(entry).collect()
+}
+
+/// Whether a file of this name, in one of the folders of a remote, is one of its own.
+fn is_of_remote(folder: &str, name: &str) -> bool {
+    match name.strip_suffix(".pack") {
+        Some(id) => folder == "packs" && ContentId::from_hex(id).is_some(),
+        None => {
+            folder == "refs" && name.len() >= 8 && name.bytes().all(|byte| byte.is_ascii_digit())
+        }
     }
 }
 

@@ -151,7 +151,8 @@ fn push_to_store(
 ///
 /// # Errors
 ///
-/// [`TransferError::Diverged`] and [`TransferError::PushRaced`]: pull first. Those of both sides.
+/// [`TransferError::Diverged`] and [`TransferError::PushRaced`]: pull first.
+/// [`TransferError::FolderNotEmpty`] for a folder that holds other things. Those of both sides.
 /// Nothing is seen of a push that fails.
 pub fn push(store: &Store, to: &Place, selection: Selection<'_>) -> Result<PullReport> {
     match to {
@@ -167,6 +168,11 @@ pub fn push(store: &Store, to: &Place, selection: Selection<'_>) -> Result<PullR
         Place::Bundle(path) => {
             Err(TransferError::WrittenOnce { place: path.display().to_string() })
         }
-        place => push_to_remote(store, &*open_remote(place)?, selection),
+        Place::Folder(path) => {
+            let remote = FolderRemote::new(path);
+            remote.check_own()?;
+            push_to_remote(store, &remote, selection)
+        }
+        Place::Url(_) => push_to_remote(store, &*open_remote(to)?, selection),
     }
 }

@@ -10,6 +10,8 @@ use crate::store::{Model, Result};
 
 /// Paths that a note names.
 const NAMED_MAX: usize = 8;
+/// Files that have a note of their own.
+const NOTES_MAX: usize = 20;
 
 impl Draft {
     /// Says which files beside the weights `others` have that are not those of `first`, which the
@@ -61,7 +63,7 @@ fn named(paths: &[String]) -> String {
 }
 
 /// Says of the files beside the weights what theirs has changed and a model that has ours's does
-/// not have.
+/// not have: of the first by path, and how many more there are.
 ///
 /// # Errors
 ///
@@ -73,19 +75,39 @@ pub(crate) fn passed_over(base: &Model, ours: &Model, theirs: &Model) -> Result<
         files.into_iter().filter_map(|file| Some((file.path, file.change?))).collect()
     };
     let (by_ours, by_theirs) = (changed(by_ours?), changed(by_theirs?));
-    let apart = apart?.into_iter().filter(|file| file.change.is_some());
-    let said = apart.filter_map(|FileChange { path, .. }| {
-        let verb = match by_theirs.get(&path)? {
-            Change::Added => "added",
-            Change::Removed => "removed",
-            Change::Changed => "changed",
+    let (we, they) = (ours.full_name(), theirs.full_name());
+    let (mut said, mut more) = (Vec::new(), 0u64);
+    for FileChange { path, change: apart, .. } in apart? {
+        let (Some(apart), Some(theirs)) = (apart, by_theirs.get(&path)) else { continue };
+        // What belongs to the weights of ours does not come along, which is said elsewhere.
+        if apart != Change::Added && !comes_along(&ours.file(&path)?) {
+            continue;
+        }
+        let is_of_both = by_ours.contains_key(&path);
+        let text = match (apart, theirs) {
+            (Change::Added, Change::Added) => format!("left behind: only {they} has it"),
+            (Change::Added, _) => {
+                format!("left behind: {we} has removed it, and {they} has changed it")
+            }
+            (Change::Removed, _) if is_of_both => {
+                format!("it is that of {we}, which has changed it; {they} has removed it")
+            }
+            (Change::Removed, _) => format!("it is that of {we}; {they} has removed it"),
+            (Change::Changed, theirs) => {
+                let verb = if *theirs == Change::Added { "added" } else { "changed" };
+                let both = format!(", as {we} has in another way");
+                let both = if is_of_both { both.as_str() } else { "" };
+                format!("it is that of {we}; {they} has {verb} it{both}")
+            }
         };
-        let both = if by_ours.contains_key(&path) { ", as ours has in another way" } else { "" };
-        Some(format!(
-            "{path}: it is that of {}; {} has {verb} it{both}",
-            ours.full_name(),
-            theirs.full_name()
-        ))
-    });
-    Ok(said.collect())
+        match said.len() < NOTES_MAX {
+            true => said.push(format!("{path}: {text}")),
+            false => more += 1,
+        }
+    }
+    if more > 0 {
+        let files = if more == 1 { "file" } else { "files" };
+        said.push(format!("and {more} more {files} beside the weights"));
+    }
+    Ok(said)
 }

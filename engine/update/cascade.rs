@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use super::make::{Addition, guarded, parents_of};
 use super::plan::{Event, Step, StepSource, StepState, Update, UpdatePlan};
 use super::{Draft, Functions, Input, Inputs, Recipe, UpdateError, UpdateMarker};
-use crate::lineage::{How, Node, NodeId};
+use crate::lineage::{How, LineageError, Node, NodeId};
 use crate::store::{ImportReport, Snapshot, Store};
 
 /// Why an update has ended before everything was tried.
@@ -254,7 +254,11 @@ impl Run<'_, '_> {
     fn make(&self, step: &Step) -> Result<Made, UpdateError> {
         let function = match &step.state {
             StepState::ToDo(function) => function,
-            StepState::Impossible(reason) => return Err(UpdateError::failed(reason)),
+            StepState::Impossible(reason) => {
+                let twice = |it: &Node| LineageError::DuplicateParent { parent: it.full_name() };
+                let twice = step.twice().map(|it| twice(it).into());
+                return Err(twice.unwrap_or_else(|| UpdateError::failed(reason)));
+            }
             StepState::Made(node) => return Ok(Made::Before(node.clone())),
         };
         let sources = self.sources(step);
@@ -269,13 +273,8 @@ impl Run<'_, '_> {
         if self.lock().stopped.is_some() {
             return Err(UpdateError::Interrupted);
         }
-        let mut edges: Vec<(NodeId, How)> = Vec::new();
-        for (parent, source) in step.parents.iter().zip(&sources) {
-            // Two old parents may have one model in their place.
-            if !edges.iter().any(|(known, _)| known == source) {
-                edges.push((*source, parent.how));
-            }
-        }
+        let edges: Vec<(NodeId, How)> =
+            sources.iter().zip(&step.parents).map(|(source, it)| (*source, it.how)).collect();
         let marker = UpdateMarker {
             plan: self.plan.id.clone(),
             of: step.node.id,

@@ -171,7 +171,8 @@ impl UpdateError {
                 | StoreError::View(_)
                 | StoreError::DamagedRecord { .. }
                 | StoreError::BufferLength { .. }
-                | StoreError::RowsOutOfRange { .. } => false,
+                | StoreError::RowsOutOfRange { .. }
+                | StoreError::Lineage(LineageError::DuplicateParent { .. }) => false,
                 // Others may have their turn, and what they have made is not to be lost.
                 StoreError::Container(ContainerError::Locked(_)) => false,
                 _ => true,

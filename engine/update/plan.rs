@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::{Builtin, Recipe, UpdateError, UpdateMarker};
 use crate::codec::Profile;
-use crate::lineage::{Direction, Edges, Graph, How, ModelRef, Node, NodeId};
+use crate::lineage::{Direction, Edges, Graph, How, LineageError, ModelRef, Node, NodeId};
 use crate::store::{ImportReport, Snapshot};
 
 /// By what functions an update makes models.
@@ -225,6 +225,17 @@ pub struct Step {
     pub(super) after: Vec<usize>,
 }
 
+impl Step {
+    /// The model that would take the places of two of its parents: it cannot be made then.
+    pub(super) fn twice(&self) -> Option<&Node> {
+        let mut seen = HashSet::new();
+        self.parents.iter().find_map(|parent| match &parent.to {
+            StepSource::Node(node) if !seen.insert(node.id) => Some(node),
+            _ => None,
+        })
+    }
+}
+
 /// What happens in an update.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -361,7 +372,12 @@ impl<'p, 'a> Planner<'p, 'a> {
                 older.map(|node| Ok(node?.id)).collect::<Result<_, UpdateError>>()?;
             let after = older.iter().filter_map(|id| places.get(id).copied()).collect();
             places.insert(node.id, steps.len());
-            steps.push(Step { node, parents, state, recipe, after });
+            let mut step = Step { node, parents, state, recipe, after };
+            if let (StepState::ToDo(_), Some(parent)) = (&step.state, step.twice()) {
+                let error = LineageError::DuplicateParent { parent: parent.full_name() };
+                step.state = StepState::Impossible(error.to_string());
+            }
+            steps.push(step);
         }
         Ok(UpdatePlan { id: self.id, old: self.old, new: self.new, steps })
     }

@@ -90,12 +90,65 @@ fn a_merge_keeps_our_files_and_says_what_theirs_has_changed() {
     assert_eq!((value("a.weight"), value("b.weight")), (1.5, 2.5));
     let notes: Vec<&str> = merged.report.notes.iter().map(|note| note.text.as_str()).collect();
     for said in [
-        "config.json: it is that of ours@1; theirs@1 has changed it, as ours has in another way",
-        "new.txt: it is that of ours@1; theirs@1 has added it",
+        "config.json: it is that of ours@1; theirs@1 has changed it, as ours@1 has in another way",
+        "new.txt: left behind: only theirs@1 has it",
         "same.txt: it is that of ours@1; theirs@1 has removed it",
     ] {
         assert!(notes.contains(&said), "{said}: {notes:?}");
     }
+}
+
+/// Files that a side has removed are in no merged model, and what is said of them is true.
+#[test]
+fn a_merge_says_of_files_what_each_side_did_and_of_many_of_the_first() {
+    let (home, _, store) = new_store();
+    let side = |name: &str, values, others: &[(&str, &str)]| {
+        let bytes = weights(values);
+        let mut files: Vec<(&str, &[u8])> = vec![("model.safetensors", &bytes)];
+        files.extend(others.iter().map(|(path, text)| (*path, text.as_bytes())));
+        let parent = (name != "base" && name != "next").then_some("base");
+        import(&store, home.path(), name, parent, &files);
+    };
+    let base = [("by_ours.txt", "0"), ("by_theirs.txt", "0"), ("config.json", "{}")];
+    side("base", [1.0, 2.0], &base);
+    side("ours", [1.5, 2.0], &[("by_theirs.txt", "1"), ("both.txt", "1"), ("config.json", "{}")]);
+    let changed = [("both.txt", "2"), ("by_ours.txt", "2"), ("config.json", "{ }")];
+    side("theirs", [1.0, 2.5], &changed);
+    let expected = [
+        "both.txt: it is that of ours@1; theirs@1 has added it, as ours@1 has in another way",
+        "by_ours.txt: left behind: ours@1 has removed it, and theirs@1 has changed it",
+        "by_theirs.txt: it is that of ours@1, which has changed it; theirs@1 has removed it",
+        "config.json: it is that of ours@1; theirs@1 has changed it",
+    ];
+    let plan = |theirs: &str| {
+        let plan = Merge::new("ours", theirs, "merged").plan(&store.snapshot().unwrap()).unwrap();
+        plan.files_passed_over().unwrap()
+    };
+    assert_eq!(plan("theirs"), expected);
+    let run = Merge::new("ours", "theirs", "merged").run(&store, RunOptions::default());
+    let notes: Vec<String> = run.unwrap().report.notes.into_iter().map(|it| it.text).collect();
+    assert!(expected.iter().all(|said| notes.iter().any(|note| note == said)), "{notes:?}");
+    let merged = stored_model(&store, "merged");
+    assert_eq!(paths(&merged), ["model.safetensors", "both.txt", "by_theirs.txt", "config.json"]);
+    // A rebase says the same, by names.
+    side("next", [3.0, 2.0], &[("by_ours.txt", "2"), ("config.json", "{}")]);
+    let make = Make::new("ours", "rebase").parent("next", None).old("ours@1");
+    let notes = make.run(&store, &Functions::new()).unwrap().notes;
+    let notes: Vec<String> = notes.into_iter().map(|note| note.text).collect();
+    assert_eq!(
+        notes,
+        [
+            "by_ours.txt: left behind: ours@1 has removed it, and next@1 has changed it",
+            "by_theirs.txt: it is that of ours@1, which has changed it; next@1 has removed it",
+        ]
+    );
+    // Many.
+    let names: Vec<String> = (0..30).map(|at| format!("more/{at:02}.txt")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    side("many", [1.0, 2.5], &[&base[..], &many].concat());
+    let said = plan("many");
+    assert_eq!((said.len(), said[20].as_str()), (21, "and 10 more files beside the weights"));
+    assert_eq!(said[0], "more/00.txt: left behind: only many@1 has it");
 }
 
 #[test]

@@ -92,6 +92,17 @@ impl PlainGraph {
     }
 }
 
+/// What an update does.
+#[derive(Default)]
+struct Expected {
+    /// The models that are made, and what each descends from: made ones as what they are made of.
+    made: BTreeMap<String, Vec<Made>>,
+    /// Those that would have a parent twice.
+    failed: BTreeSet<String>,
+    /// Those that stand on one that cannot be made.
+    blocked: BTreeSet<String>,
+}
+
 /// The naive way to see what an update does: every rule as it is said, by recursion.
 struct Oracle<'o> {
     graph: &'o PlainGraph,
@@ -157,9 +168,9 @@ impl Oracle<'_> {
         newer.into_iter().rfind(|v| !self.is_reached(v)).unwrap_or_else(|| full.to_owned())
     }
 
-    /// The models that are made, and what each descends from: made ones as what they are made of.
-    fn made(&self) -> BTreeMap<String, Vec<Made>> {
-        let mut made = BTreeMap::new();
+    /// What is made, and what cannot be.
+    fn expected(&self) -> Expected {
+        let mut expected = Expected::default();
         for it in self.graph.0.iter().filter(|it| self.is_made(&it.full())) {
             let mut parents: Vec<Made> = Vec::new();
             for (parent, how) in &it.parents {
@@ -167,13 +178,23 @@ impl Oracle<'_> {
                     true => Err(parent.clone()),
                     false => Ok(self.present(parent)),
                 };
-                if !parents.iter().any(|(known, _)| *known == to) {
-                    parents.push((to, *how));
-                }
+                parents.push((to, *how));
             }
-            made.insert(it.full(), parents);
+            let full = it.full();
+            let is_kept_back = parents.iter().any(|(to, _)| match to {
+                Ok(_) => false,
+                Err(step) => !expected.made.contains_key(step),
+            });
+            let is_twice = |at: usize| parents[..at].iter().any(|(to, _)| *to == parents[at].0);
+            if is_kept_back {
+                expected.blocked.insert(full);
+            } else if (0..parents.len()).any(is_twice) {
+                expected.failed.insert(full);
+            } else {
+                expected.made.insert(full, parents);
+            }
         }
-        made
+        expected
     }
 }
 
@@ -285,7 +306,8 @@ impl Scene {
 
     fn run(&self, store: &Store, jobs: usize) -> Outcome {
         let outcome = self.update().jobs(jobs).resume(true).run(store, &functions()).unwrap();
-        assert!(outcome.failed.is_empty() && outcome.stopped.is_none(), "{outcome:?}");
+        let is_twice = |(_, error): &(usize, UpdateError)| error.code() == "duplicate-parent";
+        assert!(outcome.failed.iter().all(is_twice) && outcome.stopped.is_none(), "{outcome:?}");
         outcome
     }
 
@@ -294,7 +316,13 @@ impl Scene {
         let (skip, stop) = (|m: &str| self.skip.contains(m), |m: &str| self.stop.contains(m));
         let (old, new) = (self.old.as_str(), self.new.as_str());
         let oracle = Oracle { graph: &self.graph, old, new, skip: &skip, stop: &stop };
-        let expected = oracle.made();
+        let Expected { made: expected, failed, blocked } = oracle.expected();
+        let of = |step: &usize| outcome.plan.steps[*step].node.full_name();
+        assert_eq!(
+            outcome.failed.iter().map(|(step, _)| of(step)).collect::<BTreeSet<_>>(),
+            failed
+        );
+        assert_eq!(outcome.blocked.iter().map(of).collect::<BTreeSet<_>>(), blocked);
         let mut made: BTreeMap<String, String> = BTreeMap::new();
         let found = graph_of(&store.snapshot().unwrap());
         let before = self.graph.0.len();
@@ -333,12 +361,14 @@ proptest! {
         let scene = Scene::new(&case);
         let store = scene.store("a");
         let outcome = scene.run(&store, jobs);
-        prop_assert!(outcome.is_complete() && outcome.blocked.is_empty());
+        let kept_back = outcome.failed.len() + outcome.blocked.len();
+        prop_assert_eq!(outcome.is_complete(), kept_back == 0);
         scene.check(&store, &outcome);
         // Once more makes nothing.
         let graph = graph_of(&store.snapshot().unwrap());
-        let again = scene.update().run(&store, &functions()).unwrap();
-        prop_assert!(again.made.is_empty() && again.plan.left() == 0, "{:?}", again.plan);
+        let resume = kept_back > 0;
+        let again = scene.update().resume(resume).run(&store, &functions()).unwrap();
+        prop_assert!(again.made.is_empty() && again.plan.left() == kept_back, "{:?}", again.plan);
         prop_assert_eq!(again.plan.made(), outcome.made.len());
         prop_assert_eq!(graph_of(&store.snapshot().unwrap()), graph);
     }
@@ -481,6 +511,35 @@ fn a_recorded_recipe_is_followed_with_the_new_parents() {
     add(&store, "base", &[], 9.0);
     let plan = Update::new("base@3", "base@4").skip(task).plan(&store.snapshot().unwrap());
     assert_eq!(plan.unwrap().steps[0].state, StepState::ToDo("scaled".to_owned()));
+}
+
+#[test]
+fn a_model_that_would_have_a_parent_twice_is_refused_by_name() {
+    let folder = memory_folder();
+    let store = Store::create(folder.path().join("s")).unwrap();
+    (1..4u8).for_each(|value| add(&store, "run", &[], value.into()));
+    let functions = functions();
+    let make = Make::new("soup", "average").parent("run@1", None).parent("run@2", None);
+    make.run(&store, &functions).unwrap();
+    add(&store, "tuned", &["soup".to_owned()], 5.0);
+    add(&store, "apart", &["run@1".to_owned()], 6.0);
+    let before = names(&store);
+    let update = Update::new("run@1", "run@3");
+    let plan = update.plan(&store.snapshot().unwrap()).unwrap();
+    let soup = plan.steps.iter().find(|step| step.node.name() == "soup").unwrap();
+    assert_eq!(soup.state, StepState::Impossible("run@3 is named twice as a parent".to_owned()));
+    for method in [UpdateMethod::Auto, UpdateMethod::Recorded, UpdateMethod::Rebase, sum()] {
+        let update = Update::new("run@1", "run@3").method(method).skip(|it| it.name() == "apart");
+        let outcome = update.run(&store, &functions).unwrap();
+        let [(0, error)] = outcome.failed.as_slice() else { panic!("{outcome:?}") };
+        assert_eq!(error.code(), "duplicate-parent");
+        assert_eq!(error.to_string(), "run@3 is named twice as a parent");
+        assert_eq!((outcome.blocked, outcome.stopped.is_none()), (vec![1], true));
+        assert_eq!(names(&store), before);
+    }
+    let outcome = update.run(&store, &functions).unwrap();
+    assert_eq!((outcome.made.len(), outcome.failed.len(), outcome.blocked.len()), (1, 1, 1));
+    assert!(names(&store).contains(&"apart@2".to_owned()));
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl ModelSource {
         }
         note_facts(&mut files, &mut facts);
         let mut faults = Faults::default();
-        let chosen = choose(&mut files, &units, &weights, &mut faults)?;
+        let chosen = choose(&mut files, &units, &weights, &left_out, &mut faults)?;
         faults.refuse(path)?;
         let mut source = ModelSource {
             path: path.to_owned(),
@@ -260,6 +260,7 @@ fn choose(
     files: &mut [ReadFile],
     units: &[Unit],
     WeightUnits { places: weights, in_folders }: &WeightUnits,
+    left_out: &[LeftOut],
     faults: &mut Faults,
 ) -> Result<Chosen, InterchangeError> {
     let mut chosen = Chosen {
@@ -270,14 +271,22 @@ fn choose(
     };
     for (at, unit) in units.iter().enumerate() {
         let is_weights = weights.contains(&at);
+        let data = unit.files.iter().filter_map(|at| files.get(*at));
+        let missing: Vec<String> = data.flat_map(|file| file.missing_data.clone()).collect();
+        let missing = [unit.missing.as_slice(), &missing].concat();
+        let first = unit.index.as_ref().map(|index| index.at).or(unit.files.first().copied());
+        let first_file = first.and_then(|at| files.get(at));
+        let not_taken = first_file.and_then(|file| not_taken(file, &missing, left_out));
+        if let (Some((left_out, reason)), Some(file), true) = (&not_taken, first_file, is_weights) {
+            let (file, left_out, reason) =
+                (file.file.path().into(), left_out.clone(), reason.clone());
+            faults.add(InterchangeError::FilesLeftOut { file, left_out, reason })?;
+            continue;
+        }
         if is_weights && faults.take(unit.check_whole(files))?.is_none() {
             continue;
         }
-        let data = unit.files.iter().filter_map(|at| files.get(*at));
-        let missing: Vec<String> = data.flat_map(|file| file.missing_data.clone()).collect();
-        let first = unit.index.as_ref().map(|index| index.at).or(unit.files.first().copied());
         let Some(first) = first else { continue };
-        let missing = [unit.missing.as_slice(), &missing].concat();
         if let (Some(_), true) = (missing.first(), is_weights) {
             let file = files.get(first).map(|file| file.file.path().into()).unwrap_or_default();
             faults.add(InterchangeError::MissingFiles { file, missing })?;
@@ -286,7 +295,11 @@ fn choose(
         let mut notes = Vec::new();
         if let Some(shown) = missing.first() {
             let count = missing.len();
-            notes.push(format!("{count} of the files that it names are not here: {shown:?} first"));
+            let reason = not_taken.map(|(_, reason)| format!(", left out: {reason}"));
+            let reason = reason.unwrap_or_default();
+            notes.push(format!(
+                "{count} of the files that it names are not here: {shown:?} first{reason}"
+            ));
         } else if is_weights && !unit.agrees(files)? {
             notes.push("it does not list the tensors that are seen in its files".to_owned());
         }
@@ -307,6 +320,24 @@ fn choose(
     chosen.names_are_given_once = is_one && (is_listed || chosen.files.len() == 1);
     chosen.index = chosen.index.filter(|_| is_one);
     Ok(chosen)
+}
+
+/// Those of the files missing beside `file` that are there and left out, and why the first is.
+fn not_taken(
+    file: &ReadFile,
+    missing: &[String],
+    left_out: &[LeftOut],
+) -> Option<(Vec<String>, String)> {
+    let reason_of = |name: &String| {
+        let path = Path::new(file.folder()).join(name).to_string_lossy().into_owned();
+        let is_it = |left: &&LeftOut| {
+            path == left.path || left.path.ends_with('/') && path.starts_with(&left.path)
+        };
+        left_out.iter().find(is_it).map(|left| left.reason.as_str())
+    };
+    let found = missing.iter().filter_map(|name| Some((name.clone(), reason_of(name)?)));
+    let (names, reasons): (Vec<String>, Vec<&str>) = found.unzip();
+    Some((names, (*reasons.first()?).to_owned()))
 }
 
 /// Says of weights that nothing is seen in them, where nothing else is said.

@@ -48,7 +48,11 @@ fn glob_of(fault: &InterchangeError, root: &Path) -> Option<String> {
 
 /// The options that leave out what fits these.
 pub fn excludes(globs: &[String]) -> String {
-    let option = |glob: &String| format!("--exclude {}", quoted(Path::new(glob)));
+    let option = |glob: &String| {
+        // Behind a space it would be an option of its own.
+        let to = if glob.starts_with('-') { '=' } else { ' ' };
+        format!("--exclude{to}{}", quoted(Path::new(glob)))
+    };
     globs.iter().map(option).collect::<Vec<_>>().join(" ")
 }
 
@@ -62,6 +66,7 @@ pub fn without_set(
     let (list, shard) = match error {
         InterchangeError::MissingShard { index, shard, .. } => (index, shard),
         InterchangeError::MissingFiles { file, missing } => (file, missing.first()?),
+        InterchangeError::FilesLeftOut { file, left_out, .. } => (file, left_out.first()?),
         _ => return None,
     };
     let folder = list.parent()?.strip_prefix(path).ok()?;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use mgit::transfer::{Selection, fetch, pull};
 
 use super::transfer::{Moved, Names, describe, document, place_of};
@@ -24,6 +25,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// Where from: a remote's name, a path or an address [default: origin]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     remote: Option<String>,
     #[command(flatten)]
     names: Names,
@@ -55,6 +57,7 @@ pub struct FetchArguments {
     /// The store
     store: PathBuf,
     /// Where from: a remote's name, a path or an address [default: origin]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     remote: Option<String>,
     #[command(flatten)]
     names: Names,

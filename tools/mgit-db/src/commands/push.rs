@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use mgit::Store;
 use mgit::transfer::{Selection, push};
 
@@ -25,6 +26,7 @@ pub struct Arguments {
     /// The store
     store: PathBuf,
     /// The destination: a remote's name, a path or an address [default: origin]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     remote: Option<String>,
     #[command(flatten)]
     names: Names,
@@ -41,6 +43,11 @@ fn open(path: &std::path::Path) -> Result<Store, Failure> {
     }
 }
 
+/// Whether a path stands for a store where nothing is there.
+fn is_of_store(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "mgit")
+}
+
 /// Pushes.
 ///
 /// # Errors
@@ -53,7 +60,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         place_of(&store, asked).map_err(|failure| match (failure.code(), asked) {
             ("no-such-remote", Some(asked)) => {
                 let path = quoted(&Path::new(".").join(asked));
-                failure.and(&format!("for a folder that is to be made, write {path}"))
+                failure.and(&match is_of_store(asked) {
+                    true => format!("`mgit-db init {path}` makes a store, to be named {path} here"),
+                    false => format!("for a folder that is to be made, write {path}"),
+                })
+            }
+            ("remote-not-found", Some(asked)) if is_of_store(asked) => {
+                let path = quoted(Path::new(asked));
+                failure.and(&format!("`mgit-db init {path}` makes a store"))
             }
             _ => failure,
         })?;

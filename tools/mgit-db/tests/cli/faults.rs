@@ -105,6 +105,18 @@ fn names_that_are_not_utf8_are_left_out_as_the_advice_says() {
 }
 
 #[test]
+fn a_name_that_begins_as_an_option_is_left_out_as_the_advice_says() {
+    let sandbox = Sandbox::with_store();
+    folder(&sandbox);
+    symlink("nothing", sandbox.path("m/-x")).unwrap();
+    symlink("nothing", sandbox.path("m/--y z")).unwrap();
+    let told = sandbox.refused(&IMPORT, 1);
+    let advice = told.rsplit_once("; ").unwrap().1.strip_suffix(" leaves them out\n").unwrap();
+    assert_eq!(advice, "--exclude='--y z' --exclude=-x");
+    sandbox.ok(&as_texts(&with_advice(&IMPORT, advice)));
+}
+
+#[test]
 fn a_set_that_is_not_whole_is_left_out_as_the_advice_says() {
     let sandbox = Sandbox::with_store();
     write_sharded(&sandbox.path("m"));
@@ -125,6 +137,37 @@ fn a_set_that_is_not_whole_is_left_out_as_the_advice_says() {
     sandbox.write("m/model.safetensors.index.json", index.as_bytes());
     let told = sandbox.refused(&IMPORT, 1);
     assert!(told.contains("\"x.safetensors\", \"y.safetensors\" beside it"), "{told}");
+}
+
+#[test]
+fn a_shard_that_is_left_out_is_not_said_to_be_missing() {
+    let sandbox = Sandbox::with_store();
+    write_sharded(&sandbox.path("m"));
+    let exclude = [&IMPORT[..], &["--exclude", "model-00002*"]].concat();
+    let told = sandbox.refused(&exclude, 1);
+    let expected = "error: \"m/model.safetensors.index.json\": \
+                    \"model-00002-of-00002.safetensors\" beside it, of the same model, left out: \
+                    fits \"model-00002*\", which is excluded: take all of them\n";
+    assert_eq!(told, expected);
+    assert_eq!(sandbox.failure(&exclude, 1)["code"], "unreadable-file");
+    let include = [&IMPORT[..], &["--include", "*-00001*", "--include", "o*"]].concat();
+    let told = sandbox.refused(&include, 1);
+    assert!(told.contains("left out: fits no glob that is included: take all of them"), "{told}");
+    // One that is missing too is named once the other is taken.
+    fs::remove_file(sandbox.path("m/model-00001-of-00002.safetensors")).unwrap();
+    let told = sandbox.refused(&exclude, 1);
+    assert!(told.contains("left out: fits") && !told.contains("00001-of"), "{told}");
+    sandbox.write("m/other.safetensors", &model(1));
+    let told = sandbox.refused(&exclude, 1);
+    let (_, advice) = told.trim_end().split_once("; or leave that set out: ").unwrap();
+    sandbox.ok(&as_texts(&with_advice(&exclude, advice)));
+    // Of a list that the weights are not in it is said in a note.
+    let index = r#"{"weight_map": {"a": "pytorch_model-1.bin"}}"#;
+    sandbox.write("m/pytorch_model.bin.index.json", index.as_bytes());
+    sandbox.write("m/pytorch_model-1.bin", b"x");
+    let told = sandbox.ok(&[&IMPORT[..], &["--exclude", "*.bin", "--exclude", "model*"]].concat());
+    let note = "\"pytorch_model-1.bin\" first, left out: fits \"*.bin\", which is excluded";
+    assert!(told.contains(note), "{told}");
 }
 
 #[test]

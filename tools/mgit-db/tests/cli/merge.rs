@@ -144,7 +144,7 @@ fn files_beside_the_weights_that_both_have_are_named_before_and_after() {
         sandbox.ok(&[&["import", "s", name, "--name", name], parent].concat());
     }
     let said =
-        "config.json: it is that of alice@1; bob@1 has changed it, as ours has in another way";
+        "config.json: it is that of alice@1; bob@1 has changed it, as alice@1 has in another way";
     let dry = [&MERGE[..], &["--dry-run"]].concat();
     assert!(sandbox.ok(&dry).ends_with(&format!("\n  file {said}\n")), "{}", sandbox.ok(&dry));
     assert_eq!(sandbox.json(&dry)["files"], serde_json::json!([said]));

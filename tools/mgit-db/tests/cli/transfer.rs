@@ -255,4 +255,45 @@ fn a_bare_word_is_a_place_where_one_is_and_else_a_remote() {
     sandbox.ok(&["init", "near"]);
     sandbox.ok(&["push", "s", "near"]);
     sandbox.ok(&["export", "near", "base", "out"]);
+    // A name of a store, as the advice says.
+    let told = sandbox.refused(&["push", "s", "word.mgit"], 1);
+    let advice = "; `mgit-db init ./word.mgit` makes a store, to be named ./word.mgit here\n";
+    assert!(told.ends_with(advice), "{told}");
+    let told = sandbox.refused(&["push", "s", "./word.mgit"], 1);
+    assert!(told.ends_with("; `mgit-db init ./word.mgit` makes a store\n"), "{told}");
+    sandbox.ok(&["init", "./word.mgit"]);
+    sandbox.ok(&["push", "s", "./word.mgit"]);
+    for command in ["push", "pull", "fetch"] {
+        let told = sandbox.refused(&[command, "s", ""], 2);
+        assert!(told.contains("a value is required") && !told.contains("./"), "{told}");
+    }
+}
+
+#[test]
+fn a_push_writes_into_no_folder_of_other_things() {
+    let sandbox = Sandbox::with_store();
+    sandbox.import(1, "base", &[]);
+    let folder = |path: &str| fs::create_dir_all(sandbox.path(path)).unwrap();
+    ["mod/refs", "killed/packs", "empty"].into_iter().for_each(folder);
+    for at in 0..6 {
+        sandbox.write(&format!("mod/{at}.json"), b"{}");
+    }
+    sandbox.write("mod/refs/main", b"a hub's own");
+    let told = sandbox.refused(&["push", "s", "mod"], 1);
+    let expected = "error: mod is not empty and is no remote: it holds \"0.json\", \"1.json\", \
+                    \"2.json\", \"3.json\", \"4.json\" and 2 more: nothing was written; name \
+                    another folder, which may not be there yet\n";
+    assert_eq!(told, expected);
+    assert_eq!(sandbox.failure(&["push", "s", "mod"], 1)["code"], "folder-not-empty");
+    assert!(!sandbox.path("mod/packs").exists());
+    // By a name that is kept, too.
+    sandbox.ok(&["remote", "add", "s", "origin", "./mod"]);
+    assert_eq!(sandbox.failure(&["push", "s"], 1)["code"], "folder-not-empty");
+    // One that is empty, one that a killed push has left, one that has something besides.
+    sandbox.write("killed/packs/.left", b"");
+    for folder in ["./empty", "./killed", "./absent"] {
+        sandbox.ok(&["push", "s", folder]);
+        sandbox.write(&format!("{folder}/README"), b"");
+        sandbox.ok(&["push", "s", folder]);
+    }
 }
