@@ -44,7 +44,7 @@ pub enum InterchangeError {
     MissingFiles { file: PathBuf, missing: Vec<String> },
     /// Files that belong to a model are there and left out, while others of it are taken.
     #[error(
-        "{file:?}: {} beside it, of the same model, left out: {reason}: take all of them",
+        "{file:?}: {} beside it, of the same model, left out: {reason}: take the whole set",
         named(.left_out)
     )]
     FilesLeftOut { file: PathBuf, left_out: Vec<String>, reason: String },

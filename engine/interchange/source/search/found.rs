@@ -37,6 +37,9 @@ pub struct FoundModel {
     pub path: PathBuf,
     /// The name that the place suggests; a legal one.
     pub name: String,
+    /// Of a file: the name that the place would suggest with other files beside it, or without
+    /// them. It ends as the file does where `name` does not, and the other way round.
+    pub other_name: Option<String>,
     /// What it is.
     pub form: FoundForm,
 }

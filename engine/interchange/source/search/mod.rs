@@ -50,7 +50,9 @@ pub fn models_in(
     })?;
     if !found.is_dir() {
         let name = naming::name_of_file(path);
-        let model = FoundModel { path: path.to_owned(), name, form: FoundForm::File };
+        let other_name = naming::with_ending(path, &name);
+        let form = FoundForm::File;
+        let model = FoundModel { path: path.to_owned(), name, other_name, form };
         return Ok(FoundModels { models: vec![model], ..FoundModels::default() });
     }
     let inside = Inside::of(path, options.follow_links)?;

@@ -12,6 +12,14 @@ pub fn name_of_file(path: &Path) -> String {
     whole(&part(&stem(&name)))
 }
 
+/// The name of the model that a file is, with its ending, where `name` is that without it; `None`
+/// where it is the same.
+pub(super) fn with_ending(path: &Path, name: &str) -> Option<String> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+    Some(whole(&join(folder, &part(&file)))).filter(|other| other != name)
+}
+
 /// The name of a file of weights without its ending, and without the numbers of its shards.
 pub(super) fn stem(name: &str) -> String {
     let name = match name.strip_suffix(".index.json") {

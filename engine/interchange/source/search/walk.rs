@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::folder::{Entry, FolderKind, holds_weights_below, kind_of, loose_units};
 use super::found::{ENTRIES_MAX, FoundForm, FoundModel, FoundModels};
 use super::hub;
-use super::naming::{join, part, stem, whole};
+use super::naming::{join, part, stem, whole, with_ending};
 use crate::interchange::InterchangeError;
 use crate::interchange::limits::FOLDER_DEPTH_MAX;
 use crate::interchange::source::links::Inside;
@@ -81,10 +81,12 @@ impl<'s> Search<'s> {
         }
         let is_shared = |name: &str| names.get(name).is_some_and(|places| places.len() > 1);
         for model in &mut found.models {
-            if model.form == FoundForm::File && is_shared(&model.name) {
-                let file = model.path.file_name().unwrap_or_default().to_string_lossy();
-                let folder = model.name.rsplit_once('/').map_or("", |(folder, _)| folder);
-                model.name = whole(&join(folder, &part(&file)));
+            if model.form != FoundForm::File {
+                continue;
+            }
+            model.other_name = with_ending(&model.path, &model.name);
+            if let (Some(other), true) = (&mut model.other_name, is_shared(&model.name)) {
+                std::mem::swap(&mut model.name, other);
             }
         }
         found.left_out.sort();
@@ -92,7 +94,7 @@ impl<'s> Search<'s> {
     }
 
     fn add(&mut self, path: PathBuf, name: String, form: FoundForm) {
-        self.found.models.push(FoundModel { path, name, form });
+        self.found.models.push(FoundModel { path, name, other_name: None, form });
     }
 
     fn leave_out(&mut self, path: &Path, is_folder: bool, reason: impl Into<String>) {

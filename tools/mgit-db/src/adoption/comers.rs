@@ -15,6 +15,8 @@ use crate::refusal::refused;
 pub struct Comer {
     pub path: PathBuf,
     pub name: String,
+    /// The name that an earlier search may have given it, with other files beside it.
+    pub other_name: Option<String>,
     pub form: FoundForm,
     pub input: ModelInput,
 }
@@ -59,8 +61,8 @@ impl Comers {
                 Ok(input) => {
                     comers.leave_out(&model.path, &input);
                     opened.push(model.clone());
-                    let FoundModel { path, name, form, .. } = model;
-                    comers.all.push(Comer { path, name, form, input });
+                    let FoundModel { path, name, other_name, form, .. } = model;
+                    comers.all.push(Comer { path, name, other_name, form, input });
                 }
                 Err(failure) => comers.failed.push((model.path, failure)),
             }

@@ -93,7 +93,10 @@ impl<'f> Findings<'f> {
         let (arrangement, bases) = arrange_lines(snapshot, members, &comers.lines, &known)?;
         let stored_parents = (0..comers.all.len()).map(|at| stored_parent(&standing, at, snapshot));
         let stored_parents = stored_parents.collect::<Result<_, Failure>>()?;
-        let mut labels: Vec<String> = comers.all.iter().map(|comer| comer.name.clone()).collect();
+        let name = |(at, comer): (usize, &Comer)| {
+            standing.stored_name(at).unwrap_or(&comer.name).to_owned()
+        };
+        let mut labels: Vec<String> = comers.all.iter().enumerate().map(name).collect();
         for line in &comers.lines {
             for at in line {
                 let version = standing.version(*at);
@@ -220,7 +223,8 @@ impl<'f> Findings<'f> {
         let Some((first, comer)) = line.first().and_then(|at| Some((*at, self.comer(*at)?))) else {
             return String::new();
         };
-        let mut text = format!("{indent}{}", output.paint(Ink::Name, &shown(&comer.name)));
+        let name = self.standing.stored_name(first).unwrap_or(&comer.name);
+        let mut text = format!("{indent}{}", output.paint(Ink::Name, &shown(name)));
         if self.is_known(first) {
             let stored = self.stored_parent(first);
             let claim = stored.map(|StoredParent { name, how, .. }| format!("  {how} of {name}"));
@@ -367,7 +371,7 @@ impl<'f> Findings<'f> {
             let (comer, parentage) = (self.comer(at)?, self.parentage(at)?);
             let mut document = parentage.document();
             document["file"] = comer.path.display().to_string().into();
-            document["name"] = comer.name.as_str().into();
+            document["name"] = self.standing.stored_name(at).unwrap_or(&comer.name).into();
             document["version"] = self.standing.version(at).into();
             document["found"] = json!(comer.form);
             let known = match self.standing.known(at) {

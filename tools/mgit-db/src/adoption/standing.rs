@@ -33,7 +33,8 @@ struct Version<'m> {
 }
 
 impl Standing {
-    /// Compares the models with the versions of their names. Reads all of one only where a version
+    /// Compares the models with the versions of their names, and of the names that they had with
+    /// other files beside them. Reads all of one only where a version
     /// has the same weights.
     ///
     /// # Errors
@@ -49,7 +50,10 @@ impl Standing {
         for line in &comers.lines {
             let Some(first) = line.first().and_then(|at| comers.all.get(*at)) else { continue };
             let name: ModelName = first.name.parse()?;
-            let stored = stored(comers, line, &name, snapshot)?;
+            let mut stored = stored(comers, line, &name, snapshot)?;
+            if let Some(other) = &first.other_name {
+                stored.extend(self::stored(comers, line, &other.parse()?, snapshot)?);
+            }
             let mut versions: Vec<Version<'_>> = Vec::new();
             versions.extend(stored.iter().map(|(node, member)| Version {
                 member,
@@ -89,6 +93,14 @@ impl Standing {
     pub fn place_of(&self, id: NodeId) -> Option<usize> {
         let is_it = |known: &Known| matches!(known, Known::Stored(node) if node.id() == id);
         self.known.iter().position(is_it)
+    }
+
+    /// The name that a model has in the store, where it is there.
+    pub fn stored_name(&self, at: usize) -> Option<&str> {
+        match self.known(at) {
+            Known::Stored(node) => Some(node.name()),
+            _ => None,
+        }
     }
 
     pub fn is_known(&self, at: usize) -> bool {

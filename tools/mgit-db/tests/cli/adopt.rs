@@ -368,6 +368,49 @@ fn a_run_and_a_cache_of_real_libraries_are_adopted() {
     assert!(again.ends_with("nothing to import: what can be read is there already\n"), "{again}");
 }
 
+/// An array of numpy.
+fn array(values: &[f32]) -> Vec<u8> {
+    let header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", values.len());
+    let header = format!("{header:117}\n");
+    [b"\x93NUMPY\x01\0\x76\0", header.as_bytes(), &bytes_of(values)].concat()
+}
+
+/// A file is called by its whole name where another has its stem: it was called by that before.
+#[test]
+fn a_file_beside_which_another_of_its_stem_came_is_known_by_its_former_name() {
+    let sandbox = Sandbox::with_store();
+    let adopt = ["adopt", "s", "d", "--yes"];
+    put(&sandbox, "d/b.safetensors", weights(1, 0));
+    sandbox.ok(&adopt);
+    put(&sandbox, "d/b.npy", array(&noise(5, 3000)));
+    let dry = sandbox.ok(&["adopt", "s", "d", "--dry-run"]);
+    assert!(dry.contains("b\n  d/b.safetensors: already there: b@1\n"), "{dry}");
+    assert!(dry.contains("2 models (1 already there)"), "{dry}");
+    let told = sandbox.ok(&adopt);
+    assert!(told.contains("d/b.safetensors is already there as b@1\n"), "{told}");
+    assert_eq!(sandbox.models(), ["b@1", "b.npy@1"]);
+    let document = sandbox.json(&["adopt", "s", "d", "--dry-run"]);
+    for (at, name) in ["b.npy", "b"].into_iter().enumerate() {
+        let model = &document["models"][at];
+        assert_eq!(model["already_there"], format!("{name}@1"));
+        assert_eq!((&model["name"], &model["version"]), (&json!(name), &json!(1)));
+    }
+    // The other way round: alone it would be called by its stem.
+    fs::remove_file(sandbox.path("d/b.safetensors")).unwrap();
+    for path in ["d", "d/b.npy"] {
+        let again = sandbox.ok(&["adopt", "s", path, "--yes"]);
+        assert!(
+            again.ends_with("nothing to import: what can be read is there already\n"),
+            "{again}"
+        );
+    }
+    // With other bytes it is another model.
+    put(&sandbox, "d/b.npy", array(&noise(6, 3000)));
+    sandbox.ok(&adopt);
+    assert_eq!(sandbox.models(), ["b@1", "b@2", "b.npy@1"]);
+}
+
 /// Files are not held open for as long as all are compared.
 #[test]
 fn many_models_need_few_open_files() {

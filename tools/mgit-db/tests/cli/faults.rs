@@ -147,12 +147,12 @@ fn a_shard_that_is_left_out_is_not_said_to_be_missing() {
     let told = sandbox.refused(&exclude, 1);
     let expected = "error: \"m/model.safetensors.index.json\": \
                     \"model-00002-of-00002.safetensors\" beside it, of the same model, left out: \
-                    fits \"model-00002*\", which is excluded: take all of them\n";
+                    fits \"model-00002*\", which is excluded: take the whole set\n";
     assert_eq!(told, expected);
     assert_eq!(sandbox.failure(&exclude, 1)["code"], "unreadable-file");
     let include = [&IMPORT[..], &["--include", "*-00001*", "--include", "o*"]].concat();
     let told = sandbox.refused(&include, 1);
-    assert!(told.contains("left out: fits no glob that is included: take all of them"), "{told}");
+    assert!(told.contains("left out: fits no glob that is included: take the whole set"), "{told}");
     // One that is missing too is named once the other is taken.
     fs::remove_file(sandbox.path("m/model-00001-of-00002.safetensors")).unwrap();
     let told = sandbox.refused(&exclude, 1);
