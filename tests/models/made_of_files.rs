@@ -144,7 +144,9 @@ fn what_cannot_be_worked_on_is_refused() {
 fn scales_are_no_weights() {
     let (_home, _, store) = new_store();
     let matrix: Vec<f32> = (0..64).map(|at| (at as f32 - 30.0) / 7.0).collect();
-    let model = NewModel::new("m").tensor(NewTensor::from_vec("w.weight", [8, 8], matrix));
+    let model = NewModel::new("m")
+        .tensor(NewTensor::from_vec("w.weight", [8, 8], matrix.clone()))
+        .tensor(NewTensor::from_vec("conv.weight", [4, 4, 4], matrix));
     write(&store, |t| t.add_model(model).map(drop)).unwrap();
     assert_eq!(made(&store, "q", "quantise", "m", "to", "int8"), "");
     let scale = |name: &str| {

@@ -92,8 +92,9 @@ impl BlendSettings {
                         Strategy::TaskArithmetic => "weight, scale, normalise",
                         Strategy::Ties | Strategy::Dare => "weight, density, scale, normalise",
                     };
-                    let reason =
-                        format!("not known to {strategy}, which takes {known}, globs, take");
+                    let reason = format!(
+                        "not known to {strategy}, which takes {known}, globs, take, tensors"
+                    );
                     return Err(UpdateError::parameter(name, reason));
                 }
             }

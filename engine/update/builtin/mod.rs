@@ -18,9 +18,10 @@ use super::{Creation, Draft, Inputs, UpdateError};
 use crate::lineage::How;
 
 /// A built-in function. Those that make numbers smaller and those that mix models take the parameter
-/// `tensors`: globs of tensors to work on, instead of all weights. The state of a training in one
-/// file with the weights, such as an optimizer's moments, is left as it is unless it is named, and a
-/// note says so.
+/// `tensors`: globs of tensors of the files of weights to work on, instead of all weights. The state
+/// of a training in one file with the weights, such as an optimizer's moments, is left as it is
+/// unless it is named, and a note says so. What is not worked on, and the files beside the weights,
+/// are those of the first parent; of a blend with a base, which is the first, those of the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Builtin {

@@ -33,7 +33,6 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
               F8_E4M3 with NAME_scale beside them  --param to=int8, --param to=fp8
               some left as they are                --param 'keep=lm_head*'
   dequantise  such matrices as floats              --param dtype=bf16 [default: f32]
-              (and cast, prune, average, blends) only these tensors  --param 'tensors=*.weight'
   average     the mean of several parents
   lora-merge  a base, then a PEFT adapter, by the adapter's own settings (its metadata lora.*,
               its adapter_config.json); others go over them:  --param alpha=16, --param scale=2,
@@ -46,10 +45,13 @@ const CONFIG_LEN_MAX: u64 = 16 << 20;
                                                   --param weight=[1,0.5] --param density=0.2
               for some tensors otherwise          --param 'globs=[[\"*.bias\",{\"weight\":0}]]'
               (and average) some from one parent  --param 'take=*.num_batches_tracked=NAME'
+  cast, prune, quantise, average, linear, slerp, task-arithmetic, ties, dare
+              on some tensors of the weights only  --param 'tensors=*.weight'
 
 The state of a training in one file with the weights (optimizer, lr_scheduler, ...) is left as it is,
-and said, unless tensors= names it. Of several parents, the files beside the weights are the first
-one's.
+and said, unless tensors= names it. Of several parents, the files beside the weights and the tensors
+that are not worked on are the first one's; of task-arithmetic, ties and dare, whose first parent is
+the base, the second one's.
 
 In a command, {parent:NAME} is a file with that parent (its folder, if it is several files),
 {folder:NAME} a folder with the whole of it, {old} a file with --old, {out} the file or the folder

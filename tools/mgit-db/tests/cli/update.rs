@@ -280,3 +280,34 @@ fn make_says_what_it_left_and_reads_an_adapters_settings() {
     let text = sandbox.ok(&["cat", "s", "merged", "q.weight", "--values", "1"]);
     assert!(text.contains("25"), "{text}");
 }
+
+/// The help says which functions take `tensors`: just these do.
+#[test]
+fn the_functions_that_work_on_some_tensors_are_those_of_the_help() {
+    let sandbox = Sandbox::with_store();
+    import(&sandbox, "a", &[1.0], &[]);
+    import(&sandbox, "b", &[2.0], &[]);
+    let help = sandbox.ok(&["make", "--help"]);
+    let lines: Vec<&str> = help.lines().collect();
+    let at = lines.iter().position(|line| line.contains("--param 'tensors=")).unwrap();
+    let listed: Vec<&str> = lines[at - 1].trim().split(", ").collect();
+    assert!(listed.contains(&"quantise"), "{listed:?}");
+    let known = |function: &mgit::update::Builtin| function.name();
+    for function in mgit::update::Builtin::ALL.iter().map(known) {
+        let make = ["make", "s", "--name", "x", "--with", function, "--parent", "a"];
+        let count = match function {
+            "cast" | "prune" | "quantise" | "dequantise" | "rebase" => 1,
+            _ => 2,
+        };
+        let make = [&make[..], &["--parent", "b"][..(count - 1) * 2]].concat();
+        let parameter = match function {
+            "cast" => "dtype=bf16",
+            "prune" => "sparsity=0.5",
+            _ => "tensors=nothing",
+        };
+        let more = ["--param", "tensors=nothing", "--param", parameter];
+        let error = sandbox.refused(&[&make[..], &more].concat(), 1);
+        let is_taken = error.contains("fits no tensor of");
+        assert_eq!(is_taken, listed.contains(&function), "{function}: {error}");
+    }
+}
