@@ -213,11 +213,10 @@ impl Steps {
     /// the one type of the other: floats of eight bits, floats of integers.
     pub(crate) fn coded(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
         let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
-            (Some(_), Some(bits)) if parent == child || bits > 3 && !is_eight_bits(parent) => {
+            (Some(_), Some(bits)) if parent == child || is_wide(parent) && is_wide(child) => {
                 Unit::Float(bits)
             }
-            (Some(_), Some(_)) | (None, Some(_)) => Unit::None,
-            (Some(_), None) if *child == Dtype::I8 && !is_eight_bits(parent) => Unit::Whole(scale),
+            (Some(_), None) if is_wide(parent) && *child == Dtype::I8 => Unit::Whole(scale),
             (None, None) if parent == child => Unit::Whole(scale),
             _ => Unit::None,
         };
@@ -261,9 +260,9 @@ impl Steps {
     }
 }
 
-/// Whether a float type is one of eight bits.
-fn is_eight_bits(dtype: &Dtype) -> bool {
-    dtype.bits() == Some(8)
+/// Whether a float type is one of more than eight bits: there are casts between those.
+fn is_wide(float: &Dtype) -> bool {
+    float.bits() != Some(8)
 }
 
 impl Sketch {

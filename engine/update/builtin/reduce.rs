@@ -89,8 +89,9 @@ pub(super) fn is_scale(model: &Model, tensor: &Tensor) -> bool {
     is_of(SCALE_SUFFIX) || is_of(BLOCK_SCALE_SUFFIX)
 }
 
-/// In every matrix of floats, the share `sparsity` of elements of the smallest magnitude as zeros; other
-/// tensors as they are, which is noted of matrices. Elements of one magnitude become zero together.
+/// In every matrix of floats, the share `sparsity` of elements of the smallest magnitude as zeros;
+/// other tensors as they are, which is noted of matrices. Elements of one magnitude become zero
+/// together.
 pub(super) fn prune(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["sparsity", TENSORS])?;
     let sparsity = inputs.number("sparsity")?.filter(|share| (0.0..=1.0).contains(share));
