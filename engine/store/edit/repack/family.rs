@@ -6,14 +6,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::costs::{costs, sample};
-use super::member::{Family, Member, Search, Searched};
+use super::member::{Family, Member, Searched};
 use super::options::{Repack, WORTH_ONE_IN};
 use super::rows::OldRows;
+use super::search::search;
 use crate::catalog::RecordRow;
-use crate::format::{Manifest, RecordKind};
-use crate::lineage::Node;
-use crate::planning::{BaseCosts, Making, Relation, Stand, TensorKey};
-use crate::store::base::candidate::Derivation;
+use crate::format::RecordKind;
+use crate::planning::{BaseCosts, Making, Stand};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
 use crate::store::error::{Result, StoreError, damaged};
@@ -95,11 +94,10 @@ impl Joined {
     }
 }
 
-/// All contents, in families; and what is to be looked at for those that are made of hidden
-/// ones. In a group in the order in which models name them, hidden ones last.
+/// All contents, in families; and by which formulas it is tried to make them. In a group in the order in which models name them, hidden ones last.
 pub(in crate::store) fn families(
     transaction: &Transaction,
-    old: &OldRows,
+    (old, pinned): (&OldRows, &HashSet<ContentId>),
     policy: EncodePolicy,
 ) -> Result<(Vec<Family>, Searched)> {
     let mut place: HashMap<u64, usize> = HashMap::new();
@@ -125,7 +123,7 @@ pub(in crate::store) fn families(
             }
         }
         skeletons.extend(manifest.skeletons.iter().map(|skeleton| skeleton.content_id));
-        search(transaction, (old, policy), &node, &manifest, &mut searched)?;
+        search(transaction, (old, pinned, policy), &node, &manifest, &mut searched)?;
     }
     // What is no tensor of any model, but a file's other bytes, stays as it is.
     let is_hidden = |id: &ContentId| !named.contains(id) && !skeletons.contains(id);
@@ -152,43 +150,6 @@ pub(in crate::store) fn families(
         families.entry(joined.root(at)).or_default().push(group);
     }
     Ok((families.into_values().collect(), searched))
-}
-
-/// Notes what an import would try for those tensors of a model that are made of hidden ones.
-fn search(
-    transaction: &Transaction,
-    (old, policy): (&OldRows, EncodePolicy),
-    node: &Node,
-    manifest: &Manifest,
-    searched: &mut Searched,
-) -> Result<()> {
-    let is_hidden = |base: ContentId| old.0.get(&base).is_some_and(|base| base.holders == 0);
-    let lost = |id: &ContentId| {
-        let row = old.0.get(id).filter(|row| row.formula != 0);
-        row.is_some_and(|row| row.bases().any(is_hidden))
-    };
-    if !manifest.tensors.iter().any(|tensor| lost(&tensor.content_id)) {
-        return Ok(());
-    }
-    let shared = transaction.shared_arc();
-    let finder = transaction.finder(&shared, policy)?;
-    let (relatives, parents) = finder.declared(node.id)?;
-    if relatives.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-    let all = finder.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
-    for (at, tensor) in manifest.tensors.iter().enumerate() {
-        if lost(&tensor.content_id) {
-            let mut candidates = finder.candidates_of(&all, at, tensor.name)?;
-            // Differences are tried anyhow.
-            candidates.retain(|it| it.derivation != Derivation::Related(Relation::Same));
-            let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
-            let search = Search { dtype, shape, candidates };
-            searched.entry(tensor.content_id).or_default().push(search);
-        }
-    }
-    Ok(())
 }
 
 /// The members of a family, with their costs alone, against each other, and as they are.

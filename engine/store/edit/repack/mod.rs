@@ -14,4 +14,5 @@ mod member;
 pub(in crate::store) mod options;
 mod rows;
 pub(in crate::store) mod run;
+mod search;
 mod write;

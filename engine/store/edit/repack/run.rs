@@ -3,15 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+use rayon::prelude::*;
+
 use super::family::{Kin, families, kin_of};
 use super::formulas::find_formulas_of;
 use super::member::Searched;
 use super::options::{Repack, RepackReport, WORTH_ONE_IN};
 use super::rows::OldRows;
-use super::write::write_plan;
+use super::write::{PartPlan, write_plan};
 use crate::catalog::{ReadTables, RecordRow, Table};
 use crate::format::{CHAIN_DEPTH_LIMIT, FEATURE_DEPTH_GAPS, Operation};
-use crate::planning::{BaseCosts, plan_bases, present_sum};
+use crate::planning::{BaseCosts, BasePlan, plan_part, present_sum};
 use crate::store::base::candidates::FORMULAS_OVER;
 use crate::store::edit::pinned::pinned_contents;
 use crate::store::error::Result;
@@ -42,7 +44,7 @@ pub(in crate::store) fn repack(
         let mut report = RepackReport { tensors: old.0.len() as u64, ..Default::default() };
         (report.before_bytes, report.before_depth) = measure(&old.0);
         let (shared, pinned) = (this.shared_arc(), pinned_contents(this)?);
-        let (families, searched) = families(this, &old, how.policy())?;
+        let (families, searched) = families(this, (&old, &pinned), how.policy())?;
         let mut after = if how.dry_run { old.0.clone() } else { HashMap::new() };
         for family in families {
             let ids = family.iter().flatten();
@@ -99,31 +101,60 @@ fn repack_family(
     }
     let mut kin = kin_of(transaction, shared, (old, pinned), family, how)?;
     find_formulas_of(transaction, shared, &mut kin, searched, how)?;
-    let Kin { members, costs, .. } = &kin;
-    let unbounded = BaseCosts { steps_max: u8::MAX, depth_max: u8::MAX, ..costs.clone() };
-    let slack: u64 = (0..members.len()).map(|at| kin.saved_alone(at)).sum();
+    let parts = kin.costs.connected();
+    (kin.costs.steps_max, kin.costs.depth_max) = bounds(how);
+    let plan = |part: &Vec<usize>| plan_part(&kin.costs.of_part(part), part);
+    let plans: Vec<BasePlan> = parts.par_iter().map(plan).collect();
+    let mut outcome = Outcome::default();
+    for (part, plan) in parts.iter().zip(plans) {
+        let written = repack_part(transaction, &kin, PartPlan { part, plan }, how)?;
+        outcome.changed += written.changed;
+        outcome.rows.extend(written.rows);
+    }
+    Ok(outcome)
+}
+
+/// Writes the plan of a part of a family where that saves enough.
+fn repack_part(
+    transaction: &mut Transaction,
+    kin: &Kin<'_>,
+    planned: PartPlan<'_>,
+    how: &Repack,
+) -> Result<Outcome> {
+    let (members, part) = (&kin.members, planned.part);
+    let bounded = kin.costs.of_part(part);
+    let unbounded = BaseCosts { steps_max: u8::MAX, depth_max: u8::MAX, ..bounded.clone() };
+    let slack: u64 = part.iter().map(|at| kin.saved_alone(*at)).sum();
     let present = present_sum(&unbounded) + slack;
-    let worth = members.iter().map(|member| member.row.len).sum::<u64>() / WORTH_ONE_IN;
-    let deepest = members.iter().map(|member| member.row.depth).max().unwrap_or(0);
-    let depth = how.depth_max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT);
-    // Not within the bound without taking more: within what there is, then.
-    for (steps_max, depth_max) in [(how.depth_max, depth), (deepest, depth.max(deepest))] {
-        let costs = BaseCosts { steps_max, depth_max, ..costs.clone() };
-        let plan = plan_bases(&costs);
-        if plan.sum + worth < present
-            && let Some(replacements) = write_plan(transaction, &kin, &plan, worth, how)?
-        {
-            let gone = (0..members.len()).filter(|at| !plan.kept[*at]);
-            let gone: Vec<_> = gone.map(|at| (members[at].id, None)).collect();
+    let worth = part.iter().map(|at| members[*at].row.len).sum::<u64>() / WORTH_ONE_IN;
+    let mut write = |planned: &PartPlan<'_>| -> Result<Option<Outcome>> {
+        if planned.plan.sum + worth >= present {
+            return Ok(None);
+        }
+        let written = write_plan(transaction, kin, planned, worth, how)?;
+        Ok(written.map(|replacements| {
             let changed = replacements.len() as u64;
             let rows = replacements.into_iter().map(|(at, row)| (members[at].id, Some(row)));
-            return Ok(Outcome { changed, rows: rows.chain(gone).collect() });
-        }
-        if present_sum(&costs) + slack <= present {
-            break;
-        }
+            let gone = planned.gone().map(|at| (members[at].id, None));
+            Outcome { changed, rows: rows.chain(gone).collect() }
+        }))
+    };
+    if let Some(outcome) = write(&planned)? {
+        return Ok(outcome);
     }
-    Ok(Outcome::default())
+    if present_sum(&bounded) + slack <= present {
+        return Ok(Outcome::default());
+    }
+    // Not within the bound without taking more: within what there is, then.
+    let deepest = part.iter().map(|at| members[*at].row.depth).max().unwrap_or(0);
+    let depth_max = bounded.depth_max.max(deepest);
+    let plan = plan_part(&BaseCosts { steps_max: deepest, depth_max, ..bounded }, part);
+    Ok(write(&PartPlan { part, plan })?.unwrap_or_default())
+}
+
+/// The most differences on the way to a content, and the most records.
+fn bounds(how: &Repack) -> (u8, u8) {
+    (how.depth_max, how.depth_max.saturating_add(FORMULAS_OVER).min(CHAIN_DEPTH_LIMIT))
 }
 
 /// The rows as they are now. Says in the file when what some stand on is less deep than they
