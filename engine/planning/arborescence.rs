@@ -441,7 +441,8 @@ impl<'c> Forest<'c> {
 /// Cost: a fraction of a second of one core for contents that are connected, on all cores.
 pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
     let parts = costs.connected();
-    let plans: Vec<_> = parts.par_iter().map(|part| plan_part(&costs.of_part(part), part)).collect();
+    let plans: Vec<_> =
+        parts.par_iter().map(|part| plan_part(&costs.of_part(part), part)).collect();
     let count = costs.alone.len();
     let stand = vec![Stand::Alone; count];
     let mut plan = BasePlan { stand, kept: vec![true; count], sum: 0 };

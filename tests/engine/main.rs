@@ -9,6 +9,7 @@ mod formulas;
 mod kept;
 mod lineage;
 mod recode;
+mod remaking;
 mod removal;
 mod repack;
 mod space;

@@ -51,7 +51,11 @@ pub(super) fn adapters_of(manifest: &Manifest) -> AdaptersOf {
     all.map(|(name, it)| (name, (based(it.left), based(it.right), it.rank))).collect()
 }
 
-pub(super) fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, derivation: Derivation) {
+pub(super) fn push(
+    candidates: &mut Vec<Candidate>,
+    bases: Vec<(ContentId, Dtype)>,
+    derivation: Derivation,
+) {
     let candidate = Candidate { bases, derivation };
     if !candidates.contains(&candidate) {
         candidates.push(candidate);

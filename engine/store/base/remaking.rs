@@ -2,7 +2,7 @@
 //! also of such as came after it.
 
 use super::candidate::{Candidate, Derivation};
-use super::candidates::{Candidates, adapters_of, push};
+use super::candidates::{Based, Candidates, adapters_of, push};
 use super::relatives::{BaseFinder, Reach};
 use super::sketches::kept_sketch;
 use crate::catalog::{EdgeKind, Table};
@@ -32,11 +32,7 @@ impl BaseFinder<'_, '_> {
         manifest: &Manifest,
     ) -> Result<Candidates> {
         let (mut declared, parents) = self.declared(node)?;
-        let mut beside = Vec::new();
-        self.children(node, EdgeKind::Provenance, CHILDREN_MAX, &mut beside)?;
-        self.children(node, EdgeKind::Version, CHILDREN_MAX, &mut beside)?;
-        beside.extend(self.siblings(&declared)?);
-        beside.retain(|other| *other != node);
+        let beside = self.beside(node)?;
         let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
         let mut sketches = Vec::with_capacity(keys.len());
         for tensor in manifest.tensors.iter() {
@@ -47,12 +43,21 @@ impl BaseFinder<'_, '_> {
         declared.retain(|other| *other != node);
         let (looked_at_max, compared_max) = (LOOKED_AT_MAX, COMPARED_MAX);
         let reach = Reach { beside, looked_at_max, compared_max };
-        let mut found =
-            self.candidates_within(&keys, sketches, &declared, (parents, 0), &reach)?;
+        let mut found = self.candidates_within(&keys, sketches, &declared, (parents, 0), &reach)?;
         for adapter in self.adapters_beside(node, &reach)? {
             found.adapters.push(adapters_of(&adapter));
         }
         Ok(found)
+    }
+
+    /// What came from a stored model, and from what it came from.
+    pub(in crate::store) fn beside(&self, node: NodeId) -> Result<Vec<NodeId>> {
+        let mut beside = Vec::new();
+        self.children(node, EdgeKind::Provenance, CHILDREN_MAX, &mut beside)?;
+        self.children(node, EdgeKind::Version, CHILDREN_MAX, &mut beside)?;
+        beside.extend(self.siblings(&self.declared(node)?.0)?);
+        beside.retain(|other| *other != node);
+        Ok(beside)
     }
 
     /// Models of factors near a model: those beside it, and any of a small store.
@@ -94,7 +99,9 @@ impl BaseFinder<'_, '_> {
             let promising = || bits.is_some_and(|bits| bits < WORTH_TRYING * present);
             let derivation = match relation {
                 Relation::Resized => Derivation::Related(Relation::Resized),
-                Relation::Converted if promising() => Derivation::Related(Relation::Converted),
+                Relation::Converted if promising() && !self.is_its_cast(&base, sketch)? => {
+                    Derivation::Related(Relation::Converted)
+                }
                 Relation::Same if self.may_make(&base, sketch)? => Derivation::Made,
                 Relation::Same | Relation::Converted => continue,
             };
@@ -114,7 +121,15 @@ impl BaseFinder<'_, '_> {
         Ok(candidates)
     }
 
-    fn may_make(&self, (base, dtype): &super::candidates::Based, sketch: &Sketch) -> Result<bool> {
+    /// Whether a content is what a cast makes of the tensor. Only one of the two should stand on the
+    /// other, and it is the cast that costs nothing.
+    fn is_its_cast(&self, (base, dtype): &Based, sketch: &Sketch) -> Result<bool> {
+        let kept = kept_sketch(self.tables, *base, dtype)?;
+        let back = kept.and_then(|kept| sketch.estimate(&kept));
+        Ok(back.is_some_and(|back| back.bits == 0.0))
+    }
+
+    fn may_make(&self, (base, dtype): &Based, sketch: &Sketch) -> Result<bool> {
         let kept = kept_sketch(self.tables, *base, dtype)?;
         Ok(kept.is_some_and(|kept| kept.may_make(sketch)))
     }

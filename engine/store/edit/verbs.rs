@@ -8,8 +8,8 @@ use super::lossy_plan::Gate;
 use super::new_model::{ImportReport, NewModel};
 use super::recode::RecodeReport;
 use super::remove::RemoveReport;
-use super::repack::options::{Repack, RepackReport};
-use super::repack::run;
+use super::repack::options::{AroundReport, Repack, RepackReport};
+use super::repack::{near, run};
 use super::{add, collect, graph, lossy, pin, recode, remove, test_results};
 use crate::codec::{Lossy, Profile};
 use crate::lineage::{EdgeKind, How, ModelRef, Node, OnChildren};
@@ -307,6 +307,26 @@ impl Transaction {
     /// A damaged tensor; those of the disk. After an error the transaction must be dropped.
     pub fn repack(&mut self, how: &Repack, progress: &dyn Fn(u64)) -> Result<RepackReport> {
         run::repack(self, how, progress)
+    }
+
+    /// Stores models near a stored one anew where it is a better base than what they had: the
+    /// original of a cast that came first, the base of children that came first. What is done at
+    /// once is bounded (the models together are at most four times the model and 64 MiB); the
+    /// report says what is left for [`repack`](Self::repack). Contents that models further away
+    /// need stay as they are.
+    ///
+    /// Cost: sketches of at most 32 models; where one is helped, as a repack of these alone.
+    ///
+    /// # Errors
+    ///
+    /// There is no such model; a damaged tensor; those of the disk. After an error the transaction
+    /// must be dropped.
+    pub fn repack_around(
+        &mut self,
+        model: impl Into<ModelRef>,
+        how: &Repack,
+    ) -> Result<AroundReport> {
+        near::repack_around(self, &model.into(), how)
     }
 
     /// Counts again how many models and deltas need each content, corrects what is wrong, and

@@ -9,6 +9,7 @@ use super::costs::{costs, sample};
 use super::member::{Family, Member, Searched};
 use super::options::{Repack, WORTH_ONE_IN};
 use super::rows::OldRows;
+use super::scope::{Scope, manifest_of};
 use super::search::search;
 use crate::catalog::RecordRow;
 use crate::format::RecordKind;
@@ -18,7 +19,6 @@ use crate::store::base::sketches::kept_sketch;
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
-use crate::store::read::model::read_manifest;
 use crate::store::shared::Shared;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
@@ -94,10 +94,11 @@ impl Joined {
     }
 }
 
-/// All contents, in families; and by which formulas it is tried to make them. In a group in the order in which models name them, hidden ones last.
+/// All contents, in families; and by which formulas it is tried to make them. In a group in the
+/// order in which models name them, those last that none names.
 pub(in crate::store) fn families(
     transaction: &Transaction,
-    (old, pinned): (&OldRows, &HashSet<ContentId>),
+    scope: &Scope,
     policy: EncodePolicy,
 ) -> Result<(Vec<Family>, Searched)> {
     let mut place: HashMap<u64, usize> = HashMap::new();
@@ -111,19 +112,16 @@ pub(in crate::store) fn families(
         });
         groups[at].push(id);
     };
-    // Ids are random: a plan must not depend on them.
-    let mut nodes = transaction.graph()?.nodes()?;
-    nodes.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
-    for node in nodes {
-        let manifest =
-            read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
+    let old = &scope.old;
+    for node in &scope.nodes {
+        let manifest = manifest_of(transaction, node)?;
         for id in manifest.tensors.iter().map(|tensor| tensor.content_id) {
             if let Some(row) = old.0.get(&id).filter(|_| named.insert(id)) {
                 put(id, row);
             }
         }
         skeletons.extend(manifest.skeletons.iter().map(|skeleton| skeleton.content_id));
-        search(transaction, (old, pinned, policy), &node, &manifest, &mut searched)?;
+        search(transaction, (scope, policy), node, &manifest, &mut searched)?;
     }
     // What is no tensor of any model, but a file's other bytes, stays as it is.
     let is_hidden = |id: &ContentId| !named.contains(id) && !skeletons.contains(id);
@@ -156,16 +154,17 @@ pub(in crate::store) fn families(
 pub(in crate::store) fn kin_of<'c>(
     transaction: &Transaction,
     shared: &'c Shared,
-    (old, pinned): (&OldRows, &HashSet<ContentId>),
+    scope: &Scope,
     family: &[Vec<ContentId>],
     how: &Repack,
 ) -> Result<Kin<'c>> {
     let mut members: Vec<Member<'c>> = Vec::new();
     let (mut alone, mut edges) = (Vec::new(), Vec::new());
     for ids in family {
-        let mut group = open_members(transaction, shared, old, ids)?;
+        let mut group = open_members(transaction, shared, &scope.old, ids)?;
         for member in &mut group {
-            member.fixed = pinned.contains(&member.id);
+            member.fixed = scope.fixed.contains(&member.id);
+            member.hidden &= !member.fixed;
         }
         let first = members.len();
         for (cost, near) in costs(&group, how) {

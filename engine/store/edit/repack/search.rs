@@ -1,9 +1,7 @@
 //! Which tensors of a model are looked at for formulas, and what they may be made of.
 
-use std::collections::HashSet;
-
 use super::member::{Search, Searched};
-use super::rows::OldRows;
+use super::scope::Scope;
 use crate::catalog::RecordRow;
 use crate::format::{Manifest, ManifestTensor};
 use crate::lineage::Node;
@@ -21,18 +19,17 @@ const SETTLED_LEN: u64 = 256;
 /// those that are made of what no model has any more.
 pub(in crate::store) fn search(
     transaction: &Transaction,
-    (old, pinned, policy): (&OldRows, &HashSet<ContentId>, EncodePolicy),
+    (scope, policy): (&Scope, EncodePolicy),
     node: &Node,
     manifest: &Manifest,
     searched: &mut Searched,
 ) -> Result<()> {
+    let old = &scope.old;
     let is_hidden = |base: ContentId| old.0.get(&base).is_some_and(|base| base.holders == 0);
     let is_lost = |row: &RecordRow| row.formula != 0 && row.bases().any(is_hidden);
-    let takes_much =
-        |row: &RecordRow| row.stored_len > SETTLED_LEN + row.raw_len / SETTLED_ONE_IN;
     let wanted = |tensor: &ManifestTensor<'_>, searched: &Searched| {
         let row = old.0.get(&tensor.content_id)?;
-        let open = !pinned.contains(&tensor.content_id);
+        let open = !scope.fixed.contains(&tensor.content_id);
         let new = !searched.contains_key(&tensor.content_id);
         (open && (is_lost(row) || new && takes_much(row))).then_some(row)
     };
@@ -45,8 +42,7 @@ pub(in crate::store) fn search(
     for (at, tensor) in manifest.tensors.iter().enumerate() {
         let Some(row) = wanted(&tensor, searched) else { continue };
         let elements = tensor.shape.elements().max(1) as f64;
-        let present =
-            if is_lost(row) { f64::MAX } else { row.stored_len as f64 * 8.0 / elements };
+        let present = if is_lost(row) { f64::MAX } else { row.stored_len as f64 * 8.0 / elements };
         let candidates = finder.remakings_of(&all, at, tensor.name, present)?;
         if !candidates.is_empty() {
             let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
@@ -55,4 +51,9 @@ pub(in crate::store) fn search(
         }
     }
     Ok(())
+}
+
+/// Whether it is worth a look how a content may be stored otherwise.
+pub(in crate::store) fn takes_much(row: &RecordRow) -> bool {
+    row.stored_len > SETTLED_LEN + row.raw_len / SETTLED_ONE_IN
 }
