@@ -96,7 +96,10 @@ impl BaseFinder<'_, '_> {
         for (place, relative) in all.relatives.iter().enumerate() {
             let Some((base, relation)) = all.base(place, at) else { continue };
             let bits = relative.bits(at);
-            let promising = || bits.is_some_and(|bits| bits < WORTH_TRYING * present);
+            // A sketch knows no scales of rows: of eight bits it only tells relatives.
+            let is_eight = sketch.dtype().bits() == Some(8);
+            let promising =
+                || bits.is_some_and(|bits| is_eight || bits < WORTH_TRYING * present);
             let derivation = match relation {
                 Relation::Resized => Derivation::Related(Relation::Resized),
                 Relation::Converted if promising() && !self.is_its_cast(&base, sketch)? => {
