@@ -214,7 +214,7 @@ impl BaseFinder<'_, '_> {
         let mut nodes = reach.beside.clone();
         let bands = model_bands(std::iter::repeat(&ContentId::NONE).zip(sketches));
         let more = reach.looked_at_max.saturating_sub(nodes.len());
-        nodes.extend(look_alikes(self.tables, &bands, more as u64, more)?);
+        nodes.extend(look_alikes(self.tables, &bands, reach.looked_at_max as u64, more)?);
         let mut seen: HashSet<NodeId> = declared.iter().copied().collect();
         let mut kin: Vec<(f64, Relative)> = Vec::new();
         for node in nodes {

@@ -13,8 +13,9 @@ use crate::store::error::Result;
 
 /// Children, and later versions, of a model that are looked at.
 const CHILDREN_MAX: usize = 12;
-/// Models that are looked at. A store of no more is looked at as a whole.
-const LOOKED_AT_MAX: usize = 64;
+/// A store of no more models is looked at as a whole; of a larger one so many.
+const ALL_MAX: u64 = 64;
+const LOOKED_AT_MAX: usize = 16;
 /// Of those that are kin, how many are compared by all tensors.
 const COMPARED_MAX: usize = 8;
 /// Bases of each relation that are tried for a tensor.
@@ -41,8 +42,10 @@ impl BaseFinder<'_, '_> {
         }
         // A model does not become its own base.
         declared.retain(|other| *other != node);
-        let (looked_at_max, compared_max) = (LOOKED_AT_MAX, COMPARED_MAX);
-        let reach = Reach { beside, looked_at_max, compared_max };
+        let is_small = self.tables.count(Table::Nodes)? <= ALL_MAX;
+        let looked_at_max =
+            if is_small { ALL_MAX as usize } else { LOOKED_AT_MAX.max(beside.len()) };
+        let reach = Reach { beside, looked_at_max, compared_max: COMPARED_MAX };
         let mut found = self.candidates_within(&keys, sketches, &declared, (parents, 0), &reach)?;
         for adapter in self.adapters_beside(node, &reach)? {
             found.adapters.push(adapters_of(&adapter));
@@ -67,7 +70,7 @@ impl BaseFinder<'_, '_> {
         reach: &Reach,
     ) -> Result<Vec<std::sync::Arc<Manifest>>> {
         let mut nodes = reach.beside.clone();
-        if self.tables.count(Table::Nodes)? <= LOOKED_AT_MAX as u64 {
+        if self.tables.count(Table::Nodes)? <= ALL_MAX {
             nodes.extend(Graph(self.tables).nodes()?.iter().map(|node| node.id));
         }
         nodes.sort_unstable();
@@ -98,8 +101,7 @@ impl BaseFinder<'_, '_> {
             let bits = relative.bits(at);
             // A sketch knows no scales of rows: of eight bits it only tells relatives.
             let is_eight = sketch.dtype().bits() == Some(8);
-            let promising =
-                || bits.is_some_and(|bits| is_eight || bits < WORTH_TRYING * present);
+            let promising = || bits.is_some_and(|bits| is_eight || bits < WORTH_TRYING * present);
             let derivation = match relation {
                 Relation::Resized => Derivation::Related(Relation::Resized),
                 Relation::Converted if promising() && !self.is_its_cast(&base, sketch)? => {

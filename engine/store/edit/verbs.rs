@@ -290,12 +290,13 @@ impl Transaction {
     }
 
     /// Chooses the bases of all tensors anew, so that they take the least room under a bound on
-    /// the depth of chains. Contents, models and the graph stay as they are, and so do tensors
-    /// that are stored as a formula of others or belong to a pinned model. Tensors that no model
-    /// has any more go where the rest is smaller without them. Contents of one length that would
-    /// not become smaller by one part in 256 stay as they are, also where their chains are longer
-    /// than asked for: nothing ever takes more room than before, and repacking again changes
-    /// nothing unless it finds that much.
+    /// the depth of chains. What takes much is also tried as a formula of its kin, whichever came
+    /// first: a cast, rows of integers, a pruned or scaled one, other rows, what its parents or an
+    /// adapter make. Contents, models and the graph stay as they are, and so do tensors of a pinned
+    /// model. Tensors that no model has any more go where the rest is smaller without them.
+    /// Contents that stand on each other, or may, stay as they are where they would not become
+    /// smaller by one part in 256, also where their chains are longer than asked for: nothing ever
+    /// takes more room than before, and repacking again changes nothing unless it finds that much.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///

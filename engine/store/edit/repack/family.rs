@@ -1,6 +1,6 @@
 //! Contents that are repacked together, and what they take.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ use super::rows::OldRows;
 use super::scope::{Scope, manifest_of};
 use super::search::search;
 use crate::catalog::RecordRow;
-use crate::format::RecordKind;
+use crate::format::{Manifest, RecordKind};
 use crate::planning::{BaseCosts, Making, Stand};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
@@ -76,6 +76,27 @@ impl Kin<'_> {
     }
 }
 
+/// Manifests that are kept open while models near them are looked at.
+#[derive(Default)]
+struct Recent {
+    manifests: VecDeque<Arc<Manifest>>,
+    tensors: usize,
+}
+
+impl Recent {
+    /// Tensors of all of them together.
+    const TENSORS_MAX: usize = 1 << 16;
+
+    fn keep(&mut self, manifest: Arc<Manifest>) {
+        self.tensors += manifest.tensors.len();
+        self.manifests.push_back(manifest);
+        while self.tensors > Self::TENSORS_MAX {
+            let Some(first) = self.manifests.pop_front() else { break };
+            self.tensors -= first.tensors.len();
+        }
+    }
+}
+
 /// Groups that become one when something connects them.
 struct Joined(Vec<usize>);
 
@@ -113,8 +134,10 @@ pub(in crate::store) fn families(
         groups[at].push(id);
     };
     let old = &scope.old;
+    let mut recent = Recent::default();
     for node in &scope.nodes {
         let manifest = manifest_of(transaction, node)?;
+        recent.keep(manifest.clone());
         for id in manifest.tensors.iter().map(|tensor| tensor.content_id) {
             if let Some(row) = old.0.get(&id).filter(|_| named.insert(id)) {
                 put(id, row);
@@ -156,7 +179,7 @@ pub(in crate::store) fn kin_of<'c>(
     shared: &'c Shared,
     scope: &Scope,
     family: &[Vec<ContentId>],
-    how: &Repack,
+    (how, progress): (&Repack, &dyn Fn(u64)),
 ) -> Result<Kin<'c>> {
     let mut members: Vec<Member<'c>> = Vec::new();
     let (mut alone, mut edges) = (Vec::new(), Vec::new());
@@ -175,6 +198,8 @@ pub(in crate::store) fn kin_of<'c>(
         for member in &mut group {
             (member.sketch, member.sample) = (None, Vec::new());
         }
+        // The other half of the work is to write what changes.
+        progress(group.iter().map(|member| member.row.raw_len).sum::<u64>() / 2);
         members.append(&mut group);
     }
     let count = members.len();

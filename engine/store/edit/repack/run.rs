@@ -69,9 +69,8 @@ pub(in crate::store) fn repack_scope(
     let (families, searched) = families(transaction, scope, how.policy())?;
     let mut after = if how.dry_run { old.0.clone() } else { HashMap::new() };
     for family in families {
-        let ids = family.iter().flatten();
-        let len = ids.filter_map(|id| old.0.get(id)).map(|row| row.raw_len).sum();
-        let outcome = repack_family(transaction, &shared, (scope, &searched), &family, how)?;
+        let found = (scope, &searched);
+        let outcome = repack_family(transaction, &shared, found, &family, (how, progress))?;
         report.changed += outcome.changed;
         for (id, row) in outcome.rows.into_iter().filter(|_| how.dry_run) {
             match row {
@@ -82,7 +81,6 @@ pub(in crate::store) fn repack_scope(
                 None => after.remove(&id),
             };
         }
-        progress(len);
     }
     if !how.dry_run {
         after = scope.rows_now(transaction)?;
@@ -100,12 +98,14 @@ fn repack_family(
     shared: &Shared,
     (scope, searched): (&Scope, &Searched),
     family: &[Vec<ContentId>],
-    how: &Repack,
+    (how, progress): (&Repack, &dyn Fn(u64)),
 ) -> Result<Outcome> {
     if family.iter().map(Vec::len).sum::<usize>() < 2 {
+        let ids = family.iter().flatten();
+        progress(ids.filter_map(|id| scope.old.0.get(id)).map(|row| row.raw_len).sum());
         return Ok(Outcome::default());
     }
-    let mut kin = kin_of(transaction, shared, scope, family, how)?;
+    let mut kin = kin_of(transaction, shared, scope, family, (how, progress))?;
     find_formulas_of(transaction, shared, &mut kin, searched, how)?;
     let parts = kin.costs.connected();
     (kin.costs.steps_max, kin.costs.depth_max) = bounds(how);
@@ -116,6 +116,8 @@ fn repack_family(
         let written = repack_part(transaction, &kin, PartPlan { part, plan }, how)?;
         outcome.changed += written.changed;
         outcome.rows.extend(written.rows);
+        let len: u64 = part.iter().map(|at| kin.members[*at].row.raw_len).sum();
+        progress(len - len / 2);
     }
     Ok(outcome)
 }

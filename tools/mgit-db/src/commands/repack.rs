@@ -16,8 +16,9 @@ use crate::text::{count, size};
 
 /// Choose the base of every tensor again, so that the store becomes as small as possible.
 ///
-/// Contents and models stay as they are, in one transaction, and nothing takes more space than
-/// before. Tensors that only removed models had are removed where the rest is smaller without them.
+/// Casts, quantised, pruned and merged tensors become formulas of what they were made of, whichever
+/// was imported first. Contents and models stay as they are, in one transaction, and nothing takes
+/// more space than before. Tensors that only removed models had are removed where the rest is smaller without them.
 /// A change that saves less than one part in 256 is not made. The file does not shrink: later
 /// writes use the space of the old records, and `vacuum` returns it to the file system.
 #[derive(Debug, clap::Args)]
