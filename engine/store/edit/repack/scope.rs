@@ -76,7 +76,14 @@ impl Scope {
             row.dependents > count(&stand) || row.holders > count(&named)
         };
         let others = rows.iter().filter(|(id, row)| is_others(id, row)).map(|(id, _)| *id);
-        let fixed = others.chain(pinned).collect();
+        // What stays needs what it stands on to be no deeper than it is.
+        let mut open: Vec<ContentId> = others.chain(pinned).collect();
+        let mut fixed = HashSet::new();
+        while let Some(id) = open.pop() {
+            if fixed.insert(id) {
+                open.extend(rows.get(&id).into_iter().flat_map(RecordRow::bases));
+            }
+        }
         Ok(Scope { nodes, old: OldRows(rows), fixed })
     }
 
