@@ -357,3 +357,28 @@ fn arrivals_and_removals_in_any_order_keep_every_content() {
         }
     }
 }
+
+#[test]
+fn relatives_of_one_type_do_not_change_places() {
+    let base = weights(20, ROWS);
+    let tuned = |seed| -> Vec<f32> {
+        base.iter().zip(weights(seed, ROWS)).map(|(base, step)| base + step * 1e-3).collect()
+    };
+    let models = [
+        floats("base", &base),
+        floats("a", &tuned(21)),
+        floats("b", &tuned(22)),
+        floats("c", &tuned(23)),
+    ];
+    for order in orders(models.len()).iter().step_by(5) {
+        let (_folder, _, store) = new_store();
+        for at in order {
+            add(&store, &models[*at], &[]);
+            let name = models[*at].name;
+            let around =
+                write(&store, |transaction| transaction.repack_around(name, &Repack::default()))
+                    .unwrap();
+            assert!(around.helped.is_empty() && around.left.is_empty(), "{order:?}: {around:?}");
+        }
+    }
+}

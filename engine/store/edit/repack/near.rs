@@ -22,6 +22,10 @@ use crate::tensor::ContentId;
 
 /// Models that are looked at. A store of no more is looked at as a whole.
 const LOOKED_AT_MAX: usize = 16;
+/// With those that the graph names.
+const NEIGHBOURS_MAX: usize = 32;
+/// Records that are followed down from a content.
+const STANDS_ON_MAX: usize = 16;
 /// Tensors by which it is told whether a model is worth a look at all of its tensors.
 const PROBES_MAX: usize = 8;
 /// A model is stored anew where sketches say that this part of it is saved, and so many bytes.
@@ -123,11 +127,10 @@ fn neighbours(
     let bands = model_bands(sketches.iter().flatten().map(|sketch| (&ContentId::NONE, sketch)));
     others.extend(look_alikes(tables, &bands, LOOKED_AT_MAX as u64, LOOKED_AT_MAX)?);
     let mut seen: HashSet<NodeId> = HashSet::from([node.id]);
+    others.retain(|other| seen.insert(*other));
+    others.truncate(NEIGHBOURS_MAX);
     let mut found: Vec<Neighbour> = Vec::new();
     for other in others {
-        if !seen.insert(other) {
-            continue;
-        }
         // A stale row may name a node that is gone.
         let Some(other) = transaction.graph()?.node(other)? else { continue };
         found.extend(neighbour(&finder, (manifest, &sketches), other)?);
@@ -170,14 +173,36 @@ fn neighbour(
         let Some(estimate) = sketch.estimate(&its) else { continue };
         kin |= its.is_telling() && estimate.correlation > INHERITED_FROM;
         let present = finder.present_bits(id, &its)?;
+        let mut gain = present - estimate.bits;
+        let Some(new) = manifest.tensors.get(base) else { continue };
+        if gain > 0.0 && finder.stands_on(new.content_id, id)? {
+            // The two would change places.
+            gain -= sketch.alone_bits() - finder.present_bits(new.content_id, sketch)?;
+        }
         now += present * its.elements() as f64 / 8.0;
-        saved += (present - estimate.bits).max(0.0) * its.elements() as f64 / 8.0;
+        saved += gain.max(0.0) * its.elements() as f64 / 8.0;
     }
     let is_helped = saved >= SAVES_FROM && saved * SAVES_ONE_IN >= now;
     Ok(kin.then_some(Neighbour { node, saved, is_helped }))
 }
 
 impl BaseFinder<'_, '_> {
+    /// Whether a stored content is decoded from another one.
+    fn stands_on(&self, id: ContentId, below: ContentId) -> Result<bool> {
+        let mut open = vec![id];
+        let mut seen = HashSet::new();
+        while let Some(id) = open.pop().filter(|_| seen.len() < STANDS_ON_MAX) {
+            if id == below {
+                return Ok(true);
+            }
+            if seen.insert(id) {
+                let row = record_row(self.tables, Table::Tensors, id.as_bytes())?;
+                open.extend(row.iter().flat_map(RecordRow::bases));
+            }
+        }
+        Ok(false)
+    }
+
     /// The bits an element that sketches predict for a stored content as it stands now. What it
     /// really takes is not comparable: predictions are a bit or two too low.
     fn present_bits(&self, id: ContentId, sketch: &Sketch) -> Result<f64> {
@@ -193,7 +218,11 @@ impl BaseFinder<'_, '_> {
         let mut base = (row.base_id, sketch.dtype().clone());
         let real = row.stored_len as f64 * 8.0 / sketch.elements().max(1) as f64;
         if row.formula != 0 {
-            let chain = Chain::open(self.shared, self.tables, RecordKind::Tensor, id, row)?;
+            let chain = match Chain::open(self.shared, self.tables, RecordKind::Tensor, id, row) {
+                // It is not this that was asked for.
+                Err(error) if error.is_damage() => return Ok(0.0),
+                chain => chain?,
+            };
             let record = chain.record();
             let mut bases = record.formula().into_iter().flat_map(|formula| formula.bases());
             match (bases.next(), bases.next()) {
