@@ -22,8 +22,8 @@ pub fn give_back(store: &Store) -> Result<GivenBack, UpkeepError> {
     give_back_to(store, 0)
 }
 
-/// As [`give_back`], but moves only what lies behind `len` bytes: enough for a file that shall not be
-/// longer than it was.
+/// As [`give_back`], but moves nothing in a file that need not be longer than `len` bytes, and else
+/// only what lies behind them: enough for a file that shall not be longer than it was.
 ///
 /// # Errors
 ///

@@ -35,7 +35,8 @@ const ROUNDS_MAX: usize = 8;
 /// may be asked.
 const SMALL_FILE_MIN: u64 = 512 << 10;
 const SMALL_FILE_MAX: u64 = 16 << 20;
-/// A small store that is closed may have this part of its length free.
+/// A small store that is closed may have this part of its length free, and a catalogue this part of
+/// itself.
 const SPARE_PART: u64 = 16;
 
 /// Where a record lies, and the key of its row: there can be millions.
@@ -52,8 +53,8 @@ impl Place {
     }
 }
 
-/// Makes the file as short as moving records and the catalogue can; records that lie before
-/// `down_to` stay where they are. Whoever calls it has the turn to write, and no transaction.
+/// Makes the file as short as moving records and the catalogue can, or `down_to` bytes long if it is
+/// longer: what lies before stays. Whoever calls it has the turn to write, and no transaction.
 ///
 /// # Errors
 ///
@@ -69,7 +70,13 @@ pub(in crate::store) fn give_back(shared: &Shared, down_to: u64) -> Result<Given
             bytes => moved_bytes += bytes,
         }
     }
-    settle_catalog(shared)?;
+    container.release_space()?;
+    if container.used_end().0 > down_to {
+        let spare_bytes = shared.catalog.spare_bytes()?;
+        if moved_bytes > 0 || spare_bytes > container.catalog_len() / SPARE_PART {
+            settle_catalog(shared)?;
+        }
+    }
     container.cut_free_end()?;
     let (_, waiting_bytes) = container.free_bytes();
     let oldest_reader = match waiting_bytes {
@@ -92,14 +99,19 @@ pub(in crate::store) fn close(shared: &Shared) -> Result<()> {
         return Ok(());
     }
     container.release_space()?;
-    let (end, free_bytes) = container.used_end();
+    let (end, _) = container.used_end();
     if (SMALL_FILE_MIN..SMALL_FILE_MAX).contains(&end) {
-        let spare_bytes = shared.catalog.spare_bytes()?;
-        if free_bytes.max(spare_bytes) > end / SPARE_PART {
-            move_down(shared, 0)?;
+        if shared.catalog.spare_bytes()? > end / SPARE_PART {
+            settle_catalog(shared)?;
+            container.release_space()?;
+        }
+        let (end, free_bytes) = container.used_end();
+        if free_bytes > end / SPARE_PART && move_down(shared, 0)? > 0 {
             settle_catalog(shared)?;
         }
     }
+    // Closing it, the database writes once more, and may need room: not behind a free end.
+    container.cut_free_end()?;
     Ok(())
 }
 
