@@ -15,6 +15,8 @@
 mod forms;
 #[path = "common/forms.rs"]
 mod forms_of_weights;
+#[path = "memory/repack.rs"]
+mod repack;
 #[path = "common/zip_stream.rs"]
 mod zip_stream;
 

@@ -440,21 +440,31 @@ impl<'c> Forest<'c> {
 ///
 /// Cost: a fraction of a second of one core for contents that are connected, on all cores.
 pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
-    let connected = costs.connected();
+    let parts = costs.connected();
     let plans: Vec<_> =
-        connected.par_iter().map(|part| plan_connected(&costs.of_part(part))).collect();
+        parts.par_iter().map(|part| plan_part(&costs.of_part(part), part)).collect();
     let count = costs.alone.len();
     let stand = vec![Stand::Alone; count];
     let mut plan = BasePlan { stand, kept: vec![true; count], sum: 0 };
-    for (part, planned) in connected.iter().zip(plans) {
+    for (part, planned) in parts.iter().zip(plans) {
         for (place, at) in part.iter().enumerate() {
-            plan.stand[*at] = match planned.stand[place] {
-                Stand::On(base) => Stand::On(part[base]),
-                stand => stand,
-            };
+            plan.stand[*at] = planned.stand[place];
             plan.kept[*at] = planned.kept[place];
         }
         plan.sum += planned.sum;
+    }
+    plan
+}
+
+/// The plan of the contents of one [part](BaseCosts::connected), of which `costs`
+/// [are](BaseCosts::of_part): in the order of the part. The bases that it names are places among
+/// all contents.
+pub fn plan_part(costs: &BaseCosts, part: &[usize]) -> BasePlan {
+    let mut plan = plan_connected(costs);
+    for stand in &mut plan.stand {
+        if let Stand::On(base) = stand {
+            *base = part[*base];
+        }
     }
     plan
 }

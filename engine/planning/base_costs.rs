@@ -51,8 +51,8 @@ impl BaseCosts {
         self.alone.len() + self.edges.iter().map(Vec::len).sum::<usize>() + made
     }
 
-    /// The contents that edges and formulas connect, in either direction.
-    pub(super) fn connected(&self) -> Vec<Vec<usize>> {
+    /// The contents that edges and formulas connect, in either direction: each part ascends.
+    pub fn connected(&self) -> Vec<Vec<usize>> {
         let count = self.alone.len();
         let mut beside = vec![Vec::new(); count];
         for (at, edges) in self.edges.iter().enumerate() {
@@ -85,8 +85,8 @@ impl BaseCosts {
         parts
     }
 
-    /// The costs of some contents, all that they are connected to among them.
-    pub(super) fn of_part(&self, part: &[usize]) -> BaseCosts {
+    /// The costs of some contents, all that they are connected to among them, in their order.
+    pub fn of_part(&self, part: &[usize]) -> BaseCosts {
         // What is connected is in the part.
         let place = |at: usize| part.binary_search(&at).unwrap_or_default();
         let edges =

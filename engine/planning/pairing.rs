@@ -1,7 +1,7 @@
 //! Which tensor of a parent a tensor of the child probably came from.
 
 use crate::format::ManifestTensor;
-use crate::tensor::{Dtype, Shape};
+use crate::tensor::{Dtype, Shape, float8_bits};
 
 /// What pairing looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +53,12 @@ impl Relation {
             let alike = child.dtype.bits().is_some() && rows(child) == rows(parent);
             return (alike && grown && child.shape.rank() > 0).then_some(Relation::Resized);
         }
-        let float =
+        let wide =
             |dtype: &Dtype| matches!(dtype, Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64);
-        let eight = |dtype: &Dtype| matches!(dtype, Dtype::I8 | Dtype::F8E4M3);
-        let convertible = float(parent.dtype) && (float(child.dtype) || eight(child.dtype));
+        let eight = |dtype: &Dtype| float8_bits(dtype, 0.0).is_some();
+        let float = |dtype: &Dtype| wide(dtype) || eight(dtype);
+        let convertible = float(parent.dtype) && float(child.dtype)
+            || wide(parent.dtype) && *child.dtype == Dtype::I8;
         (convertible && child.shape.dims() == parent.shape.dims()).then_some(Relation::Converted)
     }
 }
@@ -196,7 +198,7 @@ mod tests {
                 TensorKey { name: "", dtype: parent.0, shape: &b, byte_len: len(parent.0, &b) };
             Relation::of(&child, &parent)
         };
-        use Dtype::{Bf16, F8E4M3, F32, I8};
+        use Dtype::{Bf16, F8E4M3, F8E5M2, F32, I8};
         assert_eq!(relation((&F32, &[6, 2]), (&F32, &[4, 3])), Some(Relation::Same));
         assert_eq!(relation((&F32, &[5, 3]), (&F32, &[4, 3])), Some(Relation::Resized));
         assert_eq!(relation((&F32, &[1, 3]), (&F32, &[4, 3])), Some(Relation::Resized));
@@ -205,6 +207,9 @@ mod tests {
         assert_eq!(relation((&Bf16, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
         assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
         assert_eq!(relation((&F8E4M3, &[4, 3]), (&F32, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&F32, &[4, 3]), (&F8E4M3, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&F8E5M2, &[4, 3]), (&F8E4M3, &[4, 3])), Some(Relation::Converted));
+        assert_eq!(relation((&I8, &[4, 3]), (&F8E4M3, &[4, 3])), None);
         assert_eq!(relation((&F32, &[4, 3]), (&I8, &[4, 3])), None);
         assert_eq!(relation((&I8, &[4, 3]), (&F32, &[4, 4])), None);
     }

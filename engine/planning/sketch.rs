@@ -6,7 +6,7 @@
 use std::borrow::Borrow;
 
 use crate::format::{ByteReader, ByteWriter, FormatError};
-use crate::tensor::{ContentId, Dtype, number, number_bytes};
+use crate::tensor::{ContentId, Dtype, float8_cast, number, number_bytes};
 
 /// The most elements that are sampled.
 pub const SKETCH_SAMPLES: usize = 64;
@@ -170,6 +170,12 @@ fn ordered(value: f64, bits: u32) -> i64 {
     if word >> 63 == 1 { -magnitude } else { magnitude }
 }
 
+/// The code of a float of eight bits as an integer that sorts as the floats do.
+fn ordered_eight(code: u8) -> i64 {
+    let magnitude = i64::from(code & 0x7f);
+    if code >> 7 == 1 { -magnitude } else { magnitude }
+}
+
 /// Bits an element, from the share of zero steps and the mean logarithm of the others.
 fn bits_of_steps(zero_share: f64, mean_log2: f64) -> f64 {
     let part = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
@@ -181,6 +187,8 @@ fn bits_of_steps(zero_share: f64, mean_log2: f64) -> f64 {
 enum Unit {
     /// Floats of so many mantissa bits.
     Float(u32),
+    /// Codes of floats of eight bits; the parent's numbers are multiplied by this first, and rounded.
+    Eight(fn(f32) -> u8, f64),
     /// Whole numbers; those of the parent are multiplied by this first.
     Whole(f64),
     /// Nothing: no such parent tells anything of such a child.
@@ -210,12 +218,16 @@ impl Steps {
     }
 
     /// Steps of the child's type: what it takes to say them. Nothing is told where no formula makes
-    /// the one type of the other: floats of eight bits, floats of integers.
+    /// the one type of the other: floats of integers, integers of floats of eight bits.
     pub(crate) fn coded(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
         let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
-            (Some(_), Some(bits)) if parent == child || is_wide(parent) && is_wide(child) => {
-                Unit::Float(bits)
-            }
+            (Some(_), Some(bits)) => match float8_cast(child) {
+                Some(cast) => {
+                    let is_row = is_wide(parent) && *child == Dtype::F8E4M3;
+                    Unit::Eight(cast, if is_row { scale } else { 1.0 })
+                }
+                None => Unit::Float(bits),
+            },
             (Some(_), None) if is_wide(parent) && *child == Dtype::I8 => Unit::Whole(scale),
             (None, None) if parent == child => Unit::Whole(scale),
             _ => Unit::None,
@@ -236,6 +248,10 @@ impl Steps {
         let step = match self.unit {
             Unit::Float(bits) => {
                 ordered(child, bits).wrapping_sub(ordered(parent, bits)).unsigned_abs() as f64
+            }
+            Unit::Eight(cast, scale) => {
+                let parent = ordered_eight(cast((scale * parent) as f32));
+                (ordered_eight(cast(child as f32)) - parent).unsigned_abs() as f64
             }
             Unit::Whole(scale) => (child - scale * parent).abs().round(),
             Unit::None => f64::MAX,
@@ -260,7 +276,7 @@ impl Steps {
     }
 }
 
-/// Whether a float type is one of more than eight bits: there are casts between those.
+/// Whether a float type is one of more than eight bits: rows of those are quantised.
 fn is_wide(float: &Dtype) -> bool {
     float.bits() != Some(8)
 }
@@ -378,18 +394,22 @@ impl Sketch {
         }
         let correlation = finite(ab / (aa * bb).sqrt());
         let scale = if aa > 0.0 { finite(ab / aa) } else { 1.0 };
-        let mut coded = Steps::coded(&self.dtype, &child.dtype, scale);
+        // A float of eight bits may be a cast, or may have a scale.
+        let mut scaled = Steps::coded(&self.dtype, &child.dtype, scale);
+        let unscaled = if float8_cast(&child.dtype).is_some() { 1.0 } else { scale };
+        let mut cast = Steps::coded(&self.dtype, &child.dtype, unscaled);
         let mut coarse = Steps::coarse(&self.dtype, &child.dtype, scale);
         for (a, b) in pairs() {
-            coded.add(a, b);
+            scaled.add(a, b);
+            cast.add(a, b);
             coarse.add(a, b);
         }
         let is_made = self.dtype == child.dtype && self.is_scaled_or_pruned(child);
-        let most = if is_made { MADE_BITS } else { coded.limit() };
+        let most = if is_made { MADE_BITS } else { scaled.limit() };
         Some(Estimate {
             correlation,
             equal: coarse.equal(),
-            bits: coded.bits().min(most),
+            bits: scaled.bits().min(cast.bits()).min(most),
             coarse_bits: coarse.bits(),
             elements: self.elements,
             samples: self.samples.len(),

@@ -156,13 +156,24 @@ fn instance(seed: u64) -> BaseCosts {
             }
         }
     }
+    if seed >= 750 {
+        // Formulas of each other: a master of its cast and the rest, the cast of its master.
+        for at in 0..count {
+            let base = next(count as u64) as usize;
+            if base != at {
+                let exact = next(2) == 0;
+                let cost = if exact { 0 } else { next(600) };
+                costs.made[at].push(Making { bases: vec![base], cost, exact });
+            }
+        }
+    }
     costs
 }
 
 #[test]
 fn plans_are_within_two_percent_of_the_best() {
     let (mut exact, mut worse) = (0, 0);
-    for seed in 0..750 {
+    for seed in 0..1000 {
         let costs = instance(seed);
         let plan = plan_bases(&costs);
         assert_eq!(sum(&costs, &plan), Some(plan.sum), "seed {seed}");
@@ -175,8 +186,8 @@ fn plans_are_within_two_percent_of_the_best() {
         }
         exact += usize::from(found == least);
     }
-    println!("{exact} of 750 are the best, {worse} are worse by more");
-    assert!(exact >= 740 && worse <= 1, "{exact} of 750 are the best, {worse} are worse by more");
+    println!("{exact} of 1000 are the best, {worse} are worse by more");
+    assert!(exact >= 985 && worse <= 2, "{exact} of 1000 are the best, {worse} are worse by more");
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub use edit::new_model::{Advice, ImportReport, NewModel, Note};
 pub use edit::new_part::NewPart;
 pub use edit::recode::RecodeReport;
 pub use edit::remove::RemoveReport;
-pub use edit::repack::options::{Repack, RepackReport};
+pub use edit::repack::options::{AroundReport, Repack, RepackReport};
 pub use edit::test_results::TestResultRow;
 pub(crate) use error::bad_tensor;
 pub use error::{Result, StoreError};

@@ -32,6 +32,7 @@ pub use content_id::{ContentId, ParseIdError};
 pub use dtype::Dtype;
 pub use element::{Element, ViewError, cast_slice};
 pub(crate) use names::first_duplicate;
-pub use number::{e4m3_bits, number, number_bytes};
+pub(crate) use number::float8_cast;
+pub use number::{e4m3_bits, float8_bits, number, number_bytes};
 pub use shape::{Dimension, IntoShape, RANK_MAX, Shape, ShapeError};
 pub(crate) use training_names::TrainingNames;

@@ -49,22 +49,63 @@ pub fn number(dtype: &Dtype, element: &[u8]) -> f64 {
 /// The number of type F8_E4M3 that is nearest to `value`, of two the one with an even mantissa. The
 /// largest, 448, stands for all that is larger; a NaN becomes the positive one.
 pub fn e4m3_bits(value: f32) -> u8 {
-    const MANTISSA_BITS: u32 = 3;
-    if value.is_nan() {
-        return 0x7f;
+    if value.is_nan() { 0x7f } else { nearest_e4m3(value) }
+}
+
+/// The number of an eight-bit float type that is nearest to `value`, as casts round: ties to even.
+/// What is too large becomes the type's infinity, of F8_E4M3 its largest number, and of the types
+/// without negative zero their NaN. Other NaN keep their sign. `None` for other types.
+pub fn float8_bits(dtype: &Dtype, value: f32) -> Option<u8> {
+    float8_cast(dtype).map(|cast| cast(value))
+}
+
+/// The rounding of [`float8_bits`] to numbers of a type, to be asked for once.
+pub(crate) fn float8_cast(dtype: &Dtype) -> Option<fn(f32) -> u8> {
+    match dtype {
+        Dtype::F8E4M3 => Some(nearest_e4m3),
+        Dtype::F8E5M2 => Some(nearest_e5m2),
+        Dtype::F8E4M3Fnuz => Some(|value| nearest_fnuz(value, eight_bits::<3, 8>(value))),
+        Dtype::F8E5M2Fnuz => Some(|value| nearest_fnuz(value, eight_bits::<2, 16>(value))),
+        _ => None,
     }
-    let magnitude = value.abs().min(448.0);
+}
+
+fn nearest_e4m3(value: f32) -> u8 {
+    let most = if value.is_nan() { 0x7f } else { 0x7e };
+    eight_bits::<3, 7>(value).min(most) as u8 | sign_bit(value)
+}
+
+fn nearest_e5m2(value: f32) -> u8 {
+    let most = if value.is_nan() { 0x7f } else { 0x7c };
+    eight_bits::<2, 15>(value).min(most) as u8 | sign_bit(value)
+}
+
+fn nearest_fnuz(value: f32, magnitude: u32) -> u8 {
+    match magnitude {
+        0 => 0,
+        1..=0x7f => magnitude as u8 | sign_bit(value),
+        _ => FNUZ_NAN,
+    }
+}
+
+fn sign_bit(value: f32) -> u8 {
+    u8::from(value.is_sign_negative()) << 7
+}
+
+/// The bits of the nearest magnitude, ties to even, when exponents went on without end; more than
+/// seven bits for what is too large, and of a NaN.
+fn eight_bits<const MANTISSA_BITS: u32, const BIAS: u32>(value: f32) -> u32 {
+    const EXPONENT_ONE: u32 = 127;
+    let magnitude = value.abs();
     let bits = magnitude.to_bits();
-    let code = if magnitude < 1.0 / 64.0 {
-        // Subnormal: units of 2^-9, and the smallest normal number behind them.
-        (magnitude * 512.0).round_ties_even() as u32
-    } else {
-        let cut = f32::MANTISSA_DIGITS - 1 - MANTISSA_BITS;
-        let even = bits >> cut & 1;
-        // The exponent's bias goes from 127 to 7.
-        ((bits + (1 << (cut - 1)) - 1 + even) >> cut) - (120 << MANTISSA_BITS)
-    };
-    code as u8 | u8::from(value.is_sign_negative()) << 7
+    let cut = f32::MANTISSA_DIGITS - 1 - MANTISSA_BITS;
+    if bits >> 23 <= EXPONENT_ONE - BIAS {
+        // Subnormal: units of the smallest, and the smallest normal number behind them.
+        let units = f32::from_bits((EXPONENT_ONE + BIAS - 1 + MANTISSA_BITS) << 23);
+        return (magnitude * units).round_ties_even() as u32;
+    }
+    let even = bits >> cut & 1;
+    ((bits + (1 << (cut - 1)) - 1 + even) >> cut) - ((EXPONENT_ONE - BIAS) << MANTISSA_BITS)
 }
 
 /// Of the types without negative zero, its code is the only NaN; they have no infinities.

@@ -10,6 +10,7 @@ mod give_back;
 mod kept;
 mod lineage;
 mod recode;
+mod remaking;
 mod removal;
 mod repack;
 mod space;

@@ -8,6 +8,7 @@ mod common;
 mod diff;
 mod eight_bits;
 mod files_kept;
+mod float8_casts;
 mod functions;
 mod infer;
 mod lossy;

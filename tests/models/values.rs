@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::{add, new_store, shape, stored_model};
+use crate::common::{Random, add, new_store, shape, stored_model};
 use mgit::interchange::{ModelSource, SafetensorsFile, export_to_path, write_header};
 use mgit::model_tests::{Builtin, RunOptions, Runner, Test, What};
-use mgit::tensor::number;
+use mgit::tensor::{float8_bits, number};
 use mgit::update::{Functions, Make, UpdateError};
 use mgit::{Dtype, NewModel, NewTensor, Store};
 use serde_json::{Value, json};
@@ -49,6 +49,51 @@ fn every_code_of_the_eight_bit_floats_is_the_published_value() {
     assert!(
         number(&Dtype::F8E4M3, &[0xff]).is_nan() && number(&Dtype::F8E4M3Fnuz, &[0x80]).is_nan()
     );
+}
+
+/// `tests/values/float8_cast.py` made the table with torch.
+#[test]
+fn floats_of_eight_bits_are_cast_as_by_torch() {
+    let half = |bits: u16| mgit::half::f16::from_bits(bits).to_f32();
+    let brain = |bits: u16| f32::from_bits(u32::from(bits) << 16);
+    let mut types = 0;
+    for line in include_str!("../values/float8_cast.txt").lines() {
+        let mut words = line.split(' ');
+        let dtype = Dtype::from_name(words.next().unwrap());
+        let hex = |word: &str| u32::from_str_radix(word, 16).unwrap();
+        let (steps, others): (Vec<&str>, Vec<&str>) = words.partition(|word| word.contains(':'));
+        let steps: Vec<(u32, u8)> = steps
+            .iter()
+            .map(|step| step.split_once(':').map(|(a, b)| (hex(a), hex(b) as u8)).unwrap())
+            .collect();
+        let [zero, one, minus, nan, minus_nan] = others[..] else { panic!("{others:?}") };
+        let wanted = |value: f32| {
+            let (bits, code) = (value.to_bits() & 0x7fff_ffff, value.is_sign_negative());
+            if value.is_nan() {
+                return hex(if code { minus_nan } else { nan }) as u8;
+            }
+            let (_, magnitude) = steps[steps.partition_point(|(start, _)| *start <= bits) - 1];
+            match magnitude {
+                _ if !code => magnitude,
+                0 => hex(zero) as u8,
+                magnitude => magnitude | 0x80,
+            }
+        };
+        assert_eq!([wanted(1.0), wanted(-1.0)], [hex(one) as u8, hex(minus) as u8]);
+        let mut random = Random(8);
+        let sampled = (0..1 << 20).map(|_| f32::from_bits(random.next() as u32));
+        let edges = steps.iter().flat_map(|(start, _)| {
+            [*start, start.saturating_sub(1)].map(f32::from_bits).into_iter().flat_map(|v| [v, -v])
+        });
+        let narrow = (0..=u16::MAX).flat_map(|bits| [half(bits), brain(bits)]);
+        for value in narrow.chain(edges).chain(sampled) {
+            let found = float8_bits(&dtype, value);
+            assert_eq!(found, Some(wanted(value)), "{dtype} of {:#x}", value.to_bits());
+        }
+        types += 1;
+    }
+    assert_eq!(types, 4);
+    assert_eq!(float8_bits(&Dtype::F8E8M0, 1.0), None);
 }
 
 #[test]

@@ -142,6 +142,66 @@ fn eight_bits(v: f32) -> u64 {
     code | u64::from(v.is_sign_negative()) << 7
 }
 
+/// Bits of the mantissa, and the exponent's bias, of a float of eight bits.
+fn eight(dtype: u8) -> (u32, i32) {
+    match dtype {
+        7 => (2, 15),
+        8 => (3, 7),
+        10 => (3, 8),
+        11 => (2, 16),
+        other => panic!("type {other} is no float of eight bits"),
+    }
+}
+
+/// The first magnitude that is no number: infinity, or NaN.
+fn eight_end(dtype: u8) -> u64 {
+    match dtype {
+        7 => 0x7c,
+        8 => 0x7f,
+        _ => 0x80,
+    }
+}
+
+/// The magnitude of a code without its sign, or what would follow the largest.
+fn eight_magnitude(code: u64, dtype: u8) -> f64 {
+    let (mantissa_bits, bias) = eight(dtype);
+    let (exponent, mantissa) = (code >> mantissa_bits, code & ((1 << mantissa_bits) - 1));
+    let hidden = if exponent == 0 { 0 } else { 1 << mantissa_bits };
+    let power = exponent.max(1) as i32 - bias - mantissa_bits as i32;
+    (hidden + mantissa) as f64 * f64::powi(2.0, power)
+}
+
+fn eight_value(code: u64, dtype: u8) -> f32 {
+    let (sign, magnitude) = ((code >> 7) as u32, code & 0x7f);
+    let infinity = sign << 31 | 0x7f80_0000;
+    f32::from_bits(match dtype {
+        7 if magnitude == 0x7c => infinity,
+        7 if magnitude > 0x7c => infinity | 0x0040_0000 | (magnitude as u32 & 1) << 21,
+        8 if magnitude == 0x7f => infinity | 0x0070_0000,
+        10 | 11 if code == 0x80 => 0x7fc0_0000,
+        _ => (eight_magnitude(magnitude, dtype) as f32).to_bits() | sign << 31,
+    })
+}
+
+/// The nearest float of eight bits, found among all of them.
+fn nearest_eight(v: f32, dtype: u8) -> u64 {
+    let sign = u64::from(v.is_sign_negative()) << 7;
+    let unsigned = matches!(dtype, 10 | 11);
+    if v.is_nan() {
+        return if unsigned { 0x80 } else { sign | 0x7f };
+    }
+    let end = eight_end(dtype);
+    let most = eight_magnitude(end, dtype);
+    let far = |code: &u64| (eight_magnitude(*code, dtype) - f64::from(v.abs()).min(most)).abs();
+    let nearer = |a: &u64, b: &u64| far(a).total_cmp(&far(b)).then((a % 2).cmp(&(b % 2)));
+    let code = (0..=end).min_by(|a, b| nearer(a, b)).unwrap();
+    match dtype {
+        8 => sign | code.min(0x7e),
+        10 | 11 if code == 0 || code == end => code,
+        _ => sign | code,
+    }
+}
+
 /// The content that a formula makes, `len` bytes of elements of type `dtype`.
 pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<u8> {
     let mut input = Bytes::new(&formula.parameters);
@@ -155,6 +215,17 @@ pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<
     let all = |i: usize| (0..bases.len()).map(move |b| of(b, i));
     let elements: Vec<u64> = match formula.code {
         1 => (0..count).map(|i| raw(0, i)).collect(),
+        13 => {
+            let middle = |i: usize| match first {
+                7 | 8 | 10 | 11 => eight_value(raw(0, i), first),
+                _ => of(0, i),
+            };
+            let made = |v: f32| match dtype {
+                7 | 8 | 10 | 11 => nearest_eight(v, dtype),
+                _ => convert(v.to_bits().into(), F32, float(dtype)),
+            };
+            (0..count).map(|i| made(middle(i))).collect()
+        }
         2 => {
             let middle = |i: usize| convert(raw(0, i), float(first), F32);
             (0..count).map(|i| convert(middle(i), F32, float(dtype))).collect()

@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use super::eight::FloatEight;
 use crate::tensor::Dtype;
 
 /// The float types that are cast.
@@ -16,10 +17,22 @@ pub enum FloatType {
     F32,
     /// IEEE 754 double precision.
     F64,
+    /// One of the four of eight bits.
+    Eight(FloatEight),
 }
 
 impl FloatType {
-    /// The type, when it is one that is cast.
+    /// The type, when it is one of those that are cast.
+    pub fn cast_of(dtype: &Dtype) -> Option<Self> {
+        Self::of(dtype).or_else(|| FloatEight::of(dtype).map(FloatType::Eight))
+    }
+
+    /// Whether it is one of eight bits.
+    pub fn is_eight(self) -> bool {
+        matches!(self, FloatType::Eight(_))
+    }
+
+    /// The type, when it is a float of more than eight bits: those that are reckoned with.
     pub fn of(dtype: &Dtype) -> Option<Self> {
         match dtype {
             Dtype::F16 => Some(FloatType::F16),
@@ -33,6 +46,7 @@ impl FloatType {
     /// Bytes an element.
     pub fn bytes(self) -> usize {
         match self {
+            FloatType::Eight(_) => 1,
             FloatType::F16 | FloatType::Bf16 => 2,
             FloatType::F32 => 4,
             FloatType::F64 => 8,
@@ -48,7 +62,9 @@ impl FloatType {
             FloatType::F32 => {
                 bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
             }
-            FloatType::F64 => with_singles(self, bytes, |elements| elements.collect()),
+            FloatType::F64 | FloatType::Eight(_) => {
+                with_singles(self, bytes, |elements| elements.collect())
+            }
         }
     }
 
@@ -136,6 +152,11 @@ pub(super) fn with_singles<R>(
         FloatType::Bf16 => work(&mut twos.iter().map(|b| from_brain_bits(u16::from_le_bytes(*b)))),
         FloatType::F32 => work(&mut fours.iter().map(|b| f32::from_le_bytes(*b))),
         FloatType::F64 => work(&mut eights.iter().map(|b| single(f64::from_le_bytes(*b)))),
+        FloatType::Eight(eight) => {
+            let values = eight.values();
+            let value = |b: &u8| values.get(usize::from(*b)).copied().unwrap_or_default();
+            work(&mut base.iter().map(value))
+        }
     }
 }
 
@@ -146,7 +167,7 @@ pub(super) fn write_singles(to: FloatType, values: &[f32], out: &mut [u8]) {
 
 /// Casts every element; zeros where `base` is too short. Doubles become halves by way of singles.
 pub(super) fn cast(from: FloatType, to: FloatType, base: &[u8], out: &mut [u8]) {
-    use FloatType::{Bf16, F16, F32, F64};
+    use FloatType::{Bf16, Eight, F16, F32, F64};
     let half = |value: f32| half_bits(value).to_le_bytes();
     let brain = |value: f32| brain_bits(value).to_le_bytes();
     let of_half = |bytes: [u8; 2]| from_half_bits(u16::from_le_bytes(bytes));
@@ -157,7 +178,19 @@ pub(super) fn cast(from: FloatType, to: FloatType, base: &[u8], out: &mut [u8]) 
         let wide = if value.is_nan() { nan_of_single(bits) } else { f64::from(value).to_bits() };
         wide.to_le_bytes()
     };
+    if let Eight(to) = to {
+        return with_singles(from, base, |values| to.write(values, out));
+    }
+    let values = match from {
+        Eight(eight) => eight.values(),
+        _ => [0.0; 256],
+    };
+    let of_eight = |[code]: [u8; 1]| values.get(usize::from(code)).copied().unwrap_or_default();
     match (from, to) {
+        (Eight(_), F16) => each(base, out, |b| half(of_eight(b))),
+        (Eight(_), Bf16) => each(base, out, |b| brain(of_eight(b))),
+        (Eight(_), F32) => each(base, out, |b| of_eight(b).to_le_bytes()),
+        (Eight(_), F64) => each(base, out, |b| double(of_eight(b))),
         (F32, F16) => each(base, out, |b| half(f32::from_le_bytes(b))),
         (F32, Bf16) => each(base, out, |b| brain(f32::from_le_bytes(b))),
         (F32, F64) => each(base, out, |b| double(f32::from_le_bytes(b))),
@@ -173,5 +206,6 @@ pub(super) fn cast(from: FloatType, to: FloatType, base: &[u8], out: &mut [u8]) 
         (F16, F16) | (Bf16, Bf16) => each(base, out, |b: [u8; 2]| b),
         (F32, F32) => each(base, out, |b: [u8; 4]| b),
         (F64, F64) => each(base, out, |b: [u8; 8]| b),
+        (_, Eight(_)) => {}
     }
 }

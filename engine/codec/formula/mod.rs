@@ -8,6 +8,7 @@
 mod absmax;
 mod arithmetic;
 mod cast;
+mod eight;
 mod guess;
 mod increment;
 mod int8;
@@ -24,6 +25,7 @@ pub use arithmetic::MeanOrder;
 pub(super) use arithmetic::settled;
 use arithmetic::{Mean, Prune, Scale, TaskVector, common_type};
 pub use cast::FloatType;
+pub use eight::FloatEight;
 use increment::{Added, Increment};
 use int8::Requantise;
 use lora::Lora;
@@ -39,6 +41,10 @@ const ABSMAX_INT8_CODE: u8 = 3;
 
 /// The code of [`Formula::Absmax`] as floats, which takes a feature flag of its own.
 pub const ABSMAX_F8_CODE: u8 = 12;
+
+/// The code of [`Formula::Cast`] to or from floats of eight bits, which takes a feature flag of its
+/// own.
+pub const CAST_F8_CODE: u8 = 13;
 
 /// A row that has to be seen as a whole is no longer than this many bytes of its base.
 const ROW_BYTES_MAX: u64 = 16 << 20;
@@ -87,7 +93,7 @@ fn wrong<T>(reason: impl Into<String>) -> Result<T, FormulaError> {
 impl Formula {
     /// The cast from one type to another; `None` when either is not a float that is cast.
     pub fn cast(from: &Dtype, to: &Dtype) -> Option<Self> {
-        let (from, to) = (FloatType::of(from)?, FloatType::of(to)?);
+        let (from, to) = (FloatType::cast_of(from)?, FloatType::cast_of(to)?);
         (from != to).then_some(Formula::Cast { from, to })
     }
 
@@ -131,13 +137,14 @@ impl Formula {
 
     /// Whether what a formula of this code makes is of the type and the shape of its first base.
     pub fn keeps_elements(code: u8) -> bool {
-        !matches!(code, 1..=3 | ABSMAX_F8_CODE)
+        !matches!(code, 1..=3 | ABSMAX_F8_CODE | CAST_F8_CODE)
     }
 
     /// The code in the file.
     pub fn code(&self) -> u8 {
         match self {
             Formula::Resize => 1,
+            Formula::Cast { from, to } if from.is_eight() || to.is_eight() => CAST_F8_CODE,
             Formula::Cast { .. } => 2,
             Formula::Absmax(absmax) => absmax.code(),
             Formula::Requantise(_) => 4,
@@ -161,7 +168,7 @@ impl Formula {
     }
 
     /// The codes and names of all formulas.
-    pub const NAMES: [(u8, &str); 11] = [
+    pub const NAMES: [(u8, &str); 12] = [
         (1, "resize"),
         (2, "cast"),
         (ABSMAX_INT8_CODE, "absmax-int8"),
@@ -173,6 +180,7 @@ impl Formula {
         (10, "lora"),
         (11, "increment"),
         (ABSMAX_F8_CODE, "absmax-f8"),
+        (CAST_F8_CODE, "cast-f8"),
     ];
 
     /// The parameters' bytes in the file.
@@ -215,13 +223,14 @@ impl Formula {
             _ => {}
         }
         let [base] = bases else { return wrong(format!("{} bases", bases.len())) };
-        if matches!(code, 1 | 2) && !parameters.is_empty() {
+        if matches!(code, 1 | 2 | CAST_F8_CODE) && !parameters.is_empty() {
             return wrong(format!("{} bytes of parameters", parameters.len()));
         }
         match code {
             1 if own == base => Ok(Formula::Resize),
             1 => wrong(format!("a resize of {base} to {own}")),
-            2 => Formula::cast(base, own)
+            2 | CAST_F8_CODE => Formula::cast(base, own)
+                .filter(|cast| cast.code() == code)
                 .ok_or_else(|| FormulaError(format!("a cast of {base} to {own}"))),
             ABSMAX_INT8_CODE if *own == Dtype::I8 => {
                 Absmax::parse(own, base, parameters).map(Formula::Absmax)

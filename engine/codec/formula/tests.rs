@@ -25,7 +25,7 @@ fn naive_brain(value: f32) -> u16 {
 proptest! {
     #[test]
     fn every_range_of_a_formula_is_a_part_of_the_whole(
-        which in 0usize..11,
+        which in 0usize..14,
         columns in 1u64..40,
         values in proptest::collection::vec(any::<u32>(), 0..200),
         longer in 0u64..60,
@@ -42,6 +42,18 @@ proptest! {
                 let child: Vec<u8> = base.iter().map(|b| b.wrapping_mul(3)).collect();
                 let formula = Formula::requantise(columns, &base, &child).unwrap();
                 (formula, Dtype::I8, Dtype::I8, 1)
+            }
+            11 => {
+                let formula = Formula::cast(&Dtype::F32, &Dtype::F8E5M2).unwrap();
+                (formula, Dtype::F8E5M2, Dtype::F32, 1)
+            }
+            12 => {
+                let formula = Formula::cast(&Dtype::F8E4M3, &Dtype::F64).unwrap();
+                (formula, Dtype::F64, Dtype::F8E4M3, 8)
+            }
+            13 => {
+                let formula = Formula::cast(&Dtype::F8E5M2Fnuz, &Dtype::F8E4M3).unwrap();
+                (formula, Dtype::F8E4M3, Dtype::F8E5M2Fnuz, 1)
             }
             order => {
                 let (to, order) = match order.checked_sub(8) {
@@ -72,7 +84,7 @@ proptest! {
 
     #[test]
     fn parsing_arbitrary_parameters_is_an_error_or_a_formula(
-        code in 0u8..8,
+        code in 0u8..15,
         own in 0u8..23,
         base in 1u8..23,
         parameters in proptest::collection::vec(any::<u8>(), 0..40),

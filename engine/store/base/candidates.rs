@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::candidate::{Candidate, Derivation, OpenCandidate};
-use super::relatives::{BaseFinder, Relative};
+use super::relatives::{BaseFinder, Reach, Relative};
 use crate::catalog::Table;
 use crate::format::{CHAIN_DEPTH_LIMIT, FORMULA_BASES_MAX, Manifest, ManifestTensor, RecordKind};
 use crate::lineage::NodeId;
@@ -44,7 +44,18 @@ fn adapters(manifest: &Manifest) -> HashMap<String, Adapter<'_>> {
     manifest.tensors.iter().filter_map(adapter).collect()
 }
 
-fn push(candidates: &mut Vec<Candidate>, bases: Vec<(ContentId, Dtype)>, derivation: Derivation) {
+/// By the name of what they change, the factors and the rank.
+pub(super) fn adapters_of(manifest: &Manifest) -> AdaptersOf {
+    let based = |tensor: ManifestTensor<'_>| (tensor.content_id, tensor.dtype.clone());
+    let all = adapters(manifest).into_iter();
+    all.map(|(name, it)| (name, (based(it.left), based(it.right), it.rank))).collect()
+}
+
+pub(super) fn push(
+    candidates: &mut Vec<Candidate>,
+    bases: Vec<(ContentId, Dtype)>,
+    derivation: Derivation,
+) {
     let candidate = Candidate { bases, derivation };
     if !candidates.contains(&candidate) {
         candidates.push(candidate);
@@ -68,27 +79,30 @@ fn combine(candidates: &mut Vec<Candidate>, parents: &[Option<(ContentId, Dtype)
 /// What the tensors of a new model may be coded against. Worked out tensor by tensor, since there
 /// can be a million.
 pub(in crate::store) struct Candidates {
-    relatives: Vec<Relative>,
+    pub(super) relatives: Vec<Relative>,
     /// How many of the relatives are declared.
     declared: usize,
     /// How many of these are what it was derived from, and how many, from behind, what it was
     /// computed from.
     parents: usize,
     made_of: usize,
-    sketches: Vec<Sketch>,
+    pub(super) sketches: Vec<Sketch>,
     /// `None` without sketches: all relatives are tried, in order.
     ranking: Option<Ranking>,
     /// Which of a full chain takes the place of the one that it is full at.
     level: usize,
-    /// By relative, what its adapters change: factors and rank.
-    adapters: Vec<HashMap<String, (Based, Based, u32)>>,
+    /// The adapters of those that are declared, and of others that are looked at.
+    pub(super) adapters: Vec<AdaptersOf>,
 }
 
 /// A content, and the type that a model sees it as.
-type Based = (ContentId, Dtype);
+pub(super) type Based = (ContentId, Dtype);
+
+/// What the adapters of a model change: factors and rank.
+pub(super) type AdaptersOf = HashMap<String, (Based, Based, u32)>;
 
 impl Candidates {
-    fn base(&self, relative: usize, at: usize) -> Option<(Based, Relation)> {
+    pub(super) fn base(&self, relative: usize, at: usize) -> Option<(Based, Relation)> {
         let relative = self.relatives.get(relative)?;
         let (base, relation) = (*relative.pairs.get(at)?)?;
         let base = relative.manifest.tensors.get(base)?;
@@ -117,6 +131,32 @@ impl Candidates {
         ranked
     }
 
+    /// Adds what several contents make of a tensor: what the declared models make together, and
+    /// adapters beside the first `bases` of the relatives.
+    pub(super) fn add_combined(
+        &self,
+        candidates: &mut Vec<Candidate>,
+        at: usize,
+        name: &str,
+        bases: usize,
+    ) {
+        let equal = |relative: usize| {
+            let same = self.base(relative, at).filter(|(_, relation)| *relation == Relation::Same);
+            same.map(|(base, _)| base)
+        };
+        let equals: Vec<Option<Based>> = (0..bases.max(self.declared)).map(equal).collect();
+        let declared = &equals[..self.declared];
+        combine(candidates, &declared[..self.parents.min(self.declared)]);
+        combine(candidates, &declared[self.declared.saturating_sub(self.made_of)..]);
+        for adapters in &self.adapters {
+            let Some((left, right, rank)) = adapters.get(name) else { continue };
+            for base in equals.iter().flatten() {
+                let bases = vec![base.clone(), left.clone(), right.clone()];
+                push(candidates, bases, Derivation::Lora { rank: *rank });
+            }
+        }
+    }
+
     /// The base that is tried first, where it is of the same elements.
     fn first(&self, at: usize) -> Option<Based> {
         let mut ranked = self.ranked(at).into_iter();
@@ -136,15 +176,27 @@ impl<'c> BaseFinder<'_, 'c> {
         declared: &[NodeId],
         (parents, made_of): (usize, usize),
     ) -> Result<Candidates> {
-        let (relatives, ranking) = self.relatives(tensors, &sketches, declared)?;
-        let based = |tensor: ManifestTensor<'_>| (tensor.content_id, tensor.dtype.clone());
-        let adapters = relatives.iter().take(declared.len()).map(|relative| {
-            let all = adapters(&relative.manifest).into_iter();
-            all.map(|(name, it)| (name, (based(it.left), based(it.right), it.rank))).collect()
-        });
-        let adapters = adapters.collect();
+        let reach = Reach::of_import(self.siblings(declared)?);
+        let made_by = (parents, made_of);
+        let mut found = self.candidates_within(tensors, sketches, declared, made_by, &reach)?;
+        found.level = self.level_of(&found.sketches, &|at| found.first(at))?;
+        Ok(found)
+    }
+
+    /// As [`candidates`](Self::candidates), of the models within reach, wherever chains are full.
+    pub(in crate::store) fn candidates_within(
+        &self,
+        tensors: &[TensorKey<'_>],
+        sketches: Vec<Sketch>,
+        declared: &[NodeId],
+        (parents, made_of): (usize, usize),
+        reach: &Reach,
+    ) -> Result<Candidates> {
+        let (relatives, ranking) = self.relatives(tensors, &sketches, declared, reach)?;
+        let adapters =
+            relatives.iter().take(declared.len()).map(|it| adapters_of(&it.manifest)).collect();
         let declared = declared.len();
-        let mut candidates = Candidates {
+        Ok(Candidates {
             relatives,
             declared,
             parents,
@@ -153,9 +205,7 @@ impl<'c> BaseFinder<'_, 'c> {
             ranking,
             level: 1,
             adapters,
-        };
-        candidates.level = self.level_of(&candidates.sketches, &|at| candidates.first(at))?;
-        Ok(candidates)
+        })
     }
 
     /// What one tensor may be coded against, the most promising first.
@@ -174,20 +224,7 @@ impl<'c> BaseFinder<'_, 'c> {
         if let Some(sketch) = all.sketches.get(at) {
             self.settle_level(all.level, sketch, &mut candidates)?;
         }
-        let equal = |relative: usize| {
-            let same = all.base(relative, at).filter(|(_, relation)| *relation == Relation::Same);
-            same.map(|(base, _)| base)
-        };
-        let equals: Vec<Option<Based>> = (0..all.declared).map(equal).collect();
-        combine(&mut candidates, &equals[..all.parents.min(equals.len())]);
-        combine(&mut candidates, &equals[equals.len().saturating_sub(all.made_of)..]);
-        for adapters in &all.adapters {
-            let Some((left, right, rank)) = adapters.get(name) else { continue };
-            for base in equals.iter().flatten() {
-                let bases = vec![base.clone(), left.clone(), right.clone()];
-                push(&mut candidates, bases, Derivation::Lora { rank: *rank });
-            }
-        }
+        all.add_combined(&mut candidates, at, name, all.declared);
         Ok(candidates)
     }
 

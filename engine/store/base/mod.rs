@@ -7,5 +7,6 @@ pub(in crate::store) mod encode;
 pub(in crate::store) mod policy;
 pub(in crate::store) mod prediction;
 pub(in crate::store) mod relatives;
+pub(in crate::store) mod remaking;
 pub(in crate::store) mod select;
 pub(in crate::store) mod sketches;

@@ -95,10 +95,7 @@ impl<'c> Prediction<'c> {
             }
             Derivation::Related(Relation::Resized) => Some(Formula::Resize),
             Derivation::Related(Relation::Converted) => match candidate.bases.as_slice() {
-                [(_, from)] if matches!(dtype, Dtype::I8 | Dtype::F8E4M3) => {
-                    return Self::absmax(sample, columns, (from, dtype), open);
-                }
-                [(_, from)] => Formula::cast(from, dtype),
+                [(_, from)] => return Self::converted(sample, columns, (from, dtype), open),
                 _ => None,
             },
             Derivation::Mean => {
@@ -159,18 +156,24 @@ impl<'c> Prediction<'c> {
         Ok(all)
     }
 
-    /// Rows of floats as integers, or as floats of eight bits, in the order of operations that comes
-    /// nearest in the first chunk.
-    fn absmax(
+    /// The base's elements as the tensor's type: of a cast and, where there are such formulas, of
+    /// rows with a scale in every order of operations, what comes nearest in the first chunk.
+    fn converted(
         sample: &[u8],
         columns: u64,
         (from, to): (&Dtype, &Dtype),
         open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
         let sample = &sample[..sample.len().min(CHUNK_LEN)];
+        let scaled = |order| Formula::absmax(from, to, columns, order);
+        let formulas = Formula::cast(from, to).into_iter();
+        let formulas: Vec<_> =
+            formulas.chain(AbsmaxOrder::ALL.into_iter().filter_map(scaled)).collect();
+        if let [only] = formulas.as_slice() {
+            return Ok(vec![Prediction::of(only.clone(), open)]);
+        }
         let mut best: Option<(usize, Prediction<'c>)> = None;
-        for order in AbsmaxOrder::ALL {
-            let Some(formula) = Formula::absmax(from, to, columns, order) else { break };
+        for formula in formulas {
             let prediction = Prediction::of(formula, open);
             let mut predicted = vec![0; sample.len()];
             prediction.read(0, &mut predicted, Verify::Checksums)?;

@@ -24,18 +24,32 @@ use crate::store::slabs::read_source;
 use crate::store::source::{NewTensor, Source};
 use crate::tensor::{ContentId, Dtype};
 
-/// Other models than the declared ones that are looked at, whatever the size of the store.
-const LOOKED_AT_MAX: usize = 16;
-/// Of those, children of a declared parent.
+/// Children of a declared parent that are looked at.
 const SIBLINGS_MAX: usize = 4;
 /// Tensors by whose sketches it is told whether they are kin.
 const PROBES_MAX: usize = 12;
-/// Of those that are, how many are compared by all tensors.
-const COMPARED_MAX: usize = 3;
 /// A model whose tensors could be paired in more ways is not looked at unless it is declared.
 const PAIRS_MAX: usize = 1 << 22;
 /// Rows of a bucket that are read.
 const BUCKET_MAX: usize = 64;
+
+/// How far it is looked for models that are not declared.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Reach {
+    /// Models that are looked at before all others.
+    pub(in crate::store) beside: Vec<NodeId>,
+    /// Models that are looked at, whatever the size of the store.
+    pub(in crate::store) looked_at_max: usize,
+    /// Of those that are kin, how many are compared by all tensors.
+    pub(in crate::store) compared_max: usize,
+}
+
+impl Reach {
+    /// That of an import, which does not wait long.
+    pub(in crate::store) fn of_import(beside: Vec<NodeId>) -> Self {
+        Reach { beside, looked_at_max: 16, compared_max: 3 }
+    }
+}
 
 /// A stored model, beside a new one.
 pub(in crate::store) struct Relative {
@@ -122,7 +136,7 @@ impl BaseFinder<'_, '_> {
         Ok((declared, parents))
     }
 
-    /// The declared models, in order, then at most three others that resemble the new one; and
+    /// The declared models, in order, then those within reach that resemble the new one; and
     /// how they rank. Without sketches there are no others, and all are tried.
     ///
     /// Cost: manifests and sketches of a bounded number of models; no weight is read.
@@ -131,6 +145,7 @@ impl BaseFinder<'_, '_> {
         tensors: &[TensorKey<'_>],
         sketches: &[Sketch],
         declared: &[NodeId],
+        reach: &Reach,
     ) -> Result<(Vec<Relative>, Option<Ranking>)> {
         let mut relatives = Vec::new();
         for node in declared {
@@ -143,7 +158,7 @@ impl BaseFinder<'_, '_> {
         for relative in &mut relatives {
             self.estimate(relative, sketches, 0..sketches.len(), &mut |_, _, _| ())?;
         }
-        for mut relative in self.kin(tensors, sketches, declared)? {
+        for mut relative in self.kin(tensors, sketches, declared, reach)? {
             self.estimate(&mut relative, sketches, 0..sketches.len(), &mut |_, _, _| ())?;
             relatives.push(relative);
         }
@@ -153,7 +168,7 @@ impl BaseFinder<'_, '_> {
         Ok((relatives, Some(ranking)))
     }
 
-    fn manifest_of(&self, node: &Node) -> Result<Arc<Manifest>> {
+    pub(in crate::store) fn manifest_of(&self, node: &Node) -> Result<Arc<Manifest>> {
         read_manifest(self.shared, self.tables, node.row.manifest)
     }
 
@@ -186,6 +201,7 @@ impl BaseFinder<'_, '_> {
         tensors: &[TensorKey<'_>],
         sketches: &[Sketch],
         declared: &[NodeId],
+        reach: &Reach,
     ) -> Result<Vec<Relative>> {
         let mut probes: Vec<usize> =
             (0..sketches.len()).filter(|at| sketches[*at].is_telling()).collect();
@@ -195,10 +211,10 @@ impl BaseFinder<'_, '_> {
             return Ok(Vec::new());
         }
         let telling: f64 = probes.iter().map(|at| sketches[*at].elements() as f64).sum();
-        let mut nodes = self.siblings(declared)?;
+        let mut nodes = reach.beside.clone();
         let bands = model_bands(std::iter::repeat(&ContentId::NONE).zip(sketches));
-        let more = LOOKED_AT_MAX - nodes.len();
-        nodes.extend(look_alikes(self.tables, &bands, more as u64, more)?);
+        let more = reach.looked_at_max.saturating_sub(nodes.len());
+        nodes.extend(look_alikes(self.tables, &bands, reach.looked_at_max as u64, more)?);
         let mut seen: HashSet<NodeId> = declared.iter().copied().collect();
         let mut kin: Vec<(f64, Relative)> = Vec::new();
         for node in nodes {
@@ -230,24 +246,38 @@ impl BaseFinder<'_, '_> {
             }
         }
         kin.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        kin.truncate(COMPARED_MAX);
+        kin.truncate(reach.compared_max);
         Ok(kin.into_iter().map(|(_, relative)| relative).collect())
     }
 
     /// Some of the other children of these models.
-    fn siblings(&self, parents: &[NodeId]) -> Result<Vec<NodeId>> {
+    pub(in crate::store) fn siblings(&self, parents: &[NodeId]) -> Result<Vec<NodeId>> {
         let mut siblings = Vec::new();
         for parent in parents {
-            let prefix = keys::edges(&parent.0, EdgeKind::Provenance);
-            self.tables.scan(Table::Children, &prefix, &mut |key, _| {
-                let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
-                siblings.extend(id.map(NodeId));
-                let full = siblings.len() >= SIBLINGS_MAX;
-                Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            })?;
+            self.children(*parent, EdgeKind::Provenance, SIBLINGS_MAX, &mut siblings)?;
         }
         siblings.truncate(SIBLINGS_MAX);
         Ok(siblings)
+    }
+
+    /// Adds children of a model until there are `max`.
+    pub(in crate::store) fn children(
+        &self,
+        parent: NodeId,
+        kind: EdgeKind,
+        max: usize,
+        children: &mut Vec<NodeId>,
+    ) -> Result<()> {
+        let prefix = keys::edges(&parent.0, kind);
+        self.tables.scan(Table::Children, &prefix, &mut |key, _| {
+            if children.len() >= max {
+                return Ok(ControlFlow::Break(()));
+            }
+            let id = key.get(prefix.len()..).and_then(|id| <[u8; 16]>::try_from(id).ok());
+            children.extend(id.map(NodeId));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(())
     }
 
     /// Whether decoding a content passes the largest allowed number of differences.

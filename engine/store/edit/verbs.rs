@@ -8,8 +8,8 @@ use super::lossy_plan::Gate;
 use super::new_model::{ImportReport, NewModel};
 use super::recode::RecodeReport;
 use super::remove::RemoveReport;
-use super::repack::options::{Repack, RepackReport};
-use super::repack::run;
+use super::repack::options::{AroundReport, Repack, RepackReport};
+use super::repack::{near, run};
 use super::{add, collect, graph, lossy, pin, recode, remove, test_results};
 use crate::codec::{Lossy, Profile};
 use crate::lineage::{EdgeKind, How, ModelRef, Node, OnChildren};
@@ -290,12 +290,13 @@ impl Transaction {
     }
 
     /// Chooses the bases of all tensors anew, so that they take the least room under a bound on
-    /// the depth of chains. Contents, models and the graph stay as they are, and so do tensors
-    /// that are stored as a formula of others or belong to a pinned model. Tensors that no model
-    /// has any more go where the rest is smaller without them. Contents of one length that would
-    /// not become smaller by one part in 256 stay as they are, also where their chains are longer
-    /// than asked for: nothing ever takes more room than before, and repacking again changes
-    /// nothing unless it finds that much.
+    /// the depth of chains. What takes much is also tried as a formula of its kin, whichever came
+    /// first: a cast, rows of integers, a pruned or scaled one, other rows, what its parents or an
+    /// adapter make. Contents, models and the graph stay as they are, and so do tensors of a pinned
+    /// model. Tensors that no model has any more go where the rest is smaller without them.
+    /// Contents that stand on each other, or may, stay as they are where they would not become
+    /// smaller by one part in 256, also where their chains are longer than asked for: nothing ever
+    /// takes more room than before, and repacking again changes nothing unless it finds that much.
     ///
     /// `progress` is told the bytes of content done since it was last called.
     ///
@@ -307,6 +308,26 @@ impl Transaction {
     /// A damaged tensor; those of the disk. After an error the transaction must be dropped.
     pub fn repack(&mut self, how: &Repack, progress: &dyn Fn(u64)) -> Result<RepackReport> {
         run::repack(self, how, progress)
+    }
+
+    /// Stores models near a stored one anew where it is a better base than what they had: the
+    /// original of a cast that came first, the base of children that came first. What is done at
+    /// once is bounded (the models together are at most four times the model and 64 MiB); the
+    /// report says what is left for [`repack`](Self::repack). Contents that models further away
+    /// need stay as they are.
+    ///
+    /// Cost: sketches of at most 32 models; where one is helped, as a repack of these alone.
+    ///
+    /// # Errors
+    ///
+    /// There is no such model; a damaged tensor; those of the disk. After an error the transaction
+    /// must be dropped.
+    pub fn repack_around(
+        &mut self,
+        model: impl Into<ModelRef>,
+        how: &Repack,
+    ) -> Result<AroundReport> {
+        near::repack_around(self, &model.into(), how)
     }
 
     /// Counts again how many models and deltas need each content, corrects what is wrong, and

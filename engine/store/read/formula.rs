@@ -70,6 +70,13 @@ impl StoredFormula {
         matches!(self.formula, Formula::Increment(_))
     }
 
+    /// Its bases, in order, and the types that it sees them as.
+    pub(in crate::store) fn bases(&self) -> impl Iterator<Item = (ContentId, Dtype)> + '_ {
+        let known =
+            |base: &FormulaBase| Some((base.content_id, Dtype::from_code(base.dtype_code)?));
+        self.block.bases.iter().filter_map(known)
+    }
+
     /// The content ids of its bases, in order.
     pub fn base_ids(&self) -> impl Iterator<Item = ContentId> + '_ {
         self.block.bases.iter().map(|base| base.content_id)

@@ -75,6 +75,89 @@ fn eight_bits(value: f32) -> u8 {
     nearest.unwrap() | (value.to_bits() >> 31 << 7) as u8
 }
 
+/// A float type of eight bits: mantissa bits, bias, the code of what is too large, that of NaN.
+type Float8 = (Dtype, u32, i32, u8, u8);
+
+const FLOAT8: [Float8; 4] = [
+    (Dtype::F8E4M3, 3, 7, 0x7e, 0x7f),
+    (Dtype::F8E5M2, 2, 15, 0x7c, 0x7f),
+    (Dtype::F8E4M3Fnuz, 3, 8, 0x80, 0x80),
+    (Dtype::F8E5M2Fnuz, 2, 16, 0x80, 0x80),
+];
+
+/// A magnitude of eight bits.
+fn float8_magnitude(code: u32, mantissa_bits: u32, bias: i32) -> f64 {
+    let (exponent, mantissa) = (code >> mantissa_bits, code & ((1 << mantissa_bits) - 1));
+    let hidden = if exponent == 0 { 0 } else { 1 << mantissa_bits };
+    f64::from(mantissa + hidden)
+        * f64::powi(2.0, exponent.max(1) as i32 - bias - mantissa_bits as i32)
+}
+
+fn float8(value: f32, (_, mantissa_bits, bias, large, nan): &Float8) -> u8 {
+    let unsigned = *nan == 0x80;
+    let sign = u8::from(value.is_sign_negative() && !unsigned) << 7;
+    if value.is_nan() {
+        return nan | sign;
+    }
+    // The first code that is no number, as if it were the next one.
+    let end = if *large == 0x7e { 0x7f } else { u32::from(*large) };
+    let of = |code: u32| float8_magnitude(code, *mantissa_bits, *bias);
+    let far = |code: u32| (f64::from(value.abs()).min(of(end)) - of(code)).abs();
+    let nearer = |a: &u32, b: &u32| far(*a).total_cmp(&far(*b)).then((a % 2).cmp(&(b % 2)));
+    let code = (0..=end).min_by(nearer).unwrap();
+    match code {
+        code if code == end => large | sign,
+        0 => sign,
+        code => code as u8 | u8::from(value.is_sign_negative()) << 7,
+    }
+}
+
+fn casts_of_eight_bits_as_the_page_says(floats: &[u32]) {
+    let bytes: Vec<u8> = floats.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let codes: Vec<u8> = (0..=255).collect();
+    for to in &FLOAT8 {
+        let cast = Formula::cast(&Dtype::F32, &to.0).unwrap();
+        assert_eq!((cast.code(), cast.parameters()), (13, Vec::new()));
+        let mut made = vec![0xaa; floats.len() + 1];
+        cast.predict(&(0..made.len() as u64), &[&bytes], &mut made);
+        for (made, bits) in made.iter().zip(floats.iter().chain(&[0])) {
+            let wanted = float8(f32::from_bits(*bits), to);
+            assert_eq!(*made, wanted, "{} of {bits:#x}", to.0);
+        }
+        // Back, of every code.
+        let mut wide = vec![0xaa; 4 * 257];
+        let cast = Formula::cast(&to.0, &Dtype::F32).unwrap();
+        cast.predict(&(0..wide.len() as u64), &[&codes], &mut wide);
+        let (dtype, mantissa_bits, bias, ..) = to;
+        for (made, code) in wide.as_chunks::<4>().0.iter().zip(0u32..) {
+            let (sign, magnitude) = ((code >> 7 & 1) << 31, code & 0x7f);
+            let wanted = match dtype {
+                _ if code == 256 => 0,
+                Dtype::F8E4M3 if magnitude == 0x7f => sign | 0x7ff0_0000,
+                Dtype::F8E5M2 if magnitude == 0x7c => sign | 0x7f80_0000,
+                Dtype::F8E5M2 if magnitude > 0x7c => sign | 0x7fc0_0000 | (code & 1) << 21,
+                Dtype::F8E4M3Fnuz | Dtype::F8E5M2Fnuz if code == 0x80 => 0x7fc0_0000,
+                _ => (float8_magnitude(magnitude, *mantissa_bits, *bias) as f32).to_bits() | sign,
+            };
+            assert_eq!(u32::from_le_bytes(*made), wanted, "{dtype} {code:#x}");
+        }
+        for other in [&Dtype::F16, &Dtype::Bf16, &Dtype::F64] {
+            let back = Formula::cast(other, dtype).unwrap();
+            let cast = Formula::cast(dtype, other).unwrap();
+            let mut wide = vec![0; 256 * other.bits().unwrap() as usize / 8];
+            cast.predict(&(0..wide.len() as u64), &[&codes], &mut wide);
+            let mut same = vec![0; 256];
+            back.predict(&(0..256), &[&wide], &mut same);
+            for (code, same) in codes.iter().zip(same) {
+                let value = mgit::tensor::number(dtype, &[*code]);
+                assert!(same == *code || !value.is_finite(), "{dtype} {code:#x} by {other}");
+            }
+        }
+        assert!(Formula::parse(2, dtype, &[Dtype::F32], &[]).is_err());
+    }
+    assert!(Formula::parse(13, &Dtype::F16, &[Dtype::F32], &[]).is_err());
+}
+
 fn absmax(
     values: &[f32],
     columns: usize,
@@ -240,6 +323,7 @@ fn formulas_make_what_the_page_says() {
         }
         assert_eq!(made[2 * floats.len()..], [0, 0], "no element there");
     }
+    casts_of_eight_bits_as_the_page_says(&floats);
     for (code, order) in AbsmaxOrder::ALL.into_iter().enumerate() {
         let values: Vec<f32> = floats.iter().map(|bits| f32::from_bits(*bits)).collect();
         for (dtype, largest, nearest) in

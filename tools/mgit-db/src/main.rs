@@ -5,6 +5,7 @@
 
 mod adoption;
 mod arguments;
+mod arrival;
 mod browse;
 mod causes;
 mod closed_stdout;

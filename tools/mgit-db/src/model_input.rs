@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use mgit::architecture::Architecture;
 use mgit::infer::Member;
 use mgit::interchange::{ModelSource, SourceOptions};
-use mgit::store::ImportReport;
+use mgit::store::{AroundReport, ImportReport, Repack};
 use mgit::{NewModel, Store};
 use serde_json::Value;
 
@@ -99,16 +99,25 @@ impl ModelInput {
     }
 }
 
-/// Adds a model in a transaction of its own.
+/// Adds a model in a transaction of its own; with `repack`, models for which it is a better base
+/// are stored anew with it.
 ///
 /// # Errors
 ///
 /// Those of the store, and of reading the model.
-pub fn add(store: &Store, model: NewModel<'_>) -> Result<ImportReport, Failure> {
+pub fn add(
+    store: &Store,
+    model: NewModel<'_>,
+    repack: Option<&Repack>,
+) -> Result<(ImportReport, AroundReport), Failure> {
     let mut transaction = store.begin_write()?;
     let report = transaction.add_model(model)?;
+    let mut around = AroundReport::default();
+    if let Some(repack) = repack.filter(|_| !report.already_there) {
+        around = transaction.repack_around(&report.node, repack)?;
+    }
     transaction.commit()?;
-    Ok(report)
+    Ok((report, around))
 }
 
 /// A failure, with what was imported before it.

@@ -1,25 +1,24 @@
 //! Contents that are repacked together, and what they take.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::costs::{costs, sample};
-use super::member::{Family, Member, Search, Searched};
+use super::member::{Family, Member, Searched};
 use super::options::{Repack, WORTH_ONE_IN};
 use super::rows::OldRows;
+use super::scope::{Scope, manifest_of};
+use super::search::search;
 use crate::catalog::RecordRow;
 use crate::format::{Manifest, RecordKind};
-use crate::lineage::Node;
-use crate::planning::{BaseCosts, Making, Relation, Stand, TensorKey};
-use crate::store::base::candidate::Derivation;
+use crate::planning::{BaseCosts, Making, Stand};
 use crate::store::base::policy::EncodePolicy;
 use crate::store::base::sketches::kept_sketch;
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
-use crate::store::read::model::read_manifest;
 use crate::store::shared::Shared;
 use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
@@ -77,6 +76,27 @@ impl Kin<'_> {
     }
 }
 
+/// Manifests that are kept open while models near them are looked at.
+#[derive(Default)]
+struct Recent {
+    manifests: VecDeque<Arc<Manifest>>,
+    tensors: usize,
+}
+
+impl Recent {
+    /// Tensors of all of them together.
+    const TENSORS_MAX: usize = 1 << 16;
+
+    fn keep(&mut self, manifest: Arc<Manifest>) {
+        self.tensors += manifest.tensors.len();
+        self.manifests.push_back(manifest);
+        while self.tensors > Self::TENSORS_MAX {
+            let Some(first) = self.manifests.pop_front() else { break };
+            self.tensors -= first.tensors.len();
+        }
+    }
+}
+
 /// Groups that become one when something connects them.
 struct Joined(Vec<usize>);
 
@@ -95,11 +115,11 @@ impl Joined {
     }
 }
 
-/// All contents, in families; and what is to be looked at for those that are made of hidden
-/// ones. In a group in the order in which models name them, hidden ones last.
+/// All contents, in families; and by which formulas it is tried to make them. In a group in the
+/// order in which models name them, those last that none names.
 pub(in crate::store) fn families(
     transaction: &Transaction,
-    old: &OldRows,
+    scope: &Scope,
     policy: EncodePolicy,
 ) -> Result<(Vec<Family>, Searched)> {
     let mut place: HashMap<u64, usize> = HashMap::new();
@@ -113,19 +133,18 @@ pub(in crate::store) fn families(
         });
         groups[at].push(id);
     };
-    // Ids are random: a plan must not depend on them.
-    let mut nodes = transaction.graph()?.nodes()?;
-    nodes.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
-    for node in nodes {
-        let manifest =
-            read_manifest(&transaction.shared, transaction.tables()?, node.row.manifest)?;
+    let old = &scope.old;
+    let mut recent = Recent::default();
+    for node in &scope.nodes {
+        let manifest = manifest_of(transaction, node)?;
+        recent.keep(manifest.clone());
         for id in manifest.tensors.iter().map(|tensor| tensor.content_id) {
             if let Some(row) = old.0.get(&id).filter(|_| named.insert(id)) {
                 put(id, row);
             }
         }
         skeletons.extend(manifest.skeletons.iter().map(|skeleton| skeleton.content_id));
-        search(transaction, (old, policy), &node, &manifest, &mut searched)?;
+        search(transaction, (scope, policy), node, &manifest, &mut searched)?;
     }
     // What is no tensor of any model, but a file's other bytes, stays as it is.
     let is_hidden = |id: &ContentId| !named.contains(id) && !skeletons.contains(id);
@@ -154,57 +173,21 @@ pub(in crate::store) fn families(
     Ok((families.into_values().collect(), searched))
 }
 
-/// Notes what an import would try for those tensors of a model that are made of hidden ones.
-fn search(
-    transaction: &Transaction,
-    (old, policy): (&OldRows, EncodePolicy),
-    node: &Node,
-    manifest: &Manifest,
-    searched: &mut Searched,
-) -> Result<()> {
-    let is_hidden = |base: ContentId| old.0.get(&base).is_some_and(|base| base.holders == 0);
-    let lost = |id: &ContentId| {
-        let row = old.0.get(id).filter(|row| row.formula != 0);
-        row.is_some_and(|row| row.bases().any(is_hidden))
-    };
-    if !manifest.tensors.iter().any(|tensor| lost(&tensor.content_id)) {
-        return Ok(());
-    }
-    let shared = transaction.shared_arc();
-    let finder = transaction.finder(&shared, policy)?;
-    let (relatives, parents) = finder.declared(node.id)?;
-    if relatives.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
-    let all = finder.candidates(&keys, Vec::new(), &relatives, (parents, 0))?;
-    for (at, tensor) in manifest.tensors.iter().enumerate() {
-        if lost(&tensor.content_id) {
-            let mut candidates = finder.candidates_of(&all, at, tensor.name)?;
-            // Differences are tried anyhow.
-            candidates.retain(|it| it.derivation != Derivation::Related(Relation::Same));
-            let (dtype, shape) = (tensor.dtype.clone(), tensor.shape.clone());
-            let search = Search { dtype, shape, candidates };
-            searched.entry(tensor.content_id).or_default().push(search);
-        }
-    }
-    Ok(())
-}
-
 /// The members of a family, with their costs alone, against each other, and as they are.
 pub(in crate::store) fn kin_of<'c>(
     transaction: &Transaction,
     shared: &'c Shared,
-    (old, pinned): (&OldRows, &HashSet<ContentId>),
+    scope: &Scope,
     family: &[Vec<ContentId>],
-    how: &Repack,
+    (how, progress): (&Repack, &dyn Fn(u64)),
 ) -> Result<Kin<'c>> {
     let mut members: Vec<Member<'c>> = Vec::new();
     let (mut alone, mut edges) = (Vec::new(), Vec::new());
     for ids in family {
-        let mut group = open_members(transaction, shared, old, ids)?;
+        let mut group = open_members(transaction, shared, &scope.old, ids)?;
         for member in &mut group {
-            member.fixed = pinned.contains(&member.id);
+            member.fixed = scope.fixed.contains(&member.id);
+            member.hidden &= !member.fixed;
         }
         let first = members.len();
         for (cost, near) in costs(&group, how) {
@@ -215,6 +198,8 @@ pub(in crate::store) fn kin_of<'c>(
         for member in &mut group {
             (member.sketch, member.sample) = (None, Vec::new());
         }
+        // The other half of the work is to write what changes.
+        progress(group.iter().map(|member| member.row.raw_len).sum::<u64>() / 2);
         members.append(&mut group);
     }
     let count = members.len();

@@ -1,7 +1,8 @@
 //! The formulas that contents may be made by when bases are chosen anew.
 //!
 //! A formula stays as long as its bases do. Where one of them is hidden, it is also tried over what
-//! models still have: over what is nearest to the hidden one, and over what an import would try.
+//! models still have that is nearest to the hidden one. Whatever takes much is tried over all that
+//! an import of its models would find now.
 
 use rayon::prelude::*;
 
@@ -24,6 +25,9 @@ use crate::tensor::ContentId;
 
 /// The number of contents that are tried in the place of a hidden base.
 const INSTEAD_MAX: usize = 2;
+/// What a formula does not make exactly takes a step more to read. A new one must save this part of
+/// the content: else a master would become its own cast and the bits that this has not.
+const WORTH_A_STEP_ONE_IN: u64 = 32;
 
 /// A content read as it was before.
 pub(in crate::store) struct Before<'m, 'c>(pub(in crate::store) &'m Member<'c>);
@@ -64,7 +68,8 @@ pub(in crate::store) fn find_formulas_of(
         .map(|(at, formula)| kin.measure(*at, formula, how))
         .collect::<Result<_>>()?;
     for ((at, formula), (cost, exact)) in tried.into_iter().zip(measured) {
-        kin.add(at, formula, cost, exact);
+        let least = if exact { 0 } else { kin.members[at].row.raw_len / WORTH_A_STEP_ONE_IN };
+        kin.add(at, formula, cost + least, exact);
     }
     Ok(())
 }

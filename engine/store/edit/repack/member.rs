@@ -12,8 +12,7 @@ use crate::tensor::{ContentId, Dtype, Shape};
 /// The contents of some lengths, by length: what any of them stands on is one of them.
 pub(in crate::store) type Family = Vec<Vec<ContentId>>;
 
-/// What a content that is made of hidden ones may be made of instead, as an import of one of its
-/// models would look for it.
+/// What a content may be made of by formulas, as one of its models has it.
 pub(in crate::store) struct Search {
     pub(in crate::store) dtype: Dtype,
     pub(in crate::store) shape: Shape,

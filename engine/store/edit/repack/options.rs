@@ -1,6 +1,7 @@
 //! What repacking is to do, and what it did.
 
 use crate::codec::Profile;
+use crate::lineage::Node;
 use crate::planning::CHAIN_DEPTH_MAX;
 use crate::store::base::policy::EncodePolicy;
 
@@ -71,4 +72,20 @@ pub struct RepackReport {
     pub before_depth: u8,
     /// The longest chain now, or then.
     pub after_depth: u8,
+}
+
+/// What a model changed for those that were there before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct AroundReport {
+    /// Models for which it is a better base than what they had, and which were stored anew with it
+    /// where that took less.
+    pub helped: Vec<Node>,
+    /// Such models that were left as they are, since with them it would have been too much at once:
+    /// a repack of the store does the rest.
+    pub left: Vec<Node>,
+    /// Bytes that sketches predict these would save.
+    pub left_bytes: u64,
+    /// What was done, of the contents that were looked at.
+    pub report: RepackReport,
 }

@@ -23,28 +23,51 @@ use crate::tensor::{ContentId, Shape};
 /// A record that takes another's place: the content's place in the family, and its new row.
 pub(in crate::store) type Replacement = (usize, RecordRow);
 
-impl Kin<'_> {
-    fn bases_of(&self, plan: &BasePlan, at: usize) -> Vec<usize> {
-        match plan.stand[at] {
-            Stand::Alone => Vec::new(),
-            Stand::On(base) => vec![base],
-            Stand::Made(place) => self.costs.made[at][place].bases.clone(),
-        }
+/// The plan of connected members of a family.
+pub(in crate::store) struct PartPlan<'p> {
+    /// Their places, ascending.
+    pub(in crate::store) part: &'p [usize],
+    /// In the order of `part`.
+    pub(in crate::store) plan: BasePlan,
+}
+
+impl PartPlan<'_> {
+    /// The members that are kept, and how each is to be stored.
+    fn kept(&self) -> impl Iterator<Item = (usize, Stand)> {
+        let all = self.part.iter().zip(&self.plan.stand).zip(&self.plan.kept);
+        all.filter(|(_, kept)| **kept).map(|((at, stand), _)| (*at, *stand))
     }
 
-    /// For each member its depth under a plan, and how many records decoding a chunk visits.
-    fn heights(&self, plan: &BasePlan) -> Vec<(u8, u64)> {
-        let mut heights: Vec<Option<(u8, u64)>> = vec![None; self.members.len()];
-        for at in 0..heights.len() {
-            let mut open = vec![at];
-            while let Some(at) = open.last().copied() {
-                if self.members[at].fixed {
-                    let member = &self.members[at];
-                    heights[at] = Some((member.row.depth, member.chain.visits()));
+    /// The hidden members that go.
+    pub(in crate::store) fn gone(&self) -> impl Iterator<Item = usize> {
+        self.part.iter().zip(&self.plan.kept).filter(|(_, kept)| !**kept).map(|(at, _)| *at)
+    }
+
+    /// For each of the part its depth, and how many records decoding a chunk visits.
+    fn heights(&self, kin: &Kin<'_>) -> Vec<(u8, u64)> {
+        // What is connected is in the part.
+        let place = |at: usize| self.part.binary_search(&at).unwrap_or_default();
+        let bases_of = |here: usize| -> Vec<usize> {
+            match self.plan.stand[here] {
+                Stand::Alone => Vec::new(),
+                Stand::On(base) => vec![place(base)],
+                Stand::Made(which) => {
+                    let bases = &kin.costs.made[self.part[here]][which].bases;
+                    bases.iter().map(|base| place(*base)).collect()
                 }
-                let bases = self.bases_of(plan, at);
+            }
+        };
+        let mut heights: Vec<Option<(u8, u64)>> = vec![None; self.part.len()];
+        for start in 0..heights.len() {
+            let mut open = vec![start];
+            while let Some(here) = open.last().copied() {
+                let member = &kin.members[self.part[here]];
+                if member.fixed {
+                    heights[here] = Some((member.row.depth, member.chain.visits()));
+                }
+                let bases = bases_of(here);
                 let missing = bases.iter().find(|base| heights[**base].is_none());
-                match missing.filter(|_| heights[at].is_none()) {
+                match missing.filter(|_| heights[here].is_none()) {
                     Some(base) => open.push(*base),
                     None => {
                         let below = bases.iter().filter_map(|base| heights[*base]);
@@ -52,7 +75,7 @@ impl Kin<'_> {
                             (depth.max(Some(below.0)), sum.saturating_add(below.1))
                         });
                         let depth = depth.map_or(0, |depth| depth.saturating_add(1));
-                        heights[at].get_or_insert((depth, visits));
+                        heights[here].get_or_insert((depth, visits));
                         open.pop();
                     }
                 }
@@ -67,29 +90,28 @@ impl Kin<'_> {
 pub(in crate::store) fn write_plan(
     transaction: &mut Transaction,
     kin: &Kin<'_>,
-    plan: &BasePlan,
+    planned: &PartPlan<'_>,
     worth: u64,
     how: &Repack,
 ) -> Result<Option<Vec<Replacement>>> {
     let members = &kin.members;
-    let heights = kin.heights(plan);
-    let kept = || (0..members.len()).filter(|at| plan.kept[*at]);
-    if kept().any(|at| heights[at].1 > VISITS_MAX) {
+    let heights = planned.heights(kin);
+    let height = |at: usize| planned.part.binary_search(&at).map_or((0, 0), |here| heights[here]);
+    if planned.kept().any(|(at, _)| height(at).1 > VISITS_MAX) {
         return Ok(None);
     }
     // One that counts more than it need be deep could not be stood on at its depth.
-    let stays = |at: usize| {
-        let here = plan.stand[at] == kin.costs.present[at] && kin.saved_alone(at) == 0;
-        members[at].fixed || (here && heights[at].0 == members[at].row.depth)
+    let stays = |at: usize, stand: Stand| {
+        let here = stand == kin.costs.present[at] && kin.saved_alone(at) == 0;
+        members[at].fixed || (here && height(at).0 == members[at].row.depth)
     };
     let reserved = transaction.records.reserved.len();
     let mut replacements: Vec<Replacement> = Vec::new();
-    let gone = (0..members.len()).filter(|at| !plan.kept[*at]);
-    let mut before: u64 = gone.map(|at| members[at].row.len).sum();
+    let mut before: u64 = planned.gone().map(|at| members[at].row.len).sum();
     let mut after = 0;
-    for at in kept().filter(|at| !stays(*at)) {
-        let depth = Some(heights[at].0);
-        let prediction = match plan.stand[at] {
+    for (at, stand) in planned.kept().filter(|(at, stand)| !stays(*at, *stand)) {
+        let depth = Some(height(at).0);
+        let prediction = match stand {
             Stand::Alone => None,
             Stand::On(base) => Some(Prediction::plain(vec![members[base].chain.clone()], depth)),
             Stand::Made(place) => Some(kin.prediction(&kin.formulas[at][place], depth)),

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use mgit::interchange::SourceOptions;
-use mgit::store::ImportReport;
+use mgit::store::{AroundReport, ImportReport, Repack};
 use mgit::{How, Store};
 
 use super::comers::{Comer, Comers};
 use super::plan::{ParentId, Plan, Step};
 use super::standing::Known;
+use crate::arrival;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, add, with_imported};
 use crate::output::Output;
@@ -49,7 +50,7 @@ pub fn bring(
     store: &Store,
     comers: &Comers,
     plan: &Plan,
-    options: &SourceOptions,
+    (options, repack): (&SourceOptions, Option<&Repack>),
     output: &Output,
 ) -> Result<Brought, Failure> {
     let mut brought = Brought::default();
@@ -77,8 +78,8 @@ pub fn bring(
             },
             None => {}
         }
-        let report = match import(store, comer, edge, options) {
-            Ok(report) => report,
+        let (report, around) = match import(store, comer, edge, (options, repack)) {
+            Ok(done) => done,
             Err(failure) if OF_ONE_MODEL.contains(&failure.code()) => {
                 output
                     .text(&format!("{path} was not imported: {}\n", shown(&failure.to_string())))?;
@@ -90,7 +91,10 @@ pub fn bring(
         let name = report.node.full_name();
         let told = match report.already_there {
             true => format!("{path} is already there as {name}\n"),
-            false => format!("{path} imported as {name}{without}\n"),
+            false => {
+                let around = arrival::describe(&around);
+                format!("{path} imported as {name}{without}\n{around}")
+            }
         };
         nodes.insert(*at, (report.node.id().to_string(), name.clone()));
         if !report.already_there {
@@ -110,8 +114,8 @@ fn import(
     store: &Store,
     comer: &Comer,
     parent: Option<(String, How)>,
-    options: &SourceOptions,
-) -> Result<ImportReport, Failure> {
+    (options, repack): (&SourceOptions, Option<&Repack>),
+) -> Result<(ImportReport, AroundReport), Failure> {
     // Its files are open for as long as it is imported.
     let input = ModelInput::open_with(&comer.path, options)?;
     let label = format!("import {}", comer.path.display());
@@ -121,5 +125,5 @@ fn import(
     if let Some((parent, how)) = parent {
         model = model.parent(parent, how);
     }
-    add(store, model)
+    add(store, model, repack)
 }

@@ -9,6 +9,7 @@ use mgit::interchange::SourceOptions;
 use serde_json::{Value, json};
 
 use crate::adoption::{Brought, Comers, Findings, Plan, bring};
+use crate::arrival::ArrivalArguments;
 use crate::failure::Failure;
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
 use crate::model_input::with_imported;
@@ -62,6 +63,8 @@ pub struct Arguments {
     /// Follow links that lead out of the folder
     #[arg(long)]
     follow_links: bool,
+    #[command(flatten)]
+    arrival: ArrivalArguments,
 }
 
 /// As `infer`, which this command was once called for files: shows the evidence, does not ask.
@@ -109,7 +112,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let mut brought = Brought::default();
     if approved {
         let store = opening::open_shared(&arguments.store)?;
-        brought = bring(&store, &comers, &plan, &options, output)?;
+        let repack = arguments.arrival.repack();
+        brought = bring(&store, &comers, &plan, (&options, repack.as_ref()), output)?;
         let imported = count(brought.added.len() as u64, "model");
         output.text(&format!("imported {imported}\n"))?;
     } else if is_new {

@@ -6,11 +6,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::infer::place;
 use mgit::interchange::SourceOptions;
 use mgit::lineage::{ModelName, PINNED_KEY};
-use mgit::store::{Advice, ImportReport};
+use mgit::store::{Advice, AroundReport, ImportReport};
 use mgit::{How, Profile, Store};
 use serde_json::{Map, Value, json};
 
 use super::recode::profile_parser;
+use crate::arrival::{self, ArrivalArguments};
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
@@ -81,6 +82,8 @@ pub struct Arguments {
     /// Make a new version even where the latest one has the same files
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    arrival: ArrivalArguments,
     #[command(flatten)]
     lossy: gate::LossyArguments,
 }
@@ -160,13 +163,15 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     for file in &arguments.files {
         let added = import_file(&store, (file, &options), arguments, (&parents, how), &metadata)
             .map_err(|failure| with_imported(failure, &imported))?;
-        let Imported { report, found, input } = added;
+        let Imported { report, around, found, input } = added;
         if report.already_there {
             check_as_asked(&store, &report, arguments, (&parents, how), &metadata)
                 .map_err(|failure| with_imported(failure, &imported))?;
         }
         let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
+        document["repacked"] = arrival::document(&around);
+        output.text(&arrival::describe(&around))?;
         output.text(&taken::describe(input.source()))?;
         taken::add_to(&mut document, input.source());
         if let Some(lossy) = arguments.lossy.lossy {
@@ -215,6 +220,7 @@ type Found = (String, Value);
 /// What became of a file.
 struct Imported {
     report: ImportReport,
+    around: AroundReport,
     found: Option<Found>,
     input: ModelInput,
 }
@@ -239,7 +245,8 @@ fn import_file(
         found = Some((parentage.describe(), parentage.document()));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
-    let report = Gate::settle(&mut gate, |gate| {
+    let repack = arguments.arrival.repack();
+    let (report, around) = Gate::settle(&mut gate, |gate| {
         let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
         let progress = |bytes| bar.advance(bytes);
         let mut model = input.model(arguments.name.as_str()).progress(&progress);
@@ -265,9 +272,9 @@ fn import_file(
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
         }
-        add(store, model)
+        add(store, model, repack.as_ref())
     })?;
-    Ok(Imported { report, found, input })
+    Ok(Imported { report, around, found, input })
 }
 
 /// Refuses what was asked for a model that is there already and has not got it.

@@ -17,11 +17,12 @@ use crate::text::{count, size};
 
 /// Choose the base of every tensor again, so that the store becomes as small as possible.
 ///
-/// Contents and models stay as they are, in one transaction, and nothing takes more space than
-/// before. Tensors that only removed models had are removed where the rest is smaller without them.
-/// A change that saves less than one part in 256 is not made. New records are written beside the old
-/// ones first; at the end the file is made as short as it can be in place, unless a reader may still
-/// read the old ones.
+/// Casts, quantised, pruned and merged tensors become formulas of what they were made of, whichever
+/// was imported first. Contents and models stay as they are, in one transaction, and nothing takes
+/// more space than before. Tensors that only removed models had are removed where the rest is smaller
+/// without them. A change that saves less than one part in 256 is not made. New records are written
+/// beside the old ones first; at the end the file is made as short as it can be in place, unless a
+/// reader may still read the old ones.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db repack family.mgit --dry-run

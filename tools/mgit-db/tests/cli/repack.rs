@@ -88,3 +88,46 @@ fn wrong_usage_and_no_store_are_refused() {
     sandbox.refused(&["gc", "none", "--repack"], 1);
     assert!(sandbox.json(&["gc", "s"])["repacked"].is_null());
 }
+
+/// `values`, or zeros where they are small.
+fn pruned(values: &[f32]) -> Vec<u8> {
+    let prune = |value: &f32| if value.abs() < 0.01 { 0.0 } else { *value };
+    values.iter().flat_map(|value| prune(value).to_le_bytes()).collect()
+}
+
+#[test]
+fn a_base_that_comes_last_is_used_at_once_unless_it_is_not_wanted() {
+    let mut state = 1u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    let values: Vec<f32> = (0..20_000).map(|_| (uniform() + uniform()) * 0.1).collect();
+    let file = |bytes| file_of(&[("layer", Dtype::F32, &[200, 100], bytes)]);
+    let base = file(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+    let stored = |sandbox: &Sandbox| number(&sandbox.json(&["stat", "s"]), "/stored_tensor_bytes");
+    let mut sizes = Vec::new();
+    for more in [&["--no-repack"][..], &[]] {
+        let sandbox = Sandbox::with_store();
+        sandbox.write("pruned", &file(pruned(&values)));
+        sandbox.write("base", &base);
+        sandbox.ok(&["import", "s", "pruned", "--name", "pruned"]);
+        let import = [&["import", "s", "base", "--name", "base"][..], more].concat();
+        let told = sandbox.ok(&import);
+        assert_eq!(
+            told.contains("a better base for pruned@1: stored anew"),
+            more.is_empty(),
+            "{told}"
+        );
+        sizes.push(stored(&sandbox));
+        for (name, bytes) in [("pruned", file(pruned(&values))), ("base", base.clone())] {
+            sandbox.ok(&["export", "s", name, "out", "--force"]);
+            assert!(sandbox.read("out") == bytes, "{name}");
+        }
+        sandbox.ok(&["repack", "s"]);
+        sizes.push(stored(&sandbox));
+    }
+    let [left, left_repacked, healed, healed_repacked] = sizes[..] else { panic!() };
+    assert!(healed < left, "{sizes:?}");
+    assert_eq!([left_repacked, healed_repacked], [healed; 2], "{sizes:?}");
+}
