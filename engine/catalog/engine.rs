@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use redb::{
     Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
@@ -22,15 +22,15 @@ const fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [
 }
 
 #[derive(Debug)]
-enum Engine {
+pub(super) enum Engine {
     /// Writes, and reads its own commits. Also a view of the file through an overlay.
-    Own(Box<Guarded<Database>>),
+    Own(Box<RwLock<Guarded<Database>>>),
     /// Reads what a writer in any process commits.
     Follower(Guarded<ReadOnlyDatabaseDebug>),
 }
 
 /// `ReadOnlyDatabase` has no `Debug` of its own.
-struct ReadOnlyDatabaseDebug(ReadOnlyDatabase);
+pub(super) struct ReadOnlyDatabaseDebug(ReadOnlyDatabase);
 
 impl std::fmt::Debug for ReadOnlyDatabaseDebug {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,8 +40,8 @@ impl std::fmt::Debug for ReadOnlyDatabaseDebug {
 
 /// Whether the database has panicked: its state is then unknown, and it is not asked again.
 #[derive(Debug)]
-struct Health {
-    container: Arc<Container>,
+pub(super) struct Health {
+    pub(super) container: Arc<Container>,
     broken: AtomicBool,
     /// Rows that were asked for or shown.
     rows: AtomicU64,
@@ -77,7 +77,7 @@ impl Health {
 
 /// A part of the database. A panic while it is dropped ends there.
 #[derive(Debug)]
-struct Guarded<T> {
+pub(super) struct Guarded<T> {
     /// `None` only while it is dropped.
     value: Option<T>,
     health: Arc<Health>,
@@ -88,8 +88,12 @@ impl<T> Guarded<T> {
         Guarded { value: Some(value), health: Arc::clone(health) }
     }
 
-    fn get(&self) -> Result<&T, CatalogError> {
+    pub(super) fn get(&self) -> Result<&T, CatalogError> {
         self.value.as_ref().ok_or(ContainerError::Poisoned.into())
+    }
+
+    pub(super) fn get_mut(&mut self) -> Result<&mut T, CatalogError> {
+        self.value.as_mut().ok_or(ContainerError::Poisoned.into())
     }
 }
 
@@ -103,7 +107,7 @@ impl<T> Drop for Guarded<T> {
 }
 
 /// Runs `work` on the database. A panic becomes an error, for ever.
-fn guard<T>(
+pub(super) fn guard<T>(
     health: &Health,
     work: impl FnOnce() -> Result<T, CatalogError>,
 ) -> Result<T, CatalogError> {
@@ -131,8 +135,8 @@ fn builder(mode: ConcurrencyMode, check: bool) -> Builder {
 /// The catalogue of an open store.
 #[derive(Debug)]
 pub struct Catalog {
-    engine: Engine,
-    health: Arc<Health>,
+    pub(super) engine: Engine,
+    pub(super) health: Arc<Health>,
 }
 
 impl Catalog {
@@ -142,7 +146,7 @@ impl Catalog {
     ) -> Result<Self, CatalogError> {
         let health = Health::new(container);
         let database = Guarded::new(guard(&health, make)?, &health);
-        Ok(Catalog { engine: Engine::Own(Box::new(database)), health })
+        Ok(Catalog { engine: Engine::Own(Box::new(RwLock::new(database))), health })
     }
 
     /// Makes the catalogue of a new store, with every table.
@@ -235,7 +239,9 @@ impl Catalog {
     pub fn begin_read(&self) -> Result<CatalogRead, CatalogError> {
         let transaction = guard(&self.health, || {
             match &self.engine {
-                Engine::Own(database) => database.get()?.begin_read(),
+                Engine::Own(database) => {
+                    database.read().unwrap_or_else(PoisonError::into_inner).get()?.begin_read()
+                }
                 Engine::Follower(database) => database.get()?.0.begin_read(),
             }
             .map_err(CatalogError::from_redb)
@@ -254,6 +260,7 @@ impl Catalog {
             return Err(CatalogError::Database(Box::new(redb::Error::DatabaseAlreadyOpen)));
         };
         let transaction = guard(&self.health, || {
+            let database = database.read().unwrap_or_else(PoisonError::into_inner);
             let mut transaction = database.get()?.begin_write().map_err(CatalogError::from_redb)?;
             transaction
                 .set_durability(Durability::Immediate)

@@ -125,6 +125,8 @@ impl StorageBackend for CatalogBackend {
     }
 
     fn close(&self) -> io::Result<()> {
+        // The last that the database writes is written. What fails now stays for the next writer.
+        let _ = self.container.give_back_end();
         self.locks.unlock_all()
     }
 

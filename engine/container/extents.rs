@@ -1,10 +1,15 @@
 //! The catalogue's address space laid over extents of the file.
 
-use crate::format::{DATA_START, Extent, SUPERBLOCK_EXTENTS_MAX};
+use crate::format::{DATA_START, Extent, PAGE_ALIGN, SUPERBLOCK_EXTENTS_MAX};
 
 use super::error::ContainerError;
 
-/// Extents in the order of the address space they carry. They are only ever added.
+/// The last extents that stay may be longer than needed by this part of those before them: each is
+/// then at least so long, and their number stays small however often the catalogue grows.
+const SPARE_PART: u64 = 8;
+
+/// Extents in the order of the address space they carry. The first one never moves: whoever has an
+/// old list reads the database's header there, and then the list again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ExtentMap {
     extents: Vec<Extent>,
@@ -44,6 +49,47 @@ impl ExtentMap {
         Ok(())
     }
 
+    /// Gives up what lies behind `len` bytes of address space, but for a little of the last extent.
+    /// Says what it was.
+    pub(super) fn cut(&mut self, len: u64) -> Vec<Extent> {
+        let (mut start, mut given) = (0u64, Vec::new());
+        self.extents.retain_mut(|extent| {
+            let needed = len.saturating_sub(start);
+            let kept = match needed {
+                0 if start > 0 => 0,
+                _ => needed.max(start / SPARE_PART).next_multiple_of(PAGE_ALIGN).min(extent.len),
+            };
+            start += extent.len;
+            if kept < extent.len {
+                given.push(Extent { offset: extent.offset + kept, len: extent.len - kept });
+            }
+            extent.len = kept;
+            kept > 0
+        });
+        given
+    }
+
+    /// The extent that lies last in the file, where it is not the first one: its place in the list.
+    pub(super) fn last_in_file(&self) -> Option<(usize, Extent)> {
+        let (at, extent) = self.extents.iter().enumerate().max_by_key(|(_, it)| it.offset)?;
+        (at > 0).then_some((at, *extent))
+    }
+
+    /// Lets the extent at `place` of the list lie at `offset`.
+    pub(super) fn move_to(&mut self, place: usize, offset: u64) {
+        if let Some(extent) = self.extents.get_mut(place) {
+            extent.offset = offset;
+        }
+        let mut merged: Vec<Extent> = Vec::with_capacity(self.extents.len());
+        for extent in self.extents.drain(..) {
+            match merged.last_mut() {
+                Some(last) if last.end() == extent.offset => last.len += extent.len,
+                _ => merged.push(extent),
+            }
+        }
+        self.extents = merged;
+    }
+
     /// The pieces of the file that carry `offset..offset + len`, in order; shorter in all than
     /// `len` where the extents end.
     pub(super) fn pieces(&self, offset: u64, len: u64) -> impl Iterator<Item = Extent> + '_ {
@@ -75,6 +121,56 @@ mod tests {
         assert_eq!(pieces, [Extent { offset: 115, len: 5 }, Extent { offset: 500, len: 3 }]);
         assert_eq!(map.pieces(25, 4).count(), 0);
         assert_eq!(map.pieces(u64::MAX, 4).count(), 0);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_given_up_and_the_first_stays() {
+        let mut map = ExtentMap::default();
+        for (offset, pages) in [(2, 16), (40, 16), (90, 64)] {
+            map.push(Extent { offset: offset * 4096, len: pages * 4096 }).unwrap();
+        }
+        // A page of the third is needed: an eighth of what is before it stays.
+        let given = map.cut(33 * 4096 - 100);
+        assert_eq!(given, [Extent { offset: 94 * 4096, len: 60 * 4096 }]);
+        assert_eq!(map.capacity(), 36 * 4096);
+        assert_eq!(map.cut(33 * 4096), []);
+        let given = map.cut(1);
+        assert_eq!(given.iter().map(|extent| extent.len).sum::<u64>(), 35 * 4096);
+        assert_eq!(map.as_slice(), [Extent { offset: 2 * 4096, len: 4096 }]);
+        assert_eq!(map.last_in_file(), None);
+    }
+
+    #[test]
+    fn a_moved_extent_joins_the_one_before_it() {
+        let mut map = ExtentMap::default();
+        for offset in [2, 40, 90] {
+            map.push(Extent { offset: offset * 4096, len: 4096 }).unwrap();
+        }
+        let last = map.last_in_file().unwrap();
+        assert_eq!(last, (2, Extent { offset: 90 * 4096, len: 4096 }));
+        map.move_to(last.0, 41 * 4096);
+        assert_eq!(map.as_slice().len(), 2);
+        let pieces: Vec<_> = map.pieces(4096, 8192).collect();
+        assert_eq!(pieces, [Extent { offset: 40 * 4096, len: 8192 }]);
+    }
+
+    /// A catalogue that becomes longer and shorter for ever keeps a list that fits.
+    #[test]
+    fn however_often_it_grows_the_list_is_short() {
+        let mut map = ExtentMap::default();
+        let mut end = 2u64;
+        for step in 1..4000u64 {
+            // As the database does: twice as long, then cut to what is needed.
+            let wanted = 2 * 4096 * (16 + step);
+            if wanted > map.capacity() {
+                end += 100;
+                let len = wanted - map.capacity();
+                map.push(Extent { offset: end * 4096, len }).unwrap();
+                end += len / 4096;
+            }
+            map.cut(4096 * (16 + step));
+            assert!(map.as_slice().len() < 100, "{step}");
+        }
     }
 
     #[test]

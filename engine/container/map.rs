@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 
@@ -26,8 +25,6 @@ pub trait Mapping: Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct FileMapping {
     file: File,
-    /// File length that was last seen.
-    file_len: AtomicU64,
     /// The maps made so far. Normally one with a large reserve; where that is refused, one more
     /// whenever the file has outgrown the last. None is unmapped while `self` lives.
     maps: RwLock<Vec<MmapRaw>>,
@@ -41,7 +38,7 @@ impl FileMapping {
             Self::map(&file, file_len)
         })?;
         let maps = RwLock::new(vec![first]);
-        Ok(FileMapping { file, file_len: AtomicU64::new(file_len), maps })
+        Ok(FileMapping { file, maps })
     }
 
     fn map(file: &File, len: u64) -> io::Result<MmapRaw> {
@@ -49,8 +46,8 @@ impl FileMapping {
         MmapOptions::new().len(len).no_reserve_swap().map_raw_read_only(file)
     }
 
-    /// The start of a map that covers `end` bytes.
-    fn start(&self, end: u64) -> Option<*const u8> {
+    /// The start of a map that covers `end` bytes of a file of `file_len` bytes.
+    fn start(&self, end: u64, file_len: u64) -> Option<*const u8> {
         let covers = |map: &MmapRaw| map.len() as u64 >= end;
         {
             let maps = self.maps.read().ok()?;
@@ -61,7 +58,7 @@ impl FileMapping {
         }
         let mut maps = self.maps.write().ok()?;
         if !maps.last().is_some_and(covers) {
-            maps.push(Self::map(&self.file, self.file_len.load(Ordering::Acquire)).ok()?);
+            maps.push(Self::map(&self.file, file_len).ok()?);
         }
         maps.last().filter(|map| covers(map)).map(MmapRaw::as_ptr)
     }
@@ -70,20 +67,19 @@ impl FileMapping {
 impl Mapping for FileMapping {
     unsafe fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]> {
         let end = offset.checked_add(len)?;
-        if end > self.file_len.load(Ordering::Acquire) {
-            let file_len = self.file.metadata().ok()?.len();
-            self.file_len.store(file_len, Ordering::Release);
-            if end > file_len {
-                return None;
-            }
+        // Asked each time: a writer in another process may have cut off a free tail, and a row that
+        // has rotted may name it.
+        let file_len = self.file.metadata().ok()?.len();
+        if end > file_len {
+            return None;
         }
-        let start = self.start(end)?;
+        let start = self.start(end, file_len)?;
         let (offset, len) = (usize::try_from(offset).ok()?, usize::try_from(len).ok()?);
         // SAFETY: `start..start + end` lies in one map, which is not unmapped before `self` is
-        // dropped, and inside the file, so that it is backed by pages. The store never shortens
-        // the file, and the caller sees to it that nobody writes the range meanwhile. Another program that shortens or writes
-        // the file while it is open breaks this; `docs/architecture.md` says so, as every memory
-        // map does.
+        // dropped, and inside the file, so that it is backed by pages. The store cuts off only
+        // what nothing and no snapshot needs (rule 7), and the caller sees to it that nobody writes
+        // the range meanwhile. Another program that shortens or writes the file while it is open
+        // breaks this; `docs/architecture.md` says so, as every memory map does.
         Some(unsafe { std::slice::from_raw_parts(start.add(offset), len) })
     }
 }

@@ -33,10 +33,10 @@ pub(super) enum Access {
 
 #[derive(Debug)]
 pub(super) struct State {
-    superblock: Superblock,
+    pub(super) superblock: Superblock,
     pub(super) extents: ExtentMap,
-    /// The superblock in memory says more than the one in the file.
-    superblock_dirty: bool,
+    /// The superblock in memory says something else than the one in the file.
+    pub(super) superblock_dirty: bool,
     /// The other slot says less than the current one.
     superblock_lonely: bool,
     /// The superblock as it was read, until it is written: the medium may not have it. Where a
@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) space: Space,
     /// Whether `space` knows what the records leave free.
     pub(super) space_known: bool,
+    /// The last commit, where `space` is known.
+    pub(super) last_commit: u64,
 }
 
 /// The one file, open.
@@ -219,6 +221,7 @@ impl Container {
             superblock_lonely: false,
             space: Space::default(),
             space_known: false,
+            last_commit: 0,
         };
         let poisoned = AtomicBool::new(false);
         let state = Mutex::new(state);
@@ -236,7 +239,7 @@ impl Container {
         &self.disk
     }
 
-    pub(super) fn is_writer(&self) -> bool {
+    pub(crate) fn is_writer(&self) -> bool {
         self.access == Access::Write
     }
 
@@ -330,7 +333,7 @@ impl Container {
     }
 
     /// Length of the catalogue's address space.
-    pub(super) fn catalog_len(&self) -> u64 {
+    pub(crate) fn catalog_len(&self) -> u64 {
         self.state().superblock.catalog_len
     }
 

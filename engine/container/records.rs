@@ -41,7 +41,7 @@ impl Container {
         let mut state = self.state();
         records.extend_from_slice(state.extents.as_slice());
         state.space = Space::new(records, file_len, sequence)?;
-        state.space_known = true;
+        (state.space_known, state.last_commit) = (true, sequence);
         Ok(())
     }
 
@@ -116,7 +116,9 @@ impl Container {
     /// Notes that the commit of this number freed these ranges. Call it when that commit is
     /// durable (rule 5).
     pub(crate) fn free_after(&self, sequence: u64, extents: Vec<Extent>) {
-        self.state().space.free_after(sequence, extents);
+        let mut state = self.state();
+        state.last_commit = sequence;
+        state.space.free_after(sequence, extents);
     }
 
     /// Gives free bytes back to the medium where the file system can do so: only those that may be

@@ -157,6 +157,47 @@ impl Space {
         start
     }
 
+    /// As [`take`](Self::take), wholly before `limit`; `None` where no free range there is long
+    /// enough.
+    pub(super) fn take_before(
+        &mut self,
+        limit: u64,
+        len: u64,
+        inner: u64,
+        align: u64,
+    ) -> Option<u64> {
+        let place = |from: u64| (from + inner).next_multiple_of(align) - inner;
+        let fits = |(room, offset): &(u64, u64)| {
+            let end = place(*offset) + len;
+            end <= offset + room && end <= limit
+        };
+        let near = self.by_len.range((len, 0)..).take(FITS_TRIED_MAX).find(|range| fits(range));
+        let longer = || self.by_len.range((len + align, 0)..).take(FITS_TRIED_MAX);
+        let (room, offset) = near.or_else(|| longer().find(|range| fits(range))).copied()?;
+        self.remove(offset, room);
+        let start = place(offset);
+        self.give_back_part(offset, start);
+        self.give_back_part(whole(Extent { offset: start, len }).end(), offset + room);
+        Some(start)
+    }
+
+    /// Where the last byte that is used, or may still be read, ends.
+    pub(super) fn used_end(&self) -> u64 {
+        match self.free.last_key_value() {
+            Some((offset, len)) if offset + len == self.end => *offset,
+            _ => self.end,
+        }
+    }
+
+    /// Notes that the file ends where what is used does.
+    pub(super) fn cut_end(&mut self) {
+        let end = self.used_end();
+        if end < self.end {
+            self.remove(end, self.end - end);
+            self.end = end;
+        }
+    }
+
     /// Takes `len` bytes at a multiple of `align` behind everything ever written.
     pub(super) fn take_fresh(&mut self, len: u64, align: u64) -> u64 {
         self.take_end(len, |from| from.next_multiple_of(align))
@@ -234,6 +275,24 @@ mod tests {
         space.trim_unwritten(start + 100);
         assert_eq!((space.free_bytes(), space.end), (128, start + 128));
         assert_eq!(space.take_fresh(4096, 4096), (start + 128).next_multiple_of(4096));
+    }
+
+    #[test]
+    fn what_lies_last_finds_room_before_it() {
+        let used = |offset, len| Extent { offset: DATA_START + offset, len };
+        let records = vec![used(0, 64), used(256, 64), used(640, 128)];
+        let mut space = Space::new(records, DATA_START + 1000, 1).unwrap();
+        space.release_before(None);
+        assert_eq!(space.take_before(DATA_START + 640, 512, 0, 64), None);
+        // The best fit, and not behind the limit.
+        let place = space.take_before(DATA_START + 640, 128, 0, 64);
+        assert_eq!(place, Some(DATA_START + 64));
+        assert_eq!(space.used_end(), DATA_START + 768);
+        space.give_back(used(640, 128));
+        assert_eq!(space.used_end(), DATA_START + 320);
+        space.cut_end();
+        assert_eq!((space.end, space.free_bytes()), (DATA_START + 320, 64));
+        assert_eq!(space.take_fresh(64, 64), DATA_START + 320);
     }
 
     #[test]

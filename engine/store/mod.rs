@@ -99,5 +99,6 @@ pub use read::view::TensorView;
 pub use shared::Access;
 pub(crate) use source::TensorsSource;
 pub use source::{NewTensor, NewView, TensorSource};
+pub use write::give_back::GivenBack;
 pub(crate) use write::records::features_of;
 pub use write::transaction::Transaction;

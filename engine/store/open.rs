@@ -10,6 +10,7 @@ use super::options::{OpenOptions, is_at};
 use super::read::snapshot::Snapshot;
 use super::shared::{Access, Shared, locked, now_ms};
 use super::turns::Turns;
+use super::write::give_back::{GivenBack, close, give_back};
 use super::write::transaction::Transaction;
 use crate::catalog::{Catalog, CatalogError};
 use crate::container::{
@@ -83,6 +84,10 @@ impl Store {
             opened_retired,
             checked: Mutex::default(),
             buffers: Arc::default(),
+            on_close: |shared| {
+                // Everything is committed; what fails here stays for the next writer.
+                let _ = close(shared);
+            },
         };
         Store { shared: Arc::new(shared), handle: Arc::default() }
     }
@@ -494,6 +499,16 @@ impl Store {
             self.reopen_reader()?;
         }
         Transaction::begin(writer.shared, turn)
+    }
+
+    /// Makes the file as short as it can be without writing the store anew, as
+    /// [`upkeep::give_back`](crate::upkeep::give_back) says.
+    pub(crate) fn give_back(&self, down_to: u64) -> Result<GivenBack> {
+        let store = self.held()?;
+        // What is free is known from the first transaction on.
+        drop(store.begin_write()?);
+        let _turn = store.handle.turns.take(None)?;
+        give_back(&store.shared, down_to)
     }
 
     /// The same store, held for writing as long as what is returned lives.

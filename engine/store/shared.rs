@@ -43,6 +43,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) checked: Mutex<HashSet<CheckedPlace>>,
     /// Reconstructed tensors.
     pub(in crate::store) buffers: Arc<Mutex<Cache>>,
+    /// The last that is done before the catalogue and the file are closed.
+    pub(in crate::store) on_close: fn(&Shared),
 }
 
 pub(in crate::store) fn now_ms() -> u64 {
@@ -52,6 +54,12 @@ pub(in crate::store) fn now_ms() -> u64 {
 
 pub(in crate::store) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        (self.on_close)(self);
+    }
 }
 
 impl Shared {

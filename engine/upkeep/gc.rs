@@ -2,7 +2,7 @@
 
 use super::UpkeepError;
 use crate::container::{folder_of, sweep};
-use crate::store::{CollectReport, Repack, RepackReport, Store};
+use crate::store::{CollectReport, GivenBack, Repack, RepackReport, Store};
 
 /// What a collection did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -13,11 +13,13 @@ pub struct GcReport {
     pub collected: CollectReport,
     /// What repacking did, where it was asked for.
     pub repacked: Option<RepackReport>,
+    /// What was given back at the end of the file; `None` in a dry run.
+    pub given_back: Option<GivenBack>,
     /// Bytes that may be written at once.
     pub free_bytes: u64,
     /// Bytes that wait for a reader to end.
     pub waiting_bytes: u64,
-    /// The oldest commit that a reader in another process holds, if it is not the last.
+    /// The oldest commit that a reader in another process holds, if something waits for it.
     pub oldest_reader: Option<u64>,
     /// Bytes of free space that are holes now; 0 where the file system makes none.
     pub punched_bytes: u64,
@@ -26,10 +28,10 @@ pub struct GcReport {
     pub leftovers: u64,
 }
 
-/// Counts again what each content is needed by, frees what nothing needs, and gives free blocks
-/// back to the medium where the file system can. A base stays while a delta needs it, and a range
-/// while a reader in any process may read it. Removal frees at once, so that in a sound store only
-/// the last step finds something to do. Removes what killed processes have left behind beside the
+/// Counts again what each content is needed by, frees what nothing needs, makes the file as short as
+/// [`give_back`](super::give_back) can, and gives the free blocks in it back to the medium where the
+/// file system can. A base stays while a delta needs it, and a range while a reader in any process may
+/// read it. Removal frees at once, so that in a sound store only the last steps find something to do. Removes what killed processes have left behind beside the
 /// store. Cost: every row and every manifest.
 ///
 /// # Errors
@@ -84,9 +86,9 @@ fn collect(
         transaction.commit_collected(&collected)?;
     }
     let container = store.container();
-    let mut punched_bytes = 0;
+    let (mut given_back, mut punched_bytes) = (None, 0);
     if !dry_run {
-        container.release_space()?;
+        given_back = Some(store.give_back(0)?);
         punched_bytes = container.punch_free()?;
     }
     let (free_bytes, waiting_bytes) = container.free_bytes();
@@ -96,9 +98,10 @@ fn collect(
     Ok(GcReport {
         collected,
         repacked,
+        given_back,
         free_bytes,
         waiting_bytes,
-        oldest_reader: oldest.filter(|oldest| *oldest < last),
+        oldest_reader: oldest.filter(|oldest| *oldest < last || waiting_bytes > 0),
         punched_bytes,
         leftovers: if dry_run { 0 } else { sweep(folder_of(&path)) },
     })

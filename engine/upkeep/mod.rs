@@ -37,6 +37,7 @@ mod dump;
 mod error;
 mod finding;
 mod gc;
+mod give_back;
 mod new_store;
 mod parts;
 mod salvage;
@@ -53,7 +54,9 @@ pub use damaged_file::{verify_path, verify_path_with};
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path, dump_path_with};
 pub use error::UpkeepError;
 pub use finding::{Finding, VerifyDepth, VerifyReport};
+pub use crate::store::GivenBack;
 pub use gc::{GcReport, gc, gc_repack};
+pub use give_back::{give_back, give_back_to};
 pub use parts::{FileParts, RecordParts};
 pub use salvage::{
     GraphSource, LostModel, SalvageReport, Survey, salvage, salvage_with, survey, survey_with,

@@ -6,6 +6,7 @@ mod common;
 mod estimates;
 mod folds;
 mod formulas;
+mod give_back;
 mod kept;
 mod lineage;
 mod recode;

@@ -46,13 +46,16 @@ fn a_vacuum_keeps_every_model_and_gives_the_room_back() {
     let before = contents(&store.snapshot().unwrap()).unwrap();
     let (id, last) =
         (store.container().superblock().store_id, store.snapshot().unwrap().sequence());
+    let open_len = fs::metadata(&path).unwrap().len();
     drop(store);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     let old_len = fs::metadata(&path).unwrap().len();
     let report = vacuum(&path, &|_| ()).unwrap();
     assert_eq!((report.models, report.commit), (3, last));
     assert_eq!((report.old_bytes, report.new_bytes), (old_len, fs::metadata(&path).unwrap().len()));
-    assert!(report.new_bytes + 450_000 <= old_len, "{report:?}");
+    // A small store gives most of it back when it is closed.
+    assert!(report.new_bytes + 450_000 <= open_len, "{report:?} of {open_len}");
+    assert!(report.new_bytes <= old_len && old_len < open_len, "{report:?} of {open_len}");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
     assert!(is_clean(&path));
     assert_eq!(contents_of(&path).unwrap(), before);
@@ -235,15 +238,18 @@ fn all_rows(tables: &dyn ReadTables) -> Vec<(Vec<u8>, RecordRow)> {
 
 #[test]
 fn gc_finds_nothing_in_a_sound_store() {
-    let (_folder, _path, store) = new_store();
+    let (_folder, path, store) = new_store();
     family(&store);
     let last = store.snapshot().unwrap().sequence();
+    let len = fs::metadata(&path).unwrap().len();
     let report = gc(&store).unwrap();
     let collected = &report.collected;
     assert_eq!((collected.corrected, collected.freed_records), (0, 0), "{report:?}");
     assert_eq!(collected.hidden_bases, 1);
     assert_eq!(store.snapshot().unwrap().sequence(), last);
-    assert!(report.free_bytes > 500_000);
+    let given = report.given_back.unwrap();
+    assert_eq!((given.before_bytes, given.after_bytes), (len, fs::metadata(&path).unwrap().len()));
+    assert!(given.after_bytes + 400_000 < len, "{given:?}");
 }
 
 #[test]
@@ -326,6 +332,8 @@ fn holes_are_punched_only_where_no_reader_can_look() {
     let bytes = noise(1, 4_000_000);
     add_one(&store, "big", &[], &bytes).unwrap();
     add_one(&store, "small", &[], &noise(2, 100)).unwrap();
+    // No free range will take it: what is before it stays free.
+    add_one(&store, "bigger", &[], &noise(4, 5_000_000)).unwrap();
     drop(store);
     let mut child = RoleChild::start(module_path!(), "hold", &path);
     child.expect("holding");
@@ -334,10 +342,10 @@ fn holes_are_punched_only_where_no_reader_can_look() {
     let len = fs::metadata(&path).unwrap().len();
     let held = gc(&store).unwrap();
     assert!(held.waiting_bytes >= 4_000_000, "{held:?}");
-    assert_eq!(held.oldest_reader, Some(2));
+    assert_eq!(held.oldest_reader, Some(3));
     assert!(held.punched_bytes < 1_000_000, "{held:?}");
     let seen = stat(&store, &store.snapshot().unwrap()).unwrap();
-    assert_eq!((seen.oldest_reader, seen.held_back_bytes), (Some(2), held.waiting_bytes));
+    assert_eq!((seen.oldest_reader, seen.held_back_bytes), (Some(3), held.waiting_bytes));
     let other = Store::open_read_only(&path).unwrap();
     let seen = stat(&other, &other.snapshot().unwrap()).unwrap();
     assert!(seen.held_back_bytes >= held.waiting_bytes, "{seen:?}");
@@ -347,7 +355,7 @@ fn holes_are_punched_only_where_no_reader_can_look() {
     let free = gc(&store).unwrap();
     assert_eq!((free.waiting_bytes, free.oldest_reader), (0, None));
     let now = stat(&store, &store.snapshot().unwrap()).unwrap();
-    assert_eq!((now.file_bytes, now.held_back_bytes), (len, 0));
+    assert!(now.file_bytes <= len && now.held_back_bytes == 0, "{now:?}");
     if free.punched_bytes == 0 {
         println!("skipped: this file system makes no holes");
         return;
@@ -356,7 +364,7 @@ fn holes_are_punched_only_where_no_reader_can_look() {
     assert!(now.allocated_bytes + 3_900_000 <= seen.allocated_bytes, "{now:?} {seen:?}");
     // What is written into a hole is there.
     add_one(&store, "again", &[], &noise(3, 3_000_000)).unwrap();
-    assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    assert!(fs::metadata(&path).unwrap().len() < now.file_bytes + 1_000_000);
     drop((store, other));
     assert!(is_clean(&path));
     assert!(contents_of(&path).unwrap()["again@1"][0].1 == noise(3, 3_000_000));

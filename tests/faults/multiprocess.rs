@@ -1,6 +1,6 @@
 //! Promise: one writer and any number of reading processes share a store: a second writer is told
-//! so, readers follow the writer's commits and see right bytes while it deletes and reclaims, a
-//! reader may outlive its writer, and a killed writer leaves a file that can be looked at as it is
+//! so, readers follow the writer's commits and see right bytes while it deletes, reclaims and makes
+//! the file shorter, a reader may outlive its writer, and a killed writer leaves a file that can be looked at as it is
 //! and written again with everything that was committed.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use mgit::container::{ContainerError, LockHolder};
 use mgit::error::CatalogError;
 use mgit::store::Access;
 use mgit::store::StoreError;
-use mgit::upkeep::{VerifyDepth, verify};
+use mgit::upkeep::{VerifyDepth, gc, give_back, verify};
 use mgit::{OnChildren, Snapshot, Store};
 
 /// How many models there are at a time.
@@ -149,6 +149,11 @@ fn reading_processes_follow_a_writer_that_deletes_and_reclaims() {
     for at in 1..commits {
         commit(&store, at);
         lens.push(std::fs::metadata(&path).unwrap().len());
+        match at % 4 {
+            0 => drop(gc(&store).unwrap()),
+            2 => drop(give_back(&store).unwrap()),
+            _ => {}
+        }
     }
     for mut child in children {
         let saw = loop {
@@ -163,6 +168,10 @@ fn reading_processes_follow_a_writer_that_deletes_and_reclaims() {
     }
     // Each commit frees as much as it takes; what readers held back has a bound.
     assert!(lens.last().unwrap() < &20_000_000, "{:?}", lens.last());
+    // Nobody holds anything any more.
+    let given = give_back(&store).unwrap();
+    assert_eq!((given.oldest_reader, given.waiting_bytes), (None, 0), "{given:?}");
+    assert!(given.after_bytes < 2_000_000, "{given:?}");
     assert_rows_add_up(&store.snapshot().unwrap(), "followed");
 }
 
@@ -194,6 +203,8 @@ fn a_reader_that_outlives_its_writer_keeps_what_it_holds() {
     let mut holder = RoleChild::start(module_path!(), "holder", &path);
     holder.expect("holds 7");
     (7..20).for_each(|at| commit(&store, at));
+    let given = give_back(&store).unwrap();
+    assert_eq!(given.oldest_reader, Some(7), "it is said who is in the way: {given:?}");
     drop(store);
     holder.say("look");
     holder.expect("sees 20");
@@ -207,6 +218,9 @@ fn a_reader_that_outlives_its_writer_keeps_what_it_holds() {
     let held_back = std::fs::metadata(&path).unwrap().len();
     holder.finish();
     let store = Store::open(&path).unwrap();
+    assert_eq!(give_back(&store).unwrap().oldest_reader, None);
+    let shorter = std::fs::metadata(&path).unwrap().len();
+    assert!(shorter < held_back, "what it held is given back: {held_back}, then {shorter}");
     (80..120).for_each(|at| commit(&store, at));
     // Forty commits would add a megabyte. What ends the file is a compressed page with random ids
     // in it: some bytes more or less.
@@ -347,8 +361,8 @@ fn note(store: &Path, line: &str) {
     std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).unwrap();
 }
 
-/// Commits for ever, noting before and after. Now and then it drops a transaction, or closes and
-/// opens the store.
+/// Commits for ever, noting before and after. Now and then it drops a transaction, makes the file
+/// shorter, or closes and opens the store.
 fn noting_writer(path: &Path) {
     let mut store = Store::open(path).unwrap();
     say("ready");
@@ -362,6 +376,9 @@ fn noting_writer(path: &Path) {
         note(path, &format!("commits {}", at + 1));
         commit(&store, at);
         note(path, &format!("committed {}", at + 1));
+        if at % 2 == 0 {
+            gc(&store).unwrap();
+        }
         if at % 5 == 0 {
             drop(store);
             store = Store::open(path).unwrap();

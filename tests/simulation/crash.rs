@@ -107,7 +107,7 @@ impl Plan {
                 Plan { hot_of_ten: 10, ..plan }
             }
             // What is wrong shows without a cut.
-            Rule::FreedWhenUnread | Rule::NeverShortened => Plan { steps: 40, cuts: 1, ..plan },
+            Rule::FreedWhenUnread | Rule::CutWhenUnread => Plan { steps: 40, cuts: 1, ..plan },
             _ => plan,
         }
     }

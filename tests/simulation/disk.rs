@@ -34,8 +34,8 @@ pub enum Rule {
     /// 6, broken: what lies behind the end of the file is an error, and a file that is shorter than
     /// its superblock says stays so.
     ZeroBehindTheEnd,
-    /// 7, broken: after each commit the file is cut off behind what that commit needs.
-    NeverShortened,
+    /// 7, broken: after each commit the file is cut off behind what that commit needs, whoever reads.
+    CutWhenUnread,
 }
 
 impl Rule {
@@ -48,7 +48,7 @@ impl Rule {
         Rule::FreedWhenDurable,
         Rule::FreedWhenUnread,
         Rule::ZeroBehindTheEnd,
-        Rule::NeverShortened,
+        Rule::CutWhenUnread,
     ];
 
     /// Its number in the table.
@@ -60,7 +60,7 @@ impl Rule {
             Rule::SuperblockSynced => 4,
             Rule::FreedWhenDurable | Rule::FreedWhenUnread => 5,
             Rule::ZeroBehindTheEnd => 6,
-            Rule::NeverShortened => 7,
+            Rule::CutWhenUnread => 7,
         }
     }
 }

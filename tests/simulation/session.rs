@@ -185,7 +185,7 @@ impl Session {
     /// Takes one step. After a fault of the disk the store is opened again on a sound one.
     pub fn step(&mut self) -> Result<(), Stop> {
         let mut run = self.choices.weighted(&STEPS, |step| step.weight).run;
-        let readers_matter = [Rule::FreedWhenUnread, Rule::NeverShortened].map(Some);
+        let readers_matter = [Rule::FreedWhenUnread, Rule::CutWhenUnread].map(Some);
         if readers_matter.contains(&self.disk.off()) && self.choices.one_in(2) {
             run = Session::hold;
         }
@@ -237,7 +237,7 @@ impl Session {
         transaction.commit()?;
         self.disk.mark(Mark::Promised);
         self.plain = next;
-        if self.disk.off() == Some(Rule::NeverShortened) {
+        if self.disk.off() == Some(Rule::CutWhenUnread) {
             let end = self.end_of_used()?;
             self.disk.set_len(end).map_err(|error| Stop::Wrong(error.to_string()))?;
         }
@@ -304,7 +304,7 @@ impl Session {
     ) -> Result<(), Stop> {
         let sizes = match self.disk.off() {
             // Records of all lengths, so that some of the last in the file are freed.
-            Some(Rule::NeverShortened) => Sizes { long_one_in: 4, ..Sizes::SMALL },
+            Some(Rule::CutWhenUnread) => Sizes { long_one_in: 4, ..Sizes::SMALL },
             _ => Sizes::SMALL,
         };
         Ok(Place { choices: &mut self.choices, transaction, plain, sizes }.change()?)

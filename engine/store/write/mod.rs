@@ -2,6 +2,7 @@
 
 pub(in crate::store) mod fold;
 pub(in crate::store) mod formulas;
+pub(in crate::store) mod give_back;
 pub(in crate::store) mod hidden;
 pub(in crate::store) mod operations;
 pub(in crate::store) mod promises;

@@ -17,6 +17,7 @@ mod failure;
 mod family;
 mod functions;
 mod gate;
+mod given_back;
 mod globs;
 mod interrupt;
 mod lanes;

@@ -10,19 +10,22 @@ use serde_json::{Value, json};
 
 use super::recode::bytes_to_do;
 use crate::failure::Failure;
+use crate::given_back::{Before, Shorter};
 use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::text::{count, size};
 
-/// Free unneeded data, and return free blocks to the file system.
+/// Free unneeded data, and make the file shorter.
 ///
 /// Removing a model frees its bytes at once, so gc finds something only where a store has leaked. A
 /// base stays as long as a delta needs it, and bytes that a reader may read wait for it. After many
 /// removals such bases add up: `--repack` encodes tensors against contents that models still have,
 /// wherever that makes the store smaller; `--dry-run` reports what it would do and changes nothing.
-/// The file keeps its length: `vacuum` makes it shorter. Temporary files of killed commands, beside
-/// the store and in the system's temporary folder, are removed.
+/// What lies last in the file is moved into free space before it, the catalogue is made as short as
+/// its rows, and the free end is cut off, unless a reader may still read there. Blocks that stay free
+/// are returned to the file system; `vacuum` writes a file without any. Temporary files of killed
+/// commands, beside the store and in the system's temporary folder, are removed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db gc family.mgit
@@ -46,6 +49,7 @@ pub struct Arguments {
 /// A damaged manifest: what it names is not known, so nothing is freed. With `--repack`, a damaged
 /// tensor: then nothing is repacked. Those of the store.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let before = Before::of(&arguments.store);
     let store = opening::open(&arguments.store)?;
     let mut report = if arguments.repack {
         let bytes = bytes_to_do(&store, None)?;
@@ -58,10 +62,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if !arguments.dry_run {
         report.leftovers += sweep(&std::env::temp_dir());
     }
-    output.print(document(&report, arguments.dry_run), &describe(&report, arguments.dry_run))
+    let shorter = report.given_back.map(|given| before.with(given));
+    output.print(document(&report, shorter), &describe(&report, shorter))
 }
 
-fn document(report: &GcReport, dry_run: bool) -> Value {
+fn document(report: &GcReport, shorter: Option<Shorter>) -> Value {
     let collected = &report.collected;
     let repacked = |RepackReport { changed, freed, before_bytes, after_bytes, .. }: &_| {
         json!({
@@ -72,13 +77,14 @@ fn document(report: &GcReport, dry_run: bool) -> Value {
         })
     };
     json!({
-        "dry_run": dry_run,
+        "dry_run": shorter.is_none(),
         "repacked": report.repacked.as_ref().map(repacked),
         "contents": collected.contents,
         "hidden_tensors": collected.hidden_bases,
         "corrected_counts": collected.corrected,
         "freed_records": collected.freed_records,
         "freed_bytes": collected.freed_bytes,
+        "file": shorter.map(|shorter| shorter.document()),
         "free_bytes": report.free_bytes,
         "waiting_bytes": report.waiting_bytes,
         "oldest_reader": report.oldest_reader,
@@ -87,7 +93,9 @@ fn document(report: &GcReport, dry_run: bool) -> Value {
     })
 }
 
-fn describe(report: &GcReport, dry_run: bool) -> String {
+/// `shorter` is what became of the file; nothing in a dry run.
+fn describe(report: &GcReport, shorter: Option<Shorter>) -> String {
+    let dry_run = shorter.is_none();
     let collected = &report.collected;
     let contents = count(collected.contents, "content");
     let would = |done: &'static str, would: &'static str| if dry_run { would } else { done };
@@ -118,18 +126,13 @@ fn describe(report: &GcReport, dry_run: bool) -> String {
         let hidden = count(collected.hidden_bases, "tensor");
         text += &format!("  {hidden} of no model, kept for the deltas of others\n");
     }
-    if dry_run {
-        return text + "  nothing was changed\n";
-    }
+    let Some(shorter) = shorter else { return text + "  nothing was changed\n" };
+    text += &shorter.describe();
     text += &format!(
         "  {} free, {} of it no longer on the disk\n",
         size(report.free_bytes),
         size(report.punched_bytes)
     );
-    if let Some(oldest) = report.oldest_reader {
-        let waiting = size(report.waiting_bytes);
-        text += &format!("  {waiting} more wait for a reader of commit {oldest}\n");
-    }
     if report.leftovers > 0 {
         let things = count(report.leftovers, "leftover");
         text += &format!("  removed {things} of killed commands\n");

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::gate::{self, Gate};
+use crate::given_back::Before;
 use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
@@ -18,8 +19,8 @@ use crate::text::{count, size};
 
 /// Encode stored tensors again, for speed or for size; or make a model lossy.
 ///
-/// Without --lossy, contents and models stay as they are, in one transaction. The file does not
-/// shrink: later writes use the space of the old encodings.
+/// Without --lossy, contents and models stay as they are, in one transaction. New encodings are
+/// written beside the old ones first; at the end the file is made as short as it can be in place.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db recode family.mgit --profile dense
@@ -57,6 +58,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         return make_lossy(arguments, lossy, output);
     }
     let profile = arguments.profile.unwrap_or_default();
+    let before = Before::of(&arguments.store);
     let store = opening::open(&arguments.store)?;
     let model = arguments.model.as_ref().map(ToString::to_string);
     let bytes = bytes_to_do(&store, model.as_deref())?;
@@ -68,6 +70,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         None => transaction.recode_all(profile, &progress)?,
     };
     transaction.commit()?;
+    let shorter = before.give_back(&store)?;
     drop(bar);
     let document = json!({
         "profile": profile.name(),
@@ -75,8 +78,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "changed": report.changed,
         "before_bytes": report.before_bytes,
         "after_bytes": report.after_bytes,
+        "file": shorter.document(),
     });
-    let text = format!(
+    let mut text = format!(
         "{}: {} of {} encoded anew, {} -> {}\n",
         profile,
         report.changed,
@@ -84,6 +88,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         size(report.before_bytes),
         size(report.after_bytes)
     );
+    text += &shorter.describe();
     output.print(document, &text)
 }
 
@@ -96,6 +101,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
+    let before = Before::of(&arguments.store);
     let store = opening::open_shared(&arguments.store)?;
     let bytes = bytes_to_do(&store, Some(&model))?;
     // By its id: others may add versions while the gate runs.
@@ -113,6 +119,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         transaction.commit()?;
         Ok((name, report))
     })?;
+    let shorter = before.give_back(&store)?;
     let document = json!({
         "model": name,
         "method": lossy.to_string(),
@@ -120,6 +127,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         "added_bytes": report.added_bytes,
         "freed_bytes": report.freed_bytes,
         "hidden_bases": report.hidden_bases,
+        "file": shorter.document(),
     });
     let mut text = format!("{name} {}", gate::describe(lossy, &report.lossy));
     text += &format!("  {} freed, {} added\n", size(report.freed_bytes), size(report.added_bytes));
@@ -127,6 +135,7 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
         let stay = count(report.hidden_bases, "tensor");
         text += &format!("  {stay} of the old content stay: other models need them\n");
     }
+    text += &shorter.describe();
     output.print(document, &text)
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::recode::{bytes_to_do, profile_parser};
 use crate::failure::Failure;
+use crate::given_back::Before;
 use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -18,9 +19,10 @@ use crate::text::{count, size};
 ///
 /// Casts, quantised, pruned and merged tensors become formulas of what they were made of, whichever
 /// was imported first. Contents and models stay as they are, in one transaction, and nothing takes
-/// more space than before. Tensors that only removed models had are removed where the rest is smaller without them.
-/// A change that saves less than one part in 256 is not made. The file does not shrink: later
-/// writes use the space of the old records, and `vacuum` returns it to the file system.
+/// more space than before. Tensors that only removed models had are removed where the rest is smaller
+/// without them. A change that saves less than one part in 256 is not made. New records are written
+/// beside the old ones first; at the end the file is made as short as it can be in place, unless a
+/// reader may still read the old ones.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db repack family.mgit --dry-run
@@ -46,6 +48,7 @@ pub struct Arguments {
 ///
 /// A tensor is damaged; the disk is full.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    let before = Before::of(&arguments.store);
     let store = opening::open(&arguments.store)?;
     let bytes = bytes_to_do(&store, None)?;
     let bar = Progress::new(format!("repack {}", arguments.store.display()), bytes);
@@ -53,9 +56,16 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
     let report = transaction.repack(&how.dry_run(arguments.dry_run), &progress)?;
-    if !arguments.dry_run {
-        transaction.commit()?;
-    }
+    let shorter = match arguments.dry_run {
+        true => {
+            drop(transaction);
+            None
+        }
+        false => {
+            transaction.commit()?;
+            Some(before.give_back(&store)?)
+        }
+    };
     drop(bar);
     let RepackReport { tensors, changed, freed, before_bytes, after_bytes, .. } = report;
     let document = json!({
@@ -66,6 +76,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "freed": freed,
         "before": { "bytes": before_bytes, "depth": report.before_depth },
         "after": { "bytes": after_bytes, "depth": report.after_depth },
+        "file": shorter.map(|shorter| shorter.document()),
     });
     let would = if arguments.dry_run { "would stand" } else { "stand" };
     let mut text = format!(
@@ -80,5 +91,6 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         let go = if arguments.dry_run { "would go" } else { "gone" };
         text += &format!("  {} of no model {go}\n", count(freed, "tensor"));
     }
+    text += &shorter.map(|shorter| shorter.describe()).unwrap_or_default();
     output.print(document, &text)
 }

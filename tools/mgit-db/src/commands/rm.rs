@@ -6,6 +6,7 @@ use mgit::OnChildren;
 use serde_json::json;
 
 use crate::failure::Failure;
+use crate::given_back::Before;
 use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
@@ -43,11 +44,13 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         (_, true) => OnChildren::Detach,
         _ => OnChildren::Refuse,
     };
+    let before = Before::of(&arguments.store);
     let store = opening::open(&arguments.store)?;
     let mut transaction = store.begin_write()?;
     let model = arguments.model.to_string();
     let report = transaction.remove_model(&model, on_children)?;
     transaction.commit()?;
+    let shorter = before.give_back_growth(&store)?;
 
     let snapshot = store.snapshot()?;
     let child = |id: &_| Ok(snapshot.graph().expect(*id)?.full_name());
@@ -59,6 +62,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         "freed_bytes": report.freed_bytes,
         "hidden_bases": report.hidden_bases,
         "changed_children": children,
+        "file": shorter.document(),
     });
     let freed = size(report.freed_bytes);
     let mut text =
@@ -71,5 +75,6 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if !children.is_empty() {
         text += &format!("  changed parents of: {}\n", children.join(", "));
     }
+    text += &shorter.describe();
     output.print(document, &text)
 }

@@ -1,0 +1,180 @@
+//! The end of the file given back: extents that the catalogue does not need, and the free tail.
+//!
+//! Who may still look there, and what keeps them right:
+//!
+//! - A snapshot of the last commit or of an older one, in any process, may have the list of extents
+//!   from before. So what the catalogue gives up is free only when no such snapshot is left, as
+//!   what the next commit would free (rule 5).
+//! - A reader that is between two snapshots, or is just opening the file, has an old list. It reads
+//!   the database's header next, in the first extent, which never moves, and then the list again.
+//! - A map shows pages of records of its snapshots only, and asks for the file's length each time.
+//! - A crash: the list without an extent is in both slots of the superblock, synced, before anybody
+//!   may write there, and the file is cut only after that.
+
+use super::error::ContainerError;
+use super::open::Container;
+use super::space::whole;
+use crate::format::{Extent, PAGE_ALIGN};
+
+/// Bytes that are copied at a time.
+const PIECE_LEN: u64 = 1 << 20;
+
+impl Container {
+    /// Takes from the catalogue what its address space does not reach. Two syncs, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk; nothing is written any more then.
+    pub(crate) fn give_up_extents(&self) -> Result<u64, ContainerError> {
+        self.check_writable()?;
+        let given = {
+            let mut state = self.state();
+            if !state.space_known {
+                return Ok(0);
+            }
+            let len = state.superblock.catalog_len;
+            let given = state.extents.cut(len);
+            state.superblock_dirty |= !given.is_empty();
+            given
+        };
+        if given.is_empty() {
+            return Ok(0);
+        }
+        let bytes = given.iter().map(|extent| extent.len).sum();
+        self.settle_extents(given)?;
+        Ok(bytes)
+    }
+
+    /// Writes the list of extents into both slots. What it names no more is free when nobody reads
+    /// by an older list.
+    fn settle_extents(&self, given: Vec<Extent>) -> Result<(), ContainerError> {
+        self.sync()?;
+        self.sync()?;
+        let mut state = self.state();
+        let next = state.last_commit + 1;
+        state.space.free_after(next, given);
+        Ok(())
+    }
+
+    /// Moves extents of the catalogue that lie last in the file into free space before them, as
+    /// long as there is some. Nobody may write to the catalogue meanwhile. Cost: copies them; three
+    /// syncs each.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk; the catalogue is then where it was.
+    pub(crate) fn move_extents_down(&self) -> Result<(), ContainerError> {
+        loop {
+            self.check_writable()?;
+            self.release_space()?;
+            let (place, from, to) = {
+                let mut state = self.state();
+                let Some((place, from)) = state.extents.last_in_file() else { return Ok(()) };
+                if !state.space_known || from.end() < state.space.used_end() {
+                    return Ok(());
+                }
+                let to = state.space.take_before(from.offset, from.len, 0, PAGE_ALIGN);
+                let Some(to) = to else { return Ok(()) };
+                (place, from, Extent { offset: to, len: from.len })
+            };
+            // The copy is on the medium before a superblock names it.
+            let copied = self.copy_within(from, to.offset).and_then(|()| {
+                self.disk.sync().map_err(ContainerError::io("sync", to.offset))
+            });
+            if let Err(error) = copied {
+                self.give_back(to);
+                return Err(error);
+            }
+            {
+                let mut state = self.state();
+                state.extents.move_to(place, to.offset);
+                state.superblock_dirty = true;
+            }
+            self.settle_extents(vec![from])?;
+        }
+    }
+
+    /// Copies a range of the file to a place that is reserved.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub(crate) fn copy_within(&self, from: Extent, to: u64) -> Result<(), ContainerError> {
+        let mut piece = vec![0; PIECE_LEN.min(from.len) as usize];
+        let mut done = 0;
+        while done < from.len {
+            let len = PIECE_LEN.min(from.len - done);
+            let part = piece.get_mut(..len as usize).unwrap_or_default();
+            let at = from.offset + done;
+            self.disk.read_at(at, part).map_err(ContainerError::io("read", at))?;
+            self.write(to + done, part)?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// Reserves room for a record that lies at `from`, wholly before it, with its payload, which
+    /// begins at `inner`, aligned as it is now. `None` where there is none.
+    pub(crate) fn reserve_before(&self, from: Extent, inner: u64) -> Option<Extent> {
+        let payload = from.offset.saturating_add(inner);
+        let align = match payload.is_multiple_of(PAGE_ALIGN) {
+            true => PAGE_ALIGN,
+            false => crate::format::PAYLOAD_ALIGN,
+        };
+        let len = from.len;
+        let offset = self.state().space.take_before(from.offset, len, inner, align)?;
+        Some(Extent { offset, len })
+    }
+
+    /// Cuts off what is free at the end of the file, where nobody may read it any more. Says how
+    /// many bytes.
+    ///
+    /// # Errors
+    ///
+    /// Lock calls that fail; those of the disk. Nothing is lost by them.
+    pub(crate) fn cut_free_end(&self) -> Result<u64, ContainerError> {
+        self.check_writable()?;
+        self.release_space()?;
+        // Under the lock on the state, so that nobody takes a range meanwhile.
+        let mut state = self.state();
+        if !state.space_known {
+            return Ok(0);
+        }
+        let (end, file_len) = (state.space.used_end(), self.disk_len()?);
+        if end < file_len {
+            self.disk.set_len(end).map_err(ContainerError::io("set length", end))?;
+        }
+        state.space.cut_end();
+        Ok(file_len.saturating_sub(end))
+    }
+
+    /// What a writer that closes the file gives back: what the catalogue grew too much by, and the
+    /// free end.
+    pub(super) fn give_back_end(&self) -> Result<(), ContainerError> {
+        if self.is_writer() && self.knows_used() {
+            self.give_up_extents()?;
+            self.cut_free_end()?;
+        }
+        Ok(())
+    }
+
+    /// Notes that records were moved: their old places are free when nobody reads by the old rows.
+    pub(crate) fn free_moved(&self, places: Vec<Extent>) {
+        let mut state = self.state();
+        let next = state.last_commit + 1;
+        state.space.free_after(next, places.into_iter().map(whole).collect());
+    }
+
+    /// Where the last byte of the file that is needed, or may still be read, ends; and how many bytes
+    /// before it are free.
+    pub(crate) fn used_end(&self) -> (u64, u64) {
+        let state = self.state();
+        let (end, free) = (state.space.used_end(), state.space.free_ranges());
+        (end, free.filter(|range| range.offset < end).map(|range| range.len).sum())
+    }
+
+    /// The last commit, where it is known what is free.
+    pub(crate) fn last_commit(&self) -> u64 {
+        self.state().last_commit
+    }
+}

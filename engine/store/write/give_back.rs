@@ -1,0 +1,189 @@
+//! The end of the file, given back: what lies last is moved into free space before it.
+//!
+//! A record is moved as it is, byte for byte: its content, the commit that wrote it and all that
+//! stands on it stay. So no commit is counted, and no change record is written; only the rows say
+//! other places. Old places are free when no snapshot can read by the old rows.
+
+use std::ops::ControlFlow;
+
+use crate::catalog::{CatalogError, ReadTables, RecordRow, Table, WriteTables};
+use crate::format::{Extent, FormatError};
+use crate::shutdown::critical;
+use crate::store::error::Result;
+use crate::store::shared::Shared;
+
+/// What giving back did to the file. Lengths are in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct GivenBack {
+    /// Length of the file before.
+    pub before_bytes: u64,
+    /// Its length now.
+    pub after_bytes: u64,
+    /// Records that were moved to free space before them.
+    pub moved_bytes: u64,
+    /// What is free and stays in the file, because a snapshot may still read there.
+    pub waiting_bytes: u64,
+    /// The oldest commit that a snapshot reads, in this process or another, where something waits.
+    pub oldest_reader: Option<u64>,
+}
+
+/// How often what was moved may make room for more.
+const ROUNDS_MAX: usize = 8;
+
+/// A shorter file is not worth the syncs when it is closed, a longer one not the time: `give_back`
+/// may be asked.
+const SMALL_FILE_MIN: u64 = 512 << 10;
+const SMALL_FILE_MAX: u64 = 16 << 20;
+/// A small store that is closed may have this part of its length free, and a catalogue this part of
+/// itself.
+const SPARE_PART: u64 = 16;
+
+/// Where a record lies, and the key of its row: there can be millions.
+struct Place {
+    offset: u64,
+    table: Table,
+    key_len: u8,
+    key: [u8; 32],
+}
+
+impl Place {
+    fn key(&self) -> &[u8] {
+        self.key.get(..self.key_len.into()).unwrap_or_default()
+    }
+}
+
+/// Makes the file as short as moving records and the catalogue can, or `down_to` bytes long if it is
+/// longer: what lies before stays. Whoever calls it has the turn to write, and no transaction.
+///
+/// # Errors
+///
+/// Those of the catalogue and of the disk. Nothing is lost by them.
+pub(in crate::store) fn give_back(shared: &Shared, down_to: u64) -> Result<GivenBack> {
+    let container = &shared.container;
+    let before_bytes = container.disk_len()?;
+    let mut moved_bytes = 0;
+    for _ in 0..ROUNDS_MAX {
+        container.release_space()?;
+        match move_down(shared, down_to)? {
+            0 => break,
+            bytes => moved_bytes += bytes,
+        }
+    }
+    container.release_space()?;
+    if container.used_end().0 > down_to {
+        let spare_bytes = shared.catalog.spare_bytes()?;
+        if moved_bytes > 0 || spare_bytes > container.catalog_len() / SPARE_PART {
+            settle_catalog(shared)?;
+        }
+    }
+    container.cut_free_end()?;
+    let (_, waiting_bytes) = container.free_bytes();
+    let oldest_reader = match waiting_bytes {
+        0 => None,
+        _ => container.pins().oldest_reader(container.last_commit())?,
+    };
+    let after_bytes = container.disk_len()?;
+    Ok(GivenBack { before_bytes, after_bytes, moved_bytes, waiting_bytes, oldest_reader })
+}
+
+/// What a writer that closes the store does: a small store becomes about as short as it can be. What
+/// the end of any file has free is cut off when the file is closed.
+///
+/// # Errors
+///
+/// As [`give_back`]. What is not done now, the next writer does.
+pub(in crate::store) fn close(shared: &Shared) -> Result<()> {
+    let container = &shared.container;
+    if !container.is_writer() || !container.knows_used() || container.check_writable().is_err() {
+        return Ok(());
+    }
+    container.release_space()?;
+    let (end, _) = container.used_end();
+    if (SMALL_FILE_MIN..SMALL_FILE_MAX).contains(&end) {
+        if shared.catalog.spare_bytes()? > end / SPARE_PART {
+            settle_catalog(shared)?;
+            container.release_space()?;
+        }
+        let (end, free_bytes) = container.used_end();
+        if free_bytes > end / SPARE_PART && move_down(shared, 0)? > 0 {
+            settle_catalog(shared)?;
+        }
+    }
+    // Closing it, the database writes once more, and may need room: not behind a free end.
+    container.cut_free_end()?;
+    Ok(())
+}
+
+/// Makes the catalogue short, and lets it lie before the end of the file. Behind everything else
+/// that writes to it: each commit needs pages that are free.
+fn settle_catalog(shared: &Shared) -> Result<()> {
+    shared.catalog.compact()?;
+    shared.container.give_up_extents()?;
+    Ok(shared.container.move_extents_down()?)
+}
+
+/// Moves records from the end of the file, the last one first, into free space before them, until
+/// one finds none. Says how many bytes. Memory: 48 bytes a record that lies behind `down_to`.
+fn move_down(shared: &Shared, down_to: u64) -> Result<u64> {
+    let container = &shared.container;
+    if container.free_bytes().0 == 0 {
+        return Ok(0);
+    }
+    let mut tables = shared.catalog.begin_write()?;
+    let mut places = places(&tables, down_to)?;
+    places.sort_unstable_by_key(|place| std::cmp::Reverse(place.offset));
+    let (mut moved, mut old): (u64, Vec<Extent>) = (0, Vec::new());
+    let mut new: Vec<Extent> = Vec::new();
+    let work = || -> Result<()> {
+        for place in places {
+            let Some(row) = tables.get(place.table, place.key())? else { continue };
+            let row = RecordRow::decode(&row).map_err(CatalogError::Row)?;
+            let from = row.extent();
+            let inner = row.len.saturating_sub(row.stored_len);
+            let Some(to) = container.reserve_before(from, inner) else { break };
+            new.push(to);
+            container.copy_within(from, to.offset)?;
+            let row = RecordRow { offset: to.offset, ..row };
+            tables.put(place.table, place.key(), &row.encode())?;
+            old.push(from);
+            moved += from.len;
+        }
+        Ok(())
+    };
+    if let Err(error) = work() {
+        new.into_iter().for_each(|place| container.give_back(place));
+        return Err(error);
+    }
+    if old.is_empty() {
+        return Ok(0);
+    }
+    critical(|| tables.commit().map_err(|error| shared.refuse_after_failure(error)))?;
+    shared.forget(old.iter().map(|extent| extent.offset));
+    container.free_moved(old);
+    Ok(moved)
+}
+
+/// The records that lie behind `down_to`.
+fn places(tables: &dyn ReadTables, down_to: u64) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    for table in [Table::Tensors, Table::Manifests, Table::Changes] {
+        tables.scan(table, &[], &mut |key, value| {
+            let row = RecordRow::decode(value)?;
+            if row.extent().end() > down_to {
+                let mut place =
+                    Place { offset: row.offset, table, key_len: key.len() as u8, key: [0; 32] };
+                match place.key.get_mut(..key.len()) {
+                    Some(room) => room.copy_from_slice(key),
+                    None => {
+                        return Err(FormatError::new("key of a record", 0, "32 bytes", key.len())
+                            .into());
+                    }
+                }
+                places.push(place);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(places)
+}
