@@ -222,10 +222,7 @@ impl Steps {
     pub(crate) fn coded(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
         let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
             (Some(_), Some(bits)) => match float8_cast(child) {
-                Some(cast) => {
-                    let is_row = is_wide(parent) && *child == Dtype::F8E4M3;
-                    Unit::Eight(cast, if is_row { scale } else { 1.0 })
-                }
+                Some(cast) => Unit::Eight(cast, if parent == child { 1.0 } else { scale }),
                 None => Unit::Float(bits),
             },
             (Some(_), None) if is_wide(parent) && *child == Dtype::I8 => Unit::Whole(scale),
