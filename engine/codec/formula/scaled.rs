@@ -4,7 +4,7 @@ use super::arithmetic::settled;
 use super::cast::{FloatType, with_singles};
 use super::eight::FloatEight;
 use super::{Formula, FormulaError, wrong};
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, float8_bits};
 
 /// How a value and the scale are brought together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,17 @@ fn factors(to: FloatEight, values: &[f32], codes: &[u8]) -> Option<(f64, f64)> {
 }
 
 impl Formula {
+    /// A scale that makes each of some numbers the one beside it, of a type of eight bits.
+    pub(crate) fn scale_between(
+        dtype: &Dtype,
+        from: &[f32],
+        to: impl Iterator<Item = f32>,
+    ) -> Option<f64> {
+        let eight = FloatEight::of(dtype)?;
+        let codes: Vec<u8> = to.filter_map(|value| float8_bits(dtype, value)).collect();
+        factors(eight, from, &codes).map(|(low, high)| (low + high) / 2.0)
+    }
+
     /// The scale that makes floats of eight bits `child` of those of `base`, of type `from`: one that
     /// makes all, or one that brings both to the same size. Both begin at the same element.
     pub(crate) fn guess_scaled(

@@ -1,6 +1,6 @@
-"""Trains a small transformer and keeps Adam's moments of some of its steps, for the bench `states`.
+"""Trains a small transformer and keeps Adam's moments of some of its steps, for `measure.py`.
 
-Usage: make.py FOLDER [--bf16] (torch, safetensors). The text is the sources of Python's standard
+Usage: moments.py FOLDER [--bf16] (torch, safetensors). The text is the sources of Python's standard
 library, in words: 8,192 of them, most of which a batch does not hold. FOLDER/step-N.safetensors has
 the weights under their names, and beside each NAME.exp_avg and NAME.exp_avg_sq. Seeds are fixed.
 """
