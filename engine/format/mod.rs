@@ -105,6 +105,12 @@ pub const FEATURE_ABSMAX_F8: u64 = 1 << 18;
 /// Reader's feature flag: some record has the formula `cast-f8`.
 pub const FEATURE_CAST_F8: u64 = 1 << 19;
 
+/// Reader's feature flag: some record has the formula `decay`.
+pub const FEATURE_DECAY: u64 = 1 << 20;
+
+/// Reader's feature flag: some record has the formula `scaled-f8`.
+pub const FEATURE_SCALED_F8: u64 = 1 << 21;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_RICE_DELTA
@@ -116,7 +122,9 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_PROMISED
     | FEATURE_FILES
     | FEATURE_ABSMAX_F8
-    | FEATURE_CAST_F8;
+    | FEATURE_CAST_F8
+    | FEATURE_DECAY
+    | FEATURE_SCALED_F8;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

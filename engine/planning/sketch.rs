@@ -5,6 +5,7 @@
 
 use std::borrow::Borrow;
 
+use crate::codec::formula::Formula;
 use crate::format::{ByteReader, ByteWriter, FormatError};
 use crate::tensor::{ContentId, Dtype, float8_cast, number, number_bytes};
 
@@ -222,10 +223,7 @@ impl Steps {
     pub(crate) fn coded(parent: &Dtype, child: &Dtype, scale: f64) -> Self {
         let unit = match (mantissa_bits(parent), mantissa_bits(child)) {
             (Some(_), Some(bits)) => match float8_cast(child) {
-                Some(cast) => {
-                    let is_row = is_wide(parent) && *child == Dtype::F8E4M3;
-                    Unit::Eight(cast, if is_row { scale } else { 1.0 })
-                }
+                Some(cast) => Unit::Eight(cast, if parent == child { 1.0 } else { scale }),
                 None => Unit::Float(bits),
             },
             (Some(_), None) if is_wide(parent) && *child == Dtype::I8 => Unit::Whole(scale),
@@ -394,8 +392,11 @@ impl Sketch {
         }
         let correlation = finite(ab / (aa * bb).sqrt());
         let scale = if aa > 0.0 { finite(ab / aa) } else { 1.0 };
-        // A float of eight bits may be a cast, or may have a scale.
-        let mut scaled = Steps::coded(&self.dtype, &child.dtype, scale);
+        // A float of eight bits may be a cast, or may have a scale: what is rounded so much shows it
+        // better by what it allows than by what is likely.
+        let children = child.samples.iter().copied();
+        let allowed = Formula::scale_between(&child.dtype, &self.samples, children);
+        let mut scaled = Steps::coded(&self.dtype, &child.dtype, allowed.unwrap_or(scale));
         let unscaled = if float8_cast(&child.dtype).is_some() { 1.0 } else { scale };
         let mut cast = Steps::coded(&self.dtype, &child.dtype, unscaled);
         let mut coarse = Steps::coarse(&self.dtype, &child.dtype, scale);

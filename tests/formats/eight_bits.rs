@@ -7,6 +7,47 @@ use mgit::codec::formula::Formula;
 use mgit::tensor::{e4m3_bits, float8_bits};
 use mgit::{Dtype, How, Store};
 
+/// What shrank from its parent in the three ways, in two types, and floats of eight bits with a scale.
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_decays() {
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    let mut base = weights(6000, 1);
+    base[100..200].fill(-0.0);
+    base[300..304].copy_from_slice(&[f32::NAN, f32::INFINITY, f32::from_bits(3), 1e-38]);
+    let floats = |values: &[f32]| mgit::bytemuck::cast_slice::<f32, u8>(values).to_vec();
+    let bytes = floats(&base);
+    make_member(&store, "base", &[], How::Other, Dtype::F32, 60, &bytes);
+    for (way, factor) in [(0u8, 0.999f32), (1, 0.1), (2, 0.1)] {
+        let parameters = [&factor.to_le_bytes()[..], &10u16.to_le_bytes(), &[way]].concat();
+        let decay = Formula::parse(14, &Dtype::F32, &[Dtype::F32], &parameters).unwrap();
+        let mut made = vec![0; bytes.len()];
+        decay.predict(&(0..made.len() as u64), &[&bytes], &mut made);
+        // Rows that something came to.
+        made[4000..8000].copy_from_slice(&floats(&weights(1000, 9)));
+        make_member(&store, &format!("way-{way}"), &["base"], How::Other, Dtype::F32, 60, &made);
+    }
+    let half = |values: &[f32]| -> Vec<u8> {
+        values.iter().flat_map(|v| mgit::half::bf16::from_f32(*v).to_le_bytes()).collect()
+    };
+    make_member(&store, "half", &["base"], How::Cast, Dtype::Bf16, 60, &half(&base));
+    let parameters = [&0.1f32.to_le_bytes()[..], &3u16.to_le_bytes(), &[1]].concat();
+    let decay = Formula::parse(14, &Dtype::Bf16, &[Dtype::Bf16], &parameters).unwrap();
+    let mut made = vec![0; 12000];
+    decay.predict(&(0..12000), &[&half(&base)], &mut made);
+    make_member(&store, "half-shrunk", &["half"], How::Other, Dtype::Bf16, 60, &made);
+    for dtype in [Dtype::F8E4M3, Dtype::F8E5M2, Dtype::F8E4M3Fnuz, Dtype::F8E5M2Fnuz] {
+        let scaled: Vec<u8> = base
+            .iter()
+            .map(|v| float8_bits(&dtype, (v * 1777.0).clamp(-240.0, 240.0)).unwrap())
+            .collect();
+        make_member(&store, dtype.name(), &["base"], How::Quantise, dtype.clone(), 60, &scaled);
+    }
+    fs::write(path.with_extension("txt"), contents(&store)).unwrap();
+}
+
 /// Casts to and from every float type of eight bits, values among them that no cast keeps.
 #[test]
 #[ignore = "makes a new golden store; run by hand when the format gains something"]

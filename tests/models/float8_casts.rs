@@ -3,7 +3,8 @@
 
 use crate::common::{Random, add, new_store, shape, stored_model};
 use mgit::codec::formula::Formula;
-use mgit::format::FEATURE_CAST_F8;
+use mgit::format::{FEATURE_CAST_F8, FEATURE_SCALED_F8};
+use mgit::tensor::float8_bits;
 use mgit::upkeep::{VerifyDepth, verify};
 use mgit::{Dtype, How, NewModel, NewTensor, Store};
 
@@ -89,6 +90,42 @@ fn casts_to_eight_bits_and_back_cost_a_row() {
         let found = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
         assert!(found.is_clean(), "{found:?}");
     }
+}
+
+/// A scale for a tensor, as other programs choose one: by its largest value, or by hand.
+#[test]
+fn one_scale_for_a_tensor_costs_a_row_whoever_chose_it() {
+    let single: Vec<Vec<u8>> = base().into_iter().take(2).collect();
+    let (_folder, _, store) = new_store();
+    import(&store, "f32", &Dtype::F32, &single, None);
+    let values = |bytes: &[u8]| -> Vec<f32> {
+        bytes.as_chunks::<4>().0.iter().map(|it| f32::from_le_bytes(*it)).collect()
+    };
+    let most = |values: &[f32]| values.iter().fold(0f32, |most, it| most.max(it.abs()));
+    type Scaled = fn(f32, f32) -> f32;
+    let scales: [(&str, Dtype, Scaled); 4] = [
+        ("quotient", Dtype::F8E4M3, |value, most| value / (most / 448.0)),
+        ("product", Dtype::F8E4M3Fnuz, |value, most| value * (240.0 / most)),
+        ("by-hand", Dtype::F8E5M2, |value, _| value * 1777.77),
+        ("clipped", Dtype::F8E4M3, |value, most| (value / (most / 700.0)).clamp(-448.0, 448.0)),
+    ];
+    for (name, dtype, scaled) in scales {
+        let codes: Vec<Vec<u8>> = single
+            .iter()
+            .map(|bytes| {
+                let values = values(bytes);
+                let most = most(&values);
+                values.iter().map(|it| float8_bits(&dtype, scaled(*it, most)).unwrap()).collect()
+            })
+            .collect();
+        import(&store, name, &dtype, &codes, None);
+        assert_eq!(stored(&store, name), [(Some("scaled-f8"), 0); 2], "{name}");
+        let model = stored_model(&store, name);
+        for (tensor, codes) in model.tensors().zip(&codes) {
+            assert_eq!(tensor.view().unwrap()[..], codes[..], "{name}");
+        }
+    }
+    assert_ne!(store.container().superblock().reader_flags & FEATURE_SCALED_F8, 0);
 }
 
 /// Of a fine-tuned master, the cast differs from the base's in some elements only.

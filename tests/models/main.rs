@@ -15,6 +15,7 @@ mod lossy;
 mod made_of_files;
 mod merge;
 mod model_tests;
+mod moments;
 mod oracles;
 mod real_models;
 mod real_packages;

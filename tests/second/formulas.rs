@@ -215,6 +215,38 @@ pub fn make(formula: &Formula, bases: &[Vec<u8>], dtype: u8, len: usize) -> Vec<
     let all = |i: usize| (0..bases.len()).map(move |b| of(b, i));
     let elements: Vec<u64> = match formula.code {
         1 => (0..count).map(|i| raw(0, i)).collect(),
+        14 => {
+            let (factor, times) = (f32_of(input.number(4)), input.number(2));
+            let way = input.number(1);
+            let next = |x: f32| match way {
+                0 => x * factor,
+                1 => (-factor).mul_add(x, x),
+                2 => x - factor * x,
+                other => panic!("way {other}"),
+            };
+            let step = |x: f32| to_f32(convert(next(x).to_bits().into(), F32, float(dtype)), dtype);
+            let made = |i: usize| from_f32((0..times).fold(of(0, i), |x, _| step(x)), dtype);
+            (0..count).map(made).collect()
+        }
+        15 => {
+            let (scale, order) = (f32_of(input.number(4)), input.number(1));
+            let value = |i: usize| match first {
+                7 | 8 | 10 | 11 => eight_value(raw(0, i), first),
+                _ => of(0, i),
+            };
+            let largest = eight_magnitude(eight_end(dtype) - 1, dtype) as f32;
+            let made = |i: usize| match order {
+                0 => value(i) / scale,
+                1 => value(i) * scale,
+                other => panic!("order {other}"),
+            };
+            let fit = |v: f32| match v.abs() > largest {
+                _ if v.is_nan() => f32::from_bits(0x7fc0_0000),
+                true => largest.copysign(v),
+                false => v,
+            };
+            (0..count).map(|i| nearest_eight(fit(made(i)), dtype)).collect()
+        }
         13 => {
             let middle = |i: usize| match first {
                 7 | 8 | 10 | 11 => eight_value(raw(0, i), first),

@@ -126,6 +126,16 @@ fn from_brain_bits(bits: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16 | if nan { 0x0040_0000 } else { 0 })
 }
 
+/// A value rounded to a type of at most four bytes.
+#[inline(always)]
+pub(super) fn rounded(of: FloatType, value: f32) -> f32 {
+    match of {
+        FloatType::F16 => from_half_bits(half_bits(value)),
+        FloatType::Bf16 => from_brain_bits(brain_bits(value)),
+        _ => value,
+    }
+}
+
 fn each<const FROM: usize, const TO: usize>(
     base: &[u8],
     out: &mut [u8],

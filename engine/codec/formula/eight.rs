@@ -53,6 +53,15 @@ impl FloatEight {
         })
     }
 
+    /// The largest finite number.
+    pub(super) fn largest(self) -> f32 {
+        match self {
+            FloatEight::E4M3 => 448.0,
+            FloatEight::E4M3Fnuz => 240.0,
+            FloatEight::E5M2 | FloatEight::E5M2Fnuz => 57344.0,
+        }
+    }
+
     /// Writes values of single precision, rounded; zeros where there are none.
     pub(super) fn write(self, values: &mut dyn Iterator<Item = f32>, out: &mut [u8]) {
         let Some(cast) = float8_cast(&self.dtype()) else { return };

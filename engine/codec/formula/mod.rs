@@ -8,11 +8,13 @@
 mod absmax;
 mod arithmetic;
 mod cast;
+mod decay;
 mod eight;
 mod guess;
 mod increment;
 mod int8;
 mod lora;
+mod scaled;
 
 #[cfg(test)]
 mod tests;
@@ -25,11 +27,13 @@ pub use arithmetic::MeanOrder;
 pub(super) use arithmetic::settled;
 use arithmetic::{Mean, Prune, Scale, TaskVector, common_type};
 pub use cast::FloatType;
+use decay::Decay;
 pub use eight::FloatEight;
 use increment::{Added, Increment};
 use int8::Requantise;
 use lora::Lora;
 pub(crate) use lora::multiply_add;
+use scaled::Scaled;
 
 use crate::tensor::Dtype;
 
@@ -45,6 +49,12 @@ pub const ABSMAX_F8_CODE: u8 = 12;
 /// The code of [`Formula::Cast`] to or from floats of eight bits, which takes a feature flag of its
 /// own.
 pub const CAST_F8_CODE: u8 = 13;
+
+/// The code of [`Formula::Decay`], which takes a feature flag of its own.
+pub const DECAY_CODE: u8 = 14;
+
+/// The code of [`Formula::Scaled`], which takes a feature flag of its own.
+pub const SCALED_F8_CODE: u8 = 15;
 
 /// A row that has to be seen as a whole is no longer than this many bytes of its base.
 const ROW_BYTES_MAX: u64 = 16 << 20;
@@ -79,6 +89,10 @@ pub enum Formula {
     Lora(Lora),
     /// A base plus a factor times the numbers of another.
     Increment(Increment),
+    /// Every element shrunk by a factor, again and again.
+    Decay(Decay),
+    /// Every element with one scale as a float of eight bits.
+    Scaled(Scaled),
 }
 
 /// Bytes that are not the parameters of a formula, or a formula that does not fit its bases.
@@ -137,7 +151,7 @@ impl Formula {
 
     /// Whether what a formula of this code makes is of the type and the shape of its first base.
     pub fn keeps_elements(code: u8) -> bool {
-        !matches!(code, 1..=3 | ABSMAX_F8_CODE | CAST_F8_CODE)
+        !matches!(code, 1..=3 | ABSMAX_F8_CODE | CAST_F8_CODE | SCALED_F8_CODE)
     }
 
     /// The code in the file.
@@ -154,6 +168,8 @@ impl Formula {
             Formula::TaskVector(_) => 9,
             Formula::Lora(_) => 10,
             Formula::Increment(_) => INCREMENT_CODE,
+            Formula::Decay(_) => DECAY_CODE,
+            Formula::Scaled(_) => SCALED_F8_CODE,
         }
     }
 
@@ -168,7 +184,7 @@ impl Formula {
     }
 
     /// The codes and names of all formulas.
-    pub const NAMES: [(u8, &str); 12] = [
+    pub const NAMES: [(u8, &str); 14] = [
         (1, "resize"),
         (2, "cast"),
         (ABSMAX_INT8_CODE, "absmax-int8"),
@@ -181,6 +197,8 @@ impl Formula {
         (11, "increment"),
         (ABSMAX_F8_CODE, "absmax-f8"),
         (CAST_F8_CODE, "cast-f8"),
+        (DECAY_CODE, "decay"),
+        (SCALED_F8_CODE, "scaled-f8"),
     ];
 
     /// The parameters' bytes in the file.
@@ -195,6 +213,8 @@ impl Formula {
             Formula::TaskVector(task) => task.factor.to_le_bytes().to_vec(),
             Formula::Lora(lora) => lora.parameters(),
             Formula::Increment(increment) => increment.factor.to_le_bytes().to_vec(),
+            Formula::Decay(decay) => decay.parameters(),
+            Formula::Scaled(scaled) => scaled.parameters(),
         }
     }
 
@@ -242,6 +262,8 @@ impl Formula {
                 Requantise::parse(parameters).map(Formula::Requantise)
             }
             6 => Scale::parse(common_type(own, bases)?, parameters).map(Formula::Scale),
+            DECAY_CODE => Decay::parse(common_type(own, bases)?, parameters).map(Formula::Decay),
+            SCALED_F8_CODE => Scaled::parse(own, base, parameters).map(Formula::Scaled),
             7 => Prune::parse(own, base, parameters).map(Formula::Prune),
             ABSMAX_INT8_CODE | 4 | ABSMAX_F8_CODE => {
                 wrong(format!("formula {code} of {base} to {own}"))
@@ -254,9 +276,11 @@ impl Formula {
     /// its base: zeros stand there.
     pub fn needs(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         let needed = match self {
-            Formula::Resize | Formula::Requantise(_) | Formula::Scale(_) | Formula::Prune(_) => {
-                range.clone()
-            }
+            Formula::Resize
+            | Formula::Requantise(_)
+            | Formula::Scale(_)
+            | Formula::Prune(_)
+            | Formula::Decay(_) => range.clone(),
             Formula::Mean(mean) => return vec![range.clone(); mean.count],
             Formula::TaskVector(_) => return vec![range.clone(); 3],
             Formula::Lora(lora) => return lora.needs(range),
@@ -266,6 +290,10 @@ impl Formula {
                 range.start / to * from..range.end.div_ceil(to).saturating_mul(from)
             }
             Formula::Absmax(absmax) => absmax.needs(range),
+            Formula::Scaled(scaled) => {
+                let from = scaled.element_bytes() as u64;
+                range.start.saturating_mul(from)..range.end.saturating_mul(from)
+            }
         };
         vec![needed]
     }
@@ -290,6 +318,8 @@ impl Formula {
             Formula::TaskVector(task) => task.predict(bases, out),
             Formula::Lora(lora) => lora.predict(range, bases, out),
             Formula::Increment(increment) => increment.predict(bases, out),
+            Formula::Decay(decay) => decay.predict(base, out),
+            Formula::Scaled(scaled) => scaled.predict(base, out),
         }
     }
 }

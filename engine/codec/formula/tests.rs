@@ -25,7 +25,7 @@ fn naive_brain(value: f32) -> u16 {
 proptest! {
     #[test]
     fn every_range_of_a_formula_is_a_part_of_the_whole(
-        which in 0usize..14,
+        which in 0usize..16,
         columns in 1u64..40,
         values in proptest::collection::vec(any::<u32>(), 0..200),
         longer in 0u64..60,
@@ -50,6 +50,17 @@ proptest! {
             12 => {
                 let formula = Formula::cast(&Dtype::F8E4M3, &Dtype::F64).unwrap();
                 (formula, Dtype::F64, Dtype::F8E4M3, 8)
+            }
+            14 => {
+                let parameters = [0x66, 0x66, 0x66, 0x3f, columns as u8, 0, (columns % 3) as u8];
+                let types = (Dtype::Bf16, Dtype::Bf16);
+                let formula = Formula::parse(14, &types.0, &[types.1.clone()], &parameters);
+                (formula.unwrap(), types.0, types.1, 2)
+            }
+            15 => {
+                let parameters = [0, 0, 0xc0, 0x3f, (columns % 2) as u8];
+                let formula = Formula::parse(15, &Dtype::F8E5M2, &[Dtype::F32], &parameters);
+                (formula.unwrap(), Dtype::F8E5M2, Dtype::F32, 1)
             }
             13 => {
                 let formula = Formula::cast(&Dtype::F8E5M2Fnuz, &Dtype::F8E4M3).unwrap();
@@ -84,7 +95,7 @@ proptest! {
 
     #[test]
     fn parsing_arbitrary_parameters_is_an_error_or_a_formula(
-        code in 0u8..15,
+        code in 0u8..17,
         own in 0u8..23,
         base in 1u8..23,
         parameters in proptest::collection::vec(any::<u8>(), 0..40),

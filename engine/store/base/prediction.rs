@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use super::candidate::{Derivation, OpenCandidate};
 use super::chunks::{EncodedChunks, standalone_chunks};
-use crate::codec::formula::{AbsmaxOrder, Formula};
+use crate::codec::formula::{AbsmaxOrder, FloatType, Formula};
 use crate::codec::{Lane, Profile, low_rank};
 use crate::format::CHUNK_LEN;
 use crate::planning::Relation;
 use crate::store::error::Result;
 use crate::store::read::chain::{Chain, Verify, predict};
 use crate::store::read::formula::StoredFormula;
-use crate::store::source::NewTensor;
+use crate::store::slabs::read_source;
+use crate::store::source::{NewTensor, Source};
 use crate::tensor::{ContentId, Dtype};
 
 /// The number of bytes that are read to guess a formula.
 const LOOK_LEN: usize = 1 << 16;
+
+/// Pieces of so many bytes are read to see whether elements shrank, and how many.
+const DECAY_LOOK_LEN: usize = 1 << 14;
+const DECAY_LOOKS: u64 = 3;
 
 /// A shorter tensor is not looked at for a low rank.
 const LOW_RANK_FROM: usize = 1 << 14;
@@ -152,28 +157,61 @@ impl<'c> Prediction<'c> {
             let base = beginning(chain, sample.len())?;
             guess = Formula::guess_of_one(dtype, &base, sample).or(Some(seen));
         }
+        if guess.is_none() && !is_made {
+            guess = Self::decayed(tensor, sample, chain)?;
+        }
         all.extend(guess.map(|formula| Prediction::of(formula, open)));
         Ok(all)
     }
 
-    /// The base's elements as the tensor's type: of a cast and, where there are such formulas, of
-    /// rows with a scale in every order of operations, what comes nearest in the first chunk.
-    fn converted(
+    /// What shrinks many elements of a base to a tensor's, as pieces of its beginning, its middle and
+    /// its end show: rows of an embedding that no batch held lie together.
+    fn decayed(
+        tensor: &NewTensor<'_>,
         sample: &[u8],
+        chain: &Arc<Chain<'c>>,
+    ) -> Result<Option<Formula>> {
+        if FloatType::of(&tensor.dtype).is_none() || sample.is_empty() {
+            return Ok(None);
+        }
+        let piece = sample.len().min(DECAY_LOOK_LEN);
+        let (mut base, mut child) = (Vec::new(), Vec::new());
+        for part in 0..DECAY_LOOKS {
+            let start = (tensor.byte_len - piece as u64) / (DECAY_LOOKS - 1) * part;
+            let start = start / 8 * 8;
+            let (mut before, mut after) = (vec![0; piece], vec![0; piece]);
+            chain.read(start, &mut before, Verify::Checksums)?;
+            let range = start as usize..start as usize + piece;
+            match tensor.source {
+                _ if range.end <= sample.len() => after.copy_from_slice(&sample[range]),
+                Source::Bytes(bytes) => after.copy_from_slice(&bytes[range]),
+                _ => read_source(tensor, start, &mut after)?,
+            }
+            base.extend(before);
+            child.extend(after);
+        }
+        Ok(Formula::guess_decay(&tensor.dtype, &base, &child))
+    }
+
+    /// The base's elements as the tensor's type: of a cast and, where there are such formulas, of
+    /// rows or all with a scale in every order of operations, what comes nearest in the first chunk.
+    fn converted(
+        all: &[u8],
         columns: u64,
         (from, to): (&Dtype, &Dtype),
         open: &OpenCandidate<'c>,
     ) -> Result<Vec<Self>> {
-        let sample = &sample[..sample.len().min(CHUNK_LEN)];
-        let scaled = |order| Formula::absmax(from, to, columns, order);
+        let sample = &all[..all.len().min(CHUNK_LEN)];
+        let rows = |order| Formula::absmax(from, to, columns, order);
         let formulas = Formula::cast(from, to).into_iter();
         let formulas: Vec<_> =
-            formulas.chain(AbsmaxOrder::ALL.into_iter().filter_map(scaled)).collect();
-        if let [only] = formulas.as_slice() {
+            formulas.chain(AbsmaxOrder::ALL.into_iter().filter_map(rows)).collect();
+        let is_eight = to.is_float() && to.bits() == Some(8);
+        if let ([only], false) = (formulas.as_slice(), is_eight) {
             return Ok(vec![Prediction::of(only.clone(), open)]);
         }
         let mut best: Option<(usize, Prediction<'c>)> = None;
-        for formula in formulas {
+        let mut consider = |formula: Formula| -> Result<bool> {
             let prediction = Prediction::of(formula, open);
             let mut predicted = vec![0; sample.len()];
             prediction.read(0, &mut predicted, Verify::Checksums)?;
@@ -181,6 +219,18 @@ impl<'c> Prediction<'c> {
             if best.as_ref().is_none_or(|(least, _)| wrong < *least) {
                 best = Some((wrong, prediction));
             }
+            Ok(wrong == 0)
+        };
+        let mut exact = false;
+        for formula in formulas {
+            exact = exact || consider(formula)?;
+        }
+        if let (false, true, [chain], Some(bits)) =
+            (exact, is_eight, open.1.as_slice(), from.bits())
+        {
+            // All that is at hand, for the right scale.
+            let base = beginning(chain, all.len() * bits as usize / 8)?;
+            Formula::guess_scaled(from, to, &base, all).map(consider).transpose()?;
         }
         Ok(best.into_iter().map(|(_, prediction)| prediction).collect())
     }

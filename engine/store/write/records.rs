@@ -4,13 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use crate::catalog::RecordRow;
-use crate::codec::formula::{ABSMAX_F8_CODE, CAST_F8_CODE, INCREMENT_CODE};
+use crate::codec::formula::{
+    ABSMAX_F8_CODE, CAST_F8_CODE, DECAY_CODE, INCREMENT_CODE, SCALED_F8_CODE,
+};
 use crate::codec::{Encoding, Lane, Profile};
 use crate::container::RecordPlace;
 use crate::format::{
     CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ABSMAX_F8, FEATURE_CAST_F8,
-    FEATURE_ENTROPY, FEATURE_FLOAT_DELTA, FEATURE_FORMULA, FEATURE_INCREMENT, FEATURE_INT_DELTA,
-    FEATURE_RICE_DELTA, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    FEATURE_DECAY, FEATURE_ENTROPY, FEATURE_FLOAT_DELTA, FEATURE_FORMULA, FEATURE_INCREMENT,
+    FEATURE_INT_DELTA, FEATURE_RICE_DELTA, FEATURE_SCALED_F8, RECORD_ALIGN, RECORD_HEADER_LEN,
+    RecordHeader, RecordKind,
 };
 use crate::store::base::chunks::{EncodedChunks, plain_chunk, raw_entries, standalone_chunks};
 use crate::store::base::encode::delta_chunks;
@@ -41,6 +44,8 @@ pub(crate) fn features_of(encodings: u32, formula: Option<u8>) -> u64 {
         Some(INCREMENT_CODE) => FEATURE_FORMULA | FEATURE_INCREMENT,
         Some(ABSMAX_F8_CODE) => FEATURE_FORMULA | FEATURE_ABSMAX_F8,
         Some(CAST_F8_CODE) => FEATURE_FORMULA | FEATURE_CAST_F8,
+        Some(DECAY_CODE) => FEATURE_FORMULA | FEATURE_DECAY,
+        Some(SCALED_F8_CODE) => FEATURE_FORMULA | FEATURE_SCALED_F8,
         Some(_) => FEATURE_FORMULA,
     };
     let used = Encoding::ALL.into_iter().filter(|one| encodings >> one.code() & 1 == 1);

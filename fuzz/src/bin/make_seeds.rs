@@ -400,11 +400,13 @@ fn formulas() {
     let (f32, i8) = (Dtype::F32, Dtype::I8);
     let le = |columns: u64, rest: &[u8]| [&columns.to_le_bytes()[..], rest].concat();
     type Seed<'d> = (&'static str, u8, &'d Dtype, usize, &'d Dtype, Vec<u8>);
-    let formulas: [Seed<'_>; 11] = [
+    let formulas: [Seed<'_>; 13] = [
         ("resize", 1, &f32, 1, &f32, vec![]),
         ("cast", 2, &Dtype::Bf16, 1, &f32, vec![]),
         ("absmax", 3, &i8, 1, &f32, le(24, &[1])),
         ("absmax-f8", 12, &Dtype::F8E4M3, 1, &f32, le(24, &[1])),
+        ("decay", 14, &f32, 1, &f32, vec![0, 0, 102, 63, 3, 0, 1]),
+        ("scaled-f8", 15, &Dtype::F8E4M3, 1, &f32, vec![0, 0, 0, 68, 1]),
         ("cast-f8", 13, &Dtype::F8E5M2, 1, &f32, vec![]),
         ("requantise", 4, &i8, 1, &i8, le(24, &[0, 0, 0, 63, 0, 0, 64, 63])),
         ("scale", 6, &f32, 1, &f32, vec![0, 0, 0, 63]),

@@ -141,6 +141,21 @@ fn casts_of_eight_bits_as_the_page_says(floats: &[u32]) {
             };
             assert_eq!(u32::from_le_bytes(*made), wanted, "{dtype} {code:#x}");
         }
+        for order in [0u8, 1] {
+            let parameters = [&0.37f32.to_le_bytes()[..], &[order]].concat();
+            let scaled = Formula::parse(15, &to.0, &[Dtype::F32], &parameters).unwrap();
+            let mut made = vec![0xaa; floats.len()];
+            scaled.predict(&(0..made.len() as u64), &[&bytes], &mut made);
+            let end = if to.3 == 0x7e { 0x7f } else { u32::from(to.3) };
+            let largest = float8_magnitude(end - 1, to.1, to.2) as f32;
+            for (made, bits) in made.iter().zip(floats) {
+                let value = f32::from_bits(*bits);
+                let value = if order == 0 { value / 0.37 } else { value * 0.37 };
+                let value = if value.abs() > largest { largest.copysign(value) } else { value };
+                let value = f32::from_bits(settled(value));
+                assert_eq!(*made, float8(value, to), "{} of {bits:#x} scaled", to.0);
+            }
+        }
         for other in [&Dtype::F16, &Dtype::Bf16, &Dtype::F64] {
             let back = Formula::cast(other, dtype).unwrap();
             let cast = Formula::cast(dtype, other).unwrap();
@@ -242,6 +257,21 @@ fn arithmetic_as_the_page_says(bits: &[u32]) {
         settled(a[at] + (0..rank).fold(0.0, product) * scale)
     });
     increments_as_the_page_says(&a, factor);
+    for times in [1u16, 2, 30] {
+        for way in 0..3u8 {
+            let parameters = [&0.01f32.to_le_bytes()[..], &times.to_le_bytes(), &[way]].concat();
+            assert_makes(14, &parameters, &[&a], |at| {
+                settled((0..times).fold(a[at], |x, _| match way {
+                    0 => x * 0.01,
+                    1 => (-0.01f32).mul_add(x, x),
+                    _ => x - 0.01 * x,
+                }))
+            });
+        }
+    }
+    for wrong in [&[0, 0, 0, 63, 0, 0, 0][..], &[0, 0, 0, 63, 1, 4, 0], &[0, 0, 0, 63, 1, 0, 3]] {
+        assert!(Formula::parse(14, &Dtype::F32, &[Dtype::F32], wrong).is_err(), "{wrong:?}");
+    }
 }
 
 fn increments_as_the_page_says(base: &[f32], factor: f32) {
