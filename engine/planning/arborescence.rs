@@ -21,8 +21,8 @@ pub struct BasePlan {
     pub sum: u64,
 }
 
-/// Rounds of shaking a result and improving it again.
-const SHAKES: usize = 150;
+/// The most rounds of shaking a result and improving it again.
+pub const SHAKES_MAX: usize = 150;
 /// The search stops after this number of edges: a larger group is perturbed less.
 const WORK_MAX: usize = 1 << 25;
 
@@ -442,7 +442,7 @@ impl<'c> Forest<'c> {
 pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
     let parts = costs.connected();
     let plans: Vec<_> =
-        parts.par_iter().map(|part| plan_part(&costs.of_part(part), part)).collect();
+        parts.par_iter().map(|part| plan_part(&costs.of_part(part), part, SHAKES_MAX)).collect();
     let count = costs.alone.len();
     let stand = vec![Stand::Alone; count];
     let mut plan = BasePlan { stand, kept: vec![true; count], sum: 0 };
@@ -458,9 +458,9 @@ pub fn plan_bases(costs: &BaseCosts) -> BasePlan {
 
 /// The plan of the contents of one [part](BaseCosts::connected), of which `costs`
 /// [are](BaseCosts::of_part): in the order of the part. The bases that it names are places among
-/// all contents.
-pub fn plan_part(costs: &BaseCosts, part: &[usize]) -> BasePlan {
-    let mut plan = plan_connected(costs);
+/// all contents. With fewer `shakes` it is found sooner, and may be a little worse.
+pub fn plan_part(costs: &BaseCosts, part: &[usize], shakes: usize) -> BasePlan {
+    let mut plan = plan_connected(costs, shakes);
     for stand in &mut plan.stand {
         if let Stand::On(base) = stand {
             *base = part[*base];
@@ -474,7 +474,7 @@ pub fn present_sum(costs: &BaseCosts) -> u64 {
     Forest::present(costs).sum
 }
 
-fn plan_connected(costs: &BaseCosts) -> BasePlan {
+fn plan_connected(costs: &BaseCosts, shakes: usize) -> BasePlan {
     let edges = costs.size();
     let mut work = WORK_MAX.min(edges.saturating_mul(3 * edges + 4000));
     let mut best = Forest::named(costs);
@@ -489,7 +489,7 @@ fn plan_connected(costs: &BaseCosts) -> BasePlan {
         random = super::sketch::mix(random);
         (random % bound.max(1) as u64) as usize
     };
-    for shake in 0..SHAKES {
+    for shake in 0..shakes {
         if work == 0 || costs.alone.len() < 3 {
             break;
         }

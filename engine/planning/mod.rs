@@ -10,7 +10,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
-pub use arborescence::{BasePlan, plan_bases, plan_part, present_sum};
+pub use arborescence::{BasePlan, SHAKES_MAX, plan_bases, plan_part, present_sum};
 pub use base_costs::{BaseCosts, Making, Stand};
 pub use pairing::{Relation, TensorKey, pair_tensors};
 pub use ranking::{INHERITED_FROM, Likeness, RANKED_MAX, Ranking, level};

@@ -24,6 +24,8 @@ use crate::tensor::ContentId;
 const LOOKED_AT_MAX: usize = 16;
 /// With those that the graph names.
 const NEIGHBOURS_MAX: usize = 32;
+/// Rounds of shaking a plan: what is found soon is enough, a repack of the store looks longer.
+const SHAKES: usize = 6;
 /// Records that are followed down from a content.
 const STANDS_ON_MAX: usize = 16;
 /// Tensors by which it is told whether a model is worth a look at all of its tensors.
@@ -82,6 +84,7 @@ pub(in crate::store) fn repack_around(
         return Ok(around);
     }
     let scope = Scope::of(transaction, nodes)?;
+    let how = &Repack { shakes: SHAKES, ..how.clone() };
     if !is_sound(transaction, &scope)? {
         // Nobody asked for them to be read: a repack of the store says what is damaged.
         around.left.append(&mut around.helped);
@@ -169,6 +172,10 @@ fn neighbour(
             continue;
         };
         let id = tensor.content_id;
+        if Some(id) == manifest.tensors.get(base).map(|new| new.content_id) {
+            kin |= sketch.is_telling();
+            continue;
+        }
         let Some(its) = kept_sketch(finder.tables, id, tensor.dtype)? else { continue };
         let Some(estimate) = sketch.estimate(&its) else { continue };
         kin |= its.is_telling() && estimate.correlation > INHERITED_FROM;

@@ -2,7 +2,7 @@
 
 use crate::codec::Profile;
 use crate::lineage::Node;
-use crate::planning::CHAIN_DEPTH_MAX;
+use crate::planning::{CHAIN_DEPTH_MAX, SHAKES_MAX};
 use crate::store::base::policy::EncodePolicy;
 
 /// A family is written anew where that saves at least this part of what it takes: what is only a
@@ -20,11 +20,14 @@ pub struct Repack {
     pub profile: Profile,
     /// Whether only to find out what it would save: nothing is written.
     pub dry_run: bool,
+    /// Rounds of shaking a plan.
+    pub(in crate::store) shakes: usize,
 }
 
 impl Default for Repack {
     fn default() -> Self {
-        Repack { depth_max: CHAIN_DEPTH_MAX, profile: Profile::default(), dry_run: false }
+        let (depth_max, profile) = (CHAIN_DEPTH_MAX, Profile::default());
+        Repack { depth_max, profile, dry_run: false, shakes: SHAKES_MAX }
     }
 }
 

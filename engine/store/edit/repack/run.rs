@@ -109,7 +109,7 @@ fn repack_family(
     find_formulas_of(transaction, shared, &mut kin, searched, how)?;
     let parts = kin.costs.connected();
     (kin.costs.steps_max, kin.costs.depth_max) = bounds(how);
-    let plan = |part: &Vec<usize>| plan_part(&kin.costs.of_part(part), part);
+    let plan = |part: &Vec<usize>| plan_part(&kin.costs.of_part(part), part, how.shakes);
     let plans: Vec<BasePlan> = parts.par_iter().map(plan).collect();
     let mut outcome = Outcome::default();
     for (part, plan) in parts.iter().zip(plans) {
@@ -156,7 +156,8 @@ fn repack_part(
     // Not within the bound without taking more: within what there is, then.
     let deepest = part.iter().map(|at| members[*at].row.depth).max().unwrap_or(0);
     let depth_max = bounded.depth_max.max(deepest);
-    let plan = plan_part(&BaseCosts { steps_max: deepest, depth_max, ..bounded }, part);
+    let bounded = BaseCosts { steps_max: deepest, depth_max, ..bounded };
+    let plan = plan_part(&bounded, part, how.shakes);
     Ok(write(&PartPlan { part, plan })?.unwrap_or_default())
 }
 
