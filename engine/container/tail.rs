@@ -78,9 +78,9 @@ impl Container {
                 (place, from, Extent { offset: to, len: from.len })
             };
             // The copy is on the medium before a superblock names it.
-            let copied = self.copy_within(from, to.offset).and_then(|()| {
-                self.disk.sync().map_err(ContainerError::io("sync", to.offset))
-            });
+            let copied = self
+                .copy_within(from, to.offset)
+                .and_then(|()| self.disk.sync().map_err(ContainerError::io("sync", to.offset)));
             if let Err(error) = copied {
                 self.give_back(to);
                 return Err(error);

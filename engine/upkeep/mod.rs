@@ -48,13 +48,13 @@ mod verify;
 
 pub use crate::container::{TemporaryFolder, TemporaryKind, sweep};
 pub use crate::format::Extent;
+pub use crate::store::GivenBack;
 pub use backup::{CopyReport, backup, backup_replacing};
 pub use damaged_file::{verify_path, verify_path_with};
 #[cfg(feature = "unstable-format")]
 pub use dump::{Dump, RecordDump, SlotDump, dump, dump_path, dump_path_with};
 pub use error::UpkeepError;
 pub use finding::{Finding, VerifyDepth, VerifyReport};
-pub use crate::store::GivenBack;
 pub use gc::{GcReport, gc, gc_repack};
 pub use give_back::{give_back, give_back_to};
 pub use parts::{FileParts, RecordParts};

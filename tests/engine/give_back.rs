@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::common::{
-    Random, add, add_one, assert_rows_add_up, contents, contents_of, folder, model, new_store, noise,
-    weights, write,
+    Random, add, add_one, assert_rows_add_up, contents, contents_of, folder, model, new_store,
+    noise, weights, write,
 };
 use mgit::upkeep::{VerifyDepth, gc, give_back, give_back_to, verify};
 use mgit::{OnChildren, Profile, Store};
@@ -111,7 +111,10 @@ fn what_is_removed_is_given_back_from_wherever_it_was() {
     assert_eq!((given.moved_bytes, given.after_bytes), (0, file_len(&path)));
     let given = gc(&store).unwrap().given_back.unwrap();
     // The rest is less than the room of a root.
-    assert!(given.moved_bytes > 3_000_000 && given.after_bytes < before * 65 / 100, "{given:?} of {before}");
+    assert!(
+        given.moved_bytes > 3_000_000 && given.after_bytes < before * 65 / 100,
+        "{given:?} of {before}"
+    );
     assert!(contents(&store.snapshot().unwrap()).unwrap() == found);
     // Nothing is left to do.
     let again = give_back(&store).unwrap();
@@ -131,7 +134,8 @@ fn a_snapshot_keeps_the_end_of_the_file_and_is_named() {
         let reader = other_handle.then(|| Store::open_read_only(&path).unwrap());
         let held = reader.as_ref().unwrap_or(&store).snapshot().unwrap();
         let found = contents(&held).unwrap();
-        let views: Vec<_> = held.nodes().unwrap().into_iter().map(|node| node.full_name()).collect();
+        let views: Vec<_> =
+            held.nodes().unwrap().into_iter().map(|node| node.full_name()).collect();
         let views: Vec<_> = views
             .iter()
             .map(|name| held.model(name).unwrap().tensor("w").unwrap().view_unchecked().unwrap())
@@ -176,7 +180,8 @@ fn the_catalogue_becomes_short_and_readers_with_an_old_list_follow() {
         drop(reader.snapshot().unwrap());
     }
     let extents = || store.container().superblock().extents;
-    let end_of = |extents: &[mgit::format::Extent]| extents.iter().map(|it| it.end()).max().unwrap();
+    let end_of =
+        |extents: &[mgit::format::Extent]| extents.iter().map(|it| it.end()).max().unwrap();
     let before = extents();
     for at in 0..9 {
         for name in [format!("many{at}"), format!("long{at}")] {
@@ -196,7 +201,9 @@ fn the_catalogue_becomes_short_and_readers_with_an_old_list_follow() {
     let mut expected = found;
     expected.insert("over@1".to_owned(), vec![("w".to_owned(), noise(77, 3_000_000))]);
     assert!(contents(&reader.snapshot().unwrap()).unwrap() == expected);
-    assert!(contents(&Store::open_read_only(&path).unwrap().snapshot().unwrap()).unwrap() == expected);
+    assert!(
+        contents(&Store::open_read_only(&path).unwrap().snapshot().unwrap()).unwrap() == expected
+    );
     drop(store);
     assert!(contents(&reader.snapshot().unwrap()).unwrap() == expected);
     assert!(contents_of(&path).unwrap() == expected);

@@ -176,8 +176,9 @@ fn places(tables: &dyn ReadTables, down_to: u64) -> Result<Vec<Place>> {
                 match place.key.get_mut(..key.len()) {
                     Some(room) => room.copy_from_slice(key),
                     None => {
-                        return Err(FormatError::new("key of a record", 0, "32 bytes", key.len())
-                            .into());
+                        return Err(
+                            FormatError::new("key of a record", 0, "32 bytes", key.len()).into()
+                        );
                     }
                 }
                 places.push(place);
