@@ -134,8 +134,12 @@ thread_local! {
     /// What a thread decodes again; its memory is kept from chunk to chunk.
     static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
-/// A delta that takes more of the chunk than this part is tried without the base too.
-const ALONE_PARTS: (usize, usize) = (3, 4);
+
+/// A delta that takes more bytes is tried without the base too: about what numbers of that width
+/// take alone.
+fn alone_len(lane: Lane, len: usize) -> usize {
+    if lane.width() < 4 { len / 2 } else { len / 4 * 3 }
+}
 
 /// The shortest way to store a chunk that was found, in the caller's output from `start` on.
 struct Best<'o> {
@@ -211,7 +215,7 @@ pub fn encode_delta(
         }
     }
     // Of a base that says little, less is lost without it.
-    if !fast && best.len > chunk.len() / ALONE_PARTS.1 * ALONE_PARTS.0 {
+    if !fast && best.len > alone_len(lane, chunk.len()) {
         best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
     }
     if best.encoding == Encoding::Raw {

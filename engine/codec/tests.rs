@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::formula::Formula;
 use super::{Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_standalone};
 use crate::tensor::Dtype;
 
@@ -362,6 +363,32 @@ fn pruned_weights_cost_less_than_a_mask() {
         base.iter().map(|w| if w.abs() < 0.017 { 0.0f32.copysign(*w) } else { *w }).collect();
     let len = coded_len(&pruned, &base);
     assert!(len < base.len() / 8, "{len} bytes for {} elements", base.len());
+}
+
+/// Whatever little a base says, what is coded against it takes no more than alone.
+#[test]
+fn what_a_base_says_little_of_takes_no_more_than_alone() {
+    let base = weights(1 << 15, 4);
+    let noise = weights(1 << 15, 5);
+    for part in [0.3f32, 1.0, 2.0] {
+        let child: Vec<f32> = base.iter().zip(&noise).map(|(a, b)| a + part * b).collect();
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::F8E4M3] {
+            let cast = |values: &[f32]| {
+                let Some(cast) = Formula::cast(&Dtype::F32, &dtype) else {
+                    return bytes_of(values);
+                };
+                let mut out = vec![0; values.len() * Lane::of(&dtype).width()];
+                cast.predict(&(0..out.len() as u64), &[&bytes_of(values)], &mut out);
+                out
+            };
+            let (lane, chunk, base) = (Lane::of(&dtype), cast(&child), cast(&base));
+            let (mut delta, mut alone) = (Vec::new(), Vec::new());
+            encode_delta(Profile::Balanced, lane, &chunk, &base, &mut delta);
+            encode_standalone(Profile::Dense, lane, &chunk, &mut alone);
+            let (delta, alone) = (delta.len(), alone.len());
+            assert!(delta <= alone, "{dtype}, {part}: {delta} bytes, {alone} alone");
+        }
+    }
 }
 
 #[test]

@@ -114,22 +114,32 @@ impl Decay {
     }
 }
 
-/// Pieces that are looked at have at least so many elements that shrank alike.
+/// So many elements that shrank alike are enough.
 const ALIKE: usize = 48;
 /// Of so many looked at, one at least.
 const ALIKE_SHARE: usize = 32;
+/// So many elements are looked at first: nearly all tensors are something else. Fewer of them need
+/// be alike.
+const FIRST_LOOK: usize = 512;
+const FIRST_ALIKE: usize = 8;
 /// How near quotients are that one factor made, in single precision.
 const NEAR: f64 = 4e-6;
 
 /// The quotient that most of some elements have to their bases', if many have one, and places of
 /// those elements.
-fn common_quotient(base: &[f32], child: &[f32], near: f64) -> Option<(f64, Vec<usize>)> {
+fn common_quotient(
+    base: &[f32],
+    child: &[f32],
+    near: f64,
+    least: usize,
+) -> Option<(f64, Vec<usize>)> {
     let quotient = |at: usize| {
         let (base, child) = (f64::from(*base.get(at)?), f64::from(*child.get(at)?));
         // Numbers that are nearly nothing have lost bits.
         let counts = child.abs() > f64::from(f32::MIN_POSITIVE) * 1e3;
-        Some((child / base, at))
-            .filter(|(quotient, _)| counts && *quotient > 0.0 && *quotient < 1.0)
+        // What hardly changed has not shrunk.
+        let shrank = |quotient: f64| quotient > 0.0 && quotient < 1.0 - near;
+        Some((child / base, at)).filter(|(quotient, _)| counts && shrank(*quotient))
     };
     let mut found: Vec<(f64, usize)> = (0..child.len()).filter_map(quotient).collect();
     found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -143,7 +153,7 @@ fn common_quotient(base: &[f32], child: &[f32], near: f64) -> Option<(f64, Vec<u
         }
     }
     let alike = found.get(best)?;
-    let enough = alike.len() >= ALIKE.max(child.len() / ALIKE_SHARE);
+    let enough = alike.len() >= least.max(child.len() / ALIKE_SHARE);
     let (middle, _) = alike.get(alike.len() / 2)?;
     enough.then(|| (*middle, alike.iter().map(|(_, at)| *at).collect()))
 }
@@ -186,7 +196,13 @@ impl Formula {
         };
         let count = child.len() / of.bytes();
         let (from, to) = (singles(of, base, count), singles(of, child, count));
-        let Some((quotient, alike)) = common_quotient(&from, &to, near) else {
+        let step = (count / FIRST_LOOK).max(1);
+        let some = |of: &[f32]| -> Vec<f32> { of.iter().step_by(step).copied().collect() };
+        let (some_from, some_to) = (some(&from), some(&to));
+        if common_quotient(&some_from, &some_to, near, FIRST_ALIKE).is_none() {
+            lower_edge(&some_from, &some_to)?;
+        }
+        let Some((quotient, alike)) = common_quotient(&from, &to, near, ALIKE) else {
             let factor = lower_edge(&from, &to)?;
             return Some(Formula::Decay(Decay { of, factor, times: 1, way: Way::Product }));
         };

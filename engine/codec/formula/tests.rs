@@ -54,7 +54,7 @@ proptest! {
             14 => {
                 let parameters = [0x66, 0x66, 0x66, 0x3f, columns as u8, 0, (columns % 3) as u8];
                 let types = (Dtype::Bf16, Dtype::Bf16);
-                let formula = Formula::parse(14, &types.0, &[types.1.clone()], &parameters);
+                let formula = Formula::parse(14, &types.0, std::slice::from_ref(&types.1), &parameters);
                 (formula.unwrap(), types.0, types.1, 2)
             }
             15 => {

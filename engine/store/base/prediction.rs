@@ -175,8 +175,11 @@ impl<'c> Prediction<'c> {
             return Ok(None);
         }
         let piece = sample.len().min(DECAY_LOOK_LEN);
+        // A difference is decoded for it, which is only done where it is likely.
+        let is_cheap = chain.record().header().depth == 0 || tensor.byte_len <= CHUNK_LEN as u64;
+        let looks = if is_cheap || is_moment(&tensor.name) { DECAY_LOOKS } else { 1 };
         let (mut base, mut child) = (Vec::new(), Vec::new());
-        for part in 0..DECAY_LOOKS {
+        for part in 0..looks {
             let start = (tensor.byte_len - piece as u64) / (DECAY_LOOKS - 1) * part;
             let start = start / 8 * 8;
             let (mut before, mut after) = (vec![0; piece], vec![0; piece]);
@@ -320,6 +323,12 @@ impl<'c> Prediction<'c> {
         }
         self.chains.iter().try_for_each(|chain| chain.read(start, out, verify))
     }
+}
+
+/// Whether a name is that of an optimizer's moments, or not known.
+fn is_moment(name: &str) -> bool {
+    let words = ["exp_avg", "moment", "square_avg", "state"];
+    name.is_empty() || words.iter().any(|word| name.contains(word))
 }
 
 fn columns_of(tensor: &NewTensor<'_>) -> u64 {
