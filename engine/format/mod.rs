@@ -102,6 +102,9 @@ pub const FEATURE_FILES: u64 = 1 << 17;
 /// Reader's feature flag: some record has the formula `absmax-f8`.
 pub const FEATURE_ABSMAX_F8: u64 = 1 << 18;
 
+/// Reader's feature flag: some chunk has the encoding `factor-delta`.
+pub const FEATURE_FACTOR_DELTA: u64 = 1 << 20;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_RICE_DELTA
@@ -112,7 +115,8 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_INCREMENT
     | FEATURE_PROMISED
     | FEATURE_FILES
-    | FEATURE_ABSMAX_F8;
+    | FEATURE_ABSMAX_F8
+    | FEATURE_FACTOR_DELTA;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

@@ -118,9 +118,9 @@ fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
 
 /// The steps of a block: magnitudes, and all ones where they are negative.
 #[derive(Debug)]
-pub(super) struct Steps {
-    magnitudes: [u32; BLOCK_LEN],
-    negatives: [u32; BLOCK_LEN],
+pub(in crate::codec) struct Steps {
+    pub(in crate::codec) magnitudes: [u32; BLOCK_LEN],
+    pub(in crate::codec) negatives: [u32; BLOCK_LEN],
 }
 
 /// Bytes that hold the open bits of a block, at most 30 an element, and a whole word behind.
@@ -135,7 +135,11 @@ impl Default for Steps {
 impl Steps {
     /// From a block's symbols and the open bits. With `FEW_OPEN`, most symbols leave none open.
     #[inline(always)]
-    pub(super) fn fill<const FEW_OPEN: bool>(&mut self, symbols: &[u8], open: &mut BitReader<'_>) {
+    pub(in crate::codec) fn fill<const FEW_OPEN: bool>(
+        &mut self,
+        symbols: &[u8],
+        open: &mut BitReader<'_>,
+    ) {
         if FEW_OPEN {
             let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
             for ((magnitude, negative), symbol) in steps.zip(symbols) {

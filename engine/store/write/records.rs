@@ -9,8 +9,9 @@ use crate::codec::{Encoding, Lane, Profile};
 use crate::container::RecordPlace;
 use crate::format::{
     CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ABSMAX_F8, FEATURE_ENTROPY,
-    FEATURE_FLOAT_DELTA, FEATURE_FORMULA, FEATURE_INCREMENT, FEATURE_INT_DELTA, FEATURE_RICE_DELTA,
-    RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    FEATURE_FACTOR_DELTA, FEATURE_FLOAT_DELTA, FEATURE_FORMULA, FEATURE_INCREMENT,
+    FEATURE_INT_DELTA, FEATURE_RICE_DELTA, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader,
+    RecordKind,
 };
 use crate::store::base::chunks::{EncodedChunks, plain_chunk, raw_entries, standalone_chunks};
 use crate::store::base::encode::delta_chunks;
@@ -31,6 +32,7 @@ fn feature_of(encoding: Encoding) -> u64 {
         Encoding::RiceDelta => FEATURE_RICE_DELTA,
         Encoding::Entropy => FEATURE_ENTROPY,
         Encoding::IntDelta => FEATURE_INT_DELTA,
+        Encoding::FactorDelta => FEATURE_FACTOR_DELTA,
     }
 }
 
