@@ -6,7 +6,7 @@
 //! metadata of the edges, and its tags. A new golden store is made by
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
-//! edges alone, `make_eight_bits` one of eight-bit floats, `make_files` one of models of
+//! edges alone, `make_eight_bits` one of eight-bit floats, `make_factors` one of factors, `make_files` one of models of
 //! other files than safetensors alone, `make_folds` one whose change records were folded,
 //! `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the

@@ -2,9 +2,10 @@
 //! second reader, written from the page, reads what the codec writes. And `dense` is for matrices
 //! that moved by few products what it says: at least 3 % below `balanced`.
 
-use mgit::Dtype;
 use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
+use mgit::{Dtype, How, NewModel, NewTensor, Store};
 
+use crate::compat::{contents, golden};
 use crate::second::factor_delta;
 use crate::second::factor_delta::Float;
 
@@ -104,4 +105,31 @@ fn matrices_that_moved_by_few_products_are_smaller_when_dense() {
         assert_eq!((balanced.0, dense.0), (Encoding::FloatDelta, Encoding::FactorDelta), "{dtype}");
         assert!(100 * dense.1 <= 97 * balanced.1, "{dtype}: {} of {}", dense.1, balanced.1);
     }
+}
+
+/// Base and fine-tune of a matrix of each type.
+#[test]
+#[ignore = "makes a new golden store; run by hand when the format gains something"]
+fn make_factors() {
+    let name = std::env::var("MGIT_GOLDEN").expect("MGIT_GOLDEN names the new golden store");
+    let path = golden().join(name).with_extension("mgit");
+    let store = Store::create(&path).unwrap();
+    let (parent, child) = matrix(17_000, 100, 0.3, 4_000);
+    for (name, values) in [("base", &parent), ("tuned", &child)] {
+        let mut model = NewModel::new(name).profile(Profile::Dense);
+        if name == "tuned" {
+            model = model.parent("base", How::FineTune);
+        }
+        for (dtype, float) in KINDS {
+            let (name, bytes) = (dtype.to_string(), bytes_of(float, values));
+            model = model.tensor(NewTensor::from_byte_vec(name, dtype, [170, 100], bytes));
+        }
+        let mut transaction = store.begin_write().unwrap();
+        transaction.add_model(model).unwrap();
+        transaction.commit().unwrap();
+    }
+    let file = std::fs::read(&path).unwrap();
+    let flags = [40, 4096 + 40].map(|at| u64::from_le_bytes(*file[at..].first_chunk().unwrap()));
+    assert!(flags.iter().any(|flags| flags >> 20 & 1 == 1), "no chunk with factors");
+    std::fs::write(path.with_extension("txt"), contents(&store)).unwrap();
 }
