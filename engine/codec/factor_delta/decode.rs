@@ -7,8 +7,8 @@ use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::parts::{ClassReader, Parts, SymbolReader, read_tables, unzigzag};
 use crate::codec::cpu::Avx512;
 use crate::codec::float_delta::FloatLayout;
-use crate::codec::float_delta::Steps;
 use crate::codec::float_delta::bits::BitReader;
+use crate::codec::float_delta::{Steps, store};
 
 /// Turns the parent's bytes in `out` into the child's.
 pub(in crate::codec) fn decode(
@@ -110,9 +110,7 @@ fn decode_as<const BYTES: usize>(
         for ((child, parent), symbol) in children {
             *child = if *symbol == ZEROED { parent & layout.sign() } else { *child };
         }
-        for (bytes, child) in block.chunks_exact_mut(BYTES).zip(&known.predicted) {
-            let word = child.to_le_bytes();
-            bytes.iter_mut().zip(word).for_each(|(to, from)| *to = from);
-        }
+        let elements = block.as_chunks_mut::<BYTES>().0.iter_mut().zip(&known.predicted);
+        elements.for_each(|(element, child)| store(*child, element));
     }
 }

@@ -57,13 +57,7 @@ pub(super) fn read_integers(
     let low = input.take(3);
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut upper = 0;
-        while input.take(1) == 0 {
-            upper += 1;
-            if upper > 2 * most as u32 {
-                return Err("an integer without an end".to_owned());
-            }
-        }
+        let upper = input.take_unary(2 * most as u32).ok_or("an integer without an end")?;
         let value = unzigzag(upper << low | input.take(low));
         if value.abs() > most {
             return Err(format!("an integer of {value}"));
@@ -122,15 +116,21 @@ impl Factors {
         if self.products.is_empty() {
             return;
         }
-        for_rows(columns, start, sums, |row, from, sums| {
-            for product in &self.products {
-                let row = product.rows.get(row).copied().unwrap_or(0) << product.shift;
-                let columns = product.columns.get(from..).unwrap_or_default();
-                for (sum, column) in sums.iter_mut().zip(columns) {
-                    *sum = sum.wrapping_add(row.wrapping_mul(*column));
+        for_rows(
+            columns,
+            start,
+            sums,
+            #[inline(always)]
+            |row, from, sums| {
+                for product in &self.products {
+                    let row = product.rows.get(row).copied().unwrap_or(0) << product.shift;
+                    let columns = product.columns.get(from..).unwrap_or_default();
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = sum.wrapping_add(row.wrapping_mul(*column));
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 

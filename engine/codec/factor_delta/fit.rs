@@ -8,7 +8,7 @@ use super::{Columns, RANK_MAX};
 const ROUNDS: [usize; 2] = [4, 2];
 /// A product pays when it explains as much as coding its factors takes: bits that an element of
 /// them takes, and bits that an element of the chunk saves for each part of energy explained.
-const FACTOR_BITS: f32 = 2.0;
+const FACTOR_BITS: f32 = 3.0;
 const SAVED_BITS: f32 = 0.72;
 /// The coarsest step of factors, over their root mean square.
 const STEP_MAX: f32 = 2.5;

@@ -165,10 +165,16 @@ pub(super) fn know(
         matrix.factors.sums(matrix.columns, start, &mut sums);
         unit = matrix.factors.unit();
         if !matrix.scales.is_empty() {
-            for_rows(matrix.columns, start, &mut known.sizes, |_, from, sizes| {
-                let scales = matrix.scales.get(from..).unwrap_or_default();
-                sizes.iter_mut().zip(scales).for_each(|(size, scale)| *size = *scale);
-            });
+            for_rows(
+                matrix.columns,
+                start,
+                &mut known.sizes,
+                #[inline(always)]
+                |_, from, sizes| {
+                    let scales = matrix.scales.get(from..).unwrap_or_default();
+                    sizes.iter_mut().zip(scales).for_each(|(size, scale)| *size = *scale);
+                },
+            );
         }
     }
     let elements = parents.iter().zip(&sums);

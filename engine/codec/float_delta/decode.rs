@@ -107,8 +107,9 @@ fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
     }
 }
 
+/// The bytes of an element.
 #[inline(always)]
-fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
+pub(in crate::codec) fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
     if let Some(word) = bytes.first_chunk_mut::<4>() {
         *word = element.to_le_bytes();
     } else if let Some(word) = bytes.first_chunk_mut::<2>() {
