@@ -4,7 +4,8 @@
 //!
 //! The pairs are those of `peers::pairs` whose files are in a folder of `MGIT_MODELS` or in the
 //! repository's demo. Only tensors that changed count. `MGIT_SLOW=1` adds methods that take
-//! minutes; `MGIT_BENCH_PAIR` takes only the pairs whose name has that in it.
+//! minutes; `MGIT_BENCH_PAIR` takes only the pairs whose name has that in it, and
+//! `MGIT_BENCH_METHODS` only the methods that it names, with commas between.
 
 mod common;
 mod peers;
@@ -126,7 +127,10 @@ fn seconds(work: impl FnOnce()) -> f64 {
 }
 
 fn measure(pair: &Pair, rounds: usize, slow: bool) {
-    let entries = peers::entries().into_iter().filter(|entry| slow || !entry.slow);
+    let only = std::env::var("MGIT_BENCH_METHODS").ok();
+    let named = |name| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    let entries = peers::entries().into_iter();
+    let entries = entries.filter(|entry| (slow || !entry.slow) && named(entry.name));
     let mut runs: Vec<Run> = entries.map(|entry| Run::new(entry, pair)).collect();
     let [mut memcpy, mut blake3] = [const { Vec::new() }; 2];
     let mut copies: Vec<Vec<u8>> =

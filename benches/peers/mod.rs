@@ -95,6 +95,10 @@ pub fn entries() -> Vec<Entry> {
         entry("FM-Delta", usize::MAX, || Box::new(fm_delta::FmDelta)),
         entry("ZipNN alone", MIB / 4, || Box::new(zipnn::ZipNn::default())),
         Entry { slow: true, ..entry("pco steps", usize::MAX, || Box::new(pco::Pco)) },
+        Entry {
+            slow: true,
+            ..entry("zstd-19 XOR", usize::MAX, || Box::new(plain::XorZstd::new()))
+        },
         Entry { slow: true, ..entry("zstd-19 plain", usize::MAX, || Box::new(plain::Zstd::new())) },
         Entry { slow: true, ..entry("LZMA plain", usize::MAX, || Box::new(plain::Lzma)) },
     ]

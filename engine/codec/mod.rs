@@ -14,6 +14,7 @@
 mod coded;
 mod cpu;
 mod entropy;
+mod factor_delta;
 mod float_delta;
 pub mod formula;
 mod int_delta;
@@ -56,11 +57,13 @@ pub enum Encoding {
     Entropy = 6,
     /// Steps between numbers of other types than [`Ordered`](Encoding::FloatDelta) is for.
     IntDelta = 7,
+    /// Steps from the child that row and column factors predict.
+    FactorDelta = 8,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 8] = [
+    pub const ALL: [Encoding; 9] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
@@ -69,6 +72,7 @@ impl Encoding {
         Encoding::RiceDelta,
         Encoding::Entropy,
         Encoding::IntDelta,
+        Encoding::FactorDelta,
     ];
 
     /// The code in the file.
@@ -89,7 +93,8 @@ impl Encoding {
             | Encoding::XorPlanesLz4
             | Encoding::FloatDelta
             | Encoding::RiceDelta
-            | Encoding::IntDelta => true,
+            | Encoding::IntDelta
+            | Encoding::FactorDelta => true,
         }
     }
 
@@ -104,6 +109,7 @@ impl Encoding {
             Encoding::RiceDelta => "rice-delta",
             Encoding::Entropy => "entropy",
             Encoding::IntDelta => "int-delta",
+            Encoding::FactorDelta => "factor-delta",
         }
     }
 }
@@ -173,7 +179,8 @@ impl Best<'_> {
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
 /// A base of another length than the chunk is not used. What is coded as [`Encoding::FloatDelta`],
-/// [`Encoding::RiceDelta`], [`Encoding::Entropy`] or [`Encoding::IntDelta`] has been decoded and compared.
+/// [`Encoding::RiceDelta`], [`Encoding::FactorDelta`], [`Encoding::Entropy`] or
+/// [`Encoding::IntDelta`] has been decoded and compared.
 /// Cost: a few passes over the chunk; scratch memory of some times the chunk, of which a thread
 /// keeps a part.
 pub fn encode_delta(
@@ -200,6 +207,10 @@ pub fn encode_delta(
                 let right =
                     comes_back(layout, chunk, base, best.out.get(start..).unwrap_or_default());
                 best.settle(Encoding::FloatDelta, right);
+                if profile == Profile::Dense {
+                    let stored = try_factor_delta(layout, chunk, base, best.len);
+                    best.replace(Encoding::FactorDelta, stored);
+                }
             }
             None if !fast => {
                 best.replace(Encoding::IntDelta, try_int_delta(lane, chunk, base, best.len));
@@ -275,6 +286,24 @@ fn try_int_delta(lane: Lane, chunk: &[u8], base: &[u8], limit: usize) -> Option<
     right.then_some(stored)
 }
 
+/// The chunk as [`Encoding::FactorDelta`], if that takes less than `limit` bytes and comes back.
+fn try_factor_delta(
+    layout: float_delta::FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    limit: usize,
+) -> Option<Vec<u8>> {
+    let mut stored = Vec::new();
+    factor_delta::encode(layout, chunk, base, &mut stored);
+    if stored.len() >= limit {
+        return None;
+    }
+    let mut decoded = base.to_vec();
+    let right = factor_delta::decode(layout, &stored, &mut decoded).is_ok() && decoded == chunk;
+    debug_assert!(right, "a chunk does not come back");
+    right.then_some(stored)
+}
+
 /// The chunk as [`Encoding::Entropy`], if that takes less than `limit` bytes and comes back.
 fn try_entropy(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
     let number = lane.number();
@@ -335,6 +364,10 @@ pub fn decode(
         },
         Encoding::Entropy => entropy::decode(lane.number(), stored, out),
         Encoding::IntDelta => int_delta::decode(lane.number(), stored, out),
+        Encoding::FactorDelta => match lane.float() {
+            Some(layout) => factor_delta::decode(layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
         Encoding::RiceDelta => match lane.float() {
             Some(layout) => rice_delta::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),

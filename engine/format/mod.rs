@@ -111,6 +111,9 @@ pub const FEATURE_DECAY: u64 = 1 << 20;
 /// Reader's feature flag: some record has the formula `scaled-f8`.
 pub const FEATURE_SCALED_F8: u64 = 1 << 21;
 
+/// Reader's feature flag: some chunk has the encoding `factor-delta`.
+pub const FEATURE_FACTOR_DELTA: u64 = 1 << 22;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_RICE_DELTA
@@ -124,7 +127,8 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_ABSMAX_F8
     | FEATURE_CAST_F8
     | FEATURE_DECAY
-    | FEATURE_SCALED_F8;
+    | FEATURE_SCALED_F8
+    | FEATURE_FACTOR_DELTA;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

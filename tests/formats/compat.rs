@@ -7,7 +7,8 @@
 //! `MGIT_GOLDEN=NAME cargo test --test formats make_golden -- --ignored`, with `MGIT_PROFILE` where
 //! it is not the usual one, and is never changed afterwards; `make_graph` makes one of names and
 //! edges alone, `make_eight_bits` one of eight-bit floats, `make_eight_bit_casts` one of
-//! casts to and from them, `make_decays` one of moments that shrank, `make_files` one of models of
+//! casts to and from them, `make_decays` one of moments that shrank, `make_factors` one of factors,
+//! `make_files` one of models of
 //! other files than safetensors alone, `make_folds` one whose change records were folded,
 //! `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the

@@ -11,7 +11,7 @@ use mgit::format::Superblock;
 use mgit::{OnChildren, Profile, Store};
 
 /// The sources of the second reader: none of them may know the engine.
-const SOURCES: [&str; 10] = [
+const SOURCES: [&str; 11] = [
     include_str!("../second/mod.rs"),
     include_str!("../second/record.rs"),
     include_str!("../second/encodings.rs"),
@@ -22,6 +22,7 @@ const SOURCES: [&str; 10] = [
     include_str!("../second/coded.rs"),
     include_str!("../second/rice_delta.rs"),
     include_str!("../second/int_delta.rs"),
+    include_str!("../second/factor_delta.rs"),
 ];
 
 #[test]

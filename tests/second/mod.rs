@@ -7,6 +7,7 @@
 mod coded;
 pub mod encodings;
 pub mod entropy;
+pub mod factor_delta;
 pub mod float_delta;
 pub mod formulas;
 pub mod int_delta;

@@ -2,6 +2,8 @@
 
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
+#[cfg(target_arch = "x86_64")]
+use crate::codec::cpu::Avx512;
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
 use crate::codec::float_delta::rans::{DecodeTable, Decoder, Encoder, encode_wide};
@@ -182,7 +184,17 @@ impl<'a> SymbolReader<'a> {
     #[inline]
     pub(in crate::codec) fn next(&mut self, contexts: &mut [u8], symbols: &mut [u8]) {
         match self {
-            SymbolReader::Wide(table, decoder) => decoder.decode(table, contexts, symbols),
+            SymbolReader::Wide(table, decoder) => {
+                #[cfg(target_arch = "x86_64")]
+                if let (Some(cpu), Ok(contexts), Ok(symbols)) = (
+                    Avx512::detect(),
+                    <&[u8; BLOCK_LEN]>::try_from(&*contexts),
+                    <&mut [u8; BLOCK_LEN]>::try_from(&mut *symbols),
+                ) {
+                    return decoder.decode_avx512(cpu, table, contexts, symbols);
+                }
+                decoder.decode(table, contexts, symbols);
+            }
             SymbolReader::Narrow(table, decoder) => decoder.decode(table, contexts, symbols),
         }
     }

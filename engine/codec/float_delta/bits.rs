@@ -128,6 +128,31 @@ impl<'a> BitReader<'a> {
         self.at += count;
     }
 
+    /// How many zeros there are before the next one, which is passed over too; `None` for more
+    /// than `most`.
+    #[inline]
+    pub(in crate::codec) fn take_unary(&mut self, most: u32) -> Option<u32> {
+        let mut zeros = 0;
+        loop {
+            let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>())
+            {
+                Some(word) => u64::from_le_bytes(*word),
+                None => self.word_at_end(),
+            };
+            // At least 57 bits of the word are to come.
+            let run = (word >> (self.at % 8) | 1 << 57).trailing_zeros();
+            zeros += run;
+            if zeros > most {
+                return None;
+            }
+            if run < 57 {
+                self.at += run as usize + 1;
+                return Some(zeros);
+            }
+            self.at += 57;
+        }
+    }
+
     /// The next Elias gamma code; `None` when it is longer than 32 bits.
     pub(in crate::codec) fn take_gamma(&mut self) -> Option<u32> {
         let mut len = 0;

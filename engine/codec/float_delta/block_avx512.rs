@@ -8,7 +8,7 @@ use super::decode::Streams;
 use super::floats::FloatLayout;
 use super::frequencies::{PRECISION_BITS, STATE_MIN};
 use super::model::{BlockClass, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
-use super::rans::{DecodeTable, skip, words_at_end};
+use super::rans::{DecodeTable, Decoder, skip, words_at_end};
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 use crate::codec::cpu::Avx512;
 
@@ -144,7 +144,6 @@ pub(super) fn decode_block<const BYTES: usize>(
     assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
     let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
     let one = _mm512_set1_epi32(1);
-    let state_min = _mm512_set1_epi32(STATE_MIN as i32);
     let (low, high) = states.split_at_mut(LANES);
     // SAFETY: each half is 16 numbers long.
     let (mut state, mut next_state) = unsafe {
@@ -166,27 +165,120 @@ pub(super) fn decode_block<const BYTES: usize>(
             Context::Always(context) => set(u32::from(context) << PRECISION_BITS),
         };
         let place = _mm512_or_si512(place, _mm512_and_si512(state, slot_mask));
-        // At most 32 bytes were used by each round before.
-        let from = used.min(WORD_BYTES - 2 * LANES);
         // SAFETY: a place is a context, at most `max`, shifted by the precision, plus less than the
-        // precision's range: inside `table`. 32 bytes from `from` on are inside `words`.
-        let (entry, fresh) = unsafe {
-            (
-                _mm512_i32gather_epi32::<4>(place, table.as_ptr().cast()),
-                _mm256_loadu_si256(words.as_ptr().add(from).cast()),
-            )
-        };
-        let symbol = _mm512_and_si512(entry, _mm512_set1_epi32(0xff));
-        let freq = _mm512_and_si512(_mm512_srli_epi32::<8>(entry), slot_mask);
-        let freq = _mm512_add_epi32(freq, one);
-        let next = _mm512_mullo_epi32(freq, _mm512_srli_epi32::<PRECISION_BITS>(state));
-        let next = _mm512_add_epi32(next, _mm512_srli_epi32::<20>(entry));
-        let refill = _mm512_cmplt_epu32_mask(next, state_min);
-        let fresh = _mm512_maskz_expand_epi32(refill, _mm512_cvtepu16_epi32(fresh));
-        let next = _mm512_mask_or_epi32(next, refill, _mm512_slli_epi32::<16>(next), fresh);
-        used += 2 * refill.count_ones() as usize;
+        // precision's range: inside `table`.
+        let (symbol, next) = unsafe { decode_16(state, place, table, words, &mut used) };
         (state, next_state) = (next_state, next);
         store(put_back_16(layout, function, symbol, parent, open), block);
+    }
+    // SAFETY: as for the loads.
+    unsafe {
+        _mm512_storeu_si512(low.as_mut_ptr().cast(), state);
+        _mm512_storeu_si512(high.as_mut_ptr().cast(), next_state);
+    }
+    used
+}
+
+/// Decodes a symbol of each of sixteen states: gives the symbols and the states after them. `used`
+/// are the bytes of `words` that were used.
+///
+/// # Safety
+///
+/// The places are inside `table`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+unsafe fn decode_16(
+    state: __m512i,
+    place: __m512i,
+    table: &[u32],
+    words: &[u8; WORD_BYTES],
+    used: &mut usize,
+) -> (__m512i, __m512i) {
+    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
+    // At most 32 bytes were used by each round before.
+    let from = (*used).min(WORD_BYTES - 2 * LANES);
+    // SAFETY: the caller's, of the places. 32 bytes from `from` on are inside `words`.
+    let (entry, fresh) = unsafe {
+        (
+            _mm512_i32gather_epi32::<4>(place, table.as_ptr().cast()),
+            _mm256_loadu_si256(words.as_ptr().add(from).cast()),
+        )
+    };
+    let symbol = _mm512_and_si512(entry, _mm512_set1_epi32(0xff));
+    let freq = _mm512_and_si512(_mm512_srli_epi32::<8>(entry), slot_mask);
+    let freq = _mm512_add_epi32(freq, _mm512_set1_epi32(1));
+    let next = _mm512_mullo_epi32(freq, _mm512_srli_epi32::<PRECISION_BITS>(state));
+    let next = _mm512_add_epi32(next, _mm512_srli_epi32::<20>(entry));
+    let refill = _mm512_cmplt_epu32_mask(next, _mm512_set1_epi32(STATE_MIN as i32));
+    let fresh = _mm512_maskz_expand_epi32(refill, _mm512_cvtepu16_epi32(fresh));
+    let next = _mm512_mask_or_epi32(next, refill, _mm512_slli_epi32::<16>(next), fresh);
+    *used += 2 * refill.count_ones() as usize;
+    (symbol, next)
+}
+
+impl Decoder<'_, WIDE_LANES> {
+    /// [`decode`](Self::decode) of a block's symbols in wide registers. Contexts beyond the table's
+    /// are held down to its last.
+    #[inline]
+    pub(in crate::codec) fn decode_avx512(
+        &mut self,
+        _cpu: Avx512,
+        table: &DecodeTable,
+        contexts: &[u8; BLOCK_LEN],
+        symbols: &mut [u8; BLOCK_LEN],
+    ) {
+        let (states, rest) = self.inside();
+        let (table, max) = table.entries();
+        let copy: [u8; WORD_BYTES];
+        let words = match rest.first_chunk() {
+            Some(words) => words,
+            None => {
+                copy = words_at_end(rest);
+                &copy
+            }
+        };
+        // SAFETY: the token exists only where the processor has the features.
+        let used = unsafe { decode_symbols(states, (table, max), words, contexts, symbols) };
+        skip(rest, used);
+    }
+}
+
+/// Decodes a block's symbols; returns how many bytes of `words` were used.
+///
+/// # Panics
+///
+/// If the table is shorter than its largest context needs.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
+fn decode_symbols(
+    states: &mut [u32; WIDE_LANES],
+    (table, max): (&[u32], u8),
+    words: &[u8; WORD_BYTES],
+    contexts: &[u8; BLOCK_LEN],
+    symbols: &mut [u8; BLOCK_LEN],
+) -> usize {
+    assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
+    let (low, high) = states.split_at_mut(LANES);
+    // SAFETY: each half is 16 numbers long.
+    let (mut state, mut next_state) = unsafe {
+        (_mm512_loadu_si512(low.as_ptr().cast()), _mm512_loadu_si512(high.as_ptr().cast()))
+    };
+    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
+    let mut used = 0;
+    let contexts = contexts.as_chunks::<LANES>().0.iter();
+    for (contexts, symbols) in contexts.zip(symbols.as_chunks_mut::<LANES>().0) {
+        // SAFETY: 16 bytes are read.
+        let context = unsafe { _mm_loadu_si128(contexts.as_ptr().cast()) };
+        let context = _mm_min_epu8(context, _mm_set1_epi8(max as i8));
+        let place = _mm512_slli_epi32::<PRECISION_BITS>(_mm512_cvtepu8_epi32(context));
+        let place = _mm512_or_si512(place, _mm512_and_si512(state, slot_mask));
+        // SAFETY: as in `decode_block`.
+        let (symbol, next) = unsafe { decode_16(state, place, table, words, &mut used) };
+        // SAFETY: 16 bytes are written.
+        unsafe {
+            _mm_storeu_si128(symbols.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(symbol));
+        }
+        (state, next_state) = (next_state, next);
     }
     // SAFETY: as for the loads.
     unsafe {

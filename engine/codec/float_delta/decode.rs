@@ -107,8 +107,9 @@ fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
     }
 }
 
+/// The bytes of an element.
 #[inline(always)]
-fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
+pub(in crate::codec) fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
     if let Some(word) = bytes.first_chunk_mut::<4>() {
         *word = element.to_le_bytes();
     } else if let Some(word) = bytes.first_chunk_mut::<2>() {
@@ -118,9 +119,9 @@ fn store<const BYTES: usize>(element: u32, bytes: &mut [u8; BYTES]) {
 
 /// The steps of a block: magnitudes, and all ones where they are negative.
 #[derive(Debug)]
-pub(super) struct Steps {
-    magnitudes: [u32; BLOCK_LEN],
-    negatives: [u32; BLOCK_LEN],
+pub(in crate::codec) struct Steps {
+    pub(in crate::codec) magnitudes: [u32; BLOCK_LEN],
+    pub(in crate::codec) negatives: [u32; BLOCK_LEN],
 }
 
 /// Bytes that hold the open bits of a block, at most 30 an element, and a whole word behind.
@@ -135,7 +136,11 @@ impl Default for Steps {
 impl Steps {
     /// From a block's symbols and the open bits. With `FEW_OPEN`, most symbols leave none open.
     #[inline(always)]
-    pub(super) fn fill<const FEW_OPEN: bool>(&mut self, symbols: &[u8], open: &mut BitReader<'_>) {
+    pub(in crate::codec) fn fill<const FEW_OPEN: bool>(
+        &mut self,
+        symbols: &[u8],
+        open: &mut BitReader<'_>,
+    ) {
         if FEW_OPEN {
             let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
             for ((magnitude, negative), symbol) in steps.zip(symbols) {

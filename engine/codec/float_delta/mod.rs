@@ -26,9 +26,9 @@ mod function;
 mod model;
 pub(super) mod rans;
 mod refine;
-mod symbols;
+pub(super) mod symbols;
 
-pub(super) use decode::decode;
+pub(super) use decode::{Steps, decode, store};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 

@@ -286,6 +286,16 @@ mod tests {
         decoder.decode(&table, &mut contexts, &mut out);
         assert!(decoder.is_finished());
         assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(cpu) = Avx512::detect() {
+            let mut decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
+            let Some(decoder) = decoder.as_mut().ok().filter(|_| LANES == 32) else { return };
+            for block in symbols.as_chunks::<128>().0 {
+                let (contexts, mut out) = (block.map(|symbol| symbol.0), [0; 128]);
+                decoder.decode_avx512(cpu, &table, &contexts, &mut out);
+                assert_eq!(out, block.map(|symbol| symbol.1));
+            }
+        }
     }
 
     proptest! {

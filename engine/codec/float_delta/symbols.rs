@@ -13,7 +13,7 @@ pub(super) const STEP_MAX: u64 = u32::MAX as u64;
 
 /// The symbol of a step of this magnitude; `negative` is 1 or 0.
 #[inline(always)]
-pub(super) fn symbol_of(magnitude: u32, negative: u32) -> u8 {
+pub(in crate::codec) fn symbol_of(magnitude: u32, negative: u32) -> u8 {
     let exact = magnitude.wrapping_mul(2).wrapping_add(negative).saturating_sub(1);
     let len = (magnitude | EXACT).ilog2();
     let class = (len - 3) * 4 + (magnitude >> (len - 2) & 3);
@@ -24,7 +24,7 @@ pub(super) fn symbol_of(magnitude: u32, negative: u32) -> u8 {
 /// The bits that the symbol of a step of this magnitude leaves open, and how many they are. The
 /// symbol of what became zero is not such a symbol.
 #[inline(always)]
-pub(super) fn open_bits(magnitude: u32) -> (u32, u32) {
+pub(in crate::codec) fn open_bits(magnitude: u32) -> (u32, u32) {
     let open = (magnitude | EXACT).ilog2() - 2;
     let open = if magnitude < EXACT { 0 } else { open };
     (magnitude & ((1 << open) - 1), open)
@@ -32,11 +32,11 @@ pub(super) fn open_bits(magnitude: u32) -> (u32, u32) {
 
 /// What each symbol stands for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Meaning {
+pub(in crate::codec) struct Meaning {
     /// The least magnitude.
     pub(super) magnitude: u32,
     /// How many bits are open.
-    pub(super) open: u32,
+    pub(in crate::codec) open: u32,
     /// All ones for a negative step, else 0.
     pub(super) negative: u32,
 }
@@ -45,7 +45,7 @@ pub(super) struct Meaning {
 pub(super) const NOTHING: Meaning = Meaning { magnitude: 0, open: 0, negative: 0 };
 
 /// The meanings of all symbols.
-pub(super) const MEANINGS: [Meaning; 256] = meanings();
+pub(in crate::codec) const MEANINGS: [Meaning; 256] = meanings();
 
 #[expect(clippy::indexing_slicing, reason = "constant evaluation checks the bounds")]
 const fn meanings() -> [Meaning; 256] {

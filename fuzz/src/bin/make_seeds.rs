@@ -384,6 +384,7 @@ fn chunks() {
         let seed = [&[choice, low, high, 0][..], &stored].concat();
         put("codec_decode", &format!("alone-{choice}"), &seed);
     }
+    factors();
     let text = "tensor.weight ".repeat(30);
     let mut stored = Vec::new();
     encode_plain(text.as_bytes(), &mut stored);
@@ -394,6 +395,28 @@ fn chunks() {
     put("codec_roundtrip", "weights", &[&[2][..], &base, &change].concat());
     put("codec_roundtrip", "unchanged", &[&[1][..], &base, &vec![0; base.len()]].concat());
     put("codec_roundtrip", "odd", &[&[3][..], &base[..77], &change[..77]].concat());
+}
+
+/// A matrix that moved from nothing by one product and a little noise, for each float.
+fn factors() {
+    let value = |at: usize| {
+        let (row, column) = (at / 64, at % 64);
+        let noise = at.wrapping_mul(2_654_435_761) >> 8 & 255;
+        ((row * 37 % 19) as f32 - 9.0) * ((column * 11 % 23) as f32 - 11.0) + noise as f32 / 64.0
+    };
+    let values = (0..4_096).map(|at| 0.01 * value(at));
+    for (choice, bytes) in [(1, 2), (2, 4), (4, 2)] {
+        let chunk: Vec<u8> = match choice {
+            1 => values.clone().flat_map(|v| mgit::half::f16::from_f32(v).to_le_bytes()).collect(),
+            2 => values.clone().flat_map(|v: f32| v.to_le_bytes()).collect(),
+            _ => values.clone().flat_map(|v| mgit::half::bf16::from_f32(v).to_le_bytes()).collect(),
+        };
+        let (mut stored, base) = (Vec::new(), vec![0; 4_096 * bytes]);
+        encode_delta(Profile::Dense, mgit_fuzz::lane(choice), &chunk, &base, &mut stored);
+        let [low, high] = (chunk.len() as u16).to_le_bytes();
+        put("codec_decode", &format!("factors-{choice}"), &[&[choice, low, high, 0][..], &stored].concat());
+        put("codec_roundtrip", &format!("factors-{choice}"), &[&[choice][..], &base, &chunk].concat());
+    }
 }
 
 fn formulas() {
