@@ -1,0 +1,296 @@
+//! Families of networks whose lineage is known, each from one seed.
+
+use super::digits::Random;
+use super::network::{Network, Optimizer, Training};
+use super::task::Task;
+
+/// How the weights of a member are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Written {
+    F32,
+    F16,
+    Bf16,
+    /// In steps of a 127th of the largest magnitude of a row.
+    Int8,
+}
+
+/// A member of a family.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub name: String,
+    pub network: Network,
+    pub written: Written,
+    /// The places of those that it was made of; several of a mean.
+    pub parents: Vec<usize>,
+    /// How, in words.
+    pub how: String,
+    /// Whether it is not given away.
+    pub withheld: bool,
+}
+
+/// Models whose lineage is known.
+#[derive(Clone, Debug)]
+pub struct Family {
+    pub seed: u64,
+    pub kind: &'static str,
+    pub members: Vec<Made>,
+}
+
+/// The kinds of families, in turn.
+pub const KINDS: [&str; 12] = [
+    "chain",
+    "star",
+    "siblings, their parent withheld",
+    "tree",
+    "casts",
+    "prunes",
+    "means",
+    "low rank",
+    "strangers",
+    "bf16 throughout",
+    "a pair",
+    "two siblings, their parent withheld",
+];
+
+/// A family being made.
+struct Maker {
+    random: Random,
+    world: u64,
+    sizes: Vec<usize>,
+    members: Vec<Made>,
+}
+
+impl Family {
+    /// The family of a seed; its kind goes round.
+    pub fn of(seed: u64) -> Self {
+        let kind = KINDS[(seed % KINDS.len() as u64) as usize];
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9).wrapping_add(77));
+        let world = random.next() >> 8;
+        let task = Task::of(world, 0);
+        let hidden = [[48, 32], [64, 32], [96, 48], [160, 96]][random.below(4)];
+        let sizes = vec![task.inputs(), hidden[0], hidden[1], task.classes()];
+        let mut maker = Maker { random, world, sizes, members: Vec::new() };
+        maker.make(kind);
+        Family { seed, kind, members: maker.members }
+    }
+}
+
+impl Maker {
+    fn push(&mut self, network: Network, written: Written, parents: &[usize], how: String) -> usize {
+        let at = self.members.len();
+        let (name, parents) = (format!("m{at}"), parents.to_vec());
+        self.members.push(Made { name, network, written, parents, how, withheld: false });
+        at
+    }
+
+    fn root(&mut self) -> usize {
+        let mut network = Network::new(&self.sizes, self.random.next());
+        let training = Training { steps: 300 + self.random.below(900), ..self.training(0, 1.0) };
+        network.train(&training);
+        self.push(network, Written::F32, &[], format!("root: {}", told(&training)))
+    }
+
+    /// A training of this variant of the family's task, at a rate that is drawn around the usual one.
+    fn training(&mut self, variant: u64, less: f32) -> Training {
+        let optimizer = match self.random.below(5) {
+            0 => Optimizer::Sgd,
+            1 => Optimizer::Momentum,
+            2 => Optimizer::Adam,
+            3 => Optimizer::AdamW(0.01),
+            _ => Optimizer::AdamW([0.05, 0.2][self.random.below(2)]),
+        };
+        let usual = match optimizer {
+            Optimizer::Sgd => 0.1,
+            Optimizer::Momentum => 0.02,
+            Optimizer::Adam | Optimizer::AdamW(_) => 0.003,
+        };
+        let rate = usual * less * (self.random.share() * 1.4 - 0.7).exp();
+        let steps = [40, 100, 200, 400][self.random.below(4)];
+        let (task, seed) = (Task::of(self.world, variant), self.random.next());
+        Training { task, optimizer, rate, steps, seed, from_layer: 0, bf16: false }
+    }
+
+    /// A training that goes on from a model: mostly slower, seldom a part of the layers.
+    fn tuning(&mut self, variant: u64) -> Training {
+        let less = [1.0, 0.3, 0.1, 0.03, 0.01][self.random.below(5)];
+        let mut training = self.training(variant, less);
+        if self.random.below(6) == 0 {
+            training.from_layer = 1 + self.random.below(2);
+        }
+        training
+    }
+
+    fn tuned(&mut self, parent: usize, variant: u64) -> usize {
+        let training = self.tuning(variant);
+        self.tuned_by(parent, &training)
+    }
+
+    fn tuned_by(&mut self, parent: usize, training: &Training) -> usize {
+        let mut network = self.members[parent].network.clone();
+        network.train(training);
+        let written = self.members[parent].written;
+        self.push(network, written, &[parent], format!("tuned: {}", told(training)))
+    }
+
+    /// Of the same task as its parent, or of another.
+    fn variant(&mut self) -> u64 {
+        if self.random.below(3) == 0 { 0 } else { 1 + self.random.below(4) as u64 }
+    }
+
+    fn child(&mut self, parent: usize) -> usize {
+        let variant = self.variant();
+        self.tuned(parent, variant)
+    }
+
+    fn written(&mut self, parent: usize, written: Written) -> usize {
+        let network = match written {
+            Written::Bf16 => self.members[parent].network.to_bf16(),
+            _ => self.members[parent].network.clone(),
+        };
+        self.push(network, written, &[parent], format!("written as {written:?}"))
+    }
+
+    fn pruned(&mut self, parent: usize) -> usize {
+        let mut network = self.members[parent].network.clone();
+        let share = [0.2, 0.5, 0.8][self.random.below(3)];
+        network.prune(share);
+        self.push(network, self.members[parent].written, &[parent], format!("pruned by {share}"))
+    }
+
+    fn mean(&mut self, of: &[usize]) -> usize {
+        let first = [0.5, 0.5, 0.3][self.random.below(3)];
+        let share = |at| if at == 0 { first } else { (1.0 - first) / (of.len() - 1) as f32 };
+        let networks: Vec<(&Network, f32)> =
+            of.iter().enumerate().map(|(at, of)| (&self.members[*of].network, share(at))).collect();
+        let network = Network::mean(&networks);
+        self.push(network, Written::F32, of, format!("mean, {first} of the first"))
+    }
+
+    fn low_rank(&mut self, parent: usize) -> usize {
+        let variant = self.variant();
+        let training = Training { from_layer: 0, ..self.training(variant, 1.0) };
+        let mut network = self.members[parent].network.clone();
+        let rank = 1 + self.random.below(3);
+        network.train_low_rank(&training, rank);
+        let how = format!("rank {rank}: {}", told(&training));
+        self.push(network, Written::F32, &[parent], how)
+    }
+
+    fn make(&mut self, kind: &str) {
+        match kind {
+            "chain" => {
+                let mut last = self.root();
+                // A release goes on with the same task; a line of tunings with others.
+                let same = self.random.below(2) == 0;
+                for _ in 0..3 + self.random.below(2) {
+                    last = if same { self.tuned(last, 0) } else { self.child(last) };
+                }
+            }
+            "star" => {
+                let root = self.root();
+                for _ in 0..3 + self.random.below(3) {
+                    self.child(root);
+                }
+            }
+            "siblings, their parent withheld" => {
+                let root = self.root();
+                self.members[root].withheld = true;
+                let mut last = root;
+                for _ in 0..3 + self.random.below(3) {
+                    last = self.child(root);
+                }
+                if self.random.below(3) == 0 {
+                    self.child(last);
+                }
+            }
+            "tree" => {
+                let root = self.root();
+                for _ in 0..2 {
+                    let child = self.child(root);
+                    for _ in 0..1 + self.random.below(2) {
+                        self.child(child);
+                    }
+                }
+            }
+            "casts" => {
+                let root = self.root();
+                let child = self.child(root);
+                for written in [Written::Bf16, Written::F16, Written::Int8] {
+                    let of = [root, child][self.random.below(2)];
+                    self.written(of, written);
+                }
+            }
+            "prunes" => {
+                let root = self.root();
+                let child = self.child(root);
+                self.pruned(root);
+                let pruned = self.pruned(child);
+                if self.random.below(2) == 0 {
+                    self.child(pruned);
+                }
+            }
+            "means" => {
+                let root = self.root();
+                let (a, b) = (self.child(root), self.child(root));
+                self.mean(&[a, b]);
+                if self.random.below(2) == 0 {
+                    let c = self.child(root);
+                    self.mean(&[a, b, c]);
+                }
+            }
+            "low rank" => {
+                let root = self.root();
+                self.low_rank(root);
+                self.low_rank(root);
+                self.child(root);
+            }
+            "strangers" => {
+                for _ in 0..3 {
+                    self.root();
+                }
+                self.child(0);
+            }
+            "bf16 throughout" => {
+                let start = self.root();
+                let root = self.written(start, Written::Bf16);
+                self.members[start].withheld = true;
+                let mut last = root;
+                for _ in 0..2 + self.random.below(3) {
+                    let parent = if self.random.below(3) == 0 { last } else { root };
+                    let variant = self.variant();
+                    let mut training = self.tuning(variant);
+                    // Half keep masters in single precision and round in the end.
+                    training.bf16 = self.random.below(2) == 0;
+                    last = self.tuned_by(parent, &training);
+                    let network = &mut self.members[last].network;
+                    *network = network.to_bf16();
+                }
+                if self.random.below(3) == 0 {
+                    self.members[root].withheld = true;
+                }
+            }
+            "a pair" => {
+                let root = self.root();
+                self.child(root);
+            }
+            _ => {
+                let root = self.root();
+                self.members[root].withheld = true;
+                self.child(root);
+                self.child(root);
+            }
+        }
+    }
+}
+
+fn told(training: &Training) -> String {
+    let Training { task, optimizer, rate, steps, from_layer, bf16, .. } = training;
+    let task = match task {
+        Task::Digits(task) => format!("{task:?} digits"),
+        Task::Points { variant, .. } => format!("points {variant}"),
+        Task::Words { variant, .. } => format!("words {variant}"),
+    };
+    let part = if *from_layer > 0 { format!(", from layer {from_layer}") } else { String::new() };
+    let bits = if *bf16 { ", bf16" } else { "" };
+    format!("{task}, {optimizer:?} {rate:.5}, {steps} steps{part}{bits}")
+}
