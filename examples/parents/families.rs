@@ -57,6 +57,10 @@ struct Maker {
     random: Random,
     world: u64,
     sizes: Vec<usize>,
+    /// How much slower a tuning is than a training from the start.
+    less: f32,
+    /// The recipe of all tunings, of most families: the optimizer and the steps.
+    recipe: Option<(Optimizer, usize)>,
     members: Vec<Made>,
 }
 
@@ -67,9 +71,12 @@ impl Family {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9).wrapping_add(77));
         let world = random.next() >> 8;
         let task = Task::of(world, 0);
-        let hidden = [[48, 32], [64, 32], [96, 48], [160, 96]][random.below(4)];
+        let hidden = [[48, 32], [64, 32], [96, 48], [128, 64]][random.below(4)];
         let sizes = vec![task.inputs(), hidden[0], hidden[1], task.classes()];
-        let mut maker = Maker { random, world, sizes, members: Vec::new() };
+        let less = [1.0, 0.3, 0.1, 0.03, 0.01][random.below(5)];
+        let mut maker = Maker { random, world, sizes, less, recipe: None, members: Vec::new() };
+        let drawn = maker.training(0, 1.0);
+        maker.recipe = (maker.random.below(3) > 0).then_some((drawn.optimizer, drawn.steps));
         maker.make(kind);
         Family { seed, kind, members: maker.members }
     }
@@ -85,12 +92,12 @@ impl Maker {
 
     fn root(&mut self) -> usize {
         let mut network = Network::new(&self.sizes, self.random.next());
-        let training = Training { steps: 300 + self.random.below(900), ..self.training(0, 1.0) };
+        let training = Training { steps: 1500 + self.random.below(2500), ..self.training(0, 1.0) };
         network.train(&training);
         self.push(network, Written::F32, &[], format!("root: {}", told(&training)))
     }
 
-    /// A training of this variant of the family's task, at a rate that is drawn around the usual one.
+    /// A training of this variant of the family's task, at a rate around the usual one.
     fn training(&mut self, variant: u64, less: f32) -> Training {
         let optimizer = match self.random.below(5) {
             0 => Optimizer::Sgd,
@@ -99,21 +106,25 @@ impl Maker {
             3 => Optimizer::AdamW(0.01),
             _ => Optimizer::AdamW([0.05, 0.2][self.random.below(2)]),
         };
-        let usual = match optimizer {
-            Optimizer::Sgd => 0.1,
-            Optimizer::Momentum => 0.02,
-            Optimizer::Adam | Optimizer::AdamW(_) => 0.003,
-        };
-        let rate = usual * less * (self.random.share() * 1.4 - 0.7).exp();
         let steps = [40, 100, 200, 400][self.random.below(4)];
         let (task, seed) = (Task::of(self.world, variant), self.random.next());
+        let wide = self.random.share() * 1.4 - 0.7;
+        let rate = usual_rate(optimizer) * less * wide.exp();
         Training { task, optimizer, rate, steps, seed, from_layer: 0, bf16: false }
     }
 
-    /// A training that goes on from a model: mostly slower, seldom a part of the layers.
+    /// A training that goes on from a model. Most families have one recipe for all, with rates that
+    /// differ a little; else also a part of the layers is trained, or one much slower than others.
     fn tuning(&mut self, variant: u64) -> Training {
-        let less = [1.0, 0.3, 0.1, 0.03, 0.01][self.random.below(5)];
-        let mut training = self.training(variant, less);
+        let mut training = self.training(variant, self.less);
+        if let Some((optimizer, steps)) = self.recipe {
+            let narrow = (self.random.share() - 0.5).exp();
+            let rate = usual_rate(optimizer) * self.less * narrow;
+            return Training { optimizer, steps, rate, ..training };
+        }
+        if self.random.below(6) == 0 {
+            training.rate *= 0.2;
+        }
         if self.random.below(6) == 0 {
             training.from_layer = 1 + self.random.below(2);
         }
@@ -134,7 +145,7 @@ impl Maker {
 
     /// Of the same task as its parent, or of another.
     fn variant(&mut self) -> u64 {
-        if self.random.below(3) == 0 { 0 } else { 1 + self.random.below(4) as u64 }
+        if self.random.below(4) == 0 { 0 } else { 1 + self.random.below(8) as u64 }
     }
 
     fn child(&mut self, parent: usize) -> usize {
@@ -280,6 +291,14 @@ impl Maker {
                 self.child(root);
             }
         }
+    }
+}
+
+fn usual_rate(optimizer: Optimizer) -> f32 {
+    match optimizer {
+        Optimizer::Sgd => 0.1,
+        Optimizer::Momentum => 0.02,
+        Optimizer::Adam | Optimizer::AdamW(_) => 0.003,
     }
 }
 

@@ -61,7 +61,7 @@ impl Task {
                 let centre = random.below(2) as u64;
                 let moved = if centre == 1 { variant } else { 0 };
                 let mut place = Random(world ^ (class as u64 * 2 + centre) << 20 ^ moved << 40);
-                let values = (0..POINT_SIDES).map(|_| place.normal() + 0.6 * random.normal());
+                let values = (0..POINT_SIDES).map(|_| place.normal() + 1.4 * random.normal());
                 (values.collect(), class)
             }
             Task::Words { world, variant } => {
