@@ -14,8 +14,8 @@ use std::error::Error;
 use mgit::update::{Draft, UpdateError};
 use mgit::{Dtype, Model, NewTensor, Shape};
 
-use digits::{Random, SIDE};
 pub use digits::Task;
+use digits::{Random, SIDE};
 
 pub type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 

@@ -83,7 +83,13 @@ impl Family {
 }
 
 impl Maker {
-    fn push(&mut self, network: Network, written: Written, parents: &[usize], how: String) -> usize {
+    fn push(
+        &mut self,
+        network: Network,
+        written: Written,
+        parents: &[usize],
+        how: String,
+    ) -> usize {
         let at = self.members.len();
         let (name, parents) = (format!("m{at}"), parents.to_vec());
         self.members.push(Made { name, network, written, parents, how, withheld: false });

@@ -83,8 +83,7 @@ impl Network {
         let largest = last.iter().copied().fold(f32::MIN, f32::max);
         let powers: Vec<f32> = last.iter().map(|value| (value - largest).exp()).collect();
         let sum: f32 = powers.iter().sum();
-        let mut slopes: Vec<f32> =
-            powers.iter().map(|power| power / sum / BATCH as f32).collect();
+        let mut slopes: Vec<f32> = powers.iter().map(|power| power / sum / BATCH as f32).collect();
         slopes[class] -= 1.0 / BATCH as f32;
         for layer in (from_layer..self.layers()).rev() {
             let below = &all[layer];
@@ -181,7 +180,8 @@ impl Network {
                 values.copy_from_slice(&start.values[2 * layer]);
                 for row in 0..rows {
                     for column in 0..columns {
-                        let product = (0..rank).map(|at| up[row * rank + at] * down[at * columns + column]);
+                        let product =
+                            (0..rank).map(|at| up[row * rank + at] * down[at * columns + column]);
                         values[row * columns + column] += product.sum::<f32>();
                     }
                 }
