@@ -56,10 +56,11 @@ pub(super) const UNDIRECTED: usize = 10;
 
 /// The weights of the signs that have a direction: function, decay, tails, between, side, degree,
 /// middle, angle.
-const DIRECTED_WEIGHTS: [f64; DIRECTED] = [3.0, 1.0, 0.2, 1.0, 0.5, 0.5, 0.7, 0.5];
+const DIRECTED_WEIGHTS: [f64; DIRECTED] = [4.53, 2.92, 0.02, -0.49, 1.10, -0.21, 2.33, 2.03];
 /// Of a constant and those that have none: function, decay, third, least, both, most, straightest,
 /// cosine.
-const UNDIRECTED_WEIGHTS: [f64; UNDIRECTED] = [0.2, -1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.5, 1.0, 1.0];
+const UNDIRECTED_WEIGHTS: [f64; UNDIRECTED] =
+    [0.14, -0.92, 1.23, -0.68, -2.70, 0.28, 1.00, 2.12, 2.09, 1.86];
 
 /// All signs of two neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

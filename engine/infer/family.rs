@@ -15,6 +15,7 @@ use super::tree::{Tie, consistent, groups, sides, straighten, strongest_forest};
 use super::{CLAIMED_FROM, SIBLINGS_FROM};
 use crate::lineage::How;
 use crate::store::Result;
+use crate::tensor::Dtype;
 
 /// Relatives of each member whose weights are read.
 const COMPARED_MAX: usize = 24;
@@ -25,6 +26,8 @@ const TIE_BREAK: f64 = 0.01;
 const OF_THE_REST: &str = "the family around them, and that neither may come from the other";
 /// As [`TIE_BREAK`], for a tie to a base that is declared.
 const NAMED_BREAK: f64 = 0.05;
+/// The same for each bit of the wider of two types: what a cast was made of is not another cast.
+const WIDTH_BREAK: f64 = 0.0001;
 
 /// What comes later is more often the child: odds of 4.5 to 1.
 const ARRIVED_LATER: f64 = 1.5;
@@ -62,8 +65,7 @@ impl Kinship {
         self.confidence >= CLAIMED_FROM
     }
 
-    /// Whether it is likelier that neither comes from the other than that either does, and no direction
-    /// is claimed.
+    /// Whether no direction is claimed, and it may well be that neither comes from the other.
     pub fn are_siblings(&self) -> bool {
         !self.is_claimed() && !self.is_same_content() && self.neither >= SIBLINGS_FROM
     }
@@ -354,12 +356,10 @@ fn extras(core: &[bool], member: &Member<'_>) -> f64 {
     elements(&|core| !core) / elements(&|_| true).max(1.0)
 }
 
-fn common_dtype(a: &Member<'_>, b: &Member<'_>) -> bool {
-    let bits = |member: &Member<'_>| {
-        let largest = member.tensors().iter().max_by_key(|tensor| tensor.sketch.elements());
-        largest.map(|tensor| tensor.dtype.clone())
-    };
-    bits(a) == bits(b)
+/// The type of most of a member's elements.
+fn main_dtype<'m>(member: &'m Member<'_>) -> Option<&'m Dtype> {
+    let largest = member.tensors().iter().max_by_key(|tensor| tensor.sketch.elements());
+    largest.map(|tensor| &tensor.dtype)
 }
 
 /// The ties of all compared pairs.
@@ -382,7 +382,10 @@ pub(super) fn ties<'m>(
         let (bits, distance) = comparison.shared(&is_core);
         let mut score = bits;
         score -= TIE_BREAK * (extras(core_a, first) + extras(core_b, second));
-        score += if common_dtype(first, second) { TIE_BREAK } else { 0.0 };
+        let (one, other) = (main_dtype(first), main_dtype(second));
+        score += if one == other { TIE_BREAK } else { 0.0 };
+        let widest = one.into_iter().chain(other).filter_map(Dtype::bits).max().unwrap_or_default();
+        score += WIDTH_BREAK * f64::from(widest);
         // A base that is declared is believed as far as the weights leave it open.
         let is_named = names_as_base(first, second) || names_as_base(second, first);
         score += if is_named { NAMED_BREAK } else { 0.0 };

@@ -83,4 +83,4 @@ pub const CLAIMED_FROM: f64 = 0.9;
 
 /// The probability that neither of two relatives comes from the other, from which on they are told as
 /// siblings whose parent is not there.
-pub const SIBLINGS_FROM: f64 = 0.5;
+pub const SIBLINGS_FROM: f64 = 0.3;

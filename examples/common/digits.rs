@@ -1,5 +1,7 @@
 //! Pictures of digits, drawn from seeds.
 
+#![allow(dead_code, reason = "no example uses everything")]
+
 /// Pictures are so many dots wide and high.
 pub const SIDE: usize = 12;
 /// Rows of five dots of every digit, the highest bit left.

@@ -33,6 +33,8 @@ pub struct Made {
 pub struct Family {
     pub seed: u64,
     pub kind: &'static str,
+    /// What the first of them learned.
+    pub task: Task,
     pub members: Vec<Made>,
 }
 
@@ -78,7 +80,7 @@ impl Family {
         let drawn = maker.training(0, 1.0);
         maker.recipe = (maker.random.below(3) > 0).then_some((drawn.optimizer, drawn.steps));
         maker.make(kind);
-        Family { seed, kind, members: maker.members }
+        Family { seed, kind, task, members: maker.members }
     }
 }
 

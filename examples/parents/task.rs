@@ -19,7 +19,7 @@ const VOCABULARY: usize = 160;
 const TOPICS: usize = 6;
 
 impl Task {
-    /// The kinds of a family's tasks, and how many variants there are.
+    /// A variant of the task of a family; the world of a family says which kind.
     pub fn of(world: u64, variant: u64) -> Self {
         const DIGITS: [digits::Task; 5] = [
             digits::Task::Plain,
@@ -32,6 +32,14 @@ impl Task {
             0 => Task::Digits(DIGITS[variant as usize % DIGITS.len()]),
             1 => Task::Points { world, variant },
             _ => Task::Words { world, variant },
+        }
+    }
+
+    pub fn kind(self) -> &'static str {
+        match self {
+            Task::Digits(_) => "digits",
+            Task::Points { .. } => "points",
+            Task::Words { .. } => "words",
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mgit::interchange::SourceOptions;
 use mgit::store::ImportReport;
 use mgit::{How, Store};
+use serde_json::Value;
 
 use super::comers::{Comer, Comers};
 use super::plan::{ParentId, Plan, Step};
@@ -13,6 +14,7 @@ use super::standing::Known;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, add, with_imported};
 use crate::output::Output;
+use crate::parentage::{KIN_KEY, kin_document};
 use crate::progress::Progress;
 use crate::text::shown;
 
@@ -54,7 +56,7 @@ pub fn bring(
 ) -> Result<Brought, Failure> {
     let mut brought = Brought::default();
     let mut nodes: HashMap<usize, (String, String)> = HashMap::new();
-    for Step { at, parent } in &plan.steps {
+    for Step { at, parent, kin, stored_kin } in &plan.steps {
         let Some(comer) = comers.all.get(*at) else { continue };
         let path = shown_path(&comer.path);
         let there = match plan.standing.known(*at) {
@@ -77,7 +79,14 @@ pub fn bring(
             },
             None => {}
         }
-        let report = match import(store, comer, edge, options) {
+        // Of two, the one that comes second names the first.
+        let mut kin: Vec<Value> = kin
+            .iter()
+            .filter_map(|place| nodes.get(place))
+            .map(|(id, name)| kin_document(name, id))
+            .collect();
+        kin.extend(stored_kin.clone());
+        let report = match import(store, comer, edge, kin, options) {
             Ok(report) => report,
             Err(failure) if OF_ONE_MODEL.contains(&failure.code()) => {
                 output
@@ -110,6 +119,7 @@ fn import(
     store: &Store,
     comer: &Comer,
     parent: Option<(String, How)>,
+    kin: Vec<Value>,
     options: &SourceOptions,
 ) -> Result<ImportReport, Failure> {
     // Its files are open for as long as it is imported.
@@ -120,6 +130,9 @@ fn import(
     let mut model = input.model(&comer.name).unless_known().progress(&progress);
     if let Some((parent, how)) = parent {
         model = model.parent(parent, how);
+    }
+    if !kin.is_empty() {
+        model = model.metadata(KIN_KEY, kin);
     }
     add(store, model)
 }
