@@ -248,10 +248,17 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     let (from, to) =
         if narrower { (&right.dtype, &left.dtype) } else { (&left.dtype, &right.dtype) };
     let mut steps = Steps::coarse(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
-    for (a, b) in both() {
-        if narrower { steps.add(b, a) } else { steps.add(a, b) }
+    // What is zero in both says nothing: two that were pruned alike are no nearer for it.
+    let mut told = 0usize;
+    for (a, b) in both().filter(|(a, b)| *a != 0.0 || *b != 0.0) {
+        if narrower {
+            steps.add(b, a)
+        } else {
+            steps.add(a, b)
+        }
+        told += 1;
     }
-    let inherited = pair.correlation > INHERITED_FROM || pair.elements < 2.0;
+    let inherited = told > 0 && (pair.correlation > INHERITED_FROM || pair.elements < 2.0);
     pair.bits_per_element =
         if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
     pair.cast = (

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::belief::Signs;
+use super::belief::{Signs, probabilities};
 use super::compare::{self, Comparison, Resemblance};
 use super::declared::names_as_base;
 use super::evidence::{Evidence, Reason};
@@ -147,7 +147,14 @@ impl Tree {
         tree.signs = tree.signs(count, &geometry, &near);
         let scores: Vec<[f64; 3]> = tree.signs.iter().map(Signs::scores).collect();
         let ends: Vec<(usize, usize)> = tree.ties.iter().map(|tie| tie.ends).collect();
-        tree.found = consistent(count, &ends, &scores);
+        // No more is believed of a direction than the two and those near them say: what the rest of a
+        // tree adds was right less often than it was sure.
+        let of = |(whole, scores): (&[f64; 3], &[f64; 3])| {
+            let ([forward, backward, neither], own) = (*whole, probabilities(*scores));
+            let [first, second, _] = own;
+            [forward.min(first), backward.min(second), neither]
+        };
+        tree.found = consistent(count, &ends, &scores).iter().zip(&scores).map(of).collect();
         Ok(tree)
     }
 
@@ -267,7 +274,14 @@ fn near(count: usize, ties: &[Tie]) -> Vec<Vec<usize>> {
 /// Which members are means of which.
 fn means(geometry: &Geometry, near: &[Vec<usize>]) -> HashMap<usize, Mean> {
     let mean = |(at, near): (usize, &Vec<usize>)| Some((at, mean_of(geometry, at, near)?));
-    near.par_iter().enumerate().filter_map(mean).collect()
+    let all: HashMap<usize, Mean> = near.par_iter().enumerate().filter_map(mean).collect();
+    // A mean of three is one of two of them and of their mean as well: what is no mean is a source.
+    let of_sources = |(at, mean): (&usize, &Mean)| {
+        let near = near.get(*at).into_iter().flatten().copied();
+        let sources: Vec<usize> = near.filter(|other| !all.contains_key(other)).collect();
+        (*at, mean_of(geometry, *at, &sources).unwrap_or_else(|| mean.clone()))
+    };
+    all.iter().map(of_sources).collect()
 }
 
 /// Whether a tie leads to no mean, to a mean from the first of its sources, or from a mean to what is

@@ -60,7 +60,9 @@ struct Maker {
     world: u64,
     sizes: Vec<usize>,
     /// How much slower a tuning is than a training from the start.
-    less: f32,
+    slower: f32,
+    /// How many times fewer steps than usual are made.
+    less: usize,
     /// The recipe of all tunings, of most families: the optimizer and the steps.
     recipe: Option<(Optimizer, usize)>,
     members: Vec<Made>,
@@ -69,14 +71,21 @@ struct Maker {
 impl Family {
     /// The family of a seed; its kind goes round.
     pub fn of(seed: u64) -> Self {
+        Self::sized(seed, None, 1)
+    }
+
+    /// A family of smaller networks that have learned a `less`th as long.
+    pub fn sized(seed: u64, layers: Option<[usize; 2]>, less: usize) -> Self {
         let kind = KINDS[(seed % KINDS.len() as u64) as usize];
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9).wrapping_add(77));
         let world = random.next() >> 8;
         let task = Task::of(world, 0);
-        let hidden = [[48, 32], [64, 32], [96, 48], [128, 64]][random.below(4)];
+        let usual = [[48, 32], [64, 32], [96, 48], [128, 64]][random.below(4)];
+        let hidden = layers.unwrap_or(usual);
         let sizes = vec![task.inputs(), hidden[0], hidden[1], task.classes()];
-        let less = [1.0, 0.3, 0.1, 0.03, 0.01][random.below(5)];
-        let mut maker = Maker { random, world, sizes, less, recipe: None, members: Vec::new() };
+        let slower = [1.0, 0.3, 0.1, 0.03, 0.01][random.below(5)];
+        let members = Vec::new();
+        let mut maker = Maker { random, world, sizes, slower, less, recipe: None, members };
         let drawn = maker.training(0, 1.0);
         maker.recipe = (maker.random.below(3) > 0).then_some((drawn.optimizer, drawn.steps));
         maker.make(kind);
@@ -100,13 +109,16 @@ impl Maker {
 
     fn root(&mut self) -> usize {
         let mut network = Network::new(&self.sizes, self.random.next());
-        let training = Training { steps: 1500 + self.random.below(2500), ..self.training(0, 1.0) };
+        let training = Training {
+            steps: (1500 + self.random.below(2500)) / self.less,
+            ..self.training(0, 1.0)
+        };
         network.train(&training);
         self.push(network, Written::F32, &[], format!("root: {}", told(&training)))
     }
 
     /// A training of this variant of the family's task, at a rate around the usual one.
-    fn training(&mut self, variant: u64, less: f32) -> Training {
+    fn training(&mut self, variant: u64, slower: f32) -> Training {
         let optimizer = match self.random.below(5) {
             0 => Optimizer::Sgd,
             1 => Optimizer::Momentum,
@@ -114,20 +126,20 @@ impl Maker {
             3 => Optimizer::AdamW(0.01),
             _ => Optimizer::AdamW([0.05, 0.2][self.random.below(2)]),
         };
-        let steps = [40, 100, 200, 400][self.random.below(4)];
+        let steps = [40, 100, 200, 400][self.random.below(4)] / self.less;
         let (task, seed) = (Task::of(self.world, variant), self.random.next());
         let wide = self.random.share() * 1.4 - 0.7;
-        let rate = usual_rate(optimizer) * less * wide.exp();
+        let rate = usual_rate(optimizer) * slower * wide.exp();
         Training { task, optimizer, rate, steps, seed, from_layer: 0, bf16: false }
     }
 
     /// A training that goes on from a model. Most families have one recipe for all, with rates that
     /// differ a little; else also a part of the layers is trained, or one much slower than others.
     fn tuning(&mut self, variant: u64) -> Training {
-        let mut training = self.training(variant, self.less);
+        let mut training = self.training(variant, self.slower);
         if let Some((optimizer, steps)) = self.recipe {
             let narrow = (self.random.share() - 0.5).exp();
-            let rate = usual_rate(optimizer) * self.less * narrow;
+            let rate = usual_rate(optimizer) * self.slower * narrow;
             return Training { optimizer, steps, rate, ..training };
         }
         if self.random.below(6) == 0 {

@@ -15,6 +15,7 @@ mod made_of_files;
 mod merge;
 mod model_tests;
 mod oracles;
+mod parents;
 mod real_models;
 mod real_packages;
 mod training_state;
