@@ -105,6 +105,9 @@ pub(super) struct TensorPair {
     pub(super) shrunk: (f64, f64),
     /// Mean magnitude of the second over that of the first.
     pub(super) ratio: f64,
+    /// Elements that have changed by one and the same factor, as far as singles can say, the
+    /// logarithm of that factor, and of how many elements.
+    pub(super) factor: Factor,
     /// The second is a cast of the first; the first of the second.
     pub(super) cast: (bool, bool),
     pub(super) quantised: (bool, bool),
@@ -112,6 +115,14 @@ pub(super) struct TensorPair {
     pub(super) pruned: (bool, bool),
     /// The difference's rank, when it is far from full.
     pub(super) low_rank: Option<usize>,
+}
+
+/// The factor by which most of the elements that changed by the same one have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Factor {
+    pub(super) log: f64,
+    pub(super) shared_by: f64,
+    pub(super) of: f64,
 }
 
 /// Two models, compared by their weights.
@@ -151,6 +162,7 @@ impl Comparison {
             kurtosis: (tensor.kurtosis.1, tensor.kurtosis.0),
             shrunk: (tensor.shrunk.1, tensor.shrunk.0),
             ratio: if tensor.ratio > 0.0 { 1.0 / tensor.ratio } else { 0.0 },
+            factor: Factor { log: -tensor.factor.log, ..tensor.factor },
             cast: swap(tensor.cast),
             quantised: swap(tensor.quantised),
             pruned: swap(tensor.pruned),
@@ -225,6 +237,9 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     pair.shrunk = (shrunk / count, grown / count);
     pair.ratio = finite(abs_b / abs_a);
     let floats = left.dtype.is_float() && right.dtype.is_float();
+    if left.dtype == Dtype::F32 && right.dtype == Dtype::F32 && pair.rank >= 2 {
+        pair.factor = common_factor(&samples.a, &samples.b);
+    }
     if floats {
         pair.distance2 = finite(dd) * pair.elements / count;
     }
@@ -233,10 +248,17 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     let (from, to) =
         if narrower { (&right.dtype, &left.dtype) } else { (&left.dtype, &right.dtype) };
     let mut steps = Steps::coarse(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
-    for (a, b) in both() {
-        if narrower { steps.add(b, a) } else { steps.add(a, b) }
+    // What is zero in both says nothing: two that were pruned alike are no nearer for it.
+    let mut told = 0usize;
+    for (a, b) in both().filter(|(a, b)| *a != 0.0 || *b != 0.0) {
+        if narrower {
+            steps.add(b, a)
+        } else {
+            steps.add(a, b)
+        }
+        told += 1;
     }
-    let inherited = pair.correlation > INHERITED_FROM || pair.elements < 2.0;
+    let inherited = told > 0 && (pair.correlation > INHERITED_FROM || pair.elements < 2.0);
     pair.bits_per_element =
         if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
     pair.cast = (
@@ -254,6 +276,30 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     if floats && samples.row > 0 {
         pair.low_rank = low_rank(samples);
     }
+}
+
+/// The factor that most elements have changed by: where a training moves a weight by nothing but its
+/// decay, all have the same. Looks at 2^14 elements at most.
+fn common_factor(a: &[f64], b: &[f64]) -> Factor {
+    /// As near as the factors of singles are known.
+    const STEP: f64 = 2e-6;
+    const LOOKED_AT_MAX: usize = 1 << 14;
+    let every = a.len().div_ceil(LOOKED_AT_MAX).max(1);
+    let small = 0.01 * a.iter().map(|value| value.abs()).sum::<f64>() / a.len().max(1) as f64;
+    let both = a.iter().zip(b).step_by(every);
+    let changed = both.filter(|(a, b)| a != b && *a * *b > 0.0 && a.abs() > small);
+    let mut steps: Vec<i64> = changed.map(|(a, b)| ((b / a).ln() / STEP).floor() as i64).collect();
+    steps.sort_unstable();
+    // The fullest two steps next to each other: rounding puts neighbours on both sides of a bound.
+    let (mut first, mut best) = (0, (0usize, 0i64));
+    for (last, step) in steps.iter().enumerate() {
+        while steps.get(first).is_some_and(|low| low + 1 < *step) {
+            first += 1;
+        }
+        best = best.max((last + 1 - first, *step));
+    }
+    let (shared_by, step) = best;
+    Factor { log: step as f64 * STEP, shared_by: shared_by as f64, of: steps.len() as f64 }
 }
 
 /// Whether `b` is `a` rounded to its type, which is another float type of fewer bits.

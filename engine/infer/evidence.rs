@@ -1,5 +1,6 @@
 //! Which of two relatives came first.
 
+use super::belief::{PairSigns, weight_of};
 use super::compare::{Comparison, TensorPair};
 use super::declared::names_as_base;
 use super::member::Member;
@@ -23,21 +24,20 @@ pub struct Evidence {
     pub reasons: Vec<Reason>,
     /// How the later was made of the earlier, as far as that can be seen.
     pub how: How,
+    /// The same as numbers.
+    pub(super) signs: PairSigns,
 }
 
-/// One model's bytes are a function of the other's: what is lost does not come back.
-const FUNCTION: f64 = 5.0;
 /// A metadata entry names the other model.
 const NAMED: f64 = 5.0;
 /// All is equal but for tensors that only one has.
 const ADDED: f64 = 3.0;
-/// Nearly all magnitudes of a tensor have become a little smaller: weight decay.
-const DECAY: f64 = 3.0;
 /// A date in the metadata is later.
 const DATED: f64 = 2.0;
-/// The tails of one matrix have become lighter, and how much all matrices can say together.
-const TAILS: f64 = 0.6;
-const TAILS_MAX: f64 = 2.5;
+/// The share of changed weights that have one factor in common, from which on it is decay, and the
+/// smallest such factor's logarithm: below it, it may be rounding.
+const DECAYED_FROM: f64 = 0.01;
+const DECAY_MIN: f64 = 1e-5;
 
 /// Metadata keys that give a date.
 const DATE_KEYS: [&str; 5] =
@@ -49,7 +49,7 @@ impl Evidence {
         let mut evidence = Evidence::default();
         evidence.of_functions(comparison);
         evidence.of_additions(comparison);
-        if evidence.sum().abs() < FUNCTION {
+        if evidence.signs == PairSigns::default() {
             evidence.of_decay(comparison);
             evidence.of_tails(comparison);
         }
@@ -63,10 +63,40 @@ impl Evidence {
         self.reasons.iter().map(|reason| reason.weight).sum()
     }
 
+    /// Adds what is set, not learnt.
     fn add(&mut self, text: impl Into<String>, weight: f64) {
+        if weight != 0.0 {
+            self.signs.given += weight;
+            self.reasons.push(Reason { text: text.into(), weight });
+        }
+    }
+
+    /// The same of what siblings do not have.
+    fn add_bound(&mut self, text: impl Into<String>, weight: f64) {
+        self.signs.bound += weight.abs();
+        self.add(text, weight);
+    }
+
+    /// Adds that one of them came later.
+    pub(super) fn add_arrival(&mut self, weight: f64) {
+        self.add("which of them came later", weight);
+    }
+
+    /// Adds a sign, which weighs what was learnt.
+    fn add_sign(&mut self, text: impl Into<String>, sign: PairSigns) {
+        let weight = weight_of(sign);
         if weight != 0.0 {
             self.reasons.push(Reason { text: text.into(), weight });
         }
+        self.signs.function += sign.function;
+        self.signs.decay += sign.decay;
+        self.signs.tails += sign.tails;
+    }
+
+    /// That the second is a mean of the first and of others, whose names are these.
+    pub(super) fn add_mean(&mut self, others: &str) {
+        let sign = PairSigns { function: 1.0, ..PairSigns::default() };
+        self.add_sign(format!("it is a mean of the other and {others}"), sign);
     }
 
     fn of_functions(&mut self, comparison: &Comparison) {
@@ -84,8 +114,12 @@ impl Evidence {
                 held > 0.0 && held >= 0.9 * all
             };
             let (forward, backward) = (holds(|pair| pair.0), holds(|pair| pair.1));
-            if forward != backward {
-                self.add(format!("it is {what}"), if forward { FUNCTION } else { -FUNCTION });
+            if forward != backward && self.signs.function == 0.0 {
+                let function = if forward { 1.0 } else { -1.0 };
+                self.add_sign(
+                    format!("it is {what}"),
+                    PairSigns { function, ..PairSigns::default() },
+                );
             }
         }
     }
@@ -96,25 +130,27 @@ impl Evidence {
         }
         match comparison.alone {
             (0, 0) => self.add("both have the same content", 0.0),
-            (0, _) => self.add("it is the other with tensors added", ADDED),
-            (_, 0) => self.add("it is the other with tensors added", -ADDED),
+            (0, _) => self.add_bound("it is the other with tensors added", ADDED),
+            (_, 0) => self.add_bound("it is the other with tensors added", -ADDED),
             _ => {}
         }
     }
 
+    /// What a training does not move but for its decay shrinks by one and the same factor.
     fn of_decay(&mut self, comparison: &Comparison) {
-        let near = |pair: &&TensorPair| {
-            pair.elements >= 1024.0 && pair.correlation > 0.99 && (pair.ratio - 1.0).abs() < 0.05
-        };
-        let (mut forward, mut backward) = (0, 0);
-        for pair in comparison.tensors.iter().filter(near) {
-            let (shrunk, grown) = pair.shrunk;
-            forward += u32::from(shrunk > 0.9 * (shrunk + grown) && shrunk > 0.5);
-            backward += u32::from(grown > 0.9 * (shrunk + grown) && grown > 0.5);
+        let (mut shrunk, mut grown, mut all) = (0.0, 0.0, 0.0);
+        for pair in comparison.tensors.iter().filter(|pair| pair.correlation > 0.1) {
+            all += pair.factor.of;
+            if pair.factor.log < -DECAY_MIN {
+                shrunk += pair.factor.shared_by;
+            } else if pair.factor.log > DECAY_MIN {
+                grown += pair.factor.shared_by;
+            }
         }
-        if (forward > 0) != (backward > 0) {
-            let weight = if forward > 0 { DECAY } else { -DECAY };
-            self.add("weight decay: nearly all of a tensor is a little smaller", weight);
+        if f64::max(shrunk, grown) > DECAYED_FROM * all && shrunk != grown {
+            let decay = if shrunk > grown { 1.0 } else { -1.0 };
+            let text = "weight decay: weights are smaller by one and the same factor";
+            self.add_sign(text, PairSigns { decay, ..PairSigns::default() });
         }
     }
 
@@ -131,15 +167,18 @@ impl Evidence {
                 heavier += u32::from(b > a * (1.0 + 1e-6));
             }
         }
-        let weight = TAILS * (f64::from(lighter) - f64::from(heavier));
-        let text = format!("tails lighter in {lighter} matrices, heavier in {heavier}");
-        self.add(text, weight.clamp(-TAILS_MAX, TAILS_MAX));
+        let (lead, all) = (f64::from(lighter) - f64::from(heavier), f64::from(lighter + heavier));
+        if all > 0.0 {
+            let text = format!("tails lighter in {lighter} matrices, heavier in {heavier}");
+            let tails = lead / all.sqrt();
+            self.add_sign(text, PairSigns { tails, ..PairSigns::default() });
+        }
     }
 
     fn of_metadata(&mut self, a: &Member<'_>, b: &Member<'_>) {
         match (names_as_base(b, a), names_as_base(a, b)) {
-            (true, false) => self.add("it names the other as its base", NAMED),
-            (false, true) => self.add("it names the other as its base", -NAMED),
+            (true, false) => self.add_bound("it names the other as its base", NAMED),
+            (false, true) => self.add_bound("it names the other as its base", -NAMED),
             _ => {}
         }
         let date = |member: &Member<'_>| {

@@ -4,14 +4,18 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use super::CLAIMED_FROM;
+use super::belief::{Signs, probabilities};
 use super::compare::{self, Comparison, Resemblance};
 use super::declared::names_as_base;
 use super::evidence::{Evidence, Reason};
+use super::geometry::{Geometry, NEAR_MAX, Standing};
+use super::means::{Mean, mean_of};
 use super::member::Member;
-use super::tree::{Tie, directions, straighten, strongest_forest};
+use super::tree::{Tie, consistent, groups, sides, straighten, strongest_forest};
+use super::{CLAIMED_FROM, SIBLINGS_FROM};
 use crate::lineage::How;
 use crate::store::Result;
+use crate::tensor::Dtype;
 
 /// Relatives of each member whose weights are read.
 const COMPARED_MAX: usize = 24;
@@ -19,9 +23,14 @@ const COMPARED_MAX: usize = 24;
 /// tensors that the family does not have: decides between parents that are otherwise equal.
 const TIE_BREAK: f64 = 0.01;
 /// What the other ties of a family say of one.
-const OF_THE_REST: &str = "the shape and the evidence of the rest of the family";
+const OF_THE_REST: &str = "the family around them, and that neither may come from the other";
 /// As [`TIE_BREAK`], for a tie to a base that is declared.
 const NAMED_BREAK: f64 = 0.05;
+/// The same for each bit of the wider of two types: what a cast was made of is not another cast.
+const WIDTH_BREAK: f64 = 0.0001;
+
+/// What comes later is more often the child: odds of 4.5 to 1.
+const ARRIVED_LATER: f64 = 1.5;
 
 /// Two members next to each other in a family's tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +42,13 @@ pub struct Kinship {
     pub child: usize,
     /// How the child was made of the parent, as far as that can be seen.
     pub how: How,
-    /// The probability of this direction, given that the two belong together: from 0.5 to 1.
+    /// The probability that the parent is the child's: from a third to 1. Claims of so much were
+    /// right that often, in families on which the weights of the evidence were not learnt
+    /// (docs/measurements.md, "Lineage found from weights").
     pub confidence: f64,
+    /// The probability that neither comes from the other: they are siblings whose parent is not
+    /// among the members, or farther apart.
+    pub neither: f64,
     /// Bits an element that the two have in common.
     pub bits_per_element: f64,
     /// What spoke for the direction; weights are positive for this one.
@@ -51,8 +65,14 @@ impl Kinship {
         self.confidence >= CLAIMED_FROM
     }
 
+    /// Whether no direction is claimed, and it may well be that neither comes from the other.
+    pub fn are_siblings(&self) -> bool {
+        !self.is_claimed() && !self.is_same_content() && self.neither >= SIBLINGS_FROM
+    }
+
     /// Of copies the rest of the family tells nothing: only what is said of the two themselves.
     fn by_itself(mut self, own: f64) -> Self {
+        self.neither = 0.0;
         self.confidence = 1.0 / (1.0 + (-own.max(0.0)).exp());
         self.reasons.retain(|reason| reason.text != OF_THE_REST);
         self
@@ -81,54 +101,217 @@ pub fn arrange(members: &[Member<'_>]) -> Result<Vec<Kinship>> {
 
 /// As [`arrange`].
 pub(super) fn arrange_all(members: &[&Member<'_>]) -> Result<Vec<Kinship>> {
+    let comparisons = compare_kin(members)?;
+    let tree = Tree::of(members, &comparisons, None)?;
+    let kinships = (0..tree.ties.len()).filter_map(|at| tree.kinship(at, members, &comparisons));
+    let mut kinships: Vec<Kinship> = kinships.collect();
+    kinships.sort_by_key(|kinship| (kinship.child, kinship.parent));
+    Ok(kinships)
+}
+
+/// The trees of some members, and what is believed of each tie.
+pub(super) struct Tree {
+    pub(super) ties: Vec<Tie>,
+    signs: Vec<Signs>,
+    found: Vec<[f64; 3]>,
+    means: HashMap<usize, Mean>,
+    /// The member that came after all others.
+    arrival: Option<usize>,
+}
+
+impl Tree {
+    /// Cost: some weights of each member, and each with its nearest relatives three at a time.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub(super) fn of(
+        members: &[&Member<'_>],
+        comparisons: &Comparisons,
+        arrival: Option<usize>,
+    ) -> Result<Self> {
+        let count = members.len();
+        let mut ties = ties(members, comparisons);
+        let ends = |ties: &[Tie], chosen: &[usize]| -> Vec<(usize, usize)> {
+            chosen.iter().filter_map(|at| ties.get(*at)).map(|tie| tie.ends).collect()
+        };
+        let groups = groups(count, &ends(&ties, &strongest_forest(count, &ties)));
+        let geometry = Geometry::read(members, &groups)?;
+        let near = near(count, &ties);
+        let means = means(&geometry, &near);
+        ties.retain(|tie| is_no_detour(&geometry, &means, tie.ends));
+        let mut chosen = strongest_forest(count, &ties);
+        straighten(&ties, &mut chosen);
+        let ties: Vec<Tie> = chosen.iter().filter_map(|at| ties.get(*at).copied()).collect();
+        let mut tree = Tree { ties, signs: Vec::new(), found: Vec::new(), means, arrival };
+        tree.signs = tree.signs(count, &geometry, &near);
+        let scores: Vec<[f64; 3]> = tree.signs.iter().map(Signs::scores).collect();
+        let ends: Vec<(usize, usize)> = tree.ties.iter().map(|tie| tie.ends).collect();
+        // No more is believed of a direction than the two and those near them say: what the rest of a
+        // tree adds was right less often than it was sure.
+        let of = |(whole, scores): (&[f64; 3], &[f64; 3])| {
+            let ([forward, backward, neither], own) = (*whole, probabilities(*scores));
+            let [first, second, _] = own;
+            [forward.min(first), backward.min(second), neither]
+        };
+        tree.found = consistent(count, &ends, &scores).iter().zip(&scores).map(of).collect();
+        Ok(tree)
+    }
+
+    fn signs(&self, count: usize, geometry: &Geometry, near: &[Vec<usize>]) -> Vec<Signs> {
+        // A mean is between its sources, and is no parent of them.
+        let near: Vec<Vec<usize>> = near
+            .iter()
+            .map(|near| near.iter().copied().filter(|at| !self.means.contains_key(at)).collect())
+            .collect();
+        let standing = |at: usize| geometry.standing(at, near.get(at)?);
+        let standings: Vec<Option<Standing>> = (0..count).into_par_iter().map(standing).collect();
+        let ends: Vec<(usize, usize)> = self.ties.iter().map(|tie| tie.ends).collect();
+        let mut degrees = vec![0u32; count];
+        for end in ends.iter().flat_map(|ends| [ends.0, ends.1]) {
+            degrees.get_mut(end).into_iter().for_each(|degree| *degree += 1);
+        }
+        let degree = |at: usize| degrees.get(at).map_or(1.0, |degree| f64::from(*degree));
+        let ratio = |a: f64, b: f64| (a / b).ln();
+        let sides = sides(count, &ends);
+        let of = |(tie, (here, there)): (&Tie, &(usize, usize))| {
+            let (a, b) = tie.ends;
+            let mut around: Vec<usize> = Vec::new();
+            for other in near.get(a).into_iter().chain(near.get(b)).flatten() {
+                if !around.contains(other) {
+                    around.push(*other);
+                }
+            }
+            let mut family = geometry.signs((a, b), &around, &standings);
+            family.side = ratio(*here as f64, *there as f64);
+            family.degree = ratio(degree(a), degree(b));
+            let mut pair = tie.signs;
+            pair.given += self.arrival_odds(tie.ends);
+            if self.is_mean_of(b, a) {
+                pair.function = 1.0;
+            } else if self.is_mean_of(a, b) {
+                pair.function = -1.0;
+            }
+            Signs { pair, family }
+        };
+        self.ties.par_iter().zip(&sides).map(of).collect()
+    }
+
+    fn is_mean_of(&self, mean: usize, source: usize) -> bool {
+        self.means.get(&mean).is_some_and(|mean| mean.of.contains(&source))
+    }
+
+    /// For the first end as the parent.
+    fn arrival_odds(&self, (a, b): (usize, usize)) -> f64 {
+        match self.arrival {
+            Some(arrival) if arrival == b => ARRIVED_LATER,
+            Some(arrival) if arrival == a => -ARRIVED_LATER,
+            _ => 0.0,
+        }
+    }
+
+    /// What is decided of the two ends of a tie.
+    pub(super) fn kinship(
+        &self,
+        at: usize,
+        members: &[&Member<'_>],
+        comparisons: &Comparisons,
+    ) -> Option<Kinship> {
+        let tie = self.ties.get(at)?;
+        let [forward, backward, neither] = *self.found.get(at)?;
+        let comparison = comparisons.get(&tie.ends)?;
+        let (is_forward, reversed) = (forward >= backward, comparison.reversed());
+        let (parent, child, comparison) = match is_forward {
+            true => (tie.ends.0, tie.ends.1, comparison),
+            false => (tie.ends.1, tie.ends.0, &reversed),
+        };
+        let mut evidence = Evidence::between(members.get(parent)?, members.get(child)?, comparison);
+        if self.is_mean_of(child, parent) {
+            let others = self.means.get(&child).into_iter().flat_map(|mean| &mean.of);
+            let others = others.filter(|other| **other != parent);
+            let names: Vec<&str> =
+                others.filter_map(|at| Some(members.get(*at)?.label())).collect();
+            evidence.add_mean(&names.join(" and "));
+        }
+        evidence.add_arrival(self.arrival_odds((parent, child)));
+        let confidence = f64::max(forward, backward);
+        let own = evidence.sum();
+        let all = (confidence / (1.0 - confidence).max(1e-9)).ln();
+        let mut reasons = evidence.reasons;
+        if (all - own).abs() > 0.05 {
+            reasons.push(Reason { text: OF_THE_REST.to_owned(), weight: all - own });
+        }
+        let found = Kinship {
+            parent,
+            child,
+            how: evidence.how,
+            confidence,
+            neither,
+            bits_per_element: tie.score,
+            reasons,
+            same_weights: comparison.is_equal(),
+            alone: comparison.alone,
+        };
+        Some(if found.is_same_content() { found.by_itself(own) } else { found })
+    }
+}
+
+/// Of each member the nearest relatives by the ties, the nearest first.
+fn near(count: usize, ties: &[Tie]) -> Vec<Vec<usize>> {
+    let mut near: Vec<Vec<(f64, usize)>> = vec![Vec::new(); count];
+    for tie in ties {
+        for (end, other) in [tie.ends, (tie.ends.1, tie.ends.0)] {
+            near.get_mut(end).into_iter().for_each(|near| near.push((tie.score, other)));
+        }
+    }
+    let sorted = |mut near: Vec<(f64, usize)>| {
+        near.sort_by(|(a, first), (b, second)| b.total_cmp(a).then(first.cmp(second)));
+        near.into_iter().take(NEAR_MAX).map(|(_, other)| other).collect()
+    };
+    near.into_iter().map(sorted).collect()
+}
+
+/// Which members are means of which.
+fn means(geometry: &Geometry, near: &[Vec<usize>]) -> HashMap<usize, Mean> {
+    let mean = |(at, near): (usize, &Vec<usize>)| Some((at, mean_of(geometry, at, near)?));
+    let all: HashMap<usize, Mean> = near.par_iter().enumerate().filter_map(mean).collect();
+    // A mean of three is one of two of them and of their mean as well: what is no mean is a source.
+    let of_sources = |(at, mean): (&usize, &Mean)| {
+        let near = near.get(*at).into_iter().flatten().copied();
+        let sources: Vec<usize> = near.filter(|other| !all.contains_key(other)).collect();
+        (*at, mean_of(geometry, *at, &sources).unwrap_or_else(|| mean.clone()))
+    };
+    all.iter().map(of_sources).collect()
+}
+
+/// Whether a tie leads to no mean, to a mean from the first of its sources, or from a mean to what is
+/// near it alone: a mean is nearer to all of its family than its sources are.
+fn is_no_detour(geometry: &Geometry, means: &HashMap<usize, Mean>, ends: (usize, usize)) -> bool {
+    let may_lead = |mean: usize, other: usize| {
+        let Some(Mean { of }) = means.get(&mean) else { return true };
+        let own = geometry.distance2(mean, other);
+        let is_nearest = || {
+            let sources = of.iter().map(|source| geometry.distance2(*source, other));
+            own.is_some()
+                && sources.flatten().all(|source| own.is_some_and(|own| own < source / 4.0))
+        };
+        match of.contains(&other) {
+            true => of.first() == Some(&other),
+            false => is_nearest(),
+        }
+    };
+    may_lead(ends.0, ends.1) && may_lead(ends.1, ends.0)
+}
+
+/// Compares the members that are kin by their sketches.
+fn compare_kin(members: &[&Member<'_>]) -> Result<Comparisons> {
     let pairs: Vec<(usize, usize)> =
         (0..members.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
     let kin = |&(a, b): &(usize, usize)| {
         compare::kin(members.get(a)?, members.get(b)?).map(|resemblance| ((a, b), resemblance))
     };
     let kin: Vec<((usize, usize), Resemblance)> = pairs.par_iter().filter_map(kin).collect();
-    let comparisons = compare_likeliest(members, &kin)?;
-    let ties = ties(members, &comparisons);
-    let mut chosen = strongest_forest(members.len(), &ties);
-    straighten(&ties, &mut chosen);
-    let ties: Vec<Tie> = chosen.iter().filter_map(|at| ties.get(*at).copied()).collect();
-    let towards = directions(members.len(), &ties);
-    let kinship = |(tie, towards): (&Tie, f64)| {
-        let (a, b) = tie.ends;
-        let (first, second) = (members.get(a)?, members.get(b)?);
-        let comparison = comparisons.get(&(a, b))?;
-        let (evidence, alone) = match towards >= 0.5 {
-            true => (Evidence::between(first, second, comparison), comparison.alone),
-            false => {
-                let reversed = comparison.reversed();
-                (Evidence::between(second, first, &reversed), reversed.alone)
-            }
-        };
-        let own = evidence.sum();
-        let same_weights = comparison.is_equal();
-        let found = Kinship { same_weights, alone, ..kinship(tie, towards, evidence) };
-        Some(if found.is_same_content() { found.by_itself(own) } else { found })
-    };
-    let mut kinships: Vec<Kinship> = ties.iter().zip(towards).filter_map(kinship).collect();
-    kinships.sort_by_key(|kinship| (kinship.child, kinship.parent));
-    Ok(kinships)
-}
-
-fn kinship(tie: &Tie, towards: f64, evidence: Evidence) -> Kinship {
-    let (a, b) = tie.ends;
-    let forward = towards >= 0.5;
-    let (parent, child) = if forward { (a, b) } else { (b, a) };
-    let confidence = if forward { towards } else { 1.0 - towards };
-    let mut reasons = evidence.reasons;
-    let own: f64 = reasons.iter().map(|reason| reason.weight).sum();
-    let all = (confidence / (1.0 - confidence).max(1e-9)).ln();
-    if (all - own).abs() > 0.05 {
-        let text = OF_THE_REST.to_owned();
-        reasons.push(Reason { text, weight: all - own });
-    }
-    let how = evidence.how;
-    let (same_weights, alone, bits_per_element) = (false, (0, 0), tie.score);
-    Kinship { parent, child, how, confidence, bits_per_element, reasons, same_weights, alone }
+    compare_likeliest(members, &kin)
 }
 
 /// Reads the weights of each member and those that sketches hold for its nearest.
@@ -187,12 +370,10 @@ fn extras(core: &[bool], member: &Member<'_>) -> f64 {
     elements(&|core| !core) / elements(&|_| true).max(1.0)
 }
 
-fn common_dtype(a: &Member<'_>, b: &Member<'_>) -> bool {
-    let bits = |member: &Member<'_>| {
-        let largest = member.tensors().iter().max_by_key(|tensor| tensor.sketch.elements());
-        largest.map(|tensor| tensor.dtype.clone())
-    };
-    bits(a) == bits(b)
+/// The type of most of a member's elements.
+fn main_dtype<'m>(member: &'m Member<'_>) -> Option<&'m Dtype> {
+    let largest = member.tensors().iter().max_by_key(|tensor| tensor.sketch.elements());
+    largest.map(|tensor| &tensor.dtype)
 }
 
 /// The ties of all compared pairs.
@@ -215,13 +396,48 @@ pub(super) fn ties<'m>(
         let (bits, distance) = comparison.shared(&is_core);
         let mut score = bits;
         score -= TIE_BREAK * (extras(core_a, first) + extras(core_b, second));
-        score += if common_dtype(first, second) { TIE_BREAK } else { 0.0 };
+        let (one, other) = (main_dtype(first), main_dtype(second));
+        score += if one == other { TIE_BREAK } else { 0.0 };
+        let widest = one.into_iter().chain(other).filter_map(Dtype::bits).max().unwrap_or_default();
+        score += WIDTH_BREAK * f64::from(widest);
         // A base that is declared is believed as far as the weights leave it open.
         let is_named = names_as_base(first, second) || names_as_base(second, first);
         score += if is_named { NAMED_BREAK } else { 0.0 };
-        let odds = Evidence::between(first, second, comparison).sum();
-        ties.push(Tie { ends: (*a, *b), score, distance, odds });
+        let signs = Evidence::between(first, second, comparison).signs;
+        ties.push(Tie { ends: (*a, *b), score, distance, signs });
     }
     ties.sort_by_key(|tie| tie.ends);
     ties
+}
+
+/// Two neighbours in a family's tree, and the signs of which came first, as numbers: for learning what
+/// they weigh.
+#[cfg(feature = "unstable-format")]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Neighbours {
+    /// The places of the two.
+    pub ends: (usize, usize),
+    /// Signs that have a direction: positive for the first as the parent.
+    pub directed: Vec<f64>,
+    /// A constant, and signs that have none.
+    pub undirected: Vec<f64>,
+}
+
+/// The neighbours that [`arrange`] finds among `members`.
+///
+/// # Errors
+///
+/// Those of reading.
+#[cfg(feature = "unstable-format")]
+pub fn neighbours(members: &[Member<'_>]) -> Result<Vec<Neighbours>> {
+    let members: Vec<&Member<'_>> = members.iter().collect();
+    let tree = Tree::of(&members, &compare_kin(&members)?, None)?;
+    let all = tree.ties.iter().zip(&tree.signs);
+    let of = |(tie, signs): (&Tie, &Signs)| Neighbours {
+        ends: tie.ends,
+        directed: signs.directed().to_vec(),
+        undirected: signs.undirected().to_vec(),
+    };
+    Ok(all.map(of).collect())
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::CLAIMED_FROM;
 use super::adapter;
 use super::arrangement::{Arrangement, Origin, Parent, arrange_known};
+use super::belief::{Signs, probabilities};
 use super::compare::{Comparison, kin};
 use super::declared::{Fit, bases_of, fits};
 use super::evidence::{Evidence, Reason};
@@ -398,11 +399,13 @@ fn declared_kinship(base: &Member<'_>, member: &Member<'_>) -> Result<Option<Kin
     }
     let comparison = Comparison::of(base, member)?;
     let evidence = Evidence::between(base, member, &comparison);
+    let [confidence, _, neither] = probabilities(Signs::of_pair(evidence.signs).scores());
     let kinship = Kinship {
         parent: 0,
         child: 1,
         how: evidence.how,
-        confidence: 1.0 / (1.0 + (-evidence.sum()).exp()),
+        confidence,
+        neither,
         bits_per_element: comparison.shared(&|_| true).0,
         same_weights: comparison.is_equal(),
         alone: comparison.alone,
@@ -432,6 +435,7 @@ fn adapter_of(parent: usize, child: usize) -> Kinship {
         child,
         how: How::Adapter,
         confidence,
+        neither: 0.0,
         bits_per_element: 0.0,
         reasons: vec![Reason { text, weight: FITS }],
         same_weights: false,

@@ -54,11 +54,14 @@
 
 mod adapter;
 mod arrangement;
+mod belief;
 mod compare;
 mod declared;
 mod evidence;
 mod family;
+mod geometry;
 mod lines;
+mod means;
 mod member;
 mod placement;
 mod samples;
@@ -69,9 +72,15 @@ pub use arrangement::{Arrangement, Origin, Parent, arrange_in};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
+#[cfg(feature = "unstable-format")]
+pub use family::{Neighbours, neighbours};
 pub use lines::{BaseVerdict, DeclaredBase, Line, arrange_lines};
 pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
 
 /// The confidence from which on a direction is claimed.
 pub const CLAIMED_FROM: f64 = 0.9;
+
+/// The probability that neither of two relatives comes from the other, from which on they are told as
+/// siblings whose parent is not there.
+pub const SIBLINGS_FROM: f64 = 0.3;

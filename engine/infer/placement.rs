@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::compare::{Comparison, Resemblance, kin};
-use super::evidence::{Evidence, Reason};
-use super::family::{Kinship, ties};
+use super::family::{Kinship, Tree};
 use super::member::Member;
-use super::tree::{is_near, turns_back};
 use crate::lineage::NodeId;
 use crate::planning::model_bands;
 use crate::store::{Model, Result, Snapshot, look_alikes};
@@ -19,8 +17,6 @@ const ALL_MAX: u64 = 32;
 const LOOKED_AT_MAX: usize = 48;
 /// Candidates whose weights are compared.
 const COMPARED_MAX: usize = 4;
-/// What comes later is more often the child: odds of 4.5 to 1.
-const ARRIVED_LATER: f64 = 1.5;
 
 /// Where a model belongs in a store.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +44,7 @@ impl Placement {
 /// Finds the place of `member` among the models of a store.
 ///
 /// Cost: bounded rows of the catalogue for the candidates, whatever the number of models; the
-/// weights of the likeliest four.
+/// weights of the likeliest four, each with each other.
 ///
 /// # Errors
 ///
@@ -87,47 +83,28 @@ pub fn place(snapshot: &Snapshot, member: &Member<'_>) -> Result<Placement> {
 
 /// The likeliest neighbour among `near`, by the weights.
 fn nearest(near: &[&Member<'_>], member: &Member<'_>) -> Result<Option<(usize, Kinship)>> {
-    let mut comparisons = HashMap::new();
-    for (at, other) in near.iter().enumerate() {
-        comparisons.insert((at, near.len()), Comparison::of(other, member)?);
-    }
     let all: Vec<&Member<'_>> = near.iter().copied().chain([member]).collect();
-    let ties = ties(&all, &comparisons);
-    let Some(mut best) = ties.iter().max_by(|a, b| a.score.total_cmp(&b.score)) else {
-        return Ok(None);
-    };
-    for tie in ties.iter().filter(|tie| tie.ends != best.ends && is_near(tie, best)) {
-        let (Some(middle), Some(other)) = (all.get(best.ends.0), all.get(tie.ends.0)) else {
-            continue;
-        };
-        let (_, distance) = Comparison::of(other, middle)?.shared(&|_| true);
-        if turns_back(distance, best.distance, tie.distance) {
-            best = tie;
+    let mut comparisons = HashMap::new();
+    for (b, other) in all.iter().enumerate() {
+        for (a, first) in all.iter().enumerate().take(b) {
+            comparisons.insert((a, b), Comparison::of(first, other)?);
         }
     }
-    let Some(other) = all.get(best.ends.0) else { return Ok(None) };
-    let Some(comparison) = comparisons.get(&best.ends) else { return Ok(None) };
-    let mut evidence = Evidence::between(other, member, comparison);
-    let mut alone = comparison.alone;
-    let (mut parent, mut child, mut later) = (0, 1, ARRIVED_LATER);
-    if evidence.sum() + ARRIVED_LATER < 0.0 {
-        (parent, child, later) = (1, 0, -ARRIVED_LATER);
-        evidence = Evidence::between(member, other, &comparison.reversed());
-        alone = (alone.1, alone.0);
-    }
-    evidence.reasons.push(Reason { text: "which of them came later".to_owned(), weight: later });
-    let sum = evidence.sum();
-    let kinship = Kinship {
-        parent,
-        child,
-        how: evidence.how,
-        confidence: 1.0 / (1.0 + (-sum).exp()),
-        bits_per_element: best.score,
-        reasons: evidence.reasons,
-        same_weights: comparison.is_equal(),
-        alone,
-    };
-    Ok(Some((best.ends.0, kinship)))
+    let tree = Tree::of(&all, &comparisons, Some(near.len()))?;
+    let own = tree.ties.iter().enumerate().filter(|(_, tie)| tie.ends.1 == near.len());
+    let found =
+        own.filter_map(|(at, tie)| Some((tie.ends.0, tree.kinship(at, &all, &comparisons)?)));
+    // It has one parent: of several neighbours the likeliest to be it, else the nearest.
+    let is_child = |it: &Kinship| it.child == near.len() && it.is_claimed();
+    let best = found.max_by(|(_, a), (_, b)| {
+        let order = is_child(a).cmp(&is_child(b));
+        order.then(a.bits_per_element.total_cmp(&b.bits_per_element))
+    });
+    Ok(best.map(|(at, kinship)| {
+        let place = |place: usize| usize::from(place == near.len());
+        let (parent, child) = (place(kinship.parent), place(kinship.child));
+        (at, Kinship { parent, child, ..kinship })
+    }))
 }
 
 /// The models worth looking at: all of a small store; else those that share the rarest buckets,

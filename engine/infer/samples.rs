@@ -62,6 +62,35 @@ pub(super) fn read(
     Ok(Some(samples))
 }
 
+/// Appends at most about `max` elements of a tensor, in runs that are evenly spread: the same places
+/// in every tensor of as many elements.
+pub(super) fn some_of(
+    member: &Member<'_>,
+    at: usize,
+    max: usize,
+    out: &mut Vec<f32>,
+) -> Result<()> {
+    const SHORT_RUN: u64 = 256;
+    let Some(tensor) = member.tensors().get(at) else { return Ok(()) };
+    let Some(width) = number_bytes(&tensor.dtype) else { return Ok(()) };
+    let elements = tensor.sketch.elements();
+    let run = SHORT_RUN.min(elements).max(1);
+    let runs = elements.div_ceil(run);
+    let taken = (max as u64 / run).clamp(1, runs.max(1));
+    let mut buffer = Vec::new();
+    let mut values = Vec::new();
+    for nth in 0..taken {
+        let start = (u128::from(runs) * u128::from(nth) / u128::from(taken)) as u64 * run;
+        let count = run.min(elements.saturating_sub(start));
+        buffer.resize(count as usize * width, 0);
+        member.read(at, start * width as u64, &mut buffer)?;
+        values.clear();
+        numbers(&tensor.dtype, &buffer, width, &mut values);
+        out.extend(values.iter().map(|value| *value as f32));
+    }
+    Ok(())
+}
+
 fn numbers(dtype: &Dtype, bytes: &[u8], width: usize, out: &mut Vec<f64>) {
     out.extend(bytes.chunks_exact(width).map(|element| number(dtype, element)));
 }

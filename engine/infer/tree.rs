@@ -1,6 +1,6 @@
 //! The tree of the strongest ties, and where it hangs.
 
-use std::collections::{HashMap, HashSet};
+use super::belief::{PairSigns, probabilities};
 
 /// A tie between two members.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,8 +10,8 @@ pub(super) struct Tie {
     pub(super) score: f64,
     /// The distance of the weights.
     pub(super) distance: f64,
-    /// The logarithm of the odds that the first end is the parent of the second.
-    pub(super) odds: f64,
+    /// What the two alone say of which came first.
+    pub(super) signs: PairSigns,
 }
 
 /// Of two ties nearly as strong, the difference in bits an element that does not count; and where
@@ -23,12 +23,9 @@ const NEAR_DISTANCE: f64 = 1.03;
 /// The cosine from which on a step is one back.
 const BACKWARDS: f64 = 0.05;
 
-/// How much centrality counts beside evidence.
-const CENTRALITY: f64 = 0.5;
-
 /// Whether a model at these distances is not on the way: the step from `middle` to `far` goes back
 /// towards `near`, though `near` is as close to `far`. Then the two are rather siblings.
-pub(super) fn turns_back(near_middle: f64, middle_far: f64, near_far: f64) -> bool {
+fn turns_back(near_middle: f64, middle_far: f64, near_far: f64) -> bool {
     let product = near_middle * middle_far;
     if product <= 0.0 || near_far > NEAR_DISTANCE * middle_far {
         return false;
@@ -38,7 +35,7 @@ pub(super) fn turns_back(near_middle: f64, middle_far: f64, near_far: f64) -> bo
 }
 
 /// Whether one tie may stand in for another.
-pub(super) fn is_near(tie: &Tie, other: &Tie) -> bool {
+fn is_near(tie: &Tie, other: &Tie) -> bool {
     let nearer = tie.distance < other.distance;
     tie.score >= other.score - if nearer { CONTRADICTED_BITS } else { NEAR_BITS }
 }
@@ -103,97 +100,150 @@ pub(super) fn straighten(ties: &[Tie], chosen: &mut [usize]) {
     }
 }
 
-/// For every tie of a forest the probability that its first end is the parent of its second.
-///
-/// Every member of a tree may be its root. A root is as likely as the odds of all ties, directed
-/// away from it, say, and as the number of orders in which the tree can have grown from it
-/// (the centrality of Shah and Zaman, "Rumors in a Network"), with half its weight.
-pub(super) fn directions(members: usize, ties: &[Tie]) -> Vec<f64> {
+/// The places of the ends that each member is tied to, with the ties' places.
+fn neighbours(members: usize, ties: &[(usize, usize)]) -> Vec<Vec<(usize, usize)>> {
     let mut neighbours: Vec<Vec<(usize, usize)>> = vec![Vec::new(); members];
-    for (at, tie) in ties.iter().enumerate() {
-        for (end, other) in [tie.ends, (tie.ends.1, tie.ends.0)] {
+    for (at, ends) in ties.iter().enumerate() {
+        for (end, other) in [*ends, (ends.1, ends.0)] {
             if let Some(list) = neighbours.get_mut(end) {
                 list.push((other, at));
             }
         }
     }
-    let mut towards = vec![0.5; ties.len()];
-    let mut seen = vec![false; members];
-    for start in 0..members {
-        if seen.get(start).copied().unwrap_or(true) {
+    neighbours
+}
+
+/// The trees of a forest: of each its members, each with the tie that leads to it, parents first.
+fn trees(neighbours: &[Vec<(usize, usize)>]) -> Vec<Vec<(usize, Option<usize>)>> {
+    let mut seen = vec![false; neighbours.len()];
+    let mut trees = Vec::new();
+    for start in 0..neighbours.len() {
+        if seen.get(start) != Some(&false) {
             continue;
         }
-        let tree = walk(&neighbours, start);
-        for (member, _) in &tree {
-            if let Some(seen) = seen.get_mut(*member) {
+        let mut tree = vec![(start, None)];
+        let mut next = 0;
+        while let Some((member, via)) = tree.get(next).copied() {
+            next += 1;
+            if let Some(seen) = seen.get_mut(member) {
                 *seen = true;
             }
+            for (other, at) in neighbours.get(member).into_iter().flatten() {
+                if Some(*at) != via {
+                    tree.push((*other, Some(*at)));
+                }
+            }
         }
-        let roots: Vec<usize> = tree.iter().map(|(member, _)| *member).collect();
-        let logs: Vec<f64> =
-            roots.iter().map(|root| likelihood(&neighbours, ties, *root)).collect();
-        let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = logs.iter().map(|log| (log - highest).exp()).sum();
-        for (_, via) in &tree {
-            let Some((at, tie)) = via.and_then(|at| Some((at, ties.get(at)?))) else { continue };
-            // Members on the first end's side: those that a walk reaches without this tie.
-            let side = walk_without(&neighbours, tie.ends.0, Some(at));
-            let side: HashSet<usize> = side.into_iter().map(|(member, _)| member).collect();
-            let weight: f64 = roots
-                .iter()
-                .zip(&logs)
-                .filter(|(root, _)| side.contains(root))
-                .map(|(_, log)| (log - highest).exp())
-                .sum();
-            if let Some(slot) = towards.get_mut(at) {
-                *slot = weight / total;
+        trees.push(tree);
+    }
+    trees
+}
+
+/// The members of each tree of a forest.
+pub(super) fn groups(members: usize, ties: &[(usize, usize)]) -> Vec<Vec<usize>> {
+    let trees = trees(&neighbours(members, ties)).into_iter();
+    trees.map(|tree| tree.into_iter().map(|(member, _)| member).collect()).collect()
+}
+
+/// Of each tie of a forest how many members are on the side of its first end and of its second.
+pub(super) fn sides(members: usize, ties: &[(usize, usize)]) -> Vec<(usize, usize)> {
+    let mut sides = vec![(1, 1); ties.len()];
+    for tree in trees(&neighbours(members, ties)) {
+        let mut below = vec![1usize; members];
+        for (member, via) in tree.iter().rev() {
+            let Some((at, ends)) = via.and_then(|at| Some((at, *ties.get(at)?))) else { continue };
+            let own = below.get(*member).copied().unwrap_or(1);
+            let above = if ends.0 == *member { ends.1 } else { ends.0 };
+            if let Some(sum) = below.get_mut(above) {
+                *sum += own;
+            }
+            if let Some(slot) = sides.get_mut(at) {
+                let rest = tree.len() - own;
+                *slot = if ends.0 == *member { (own, rest) } else { (rest, own) };
             }
         }
     }
-    towards
+    sides
 }
 
-/// The members of a tree, each with the tie that leads to it, parents first.
-fn walk(neighbours: &[Vec<(usize, usize)>], root: usize) -> Vec<(usize, Option<usize>)> {
-    walk_without(neighbours, root, None)
+/// What a part of a tree is worth, as a factor, when the tie that leads out of it comes from its
+/// member's parent, and when it does not.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    has_parent: f64,
+    has_none: f64,
 }
 
-/// The same of the part of the tree that is reached from `root` without a tie of it.
-fn walk_without(
-    neighbours: &[Vec<(usize, usize)>],
-    root: usize,
-    without: Option<usize>,
-) -> Vec<(usize, Option<usize>)> {
-    let mut order = vec![(root, without)];
-    let mut next = 0;
-    while let Some((member, via)) = order.get(next).copied() {
-        next += 1;
-        for (other, at) in neighbours.get(member).into_iter().flatten() {
-            if Some(*at) != via {
-                order.push((*other, Some(*at)));
+/// For every tie of a forest how likely it is that its first end is the parent of its second, its
+/// second of its first, and neither, where `scores` says so of each tie alone and no member has two
+/// parents. Exact: sums over all ways, passed along the tree. Cost: linear.
+pub(super) fn consistent(
+    members: usize,
+    ties: &[(usize, usize)],
+    scores: &[[f64; 3]],
+) -> Vec<[f64; 3]> {
+    let worth: Vec<[f64; 3]> = scores.iter().map(|scores| probabilities(*scores)).collect();
+    let neighbours = neighbours(members, ties);
+    let mut found = worth.clone();
+    // Of each tie the part behind its first end, and behind its second.
+    let mut parts: Vec<[Option<Part>; 2]> = vec![[None; 2]; ties.len()];
+    for tree in trees(&neighbours) {
+        let up = tree.iter().rev().filter_map(|(member, via)| Some((*member, (*via)?)));
+        let down = tree.iter().flat_map(|(member, via)| {
+            let all = neighbours.get(*member).into_iter().flatten();
+            all.filter(move |(_, at)| Some(*at) != *via).map(move |(_, at)| (*member, *at))
+        });
+        for (member, at) in up.chain(down) {
+            let part = part_of(member, at, &neighbours, (ties, &worth, &parts));
+            let is_second = ties.get(at).is_some_and(|ends| ends.1 == member);
+            if let Some([first, second]) = parts.get_mut(at) {
+                *(if is_second { second } else { first }) = Some(part);
             }
         }
     }
-    order
-}
-
-fn likelihood(neighbours: &[Vec<(usize, usize)>], ties: &[Tie], root: usize) -> f64 {
-    let order = walk(neighbours, root);
-    let mut sizes = HashMap::new();
-    let mut log = 0.0;
-    for (member, via) in order.iter().rev() {
-        let size = 1 + sizes.get(member).copied().unwrap_or(0usize);
-        log -= CENTRALITY * (size as f64).ln();
-        let Some(tie) = via.and_then(|at| ties.get(at)) else { continue };
-        let (parent, odds) = match tie.ends {
-            (parent, child) if child == *member => (parent, tie.odds),
-            (_, parent) => (parent, -tie.odds),
+    for ((found, worth), parts) in found.iter_mut().zip(&worth).zip(&parts) {
+        let ([Some(first), Some(second)], [forward, backward, neither]) = (parts, worth) else {
+            continue;
         };
-        *sizes.entry(parent).or_default() += size;
-        // The logarithm of the probability with these odds.
-        log -= (-odds).exp().ln_1p();
+        let forward = forward * first.has_none * second.has_parent;
+        let backward = backward * first.has_parent * second.has_none;
+        let neither = neither * first.has_none * second.has_none;
+        let sum = forward + backward + neither;
+        if sum > 0.0 {
+            *found = [forward / sum, backward / sum, neither / sum];
+        }
     }
-    log
+    found
+}
+
+/// The part of a tree behind `member`, seen from its tie `out`.
+fn part_of(
+    member: usize,
+    out: usize,
+    neighbours: &[Vec<(usize, usize)>],
+    (ties, worth, parts): (&[(usize, usize)], &[[f64; 3]], &[[Option<Part>; 2]]),
+) -> Part {
+    // All other ties: none of them, or one of them, leads to the member's parent.
+    let mut part = Part { has_parent: 1.0, has_none: 1.0 };
+    for (_, at) in neighbours.get(member).into_iter().flatten().filter(|(_, at)| *at != out) {
+        let all = ties.get(*at).zip(worth.get(*at)).zip(parts.get(*at));
+        let Some(((ends, [forward, backward, neither]), [first, second])) = all else { continue };
+        let is_first = ends.0 == member;
+        let behind = if is_first { second } else { first };
+        let Some(behind) = behind else { continue };
+        let (to_child, to_parent) =
+            if is_first { (forward, backward) } else { (backward, forward) };
+        let open = to_child * behind.has_parent + neither * behind.has_none;
+        let parent = to_parent * behind.has_none;
+        part.has_none = part.has_none * open + part.has_parent * parent;
+        part.has_parent *= open;
+        // Only their ratio counts.
+        let sum = part.has_none + part.has_parent;
+        if sum > 0.0 {
+            part = Part { has_parent: part.has_parent / sum, has_none: part.has_none / sum };
+        }
+    }
+    part
 }
 
 #[cfg(test)]
@@ -201,30 +251,69 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
-    fn tie(a: usize, b: usize, score: f64, distance: f64, odds: f64) -> Tie {
-        Tie { ends: (a, b), score, distance, odds }
+    fn tie(a: usize, b: usize, score: f64, distance: f64) -> Tie {
+        Tie { ends: (a, b), score, distance, signs: PairSigns::default() }
     }
 
     #[test]
-    fn two_members_have_the_odds_of_their_tie() {
-        let towards = directions(2, &[tie(0, 1, 1.0, 1.0, 2.0)]);
-        assert!((towards[0] - 1.0 / (1.0 + (-2f64).exp())).abs() < 1e-12);
-        assert_eq!(directions(2, &[tie(0, 1, 1.0, 1.0, 0.0)]), [0.5]);
+    fn two_members_are_what_their_tie_says() {
+        let found = consistent(2, &[(0, 1)], &[[1.0, -1.0, 0.0]]);
+        let expected = probabilities([1.0, -1.0, 0.0]);
+        assert!(found[0].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
     }
 
     #[test]
-    fn one_sure_tie_turns_the_others() {
-        // 0 - 1 - 2: the evidence says 1 comes from 0; then 2 comes from 1.
-        let towards = directions(3, &[tie(0, 1, 1.0, 1.0, 5.0), tie(1, 2, 1.0, 1.0, 0.0)]);
-        assert!(towards[0] > 0.9 && towards[1] > 0.6, "{towards:?}");
-        let towards = directions(3, &[tie(0, 1, 1.0, 1.0, 5.0), tie(2, 1, 1.0, 1.0, 3.0)]);
-        // A tree has one root: two parents of one member contradict each other.
-        assert!(towards[0] > 0.8 && towards[1] < 0.5, "{towards:?}");
+    fn a_member_has_one_parent() {
+        // 0 - 1 - 2: it is sure that 1 comes from 0, so it does not come from 2.
+        let ties = [(0, 1), (1, 2)];
+        let found = consistent(3, &ties, &[[5.0, -5.0, -5.0], [0.0, 0.0, -2.0]]);
+        assert!(found[0][0] > 0.99 && found[1][0] > 0.8 && found[1][1] < 0.01, "{found:?}");
+        // Two that are as sure contradict each other, whatever the order of their ends.
+        let found = consistent(3, &[(0, 1), (2, 1)], &[[3.0, -3.0, -2.0], [3.0, -3.0, -2.0]]);
+        assert!(found.iter().all(|it| it[0] < 0.6), "{found:?}");
+    }
+
+    /// The same by trying all ways.
+    #[test]
+    fn sums_along_the_tree_are_those_over_all_ways() {
+        let ties = [(0, 1), (2, 1), (1, 3), (4, 3), (5, 6)];
+        let scores =
+            [[1.0, 0.0, -1.0], [0.5, 0.3, 0.2], [-0.4, 0.9, 0.1], [0.0, 0.7, 0.4], [2.0, 0.0, 0.0]];
+        let mut sums = vec![[0.0; 3]; ties.len()];
+        for way in 0..3usize.pow(5) {
+            let of = |tie: usize| way / 3usize.pow(tie as u32) % 3;
+            let mut parents = [0; 7];
+            let mut worth = 0.0;
+            for (at, (a, b)) in ties.iter().enumerate() {
+                worth += scores[at][of(at)];
+                match of(at) {
+                    0 => parents[*b] += 1,
+                    1 => parents[*a] += 1,
+                    _ => {}
+                }
+            }
+            if parents.iter().all(|parents| *parents < 2) {
+                (0..ties.len()).for_each(|at| sums[at][of(at)] += f64::exp(worth));
+            }
+        }
+        let found = consistent(7, &ties, &scores);
+        for (sums, found) in sums.iter().zip(&found) {
+            let all: f64 = sums.iter().sum();
+            let same = sums.iter().zip(found).all(|(sum, it)| (sum / all - it).abs() < 1e-9);
+            assert!(same, "{sums:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn members_are_counted_on_both_sides() {
+        let ties = [(1, 0), (1, 2), (2, 3), (4, 5)];
+        assert_eq!(sides(6, &ties), [(3, 1), (2, 2), (3, 1), (1, 1)]);
+        assert_eq!(groups(3, &[(2, 0)]), [vec![0, 2], vec![1]]);
     }
 
     #[test]
     fn the_forest_takes_the_strongest_ties() {
-        let ties = [tie(0, 1, 1.0, 1.0, 0.0), tie(1, 2, 3.0, 1.0, 0.0), tie(0, 2, 2.0, 1.0, 0.0)];
+        let ties = [tie(0, 1, 1.0, 1.0), tie(1, 2, 3.0, 1.0), tie(0, 2, 2.0, 1.0)];
         assert_eq!(strongest_forest(3, &ties), [1, 2]);
         assert_eq!(strongest_forest(4, &[]), [0usize; 0]);
     }
@@ -235,9 +324,9 @@ mod tests {
         let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
         let (base, one, two) = ([0.0, 0.0], [1.0, 0.0], [0.6, 3.0]);
         let ties = [
-            tie(0, 1, 8.0, distance(base, one), 0.0),
-            tie(1, 2, 5.02, distance(one, two), 0.0),
-            tie(0, 2, 5.0, distance(base, two), 0.0),
+            tie(0, 1, 8.0, distance(base, one)),
+            tie(1, 2, 5.02, distance(one, two)),
+            tie(0, 2, 5.0, distance(base, two)),
         ];
         let mut chosen = strongest_forest(3, &ties);
         assert_eq!(chosen, [0, 1]);
@@ -246,9 +335,9 @@ mod tests {
         // A chain goes on: nothing is changed.
         let two = [2.0, 0.3];
         let ties = [
-            tie(0, 1, 8.0, distance(base, one), 0.0),
-            tie(1, 2, 5.0, distance(one, two), 0.0),
-            tie(0, 2, 4.95, distance(base, two), 0.0),
+            tie(0, 1, 8.0, distance(base, one)),
+            tie(1, 2, 5.0, distance(one, two)),
+            tie(0, 2, 4.95, distance(base, two)),
         ];
         let mut chosen = strongest_forest(3, &ties);
         straighten(&ties, &mut chosen);

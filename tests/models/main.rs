@@ -17,6 +17,7 @@ mod merge;
 mod model_tests;
 mod moments;
 mod oracles;
+mod parents;
 mod real_models;
 mod real_packages;
 mod training_state;

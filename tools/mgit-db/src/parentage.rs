@@ -154,6 +154,8 @@ impl<'o> Parentage<'o> {
             "is_child": nearest.map(|nearest| nearest.is_parent),
             "how": kinship.map(|kinship| kinship.how.to_string()),
             "confidence": kinship.map(|kinship| kinship.confidence),
+            "neither": kinship.map(|kinship| kinship.neither),
+            "siblings": kinship.is_some_and(Kinship::are_siblings),
             "bits_per_element": kinship.map(|kinship| kinship.bits_per_element),
             "same_content": kinship.is_some_and(Kinship::is_same_content),
             "same_weights": kinship.is_some_and(|kinship| kinship.same_weights),
@@ -188,6 +190,13 @@ pub fn unsure(parent: &str, child: &str, kinship: &Kinship) -> String {
         return same_content(child, parent);
     }
     let sure = percent(kinship);
+    if kinship.are_siblings() {
+        let neither = kinship.neither * 100.0;
+        return format!(
+            "{parent} and {child} are kin without a direction: their parent may not be among the \
+             models ({neither:.0} % that neither comes from the other, {sure} that {parent} came first)"
+        );
+    }
     if kinship.same_weights {
         let same = same_weights(kinship.alone);
         return format!(
@@ -204,6 +213,8 @@ pub fn unsure_document(parent: &str, child: &str, kinship: &Kinship) -> Value {
         "child": child,
         "how": kinship.how.to_string(),
         "confidence": kinship.confidence,
+        "neither": kinship.neither,
+        "siblings": kinship.are_siblings(),
         "bits_per_element": kinship.bits_per_element,
         "same_content": kinship.is_same_content(),
         "same_weights": kinship.same_weights,
@@ -224,6 +235,21 @@ fn reason_documents(kinship: &Kinship) -> Vec<Value> {
 
 fn percent(kinship: &Kinship) -> String {
     format!("{:.0} %", kinship.confidence * 100.0)
+}
+
+/// The key of a model's metadata under which its kin without a direction are kept.
+pub const KIN_KEY: &str = "kin";
+
+/// A relative without a direction, as it is kept with a model.
+pub fn kin_document(name: &str, id: &str) -> Value {
+    json!({ "name": name, "id": id })
+}
+
+/// The relative in the store that a model may be a sibling of.
+pub fn sibling_in(placement: &Placement) -> Option<Value> {
+    let kinship = placement.kinship.as_ref().filter(|kinship| kinship.are_siblings());
+    let model = placement.nearest.as_ref().filter(|_| kinship.is_some())?;
+    Some(kin_document(&model.full_name(), &model.node().id().to_string()))
 }
 
 /// The place of the parent among those that come, where it is claimed and is one of them.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mgit::interchange::SourceOptions;
 use mgit::store::{AroundReport, ImportReport, Repack};
 use mgit::{How, Store};
+use serde_json::Value;
 
 use super::comers::{Comer, Comers};
 use super::plan::{ParentId, Plan, Step};
@@ -14,6 +15,7 @@ use crate::arrival;
 use crate::failure::Failure;
 use crate::model_input::{ModelInput, add, with_imported};
 use crate::output::Output;
+use crate::parentage::{KIN_KEY, kin_document};
 use crate::progress::Progress;
 use crate::text::shown;
 
@@ -55,7 +57,7 @@ pub fn bring(
 ) -> Result<Brought, Failure> {
     let mut brought = Brought::default();
     let mut nodes: HashMap<usize, (String, String)> = HashMap::new();
-    for Step { at, parent } in &plan.steps {
+    for Step { at, parent, kin, stored_kin } in &plan.steps {
         let Some(comer) = comers.all.get(*at) else { continue };
         let path = shown_path(&comer.path);
         let there = match plan.standing.known(*at) {
@@ -78,7 +80,14 @@ pub fn bring(
             },
             None => {}
         }
-        let (report, around) = match import(store, comer, edge, (options, repack)) {
+        // Of two, the one that comes second names the first.
+        let mut kin: Vec<Value> = kin
+            .iter()
+            .filter_map(|place| nodes.get(place))
+            .map(|(id, name)| kin_document(name, id))
+            .collect();
+        kin.extend(stored_kin.clone());
+        let (report, around) = match import(store, comer, edge, kin, (options, repack)) {
             Ok(done) => done,
             Err(failure) if OF_ONE_MODEL.contains(&failure.code()) => {
                 output
@@ -114,6 +123,7 @@ fn import(
     store: &Store,
     comer: &Comer,
     parent: Option<(String, How)>,
+    kin: Vec<Value>,
     (options, repack): (&SourceOptions, Option<&Repack>),
 ) -> Result<(ImportReport, AroundReport), Failure> {
     // Its files are open for as long as it is imported.
@@ -124,6 +134,9 @@ fn import(
     let mut model = input.model(&comer.name).unless_known().progress(&progress);
     if let Some((parent, how)) = parent {
         model = model.parent(parent, how);
+    }
+    if !kin.is_empty() {
+        model = model.metadata(KIN_KEY, kin);
     }
     add(store, model, repack)
 }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use mgit::infer::{
-    Arrangement, BaseVerdict, CLAIMED_FROM, DeclaredBase, Member, Origin, Parent, arrange_lines,
+    Arrangement, BaseVerdict, CLAIMED_FROM, DeclaredBase, Kinship, Member, Origin, Parent,
+    arrange_lines,
 };
 use mgit::{How, Snapshot};
 use serde_json::{Value, json};
@@ -13,7 +14,8 @@ use super::standing::{Known, Standing};
 use crate::failure::Failure;
 use crate::output::{Ink, Output};
 use crate::parentage::{
-    NO_RELATIVE, Parentage, parent_place, reasons, same_weights, unsure, unsure_document,
+    NO_RELATIVE, Parentage, parent_place, reasons, same_weights, sibling_in, unsure,
+    unsure_document,
 };
 use crate::text::{count, shown};
 
@@ -39,6 +41,10 @@ pub struct Step {
     pub at: usize,
     /// The parent, and how the model was made of it.
     pub parent: Option<(ParentId, How)>,
+    /// Relatives without a direction among those that come.
+    pub kin: Vec<usize>,
+    /// And the one in the store, as it is kept with the model.
+    pub stored_kin: Option<Value>,
 }
 
 pub enum ParentId {
@@ -112,7 +118,8 @@ impl<'f> Findings<'f> {
         let mut steps = Vec::with_capacity(self.comers.all.len());
         for (line, _) in self.order() {
             for at in self.line(line) {
-                steps.push(Step { at: *at, parent: self.parent_of(*at) });
+                let (parent, kin) = (self.parent_of(*at), self.kin_of(*at));
+                steps.push(Step { at: *at, parent, kin, stored_kin: self.stored_kin(*at) });
             }
         }
         let unsure = self.arrangement.unsure.iter();
@@ -135,6 +142,24 @@ impl<'f> Findings<'f> {
             Parent::Member(place) => Some((ParentId::Comer(place), kinship.how)),
             Parent::Stored(model) => (model.node().name() != name)
                 .then(|| (ParentId::Stored(model.node().id().to_string()), kinship.how)),
+        }
+    }
+
+    /// The places of those that it may be a sibling of.
+    fn kin_of(&self, at: usize) -> Vec<usize> {
+        let siblings = self.arrangement.unsure.iter().filter(|kinship| kinship.are_siblings());
+        let other = |kinship: &Kinship| match (kinship.parent, kinship.child) {
+            (parent, child) if child == at => Some(parent),
+            (parent, child) if parent == at => Some(child),
+            _ => None,
+        };
+        siblings.filter_map(other).collect()
+    }
+
+    fn stored_kin(&self, at: usize) -> Option<Value> {
+        match self.arrangement.origins.get(at)? {
+            Origin::Store(placement) => sibling_in(placement),
+            _ => None,
         }
     }
 

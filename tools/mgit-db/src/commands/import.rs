@@ -19,7 +19,7 @@ use crate::model_argument::ModelArgument;
 use crate::model_input::{ModelInput, add, check_there, with_imported};
 use crate::opening;
 use crate::output::Output;
-use crate::parentage::Parentage;
+use crate::parentage::{KIN_KEY, Parentage, sibling_in};
 use crate::progress::Progress;
 use crate::taken;
 use crate::text::{Side, Table, count, shown, size};
@@ -235,12 +235,13 @@ fn import_file(
     let input = ModelInput::open_named(path, options)?;
     let mut parents: Vec<(String, How)> =
         parents.iter().map(|parent| (parent.clone(), how)).collect();
-    let mut found = None;
+    let (mut found, mut kin) = (None, None);
     if arguments.parents.contains(&Parent::Auto) {
         let name = arguments.name.as_str();
         let placement = place(&store.snapshot()?, &input.member(name)?)?;
         let parent = placement.parent();
         parents.extend(parent.map(|(model, kinship)| (model.node().id().to_string(), kinship.how)));
+        kin = sibling_in(&placement);
         let parentage = Parentage::in_store(name, &placement);
         found = Some((parentage.describe(), parentage.document()));
     }
@@ -268,6 +269,9 @@ fn import_file(
         }
         if let Some(gate) = gate {
             model = model.gate(|draft| gate.judge(draft));
+        }
+        if let Some(kin) = &kin {
+            model = model.metadata(KIN_KEY, vec![kin.clone()]);
         }
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
