@@ -13,7 +13,8 @@ pub enum Profile {
     /// Small, and decoded fast; a tensor without a parent stays raw, to be read without a copy.
     #[default]
     Balanced,
-    /// As small as it can be; a tensor without a parent is compressed too.
+    /// As small as it can be, at many times the work of encoding: factors are looked for in the
+    /// difference of matrices. A tensor without a parent is compressed too.
     Dense,
 }
 
