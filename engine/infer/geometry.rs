@@ -115,7 +115,8 @@ impl Geometry {
             // Opposite of each.
             let sides = [(b - c).abs(), (a - c).abs(), (a - b).abs()];
             let [of_a, of_b, of_c] = sides;
-            if !(of_a + of_b + of_c > 0.0) || !(of_a + of_b + of_c).is_finite() {
+            let sum = of_a + of_b + of_c;
+            if sum <= 0.0 || !sum.is_finite() {
                 continue;
             }
             changed += 1;

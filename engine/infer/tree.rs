@@ -216,12 +216,15 @@ pub(super) fn consistent(
     found
 }
 
+/// The ends of all ties, what each is worth, and the parts behind its ends that are known.
+type Known<'t> = (&'t [(usize, usize)], &'t [[f64; 3]], &'t [[Option<Part>; 2]]);
+
 /// The part of a tree behind `member`, seen from its tie `out`.
 fn part_of(
     member: usize,
     out: usize,
     neighbours: &[Vec<(usize, usize)>],
-    (ties, worth, parts): (&[(usize, usize)], &[[f64; 3]], &[[Option<Part>; 2]]),
+    (ties, worth, parts): Known<'_>,
 ) -> Part {
     // All other ties: none of them, or one of them, leads to the member's parent.
     let mut part = Part { has_parent: 1.0, has_none: 1.0 };

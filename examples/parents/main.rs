@@ -86,7 +86,7 @@ fn families_in(folder: &Path) -> Result<Vec<Known>> {
 
 /// Whether the weights may be learnt from a family: one half of those that are made, kind by kind.
 fn is_for_learning(known: &Known) -> bool {
-    known.seed.is_some_and(|seed| seed / families::KINDS.len() as u64 % 2 == 0)
+    known.seed.is_some_and(|seed| (seed / families::KINDS.len() as u64).is_multiple_of(2))
 }
 
 /// The places of a family's models, in an order that says nothing.

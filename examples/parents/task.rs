@@ -78,7 +78,7 @@ impl Task {
                 for _ in 0..8 {
                     // Low ranks come often; each topic, and each variant, has its own order.
                     let rank = (random.share().powi(3) * (VOCABULARY / 2) as f32) as u64;
-                    let own = if rank % 3 == 0 { 0 } else { topic as u64 + 1 };
+                    let own = if rank.is_multiple_of(3) { 0 } else { topic as u64 + 1 };
                     let moved = if rank % 2 == 1 { variant } else { 0 };
                     let mut place = Random(world ^ rank << 8 ^ own << 24 ^ moved << 40);
                     words[place.below(VOCABULARY)] += 0.5;

@@ -262,7 +262,7 @@ fn versions_of_a_name_are_a_line() {
     made.push(("child", child));
     for (name, tensors) in &made {
         // Weights alone show that the child is near the run, not which came first.
-        let base = if *name == "child" { "somebody/run1" } else { "somebody/base" };
+        let base = if *name == "child" { "somebody/run3" } else { "somebody/base" };
         add(&store, model(name, tensors).metadata("base_model", base)).unwrap();
     }
     let snapshot = store.snapshot().unwrap();
