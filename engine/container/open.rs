@@ -20,6 +20,9 @@ use super::space::Space;
 use super::superblock_slots::{Slots, other_slot_agrees, read_superblock, superblock_slots};
 use super::waiting::{Waiting, lock_for_writing};
 
+/// A longer extent is not taken from free space: zeros would have to be written over all of it.
+const EXTENT_INSIDE_MAX: u64 = 1 << 20;
+
 /// What a container is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -357,12 +360,8 @@ impl Container {
             if !state.space_known {
                 state.space = Space::new(Vec::new(), self.disk_len()?, 0)?;
             }
-            let offset = state.space.take_fresh(extent_len, PAGE_ALIGN);
-            let end = offset + extent_len;
-            if self.disk_len()? < end {
-                self.disk.set_len(end).map_err(ContainerError::io("set length", end))?;
-            }
-            state.extents.push(Extent { offset, len: extent_len })?;
+            let extent = self.extent_for_growth(&mut state.space, extent_len)?;
+            state.extents.push(extent)?;
         }
         // What was given up earlier keeps its extents and must read as zero when it comes back.
         if len > old {
@@ -373,6 +372,26 @@ impl Container {
         state.superblock.catalog_len = len;
         state.superblock_dirty = true;
         Ok(())
+    }
+
+    /// Room for the catalogue: a short piece in free space, so that the file does not grow where it
+    /// has room, else behind everything.
+    fn extent_for_growth(&self, space: &mut Space, len: u64) -> Result<Extent, ContainerError> {
+        let inside = match len <= EXTENT_INSIDE_MAX {
+            true => space.take_before(space.used_end(), len, 0, PAGE_ALIGN),
+            false => None,
+        };
+        if let Some(offset) = inside {
+            let extent = Extent { offset, len };
+            self.write_zeros(extent)?;
+            return Ok(extent);
+        }
+        let offset = space.take_fresh(len, PAGE_ALIGN);
+        let end = offset + len;
+        if self.disk_len()? < end {
+            self.disk.set_len(end).map_err(ContainerError::io("set length", end))?;
+        }
+        Ok(Extent { offset, len })
     }
 
     fn write_zeros(&self, extent: Extent) -> Result<(), ContainerError> {
