@@ -96,7 +96,7 @@ impl Float {
     /// The predicted element and how it was rounded.
     fn predicted(self, p: u32, sum: i32, exponent: i32) -> (u32, i64) {
         let exponents = (1 << (self.sign_bit() - self.mantissa_bits)) - 1;
-        let field = p % (1 << self.sign_bit()) >> self.mantissa_bits;
+        let field = (p % (1 << self.sign_bit())) >> self.mantissa_bits;
         if sum == 0 || field == exponents {
             return (p, 0);
         }
@@ -163,7 +163,7 @@ pub fn decode(of: Float, stored: &[u8], base: &[u8]) -> Vec<u8> {
                     let k = (symbol - 15) / 2;
                     let o = (k / 4 + 1) as u32;
                     let step = (((4 + k % 4) << o) + open.number(o)) as i64;
-                    if symbol % 2 == 0 { -step } else { step }
+                    if symbol.is_multiple_of(2) { -step } else { step }
                 }
                 255 => 0,
                 other => panic!("symbol {other}"),
