@@ -180,14 +180,15 @@ fn plans_are_within_two_percent_of_the_best() {
         let found = sum(&costs, &plan).unwrap_or(u64::MAX);
         let least = brute_force(&costs);
         if found as f64 > least as f64 * 1.02 {
-            // Two hidden ones that help only together, by formulas, are not always found.
+            // Two that help only together (hidden ones, or formulas of each other) are not always
+            // found.
             assert!(seed >= 600, "seed {seed}: {found} for {least}");
             worse += 1;
         }
         exact += usize::from(found == least);
     }
     println!("{exact} of 1000 are the best, {worse} are worse by more");
-    assert!(exact >= 985 && worse <= 2, "{exact} of 1000 are the best, {worse} are worse by more");
+    assert!(exact >= 990 && worse <= 3, "{exact} of 1000 are the best, {worse} are worse by more");
 }
 
 #[test]

@@ -56,15 +56,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
     let report = transaction.repack(&how.dry_run(arguments.dry_run), &progress)?;
-    let shorter = match arguments.dry_run {
-        true => {
-            drop(transaction);
-            None
-        }
-        false => {
-            transaction.commit()?;
-            Some(before.give_back(&store)?)
-        }
+    // What changes nothing leaves the file as it is.
+    let is_better = report.changed + report.freed > 0;
+    let shorter = if is_better && !arguments.dry_run {
+        transaction.commit()?;
+        Some(before.give_back(&store)?)
+    } else {
+        drop(transaction);
+        None
     };
     drop(bar);
     let RepackReport { tensors, changed, freed, before_bytes, after_bytes, .. } = report;
