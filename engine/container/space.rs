@@ -181,6 +181,18 @@ impl Space {
         Some(start)
     }
 
+    /// Takes exactly these bytes; `false`, and nothing, where one of them is not free.
+    pub(super) fn take_exact(&mut self, extent: Extent) -> bool {
+        let before = self.free.range(..=extent.offset).next_back().map(|(o, l)| (*o, *l));
+        let Some((offset, room)) = before.filter(|(o, l)| o + l >= extent.end()) else {
+            return false;
+        };
+        self.remove(offset, room);
+        self.give_back_part(offset, extent.offset);
+        self.give_back_part(extent.end(), offset + room);
+        true
+    }
+
     /// Where the last byte that is used, or may still be read, ends.
     pub(super) fn used_end(&self) -> u64 {
         match self.free.last_key_value() {
@@ -293,6 +305,21 @@ mod tests {
         space.cut_end();
         assert_eq!((space.end, space.free_bytes()), (DATA_START + 320, 64));
         assert_eq!(space.take_fresh(64, 64), DATA_START + 320);
+    }
+
+    #[test]
+    fn exact_ranges_are_taken_only_where_all_is_free() {
+        let used = vec![Extent { offset: DATA_START + 640, len: 64 }];
+        let mut space = Space::new(used, DATA_START + 1000, 1).unwrap();
+        space.release_before(None);
+        let range = |offset, len| Extent { offset: DATA_START + offset, len };
+        assert!(!space.take_exact(range(576, 128)));
+        assert!(space.take_exact(range(128, 256)));
+        assert!(!space.take_exact(range(128, 64)));
+        let free: Vec<Extent> = space.free_ranges().take(2).collect();
+        assert_eq!(free, [range(0, 128), range(384, 256)]);
+        space.give_back(range(128, 256));
+        assert_eq!(space.free_ranges().next(), Some(range(0, 640)));
     }
 
     #[test]

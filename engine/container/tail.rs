@@ -126,6 +126,37 @@ impl Container {
         Some(Extent { offset, len })
     }
 
+    /// Reserves room for a record as [`reserve_before`](Self::reserve_before), wherever there is any:
+    /// at the end of the file, if need be.
+    pub(crate) fn reserve_elsewhere(&self, from: Extent, inner: u64) -> Extent {
+        let payload = from.offset.saturating_add(inner);
+        let align = match payload.is_multiple_of(PAGE_ALIGN) {
+            true => PAGE_ALIGN,
+            false => crate::format::PAYLOAD_ALIGN,
+        };
+        let offset = self.state().space.take(from.len, inner, align);
+        Extent { offset, len: from.len }
+    }
+
+    /// The ranges before `limit` that may be written at once, by offset.
+    pub(crate) fn free_before(&self, limit: u64) -> Vec<Extent> {
+        let state = self.state();
+        state.space.free_ranges().take_while(|range| range.end() <= limit).collect()
+    }
+
+    /// Keeps free ranges for whoever calls this; none, and `false`, where one of them is not free.
+    /// [`give_back`](Self::give_back) lets them go.
+    pub(crate) fn keep_free(&self, ranges: &[Extent]) -> bool {
+        let mut state = self.state();
+        for (at, range) in ranges.iter().enumerate() {
+            if !state.space.take_exact(*range) {
+                ranges[..at].iter().for_each(|range| state.space.give_back(*range));
+                return false;
+            }
+        }
+        true
+    }
+
     /// Cuts off what is free at the end of the file, where nobody may read it any more. Says how
     /// many bytes.
     ///

@@ -116,9 +116,9 @@ fn what_is_removed_is_given_back_from_wherever_it_was() {
         "{given:?} of {before}"
     );
     assert!(contents(&store.snapshot().unwrap()).unwrap() == found);
-    // Nothing is left to do.
+    // Little is left to do, and never the other way.
     let again = give_back(&store).unwrap();
-    assert_eq!((again.moved_bytes, again.after_bytes), (0, given.after_bytes));
+    assert!(again.after_bytes <= given.after_bytes, "{again:?} {given:?}");
     // What was cut off comes back as it is needed.
     let bytes = noise(9, 3_000_000);
     add_one(&store, "new", &[], &bytes).unwrap();
@@ -232,4 +232,27 @@ fn a_store_that_is_closed_after_every_commit_keeps_few_extents() {
     let store = Store::open(&path).unwrap();
     assert_eq!(store.snapshot().unwrap().nodes().unwrap().len(), 60);
     assert_whole(&store, "sixty commits");
+}
+
+#[test]
+fn a_long_record_at_the_end_finds_room_among_short_ones() {
+    let (_folder, path, store) = new_store();
+    for at in 0..16u64 {
+        add_one(&store, &format!("short{at}"), &[], &noise(at, 200_000)).unwrap();
+    }
+    add_one(&store, "long", &[], &noise(99, 1_300_000)).unwrap();
+    for at in (0..16).filter(|at| at % 4 != 3) {
+        let name = format!("short{at}");
+        write(&store, |transaction| transaction.remove_model(name.as_str(), OnChildren::Refuse))
+            .unwrap();
+    }
+    let before = contents(&store.snapshot().unwrap()).unwrap();
+    let given = give_back(&store).unwrap();
+    // No free range before was long enough.
+    assert!(given.after_bytes < 2_600_000, "{given:?}");
+    assert_eq!(given.after_bytes, file_len(&path));
+    assert_whole(&store, "given back");
+    assert_eq!(contents(&store.snapshot().unwrap()).unwrap(), before);
+    drop(store);
+    assert_eq!(contents_of(&path).unwrap(), before);
 }

@@ -6,8 +6,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::catalog::{CatalogError, ReadTables, RecordRow, Table, WriteTables};
-use crate::format::{Extent, FormatError};
+use crate::catalog::{CatalogError, CatalogWrite, ReadTables, RecordRow, Table, WriteTables};
+use crate::format::{Extent, FormatError, PAGE_ALIGN, RECORD_ALIGN};
 use crate::shutdown::critical;
 use crate::store::error::Result;
 use crate::store::shared::Shared;
@@ -29,7 +29,13 @@ pub struct GivenBack {
 }
 
 /// How often what was moved may make room for more.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: usize = 32;
+/// How often all is tried, and the bytes by which one time has to make the file shorter for another.
+const PASSES_MAX: usize = 4;
+const PASS_WORTH: u64 = 64 << 10;
+
+/// Records and free ranges that are looked at for room for a long record.
+const STEPS_MAX: usize = 1 << 22;
 
 /// A shorter file is not worth the syncs when it is closed, a longer one not the time: `give_back`
 /// may be asked.
@@ -62,12 +68,37 @@ impl Place {
 pub(in crate::store) fn give_back(shared: &Shared, down_to: u64) -> Result<GivenBack> {
     let container = &shared.container;
     let before_bytes = container.disk_len()?;
+    let (mut moved_bytes, mut after_bytes) = (0, before_bytes);
+    for _ in 0..PASSES_MAX {
+        moved_bytes += pass(shared, down_to)?;
+        let before_pass = std::mem::replace(&mut after_bytes, container.disk_len()?);
+        // A catalogue that was moved may have left room for more.
+        if after_bytes <= down_to || before_pass.saturating_sub(after_bytes) < PASS_WORTH {
+            break;
+        }
+    }
+    let (_, waiting_bytes) = container.free_bytes();
+    let oldest_reader = match waiting_bytes {
+        0 => None,
+        _ => container.pins().oldest_reader(container.last_commit())?,
+    };
+    Ok(GivenBack { before_bytes, after_bytes, moved_bytes, waiting_bytes, oldest_reader })
+}
+
+/// Moves records, makes the catalogue short, and cuts off the free end. Says how many bytes of
+/// records were moved.
+fn pass(shared: &Shared, down_to: u64) -> Result<u64> {
+    let container = &shared.container;
     let mut moved_bytes = 0;
     for _ in 0..ROUNDS_MAX {
         container.release_space()?;
-        match move_down(shared, down_to)? {
-            0 => break,
-            bytes => moved_bytes += bytes,
+        let moved = match move_down(shared, down_to)? {
+            0 => make_room(shared, down_to)?,
+            moved => moved,
+        };
+        moved_bytes += moved;
+        if moved == 0 {
+            break;
         }
     }
     container.release_space()?;
@@ -78,13 +109,7 @@ pub(in crate::store) fn give_back(shared: &Shared, down_to: u64) -> Result<Given
         }
     }
     container.cut_free_end()?;
-    let (_, waiting_bytes) = container.free_bytes();
-    let oldest_reader = match waiting_bytes {
-        0 => None,
-        _ => container.pins().oldest_reader(container.last_commit())?,
-    };
-    let after_bytes = container.disk_len()?;
-    Ok(GivenBack { before_bytes, after_bytes, moved_bytes, waiting_bytes, oldest_reader })
+    Ok(moved_bytes)
 }
 
 /// What a writer that closes the store does: a small store becomes about as short as it can be. What
@@ -130,18 +155,92 @@ fn move_down(shared: &Shared, down_to: u64) -> Result<u64> {
     if container.free_bytes().0 == 0 {
         return Ok(0);
     }
-    let mut tables = shared.catalog.begin_write()?;
+    let tables = shared.catalog.begin_write()?;
     let mut places = places(&tables, down_to)?;
     places.sort_unstable_by_key(|place| std::cmp::Reverse(place.offset));
+    relocate(shared, tables, &places, &|from, inner| container.reserve_before(from, inner))
+}
+
+/// Makes room for the record that lies last, which no free range before it can take: empties the
+/// cheapest stretch that is long enough, by moving what lies there into other free ranges or behind
+/// the end. Says how many bytes were moved; 0 where that would not make the file shorter.
+fn make_room(shared: &Shared, down_to: u64) -> Result<u64> {
+    let container = &shared.container;
+    let tables = shared.catalog.begin_write()?;
+    let mut places = places(&tables, 0)?;
+    places.sort_unstable_by_key(|place| place.offset);
+    let mut extents = Vec::with_capacity(places.len());
+    for place in &places {
+        let row = tables.get(place.table, place.key())?.unwrap_or_default();
+        extents.push(RecordRow::decode(&row).map_err(CatalogError::Row)?.extent());
+    }
+    let Some(last) = extents.last().filter(|last| last.end() > down_to) else { return Ok(0) };
+    let free = container.free_before(last.offset);
+    let Some(stretch) = cheapest_stretch(&extents, &free, last) else { return Ok(0) };
+    let inside = |extent: &Extent| extent.offset < stretch.end() && extent.end() > stretch.offset;
+    let kept: Vec<Extent> = free.into_iter().filter(inside).collect();
+    if !container.keep_free(&kept) {
+        return Ok(0);
+    }
+    let here = |(_, extent): &(Place, Extent)| inside(extent);
+    let places: Vec<Place> =
+        places.into_iter().zip(extents).filter(here).map(|(place, _)| place).collect();
+    let moved = relocate(shared, tables, &places, &|from, inner| {
+        Some(container.reserve_elsewhere(from, inner))
+    });
+    kept.into_iter().for_each(|range| container.give_back(range));
+    moved
+}
+
+/// Of the stretches that could take `last`, and consist of free ranges and records alone, the one
+/// whose records take the least: less than `last` by an eighth at least, so that the file becomes
+/// shorter even where they have to lie behind its end. `records` and `free` are by offset.
+fn cheapest_stretch(records: &[Extent], free: &[Extent], last: &Extent) -> Option<Extent> {
+    let needed = last.len + PAGE_ALIGN;
+    let mut best: Option<(u64, Extent)> = None;
+    let mut steps = STEPS_MAX;
+    for (first, range) in free.iter().enumerate() {
+        let mut end = range.offset;
+        let (mut cost, mut free) = (0, free[first..].iter().peekable());
+        let from = records.partition_point(|record| record.offset < range.offset);
+        let mut records = records[from..].iter().peekable();
+        while end - range.offset < needed && steps > 0 {
+            steps -= 1;
+            if let Some(next) = free.next_if(|next| next.offset == end) {
+                end = next.end();
+            } else if let Some(next) = records.next_if(|next| next.offset == end) {
+                end = next.end().next_multiple_of(RECORD_ALIGN);
+                cost += next.len;
+            } else {
+                // The catalogue, or what somebody may still read.
+                break;
+            }
+        }
+        let fits = end - range.offset >= needed && end <= last.offset;
+        if fits && cost <= last.len / 8 * 7 && best.is_none_or(|(least, _)| cost < least) {
+            best = Some((cost, Extent { offset: range.offset, len: end - range.offset }));
+        }
+    }
+    best.map(|(_, stretch)| stretch)
+}
+
+/// Moves records to where `reserve` says, until it says nothing. Says how many bytes.
+fn relocate(
+    shared: &Shared,
+    mut tables: CatalogWrite,
+    places: &[Place],
+    reserve: &dyn Fn(Extent, u64) -> Option<Extent>,
+) -> Result<u64> {
+    let container = &shared.container;
     let (mut moved, mut old): (u64, Vec<Extent>) = (0, Vec::new());
     let mut new: Vec<Extent> = Vec::new();
-    let work = || -> Result<()> {
+    let mut work = || -> Result<()> {
         for place in places {
             let Some(row) = tables.get(place.table, place.key())? else { continue };
             let row = RecordRow::decode(&row).map_err(CatalogError::Row)?;
             let from = row.extent();
             let inner = row.len.saturating_sub(row.stored_len);
-            let Some(to) = container.reserve_before(from, inner) else { break };
+            let Some(to) = reserve(from, inner) else { break };
             new.push(to);
             container.copy_within(from, to.offset)?;
             let row = RecordRow { offset: to.offset, ..row };
