@@ -547,7 +547,8 @@ fn no_order_of_import_costs_much() {
                 println!(
                     "{what}, {parents:?}: {imported:.3} -> {repacked:.3}, file {file:.3}, {names:?}"
                 );
-                assert!(file <= 1.0, "{what}, {parents:?}: {file}, {names:?}");
+                // What is written elsewhere first does not always find room for its longest records.
+                assert!(file <= 1.1, "{what}, {parents:?}: {file}, {names:?}");
                 assert!(imported <= 1.05, "{what}, {parents:?}: {imported}, {names:?}");
                 assert!(repacked <= 1.03, "{what}, {parents:?}: {repacked}, {names:?}");
             }

@@ -414,8 +414,16 @@ fn factors() {
         let (mut stored, base) = (Vec::new(), vec![0; 4_096 * bytes]);
         encode_delta(Profile::Dense, mgit_fuzz::lane(choice), &chunk, &base, &mut stored);
         let [low, high] = (chunk.len() as u16).to_le_bytes();
-        put("codec_decode", &format!("factors-{choice}"), &[&[choice, low, high, 0][..], &stored].concat());
-        put("codec_roundtrip", &format!("factors-{choice}"), &[&[choice][..], &base, &chunk].concat());
+        put(
+            "codec_decode",
+            &format!("factors-{choice}"),
+            &[&[choice, low, high, 0][..], &stored].concat(),
+        );
+        put(
+            "codec_roundtrip",
+            &format!("factors-{choice}"),
+            &[&[choice][..], &base, &chunk].concat(),
+        );
     }
 }
 
