@@ -148,13 +148,11 @@ impl Container {
     /// [`give_back`](Self::give_back) lets them go.
     pub(crate) fn keep_free(&self, ranges: &[Extent]) -> bool {
         let mut state = self.state();
-        for (at, range) in ranges.iter().enumerate() {
-            if !state.space.take_exact(*range) {
-                ranges[..at].iter().for_each(|range| state.space.give_back(*range));
-                return false;
-            }
+        let taken = ranges.iter().take_while(|range| state.space.take_exact(**range)).count();
+        if taken < ranges.len() {
+            ranges.iter().take(taken).for_each(|range| state.space.give_back(*range));
         }
-        true
+        taken == ranges.len()
     }
 
     /// Cuts off what is free at the end of the file, where nobody may read it any more. Says how
