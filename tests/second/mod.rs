@@ -15,6 +15,7 @@ pub mod json;
 pub mod record;
 pub mod rice_delta;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
 use json::Json;
@@ -82,6 +83,9 @@ pub struct Contents<'f> {
     file: &'f [u8],
     /// The newest first.
     records: HashMap<(Kind, [u8; 32]), Vec<Record>>,
+    /// Tensors that are decoded, by their ids, and the depth of what they were decoded from: many
+    /// may stand on one.
+    known: RefCell<HashMap<[u8; 32], (u64, Vec<u8>)>>,
 }
 
 impl Contents<'_> {
@@ -94,12 +98,21 @@ impl Contents<'_> {
     /// transaction has left in the file may stand on what stands on it now: of several records the
     /// newest counts whose bases are there, each less deep than what stands on it.
     fn get_below(&self, kind: Kind, id: [u8; 32], below: u64) -> Option<Vec<u8>> {
+        if let Some((depth, content)) = self.known.borrow().get(&id)
+            && *depth < below
+            && kind == Kind::Tensor
+        {
+            return Some(content.clone());
+        }
         let records = self.records.get(&(kind, id))?;
         records.iter().filter(|record| record.depth < below).find_map(|record| {
             let base = |id| self.get_below(Kind::Tensor, id, record.depth);
             let bases: Option<Vec<Vec<u8>>> = record.bases().into_iter().map(base).collect();
             let content = record.decode(self.file, &bases?);
             assert_eq!(*blake3::hash(&content).as_bytes(), id, "the content has its id");
+            if kind == Kind::Tensor {
+                self.known.borrow_mut().insert(id, (record.depth, content.clone()));
+            }
             Some(content)
         })
     }
@@ -119,7 +132,7 @@ pub fn read(file: &[u8]) -> BTreeMap<String, Model> {
     for records in records.values_mut() {
         records.sort_by_key(|record: &Record| std::cmp::Reverse(record.sequence));
     }
-    let contents = Contents { file, records };
+    let contents = Contents { file, records, known: RefCell::default() };
     replay(&contents, history(&contents, changes))
 }
 
