@@ -85,8 +85,10 @@ pub struct Contents<'f> {
     records: HashMap<(Kind, [u8; 32]), Vec<Record>>,
     /// Tensors that are decoded, by their ids, and the depth of what they were decoded from: many
     /// may stand on one.
-    known: RefCell<HashMap<[u8; 32], (u64, Vec<u8>)>>,
+    known: RefCell<Known>,
 }
+
+type Known = HashMap<[u8; 32], (u64, Vec<u8>)>;
 
 impl Contents<'_> {
     /// The content of this id; its hash is checked.
