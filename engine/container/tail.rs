@@ -14,10 +14,15 @@
 use super::error::ContainerError;
 use super::open::Container;
 use super::space::whole;
-use crate::format::{Extent, PAGE_ALIGN};
+use crate::format::{Extent, PAGE_ALIGN, PAYLOAD_ALIGN};
 
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
+
+/// The alignment that a payload at this place has, to be kept where it is moved.
+fn alignment_at(payload: u64) -> u64 {
+    if payload.is_multiple_of(PAGE_ALIGN) { PAGE_ALIGN } else { PAYLOAD_ALIGN }
+}
 
 impl Container {
     /// Takes from the catalogue what its address space does not reach. Two syncs, or nothing.
@@ -116,12 +121,7 @@ impl Container {
     /// Reserves room for a record that lies at `from`, wholly before it, with its payload, which
     /// begins at `inner`, aligned as it is now. `None` where there is none.
     pub(crate) fn reserve_before(&self, from: Extent, inner: u64) -> Option<Extent> {
-        let payload = from.offset.saturating_add(inner);
-        let align = match payload.is_multiple_of(PAGE_ALIGN) {
-            true => PAGE_ALIGN,
-            false => crate::format::PAYLOAD_ALIGN,
-        };
-        let len = from.len;
+        let (len, align) = (from.len, alignment_at(from.offset.saturating_add(inner)));
         let offset = self.state().space.take_before(from.offset, len, inner, align)?;
         Some(Extent { offset, len })
     }
@@ -129,11 +129,7 @@ impl Container {
     /// Reserves room for a record as [`reserve_before`](Self::reserve_before), wherever there is any:
     /// at the end of the file, if need be.
     pub(crate) fn reserve_elsewhere(&self, from: Extent, inner: u64) -> Extent {
-        let payload = from.offset.saturating_add(inner);
-        let align = match payload.is_multiple_of(PAGE_ALIGN) {
-            true => PAGE_ALIGN,
-            false => crate::format::PAYLOAD_ALIGN,
-        };
+        let align = alignment_at(from.offset.saturating_add(inner));
         let offset = self.state().space.take(from.len, inner, align);
         Extent { offset, len: from.len }
     }

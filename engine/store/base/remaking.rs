@@ -2,7 +2,7 @@
 //! also of such as came after it.
 
 use super::candidate::{Candidate, Derivation};
-use super::candidates::{Based, Candidates, adapters_of, push};
+use super::candidates::{AdaptersOf, Based, Candidates, adapters_of, push};
 use super::relatives::{BaseFinder, Reach};
 use super::sketches::kept_sketch;
 use crate::catalog::{EdgeKind, Table};
@@ -47,9 +47,7 @@ impl BaseFinder<'_, '_> {
             if is_small { ALL_MAX as usize } else { LOOKED_AT_MAX.max(beside.len()) };
         let reach = Reach { beside, looked_at_max, compared_max: COMPARED_MAX };
         let mut found = self.candidates_within(&keys, sketches, &declared, (parents, 0), &reach)?;
-        for adapter in self.adapters_beside(node, &reach)? {
-            found.adapters.push(adapters_of(&adapter));
-        }
+        found.adapters.extend(self.adapters_beside(node, &reach)?);
         Ok(found)
     }
 
@@ -63,12 +61,8 @@ impl BaseFinder<'_, '_> {
         Ok(beside)
     }
 
-    /// Models of factors near a model: those beside it, and any of a small store.
-    fn adapters_beside(
-        &self,
-        node: NodeId,
-        reach: &Reach,
-    ) -> Result<Vec<std::sync::Arc<Manifest>>> {
+    /// What the adapters near a model change: those beside it, and any of a small store.
+    fn adapters_beside(&self, node: NodeId, reach: &Reach) -> Result<Vec<AdaptersOf>> {
         let mut nodes = reach.beside.clone();
         if self.tables.count(Table::Nodes)? <= ALL_MAX {
             nodes.extend(Graph(self.tables).nodes()?.iter().map(|node| node.id));
@@ -78,9 +72,9 @@ impl BaseFinder<'_, '_> {
         let mut found = Vec::new();
         for other in nodes.into_iter().filter(|other| *other != node) {
             let Some(other) = Graph(self.tables).node(other)? else { continue };
-            let manifest = self.manifest_of(&other)?;
-            if manifest.tensors.iter().any(|tensor| tensor.name.contains(".lora_A.")) {
-                found.push(manifest);
+            let adapters = adapters_of(&*self.manifest_of(&other)?);
+            if !adapters.is_empty() {
+                found.push(adapters);
             }
         }
         Ok(found)
