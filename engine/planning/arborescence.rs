@@ -40,7 +40,6 @@ impl Height {
 }
 
 /// A forest being built: who stands on whom, with what that makes of depths.
-#[derive(Clone)]
 struct Forest<'c> {
     costs: &'c BaseCosts,
     stand: Vec<Stand>,
@@ -48,6 +47,21 @@ struct Forest<'c> {
     above: Vec<Vec<usize>>,
     kept: Vec<bool>,
     sum: u64,
+}
+
+impl Clone for Forest<'_> {
+    fn clone(&self) -> Self {
+        let (stand, above, kept) = (self.stand.clone(), self.above.clone(), self.kept.clone());
+        Forest { costs: self.costs, stand, above, kept, sum: self.sum }
+    }
+
+    /// Allocates next to nothing: every move that is tried begins with it.
+    fn clone_from(&mut self, other: &Self) {
+        (self.costs, self.sum) = (other.costs, other.sum);
+        self.stand.clone_from(&other.stand);
+        self.above.clone_from(&other.above);
+        self.kept.clone_from(&other.kept);
+    }
 }
 
 impl<'c> Forest<'c> {
@@ -76,7 +90,7 @@ impl<'c> Forest<'c> {
             while let Some((at, behind)) = open.pop() {
                 let stand = costs.present[at];
                 if behind {
-                    if present.gain(at, stand).is_some() {
+                    if present.gain(at, stand).is_some() && present.may_be(at, stand) {
                         present.put(at, stand);
                     }
                 } else if !std::mem::replace(&mut seen[at], true) {
@@ -163,6 +177,9 @@ impl<'c> Forest<'c> {
 
     /// What the hidden ones take that go when `at` is stored so.
     fn let_go(&self, at: usize, stand: Stand) -> u64 {
+        if self.bases(at, self.stand[at]).all(|base| !self.costs.hidden[base]) {
+            return 0;
+        }
         let mut sum = 0;
         let mut lost: Vec<(usize, usize)> = Vec::new();
         let mut open: Vec<usize> = self.bases(at, self.stand[at]).collect();
@@ -205,18 +222,24 @@ impl<'c> Forest<'c> {
         }
     }
 
-    /// What storing `at` so saves; `None` when it may not be.
+    /// What storing `at` so saves, if it [may be](Self::may_be); `None` of what is not kept.
     fn gain(&self, at: usize, stand: Stand) -> Option<i128> {
         let kept = self.kept[at] && self.bases(at, stand).all(|base| self.kept[base]);
         if !kept || self.costs.fixed[at].is_some() || self.stand[at] == stand {
             return None;
         }
-        let now = self.now(at) + self.let_go(at, stand);
-        let gain = i128::from(now) - i128::from(self.cost(at, stand)?);
-        if self.bases(at, stand).any(|base| self.stands_on(base, at)) {
-            return None;
-        }
-        self.fits(at, stand, self.height_of(at, stand)).then_some(gain)
+        let cost = self.cost(at, stand)?;
+        Some(i128::from(self.now(at) + self.let_go(at, stand)) - i128::from(cost))
+    }
+
+    /// Whether `at` may be stored so: within the bounds, and not on itself.
+    fn may_be(&self, at: usize, stand: Stand) -> bool {
+        self.bases(at, stand).all(|base| !self.stands_on(base, at))
+            && self.fits(at, stand, self.height_of(at, stand))
+    }
+
+    fn helps(&self, at: usize, stand: Stand) -> bool {
+        self.gain(at, stand).is_some_and(|gain| gain > 0) && self.may_be(at, stand)
     }
 
     /// Stores `at` so, on what is kept; so is `at` then.
@@ -246,9 +269,15 @@ impl<'c> Forest<'c> {
 
     /// The best of `stands`, if any saves anything.
     fn best(&self, at: usize, stands: impl Iterator<Item = Stand>) -> Option<Stand> {
-        let gains = stands.filter_map(|stand| Some((self.gain(at, stand)?, stand)));
-        let best = gains.max_by_key(|(gain, _)| *gain);
-        best.filter(|(gain, _)| *gain > 0).map(|(_, stand)| stand)
+        let mut best = (1, None);
+        for stand in stands {
+            // Bounds take longer to check than gains.
+            let gain = self.gain(at, stand).filter(|gain| *gain >= best.0);
+            if let Some(gain) = gain.filter(|_| self.may_be(at, stand)) {
+                best = (gain, Some(stand));
+            }
+        }
+        best.1
     }
 
     /// The single move that saves most, again and again.
@@ -298,7 +327,7 @@ impl<'c> Forest<'c> {
         }
         self.put(at, stand);
         for other in 0..self.stand.len() {
-            if self.gain(other, Stand::On(at)).is_some_and(|gain| gain > 0) {
+            if self.helps(other, Stand::On(at)) {
                 self.put(other, Stand::On(at));
             }
         }
@@ -379,7 +408,7 @@ impl<'c> Forest<'c> {
         let others = loose.iter().filter(|above| Some(**above) != heir).map(|above| (*above, to));
         for (from, to) in heir.map(|heir| (heir, below)).into_iter().chain(others) {
             // Its own formulas are not its heir's.
-            if !matches!(to, Stand::Made(_)) && self.gain(from, to).is_some_and(|gain| gain > 0) {
+            if !matches!(to, Stand::Made(_)) && self.helps(from, to) {
                 self.put(from, to);
             }
         }
@@ -389,6 +418,7 @@ impl<'c> Forest<'c> {
     fn improve(&mut self, work: &mut usize) {
         self.descend();
         let edges = self.costs.size();
+        let mut tried = self.clone();
         loop {
             let before = self.sum;
             for at in 0..self.stand.len() {
@@ -398,11 +428,11 @@ impl<'c> Forest<'c> {
                             return;
                         }
                         *work = work.saturating_sub(edges);
-                        let mut tried = self.clone();
+                        tried.clone_from(self);
                         let differs = tried.open(at, stand, apart);
                         tried.descend();
                         if tried.sum < self.sum {
-                            *self = tried;
+                            std::mem::swap(self, &mut tried);
                         }
                         if !differs {
                             break;
@@ -418,11 +448,11 @@ impl<'c> Forest<'c> {
                         return;
                     }
                     *work = work.saturating_sub(edges);
-                    let mut tried = self.clone();
+                    tried.clone_from(self);
                     tried.close(at, heir);
                     tried.descend();
                     if tried.sum < self.sum {
-                        *self = tried;
+                        std::mem::swap(self, &mut tried);
                         break;
                     }
                 }

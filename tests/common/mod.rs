@@ -64,6 +64,21 @@ pub fn weights(seed: u64, count: usize) -> Vec<u8> {
     (0..count).flat_map(|_| number(random.next()).to_le_bytes()).collect()
 }
 
+/// `count` numbers that lie as those of a trained matrix do, about 0.05 wide.
+pub fn trained(seed: u64, count: usize) -> Vec<f32> {
+    let mut state = seed;
+    let mut uniform = move || {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+    };
+    (0..count).map(|_| (uniform() + uniform() + uniform()) * 0.1).collect()
+}
+
+pub fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
+}
+
 /// `bytes` with about one f32 in `one_in` moved a little.
 pub fn nudged(bytes: &[u8], seed: u64, one_in: usize) -> Vec<u8> {
     let mut random = Random(seed);

@@ -1,7 +1,7 @@
 //! A tensor that is another one cast, quantised or with other rows is kept as the formula.
 
 use crate::common;
-use crate::common::{assert_rows_add_up, new_store, tensor_rows, write};
+use crate::common::{assert_rows_add_up, bytes_of, new_store, tensor_rows, trained, write};
 use half::{bf16, f16};
 use mgit::codec::Encoding;
 use mgit::upkeep::{VerifyDepth, verify};
@@ -10,19 +10,9 @@ use mgit::{Dtype, How, NewModel, NewTensor, OnChildren, Profile, Shape, Store};
 const ROWS: usize = 300;
 const COLUMNS: usize = 64;
 
-/// Weights that look trained, seeded.
+/// A trained matrix of so many rows.
 fn weights(seed: u64, rows: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut uniform = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..rows * COLUMNS).map(|_| (uniform() + uniform() + uniform()) * 0.1).collect()
-}
-
-fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
-    bytemuck::cast_slice(values).to_vec()
+    trained(seed, rows * COLUMNS)
 }
 
 fn add(store: &Store, name: &str, parent: Option<&str>, dtype: Dtype, rows: usize, bytes: &[u8]) {

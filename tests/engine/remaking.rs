@@ -1,7 +1,9 @@
 //! Promise: after a repack a model that is a formula of others adds a row to what they take,
 //! whichever came first, and the file's contents are as they were.
 
-use crate::common::{assert_rows_add_up, contents, new_store, tensor_rows, write};
+use crate::common::{
+    assert_rows_add_up, bytes_of, contents, new_store, tensor_rows, trained, write,
+};
 use half::{bf16, f16};
 use mgit::codec::formula::Formula;
 use mgit::store::Repack;
@@ -21,19 +23,9 @@ struct Made {
     tensors: Vec<(&'static str, [usize; 2], Vec<u8>)>,
 }
 
-fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
-    bytemuck::cast_slice(values).to_vec()
-}
-
-/// Weights that look trained, seeded.
+/// A trained matrix of so many rows.
 fn weights(seed: u64, rows: usize) -> Vec<f32> {
-    let mut state = seed;
-    let mut uniform = move || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-    };
-    (0..rows * COLUMNS).map(|_| (uniform() + uniform() + uniform()) * 0.1).collect()
+    trained(seed, rows * COLUMNS)
 }
 
 /// Models of one tensor.
