@@ -36,8 +36,7 @@ fn prune<'c>(
 ) -> Result<Vec<Prediction<'c>>> {
     let (plain, mut kept): (Vec<_>, Vec<_>) =
         bases.into_iter().partition(|prediction| prediction.formula.is_none());
-    // `dense` takes the time to try them all.
-    if plain.len() < 2 || bytes.len() < 4 * PIECE_LEN || profile == Profile::Dense {
+    if plain.len() < 2 || bytes.len() < 4 * PIECE_LEN {
         return Ok(plain.into_iter().chain(kept).collect());
     }
     let start = bytes.len() / 2 / PIECE_LEN * PIECE_LEN;
@@ -63,27 +62,21 @@ pub(in crate::store) fn select_encoding<'c>(
     let lane = Lane::of(&tensor.dtype);
     let mut best = Encoded { chunks: standalone_chunks(profile, lane, bytes), prediction: None };
     let bases = prune(profile, lane, bytes, bases)?;
-    let mut consider = |prediction: Prediction<'c>| -> Result<u64> {
+    let plain = bases.iter().find(|prediction| prediction.formula.is_none()).cloned();
+    let mut consider = |prediction: Prediction<'c>| -> Result<()> {
         let chunks = delta_chunks(profile, lane, bytes, 0, &prediction)?;
-        let len = chunks.stored_len();
-        if prediction.accepts(len) {
-            let prediction = chunks.needs_base().then_some(prediction);
-            let encoded = Encoded { chunks, prediction };
-            if encoded.len() < best.len() {
-                best = encoded;
-            }
+        if !prediction.accepts(chunks.stored_len()) {
+            return Ok(());
         }
-        Ok(len)
+        let prediction = chunks.needs_base().then_some(prediction);
+        let encoded = Encoded { chunks, prediction };
+        if encoded.len() < best.len() {
+            best = encoded;
+        }
+        Ok(())
     };
-    let mut nearest: Option<(u64, Prediction<'c>)> = None;
-    for prediction in bases {
-        let plain = prediction.formula.is_none().then(|| prediction.clone());
-        let len = consider(prediction)?;
-        if nearest.as_ref().is_none_or(|(least, _)| len < *least) {
-            nearest = plain.map(|plain| (len, plain)).or(nearest);
-        }
-    }
-    if let Some((_, plain)) = nearest.filter(|_| profile == Profile::Dense)
+    bases.into_iter().try_for_each(&mut consider)?;
+    if let Some(plain) = plain.filter(|_| profile == Profile::Dense)
         && let Some(prediction) = plain.low_rank(tensor, bytes)?
     {
         consider(prediction)?;
