@@ -45,8 +45,8 @@ const PASS_WORTH: u64 = 64 << 10;
 const STEPS_MAX: usize = 1 << 22;
 
 /// The end of a file is written anew for so many free bytes, or this part of it; and no longer end.
-const REFILLED_FROM: u64 = 4 * PAGE_ALIGN;
-const REFILLED_ONE_IN: u64 = 256;
+const REFILLED_FROM: u64 = 2 * PAGE_ALIGN;
+const REFILLED_ONE_IN: u64 = 512;
 const REFILLED_MAX: u64 = 256 << 20;
 
 /// A shorter file is not worth the syncs when it is closed, a longer one not the time: `give_back`
