@@ -1,6 +1,6 @@
 //! The database behind the tables: redb, in the three ways a store is opened.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -11,13 +11,15 @@ use redb::{
     TableHandle, WriteTransaction,
 };
 
+use super::home::{Arrangement, Home};
 use super::{CatalogError, ReadTables, Row, Table, Visit, Visitor, WriteTables, meta};
 use crate::container::{CatalogBackend, Container, ContainerError, OverlayBackend};
+use crate::format::FEATURE_SHARED_TABLE;
 
 /// Memory the database may use for its own cache, in bytes.
 const CACHE_BYTES: usize = 4 << 20;
 
-const fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+pub(super) const fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
     TableDefinition::new(name)
 }
 
@@ -42,6 +44,8 @@ impl std::fmt::Debug for ReadOnlyDatabaseDebug {
 #[derive(Debug)]
 pub(super) struct Health {
     pub(super) container: Arc<Container>,
+    /// How its tables lie: a store never changes that.
+    pub(super) arrangement: Arrangement,
     broken: AtomicBool,
     /// Rows that were asked for or shown.
     rows: AtomicU64,
@@ -49,8 +53,12 @@ pub(super) struct Health {
 
 impl Health {
     fn new(container: &Arc<Container>) -> Arc<Self> {
-        let container = Arc::clone(container);
-        Arc::new(Health { container, broken: AtomicBool::new(false), rows: AtomicU64::new(0) })
+        let arrangement = match container.superblock().reader_flags & FEATURE_SHARED_TABLE {
+            0 => Arrangement::Apart,
+            _ => Arrangement::Shared,
+        };
+        let (container, rows) = (Arc::clone(container), AtomicU64::new(0));
+        Arc::new(Health { container, arrangement, broken: AtomicBool::new(false), rows })
     }
 
     fn count_row(&self) {
@@ -80,7 +88,7 @@ impl Health {
 pub(super) struct Guarded<T> {
     /// `None` only while it is dropped.
     value: Option<T>,
-    health: Arc<Health>,
+    pub(super) health: Arc<Health>,
 }
 
 impl<T> Guarded<T> {
@@ -155,6 +163,7 @@ impl Catalog {
     ///
     /// Those of the disk.
     pub fn create(container: &Arc<Container>, now_ms: u64) -> Result<Self, CatalogError> {
+        container.require_features(FEATURE_SHARED_TABLE, 0);
         let backend = CatalogBackend::new(Arc::clone(container))?;
         let catalog = Self::own(container, || {
             builder(ConcurrencyMode::SingleWriter, false)
@@ -294,26 +303,30 @@ fn or_truncated(container: &Container, error: CatalogError) -> CatalogError {
 
 fn value_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
+    home: Home,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, CatalogError> {
-    let value = table.get(key).map_err(CatalogError::from_redb)?;
+    let value = table.get(&*home.key(key)).map_err(CatalogError::from_redb)?;
     Ok(value.map(|value| value.value().to_vec()))
 }
 
 fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
+    home: Home,
     prefix: &[u8],
     after: Option<&[u8]>,
     visit: &mut Visitor<'_>,
 ) -> Result<(), CatalogError> {
-    let start = match after {
-        Some(after) if after >= prefix => Bound::Excluded(after),
-        _ => Bound::Included(prefix),
+    let (prefix, after) = (home.key(prefix), after.map(|after| home.key(after)));
+    let start = match &after {
+        Some(after) if *after >= prefix => Bound::Excluded(&**after),
+        _ => Bound::Included(&*prefix),
     };
     let rows = table.range::<&[u8]>((start, Bound::Unbounded));
     for row in rows.map_err(CatalogError::from_redb)? {
         let (key, value) = row.map_err(CatalogError::from_redb)?;
-        if !key.value().starts_with(prefix) || visit(key.value(), value.value())?.is_break() {
+        let key = key.value();
+        if !key.starts_with(&prefix) || visit(home.inner(key), value.value())?.is_break() {
             break;
         }
     }
@@ -322,18 +335,37 @@ fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
 
 fn last_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
     table: &T,
+    home: Home,
     prefix: &[u8],
 ) -> Result<Option<Row>, CatalogError> {
-    let next = successor(prefix);
+    let prefix = home.key(prefix);
+    let next = successor(&prefix);
     let end = next.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let rows = table.range::<&[u8]>((Bound::Included(prefix), end));
+    let rows = table.range::<&[u8]>((Bound::Included(&*prefix), end));
     match rows.map_err(CatalogError::from_redb)?.next_back() {
         None => Ok(None),
         Some(row) => {
             let (key, value) = row.map_err(CatalogError::from_redb)?;
-            Ok(Some((key.value().to_vec(), value.value().to_vec())))
+            Ok(Some((home.inner(key.value()).to_vec(), value.value().to_vec())))
         }
     }
+}
+
+/// How many rows there are, counted up to `limit`.
+fn count_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
+    table: &T,
+    home: Home,
+    limit: u64,
+) -> Result<u64, CatalogError> {
+    if !home.is_shared() {
+        return Ok(table.len().map_err(CatalogError::from_redb)?.min(limit));
+    }
+    let mut count = 0;
+    visit_range(table, home, &[], None, &mut |_, _| {
+        count += 1;
+        Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(count.min(limit))
 }
 
 /// The lowest key above every key that begins with `prefix`; `None` when there is none.
@@ -349,7 +381,7 @@ fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 type WriteTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
-type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
+pub(super) type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The tables as of one commit.
 pub struct CatalogRead {
@@ -367,25 +399,28 @@ impl std::fmt::Debug for CatalogRead {
 
 impl CatalogRead {
     /// Works on a table; what an empty one gives is the default.
-    fn with<T: Default>(
+    pub(super) fn with<T: Default>(
         &self,
         table: Table,
-        work: impl FnOnce(&OpenTable) -> Result<T, CatalogError>,
+        work: impl FnOnce(&OpenTable, Home) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
+        let arrangement = self.transaction.health.arrangement;
+        let (home, may_be_missing) =
+            (arrangement.home(table), !arrangement.is_from_the_start(table));
         guard(&self.transaction.health, || {
-            let open = || match self.transaction.get()?.open_table(definition(table.name())) {
-                Err(TableError::TableDoesNotExist(_)) if !table.is_from_the_start() => Ok(None),
+            let open = || match self.transaction.get()?.open_table(definition(home.name)) {
+                Err(TableError::TableDoesNotExist(_)) if may_be_missing => Ok(None),
                 opened => opened.map(Some).map_err(CatalogError::from_redb),
             };
-            match self.tables.get(table as usize) {
+            match self.tables.get(arrangement.slot(table)) {
                 Some(kept) => match kept.get() {
-                    Some(table) => work(table),
+                    Some(table) => work(table, home),
                     None => match open()? {
-                        Some(table) => work(kept.get_or_init(|| table)),
+                        Some(table) => work(kept.get_or_init(|| table), home),
                         None => Ok(T::default()),
                     },
                 },
-                None => open()?.map_or_else(|| Ok(T::default()), |table| work(&table)),
+                None => open()?.map_or_else(|| Ok(T::default()), |table| work(&table, home)),
             }
         })
     }
@@ -400,8 +435,8 @@ impl CatalogRead {
     /// Those of the database.
     pub fn lengths(&self) -> Result<(u64, u64), CatalogError> {
         let (mut rows, mut pages) = (0u64, 0u64);
-        for table in Table::ALL {
-            let stats = self.with(table, |table| {
+        for table in self.transaction.health.arrangement.apart() {
+            let stats = self.with(table, |table, _| {
                 let stats = table.stats().map_err(CatalogError::from_redb)?;
                 let above = stats.metadata_bytes().saturating_add(stats.fragmented_bytes());
                 Ok((stats.stored_bytes(), above))
@@ -416,7 +451,7 @@ impl CatalogRead {
 impl ReadTables for CatalogRead {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
         self.transaction.health.count_row();
-        self.with(table, |table| value_of(table, key))
+        self.with(table, |table, home| value_of(table, home, key))
     }
 
     fn scan_after(
@@ -427,23 +462,23 @@ impl ReadTables for CatalogRead {
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
         let mut visit = self.transaction.health.counting(visit);
-        self.with(table, |table| visit_range(table, prefix, after, &mut visit))
+        self.with(table, |table, home| visit_range(table, home, prefix, after, &mut visit))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
         self.transaction.health.count_row();
-        self.with(table, |table| last_of(table, prefix))
+        self.with(table, |table, home| last_of(table, home, prefix))
     }
 
-    fn count(&self, table: Table) -> Result<u64, CatalogError> {
-        self.with(table, |table| table.len().map_err(CatalogError::from_redb))
+    fn count_to(&self, table: Table, limit: u64) -> Result<u64, CatalogError> {
+        self.with(table, |table, home| count_of(table, home, limit))
     }
 }
 
 /// A transaction over the tables. Dropped without [`commit`](CatalogWrite::commit), it changes
 /// nothing.
 pub struct CatalogWrite {
-    transaction: Guarded<WriteTransaction>,
+    pub(super) transaction: Guarded<WriteTransaction>,
 }
 
 impl std::fmt::Debug for CatalogWrite {
@@ -455,7 +490,7 @@ impl std::fmt::Debug for CatalogWrite {
 impl CatalogWrite {
     fn create_tables(&self) -> Result<(), CatalogError> {
         let mut tables = Table::ALL.into_iter().filter(|table| table.is_from_the_start());
-        tables.try_for_each(|table| self.with(table, |_| Ok(())))
+        tables.try_for_each(|table| self.with(table, |_, _| Ok(())))
     }
 
     /// Reads a table. One that is not there is not made for that; what an empty one gives is the
@@ -463,13 +498,15 @@ impl CatalogWrite {
     fn read<T: Default>(
         &self,
         table: Table,
-        work: impl FnOnce(&mut WriteTable<'_>) -> Result<T, CatalogError>,
+        work: impl FnOnce(&mut WriteTable<'_>, Home) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
-        if !table.is_from_the_start() {
+        let arrangement = self.transaction.health.arrangement;
+        if !arrangement.is_from_the_start(table) {
+            let name = arrangement.home(table).name;
             let exists = guard(&self.transaction.health, || {
                 let mut tables =
                     self.transaction.get()?.list_tables().map_err(CatalogError::from_redb)?;
-                Ok(tables.any(|there| there.name() == table.name()))
+                Ok(tables.any(|there| there.name() == name))
             })?;
             if !exists {
                 return Ok(T::default());
@@ -481,11 +518,12 @@ impl CatalogWrite {
     fn with<T>(
         &self,
         table: Table,
-        work: impl FnOnce(&mut WriteTable<'_>) -> Result<T, CatalogError>,
+        work: impl FnOnce(&mut WriteTable<'_>, Home) -> Result<T, CatalogError>,
     ) -> Result<T, CatalogError> {
+        let home = self.transaction.health.arrangement.home(table);
         guard(&self.transaction.health, || {
-            let table = self.transaction.get()?.open_table(definition(table.name()));
-            work(&mut table.map_err(CatalogError::from_redb)?)
+            let table = self.transaction.get()?.open_table(definition(home.name));
+            work(&mut table.map_err(CatalogError::from_redb)?, home)
         })
     }
 
@@ -508,7 +546,7 @@ impl CatalogWrite {
 impl ReadTables for CatalogWrite {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
         self.transaction.health.count_row();
-        self.read(table, |table| value_of(table, key))
+        self.read(table, |table, home| value_of(table, home, key))
     }
 
     fn scan_after(
@@ -519,28 +557,30 @@ impl ReadTables for CatalogWrite {
         visit: &mut Visitor<'_>,
     ) -> Result<(), CatalogError> {
         let mut visit = self.transaction.health.counting(visit);
-        self.read(table, |table| visit_range(table, prefix, after, &mut visit))
+        self.read(table, |table, home| visit_range(table, home, prefix, after, &mut visit))
     }
 
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
         self.transaction.health.count_row();
-        self.read(table, |table| last_of(table, prefix))
+        self.read(table, |table, home| last_of(table, home, prefix))
     }
 
-    fn count(&self, table: Table) -> Result<u64, CatalogError> {
-        self.read(table, |table| table.len().map_err(CatalogError::from_redb))
+    fn count_to(&self, table: Table, limit: u64) -> Result<u64, CatalogError> {
+        self.read(table, |table, home| count_of(table, home, limit))
     }
 }
 
 impl WriteTables for CatalogWrite {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
-        self.with(table, |table| {
-            table.insert(key, value).map_err(CatalogError::from_redb)?;
+        self.with(table, |table, home| {
+            table.insert(&*home.key(key), value).map_err(CatalogError::from_redb)?;
             Ok(())
         })
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError> {
-        self.read(table, |table| Ok(table.remove(key).map_err(CatalogError::from_redb)?.is_some()))
+        self.read(table, |table, home| {
+            Ok(table.remove(&*home.key(key)).map_err(CatalogError::from_redb)?.is_some())
+        })
     }
 }

@@ -13,6 +13,7 @@
 mod compact;
 mod engine;
 mod error;
+mod home;
 mod record_rows;
 mod rows;
 
@@ -218,12 +219,21 @@ pub trait ReadTables {
     /// Those of the database.
     fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError>;
 
-    /// The number of rows.
+    /// The number of rows. Cost: may look at each of them.
     ///
     /// # Errors
     ///
     /// Those of the database.
-    fn count(&self, table: Table) -> Result<u64, CatalogError>;
+    fn count(&self, table: Table) -> Result<u64, CatalogError> {
+        self.count_to(table, u64::MAX)
+    }
+
+    /// The number of rows, or `limit` where there are more. Cost: at most that of so many rows.
+    ///
+    /// # Errors
+    ///
+    /// Those of the database.
+    fn count_to(&self, table: Table, limit: u64) -> Result<u64, CatalogError>;
 
     /// A number of the [`Table::Meta`] table; 0 when it is missing.
     ///

@@ -75,6 +75,13 @@ impl ExtentMap {
         (at > 0).then_some((at, *extent))
     }
 
+    /// The extent that begins first in the file from `start` on, where it is not the first one of the
+    /// list: its place there.
+    pub(super) fn next_in_file(&self, start: u64) -> Option<(usize, Extent)> {
+        let behind = self.extents.iter().enumerate().skip(1).filter(|(_, it)| it.offset >= start);
+        behind.min_by_key(|(_, extent)| extent.offset).map(|(at, extent)| (at, *extent))
+    }
+
     /// Lets the extent at `place` of the list lie at `offset`.
     pub(super) fn move_to(&mut self, place: usize, offset: u64) {
         if let Some(extent) = self.extents.get_mut(place) {
@@ -148,6 +155,9 @@ mod tests {
         }
         let last = map.last_in_file().unwrap();
         assert_eq!(last, (2, Extent { offset: 90 * 4096, len: 4096 }));
+        assert_eq!(map.next_in_file(0).map(|(place, _)| place), Some(1));
+        assert_eq!(map.next_in_file(41 * 4096), Some(last));
+        assert_eq!(map.next_in_file(91 * 4096), None);
         map.move_to(last.0, 41 * 4096);
         assert_eq!(map.as_slice().len(), 2);
         let pieces: Vec<_> = map.pieces(4096, 8192).collect();

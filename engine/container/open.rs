@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) space: Space,
     /// Whether `space` knows what the records leave free.
     pub(super) space_known: bool,
+    /// Whether the catalogue grows behind everything, wherever there is room.
+    pub(super) grow_behind: bool,
     /// The last commit, where `space` is known.
     pub(super) last_commit: u64,
 }
@@ -224,6 +226,7 @@ impl Container {
             superblock_lonely: false,
             space: Space::default(),
             space_known: false,
+            grow_behind: false,
             last_commit: 0,
         };
         let poisoned = AtomicBool::new(false);
@@ -360,7 +363,8 @@ impl Container {
             if !state.space_known {
                 state.space = Space::new(Vec::new(), self.disk_len()?, 0)?;
             }
-            let extent = self.extent_for_growth(&mut state.space, extent_len)?;
+            let inside = extent_len <= EXTENT_INSIDE_MAX && !state.grow_behind;
+            let extent = self.extent_for_growth(&mut state.space, extent_len, inside)?;
             state.extents.push(extent)?;
         }
         // What was given up earlier keeps its extents and must read as zero when it comes back.
@@ -376,8 +380,13 @@ impl Container {
 
     /// Room for the catalogue: a short piece in free space, so that the file does not grow where it
     /// has room, else behind everything.
-    fn extent_for_growth(&self, space: &mut Space, len: u64) -> Result<Extent, ContainerError> {
-        let inside = match len <= EXTENT_INSIDE_MAX {
+    fn extent_for_growth(
+        &self,
+        space: &mut Space,
+        len: u64,
+        inside: bool,
+    ) -> Result<Extent, ContainerError> {
+        let inside = match inside {
             true => space.take_before(space.used_end(), len, 0, PAGE_ALIGN),
             false => None,
         };

@@ -15,6 +15,8 @@ pub(super) fn whole(extent: Extent) -> Extent {
 
 /// How many of the shortest ranges that are long enough are tried at an alignment.
 const FITS_TRIED_MAX: usize = 64;
+/// How many of the lowest ranges are tried for the lowest one that is long enough.
+const LOWEST_TRIED_MAX: usize = 4096;
 
 /// Which bytes of the file may be written.
 #[derive(Debug, Default)]
@@ -181,6 +183,29 @@ impl Space {
         Some(start)
     }
 
+    /// As [`take_before`](Self::take_before), but at the lowest place that there is.
+    pub(super) fn take_lowest(
+        &mut self,
+        limit: u64,
+        len: u64,
+        inner: u64,
+        align: u64,
+    ) -> Option<u64> {
+        let place = |from: u64| (from + inner).next_multiple_of(align) - inner;
+        let fits = |(offset, room): &(u64, u64)| {
+            let end = place(*offset) + len;
+            end <= offset + room && end <= limit
+        };
+        let ranges = self.free.iter().map(|(offset, room)| (*offset, *room));
+        let mut ranges = ranges.take_while(|(offset, _)| *offset < limit).take(LOWEST_TRIED_MAX);
+        let (offset, room) = ranges.find(fits)?;
+        self.remove(offset, room);
+        let start = place(offset);
+        self.give_back_part(offset, start);
+        self.give_back_part(whole(Extent { offset: start, len }).end(), offset + room);
+        Some(start)
+    }
+
     /// Takes exactly these bytes; `false`, and nothing, where one of them is not free.
     pub(super) fn take_exact(&mut self, extent: Extent) -> bool {
         let before = self.free.range(..=extent.offset).next_back().map(|(o, l)| (*o, *l));
@@ -213,6 +238,11 @@ impl Space {
     /// Takes `len` bytes at a multiple of `align` behind everything ever written.
     pub(super) fn take_fresh(&mut self, len: u64, align: u64) -> u64 {
         self.take_end(len, |from| from.next_multiple_of(align))
+    }
+
+    /// As [`take`](Self::take), behind everything ever written.
+    pub(super) fn take_behind(&mut self, len: u64, inner: u64, align: u64) -> u64 {
+        self.take_end(len, |from| (from + inner).next_multiple_of(align) - inner)
     }
 
     fn take_end(&mut self, len: u64, place: impl Fn(u64) -> u64) -> u64 {
@@ -305,6 +335,19 @@ mod tests {
         space.cut_end();
         assert_eq!((space.end, space.free_bytes()), (DATA_START + 320, 64));
         assert_eq!(space.take_fresh(64, 64), DATA_START + 320);
+    }
+
+    #[test]
+    fn the_lowest_place_is_not_the_best_fit() {
+        let used = |offset, len| Extent { offset: DATA_START + offset, len };
+        let records = vec![used(256, 64), used(448, 128)];
+        let mut space = Space::new(records, DATA_START + 576, 1).unwrap();
+        space.release_before(None);
+        assert_eq!(space.take_lowest(DATA_START + 448, 320, 0, 64), None);
+        assert_eq!(space.take_lowest(DATA_START + 448, 128, 64, 128), Some(DATA_START + 64));
+        assert_eq!(space.take_lowest(DATA_START + 320, 128, 0, 64), None, "not behind the limit");
+        assert_eq!(space.take_lowest(DATA_START + 448, 128, 0, 64), Some(DATA_START + 320));
+        assert_eq!(space.free_bytes(), 64 + 64);
     }
 
     #[test]

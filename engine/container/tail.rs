@@ -14,30 +14,36 @@
 use super::error::ContainerError;
 use super::open::Container;
 use super::space::whole;
-use crate::format::{Extent, PAGE_ALIGN, PAYLOAD_ALIGN};
+use crate::format::{Extent, PAGE_ALIGN, PAGE_ALIGN_FROM, PAYLOAD_ALIGN};
 
 /// Bytes that are copied at a time.
 const PIECE_LEN: u64 = 1 << 20;
 
-/// The alignment that a payload at this place has, to be kept where it is moved.
-fn alignment_at(payload: u64) -> u64 {
-    if payload.is_multiple_of(PAGE_ALIGN) { PAGE_ALIGN } else { PAYLOAD_ALIGN }
+/// The alignment of a record's payload, which begins at `inner`, to be kept where it is moved: that of
+/// pages where it is so long that it may have been asked for.
+fn alignment_of(record: Extent, inner: u64) -> u64 {
+    let payload = record.offset.saturating_add(inner);
+    match record.len.saturating_sub(inner) {
+        PAGE_ALIGN_FROM.. if payload.is_multiple_of(PAGE_ALIGN) => PAGE_ALIGN,
+        _ => PAYLOAD_ALIGN,
+    }
 }
 
 impl Container {
-    /// Takes from the catalogue what its address space does not reach. Two syncs, or nothing.
+    /// Takes from the catalogue what its address space does not reach, but for `spare` bytes that it
+    /// is about to need. Two syncs, or nothing.
     ///
     /// # Errors
     ///
     /// Those of the disk; nothing is written any more then.
-    pub(crate) fn give_up_extents(&self) -> Result<u64, ContainerError> {
+    pub(crate) fn give_up_extents(&self, spare: u64) -> Result<u64, ContainerError> {
         self.check_writable()?;
         let given = {
             let mut state = self.state();
             if !state.space_known {
                 return Ok(0);
             }
-            let len = state.superblock.catalog_len;
+            let len = state.superblock.catalog_len.saturating_add(spare);
             let given = state.extents.cut(len);
             state.superblock_dirty |= !given.is_empty();
             given
@@ -72,31 +78,59 @@ impl Container {
         loop {
             self.check_writable()?;
             self.release_space()?;
-            let (place, from, to) = {
+            let moved = {
                 let mut state = self.state();
                 let Some((place, from)) = state.extents.last_in_file() else { return Ok(()) };
                 if !state.space_known || from.end() < state.space.used_end() {
                     return Ok(());
                 }
                 let to = state.space.take_before(from.offset, from.len, 0, PAGE_ALIGN);
-                let Some(to) = to else { return Ok(()) };
-                (place, from, Extent { offset: to, len: from.len })
+                to.map(|to| (place, from, to))
             };
-            // The copy is on the medium before a superblock names it.
-            let copied = self
-                .copy_within(from, to.offset)
-                .and_then(|()| self.disk.sync().map_err(ContainerError::io("sync", to.offset)));
-            if let Err(error) = copied {
-                self.give_back(to);
-                return Err(error);
-            }
-            {
-                let mut state = self.state();
-                state.extents.move_to(place, to.offset);
-                state.superblock_dirty = true;
-            }
-            self.settle_extents(vec![from])?;
+            let Some((place, from, to)) = moved else { return Ok(()) };
+            self.move_extent(place, from, to)?;
         }
+    }
+
+    /// Moves the catalogue's extents that lie behind `start`, but for the first one, to the lowest
+    /// free places. As [`move_extents_down`](Self::move_extents_down) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn move_extents_to_lowest(&self, start: u64) -> Result<(), ContainerError> {
+        let mut start = start;
+        loop {
+            self.check_writable()?;
+            self.release_space()?;
+            let (place, from, to) = {
+                let mut state = self.state();
+                let Some((place, from)) = state.extents.next_in_file(start) else { return Ok(()) };
+                start = from.end();
+                (place, from, state.space.take_lowest(from.offset, from.len, 0, PAGE_ALIGN))
+            };
+            if let Some(to) = to {
+                self.move_extent(place, from, to)?;
+            }
+        }
+    }
+
+    /// Moves the extent at `place` of the list to what was taken for it.
+    fn move_extent(&self, place: usize, from: Extent, to: u64) -> Result<(), ContainerError> {
+        // The copy is on the medium before a superblock names it.
+        let copied = self
+            .copy_within(from, to)
+            .and_then(|()| self.disk.sync().map_err(ContainerError::io("sync", to)));
+        if let Err(error) = copied {
+            self.give_back(Extent { offset: to, len: from.len });
+            return Err(error);
+        }
+        {
+            let mut state = self.state();
+            state.extents.move_to(place, to);
+            state.superblock_dirty = true;
+        }
+        self.settle_extents(vec![from])
     }
 
     /// Copies a range of the file to a place that is reserved.
@@ -118,18 +152,40 @@ impl Container {
         Ok(())
     }
 
-    /// Reserves room for a record that lies at `from`, wholly before it, with its payload, which
+    /// Reserves room for a record that lies at `from`, wholly before `limit`, with its payload, which
     /// begins at `inner`, aligned as it is now. `None` where there is none.
-    pub(crate) fn reserve_before(&self, from: Extent, inner: u64) -> Option<Extent> {
-        let (len, align) = (from.len, alignment_at(from.offset.saturating_add(inner)));
-        let offset = self.state().space.take_before(from.offset, len, inner, align)?;
+    pub(crate) fn reserve_before(&self, limit: u64, from: Extent, inner: u64) -> Option<Extent> {
+        let (len, align) = (from.len, alignment_of(from, inner));
+        let offset = self.state().space.take_before(limit, len, inner, align)?;
         Some(Extent { offset, len })
+    }
+
+    /// As [`reserve_before`](Self::reserve_before), wholly before where it lies, at the lowest place
+    /// that there is.
+    pub(crate) fn reserve_lowest(&self, from: Extent, inner: u64) -> Option<Extent> {
+        let (len, align) = (from.len, alignment_of(from, inner));
+        let offset = self.state().space.take_lowest(from.offset, len, inner, align)?;
+        Some(Extent { offset, len })
+    }
+
+    /// As [`reserve_before`](Self::reserve_before), behind everything.
+    pub(crate) fn reserve_behind(&self, from: Extent, inner: u64) -> Extent {
+        let align = alignment_of(from, inner);
+        let offset = self.state().space.take_behind(from.len, inner, align);
+        Extent { offset, len: from.len }
+    }
+
+    /// Lets the catalogue grow behind everything, or again where there is room. Whoever makes the
+    /// file shorter fills the free ranges with records: what the catalogue needs meanwhile is cut
+    /// off afterwards.
+    pub(crate) fn grow_behind(&self, behind: bool) {
+        self.state().grow_behind = behind;
     }
 
     /// Reserves room for a record as [`reserve_before`](Self::reserve_before), wherever there is any:
     /// at the end of the file, if need be.
     pub(crate) fn reserve_elsewhere(&self, from: Extent, inner: u64) -> Extent {
-        let align = alignment_at(from.offset.saturating_add(inner));
+        let align = alignment_of(from, inner);
         let offset = self.state().space.take(from.len, inner, align);
         Extent { offset, len: from.len }
     }
@@ -177,7 +233,7 @@ impl Container {
     /// free end.
     pub(super) fn give_back_end(&self) -> Result<(), ContainerError> {
         if self.is_writer() && self.knows_used() {
-            self.give_up_extents()?;
+            self.give_up_extents(0)?;
             self.cut_free_end()?;
         }
         Ok(())

@@ -114,6 +114,9 @@ pub const FEATURE_SCALED_F8: u64 = 1 << 21;
 /// Reader's feature flag: some chunk has the encoding `factor-delta`.
 pub const FEATURE_FACTOR_DELTA: u64 = 1 << 22;
 
+/// Reader's feature flag: tables of the catalogue share one of the database.
+pub const FEATURE_SHARED_TABLE: u64 = 1 << 23;
+
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_RICE_DELTA
@@ -128,7 +131,8 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_CAST_F8
     | FEATURE_DECAY
     | FEATURE_SCALED_F8
-    | FEATURE_FACTOR_DELTA;
+    | FEATURE_FACTOR_DELTA
+    | FEATURE_SHARED_TABLE;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.
 pub const WRITER_FLAGS_KNOWN: u64 = FEATURE_TAGS

@@ -16,6 +16,9 @@ const READ_WHOLE_MAX: u64 = 1 << 14;
 /// A tensor of fewer elements has no sketch: it cannot tell, having less than eight samples of one
 /// sign, and there can be a million of them.
 const SKETCHED_FROM: u64 = 16;
+/// A tensor of no more elements has a sketch, but none that is kept: it would be as long as the
+/// tensor, which is read as quickly. A model can have many of them: biases, normalisations.
+const UNKEPT_MAX: u64 = 256;
 /// Bits an element that a difference from a scaled or pruned parent takes: rounding, at most.
 const MADE_BITS: f64 = 1.0;
 /// The version of the sketch's layout.
@@ -113,6 +116,11 @@ impl Sketcher {
     /// Whether there will be a sketch: not of types that are not sampled, nor of few elements.
     pub(crate) fn makes_one(&self) -> bool {
         self.sketch.elements > 0
+    }
+
+    /// Whether there will be one that the catalogue does not keep.
+    pub(crate) fn makes_unkept(&self) -> bool {
+        self.makes_one() && !self.sketch.is_kept()
     }
 
     /// Takes the bytes from `offset` on, where the last piece ended.
@@ -349,6 +357,11 @@ impl Sketch {
         self.samples.iter().zip(rests).map(|(value, rest)| f64::from(*value) + f64::from(rest))
     }
 
+    /// Whether the catalogue keeps it: not of so few elements that it is made as quickly.
+    pub fn is_kept(&self) -> bool {
+        self.elements > UNKEPT_MAX
+    }
+
     /// Whether comparing tells relatives from strangers: enough samples of both signs. A
     /// normalisation's weights are all near one in every model.
     pub fn is_telling(&self) -> bool {
@@ -419,9 +432,9 @@ impl Sketch {
 
     /// Names of buckets that a tensor is likely to share with its relatives: one of the signs of
     /// sixteen samples, one of eight samples in steps of a quarter of their spread. None for
-    /// tensors that are not telling.
+    /// tensors that are not telling, and where no sketch is kept.
     pub fn bands(&self) -> Option<[u64; 2]> {
-        if !self.is_telling() || self.samples.len() < SKETCH_SAMPLES {
+        if !self.is_telling() || !self.is_kept() {
             return None;
         }
         let spread = self.samples.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();

@@ -201,7 +201,7 @@ fn keep_fetched(
 /// Missing tensors of a model of this store.
 fn lacking(snapshot: &Snapshot, id: NodeId) -> Result<Vec<ContentId>> {
     // Without any, manifests need not be read.
-    if snapshot.tables().count(Table::Promised)? == 0 {
+    if snapshot.tables().count_to(Table::Promised, 1)? == 0 {
         return Ok(Vec::new());
     }
     let model = snapshot.model_of(snapshot.graph().expect(id)?)?;

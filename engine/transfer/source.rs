@@ -6,8 +6,8 @@ use super::sync_state::{SyncState, sync_state};
 use super::{Result, TransferError};
 use crate::container::ContainerError;
 use crate::format::{
-    FEATURE_EDGE_METADATA, FEATURE_LOSSY, FEATURE_RENAMES, FEATURE_TAGS, FEATURE_TESTS, RecordKind,
-    WRITER_FLAGS_KNOWN,
+    FEATURE_EDGE_METADATA, FEATURE_LOSSY, FEATURE_RENAMES, FEATURE_SHARED_TABLE, FEATURE_TAGS,
+    FEATURE_TESTS, RecordKind, WRITER_FLAGS_KNOWN,
 };
 use crate::store::{Snapshot, Store, TensorSource};
 use crate::tensor::ContentId;
@@ -113,6 +113,8 @@ impl StoreSource {
         let nodes = NodeEntry::read_all(snapshot.tables())?;
         let name = store.path().display().to_string();
         let writer_flags = writer_flags & TRAVELLING_FLAGS;
+        // How the catalogue lies is no matter of the records.
+        let reader_flags = reader_flags & !FEATURE_SHARED_TABLE;
         let tests = snapshot.tests()?.into_iter().collect();
         let id = superblock.store_id;
         Ok(StoreSource { snapshot, nodes, tests, name, id, writer_flags, reader_flags })

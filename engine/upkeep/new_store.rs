@@ -117,6 +117,8 @@ impl NewStore {
     /// Opens it, and checks it as it is read from its disk.
     pub(super) fn finish(self, progress: &(dyn Fn(u64) + Sync)) -> Result<Store, UpkeepError> {
         let store = self.open()?;
+        // The catalogue grew while records were written behind it.
+        store.give_back(0)?;
         let report = verify(&store, &store.snapshot()?, VerifyDepth::Quick, progress)?;
         match report.is_clean() {
             true => Ok(store),

@@ -556,6 +556,37 @@ fn no_order_of_import_costs_much() {
     }
 }
 
+/// A pair of many short tensors: 86 of the 136 have at most 94 elements. What the file has
+/// beside the payloads (2.79 MB) is frames (50 KB), manifests (18 KB) and the catalogue (109 KB).
+#[test]
+fn a_catalogue_of_short_tensors_is_in_proportion() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/mgit-db/demo");
+    let home = folder();
+    let path = home.path().join("pair.mgit");
+    let mut plain = 0;
+    drop(Store::create(&path).unwrap());
+    for (name, parent) in [("chgnet-0.3.0", None), ("chgnet-r2scan", Some("chgnet-0.3.0"))] {
+        let file = demo.join(format!("{name}.safetensors"));
+        plain += fs::metadata(&file).unwrap().len();
+        let file = ModelSource::open(file).unwrap();
+        let new = NewModel::new(name).source(&file);
+        let new = parent.into_iter().fold(new, |new, parent| new.parent(parent, How::FineTune));
+        // Closed each time, as by a command.
+        add(&Store::open(&path).unwrap(), new).unwrap();
+    }
+    let share = || fs::metadata(&path).unwrap().len() as f64 / plain as f64;
+    let imported = share();
+    let store = Store::open(&path).unwrap();
+    write(&store, |transaction| transaction.repack(&Repack::default(), &|_| ())).unwrap();
+    mgit::upkeep::give_back(&store).unwrap();
+    drop(store);
+    let repacked = share();
+    mgit::upkeep::vacuum(&path, &|_| ()).unwrap();
+    println!("imported {imported:.4}, repacked {repacked:.4}, vacuumed {:.4}", share());
+    assert!(imported <= 0.91, "{imported}");
+    assert!(repacked <= 0.9 && share() <= 0.9, "{repacked}, {}", share());
+}
+
 #[test]
 fn a_look_alike_is_no_relative() {
     let Some(folder) = lineages() else { return };

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::candidate::{Candidate, Derivation};
-use super::sketches::{band_members, kept_sketch};
+use super::sketches::{band_members, sketch_of_stored};
 use crate::catalog::{EdgeKind, ReadTables, RecordRow, Table, keys};
 use crate::codec::formula::Formula;
 use crate::format::{Manifest, RecordKind};
@@ -70,7 +70,7 @@ pub(crate) fn look_alikes(
     all_max: u64,
     max: usize,
 ) -> Result<Vec<NodeId>> {
-    if tables.count(Table::Nodes)? <= all_max {
+    if tables.count_to(Table::Nodes, all_max.saturating_add(1))? <= all_max {
         let mut ids = Vec::new();
         tables.scan(Table::Nodes, &[], &mut |key, _| {
             ids.extend(<[u8; 16]>::try_from(key).ok().map(NodeId));
@@ -139,7 +139,8 @@ impl BaseFinder<'_, '_> {
     /// The declared models, in order, then those within reach that resemble the new one; and
     /// how they rank. Without sketches there are no others, and all are tried.
     ///
-    /// Cost: manifests and sketches of a bounded number of models; no weight is read.
+    /// Cost: manifests and sketches of a bounded number of models; of weights only what is so short
+    /// that it has no sketch is read.
     pub(in crate::store) fn relatives(
         &self,
         tensors: &[TensorKey<'_>],
@@ -172,6 +173,11 @@ impl BaseFinder<'_, '_> {
         read_manifest(self.shared, self.tables, node.row.manifest)
     }
 
+    /// The sketch of a stored content seen as `dtype`.
+    pub(in crate::store) fn sketch(&self, id: ContentId, dtype: &Dtype) -> Result<Option<Sketch>> {
+        sketch_of_stored(self.shared, self.tables, id, dtype)
+    }
+
     /// Estimates tensors of a relative, and shows each with what the relative's sketch is.
     fn estimate(
         &self,
@@ -183,7 +189,7 @@ impl BaseFinder<'_, '_> {
         for at in which.filter(|at| sketches[*at].elements() > 0) {
             let Some((partner, _)) = relative.pairs[at] else { continue };
             let Some(partner) = relative.manifest.tensors.get(partner) else { continue };
-            let kept = kept_sketch(self.tables, partner.content_id, partner.dtype)?;
+            let kept = self.sketch(partner.content_id, partner.dtype)?;
             let Some(kept) = kept else { continue };
             if let Some(estimate) = kept.estimate(&sketches[at]) {
                 relative.bits.resize(sketches.len(), None);
@@ -328,7 +334,7 @@ impl BaseFinder<'_, '_> {
             let Some((base, dtype)) = firsts(at) else { continue };
             let mut judged = Vec::new();
             for (id, row) in self.full_chain(base)? {
-                let kept = kept_sketch(self.tables, id, &dtype)?;
+                let kept = self.sketch(id, &dtype)?;
                 let estimate = kept.and_then(|kept| kept.estimate(sketch));
                 judged.extend(estimate.map(|estimate| (estimate.bits, f64::from(row.dependents))));
             }
@@ -364,7 +370,7 @@ impl BaseFinder<'_, '_> {
         let Some((base, dtype)) = bases.first() else { return Ok(()) };
         let path = self.full_chain(*base)?;
         let Some((instead, _)) = path.get(chosen).or(path.last()) else { return Ok(()) };
-        let top = kept_sketch(self.tables, *base, dtype)?;
+        let top = self.sketch(*base, dtype)?;
         let made = top.is_some_and(|top| top.may_make(sketch));
         let made = made.then(|| Candidate { bases: bases.clone(), derivation: Derivation::Made });
         let first = candidates.first_mut().and_then(|first| first.bases.first_mut());

@@ -4,7 +4,6 @@
 use super::candidate::{Candidate, Derivation};
 use super::candidates::{AdaptersOf, Based, Candidates, adapters_of, push};
 use super::relatives::{BaseFinder, Reach};
-use super::sketches::kept_sketch;
 use crate::catalog::{EdgeKind, Table};
 use crate::format::Manifest;
 use crate::lineage::{Graph, NodeId};
@@ -26,7 +25,7 @@ const WORTH_TRYING: f64 = 0.95;
 impl BaseFinder<'_, '_> {
     /// What the tensors of a stored model may be made of: of what it is said to come from, what
     /// came from it, and what resembles it. Cost: manifests and sketches of a bounded number of
-    /// models; no weight is read.
+    /// models.
     pub(in crate::store) fn remakings(
         &self,
         node: NodeId,
@@ -37,12 +36,12 @@ impl BaseFinder<'_, '_> {
         let keys: Vec<TensorKey<'_>> = manifest.tensors.iter().map(Into::into).collect();
         let mut sketches = Vec::with_capacity(keys.len());
         for tensor in manifest.tensors.iter() {
-            let kept = kept_sketch(self.tables, tensor.content_id, tensor.dtype)?;
+            let kept = self.sketch(tensor.content_id, tensor.dtype)?;
             sketches.push(kept.unwrap_or_else(|| Sketcher::new(tensor.dtype, 0).finish()));
         }
         // A model does not become its own base.
         declared.retain(|other| *other != node);
-        let is_small = self.tables.count(Table::Nodes)? <= ALL_MAX;
+        let is_small = self.tables.count_to(Table::Nodes, ALL_MAX + 1)? <= ALL_MAX;
         let looked_at_max =
             if is_small { ALL_MAX as usize } else { LOOKED_AT_MAX.max(beside.len()) };
         let reach = Reach { beside, looked_at_max, compared_max: COMPARED_MAX };
@@ -64,7 +63,7 @@ impl BaseFinder<'_, '_> {
     /// What the adapters near a model change: those beside it, and any of a small store.
     fn adapters_beside(&self, node: NodeId, reach: &Reach) -> Result<Vec<AdaptersOf>> {
         let mut nodes = reach.beside.clone();
-        if self.tables.count(Table::Nodes)? <= ALL_MAX {
+        if self.tables.count_to(Table::Nodes, ALL_MAX + 1)? <= ALL_MAX {
             nodes.extend(Graph(self.tables).nodes()?.iter().map(|node| node.id));
         }
         nodes.sort_unstable();
@@ -123,13 +122,13 @@ impl BaseFinder<'_, '_> {
     /// Whether a content is what a cast makes of the tensor. Only one of the two should stand on the
     /// other, and it is the cast that costs nothing.
     fn is_its_cast(&self, (base, dtype): &Based, sketch: &Sketch) -> Result<bool> {
-        let kept = kept_sketch(self.tables, *base, dtype)?;
+        let kept = self.sketch(*base, dtype)?;
         let back = kept.and_then(|kept| sketch.estimate(&kept));
         Ok(back.is_some_and(|back| back.bits == 0.0))
     }
 
     fn may_make(&self, (base, dtype): &Based, sketch: &Sketch) -> Result<bool> {
-        let kept = kept_sketch(self.tables, *base, dtype)?;
+        let kept = self.sketch(*base, dtype)?;
         Ok(kept.is_some_and(|kept| kept.may_make(sketch)))
     }
 }

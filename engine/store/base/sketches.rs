@@ -1,17 +1,21 @@
 //! Sketches of tensors and the buckets of models, beside the rows they are about.
 //!
 //! They can be made again from the tensors: a writer that does not know them leaves gaps, which
-//! are filled when they are asked for, and stale rows, which name nodes that are not there.
+//! are filled when they are asked for, and stale rows, which name nodes that are not there. Of short
+//! tensors none is kept: these are read.
 
 use std::ops::ControlFlow;
 
 use crate::catalog::{ReadTables, Table, keys};
-use crate::format::Manifest;
+use crate::format::{Manifest, RecordKind};
 use crate::lineage::NodeId;
 use crate::planning::{Sketch, Sketcher, model_bands};
 use crate::store::error::Result;
+use crate::store::read::chain::{Chain, Verify};
 use crate::store::read::model::Model;
+use crate::store::read::record::record_row;
 use crate::store::read::snapshot::Snapshot;
+use crate::store::shared::Shared;
 use crate::tensor::{ContentId, Dtype};
 
 pub(in crate::store) fn kept_sketch(
@@ -23,6 +27,41 @@ pub(in crate::store) fn kept_sketch(
     let Some(value) = tables.get(Table::Sketches, &key)? else { return Ok(None) };
     // A row that cannot be read is as good as none.
     Ok(Sketch::decode(&value).ok().flatten())
+}
+
+/// The sketch of a stored content seen as `dtype`: from the catalogue, or made of the content where
+/// that is so short that none is kept. `None` where there is neither, or the content is damaged:
+/// whoever asks compares, and it is not this that was asked for.
+pub(in crate::store) fn sketch_of_stored(
+    shared: &Shared,
+    tables: &dyn ReadTables,
+    id: ContentId,
+    dtype: &Dtype,
+) -> Result<Option<Sketch>> {
+    if let Some(kept) = kept_sketch(tables, id, dtype)? {
+        return Ok(Some(kept));
+    }
+    let Some(row) = record_row(tables, Table::Tensors, id.as_bytes())? else { return Ok(None) };
+    if !Sketcher::new(dtype, row.raw_len).makes_unkept() {
+        return Ok(None);
+    }
+    let made = Chain::open(shared, tables, RecordKind::Tensor, id, row);
+    match made.and_then(|chain| unkept_sketch(&chain, dtype)) {
+        Err(error) if error.is_damage() => Ok(None),
+        made => made,
+    }
+}
+
+/// The sketch of a content that is so short that none is kept. Cost: decodes it.
+pub(in crate::store) fn unkept_sketch(chain: &Chain<'_>, dtype: &Dtype) -> Result<Option<Sketch>> {
+    let mut sketcher = Sketcher::new(dtype, chain.raw_len());
+    if !sketcher.makes_unkept() {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; chain.believed_len()?];
+    chain.read(0, &mut bytes, Verify::Checksums)?;
+    sketcher.feed(0, &bytes);
+    Ok(Some(sketcher.finish()))
 }
 
 /// Nodes that have `band` among their bands, at most `limit`, and whether there are more.
@@ -76,8 +115,8 @@ impl Snapshot {
 
 impl Model {
     format_tools! {
-        /// The sketch of every tensor, in order. Cost: a row a tensor; a tensor that an older program
-        /// stored is read.
+        /// The sketch of every tensor, in order. Cost: a row a tensor; a short tensor is read, and one
+        /// that an older program stored.
         ///
         /// # Errors
         ///

@@ -215,7 +215,7 @@ fn find_bases(
 ) -> Result<Candidates> {
     let mut sketches = Vec::new();
     // What is rounded is rounded to what was declared, whatever else is near it.
-    if model.lossy.is_none() && transaction.tables()?.count(Table::Nodes)? > 0 {
+    if model.lossy.is_none() && transaction.tables()?.count_to(Table::Nodes, 1)? > 0 {
         let all: Vec<&NewTensor<'_>> = tensors_of(parts).collect();
         sketches = all.into_par_iter().map(sketch_of).collect::<Result<_>>()?;
     }

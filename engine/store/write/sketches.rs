@@ -16,7 +16,7 @@ pub(in crate::store) fn put_sketch(
     sketch: &Sketch,
 ) -> Result<()> {
     let key = keys::sketch(id.as_bytes(), sketch.dtype().code());
-    if sketch.samples().is_empty() {
+    if !sketch.is_kept() {
         return Ok(());
     }
     Ok(tables.put(Table::Sketches, &key, &sketch.encode())?)

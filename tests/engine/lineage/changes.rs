@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use crate::common::{Random, new_store, seed, write};
 use mgit::catalog::EdgeKind;
 use mgit::error::LineageError;
-use mgit::format::{ChangeRecord, FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_TAGS, Operation};
+use mgit::format::{
+    ChangeRecord, FEATURE_EDGE_METADATA, FEATURE_RENAMES, FEATURE_SHARED_TABLE, FEATURE_TAGS,
+    Operation,
+};
 use mgit::lineage::{Node, NodeId};
 use mgit::store::Transaction;
 use mgit::store::{Result, StoreError};
@@ -403,7 +406,7 @@ fn what_an_older_writer_would_break_is_flagged_when_it_is_first_used() {
     let (_folder, store) = store_of(&["a", "b"]);
     let flags = || {
         let superblock = store.container().superblock();
-        assert_eq!(superblock.reader_flags, 0);
+        assert_eq!(superblock.reader_flags, FEATURE_SHARED_TABLE);
         superblock.writer_flags
     };
     write(&store, |t| t.set_metadata("a", Map::new())).unwrap();

@@ -15,6 +15,15 @@ fn catalogue_tables() {
         table(heading).iter().map(|row| row[at].clone()).collect()
     };
     assert_eq!(column("Tables", 0), Table::ALL.map(Table::name));
+    let shared: Vec<String> =
+        table("Shared table").iter().map(|row| format!("{} {}", row[0], row[1])).collect();
+    let mut coded: Vec<(u8, &str)> =
+        Table::ALL.iter().filter_map(|table| Some((table.code()?, table.name()))).collect();
+    coded.sort_unstable();
+    assert_eq!(
+        shared,
+        coded.iter().map(|(code, name)| format!("{code} {name}")).collect::<Vec<_>>()
+    );
     assert_eq!(
         column("Meta keys", 0),
         [meta::COMMIT, meta::LAST_CHANGE, meta::CREATED_MS, meta::FOLDS]

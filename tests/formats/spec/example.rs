@@ -12,7 +12,7 @@ pub fn example_superblock() -> Superblock {
         state: StoreState::Live,
         store_id: std::array::from_fn(|at| at as u8),
         generation: 1,
-        reader_flags: 0,
+        reader_flags: FEATURE_SHARED_TABLE,
         writer_flags: 0,
         catalog_len: 73_728,
         extents: vec![Extent { offset: DATA_START, len: 73_728 }],

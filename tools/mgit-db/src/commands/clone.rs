@@ -134,7 +134,7 @@ fn empty_store(arguments: &Arguments) -> Result<Option<Store>, Failure> {
 fn origin_of_empty(store: &Store, from: &str) -> Result<Option<bool>, Failure> {
     let snapshot = store.snapshot()?;
     let tables = snapshot.tables();
-    if tables.count(Table::Nodes)? > 0 || tables.count(Table::Tests)? > 0 {
+    if tables.count_to(Table::Nodes, 1)? > 0 || tables.count_to(Table::Tests, 1)? > 0 {
         return Ok(None);
     }
     Ok(match remotes(&snapshot)?.as_slice() {

@@ -62,7 +62,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if !arguments.dry_run {
         report.leftovers += sweep(&std::env::temp_dir());
     }
-    let shorter = report.given_back.map(|given| before.with(given));
+    let finish = |given| before.finish(&store, given);
+    let shorter = report.given_back.map(finish).transpose()?;
     output.print(document(&report, shorter), &describe(&report, shorter))
 }
 
