@@ -14,53 +14,53 @@ pub(super) struct PairSigns {
     pub(super) function: f64,
     /// Many weights are smaller by one and the same factor: weight decay.
     pub(super) decay: f64,
-    /// The tails of most matrices are lighter.
-    pub(super) tails: f64,
     /// The logarithm of the odds by metadata, by tensors that were added, by who came later.
     pub(super) given: f64,
     /// How much less likely that makes it that neither comes from the other.
     pub(super) bound: f64,
 }
 
-/// Signs of two neighbours from the family around them. Those with a direction are positive for the
-/// first as the parent.
+/// Signs of two neighbours from the family around them: of the two and a third near them, and of where
+/// all of these stand. Those with a direction are positive for the first as the parent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct FamilySigns {
-    /// How much more the first is between the second and a third than the other way round.
-    pub(super) between: f64,
     /// The logarithm of the ratio of how many members are on the side of each.
     pub(super) side: f64,
-    /// The same of how many neighbours each has.
-    pub(super) degree: f64,
-    /// How much more the first is between any two others.
+    /// How much likelier the first is the one that the other two hang on than the second: the mean.
+    pub(super) lead: f64,
+    /// The same of any two others near them, in the place of the second and a third.
     pub(super) middle: f64,
     /// How much wider the angles at the first are: the cosines' difference.
     pub(super) angle: f64,
     /// Whether there is a third member to compare with.
     pub(super) third: f64,
-    /// How far, for the third that says so least, one of the two is between the other and it.
+    /// How likely the two others hang on that of the two on which they are less likely to: the mean.
+    pub(super) lesser: f64,
+    /// The same of the likelier one, for the third that says so least.
     pub(super) least: f64,
-    /// How far both are, each for the third that says so most: the lesser.
-    pub(super) both: f64,
-    /// How far that member is between others that is so most.
+    /// How likely others hang on the one of the two where that is likelier.
+    pub(super) own: f64,
+    /// How likely of three near them they hang on none.
+    pub(super) none: f64,
+    /// How much one of the two has stayed where the other and a third have moved: the most.
     pub(super) most: f64,
-    /// The smallest mean cosine of the angles at a member.
+    /// The means of the lesser cosine at the two: of all weights, and of single tensors.
+    pub(super) cosine: f64,
+    pub(super) parts: f64,
+    /// The smallest mean cosine of single tensors at a member.
     pub(super) straightest: f64,
-    /// The mean, and the largest, over thirds of the lesser cosine at the two.
-    pub(super) cosine: (f64, f64),
 }
 
 /// How many signs have a direction, and how many have none.
-pub(super) const DIRECTED: usize = 8;
-pub(super) const UNDIRECTED: usize = 10;
+pub(super) const DIRECTED: usize = 6;
+pub(super) const UNDIRECTED: usize = 12;
 
-/// The weights of the signs that have a direction: function, decay, tails, between, side, degree,
-/// middle, angle.
-const DIRECTED_WEIGHTS: [f64; DIRECTED] = [4.53, 2.92, 0.02, -0.49, 1.10, -0.21, 2.33, 2.03];
-/// Of a constant and those that have none: function, decay, third, least, both, most, straightest,
-/// cosine.
+/// The weights of the signs that have a direction: function, decay, side, lead, middle, angle.
+const DIRECTED_WEIGHTS: [f64; DIRECTED] = [5.89, 3.80, 1.52, -2.84, 5.46, 1.18];
+/// Of a constant and those that have none: function, decay, third, lesser, least, own, none, most,
+/// cosine, parts, straightest.
 const UNDIRECTED_WEIGHTS: [f64; UNDIRECTED] =
-    [0.14, -0.92, 1.23, -0.68, -2.70, 0.28, 1.00, 2.12, 2.09, 1.86];
+    [0.05, -2.60, 1.58, 0.64, -3.58, -3.63, -2.90, 2.97, 0.42, 1.02, 1.91, -2.51];
 
 /// All signs of two neighbours.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,8 +75,8 @@ impl Signs {
     }
 
     pub(super) fn directed(&self) -> [f64; DIRECTED] {
-        let (PairSigns { function, decay, tails, .. }, it) = (self.pair, self.shape());
-        [function, decay, tails, it.between, it.side, it.degree, it.middle, it.angle]
+        let (PairSigns { function, decay, .. }, it) = (self.pair, self.shape());
+        [function, decay, it.side, it.lead, it.middle, it.angle]
     }
 
     pub(super) fn undirected(&self) -> [f64; UNDIRECTED] {
@@ -86,12 +86,14 @@ impl Signs {
             function.abs(),
             decay.abs(),
             it.third,
+            it.lesser,
             it.least,
-            it.both,
+            it.own,
+            it.none,
             it.most,
+            it.cosine,
+            it.parts,
             it.straightest,
-            it.cosine.0,
-            it.cosine.1,
         ]
     }
 

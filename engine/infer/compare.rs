@@ -100,7 +100,6 @@ pub(super) struct TensorPair {
     /// Sum of squares of the differences, for all elements, of floats.
     pub(super) distance2: f64,
     pub(super) correlation: f64,
-    pub(super) kurtosis: (f64, f64),
     /// Shares of elements whose magnitude is smaller in the second, and in the first.
     pub(super) shrunk: (f64, f64),
     /// Mean magnitude of the second over that of the first.
@@ -123,6 +122,27 @@ pub(super) struct Factor {
     pub(super) log: f64,
     pub(super) shared_by: f64,
     pub(super) of: f64,
+}
+
+/// The share of changed weights that have one factor in common, from which on it is decay, and the
+/// smallest such factor's logarithm: below it, it may be rounding.
+const DECAYED_FROM: f64 = 0.01;
+const DECAY_MIN: f64 = 1e-5;
+/// As far as decay reproduces a single, over many steps that are each rounded.
+pub(super) const DECAY_ROUNDING: f64 = 4e-6;
+
+impl Factor {
+    /// The logarithm, where enough weights share it for it to be weight decay.
+    pub(super) fn decay(&self) -> Option<f64> {
+        (self.shared_by > DECAYED_FROM * self.of && self.log.abs() > DECAY_MIN).then_some(self.log)
+    }
+}
+
+/// What is left of the step from `a` to `b` when `a` has shrunk by `factor` as all that a training
+/// does not move: nothing, where only rounding is left.
+pub(super) fn beside_decay(a: f64, b: f64, factor: f64) -> f64 {
+    let step = b - factor * a;
+    if step.abs() < DECAY_ROUNDING * a.abs() { 0.0 } else { step }
 }
 
 /// Two models, compared by their weights.
@@ -159,7 +179,6 @@ impl Comparison {
         let swap = |(a, b): (bool, bool)| (b, a);
         let tensor = |tensor: &TensorPair| TensorPair {
             at: (tensor.at.1, tensor.at.0),
-            kurtosis: (tensor.kurtosis.1, tensor.kurtosis.0),
             shrunk: (tensor.shrunk.1, tensor.shrunk.0),
             ratio: if tensor.ratio > 0.0 { 1.0 / tensor.ratio } else { 0.0 },
             factor: Factor { log: -tensor.factor.log, ..tensor.factor },
@@ -176,6 +195,17 @@ impl Comparison {
     pub(super) fn is_equal(&self) -> bool {
         let is_same = self.tensors.iter().all(|pair| pair.identical);
         is_same && self.opaque == 0 && !self.tensors.is_empty()
+    }
+
+    /// The factor by which most weights that only decayed have done so, as a logarithm: positive when
+    /// they are larger in the second. None where not enough of them have one in common.
+    pub(super) fn decay(&self) -> Option<f64> {
+        let pairs = || self.tensors.iter().filter(|pair| pair.correlation > 0.1);
+        let tensor = pairs().max_by(|a, b| a.factor.shared_by.total_cmp(&b.factor.shared_by))?;
+        let log = tensor.factor.log;
+        let same = pairs().filter(|pair| (pair.factor.log - log).abs() <= DECAY_ROUNDING);
+        let shared_by = same.map(|pair| pair.factor.shared_by).sum();
+        Factor { log, shared_by, of: pairs().map(|pair| pair.factor.of).sum() }.decay()
     }
 
     /// Bits an element, over the first member's tensors for which `core` holds, that both have in
@@ -220,7 +250,7 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     let (mean_a, mean_b) = (mean(&samples.a), mean(&samples.b));
     let both = || samples.a.iter().copied().zip(samples.b.iter().copied());
     let (mut aa, mut bb, mut ab, mut dd) = (0.0, 0.0, 0.0, 0.0);
-    let (mut a4, mut b4, mut abs_a, mut abs_b) = (0.0, 0.0, 0.0, 0.0);
+    let (mut abs_a, mut abs_b) = (0.0, 0.0);
     let (mut shrunk, mut grown) = (0.0, 0.0);
     for (a, b) in both() {
         dd += (b - a) * (b - a);
@@ -229,11 +259,9 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
         (abs_a, abs_b) = (abs_a + a.abs(), abs_b + b.abs());
         let (a, b) = (a - mean_a, b - mean_b);
         (aa, bb, ab) = (aa + a * a, bb + b * b, ab + a * b);
-        (a4, b4) = (a4 + a * a * a * a, b4 + b * b * b * b);
     }
     let finite = |value: f64| if value.is_finite() { value } else { 0.0 };
     pair.correlation = finite(ab / (aa * bb).sqrt());
-    pair.kurtosis = (finite(count * a4 / (aa * aa)), finite(count * b4 / (bb * bb)));
     pair.shrunk = (shrunk / count, grown / count);
     pair.ratio = finite(abs_b / abs_a);
     let floats = left.dtype.is_float() && right.dtype.is_float();
@@ -248,19 +276,24 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     let (from, to) =
         if narrower { (&right.dtype, &left.dtype) } else { (&left.dtype, &right.dtype) };
     let mut steps = Steps::coarse(from, to, if aa > 0.0 { finite(ab / aa) } else { 1.0 });
-    // What is zero in both says nothing: two that were pruned alike are no nearer for it.
-    let mut told = 0usize;
+    // What is zero in both says nothing: two that were pruned alike are no nearer for it. And what
+    // only decayed was not moved: else a sibling that decayed as much would be nearer than the parent.
+    let decay = pair.factor.decay().map(f64::exp);
+    let (mut told, mut known) = (0usize, 0usize);
     for (a, b) in both().filter(|(a, b)| *a != 0.0 || *b != 0.0) {
-        if narrower {
-            steps.add(b, a)
-        } else {
-            steps.add(a, b)
-        }
         told += 1;
+        // A zero has no exponent from which a step could be counted.
+        if a == 0.0 || b == 0.0 {
+            continue;
+        }
+        known += 1;
+        let b = decay.map_or(b, |factor| a + beside_decay(a, b, factor));
+        if narrower { steps.add(b, a) } else { steps.add(a, b) }
     }
+    let known = known as f64 / told.max(1) as f64;
     let inherited = told > 0 && (pair.correlation > INHERITED_FROM || pair.elements < 2.0);
     pair.bits_per_element =
-        if inherited { (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
+        if inherited { known * (limit - steps.bits().min(limit)).max(0.0) } else { 0.0 };
     pair.cast = (
         is_cast(&samples.a, &samples.b, &left.dtype, &right.dtype),
         is_cast(&samples.b, &samples.a, &right.dtype, &left.dtype),
@@ -273,9 +306,22 @@ fn measure(pair: &mut TensorPair, left: &MemberTensor, right: &MemberTensor, sam
     if pair.cast.0 || pair.cast.1 || pair.quantised.0 || pair.quantised.1 {
         pair.bits_per_element = limit;
     }
+    if let Some(kept) = kept_of(pair.pruned, samples) {
+        // Of two that the zeros were put into, the one that lost less is nearer.
+        pair.bits_per_element = limit * (1.0 - PRUNE_BREAK * (1.0 - kept));
+    }
     if floats && samples.row > 0 {
         pair.low_rank = low_rank(samples);
     }
+}
+
+/// Bits that a share of zeros put in costs: decides between sources that are otherwise equal.
+const PRUNE_BREAK: f64 = 1e-4;
+
+/// The share of elements that were kept, where one is the other with zeros put in.
+fn kept_of((forward, backward): (bool, bool), samples: &Samples) -> Option<f64> {
+    let kept = samples.a.iter().zip(&samples.b).filter(|(a, b)| a == b).count();
+    (forward != backward).then(|| kept as f64 / samples.a.len().max(1) as f64)
 }
 
 /// The factor that most elements have changed by: where a training moves a weight by nothing but its

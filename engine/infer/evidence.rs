@@ -34,10 +34,6 @@ const NAMED: f64 = 5.0;
 const ADDED: f64 = 3.0;
 /// A date in the metadata is later.
 const DATED: f64 = 2.0;
-/// The share of changed weights that have one factor in common, from which on it is decay, and the
-/// smallest such factor's logarithm: below it, it may be rounding.
-const DECAYED_FROM: f64 = 0.01;
-const DECAY_MIN: f64 = 1e-5;
 
 /// Metadata keys that give a date.
 const DATE_KEYS: [&str; 5] =
@@ -51,7 +47,6 @@ impl Evidence {
         evidence.of_additions(comparison);
         if evidence.signs == PairSigns::default() {
             evidence.of_decay(comparison);
-            evidence.of_tails(comparison);
         }
         evidence.of_metadata(a, b);
         evidence.how = how(comparison, evidence.sum() >= 0.0);
@@ -90,7 +85,6 @@ impl Evidence {
         }
         self.signs.function += sign.function;
         self.signs.decay += sign.decay;
-        self.signs.tails += sign.tails;
     }
 
     /// That the second is a mean of the first and of others, whose names are these.
@@ -138,40 +132,10 @@ impl Evidence {
 
     /// What a training does not move but for its decay shrinks by one and the same factor.
     fn of_decay(&mut self, comparison: &Comparison) {
-        let (mut shrunk, mut grown, mut all) = (0.0, 0.0, 0.0);
-        for pair in comparison.tensors.iter().filter(|pair| pair.correlation > 0.1) {
-            all += pair.factor.of;
-            if pair.factor.log < -DECAY_MIN {
-                shrunk += pair.factor.shared_by;
-            } else if pair.factor.log > DECAY_MIN {
-                grown += pair.factor.shared_by;
-            }
-        }
-        if f64::max(shrunk, grown) > DECAYED_FROM * all && shrunk != grown {
-            let decay = if shrunk > grown { 1.0 } else { -1.0 };
+        if let Some(log) = comparison.decay() {
+            let decay = if log < 0.0 { 1.0 } else { -1.0 };
             let text = "weight decay: weights are smaller by one and the same factor";
             self.add_sign(text, PairSigns { decay, ..PairSigns::default() });
-        }
-    }
-
-    /// What is added to a weight is more nearly normal than the weights: tails become lighter.
-    fn of_tails(&mut self, comparison: &Comparison) {
-        let matrices = comparison.tensors.iter().filter(|pair| {
-            !pair.identical && pair.rank >= 2 && pair.elements >= 64.0 && pair.correlation > 0.1
-        });
-        let (mut lighter, mut heavier) = (0u32, 0u32);
-        for pair in matrices {
-            let (a, b) = pair.kurtosis;
-            if a > 0.0 && b > 0.0 {
-                lighter += u32::from(b < a * (1.0 - 1e-6));
-                heavier += u32::from(b > a * (1.0 + 1e-6));
-            }
-        }
-        let (lead, all) = (f64::from(lighter) - f64::from(heavier), f64::from(lighter + heavier));
-        if all > 0.0 {
-            let text = format!("tails lighter in {lighter} matrices, heavier in {heavier}");
-            let tails = lead / all.sqrt();
-            self.add_sign(text, PairSigns { tails, ..PairSigns::default() });
         }
     }
 

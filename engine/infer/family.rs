@@ -11,7 +11,8 @@ use super::evidence::{Evidence, Reason};
 use super::geometry::{Geometry, NEAR_MAX, Standing};
 use super::means::{Mean, mean_of};
 use super::member::Member;
-use super::tree::{Tie, consistent, groups, sides, straighten, strongest_forest};
+use super::pruned;
+use super::tree::{Pruned, Tie, consistent, groups, sides, straighten, strongest_forest};
 use super::{CLAIMED_FROM, SIBLINGS_FROM};
 use crate::lineage::How;
 use crate::store::Result;
@@ -115,6 +116,7 @@ pub(super) struct Tree {
     signs: Vec<Signs>,
     found: Vec<[f64; 3]>,
     means: HashMap<usize, Mean>,
+    geometry: Geometry,
     /// The member that came after all others.
     arrival: Option<usize>,
 }
@@ -136,15 +138,18 @@ impl Tree {
             chosen.iter().filter_map(|at| ties.get(*at)).map(|tie| tie.ends).collect()
         };
         let groups = groups(count, &ends(&ties, &strongest_forest(count, &ties)));
-        let geometry = Geometry::read(members, &groups)?;
+        let geometry = Geometry::read(members, &groups, &ties)?;
         let near = near(count, &ties);
         let means = means(&geometry, &near);
         ties.retain(|tie| is_no_detour(&geometry, &means, tie.ends));
+        pruned::cut_detours(&geometry, &mut ties);
         let mut chosen = strongest_forest(count, &ties);
-        straighten(&ties, &mut chosen);
+        let rather = |x, y, z| geometry.rather_middle(x, y, z);
+        straighten((&ties, &near), &mut chosen, &rather);
         let ties: Vec<Tie> = chosen.iter().filter_map(|at| ties.get(*at).copied()).collect();
-        let mut tree = Tree { ties, signs: Vec::new(), found: Vec::new(), means, arrival };
-        tree.signs = tree.signs(count, &geometry, &near);
+        let (signs, found) = (Vec::new(), Vec::new());
+        let mut tree = Tree { ties, signs, found, means, geometry, arrival };
+        tree.signs = tree.signs(count, &near);
         let scores: Vec<[f64; 3]> = tree.signs.iter().map(Signs::scores).collect();
         let ends: Vec<(usize, usize)> = tree.ties.iter().map(|tie| tie.ends).collect();
         // No more is believed of a direction than the two and those near them say: what the rest of a
@@ -158,20 +163,15 @@ impl Tree {
         Ok(tree)
     }
 
-    fn signs(&self, count: usize, geometry: &Geometry, near: &[Vec<usize>]) -> Vec<Signs> {
+    fn signs(&self, count: usize, near: &[Vec<usize>]) -> Vec<Signs> {
         // A mean is between its sources, and is no parent of them.
         let near: Vec<Vec<usize>> = near
             .iter()
             .map(|near| near.iter().copied().filter(|at| !self.means.contains_key(at)).collect())
             .collect();
-        let standing = |at: usize| geometry.standing(at, near.get(at)?);
+        let standing = |at: usize| self.geometry.standing(at, near.get(at)?);
         let standings: Vec<Option<Standing>> = (0..count).into_par_iter().map(standing).collect();
         let ends: Vec<(usize, usize)> = self.ties.iter().map(|tie| tie.ends).collect();
-        let mut degrees = vec![0u32; count];
-        for end in ends.iter().flat_map(|ends| [ends.0, ends.1]) {
-            degrees.get_mut(end).into_iter().for_each(|degree| *degree += 1);
-        }
-        let degree = |at: usize| degrees.get(at).map_or(1.0, |degree| f64::from(*degree));
         let ratio = |a: f64, b: f64| (a / b).ln();
         let sides = sides(count, &ends);
         let of = |(tie, (here, there)): (&Tie, &(usize, usize))| {
@@ -182,9 +182,8 @@ impl Tree {
                     around.push(*other);
                 }
             }
-            let mut family = geometry.signs((a, b), &around, &standings);
+            let mut family = self.geometry.signs((a, b), &around, &standings);
             family.side = ratio(*here as f64, *there as f64);
-            family.degree = ratio(degree(a), degree(b));
             let mut pair = tie.signs;
             pair.given += self.arrival_odds(tie.ends);
             if self.is_mean_of(b, a) {
@@ -393,7 +392,7 @@ pub(super) fn ties<'m>(
             let other = partner.get(&at).and_then(|other| core_b.get(*other));
             core_a.get(at) == Some(&true) && other == Some(&true)
         };
-        let (bits, distance) = comparison.shared(&is_core);
+        let (bits, _) = comparison.shared(&is_core);
         let mut score = bits;
         score -= TIE_BREAK * (extras(core_a, first) + extras(core_b, second));
         let (one, other) = (main_dtype(first), main_dtype(second));
@@ -403,8 +402,14 @@ pub(super) fn ties<'m>(
         // A base that is declared is believed as far as the weights leave it open.
         let is_named = names_as_base(first, second) || names_as_base(second, first);
         score += if is_named { NAMED_BREAK } else { 0.0 };
-        let signs = Evidence::between(first, second, comparison).signs;
-        ties.push(Tie { ends: (*a, *b), score, distance, signs });
+        let Evidence { signs, how, .. } = Evidence::between(first, second, comparison);
+        let pruned = match how {
+            How::Prune if signs.function > 0.0 => Pruned::Second,
+            How::Prune if signs.function < 0.0 => Pruned::First,
+            _ => Pruned::Neither,
+        };
+        let decay = comparison.decay();
+        ties.push(Tie { ends: (*a, *b), score, decay, pruned, signs });
     }
     ties.sort_by_key(|tie| tie.ends);
     ties
@@ -424,13 +429,24 @@ pub struct Neighbours {
     pub undirected: Vec<f64>,
 }
 
-/// The neighbours that [`arrange`] finds among `members`.
+/// Three members, and the signs for each as the one that the other two hang on, as numbers.
+#[cfg(feature = "unstable-format")]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Three {
+    /// The places of the three.
+    pub places: [usize; 3],
+    /// Of each its signs.
+    pub signs: [Vec<f64>; 3],
+}
+
+/// The neighbours that [`arrange`] finds among `members`, and all threes that can be compared.
 ///
 /// # Errors
 ///
 /// Those of reading.
 #[cfg(feature = "unstable-format")]
-pub fn neighbours(members: &[Member<'_>]) -> Result<Vec<Neighbours>> {
+pub fn neighbours(members: &[Member<'_>]) -> Result<(Vec<Neighbours>, Vec<Three>)> {
     let members: Vec<&Member<'_>> = members.iter().collect();
     let tree = Tree::of(&members, &compare_kin(&members)?, None)?;
     let all = tree.ties.iter().zip(&tree.signs);
@@ -439,5 +455,13 @@ pub fn neighbours(members: &[Member<'_>]) -> Result<Vec<Neighbours>> {
         directed: signs.directed().to_vec(),
         undirected: signs.undirected().to_vec(),
     };
-    Ok(all.map(of).collect())
+    let mut threes = Vec::new();
+    for c in 0..members.len() {
+        for (a, b) in (0..c).flat_map(|b| (0..b).map(move |a| (a, b))) {
+            let signs = tree.geometry.triple([a, b, c]).map(|triple| triple.signs());
+            let signs = signs.map(|signs| signs.map(|of_one| of_one.to_vec()));
+            threes.extend(signs.map(|signs| Three { places: [a, b, c], signs }));
+        }
+    }
+    Ok((all.map(of).collect(), threes))
 }

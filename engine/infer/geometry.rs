@@ -1,15 +1,13 @@
-//! Where members are to each other, three at a time.
-//!
-//! A training moves each weight by a step of its own. So of a parent and two children, or of three
-//! that follow each other, one is *between* the other two: where they agree, it seldom differs. Of
-//! three siblings none is, for each has made steps of its own. Two things show it: how often a
-//! weight of one is far from those of the others while these are near each other (of most use where
-//! many steps are small), and the cosine of the angle at which it sees them (0 for a parent and
-//! children that went their own ways, 0.5 for siblings that went equally far).
+//! Where members are to each other: some weights of each, and what threes of them show.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use super::belief::FamilySigns;
 use super::member::Member;
 use super::samples;
+use super::tree::Tie;
+use super::triple::Triple;
 use crate::store::Result;
 
 /// The most elements of all members together, and of one, that are held.
@@ -17,28 +15,22 @@ const ELEMENTS_MAX: usize = 1 << 24;
 const OF_ONE_MAX: usize = 1 << 16;
 /// Relatives of a member that are looked at.
 pub(super) const NEAR_MAX: usize = 8;
-/// A weight is far from two others when these are nearer to each other by these factors.
-const FACTORS: [f32; 2] = [0.1, 0.01];
-/// Elements that differ at all, from which on three can be compared.
-const CHANGED_MIN: u32 = 50;
-/// What counts of weights that are far begin with, so that few say little.
-const COUNT_PRIOR: f64 = 5.0;
-
 /// Some of each member's weights, at the same places in all.
 #[derive(Debug, Default)]
 pub(super) struct Geometry {
     /// Of each member, where it can be compared.
-    weights: Vec<Option<Vec<f32>>>,
+    weights: Vec<Option<Weights>>,
+    /// The factor of decay from the first to the second of two members.
+    decays: HashMap<(usize, usize), f32>,
+    /// Those that were compared.
+    triples: Mutex<HashMap<[usize; 3], Option<Triple>>>,
 }
 
-/// How three members are to each other.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Triple {
-    /// How far each is between the other two: the logarithm of how much less often it is far from
-    /// both than the next.
-    pub(super) between: [f64; 3],
-    /// The cosine of the angle at which each sees the other two.
-    pub(super) cosine: [f64; 3],
+#[derive(Debug)]
+struct Weights {
+    values: Vec<f32>,
+    /// Where each tensor ends among them; the same of all of a group.
+    ends: Arc<[usize]>,
 }
 
 impl Geometry {
@@ -48,8 +40,14 @@ impl Geometry {
     /// # Errors
     ///
     /// Those of reading.
-    pub(super) fn read(members: &[&Member<'_>], groups: &[Vec<usize>]) -> Result<Self> {
-        let mut geometry = Geometry { weights: vec![None; members.len()] };
+    pub(super) fn read(
+        members: &[&Member<'_>],
+        groups: &[Vec<usize>],
+        ties: &[Tie],
+    ) -> Result<Self> {
+        let decays = ties.iter().filter_map(|tie| Some((tie.ends, tie.decay?.exp() as f32)));
+        let weights = members.iter().map(|_| None).collect();
+        let mut geometry = Geometry { weights, decays: decays.collect(), ..Geometry::default() };
         let each = (ELEMENTS_MAX / members.len().max(1)).min(OF_ONE_MAX);
         for group in groups.iter().filter(|group| group.len() > 2) {
             geometry.read_group(members, group, each)?;
@@ -80,23 +78,32 @@ impl Geometry {
             first.tensors().get(tensor).map_or(0, |tensor| tensor.sketch.elements())
         };
         let all: u64 = common.iter().map(|tensor| size(*tensor)).sum();
+        let mut all_ends: Option<Arc<[usize]>> = None;
         for (at, partners) in &places {
             let Some(member) = members.get(*at) else { continue };
-            let mut weights = Vec::new();
+            let (mut values, mut ends) = (Vec::new(), Vec::new());
             for tensor in &common {
                 let Some(place) = partners.get(*tensor).copied().flatten() else { continue };
                 let share = u128::from(size(*tensor)) * each as u128 / u128::from(all.max(1));
-                samples::some_of(member, place, (share as usize).max(16), &mut weights)?;
+                samples::some_of(member, place, (share as usize).max(16), &mut values)?;
+                ends.push(values.len());
             }
+            let ends = Arc::clone(all_ends.get_or_insert_with(|| ends.into()));
             if let Some(slot) = self.weights.get_mut(*at) {
-                *slot = Some(weights);
+                *slot = Some(Weights { values, ends });
             }
         }
         Ok(())
     }
 
     fn of(&self, at: usize) -> Option<&[f32]> {
-        self.weights.get(at)?.as_deref()
+        Some(&self.weights.get(at)?.as_ref()?.values)
+    }
+
+    /// The factor from one member to another, where weights have only decayed.
+    fn decay(&self, from: usize, to: usize) -> Option<f32> {
+        let known = |a, b| self.decays.get(&(a, b)).copied();
+        known(from, to).or_else(|| known(to, from).map(f32::recip))
     }
 
     /// The square of the distance of two members.
@@ -105,63 +112,58 @@ impl Geometry {
         Some(pairs.map(|(a, b)| f64::from(b - a).powi(2)).sum())
     }
 
-    /// How three are to each other, where that can be said.
+    /// How three are to each other, where that can be said. Each three are compared once.
     pub(super) fn triple(&self, at: [usize; 3]) -> Option<Triple> {
-        let [a, b, c] = at;
-        let (a, b, c) = (self.of(a)?, self.of(b)?, self.of(c)?);
-        let (mut changed, mut far) = (0u32, [[0u32; FACTORS.len()]; 3]);
-        let mut squares = [0.0f64; 3];
-        for ((a, b), c) in a.iter().zip(b).zip(c) {
-            // Opposite of each.
-            let sides = [(b - c).abs(), (a - c).abs(), (a - b).abs()];
-            let [of_a, of_b, of_c] = sides;
-            let sum = of_a + of_b + of_c;
-            if sum <= 0.0 || !sum.is_finite() {
-                continue;
+        let mut sorted = at;
+        sorted.sort_unstable();
+        let known = |known: &HashMap<[usize; 3], Option<Triple>>| known.get(&sorted).copied();
+        let found = self.triples.lock().ok().and_then(|all| known(&all)).unwrap_or_else(|| {
+            let found = self.compare(sorted);
+            if let Ok(mut all) = self.triples.lock() {
+                all.insert(sorted, found);
             }
-            changed += 1;
-            let bounds = [of_b.min(of_c), of_a.min(of_c), of_a.min(of_b)];
-            for (((side, bound), far), square) in
-                sides.iter().zip(bounds).zip(&mut far).zip(&mut squares)
-            {
-                *square += f64::from(*side).powi(2);
-                for (far, factor) in far.iter_mut().zip(FACTORS) {
-                    *far += u32::from(*side < factor * bound);
-                }
-            }
-        }
-        if changed < CHANGED_MIN || squares.iter().any(|square| *square <= 0.0) {
-            return None;
-        }
-        let logs = far.map(|far| far.map(|far| (f64::from(far) + COUNT_PRIOR).ln()));
-        let [la, lb, lc] = logs;
-        let between = |own: [f64; 2], x: [f64; 2], y: [f64; 2]| {
-            let each = own.iter().zip(x).zip(y).map(|((own, x), y)| x.min(y) - own);
-            each.sum::<f64>() / own.len() as f64
-        };
-        let [sa, sb, sc] = squares;
-        let cosine = |own: f64, x: f64, y: f64| (x + y - own) / (2.0 * (x * y).sqrt());
-        Some(Triple {
-            between: [between(la, lb, lc), between(lb, la, lc), between(lc, la, lb)],
-            cosine: [cosine(sa, sb, sc), cosine(sb, sa, sc), cosine(sc, sa, sb)],
-        })
+            found
+        });
+        let place = |member: usize| sorted.iter().position(|it| *it == member).unwrap_or(0);
+        found.map(|triple| triple.in_order(at.map(place)))
     }
 
-    /// How far a member is between any two of `near`, and the mean cosine of the angles there.
+    fn compare(&self, [a, b, c]: [usize; 3]) -> Option<Triple> {
+        let ends = &self.weights.get(a)?.as_ref()?.ends;
+        let decays = [self.decay(b, c), self.decay(a, c), self.decay(a, b)];
+        Triple::of([self.of(a)?, self.of(b)?, self.of(c)?], ends, decays)
+    }
+
+    /// How much more `x` than `y` is the one of the three that the other two hang on; 0 where that
+    /// cannot be said.
+    pub(super) fn rather_middle(&self, x: usize, y: usize, z: usize) -> f64 {
+        let scores = self.triple([x, y, z]).map(|triple| triple.scores());
+        scores.map_or(0.0, |[x, y, _]| x - y)
+    }
+
+    /// Where a member stands, by all threes of it and two of `near`.
     pub(super) fn standing(&self, at: usize, near: &[usize]) -> Option<Standing> {
-        let mut sums = (0.0, 0.0, 0u32);
-        for (nth, y) in near.iter().enumerate() {
-            for z in near.iter().skip(nth + 1).filter(|z| **z != at && *y != at) {
+        let (mut sum, mut count) = (Standing::default(), 0u32);
+        for (nth, y) in near.iter().enumerate().filter(|(_, y)| **y != at) {
+            for z in near.iter().skip(nth + 1).filter(|z| **z != at) {
                 let Some(triple) = self.triple([at, *y, *z]) else { continue };
-                let ([between, ..], [cosine, ..]) = (triple.between, triple.cosine);
-                sums.0 += between.clamp(-1.0, 1.0);
-                sums.1 += cosine.max(0.0);
-                sums.2 += 1;
+                let ([middle, _, _], none) = triple.probabilities();
+                let [cosine, ..] = triple.cosine;
+                let [parts, ..] = triple.parts;
+                sum.middle += middle;
+                sum.none += none;
+                sum.cosine += cosine.max(0.0);
+                sum.parts += parts;
+                count += 1;
             }
         }
-        let (between, cosine, count) = sums;
-        let count = f64::from(count);
-        (count > 0.0).then(|| Standing { between: between / count, cosine: cosine / count })
+        let mean = |sum: f64| sum / f64::from(count);
+        (count > 0).then(|| Standing {
+            middle: mean(sum.middle),
+            none: mean(sum.none),
+            cosine: mean(sum.cosine),
+            parts: mean(sum.parts),
+        })
     }
 
     /// The signs of two neighbours by thirds near them, and by where all of these stand.
@@ -172,45 +174,50 @@ impl Geometry {
         standings: &[Option<Standing>],
     ) -> FamilySigns {
         let mut signs = FamilySigns::default();
-        let of = |at: usize| standings.get(at).copied().flatten().unwrap_or_default();
-        signs.middle = of(a).between - of(b).between;
-        signs.angle = of(a).cosine - of(b).cosine;
-        let thirds = near.iter().filter(|z| **z != a && **z != b);
-        let triples: Vec<Triple> = thirds.filter_map(|z| self.triple([a, b, *z])).collect();
-        if triples.is_empty() {
+        let mut count = 0.0;
+        let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+        for z in near.iter().filter(|z| **z != a && **z != b) {
+            let Some(triple) = self.triple([a, b, *z]) else { continue };
+            let ([first, second, _], _) = triple.probabilities();
+            let lesser = |[first, second, _]: [f64; 3]| first.min(second);
+            signs.lead += first - second;
+            signs.lesser += first.min(second);
+            signs.cosine += lesser(triple.cosine).max(0.0);
+            signs.parts += lesser(triple.parts);
+            least = least.min(first.max(second));
+            let [first, second, _] = triple.alone;
+            most = most.max(first.max(second).clamp(-2.0, 2.0));
+            count += 1.0;
+        }
+        if count == 0.0 {
             return signs;
         }
-        let fold = |start: f64, of: fn(f64, f64) -> f64, value: &dyn Fn(&Triple) -> f64| {
-            triples.iter().map(value).fold(start, of)
-        };
-        let first = |it: &Triple| it.between.first().copied().unwrap_or_default();
-        let second = |it: &Triple| it.between.get(1).copied().unwrap_or_default();
-        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
-        let clamp = |value: f64| value.clamp(-1.0, 1.5);
-        let first_most = clamp(fold(low, f64::max, &first));
-        let second_most = clamp(fold(low, f64::max, &second));
-        signs.third = 1.0;
-        signs.between = first_most - second_most;
-        signs.both = first_most.min(second_most).max(0.0);
-        signs.least = fold(high, f64::min, &|it| first(it).max(second(it))).clamp(-1.0, 1.0);
+        for sum in [&mut signs.lead, &mut signs.lesser, &mut signs.cosine, &mut signs.parts] {
+            *sum /= count;
+        }
+        (signs.third, signs.least, signs.most) = (1.0, least, most);
+        let of = |at: usize| standings.get(at).copied().flatten().unwrap_or_default();
+        signs.middle = of(a).middle - of(b).middle;
+        signs.angle = of(a).cosine - of(b).cosine;
+        signs.own = of(a).middle.max(of(b).middle);
         let all = || near.iter().chain([&a, &b]).filter_map(|at| standings.get(*at).copied()?);
-        signs.most = all().map(|it| it.between).fold(-1.0, f64::max);
-        signs.straightest = all().map(|it| it.cosine).fold(1.0, f64::min);
-        let lesser = |it: &Triple| {
-            let [first, second, _] = it.cosine;
-            first.min(second).clamp(-0.3, 1.0)
-        };
-        let sum: f64 = triples.iter().map(lesser).sum();
-        signs.cosine = (sum / triples.len() as f64, fold(-1.0, f64::max, &lesser));
+        let (none, stand) = all().fold((0.0, 0.0), |(sum, n), it| (sum + it.none, n + 1.0));
+        signs.none = none / f64::max(stand, 1.0);
+        signs.straightest = all().map(|it| it.parts).fold(1.0, f64::min);
         signs
     }
 }
 
-/// Where a member stands among its relatives.
+/// Where a member stands among its relatives: means over threes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Standing {
-    pub(super) between: f64,
+    /// How likely the others hang on it.
+    pub(super) middle: f64,
+    /// How likely no one of the three is that.
+    pub(super) none: f64,
+    /// The cosine of the angle there, of all weights, and of single tensors.
     pub(super) cosine: f64,
+    pub(super) parts: f64,
 }
 
 /// Elements of a member's floats.

@@ -64,16 +64,18 @@ mod lines;
 mod means;
 mod member;
 mod placement;
+mod pruned;
 mod samples;
 mod source;
 mod tree;
+mod triple;
 
 pub use arrangement::{Arrangement, Origin, Parent, arrange_in};
 pub use compare::{Comparison, Resemblance, resemble};
 pub use evidence::{Evidence, Reason};
 pub use family::{Kinship, arrange};
 #[cfg(feature = "unstable-format")]
-pub use family::{Neighbours, neighbours};
+pub use family::{Neighbours, Three, neighbours};
 pub use lines::{BaseVerdict, DeclaredBase, Line, arrange_lines};
 pub use member::{Member, MemberTensor};
 pub use placement::{Placement, place};
@@ -83,4 +85,4 @@ pub const CLAIMED_FROM: f64 = 0.9;
 
 /// The probability that neither of two relatives comes from the other, from which on they are told as
 /// siblings whose parent is not there.
-pub const SIBLINGS_FROM: f64 = 0.3;
+pub const SIBLINGS_FROM: f64 = 0.2;

@@ -1,6 +1,17 @@
 //! The tree of the strongest ties, and where it hangs.
 
+use std::collections::{HashMap, HashSet};
+
 use super::belief::{PairSigns, probabilities};
+
+/// Which of two is the other with zeros put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pruned {
+    #[default]
+    Neither,
+    First,
+    Second,
+}
 
 /// A tie between two members.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -8,37 +19,17 @@ pub(super) struct Tie {
     pub(super) ends: (usize, usize),
     /// How strong it is.
     pub(super) score: f64,
-    /// The distance of the weights.
-    pub(super) distance: f64,
+    /// The logarithm of the factor by which what was not moved has decayed, from the first to the
+    /// second.
+    pub(super) decay: Option<f64>,
+    /// Whether the second is the first with zeros put in, or the other way round.
+    pub(super) pruned: Pruned,
     /// What the two alone say of which came first.
     pub(super) signs: PairSigns,
 }
 
-/// Of two ties nearly as strong, the difference in bits an element that does not count; and where
-/// the weights' distance says the opposite.
-const NEAR_BITS: f64 = 0.1;
-const CONTRADICTED_BITS: f64 = 0.5;
-/// The same for distances, as a factor.
-const NEAR_DISTANCE: f64 = 1.03;
-/// The cosine from which on a step is one back.
-const BACKWARDS: f64 = 0.05;
-
-/// Whether a model at these distances is not on the way: the step from `middle` to `far` goes back
-/// towards `near`, though `near` is as close to `far`. Then the two are rather siblings.
-fn turns_back(near_middle: f64, middle_far: f64, near_far: f64) -> bool {
-    let product = near_middle * middle_far;
-    if product <= 0.0 || near_far > NEAR_DISTANCE * middle_far {
-        return false;
-    }
-    let cosine = (near_middle.powi(2) + middle_far.powi(2) - near_far.powi(2)) / (2.0 * product);
-    cosine > BACKWARDS
-}
-
-/// Whether one tie may stand in for another.
-fn is_near(tie: &Tie, other: &Tie) -> bool {
-    let nearer = tie.distance < other.distance;
-    tie.score >= other.score - if nearer { CONTRADICTED_BITS } else { NEAR_BITS }
-}
+/// How often the ties are gone through to hang what is in a wrong place.
+const ROUNDS: usize = 3;
 
 fn find(groups: &mut [usize], at: usize) -> usize {
     let mut root = at;
@@ -69,33 +60,44 @@ pub(super) fn strongest_forest(members: usize, ties: &[Tie]) -> Vec<usize> {
     chosen
 }
 
-/// Hangs members that only seem to stand between two others beside them.
-pub(super) fn straighten(ties: &[Tie], chosen: &mut [usize]) {
-    let between =
-        |a: usize, b: usize| ties.iter().position(|tie| tie.ends == (a, b) || tie.ends == (b, a));
-    let other_end = |tie: &Tie, end: usize| match tie.ends {
-        (a, b) if a == end => Some(b),
-        (a, b) if b == end => Some(a),
-        _ => None,
-    };
-    for place in 0..chosen.len() {
-        let Some(tie) = chosen.get(place).and_then(|at| ties.get(*at)).copied() else { continue };
-        for (middle, far) in [tie.ends, (tie.ends.1, tie.ends.0)] {
-            let neighbours = chosen.iter().filter_map(|at| ties.get(*at));
-            let better = neighbours
-                .filter_map(|next| Some((next, other_end(next, middle)?)))
-                .filter(|(_, near)| *near != far)
-                .find_map(|(next, near)| {
-                    let at = between(near, far)?;
-                    let direct = ties.get(at)?;
-                    let fits = is_near(direct, &tie)
-                        && turns_back(next.distance, tie.distance, direct.distance);
-                    fits.then_some(at)
-                });
-            if let (Some(at), Some(slot)) = (better, chosen.get_mut(place)) {
-                *slot = at;
-                break;
+/// Hangs members that hang on a neighbour of where they belong: of a tie between `y` and `z`, and an
+/// `x` that is tied to `y` and near `z`, `rather(x, y, z)` says how much more the other two hang on
+/// `x` than on `y`. Cost: a few calls for each tie.
+pub(super) fn straighten(
+    (ties, near): (&[Tie], &[Vec<usize>]),
+    chosen: &mut [usize],
+    rather: &dyn Fn(usize, usize, usize) -> f64,
+) {
+    let places: HashMap<(usize, usize), usize> =
+        ties.iter().enumerate().map(|(at, tie)| (tie.ends, at)).collect();
+    let between = |a: usize, b: usize| places.get(&(a.min(b), a.max(b))).copied();
+    let mut hung: HashSet<usize> = chosen.iter().copied().collect();
+    for _ in 0..ROUNDS {
+        let mut is_changed = false;
+        for slot in chosen.iter_mut() {
+            let Some(tie) = ties.get(*slot).filter(|tie| tie.signs.function == 0.0) else {
+                continue;
+            };
+            let mut best: Option<(f64, usize)> = None;
+            for (y, z) in [tie.ends, (tie.ends.1, tie.ends.0)] {
+                for x in near.get(z).into_iter().flatten().filter(|x| **x != y) {
+                    let is_next = between(*x, y).is_some_and(|at| hung.contains(&at));
+                    let Some(at) = between(*x, z).filter(|_| is_next) else { continue };
+                    let lead = rather(*x, y, z);
+                    if lead > 0.0 && best.is_none_or(|(most, _)| lead > most) {
+                        best = Some((lead, at));
+                    }
+                }
             }
+            if let Some((_, at)) = best {
+                hung.remove(slot);
+                hung.insert(at);
+                *slot = at;
+                is_changed = true;
+            }
+        }
+        if !is_changed {
+            break;
         }
     }
 }
@@ -254,8 +256,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
-    fn tie(a: usize, b: usize, score: f64, distance: f64) -> Tie {
-        Tie { ends: (a, b), score, distance, signs: PairSigns::default() }
+    fn tie(a: usize, b: usize, score: f64) -> Tie {
+        let (signs, pruned) = (PairSigns::default(), Pruned::Neither);
+        Tie { ends: (a, b), score, decay: None, pruned, signs }
     }
 
     #[test]
@@ -316,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_forest_takes_the_strongest_ties() {
-        let ties = [tie(0, 1, 1.0, 1.0), tie(1, 2, 3.0, 1.0), tie(0, 2, 2.0, 1.0)];
+        let ties = [tie(0, 1, 1.0), tie(1, 2, 3.0), tie(0, 2, 2.0)];
         assert_eq!(strongest_forest(3, &ties), [1, 2]);
         assert_eq!(strongest_forest(4, &[]), [0usize; 0]);
     }
@@ -324,26 +327,17 @@ mod tests {
     #[test]
     fn siblings_that_went_the_same_way_are_hung_beside_each_other() {
         // Base 0; 1 has gone a little, 2 far and in part the same way: nearer to 1 than to 0.
-        let distance = |a: [f64; 2], b: [f64; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
-        let (base, one, two) = ([0.0, 0.0], [1.0, 0.0], [0.6, 3.0]);
-        let ties = [
-            tie(0, 1, 8.0, distance(base, one)),
-            tie(1, 2, 5.02, distance(one, two)),
-            tie(0, 2, 5.0, distance(base, two)),
-        ];
+        let ties = [tie(0, 1, 8.0), tie(0, 2, 5.0), tie(1, 2, 5.02)];
+        let near = [vec![1, 2], vec![0, 2], vec![1, 0]];
         let mut chosen = strongest_forest(3, &ties);
-        assert_eq!(chosen, [0, 1]);
-        straighten(&ties, &mut chosen);
         assert_eq!(chosen, [0, 2]);
-        // A chain goes on: nothing is changed.
-        let two = [2.0, 0.3];
-        let ties = [
-            tie(0, 1, 8.0, distance(base, one)),
-            tie(1, 2, 5.0, distance(one, two)),
-            tie(0, 2, 4.95, distance(base, two)),
-        ];
-        let mut chosen = strongest_forest(3, &ties);
-        straighten(&ties, &mut chosen);
+        let base = |x: usize, _: usize, _: usize| if x == 0 { 1.0 } else { -1.0 };
+        straighten((&ties, &near), &mut chosen, &base);
         assert_eq!(chosen, [0, 1]);
+        // A chain goes on: nothing is changed, nor where nothing is known.
+        let mut chosen = strongest_forest(3, &ties);
+        straighten((&ties, &near), &mut chosen, &|x, _, _| if x == 1 { 1.0 } else { -1.0 });
+        straighten((&ties, &near), &mut chosen, &|_, _, _| 0.0);
+        assert_eq!(chosen, [0, 2]);
     }
 }

@@ -1,16 +1,21 @@
 //! Families of small networks whose lineage is known, and how often parents are found in them.
 //!
-//! `cargo run --release --example parents -- make DIR [COUNT]` trains the networks, one folder a family
-//! (about nine minutes on half a core for 480); `learn DIR` prints the weights of the evidence that
-//! make one half of the families likeliest, as they stand in `engine/infer/belief.rs`; `report DIR...`
-//! prints how often what is claimed is right, on the other half and on any other folder with a
-//! `lineage.json`, beside the rules of MGit and MoTHer; `rates DIR...` is that without these.
+//! `cargo run --release --example parents -- make DIR [COUNT | FROM TO]` trains the networks, one
+//! folder a family (two and a half minutes of a core for 960); `learn DIR` prints the weights of the
+//! evidence that make one half of the families likeliest, as they stand in `engine/infer/triple.rs` (set
+//! these first, and learn again) and `engine/infer/belief.rs`; `report DIR...` prints how often what is
+//! claimed is right, on the other half and on any other folder with a `lineage.json`, beside the rules
+//! of MGit and MoTHer; `rates DIR...` is that without these. `misses DIR` prints what is wrong, one by
+//! one, in the half that the weights are learnt from, and elsewhere; `arrivals DIR...` how often a
+//! model that comes alone into a store of the others finds its parent.
 
+mod arrivals;
 #[path = "../common/digits.rs"]
 mod digits;
 mod families;
 mod files;
 mod learn;
+mod misses;
 mod network;
 mod rules;
 mod score;
@@ -20,9 +25,10 @@ mod truth;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use arrivals::Arrivals;
 use digits::Random;
 use families::Family;
-use learn::Sample;
+use learn::{Sample, Three};
 use mgit::infer::{Member, arrange, neighbours};
 use mgit::interchange::ModelSource;
 use mgit::{Model, NewModel, Store};
@@ -38,23 +44,30 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["make", folder] => make(Path::new(folder), FAMILIES),
-        ["make", folder, count] => make(Path::new(folder), count.parse()?),
+        ["make", folder] => make(Path::new(folder), 0..FAMILIES),
+        ["make", folder, count] => make(Path::new(folder), 0..count.parse()?),
+        ["make", folder, from, to] => make(Path::new(folder), from.parse()?..to.parse()?),
         ["learn", folder] => print_weights(Path::new(folder)),
+        ["misses", folder] => misses(Path::new(folder)),
+        ["arrivals", ref folders @ ..] if !folders.is_empty() => arrivals(folders),
         ["report", ref folders @ ..] if !folders.is_empty() => report(folders, true),
         ["rates", ref folders @ ..] if !folders.is_empty() => report(folders, false),
         [] => {
             let folder = tempfile::tempdir()?;
-            make(folder.path(), 24)?;
+            make(folder.path(), 0..24)?;
             report(&[&folder.path().display().to_string()], true)
         }
-        _ => Err("make DIR [COUNT], learn DIR, report DIR... or rates DIR...".into()),
+        _ => {
+            Err("make DIR [COUNT | FROM TO], learn DIR, misses DIR, arrivals DIR..., report DIR... or rates DIR..."
+                .into())
+        }
     }
 }
 
-fn make(folder: &Path, count: u64) -> Result<()> {
+fn make(folder: &Path, seeds: std::ops::Range<u64>) -> Result<()> {
+    let count = seeds.end.saturating_sub(seeds.start);
     let mut accuracies = BTreeMap::<&str, Vec<f64>>::new();
-    for seed in 0..count {
+    for seed in seeds {
         let family = Family::of(seed);
         files::write(&family, &folder.join(format!("{seed:04}")))?;
         let accuracy = family.members[0].network.accuracy(family.task);
@@ -99,9 +112,13 @@ fn shuffled(known: &Known) -> Vec<usize> {
     order
 }
 
-/// The files of a family, opened, in that order, with their names.
+/// The files of a family, opened, in an order that says nothing, with their names.
 fn opened(known: &Known) -> Result<(Vec<&str>, Vec<ModelSource>)> {
-    let order = shuffled(known).into_iter().map(|at| &known.files[at]);
+    opened_in(known, shuffled(known))
+}
+
+fn opened_in(known: &Known, order: Vec<usize>) -> Result<(Vec<&str>, Vec<ModelSource>)> {
+    let order = order.into_iter().map(|at| &known.files[at]);
     let (mut names, mut files) = (Vec::new(), Vec::new());
     for (name, path) in order {
         names.push(name.as_str());
@@ -117,10 +134,11 @@ fn members(files: &[ModelSource]) -> Result<Vec<Member<'_>>> {
 }
 
 fn print_weights(folder: &Path) -> Result<()> {
-    let mut samples = Vec::new();
+    let (mut samples, mut threes) = (Vec::new(), Vec::new());
     for known in families_in(folder)?.iter().filter(|known| is_for_learning(known)) {
         let (names, files) = opened(known)?;
-        for found in neighbours(&members(&files)?)? {
+        let (neighbours, found) = neighbours(&members(&files)?)?;
+        for found in neighbours {
             let truth = match known.relation(names[found.ends.0], names[found.ends.1]) {
                 Relation::Parent => 0,
                 Relation::Child => 1,
@@ -129,11 +147,46 @@ fn print_weights(folder: &Path) -> Result<()> {
             let (directed, undirected) = (found.directed, found.undirected);
             samples.push(Sample { directed, undirected, truth });
         }
+        for three in found {
+            let truth = known.middle(three.places.map(|at| names[at]));
+            threes.extend(truth.map(|truth| Three { signs: three.signs, truth }));
+        }
     }
+    let (of_each, none) = learn::weights_of_threes(&threes);
+    println!("learnt from {} threes: {of_each:.2?}, none of them {none:.2}", threes.len());
     let (directed, undirected) = learn::weights(&samples);
     println!("learnt from {} pairs of neighbours", samples.len());
     println!("directed: {directed:.2?}\nundirected: {undirected:.2?}");
     Ok(())
+}
+
+fn misses(folder: &Path) -> Result<()> {
+    let may_look = |known: &&Known| known.seed.is_none() || is_for_learning(known);
+    for known in families_in(folder)?.iter().filter(may_look) {
+        let (names, files) = opened(known)?;
+        misses::print(known, &names, &arrange(&members(&files)?)?);
+    }
+    Ok(())
+}
+
+/// Models that come one by one: in the true order, parents first, and in one that says nothing.
+fn arrivals(folders: &[&str]) -> Result<()> {
+    for folder in folders {
+        let (mut in_order, mut shuffled) = (Arrivals::default(), Arrivals::default());
+        let families = families_in(Path::new(folder))?;
+        for known in families.iter().filter(|known| !is_for_learning(known)) {
+            shuffled.add(&arrived(known, self::shuffled(known))?);
+            in_order.add(&arrived(known, known.parents_first())?);
+        }
+        println!("\n## {folder}\n\n{}", Arrivals::HEAD);
+        println!("{}\n{}", in_order.row("parents first"), shuffled.row("any"));
+    }
+    Ok(())
+}
+
+fn arrived(known: &Known, order: Vec<usize>) -> Result<Arrivals> {
+    let (names, files) = opened_in(known, order)?;
+    Arrivals::of(known, &names, &files)
 }
 
 fn report(folders: &[&str], beside: bool) -> Result<()> {

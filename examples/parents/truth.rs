@@ -11,6 +11,7 @@ pub struct Known {
     pub files: Vec<(String, PathBuf)>,
     /// Of each, there or not, those that it was made of.
     parents: BTreeMap<String, Vec<String>>,
+    hows: BTreeMap<String, String>,
 }
 
 /// What two models are to each other.
@@ -34,6 +35,7 @@ impl Known {
         let text = |member: &serde_json::Value, key: &str| member[key].as_str().map(str::to_owned);
         let names: Vec<String> = members.iter().filter_map(|it| text(it, "name")).collect();
         let (mut files, mut parents) = (Vec::new(), BTreeMap::new());
+        let mut hows = BTreeMap::new();
         for member in members {
             let (name, file) = (text(member, "name"), text(member, "file"));
             let (name, file) = name.zip(file).ok_or("a member without a name or a file")?;
@@ -48,13 +50,19 @@ impl Known {
                 own.extend(made_of.cloned().or(text(member, "parent")));
             }
             parents.insert(name.clone(), own);
+            hows.insert(name.clone(), how);
             let path = folder.join(file);
             if path.is_file() {
                 files.push((name, path));
             }
         }
         let kind = text(&lineage, "kind").unwrap_or_else(|| folder.display().to_string());
-        Ok(Known { kind, seed: lineage["seed"].as_u64(), files, parents })
+        Ok(Known { kind, seed: lineage["seed"].as_u64(), files, parents, hows })
+    }
+
+    /// How a model was made, in words.
+    pub fn how(&self, name: &str) -> &str {
+        self.hows.get(name).map_or("", String::as_str)
     }
 
     fn parents_of(&self, name: &str) -> &[String] {
@@ -82,6 +90,32 @@ impl Known {
             () if of_a.intersection(&of_b).next().is_some() => Relation::Siblings,
             () => Relation::Strangers,
         }
+    }
+
+    /// Which of three the other two hang on, or 3 where these are siblings; nothing where it is
+    /// otherwise, or one of them was not trained but is a function of others.
+    pub fn middle(&self, names: [&str; 3]) -> Option<usize> {
+        let is_function = |name: &str| {
+            ["written", "pruned", "mean"].iter().any(|how| self.how(name).starts_with(how))
+        };
+        if names.iter().any(|name| is_function(name)) {
+            return None;
+        }
+        let [a, b, c] = names;
+        let relations = [(b, c), (a, c), (a, b)].map(|(a, b)| self.relation(a, b));
+        let is_edge = |at: usize| matches!(relations[at], Relation::Parent | Relation::Child);
+        match (0..3).filter(|at| is_edge(*at)).count() {
+            2 => (0..3).find(|at| !is_edge(*at)),
+            0 => relations.iter().all(|it| *it == Relation::Siblings).then_some(3),
+            _ => None,
+        }
+    }
+
+    /// The places of those that are there, parents before their children.
+    pub fn parents_first(&self) -> Vec<usize> {
+        let mut places: Vec<usize> = (0..self.files.len()).collect();
+        places.sort_by_key(|at| self.ancestors(&self.files[*at].0).len());
+        places
     }
 
     /// Whether a parent of this one is there.
