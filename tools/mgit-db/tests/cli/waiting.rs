@@ -359,7 +359,7 @@ fn a_full_disk_is_called_so() {
     let copying = [&make[..], &["cp {parent:base} {out}"]].concat();
     sandbox.ok(&["make", "s", "--name", "copy", "--parent", "base", "--command", copying[7]]);
     fs::create_dir(sandbox.path("small")).unwrap();
-    let mount = "mount -t tmpfs -o size=4m none small && cp s small/s && \
+    let mount = "mount -t tmpfs -o size=4m none small && cp --sparse=never s small/s && \
                  { cat /dev/zero > small/fill 2>/dev/null; true; }";
     let with_temporary = format!("{mount} && export TMPDIR=$PWD/small");
     let merge = [&["merge", "small/s"][..], &MERGE[2..]].concat();
