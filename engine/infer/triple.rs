@@ -209,7 +209,8 @@ mod tests {
         let step = |(at, weight): (usize, &f32)| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
             let step = (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
-            weight * decay + if (at + seed as usize).is_multiple_of(every) { 0.1 * step } else { 0.0 }
+            weight * decay
+                + if (at + seed as usize).is_multiple_of(every) { 0.1 * step } else { 0.0 }
         };
         from.iter().enumerate().map(step).collect()
     }

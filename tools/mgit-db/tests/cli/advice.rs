@@ -9,7 +9,9 @@ fn hurt() -> Sandbox {
     sandbox.import(1, "base", &[]);
     sandbox.import(2, "tuned", &["--parent", "base"]);
     let dump = sandbox.json(&["dump", "s"]);
-    let record = dump["records"].as_array().unwrap().iter().find(|it| it["kind"] == "tensor");
+    // What both models stand on.
+    let is_root = |it: &&Value| it["kind"] == "tensor" && it["chain_depth"] == 0;
+    let record = dump["records"].as_array().unwrap().iter().find(is_root);
     let number = |key: &str| record.unwrap()[key].as_u64().unwrap() as usize;
     let mut bytes = sandbox.read("s");
     bytes[number("offset") + number("payload_offset")] ^= 1;

@@ -23,6 +23,7 @@ mod outputs;
 mod partial;
 mod repack;
 mod rot;
+mod siblings;
 mod standard_output;
 mod transfer;
 mod update;
