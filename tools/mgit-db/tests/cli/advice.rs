@@ -9,9 +9,8 @@ fn hurt() -> Sandbox {
     sandbox.import(1, "base", &[]);
     sandbox.import(2, "tuned", &["--parent", "base"]);
     let dump = sandbox.json(&["dump", "s"]);
-    // What both models stand on.
-    let is_root = |it: &&Value| it["kind"] == "tensor" && it["chain_depth"] == 0;
-    let record = dump["records"].as_array().unwrap().iter().find(is_root);
+    let id = &sandbox.json(&["show", "s", "base"])["tensors"][0]["content_id"];
+    let record = dump["records"].as_array().unwrap().iter().find(|it| it["content_id"] == *id);
     let number = |key: &str| record.unwrap()[key].as_u64().unwrap() as usize;
     let mut bytes = sandbox.read("s");
     bytes[number("offset") + number("payload_offset")] ^= 1;
