@@ -359,7 +359,7 @@ fn a_full_disk_is_called_so() {
     let copying = [&make[..], &["cp {parent:base} {out}"]].concat();
     sandbox.ok(&["make", "s", "--name", "copy", "--parent", "base", "--command", copying[7]]);
     fs::create_dir(sandbox.path("small")).unwrap();
-    let mount = "mount -t tmpfs -o size=4m none small && cp --sparse=never s small/s && \
+    let mount = "mount -t tmpfs -o size=4m none small && cp s small/s && \
                  { cat /dev/zero > small/fill 2>/dev/null; true; }";
     let with_temporary = format!("{mount} && export TMPDIR=$PWD/small");
     let merge = [&["merge", "small/s"][..], &MERGE[2..]].concat();
@@ -386,7 +386,9 @@ fn a_full_disk_is_called_so() {
         };
         assert_eq!(answer.code, Some(1), "{arguments:?}: {answer:?}");
         let error = answer.json()["error"].clone();
-        assert_eq!(error["code"], "disk-full", "{arguments:?}: {error}");
+        // A commit that fails while the catalogue grows does not know what became of it.
+        let codes = ["disk-full", "outcome-unknown"];
+        assert!(codes.iter().any(|code| error["code"] == *code), "{arguments:?}: {error}");
         let message = error["message"].as_str().unwrap();
         assert_eq!(message.matches("the disk is full").count(), 1, "{arguments:?}: {message}");
     }
