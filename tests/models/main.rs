@@ -20,6 +20,7 @@ mod oracles;
 mod parents;
 mod real_models;
 mod real_packages;
+mod real_sizes;
 mod training_state;
 mod update;
 mod values;
