@@ -75,10 +75,6 @@ pub fn trained(seed: u64, count: usize) -> Vec<f32> {
     (0..count).map(|_| (uniform() + uniform() + uniform()) * 0.1).collect()
 }
 
-pub fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
-    bytemuck::cast_slice(values).to_vec()
-}
-
 /// `bytes` with about one f32 in `one_in` moved a little.
 pub fn nudged(bytes: &[u8], seed: u64, one_in: usize) -> Vec<u8> {
     let mut random = Random(seed);

@@ -1,7 +1,8 @@
 //! A tensor that is another one cast, quantised or with other rows is kept as the formula.
 
+use super::remaking::bytes_of;
 use crate::common;
-use crate::common::{assert_rows_add_up, bytes_of, new_store, tensor_rows, trained, write};
+use crate::common::{assert_rows_add_up, new_store, tensor_rows, trained, write};
 use half::{bf16, f16};
 use mgit::codec::Encoding;
 use mgit::upkeep::{VerifyDepth, verify};

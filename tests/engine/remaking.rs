@@ -1,9 +1,7 @@
 //! Promise: after a repack a model that is a formula of others adds a row to what they take,
 //! whichever came first, and the file's contents are as they were.
 
-use crate::common::{
-    assert_rows_add_up, bytes_of, contents, new_store, tensor_rows, trained, write,
-};
+use crate::common::{assert_rows_add_up, contents, new_store, tensor_rows, trained, write};
 use half::{bf16, f16};
 use mgit::codec::formula::Formula;
 use mgit::store::Repack;
@@ -21,6 +19,10 @@ struct Made {
     parents: &'static [&'static str],
     dtype: Dtype,
     tensors: Vec<(&'static str, [usize; 2], Vec<u8>)>,
+}
+
+pub(super) fn bytes_of<T: bytemuck::NoUninit>(values: &[T]) -> Vec<u8> {
+    bytemuck::cast_slice(values).to_vec()
 }
 
 /// A trained matrix of so many rows.
