@@ -18,6 +18,18 @@ const FITS_TRIED_MAX: usize = 64;
 /// How many of the lowest ranges are tried for the lowest one that is long enough.
 const LOWEST_TRIED_MAX: usize = 4096;
 
+/// The range, and where in it a record of `len` bytes begins whose byte at `inner` is aligned, if it
+/// ends there and before `limit`.
+fn start_in(
+    range: Extent,
+    limit: u64,
+    len: u64,
+    (inner, align): (u64, u64),
+) -> Option<(Extent, u64)> {
+    let start = (range.offset + inner).next_multiple_of(align) - inner;
+    (start + len <= range.end().min(limit)).then_some((range, start))
+}
+
 /// Which bytes of the file may be written.
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -168,18 +180,13 @@ impl Space {
         inner: u64,
         align: u64,
     ) -> Option<u64> {
-        let place = |from: u64| (from + inner).next_multiple_of(align) - inner;
-        let fits = |(room, offset): &(u64, u64)| {
-            let end = place(*offset) + len;
-            end <= offset + room && end <= limit
+        let start = |(room, offset): &(u64, u64)| {
+            start_in(Extent { offset: *offset, len: *room }, limit, len, (inner, align))
         };
-        let near = self.by_len.range((len, 0)..).take(FITS_TRIED_MAX).find(|range| fits(range));
-        let longer = || self.by_len.range((len + align, 0)..).take(FITS_TRIED_MAX);
-        let (room, offset) = near.or_else(|| longer().find(|range| fits(range))).copied()?;
-        self.remove(offset, room);
-        let start = place(offset);
-        self.give_back_part(offset, start);
-        self.give_back_part(whole(Extent { offset: start, len }).end(), offset + room);
+        let near = self.by_len.range((len, 0)..).take(FITS_TRIED_MAX).find_map(start);
+        let longer = || self.by_len.range((len + align, 0)..).take(FITS_TRIED_MAX).find_map(start);
+        let (range, start) = near.or_else(longer)?;
+        self.take_part(range, start, whole(Extent { offset: start, len }).end());
         Some(start)
     }
 
@@ -191,19 +198,19 @@ impl Space {
         inner: u64,
         align: u64,
     ) -> Option<u64> {
-        let place = |from: u64| (from + inner).next_multiple_of(align) - inner;
-        let fits = |(offset, room): &(u64, u64)| {
-            let end = place(*offset) + len;
-            end <= offset + room && end <= limit
-        };
-        let ranges = self.free.iter().map(|(offset, room)| (*offset, *room));
-        let mut ranges = ranges.take_while(|(offset, _)| *offset < limit).take(LOWEST_TRIED_MAX);
-        let (offset, room) = ranges.find(fits)?;
-        self.remove(offset, room);
-        let start = place(offset);
-        self.give_back_part(offset, start);
-        self.give_back_part(whole(Extent { offset: start, len }).end(), offset + room);
+        let ranges = self.free.iter().map(|(offset, room)| Extent { offset: *offset, len: *room });
+        let mut ranges = ranges.take_while(|range| range.offset < limit).take(LOWEST_TRIED_MAX);
+        let (range, start) =
+            ranges.find_map(|range| start_in(range, limit, len, (inner, align)))?;
+        self.take_part(range, start, whole(Extent { offset: start, len }).end());
         Some(start)
+    }
+
+    /// Takes a part of a free range.
+    fn take_part(&mut self, range: Extent, start: u64, end: u64) {
+        self.remove(range.offset, range.len);
+        self.give_back_part(range.offset, start);
+        self.give_back_part(end, range.end());
     }
 
     /// Takes exactly these bytes; `false`, and nothing, where one of them is not free.
@@ -212,9 +219,7 @@ impl Space {
         let Some((offset, room)) = before.filter(|(o, l)| o + l >= extent.end()) else {
             return false;
         };
-        self.remove(offset, room);
-        self.give_back_part(offset, extent.offset);
-        self.give_back_part(extent.end(), offset + room);
+        self.take_part(Extent { offset, len: room }, extent.offset, extent.end());
         true
     }
 
