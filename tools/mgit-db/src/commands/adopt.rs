@@ -32,9 +32,8 @@ use crate::text::count;
 /// such, and become roots. Siblings whose parent may not be among the models are kin without a
 /// direction: the second names the first under the key kin of its metadata; a parent that comes later
 /// is shown, and no edge is added to what is stored. What is in the store already, whichever version,
-/// is passed over; other
-/// content under a name that is there becomes its next version. What a folder holds besides models
-/// is named as left out, and is no failure. A model that cannot be read is named, and the others go
+/// is passed over; other content under a name that is there becomes its next version. What a folder
+/// holds besides models is named as left out, and is no failure. A model that cannot be read is named, and the others go
 /// in; the exit code is 1 then. Without a terminal to ask at, and with --json, give --yes or
 /// --dry-run. (For one model with a name, metadata or a profile of your choice: import --parent
 /// auto.)
