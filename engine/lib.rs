@@ -150,7 +150,7 @@ pub use half;
 pub use lineage::{How, ModelRef, Node, NodeId, OnChildren};
 pub use serde_json;
 pub use store::{Model, NewModel, NewPart, NewTensor, Snapshot, Store, Tensor, TensorView};
-pub use store::{OpenOptions, StoreInfo, Transaction};
+pub use store::{OpenOptions, StoreInfo, Transaction, WritableView};
 pub use tensor::{ContentId, Dtype, Element, IntoShape, Shape};
 
 /// The programs of the README, compiled and run with the tests.

@@ -1,11 +1,11 @@
-//! The read-only map of the file: the one place with `unsafe` for maps.
+//! The maps of the file: the one place with `unsafe` for them.
 
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::sync::RwLock;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
 
 /// Address space reserved for the map, so that appends show through it without a new map.
 const RESERVE_BYTES: u64 = 1 << 40;
@@ -19,6 +19,16 @@ pub trait Mapping: Debug + Send + Sync {
     /// Nobody writes to these bytes while what is returned lives. So it is with ranges of committed
     /// records, and of records that the caller has written itself and not given back.
     unsafe fn bytes(&self, offset: u64, len: u64) -> Option<&[u8]>;
+
+    /// A map of `offset..offset + len` for the caller alone: what is written to it stays in memory,
+    /// page by page as it is written. `None` where it cannot be had: then the bytes are copied.
+    ///
+    /// # Safety
+    ///
+    /// As of [`bytes`](Self::bytes), as long as the map lives.
+    unsafe fn private(&self, _offset: u64, _len: u64) -> Option<MmapMut> {
+        None
+    }
 }
 
 /// The map of a real file. Address: the same for a range for the life of the mapping.
@@ -82,6 +92,21 @@ impl Mapping for FileMapping {
         // breaks this; `docs/architecture.md` says so, as every memory map does.
         Some(unsafe { std::slice::from_raw_parts(start.add(offset), len) })
     }
+
+    unsafe fn private(&self, offset: u64, len: u64) -> Option<MmapMut> {
+        let end = offset.checked_add(len)?;
+        if end > self.file.metadata().ok()?.len() {
+            return None;
+        }
+        let len = usize::try_from(len).ok()?;
+        let mut options = MmapOptions::new();
+        // What is never written takes no memory, so none is set aside for it.
+        options.offset(offset).len(len).no_reserve_swap();
+        // SAFETY: the range is inside the file, so that pages are behind it, and the caller sees to
+        // it that nobody writes it in the file; writes through the map do not reach the file. As of
+        // every map, another program that shortens the file breaks this.
+        unsafe { options.map_copy(&self.file) }.ok()
+    }
 }
 
 #[cfg(test)]
@@ -107,5 +132,22 @@ mod tests {
         file.write_all(&[7; 10_000]).unwrap();
         assert_eq!(read(&mapping, 5, 10_000), Some(&[7; 10_000][..]));
         assert_eq!(read(&mapping, 0, 5).unwrap().as_ptr(), before);
+    }
+
+    #[test]
+    fn what_is_written_to_a_private_map_stays_there() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 10_000]).unwrap();
+        let mapping = FileMapping::new(file).unwrap();
+        // SAFETY: nobody writes to the file any more.
+        let private = |offset, len| unsafe { mapping.private(offset, len) };
+        // Not at the beginning of a page.
+        let mut map = private(4_999, 5_001).unwrap();
+        assert_eq!(map[..], [7; 5_001]);
+        map.fill(9);
+        assert_eq!(read(&mapping, 0, 10_000), Some(&[7; 10_000][..]));
+        assert_eq!(private(4_999, 5_001).unwrap()[..], [7; 5_001]);
+        assert!(private(4_999, 5_002).is_none());
+        assert!(private(u64::MAX, 2).is_none());
     }
 }

@@ -294,6 +294,13 @@ impl Container {
         &self.pins
     }
 
+    /// The bytes `offset..offset + len` of a record that snapshots keep as long as the map lives,
+    /// for the caller alone to write to; `None` where they have to be copied.
+    pub(crate) fn private(&self, offset: u64, len: u64) -> Option<memmap2::MmapMut> {
+        // SAFETY: as of `bytes`; the caller holds a snapshot that names the record.
+        unsafe { self.mapping.private(offset, len) }
+    }
+
     /// The bytes `offset..offset + len` of a record, through the map.
     ///
     /// # Errors

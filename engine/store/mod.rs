@@ -96,6 +96,7 @@ pub use read::snapshot::Snapshot;
 pub use read::strided::NamedView;
 pub use read::tensor::{StoredAs, Tensor};
 pub use read::view::TensorView;
+pub use read::writable::WritableView;
 pub use shared::Access;
 pub(crate) use source::TensorsSource;
 pub use source::{NewTensor, NewView, TensorSource};

@@ -9,17 +9,16 @@ struct Line([u8; 64]);
 
 /// A heap buffer of bytes whose start is 64-byte aligned, as tensors in the file are.
 pub struct AlignedBuffer {
-    lines: Vec<Line>,
+    lines: Box<[Line]>,
     len: usize,
 }
 
 impl AlignedBuffer {
-    /// A buffer of `len` zero bytes; `None` when the memory cannot be had.
+    /// A buffer of `len` zero bytes; `None` when the memory cannot be had. Cost: none of a large one
+    /// before its pages are written.
     pub fn zeroed(len: usize) -> Option<Self> {
-        let mut lines = Vec::new();
         let count = len.div_ceil(size_of::<Line>());
-        lines.try_reserve_exact(count).ok()?;
-        lines.resize(count, bytemuck::Zeroable::zeroed());
+        let lines = bytemuck::try_zeroed_slice_box(count).ok()?;
         Some(AlignedBuffer { lines, len })
     }
 

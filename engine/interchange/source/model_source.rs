@@ -87,7 +87,9 @@ impl ModelSource {
         join_data(&mut files)?;
         let units = find_units(&files)?;
         let weights = match weights_among(&units) {
-            None if is_folder => return Err(no_model(path, &left_out)),
+            None if is_folder && !options.weights_elsewhere => {
+                return Err(no_model(path, &left_out));
+            }
             weights => weights.unwrap_or_default(),
         };
         let mut facts = Facts::default();

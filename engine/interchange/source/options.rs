@@ -22,6 +22,7 @@ pub struct SourceOptions {
     include: Vec<Glob>,
     pub(super) follow_links: bool,
     pub(super) closed: bool,
+    pub(super) weights_elsewhere: bool,
     pub(super) readers: Vec<Arc<dyn FormatReader>>,
 }
 
@@ -95,6 +96,34 @@ impl SourceOptions {
     /// reading, and must be the same file then. For many models at a time.
     pub fn closed(mut self, closed: bool) -> Self {
         self.closed = closed;
+        self
+    }
+
+    /// Says that the weights of the model are not in its folder: what is there is taken as the files
+    /// beside them, as where a program has the tensors in memory and adds them as a
+    /// [`NewPart`](crate::NewPart).
+    ///
+    /// ```
+    /// use mgit::interchange::{ModelSource, SourceOptions};
+    /// use mgit::{NewModel, NewPart, NewTensor, Store};
+    /// # fn main() -> mgit::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let store = Store::create(folder.path().join("models.mgit"))?;
+    /// # let beside = folder.path().join("beside");
+    /// # std::fs::create_dir(&beside)?;
+    /// std::fs::write(beside.join("config.json"), r#"{"model_type": "bert"}"#)?;
+    /// let beside = ModelSource::open_with(beside, &SourceOptions::new().weights_elsewhere(true))?;
+    /// let tensor = NewTensor::from_vec("w", [2], vec![1f32, 2.0]);
+    /// let weights = NewPart::new("model.safetensors").tensor(tensor);
+    /// let mut transaction = store.begin_write()?;
+    /// transaction.add_model(NewModel::new("base").part(weights).source(&beside))?;
+    /// transaction.commit()?;
+    /// assert_eq!(store.snapshot()?.model("base")?.node().kind(), "bert");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn weights_elsewhere(mut self, elsewhere: bool) -> Self {
+        self.weights_elsewhere = elsewhere;
         self
     }
 

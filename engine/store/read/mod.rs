@@ -19,3 +19,4 @@ pub(in crate::store) mod snapshot;
 pub(in crate::store) mod strided;
 pub(in crate::store) mod tensor;
 pub(in crate::store) mod view;
+pub(in crate::store) mod writable;

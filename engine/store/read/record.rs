@@ -297,12 +297,15 @@ impl<'c> StoredRecord<'c> {
     }
 
     pub(in crate::store) fn check_chunk(&self, at: usize) -> Result<()> {
-        let wrong = damaged(self.header.content_id, self.offset);
         let (entry, stored) = self.chunk(at)?;
-        let crc = crc32fast::hash(&stored);
+        self.check_bytes(at, entry, &stored)
+    }
+
+    fn check_bytes(&self, at: usize, entry: &ChunkEntry, stored: &[u8]) -> Result<()> {
+        let crc = crc32fast::hash(stored);
         if crc != entry.crc {
             let reason = format!("checksum of chunk {at} is {crc:#010x}, not {:#010x}", entry.crc);
-            return Err(wrong(&reason));
+            return Err(damaged(self.header.content_id, self.offset)(&reason));
         }
         Ok(())
     }
@@ -320,10 +323,25 @@ impl<'c> StoredRecord<'c> {
     /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is
     /// asked.
     pub(in crate::store) fn check(&self) -> Result<()> {
+        self.check_each(&|at| self.check_chunk(at))
+    }
+
+    /// As [`check`](Self::check), of a raw record whose payload is seen at another address.
+    pub(in crate::store) fn check_at(&self, payload: &[u8]) -> Result<()> {
+        let missing = || damaged(self.header.content_id, self.offset)(&"a missing chunk");
+        self.check_each(&|at| {
+            let (entry, start) = self.entries.get(at).zip(self.starts.get(at)).ok_or_else(missing)?;
+            let rest = usize::try_from(*start).ok().and_then(|start| payload.get(start..));
+            let stored = rest.and_then(|rest| rest.get(..entry.stored_len as usize));
+            self.check_bytes(at, entry, stored.ok_or_else(missing)?)
+        })
+    }
+
+    fn check_each(&self, check: &(dyn Fn(usize) -> Result<()> + Sync)) -> Result<()> {
         if self.shared.is_checked(self.place()) {
             return Ok(());
         }
-        (0..self.entries.len()).into_par_iter().try_for_each(|at| self.check_chunk(at))?;
+        (0..self.entries.len()).into_par_iter().try_for_each(check)?;
         if self.header.stored_len >= REMEMBERED_FROM {
             self.shared.set_checked(self.place());
         }

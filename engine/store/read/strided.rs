@@ -65,6 +65,11 @@ impl NamedView {
         &self.view.strides
     }
 
+    /// Where its first element is in the bytes of its tensor.
+    pub fn offset(&self) -> u64 {
+        self.view.offset
+    }
+
     /// The tensor whose elements it names.
     pub fn tensor(&self) -> &Tensor {
         &self.tensor

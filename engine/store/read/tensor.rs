@@ -137,7 +137,7 @@ impl Tensor {
         self.info().content_id
     }
 
-    fn row(&self) -> Result<RecordRow> {
+    pub(super) fn row(&self) -> Result<RecordRow> {
         let id = self.content_id();
         let row = tensor_row(self.snapshot.tables(), &self.model, self.info())?;
         if row.raw_len != self.byte_len() {
@@ -162,7 +162,7 @@ impl Tensor {
     }
 
     /// The same, to be read into a buffer: short records are not seen through the map.
-    fn chain_to_copy(&self) -> Result<Chain<'_>> {
+    pub(super) fn chain_to_copy(&self) -> Result<Chain<'_>> {
         let (shared, tables) = (self.snapshot.shared(), self.snapshot.tables());
         Chain::open(shared, tables, RecordKind::Tensor, self.content_id(), self.row()?)
     }
@@ -287,6 +287,11 @@ impl Tensor {
             AlignedBuffer::zeroed(len_usize).ok_or(StoreError::OutOfMemory { bytes: len })?;
         chain.read(start, buffer.as_bytes_mut(), Verify::Checksums)?;
         Ok(self.reconstructed(Arc::new(buffer), shape))
+    }
+
+    /// The snapshot it was taken from.
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// The folder of its store, where there is one.

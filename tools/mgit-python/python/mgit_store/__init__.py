@@ -1,0 +1,75 @@
+"""A store for families of machine-learning models: one file, with their lineage.
+
+>>> import numpy as np, mgit_store as mgit
+>>> store = mgit.create(folder / "models.mgit")
+>>> with store.write() as tx:
+...     _ = tx.add("base", {"w": np.zeros((2, 3), np.float32)})
+...     _ = tx.add("tuned", {"w": np.ones((2, 3), np.float32)}, parent="base")
+>>> store["tuned"]["w"].sum()
+np.float32(6.0)
+>>> store["tuned"].parents()
+[<mgit_store.Model 'base@1' 1 tensor, 24 bytes>]
+
+Identical tensors are kept once, derived models as lossless differences from their parents, and a
+tensor that lies raw in the file is read without a copy. Open a store with :func:`open`, make one
+with :func:`create`, get another's with :func:`clone`.
+"""
+
+from __future__ import annotations
+
+from ._engine import __version__
+from ._errors import (
+    ClosedError,
+    ConflictError,
+    DamagedError,
+    Error,
+    ExistsError,
+    ForkedError,
+    FullError,
+    FunctionError,
+    InvalidError,
+    LockedError,
+    NotFoundError,
+    ReadOnlyError,
+    StoreNotFoundError,
+    TestFailedError,
+)
+from ._model import Model
+from ._reports import Added, Diff, ExportReport, FileInfo, VerifyReport
+from ._safe_open import SafeSlice, safe_open
+from ._snapshot import Snapshot
+from ._store import Store, create, open
+from ._tensor import Tensor
+from ._transaction import Transaction
+
+__all__ = [
+    "Added",
+    "ClosedError",
+    "ConflictError",
+    "DamagedError",
+    "Diff",
+    "Error",
+    "ExistsError",
+    "ExportReport",
+    "FileInfo",
+    "ForkedError",
+    "FullError",
+    "FunctionError",
+    "InvalidError",
+    "LockedError",
+    "Model",
+    "NotFoundError",
+    "ReadOnlyError",
+    "SafeSlice",
+    "Snapshot",
+    "Store",
+    "StoreNotFoundError",
+    "Tensor",
+    "TestFailedError",
+    "Transaction",
+    "VerifyReport",
+    "__version__",
+    "create",
+    "open",
+    "safe_open",
+]

@@ -1,0 +1,134 @@
+"""Arrays of numpy and torch out of the store's bytes, and the store's tensors out of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _dtypes
+from ._errors import make
+
+if TYPE_CHECKING:
+    import torch
+
+    from ._engine import Buffer
+
+Framework = Literal["np", "numpy", "pt", "torch"]
+Array = npt.NDArray[Any]
+
+
+def is_torch_framework(framework: str) -> bool:
+    """Whether the framework is torch, as against numpy."""
+    if framework in ("pt", "torch", "pytorch"):
+        return True
+    if framework in ("np", "numpy"):
+        return False
+    raise make("bad-value", f'framework is "np" or "pt", not {framework!r}')
+
+
+def numpy_array(buffer: Buffer, dtype: str, shape: tuple[int, ...]) -> Array:
+    """The bytes as an array: of their type and shape, or, where numpy has no such type, in a row."""
+    known = _dtypes.numpy_dtype(dtype)
+    if known is None:
+        return np.frombuffer(buffer, np.uint8)
+    return np.frombuffer(buffer, known).reshape(shape)
+
+
+def torch_tensor(buffer: Buffer, dtype: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """The bytes as a torch tensor. The buffer must be writable: torch knows no other."""
+    torch = _dtypes.torch_module()
+    known = _dtypes.torch_dtype(dtype)
+    packed = known or _dtypes.packed_torch_dtype(dtype) or torch.uint8
+    if known is None and shape and shape[-1] % 2 == 0 and packed is not torch.uint8:
+        shape = (*shape[:-1], shape[-1] // 2)
+    elif known is None:
+        shape = (len(buffer),)
+    if len(buffer) == 0:
+        return torch.empty(shape, dtype=packed)
+    return torch.frombuffer(buffer, dtype=packed).reshape(shape)
+
+
+class NewTensor(NamedTuple):
+    """A tensor as the engine takes it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: Any
+
+
+class StateDict(NamedTuple):
+    """What is to be stored of a state dict."""
+
+    tensors: list[NewTensor]
+    #: Names of whole tensors that have another name already: the name, and the tensor's place.
+    ties: list[tuple[str, int]]
+    is_torch: bool
+
+
+def _of_torch(name: str, dtype: str, tensor: torch.Tensor) -> NewTensor:
+    torch = _dtypes.torch_module()
+    if tensor.layout is not torch.strided:
+        raise make("bad-tensor", f"tensor {name!r}: sparse tensors cannot be stored; to_dense() first")
+    if tensor.device.type == "meta":
+        raise make("bad-tensor", f"tensor {name!r}: a tensor on the meta device has no values")
+    values = tensor.detach().resolve_conj().resolve_neg().to("cpu").contiguous()
+    return NewTensor(name, dtype, tuple(tensor.shape), values.reshape(-1).view(torch.uint8).numpy())
+
+
+def _of_numpy(name: str, dtype: str, array: Array) -> NewTensor:
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    shape = array.shape
+    values = np.ascontiguousarray(array).reshape(-1)
+    return NewTensor(name, dtype, shape, values.view(np.uint8))
+
+
+def _place(value: Any) -> tuple[object, ...] | None:
+    """What two names of one tensor have in common: the elements' place in memory."""
+    if _dtypes.is_torch(value):
+        if value.numel() == 0 or value.device.type == "meta":
+            return None
+        at = (value.data_ptr(), str(value.device))
+        return (*at, value.dtype, tuple(value.shape), tuple(value.stride()))
+    if isinstance(value, np.ndarray) and value.size:
+        return (value.ctypes.data, value.dtype.str, value.shape, value.strides)
+    return None
+
+
+def state_dict(values: Mapping[str, Any]) -> StateDict:
+    """The tensors of a state dict: each place in memory once, whatever number of names it has."""
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise make("bad-value", f"a state dict is a mapping of names to arrays, not {kind}")
+    tensors: list[NewTensor] = []
+    ties: list[tuple[str, int]] = []
+    known: dict[tuple[object, ...], int] = {}
+    # Each is asked for once, and held: else a place in memory could be used by two of them.
+    held = {name: _checked(name, values[name]) for name in values}
+    names = {name: _dtype_name(name, value) for name, value in held.items()}
+    for name in sorted(held, key=lambda name: (-_dtypes.ORDER.index(names[name]), name)):
+        value = held[name]
+        place = _place(value)
+        if place is not None and place in known:
+            ties.append((name, known[place]))
+            continue
+        of = _of_torch if _dtypes.is_torch(value) else _of_numpy
+        tensors.append(of(name, names[name], value))
+        if place is not None:
+            known[place] = len(tensors) - 1
+    return StateDict(tensors, ties, any(map(_dtypes.is_torch, held.values())))
+
+
+def _checked(name: object, value: Any) -> Any:
+    if not isinstance(name, str):
+        raise make("bad-tensor", f"the name of a tensor is a text, not {name!r}")
+    return value if _dtypes.is_torch(value) else np.asarray(value)
+
+
+def _dtype_name(name: str, value: Any) -> str:
+    of = _dtypes.name_of_torch if _dtypes.is_torch(value) else _dtypes.name_of_numpy
+    return of(value, name)

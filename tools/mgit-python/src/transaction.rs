@@ -1,0 +1,373 @@
+//! Changes of a store that become visible together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+use mgit::interchange::{ModelSource, SourceOptions, write_header};
+use mgit::store::{Advice, NewView};
+use mgit::{How, NewModel, NewPart, OnChildren, Profile, Shape};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde_json::{Map, Value, json};
+
+use crate::array::{Array, NewArray};
+use crate::call::{Call, long, short};
+use crate::convert::{model_ref, parse, to_map, to_python};
+use crate::error::{bad_value, closed};
+use crate::model::Node;
+use crate::owned::Owned;
+
+/// A transaction. What is done by it is seen by nobody before `commit`.
+#[pyclass(frozen, module = "mgit_store._engine")]
+pub(crate) struct Transaction(Mutex<Option<Owned<mgit::Transaction>>>);
+
+/// What is said of a model that is added.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct About<'py> {
+    name: String,
+    parents: Vec<(String, Option<String>)>,
+    kind: Option<String>,
+    metadata: Bound<'py, PyDict>,
+    profile: Option<String>,
+    made_of: Vec<String>,
+    pinned: bool,
+    unless: Option<String>,
+}
+
+/// The same, read.
+struct Said {
+    name: String,
+    parents: Vec<(String, How)>,
+    kind: Option<String>,
+    metadata: Map<String, Value>,
+    profile: Option<Profile>,
+    made_of: Vec<String>,
+    is_pinned: bool,
+    unless: Option<String>,
+}
+
+impl About<'_> {
+    fn read(self, py: Python<'_>) -> PyResult<Said> {
+        let parents = self.parents.into_iter().map(|(parent, how)| {
+            let how = how.map_or(Ok(How::FineTune), |how| parse(py, &how))?;
+            Ok((parent, how))
+        });
+        if let Some(unless) = self.unless.as_deref().filter(|it| !["equal", "known"].contains(it)) {
+            return Err(bad_value(format!("unless is \"equal\" or \"known\", not {unless:?}")));
+        }
+        Ok(Said {
+            parents: parents.collect::<PyResult<_>>()?,
+            metadata: to_map(Some(&self.metadata))?,
+            profile: self.profile.map(|profile| parse(py, &profile)).transpose()?,
+            name: self.name,
+            kind: self.kind,
+            made_of: self.made_of,
+            is_pinned: self.pinned,
+            unless: self.unless,
+        })
+    }
+}
+
+impl Said {
+    fn model<'a>(&self) -> NewModel<'a> {
+        let mut model = NewModel::new(self.name.as_str());
+        for (parent, how) in &self.parents {
+            model = model.parent(model_ref(parent), *how);
+        }
+        for (key, value) in &self.metadata {
+            model = model.metadata(key.as_str(), value.clone());
+        }
+        if let Some(kind) = &self.kind {
+            model = model.kind(kind.as_str());
+        }
+        if let Some(profile) = self.profile {
+            model = model.profile(profile);
+        }
+        if !self.made_of.is_empty() {
+            model = model.made_of(self.made_of.iter().map(|model| model_ref(model)));
+        }
+        if self.is_pinned {
+            model = model.advise(Advice::ReadOften);
+        }
+        match self.unless.as_deref() {
+            Some("equal") => model.unless_equal(),
+            Some(_) => model.unless_known(),
+            None => model,
+        }
+    }
+}
+
+/// The weights of a model that are arrays.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Weights<'py> {
+    /// Their file in the model's folder; empty for a model of one file.
+    path: String,
+    tensors: Vec<Array<'py>>,
+    /// Other names for whole tensors: the name, and the place of the tensor.
+    ties: Vec<(String, usize)>,
+    /// What the header of the file says beside the tensors.
+    header: BTreeMap<String, String>,
+}
+
+impl Weights<'_> {
+    fn arrays(&self) -> PyResult<Vec<NewArray>> {
+        self.tensors.iter().map(NewArray::new).collect()
+    }
+}
+
+/// A safetensors file of these arrays.
+fn part_of<'a>(
+    path: &str,
+    arrays: &'a [NewArray],
+    ties: &[(String, usize)],
+    header: &BTreeMap<String, String>,
+) -> NewPart<'a> {
+    let mut part = NewPart::new(path);
+    let shapes: Option<Vec<Shape>> =
+        arrays.iter().map(|array| Shape::new(array.shape()).ok()).collect();
+    // What has no header is refused, with the reason, when it is added.
+    let lens = arrays.iter().try_fold(0u64, |sum, array| sum.checked_add(array.byte_len()));
+    let is_written = lens.is_some() && arrays.iter().all(|array| array.name() != "__metadata__");
+    if let Some(shapes) = shapes.filter(|_| is_written && !header.is_empty()) {
+        let entries = arrays.iter().zip(&shapes);
+        let entries =
+            entries.map(|(array, shape)| (array.name(), array.dtype(), shape, array.byte_len()));
+        part = part.header(write_header(entries, Some(header)));
+    }
+    for array in arrays {
+        part = part.tensor(array.tensor());
+    }
+    for (name, at) in ties {
+        let Some(array) = arrays.get(*at) else { continue };
+        part = part.view(NewView {
+            name: name.clone(),
+            tensor: *at,
+            offset: 0,
+            dtype: array.dtype().clone(),
+            shape: Shape::new(array.shape()).unwrap_or_default(),
+            strides: strides_of(array.shape()),
+        });
+    }
+    part
+}
+
+/// Elements from one to the next of an array that is in a row, for each dimension.
+fn strides_of(shape: &[u64]) -> Vec<u64> {
+    let mut strides: Vec<u64> = Vec::with_capacity(shape.len());
+    let mut step = 1u64;
+    for dim in shape.iter().rev() {
+        strides.push(step);
+        step = step.saturating_mul(*dim);
+    }
+    strides.reverse();
+    strides
+}
+
+impl Transaction {
+    pub(crate) fn new(transaction: mgit::Transaction) -> Self {
+        Transaction(Mutex::new(Some(Owned::new(transaction))))
+    }
+
+    fn lock(&self) -> PyResult<MutexGuard<'_, Option<Owned<mgit::Transaction>>>> {
+        match self.0.try_lock() {
+            Ok(transaction) => Ok(transaction),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            // Waiting here, with the interpreter, would keep that thread from ending its work.
+            Err(TryLockError::WouldBlock) => {
+                Err(bad_value("another thread uses the transaction at this moment"))
+            }
+        }
+    }
+
+    /// Runs a step of the transaction.
+    fn step<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut mgit::Transaction) -> mgit::Result<T> + Send,
+    ) -> PyResult<T> {
+        let mut transaction = self.lock()?;
+        let transaction = transaction.as_mut().ok_or_else(|| closed("transaction"))?.get_mut()?;
+        short(py, || work(transaction))
+    }
+
+    /// Runs a long step of the transaction.
+    fn long_step<T: Send>(
+        &self,
+        py: Python<'_>,
+        progress: Option<&Bound<'_, PyAny>>,
+        work: impl FnOnce(&mut mgit::Transaction, &Call) -> mgit::Result<T> + Send,
+    ) -> PyResult<T> {
+        let mut transaction = self.lock()?;
+        let transaction = transaction.as_mut().ok_or_else(|| closed("transaction"))?.get_mut()?;
+        long(py, progress, |call| work(transaction, call))
+    }
+
+    fn take(&self) -> PyResult<Option<mgit::Transaction>> {
+        self.lock()?.take().map(Owned::into_inner).transpose()
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    #[getter]
+    fn is_closed(&self) -> bool {
+        match self.0.try_lock() {
+            Ok(transaction) => transaction.is_none(),
+            Err(_) => false,
+        }
+    }
+
+    /// Adds a model of arrays, and of the files of a folder beside them. Returns a dict.
+    #[pyo3(signature = (about, weights, folder, progress))]
+    fn add<'py>(
+        &self,
+        py: Python<'py>,
+        about: About<'py>,
+        weights: Weights<'py>,
+        folder: Option<PathBuf>,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (said, arrays) = (about.read(py)?, weights.arrays()?);
+        let Weights { path, ties, header, .. } = weights;
+        let report = self.long_step(py, progress, |transaction, call| {
+            let options = SourceOptions::new().weights_elsewhere(true);
+            let beside = folder.map(|folder| ModelSource::open_with(folder, &options));
+            let beside = beside.transpose()?;
+            let mut model = said.model().part(part_of(&path, &arrays, &ties, &header));
+            let told = |bytes| call.progress(bytes);
+            if let Some(beside) = &beside {
+                let len = arrays.iter().fold(0, |sum, array| sum + array.byte_len());
+                model = model.source(beside).logical_bytes(beside.logical_bytes() + len);
+            }
+            Ok(transaction.add_model(model.progress(&told))?)
+        })?;
+        to_python(py, &report)
+    }
+
+    /// Adds the model at a path: a file of any format, or a folder. Returns a dict.
+    #[pyo3(signature = (about, path, exclude, include, follow_links, progress))]
+    fn add_path<'py>(
+        &self,
+        py: Python<'py>,
+        about: About<'py>,
+        path: PathBuf,
+        exclude: Vec<String>,
+        include: Vec<String>,
+        follow_links: bool,
+        progress: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let said = about.read(py)?;
+        let options = SourceOptions::new().follow_links(follow_links);
+        let options = exclude.into_iter().fold(options, SourceOptions::exclude);
+        let options = include.into_iter().fold(options, SourceOptions::include);
+        let report = self.long_step(py, progress, |transaction, call| {
+            let source = ModelSource::open_with(&path, &options)?;
+            let told = |bytes| call.progress(bytes);
+            let report = transaction.add_model(said.model().source(&source).progress(&told))?;
+            let mut report = serde_json::to_value(&report)?;
+            let left_out = source.left_out().iter();
+            let left_out = left_out.map(|it| json!({ "file": it.path, "reason": it.reason }));
+            let notes = source.notes().map(|(file, note)| json!({ "file": file, "note": note }));
+            let unused = options.unused_excludes().chain(options.unused_includes());
+            report["left_out"] = left_out.collect();
+            report["file_notes"] = notes.collect();
+            report["unused_globs"] = unused.collect();
+            Ok(report)
+        })?;
+        to_python(py, &report)
+    }
+
+    /// The node of a model, with the changes of this transaction.
+    fn find(&self, py: Python<'_>, model: &str) -> PyResult<Node> {
+        Ok(Node(self.step(py, |transaction| Ok(transaction.find(model_ref(model))?))?))
+    }
+
+    /// Removes a model. Returns a dict.
+    fn remove<'py>(
+        &self,
+        py: Python<'py>,
+        model: &str,
+        on_children: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let on_children = match on_children {
+            "refuse" => OnChildren::Refuse,
+            "reparent" => OnChildren::Reparent,
+            "detach" => OnChildren::Detach,
+            other => {
+                let message = "on_children is \"refuse\", \"reparent\" or \"detach\", not";
+                return Err(bad_value(format!("{message} {other:?}")));
+            }
+        };
+        let report = self
+            .step(py, |transaction| Ok(transaction.remove_model(model_ref(model), on_children)?))?;
+        to_python(py, &report)
+    }
+
+    fn add_parent(&self, py: Python<'_>, child: &str, parent: &str, how: &str) -> PyResult<()> {
+        let how: How = parse(py, how)?;
+        self.step(py, |transaction| {
+            Ok(transaction.add_parent(model_ref(child), model_ref(parent), how)?)
+        })
+    }
+
+    fn remove_parent(&self, py: Python<'_>, child: &str, parent: &str) -> PyResult<()> {
+        self.step(py, |transaction| {
+            Ok(transaction.remove_parent(model_ref(child), model_ref(parent))?)
+        })
+    }
+
+    #[pyo3(signature = (model, previous))]
+    fn set_previous(&self, py: Python<'_>, model: &str, previous: Option<&str>) -> PyResult<()> {
+        self.step(py, |transaction| match previous {
+            Some(previous) => Ok(transaction.set_previous(model_ref(model), model_ref(previous))?),
+            None => Ok(transaction.clear_previous(model_ref(model))?),
+        })
+    }
+
+    fn rename(&self, py: Python<'_>, old: &str, new: &str) -> PyResult<Vec<Node>> {
+        let nodes = self.step(py, |transaction| Ok(transaction.rename_models(old, new)?))?;
+        Ok(nodes.into_iter().map(Node).collect())
+    }
+
+    fn move_model(&self, py: Python<'_>, model: &str, name: &str) -> PyResult<Node> {
+        Ok(Node(self.step(py, |transaction| Ok(transaction.move_model(model_ref(model), name)?))?))
+    }
+
+    fn set_kind(&self, py: Python<'_>, model: &str, kind: &str) -> PyResult<()> {
+        self.step(py, |transaction| Ok(transaction.set_kind(model_ref(model), kind)?))
+    }
+
+    fn set_metadata(
+        &self,
+        py: Python<'_>,
+        model: &str,
+        metadata: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let metadata = to_map(Some(metadata))?;
+        self.step(py, |transaction| Ok(transaction.set_metadata(model_ref(model), metadata)?))
+    }
+
+    fn set_tag(&self, py: Python<'_>, tag: &str, model: &str) -> PyResult<()> {
+        self.step(py, |transaction| Ok(transaction.set_tag(tag, model_ref(model)).map(drop)?))
+    }
+
+    fn remove_tag(&self, py: Python<'_>, tag: &str) -> PyResult<()> {
+        self.step(py, |transaction| Ok(transaction.remove_tag(tag).map(drop)?))
+    }
+
+    /// Makes the changes durable and visible.
+    fn commit(&self, py: Python<'_>) -> PyResult<()> {
+        let transaction = self.take()?.ok_or_else(|| closed("transaction"))?;
+        short(py, || Ok(transaction.commit()?))
+    }
+
+    /// Drops the changes.
+    fn rollback(&self, py: Python<'_>) -> PyResult<()> {
+        let transaction = self.take()?;
+        py.detach(|| drop(transaction));
+        Ok(())
+    }
+}
