@@ -502,10 +502,8 @@ fn judge_builtin(
 fn run_code(code: &dyn ModelTest, model: &Model) -> External {
     let start = Instant::now();
     let ran = catch_unwind(AssertUnwindSafe(|| code.run(model)));
-    let (found, is_lasting) = match ran {
-        Ok(found) => (found, true),
-        Err(_) => (Err(TestFailure::new("it panicked")), false),
-    };
+    let found = ran.unwrap_or_else(|_| Err(TestFailure::passing("it panicked")));
+    let is_lasting = found.as_ref().err().is_none_or(TestFailure::is_lasting);
     let seconds = start.elapsed().as_secs_f64();
     let finding = match found {
         Ok(metrics) => Finding { metrics, seconds, ..Finding::default() },

@@ -120,12 +120,12 @@ impl Draft {
     }
 
     /// A model of these tensors in the files of `model`, each where `model` has one of its name, the
-    /// others behind those of the last; with the files' metadata.
+    /// others behind those of the last; with the files' metadata, and the files beside the weights.
     ///
     /// # Errors
     ///
     /// A header or an index of `model` that cannot be read.
-    pub(crate) fn in_files_of(
+    pub fn in_files_of(
         model: &Model,
         tensors: Vec<DraftTensor>,
     ) -> Result<Self, UpdateError> {

@@ -10,6 +10,7 @@
 //! dropped on the way, and a transaction that is dropped has done nothing.
 
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -104,10 +105,11 @@ impl Drop for Ending<'_> {
 pub(crate) fn long<T: Send>(
     py: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
-    work: impl FnOnce(&Call) -> mgit::Result<T> + Send,
+    work: impl FnOnce(&Arc<Call>) -> mgit::Result<T> + Send,
 ) -> PyResult<T> {
     let (messages, said) = channel();
-    let call = Call { done: AtomicU64::new(0), is_cancelled: AtomicBool::new(false), messages };
+    let (done, is_cancelled) = (AtomicU64::new(0), AtomicBool::new(false));
+    let call = Arc::new(Call { done, is_cancelled, messages });
     let mut server = Server {
         call: &call,
         progress: progress.map(|progress| progress.clone().unbind()),

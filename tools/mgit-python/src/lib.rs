@@ -14,13 +14,18 @@ mod buffer;
 mod call;
 mod convert;
 mod error;
+mod functions;
+mod making;
 mod model;
 mod owned;
 mod pool;
 mod snapshot;
 mod store;
 mod tensor;
+mod testing;
 mod transaction;
+mod transfer;
+mod upkeep;
 
 use pyo3::prelude::*;
 
@@ -28,6 +33,8 @@ use pyo3::prelude::*;
 mod _engine {
     #[pymodule_export]
     use crate::buffer::Buffer;
+    #[pymodule_export]
+    use crate::making::{make, merge, merge_plan, remake, update, update_plan};
     #[pymodule_export]
     use crate::model::{Model, Node};
     #[pymodule_export]
@@ -37,7 +44,13 @@ mod _engine {
     #[pymodule_export]
     use crate::tensor::{Tensor, View};
     #[pymodule_export]
+    use crate::testing::{bisect, path_between, run_tests};
+    #[pymodule_export]
     use crate::transaction::Transaction;
+    #[pymodule_export]
+    use crate::transfer::{add_remote, bundle, fetch, pull, push, remotes, remove_remote};
+    #[pymodule_export]
+    use crate::upkeep::{backup, gc, repack, vacuum};
 
     use pyo3::prelude::*;
 

@@ -37,7 +37,7 @@ impl Snapshot {
         self.0.get()
     }
 
-    fn model_of(&self, node: mgit::Node) -> PyResult<Model> {
+    pub(crate) fn model_of(&self, node: mgit::Node) -> PyResult<Model> {
         Ok(Model::new(self.0.share()?, node))
     }
 
@@ -74,7 +74,11 @@ impl Snapshot {
 
     /// All models, by name and version.
     fn models(&self, py: Python<'_>) -> PyResult<Vec<Model>> {
-        self.models_of(py, |graph| Ok(graph.nodes()?))
+        self.models_of(py, |graph| {
+            let mut nodes = graph.nodes()?;
+            nodes.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
+            Ok(nodes)
+        })
     }
 
     /// The models that one was derived from, with how.
@@ -221,10 +225,8 @@ impl Snapshot {
         b: &Model,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let (a, b) = (a.opened(py)?, b.opened(py)?);
-        let (layers, files) = long(py, None, |_| {
-            let layers = serde_json::to_value(mgit::diff::diff(a, b)?)?;
-            Ok((layers, mgit::diff::diff_files(a, b)?))
-        })?;
+        let (layers, files) =
+            long(py, None, |_| Ok((mgit::diff::diff(a, b)?, mgit::diff::diff_files(a, b)?)))?;
         Ok((to_python(py, &layers)?, to_python(py, &files)?))
     }
 

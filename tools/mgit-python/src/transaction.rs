@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use mgit::interchange::{ModelSource, SourceOptions, write_header};
+use mgit::model_tests::Test;
 use mgit::store::{Advice, NewView};
-use mgit::{How, NewModel, NewPart, OnChildren, Profile, Shape};
+use mgit::{How, Lossy, NewModel, NewPart, OnChildren, Profile, Shape};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::{Map, Value, json};
@@ -15,6 +16,7 @@ use crate::array::{Array, NewArray};
 use crate::call::{Call, long, short};
 use crate::convert::{model_ref, parse, to_map, to_python};
 use crate::error::{bad_value, closed};
+use crate::functions::ask_gate;
 use crate::model::Node;
 use crate::owned::Owned;
 
@@ -34,6 +36,9 @@ struct About<'py> {
     made_of: Vec<String>,
     pinned: bool,
     unless: Option<String>,
+    lossy: Option<String>,
+    /// Judges the model with its values rounded.
+    gate: Option<Py<PyAny>>,
 }
 
 /// The same, read.
@@ -46,6 +51,8 @@ struct Said {
     made_of: Vec<String>,
     is_pinned: bool,
     unless: Option<String>,
+    lossy: Option<Lossy>,
+    gate: Option<Py<PyAny>>,
 }
 
 impl About<'_> {
@@ -66,12 +73,14 @@ impl About<'_> {
             made_of: self.made_of,
             is_pinned: self.pinned,
             unless: self.unless,
+            lossy: self.lossy.map(|lossy| parse(py, &lossy)).transpose()?,
+            gate: self.gate,
         })
     }
 }
 
 impl Said {
-    fn model<'a>(&self) -> NewModel<'a> {
+    fn model<'a>(&'a self, call: &'a Call) -> NewModel<'a> {
         let mut model = NewModel::new(self.name.as_str());
         for (parent, how) in &self.parents {
             model = model.parent(model_ref(parent), *how);
@@ -90,6 +99,12 @@ impl Said {
         }
         if self.is_pinned {
             model = model.advise(Advice::ReadOften);
+        }
+        if let Some(lossy) = self.lossy {
+            model = model.lossy(lossy);
+        }
+        if let Some(gate) = &self.gate {
+            model = model.gate(|draft| ask_gate(gate, call, draft));
         }
         match self.unless.as_deref() {
             Some("equal") => model.unless_equal(),
@@ -236,7 +251,7 @@ impl Transaction {
             let options = SourceOptions::new().weights_elsewhere(true);
             let beside = folder.map(|folder| ModelSource::open_with(folder, &options));
             let beside = beside.transpose()?;
-            let mut model = said.model().part(part_of(&path, &arrays, &ties, &header));
+            let mut model = said.model(call).part(part_of(&path, &arrays, &ties, &header));
             let told = |bytes| call.progress(bytes);
             if let Some(beside) = &beside {
                 let len = arrays.iter().fold(0, |sum, array| sum + array.byte_len());
@@ -266,7 +281,7 @@ impl Transaction {
         let report = self.long_step(py, progress, |transaction, call| {
             let source = ModelSource::open_with(&path, &options)?;
             let told = |bytes| call.progress(bytes);
-            let report = transaction.add_model(said.model().source(&source).progress(&told))?;
+            let report = transaction.add_model(said.model(call).source(&source).progress(&told))?;
             let mut report = serde_json::to_value(&report)?;
             let left_out = source.left_out().iter();
             let left_out = left_out.map(|it| json!({ "file": it.path, "reason": it.reason }));
@@ -356,6 +371,36 @@ impl Transaction {
 
     fn remove_tag(&self, py: Python<'_>, tag: &str) -> PyResult<()> {
         self.step(py, |transaction| Ok(transaction.remove_tag(tag).map(drop)?))
+    }
+
+    /// Registers a test by its definition.
+    fn set_test(&self, py: Python<'_>, name: &str, test: &Bound<'_, PyDict>) -> PyResult<()> {
+        let test = to_map(Some(test))?;
+        self.step(py, |transaction| Ok(Test::from_json(name, &test)?.register(transaction)?))
+    }
+
+    /// Removes a registered test. Says whether there was one.
+    fn remove_test(&self, py: Python<'_>, name: &str) -> PyResult<bool> {
+        self.step(py, |transaction| Ok(transaction.remove_test(name)?))
+    }
+
+    /// Keeps a model raw, to be read without a copy. Returns a dict.
+    fn pin<'py>(&self, py: Python<'py>, model: &str) -> PyResult<Bound<'py, PyAny>> {
+        let report = self.step(py, |transaction| Ok(transaction.pin(model_ref(model))?))?;
+        to_python(py, &report)
+    }
+
+    /// Lets a model be stored as differences again. Returns a dict.
+    fn unpin<'py>(
+        &self,
+        py: Python<'py>,
+        model: &str,
+        profile: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let profile = parse(py, profile)?;
+        let report =
+            self.step(py, |transaction| Ok(transaction.unpin(model_ref(model), profile)?))?;
+        to_python(py, &report)
     }
 
     /// Makes the changes durable and visible.

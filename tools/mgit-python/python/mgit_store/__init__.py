@@ -34,16 +34,21 @@ from ._errors import (
     StoreNotFoundError,
     TestFailedError,
 )
+from ._functions import Inputs
+from ._lab import MergeReport, UpdateIncompleteError, UpdateReport, UpdateStep
 from ._model import Model
 from ._reports import Added, Diff, ExportReport, FileInfo, VerifyReport
 from ._safe_open import SafeSlice, safe_open
+from ._sharing import TransferReport
 from ._snapshot import Snapshot
-from ._store import Store, create, open
+from ._store import Store, clone, create, open, vacuum
 from ._tensor import Tensor
+from ._testing import Bisection, TestInfo, TestReport, TestResult
 from ._transaction import Transaction
 
 __all__ = [
     "Added",
+    "Bisection",
     "ClosedError",
     "ConflictError",
     "DamagedError",
@@ -55,8 +60,10 @@ __all__ = [
     "ForkedError",
     "FullError",
     "FunctionError",
+    "Inputs",
     "InvalidError",
     "LockedError",
+    "MergeReport",
     "Model",
     "NotFoundError",
     "ReadOnlyError",
@@ -66,10 +73,19 @@ __all__ = [
     "StoreNotFoundError",
     "Tensor",
     "TestFailedError",
+    "TestInfo",
+    "TestReport",
+    "TestResult",
     "Transaction",
+    "TransferReport",
+    "UpdateIncompleteError",
+    "UpdateReport",
+    "UpdateStep",
     "VerifyReport",
     "__version__",
+    "clone",
     "create",
     "open",
     "safe_open",
+    "vacuum",
 ]

@@ -33,22 +33,26 @@ def numpy_array(buffer: Buffer, dtype: str, shape: tuple[int, ...]) -> Array:
     """The bytes as an array: of their type and shape, or, where numpy has no such type, in a row."""
     known = _dtypes.numpy_dtype(dtype)
     if known is None:
-        return np.frombuffer(buffer, np.uint8)
-    return np.frombuffer(buffer, known).reshape(shape)
+        return np.frombuffer(memoryview(buffer), np.uint8)
+    array: Array = np.frombuffer(memoryview(buffer), known).reshape(shape)
+    return array
 
 
-def torch_tensor(buffer: Buffer, dtype: str, shape: tuple[int, ...]) -> torch.Tensor:
+def torch_tensor(buffer: Buffer | bytearray, dtype: str, shape: tuple[int, ...]) -> torch.Tensor:
     """The bytes as a torch tensor. The buffer must be writable: torch knows no other."""
-    torch = _dtypes.torch_module()
+    module = _dtypes.torch_module()
     known = _dtypes.torch_dtype(dtype)
-    packed = known or _dtypes.packed_torch_dtype(dtype) or torch.uint8
-    if known is None and shape and shape[-1] % 2 == 0 and packed is not torch.uint8:
+    packed = known or _dtypes.packed_torch_dtype(dtype) or module.uint8
+    if known is None and shape and shape[-1] % 2 == 0 and packed is not module.uint8:
         shape = (*shape[:-1], shape[-1] // 2)
     elif known is None:
         shape = (len(buffer),)
+    tensor: torch.Tensor
     if len(buffer) == 0:
-        return torch.empty(shape, dtype=packed)
-    return torch.frombuffer(buffer, dtype=packed).reshape(shape)
+        tensor = module.empty(shape, dtype=packed)
+    else:
+        tensor = module.frombuffer(buffer, dtype=packed).reshape(shape)
+    return tensor
 
 
 class NewTensor(NamedTuple):
@@ -104,22 +108,26 @@ def state_dict(values: Mapping[str, Any]) -> StateDict:
     if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise make("bad-value", f"a state dict is a mapping of names to arrays, not {kind}")
-    tensors: list[NewTensor] = []
-    ties: list[tuple[str, int]] = []
-    known: dict[tuple[object, ...], int] = {}
     # Each is asked for once, and held: else a place in memory could be used by two of them.
     held = {name: _checked(name, values[name]) for name in values}
-    names = {name: _dtype_name(name, value) for name, value in held.items()}
-    for name in sorted(held, key=lambda name: (-_dtypes.ORDER.index(names[name]), name)):
-        value = held[name]
+    # The first name of a place is the tensor's, the others are tied to it.
+    first: dict[tuple[object, ...], str] = {}
+    own: dict[str, str] = {}
+    tied: dict[str, str] = {}
+    for name, value in held.items():
         place = _place(value)
-        if place is not None and place in known:
-            ties.append((name, known[place]))
-            continue
-        of = _of_torch if _dtypes.is_torch(value) else _of_numpy
-        tensors.append(of(name, names[name], value))
-        if place is not None:
-            known[place] = len(tensors) - 1
+        if place is not None and first.setdefault(place, name) != name:
+            tied[name] = first[place]
+        else:
+            own[name] = _dtype_name(name, value)
+    # As safetensors has them in its files.
+    names = sorted(own, key=lambda name: (-_dtypes.ORDER.index(own[name]), name))
+    tensors = [
+        (_of_torch if _dtypes.is_torch(held[name]) else _of_numpy)(name, own[name], held[name])
+        for name in names
+    ]
+    places = {name: at for at, name in enumerate(names)}
+    ties = [(name, places[holder]) for name, holder in tied.items()]
     return StateDict(tensors, ties, any(map(_dtypes.is_torch, held.values())))
 
 

@@ -82,8 +82,7 @@ def torch_module() -> Any:
 
 def torch_dtype(name: str) -> torch.dtype | None:
     """The torch type of a type of the store; none where torch has none."""
-    torch = torch_module()
-    known: torch.dtype | None = getattr(torch, _TORCH.get(name, ""), None)
+    known: torch.dtype | None = getattr(torch_module(), _TORCH.get(name, ""), None)
     return known
 
 

@@ -182,7 +182,7 @@ class Diff:
         ]
         changed = [file for file in files if file["change"] is not None]
         return cls(
-            a, b, diff["structural"], diff["contextual"], diff["unchanged"], layers, changed
+            a, b, diff["structural"], diff["contextual"], diff["unchanged_layers"], layers, changed
         )
 
     def __len__(self) -> int:

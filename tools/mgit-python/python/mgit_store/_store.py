@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -12,7 +12,9 @@ from . import _engine, _html
 from ._errors import make
 from ._model import Progress
 from ._reports import Added, VerifyReport
-from ._snapshot import Reader, Snapshot
+from ._lab import Lab
+from ._sharing import Sharing
+from ._snapshot import Snapshot
 from ._transaction import Transaction
 
 Mode = Literal["r", "w", "a"]
@@ -69,7 +71,42 @@ def create(path: str | os.PathLike[str], *, wait: float | None = None) -> Store:
     return open(path, "w", wait=wait)
 
 
-class Store(Reader):
+def clone(
+    place: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    names: str | Sequence[str] | None = None,
+    *,
+    graph_only: bool = False,
+    progress: Progress | None = None,
+) -> Store:
+    """Makes a store with the models of a place, which it keeps as the remote ``origin``, and opens
+    it to read and write. The arguments are those of :meth:`Store.pull`.
+
+    Raises:
+        ExistsError: something is at the path.
+
+    >>> copy = clone(store.path, folder / "copy.mgit")
+    >>> len(copy), list(copy.remotes)
+    (2, ['origin'])
+    """
+    store = create(path)
+    try:
+        store.add_remote("origin", place)
+        store.pull("origin", names, graph_only=graph_only, progress=progress)
+    except BaseException:
+        # Nothing has come: a store without models would look like a clone.
+        store.close()
+        Path(path).unlink(missing_ok=True)
+        raise
+    return store
+
+
+def vacuum(path: str | os.PathLike[str], *, progress: Progress | None = None) -> dict[str, Any]:
+    """Writes a store that is not open for writing anew, without free room."""
+    return _engine.vacuum(Path(path), progress)
+
+
+class Store(Lab, Sharing):
     """An open store: its models, and the way to change them.
 
     Reads see the newest commit, each call anew; :meth:`snapshot` holds on to one. May be used from
@@ -85,6 +122,7 @@ class Store(Reader):
     __slots__ = ("_engine", "_mode", "_wait")
 
     def __init__(self, engine: _engine.Store, mode: str, wait: float | None) -> None:
+        super().__init__()
         self._engine = engine
         self._mode = mode
         self._wait = wait
@@ -135,9 +173,18 @@ class Store(Reader):
             LockedError: another writer had its turn until the time was over, or this thread has a
                 transaction open.
         """
-        if self._mode == "r" and not self.is_closed:
-            raise make("read-only", f'the store is open for reading: mgit_store.open({str(self.path)!r}, "w")')
+        self._writer()
         return Transaction(self._engine.begin(self._wait if wait is None else wait), self)
+
+    def _writer(self) -> Store:
+        if self._mode == "r" and not self.is_closed:
+            text = f'mgit_store.open({str(self.path)!r}, "w")'
+            raise make("read-only", f"the store is open for reading; to write: {text}")
+        return self
+
+    @property
+    def _is_writable(self) -> bool:
+        return self._mode != "r"
 
     def add(self, name: str, state_dict: Mapping[str, Any], **about: Any) -> Added:
         """Adds one model, in a transaction of its own. The arguments are those of

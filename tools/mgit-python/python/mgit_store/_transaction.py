@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import _engine
 from ._arrays import state_dict as read_state_dict
 from ._errors import make
+from ._functions import GateFunction, gate_adapter
 from ._model import Progress
 from ._reports import Added
 from ._snapshot import ModelLike, reference
@@ -102,6 +103,8 @@ class Transaction:
         made_of: Sequence[ModelLike] = (),
         pinned: bool = False,
         unless: Literal["equal", "known"] | None = None,
+        lossy: str | None = None,
+        gate: GateFunction | None = None,
         progress: Progress | None = None,
     ) -> Added:
         """Adds a model of arrays: the next version of its name, where the name is known.
@@ -126,6 +129,10 @@ class Transaction:
             pinned: keep it raw, so that it is always read without a copy.
             unless: ``"equal"`` adds nothing where the newest version of the name is equal,
                 ``"known"`` where any version is.
+            lossy: let values be rounded where that is shorter: ``"fp16"``, or ``"quantised:1e-4"`` for
+                a bound on the error. The model is marked as lossy for ever.
+            gate: with ``lossy``, is told the arrays of the rounded model by name and says whether it
+                accepts them; where it does not, it is asked of parts of the loss.
             progress: told how many bytes were done since it was told last, such as
                 ``tqdm.update``. Ctrl-C ends the call with nothing added.
 
@@ -142,6 +149,7 @@ class Transaction:
             "header": {"format": "pt"} if values.is_torch else {},
         }
         about = _about(name, parent, how, kind, metadata, profile, made_of, pinned, unless)
+        about |= {"lossy": lossy, "gate": None if gate is None else gate_adapter(gate)}
         with _written(files) as folder:
             return Added.of(self._engine.add(about, weights, folder, progress))
 
@@ -233,6 +241,14 @@ class Transaction:
         """Replaces a model's metadata by what JSON can hold."""
         self._engine.set_metadata(reference(model), dict(metadata))
 
+    def pin(self, model: ModelLike) -> None:
+        """Keeps a model raw from now on, so that it is read without a copy."""
+        self._engine.pin(reference(model))
+
+    def unpin(self, model: ModelLike, profile: Profile = "balanced") -> None:
+        """Lets a model be stored as differences again."""
+        self._engine.unpin(reference(model), profile)
+
     def set_tag(self, tag: str, model: ModelLike) -> None:
         """Sets a tag on a model; on another before, it moves."""
         self._engine.set_tag(tag, reference(model))
@@ -266,6 +282,8 @@ def _about(
         "made_of": [reference(model) for model in made_of],
         "pinned": pinned,
         "unless": unless,
+        "lossy": None,
+        "gate": None,
     }
 
 
