@@ -110,11 +110,12 @@ impl Descent {
 /// use mgit::adoption::{ModelInput, find_parent};
 /// use mgit::interchange::SourceOptions;
 /// # use mgit::{NewModel, NewTensor, Store, interchange::export_to_path};
-/// # fn main() -> mgit::Result<(), StoreError> {
+/// # fn main() -> mgit::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let file = folder.path().join("tuned.safetensors");
 /// # let store = Store::create(folder.path().join("family.mgit"))?;
-/// # let base: Vec<f32> = (0..4096u32).map(|at| (at * 7919 % 4093) as f32 / 4093.0 - 0.5).collect();
+/// # let weight = |at: u32| (at * 7919 % 4093) as f32 / 4093.0 - 0.5;
+/// # let base: Vec<f32> = (0..4096).map(weight).collect();
 /// # let mut transaction = store.begin_write()?;
 /// # let tensor = NewTensor::from_vec("w", [64, 64], base);
 /// # transaction.add_model(NewModel::new("base").tensor(tensor))?;

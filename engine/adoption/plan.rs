@@ -154,8 +154,8 @@ impl AdoptionPlan {
             && !unsure.any(|kinship| kinship.parent == place || kinship.child == place)
     }
 
-    /// Whether another parent is found of the model at a place than it has in the store, where it is
-    /// there already. What the store has stays.
+    /// Whether another parent is found of the model at a place than it has in the store, where it
+    /// is there already. What the store has stays.
     pub fn disagrees(&self, place: usize) -> bool {
         let Some(model) = self.models.get(place).filter(|model| model.is_known()) else {
             return false;

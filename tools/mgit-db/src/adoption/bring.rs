@@ -51,6 +51,7 @@ pub fn bring(
         }
         let it = it?;
         let path = shown_path(&it.path);
+        let mut is_import = plan.models.get(it.place).is_some_and(|model| !model.is_known());
         let told = match it.outcome {
             Outcome::AlreadyThere(node) => {
                 brought.models.push((it.place, node.full_name()));
@@ -60,17 +61,21 @@ pub fn bring(
                 let name = added.report.node.full_name();
                 brought.models.push((it.place, name.clone()));
                 brought.added.push(name);
+                is_import = true;
                 told_of(&path, &added)
             }
             Outcome::Failed(failed) => {
                 let failure = Failure::from(failed.error);
                 let told = format!("{path} was not imported: {}\n", shown(&failure.to_string()));
                 brought.failed.push((failed.path, failure));
+                is_import = false;
                 told
             }
             _ => continue,
         };
-        output.text(&told).map_err(|failure| failure.after(&brought.added))?;
+        // What was added before is named with an import.
+        let added: &[String] = if is_import { &brought.added } else { &[] };
+        output.text(&told).map_err(|failure| failure.after(added))?;
     }
     Ok(brought)
 }
