@@ -8,11 +8,13 @@ mod tests;
 
 use std::io;
 
+pub use crate::adoption::AdoptionError;
 pub use crate::architecture::ArchitectureError;
 pub use crate::catalog::CatalogError;
 pub use crate::codec::formula::FormulaError;
 pub use crate::codec::{CodecError, UnknownLossy, UnknownProfile};
 pub use crate::command::CommandError;
+use crate::container::io_code;
 pub use crate::container::{ContainerError, DestinationError, LockHolder, Locked, NoStore};
 pub use crate::container::{Shortage, full_message};
 pub use crate::format::FormatError;
@@ -126,6 +128,9 @@ pub enum Error {
     /// Two models could not be merged.
     #[error(transparent)]
     Merge(MergeError),
+    /// Models that come together could not be found, or not all of them imported.
+    #[error(transparent)]
+    Adoption(AdoptionError),
     /// Text that is no id.
     #[error(transparent)]
     Id(#[from] ParseIdError),
@@ -190,6 +195,8 @@ impl Error {
     ///   `interrupted`, `input-removed`, `temporary-file`.
     /// - merges: `same-model`, `no-common-ancestor`, `nothing-taken`, `merge-conflict`,
     ///   `merge-tests-failed`.
+    /// - models that come: `name-twice`, `file-not-found` of a folder without models,
+    ///   `malformed-file` of layers beside a model; those of files to be read and of the store.
     pub fn code(&self) -> &'static str {
         match self {
             Error::Store(error) => error.code(),
@@ -203,6 +210,7 @@ impl Error {
             Error::Transfer(error) => error.code(),
             Error::Update(error) => error.code(),
             Error::Merge(error) => error.code(),
+            Error::Adoption(error) => error.code(),
             Error::Id(_) => "bad-id",
             Error::Profile(_) => "unknown-profile",
             Error::Lossy(_) => "unknown-lossy",
@@ -211,14 +219,6 @@ impl Error {
             Error::Io(error) => io_code(error),
             Error::Json(_) => "json",
         }
-    }
-}
-
-fn io_code(error: &io::Error) -> &'static str {
-    match (Shortage::of(error), error.kind()) {
-        (Some(shortage), _) => shortage.code(),
-        (None, io::ErrorKind::NotFound) => "file-not-found",
-        (None, _) => "io",
     }
 }
 
@@ -297,6 +297,17 @@ impl From<MergeError> for Error {
             MergeError::Update(error) => error.into(),
             MergeError::Test(error) => error.into(),
             error => Error::Merge(error),
+        }
+    }
+}
+
+impl From<AdoptionError> for Error {
+    fn from(error: AdoptionError) -> Self {
+        match error {
+            AdoptionError::Store(error) => error.into(),
+            // It names the path itself.
+            AdoptionError::NotTaken { source, .. } => (*source).into(),
+            error => Error::Adoption(error),
         }
     }
 }

@@ -49,6 +49,7 @@
 //! | write | [`Transaction`], [`NewModel`], [`NewTensor`]; [`interchange`] reads files |
 //! | name a model | [`ModelRef`]: `name`, `name@version`, a node, its id |
 //! | follow the lineage | [`Node`], [`lineage`]; [`diff`] compares two models, [`infer`] finds who descends from whom |
+//! | bring in models of which nothing is told | [`adoption`]: models in folders, their parents and versions |
 //! | test models | [`model_tests`]: built-in tests, commands and functions, with bounds; bisection |
 //! | make models from models | [`update`]: creation functions, recipes, what must follow a new version; [`merge`] |
 //! | share | [`transfer`]: push, pull, fetch, bundles; a clone is [`Store::create`] and a pull |
@@ -99,6 +100,7 @@ compile_error!(
      locked by open file descriptions"
 );
 
+pub mod adoption;
 pub mod architecture;
 pub mod command;
 pub mod diff;

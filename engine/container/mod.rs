@@ -53,6 +53,7 @@ pub(crate) use overlay::OverlayBackend;
 pub(crate) use pins::Pin;
 pub use process::Process;
 pub(crate) use records::RecordPlace;
+pub(crate) use shortage::io_code;
 pub use shortage::{Shortage, is_disk_full};
 pub use superblock_slots::Slots;
 #[cfg(feature = "unstable-format")]

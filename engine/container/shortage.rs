@@ -65,6 +65,15 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// The stable name of an answer of the system that is about a file of the program's own.
+pub(crate) fn io_code(error: &io::Error) -> &'static str {
+    match (Shortage::of(error), error.kind()) {
+        (Some(shortage), _) => shortage.code(),
+        (None, io::ErrorKind::NotFound) => "file-not-found",
+        (None, _) => "io",
+    }
+}
+
 /// Whether an answer of the system says that the disk is full.
 pub fn is_disk_full(error: &io::Error) -> bool {
     Shortage::of(error) == Some(Shortage::Disk)

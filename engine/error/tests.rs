@@ -167,8 +167,12 @@ fn of_files_in_and_out() -> Vec<(Error, &'static str)> {
 }
 
 fn of_work() -> Vec<(Error, &'static str)> {
+    use AdoptionError as A;
     use {CommandError as C, MergeError as M, TestError as T, UpdateError as U, UpkeepError as K};
     let finding = Finding { subject: text(), offset: None, message: text(), models: Vec::new() };
+    let source = Box::new(InterchangeError::NotFound { path: path() });
+    let not_taken = A::NotTaken { path: path(), source };
+    let stopped = |error| A::Stopped { path: path(), added: vec![text()], source: Box::new(error) };
     let not_added = |error| U::NotAdded { source: Box::new(error), kept: path() };
     vec![
         (C::BadTemplate { reason: text() }.into(), "bad-command"),
@@ -203,6 +207,14 @@ fn of_work() -> Vec<(Error, &'static str)> {
         (M::NothingTaken { glob: text() }.into(), "nothing-taken"),
         (M::Unresolved { layers: vec![text()] }.into(), "merge-conflict"),
         (M::TestsFailed { failed: vec![(text(), text())] }.into(), "merge-tests-failed"),
+        (A::NameTwice { name: text(), first: path(), second: path() }.into(), "name-twice"),
+        (A::GivenTwice { first: path(), second: path() }.into(), "name-twice"),
+        (A::NoModels { folder: path(), left_out: Vec::new() }.into(), "file-not-found"),
+        (A::Unreadable { path: path(), source: answer() }.into(), "io"),
+        (A::BadLayers { path: path(), reason: text() }.into(), "malformed-file"),
+        (A::LayersTooLong { path: path() }.into(), "malformed-file"),
+        (not_taken.into(), "file-not-found"),
+        (stopped(A::Store(StoreError::ReadOnly)).into(), "read-only"),
     ]
 }
 
@@ -325,6 +337,7 @@ fn a_store_that_is_locked_is_that_for_every_room() {
         TransferError::Store(locked()).into(),
         UpdateError::Store(locked()).into(),
         MergeError::Update(UpdateError::Store(locked())).into(),
+        AdoptionError::Store(locked()).into(),
     ];
     for error in passed_on {
         let is_locked =

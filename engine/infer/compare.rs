@@ -12,7 +12,7 @@ use crate::store::Result;
 use crate::tensor::{ContentId, Dtype};
 
 /// What sketches say of two models.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Resemblance {
     /// Mean correlation of the tensors that can tell.

@@ -7,7 +7,7 @@ use super::member::Member;
 use crate::lineage::How;
 
 /// One reason to think that the first of two models is the parent of the second.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Reason {
     /// What was found, for people.

@@ -34,7 +34,7 @@ const WIDTH_BREAK: f64 = 0.0001;
 const ARRIVED_LATER: f64 = 1.5;
 
 /// Two members next to each other in a family's tree.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Kinship {
     /// The place of the member that is the parent, or more likely so.

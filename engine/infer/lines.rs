@@ -24,7 +24,7 @@ const FITS: f64 = 6.0;
 pub type Line = Vec<usize>;
 
 /// A base that a model is said to have.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct DeclaredBase {
     /// The place of the first model of the line that says so.

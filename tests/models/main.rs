@@ -1,6 +1,7 @@
 //! What is done with models: compared, tested, merged, made from others, rounded, adapted.
 
 mod adapters;
+mod adoption;
 mod architecture;
 mod blend;
 #[path = "../common/mod.rs"]

@@ -362,12 +362,6 @@ fn note_facts(files: &mut [ReadFile], facts: &mut Facts) {
 
 /// A folder in which no weights are.
 fn no_model(folder: &Path, left_out: &[LeftOut]) -> InterchangeError {
-    const NAMED_MAX: usize = 5;
-    let mut detail = String::new();
-    for LeftOut { path, reason } in left_out.iter().take(NAMED_MAX) {
-        detail += &format!("; left out {path:?}: {reason}");
-    }
-    let more = left_out.len().saturating_sub(NAMED_MAX);
-    detail += &if more > 0 { format!("; and {more} more") } else { String::new() };
+    let detail = LeftOut::told(left_out);
     InterchangeError::NoModel { folder: folder.to_owned(), detail }
 }

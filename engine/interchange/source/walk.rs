@@ -29,6 +29,19 @@ impl LeftOut {
         let path = folder.join(&self.path).display().to_string();
         LeftOut { path, reason: self.reason.clone() }
     }
+
+    /// The first of some, and how many more there are: the end of a sentence.
+    pub(crate) fn told(left_out: &[LeftOut]) -> String {
+        const NAMED_MAX: usize = 5;
+        let mut told = String::new();
+        for LeftOut { path, reason } in left_out.iter().take(NAMED_MAX) {
+            told += &format!("; left out {path:?}: {reason}");
+        }
+        match left_out.len().saturating_sub(NAMED_MAX) {
+            0 => told,
+            more => format!("{told}; and {more} more"),
+        }
+    }
 }
 
 /// A file of a folder.

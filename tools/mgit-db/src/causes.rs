@@ -35,6 +35,7 @@ fn of_all(cause: &Cause) -> Option<&Cause> {
         Error::Transfer(error) => error,
         Error::Update(error) => error,
         Error::Merge(error) => error,
+        Error::Adoption(error) => error,
         Error::Io(error) => error,
         _ => return None,
     })

@@ -82,6 +82,14 @@ impl Failure {
         }
     }
 
+    /// Says what was imported before it.
+    pub fn after(self, imported: &[String]) -> Self {
+        match imported {
+            [] => self,
+            imported => self.and(&format!("already in the store: {}", imported.join(", "))),
+        }
+    }
+
     /// Says first which file or place this is about.
     pub fn of(self, place: impl fmt::Display) -> Self {
         match self {
@@ -237,7 +245,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    use mgit::error::{CatalogError, ContainerError};
+    use mgit::error::{AdoptionError, CatalogError, ContainerError};
 
     use super::*;
 
@@ -255,6 +263,8 @@ mod tests {
             tensor: tensor(),
             promisor: "far".to_owned(),
         };
+        let twice =
+            AdoptionError::NameTwice { name: name(), first: "f".into(), second: "s".into() };
         let conflict = MergeError::Unresolved { layers: vec![name()] };
         for (error, part) in [
             (StoreError::NotFound { path: "s".into() }.into(), "check the path"),
@@ -270,6 +280,7 @@ mod tests {
             (TransferError::NoSuchRemote { name: name(), known: vec![] }.into(), "remote add"),
             (TransferError::WrittenOnce { place: name() }.into(), "bundle create"),
             (TransferError::NotABundle { place: name(), is_store: false }.into(), "bundle create"),
+            (twice.into(), "mgit-db import --name"),
         ] {
             let error: Error = error;
             let (own, told) = (full_message(&error), said(error));
@@ -338,19 +349,16 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    const CODES: [&str; 25] = [
+    const CODES: [&str; 22] = [
         "already-exists",
         "already-there",
         "bad-parameter",
         "damaged",
         "demo-data",
         "demo-data-missing",
-        "file-not-found",
         "foreign-folder",
         "interrupted",
         "io",
-        "malformed-file",
-        "name-twice",
         "no-note",
         "no-result",
         "no-such-key",

@@ -22,7 +22,6 @@ mod globs;
 mod interrupt;
 mod lanes;
 mod model_argument;
-mod model_input;
 mod notes;
 mod opening;
 mod output;

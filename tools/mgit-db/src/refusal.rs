@@ -2,13 +2,48 @@
 
 use std::path::Path;
 
+use mgit::Error;
+use mgit::adoption::{AdoptionError, ModelInput};
 use mgit::interchange::{InterchangeError, ModelSource, SourceOptions};
 
 use crate::failure::Failure;
-use crate::text::quoted;
+use crate::text::{quoted, shown};
+
+impl From<AdoptionError> for Failure {
+    fn from(error: AdoptionError) -> Self {
+        match error {
+            AdoptionError::NotTaken { path, source } => refused(*source, &path),
+            AdoptionError::Stopped { path, added, source } => {
+                let path = shown(&path.display().to_string());
+                Failure::from(*source).of(path).after(&added)
+            }
+            error => Error::from(error).into(),
+        }
+    }
+}
+
+/// Opens a model that was named itself: of one whose shards are not all there it also says what
+/// leaves them out, where the rest is a model.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn open_named(path: &Path, options: &SourceOptions) -> Result<ModelInput, Failure> {
+    ModelInput::open(path, options).map_err(|error| {
+        let without = match &error {
+            AdoptionError::NotTaken { source, .. } => without_set(source, path, options),
+            _ => None,
+        };
+        let failure = Failure::from(error);
+        match without {
+            None => failure,
+            Some(globs) => failure.and(&format!("or leave that set out: {}", excludes(&globs))),
+        }
+    })
+}
 
 /// What is wrong with the files of the model at `path`, with the options that help.
-pub fn refused(error: InterchangeError, path: &Path) -> Failure {
+fn refused(error: InterchangeError, path: &Path) -> Failure {
     let faults = match &error {
         InterchangeError::Several { faults, .. } => faults.as_slice(),
         error => std::slice::from_ref(error),
@@ -47,7 +82,7 @@ fn glob_of(fault: &InterchangeError, root: &Path) -> Option<String> {
 }
 
 /// The options that leave out what fits these.
-pub fn excludes(globs: &[String]) -> String {
+fn excludes(globs: &[String]) -> String {
     let option = |glob: &String| {
         // Behind a space it would be an option of its own.
         let to = if glob.starts_with('-') { '=' } else { ' ' };
@@ -58,7 +93,7 @@ pub fn excludes(globs: &[String]) -> String {
 
 /// Globs that leave out the numbered files of which some are missing, where the rest of the folder
 /// is a model: that was tried.
-pub fn without_set(
+fn without_set(
     error: &InterchangeError,
     path: &Path,
     options: &SourceOptions,

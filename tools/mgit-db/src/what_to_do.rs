@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    ContainerError, DestinationError, ExportError, LineageError, MergeError, NoStore, StoreError,
-    TestError, TransferError, UpdateError, UpkeepError,
+    AdoptionError, ContainerError, DestinationError, ExportError, LineageError, MergeError,
+    NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -52,6 +52,9 @@ fn with_others(cause: &Cause) -> &'static str {
             return ": name another folder, or add --force to replace them";
         }
         _ => {}
+    }
+    if let Some(AdoptionError::NameTwice { .. }) = cause.downcast_ref() {
+        return ", or bring it in with `mgit-db import --name`";
     }
     if let Some(TestError::NoSuchTest { .. }) = cause.downcast_ref() {
         return ": `mgit-db test ls` lists what is there";

@@ -4,15 +4,14 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use mgit::Store;
+use mgit::adoption::{AdoptionPlan, Arrivals};
 use mgit::interchange::SourceOptions;
 use serde_json::{Value, json};
 
-use crate::adoption::{Brought, Comers, Findings, Plan, bring};
+use crate::adoption::{Brought, bring, describe, document, unsure_documents};
 use crate::arrival::ArrivalArguments;
 use crate::failure::Failure;
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
-use crate::model_input::with_imported;
 use crate::opening;
 use crate::output::Output;
 use crate::text::count;
@@ -102,21 +101,21 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     let store = opening::open_read_only(&arguments.store).map_err(opening::or_init)?;
     let globs = arguments.exclude.iter().map(|glob| ("--exclude", glob));
     check_globs(&arguments.paths, globs)?;
-    let mut comers = Comers::find(&arguments.paths, &options)?;
-    let plan = plan(&mut comers, &store, arguments.why, output)?;
+    let mut plan = Arrivals::find(&arguments.paths, &options)?.plan(&store.snapshot()?)?;
     drop(store);
-    if comers.all.is_empty() {
-        return not_all(&comers.failed, false).map_or(Ok(ExitCode::SUCCESS), Err);
+    let failed = std::mem::take(&mut plan.failed).into_iter();
+    let failed: Vec<(PathBuf, Failure)> = failed.map(|it| (it.path, it.error.into())).collect();
+    if plan.models.is_empty() {
+        return not_all(&failed, false).map_or(Ok(ExitCode::SUCCESS), Err);
     }
-    output.text(&plan.text)?;
+    output.text(&describe(&plan, &failed, arguments.why, output))?;
     output.text(&unused_globs_text(&options, ""))?;
-    let is_new = plan.standing.new_count() > 0;
+    let is_new = plan.new_count() > 0;
     let approved = is_new && !arguments.dry_run && (arguments.yes || ask(output)?);
     let mut brought = Brought::default();
     if approved {
         let store = opening::open_shared(&arguments.store)?;
-        let repack = arguments.arrival.repack();
-        brought = bring(&store, &comers, &plan, (&options, repack.as_ref()), output)?;
+        brought = bring(&store, &plan, arguments.arrival.repack(), output)?;
         let imported = count(brought.added.len() as u64, "model");
         output.text(&format!("imported {imported}\n"))?;
     } else if is_new {
@@ -125,36 +124,26 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
         output.text("nothing to import: what can be read is there already\n")?;
     }
     let unused = unused_globs_json(&options);
-    finish(comers, plan, brought, (approved, unused), output)
-}
-
-/// What there is to find, without those that cannot be read to their end.
-fn plan(comers: &mut Comers, store: &Store, why: bool, output: &Output) -> Result<Plan, Failure> {
-    let snapshot = store.snapshot()?;
-    let found = Findings::of(comers, &snapshot).map(|findings| findings.plan(why, output));
-    match found {
-        Err(_) if comers.keep_readable() => Ok(Findings::of(comers, &snapshot)?.plan(why, output)),
-        found => found,
-    }
+    finish((&plan, failed), brought, (approved, unused), output)
 }
 
 /// Says what was done; what was not is the failure.
 fn finish(
-    comers: Comers,
-    plan: Plan,
+    (plan, failed): (&AdoptionPlan, Vec<(PathBuf, Failure)>),
     brought: Brought,
     (approved, unused_globs): (bool, Value),
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let mut documents = plan.documents;
+    let models = plan.models.iter().enumerate();
+    let mut documents: Vec<Value> = models.map(|(at, model)| document(plan, at, model)).collect();
     for (at, name) in &brought.models {
         if let Some(document) = documents.get_mut(*at) {
             document["model"] = name.as_str().into();
         }
     }
-    let left_out = comers.left_out.iter();
+    let left_out = plan.left_out.iter();
     let left_out = left_out.map(|left| json!({ "file": left.path, "reason": left.reason }));
-    let failed: Vec<(PathBuf, Failure)> = comers.failed.into_iter().chain(brought.failed).collect();
+    let failed: Vec<(PathBuf, Failure)> = failed.into_iter().chain(brought.failed).collect();
     let failures: Vec<Value> = failed
         .iter()
         .map(|(path, failure)| {
@@ -167,7 +156,7 @@ fn finish(
         .collect();
     let mut document = json!({
         "models": documents,
-        "unsure": plan.unsure,
+        "unsure": unsure_documents(plan),
         "left_out": left_out.collect::<Vec<Value>>(),
         "unused_globs": unused_globs,
         "imported": approved,
@@ -177,7 +166,7 @@ fn finish(
         output.print(document, "")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let failure = with_imported(failure, &brought.added);
+    let failure = failure.after(&brought.added);
     if !output.is_json() {
         return Err(failure);
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use mgit::infer::place;
+use mgit::adoption::{Descent, ModelInput, add, find_parent};
 use mgit::interchange::SourceOptions;
 use mgit::lineage::{ModelName, PINNED_KEY};
 use mgit::store::{Advice, AroundReport, ImportReport};
@@ -16,11 +16,11 @@ use crate::failure::Failure;
 use crate::gate::{self, Gate};
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
 use crate::model_argument::ModelArgument;
-use crate::model_input::{ModelInput, add, check_there, with_imported};
 use crate::opening;
 use crate::output::Output;
-use crate::parentage::{KIN_KEY, Parentage, sibling_in};
+use crate::parentage::Told;
 use crate::progress::Progress;
+use crate::refusal::open_named;
 use crate::taken;
 use crate::text::{Side, Table, count, shown, size};
 
@@ -145,7 +145,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let metadata = metadata(&arguments.metadata)?;
     // What can be seen to be wrong is refused before the first commit.
     for file in &arguments.files {
-        check_there(file)?;
+        ModelInput::check_there(file)?;
     }
     check_globs(&arguments.files, arguments.globs())?;
     let auto = arguments.parents.contains(&Parent::Auto);
@@ -162,11 +162,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let mut documents = Vec::new();
     for file in &arguments.files {
         let added = import_file(&store, (file, &options), arguments, (&parents, how), &metadata)
-            .map_err(|failure| with_imported(failure, &imported))?;
+            .map_err(|failure| failure.after(&imported))?;
         let Imported { report, around, found, input } = added;
         if report.already_there {
             check_as_asked(&store, &report, arguments, (&parents, how), &metadata)
-                .map_err(|failure| with_imported(failure, &imported))?;
+                .map_err(|failure| failure.after(&imported))?;
         }
         let mut document = document(file, &report);
         output.text(&describe(file, &report))?;
@@ -232,18 +232,14 @@ fn import_file(
     (parents, how): (&[String], How),
     metadata: &Map<String, Value>,
 ) -> Result<Imported, Failure> {
-    let input = ModelInput::open_named(path, options)?;
-    let mut parents: Vec<(String, How)> =
-        parents.iter().map(|parent| (parent.clone(), how)).collect();
-    let (mut found, mut kin) = (None, None);
+    let input = open_named(path, options)?;
+    let (mut found, mut descent) = (None, Descent::default());
     if arguments.parents.contains(&Parent::Auto) {
         let name = arguments.name.as_str();
-        let placement = place(&store.snapshot()?, &input.member(name)?)?;
-        let parent = placement.parent();
-        parents.extend(parent.map(|(model, kinship)| (model.node().id().to_string(), kinship.how)));
-        kin = sibling_in(&placement);
-        let parentage = Parentage::in_store(name, &placement);
-        found = Some((parentage.describe(), parentage.document()));
+        let parentage = find_parent(&store.snapshot()?, &input.member(name)?)?;
+        descent = parentage.descent();
+        let told = Told { member: name, found: &parentage };
+        found = Some((told.describe(), told.document()));
     }
     let mut gate = Gate::new(&arguments.lossy)?;
     let repack = arguments.arrival.repack();
@@ -258,9 +254,10 @@ fn import_file(
         if let Some(kind) = &arguments.kind {
             model = model.kind(kind);
         }
-        for (parent, how) in &parents {
-            model = model.parent(parent, *how);
+        for parent in parents {
+            model = model.parent(parent, how);
         }
+        model = descent.add_to(model);
         if arguments.advise.is_some() {
             model = model.advise(Advice::ReadOften);
         }
@@ -270,13 +267,10 @@ fn import_file(
         if let Some(gate) = gate {
             model = model.gate(|draft| gate.judge(draft));
         }
-        if let Some(kin) = &kin {
-            model = model.metadata(KIN_KEY, vec![kin.clone()]);
-        }
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
         }
-        add(store, model, repack.as_ref())
+        Ok(add(store, model, repack.as_ref())?)
     })?;
     Ok(Imported { report, around, found, input })
 }

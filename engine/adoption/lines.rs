@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use mgit::interchange::{FoundForm, FoundModel};
-
-use crate::failure::Failure;
+use super::error::AdoptionError;
+use crate::infer::Line;
+use crate::interchange::{FoundForm, FoundModel};
 
 /// The places of models by name, each group oldest first.
 ///
 /// # Errors
 ///
 /// Two models of one name that are no versions of one; one that is found twice.
-pub fn lines_of(found: &[FoundModel]) -> Result<Vec<Vec<usize>>, Failure> {
-    let mut lines: Vec<Vec<usize>> = Vec::new();
+pub(super) fn lines_of(found: &[FoundModel]) -> Result<Vec<Line>, AdoptionError> {
+    let mut lines: Vec<Line> = Vec::new();
     let mut by_name: HashMap<&str, usize> = HashMap::new();
     for (at, model) in found.iter().enumerate() {
         let line = *by_name.entry(&model.name).or_insert(lines.len());
@@ -28,7 +28,7 @@ pub fn lines_of(found: &[FoundModel]) -> Result<Vec<Vec<usize>>, Failure> {
             let Some(second) = model(at) else { continue };
             for first in line.iter().take(nth).filter_map(model) {
                 if is_one(first, second) || series_of(first) != series_of(second) {
-                    return Err(name_twice(&second.name, &first.path, &second.path));
+                    return Err(name_twice(first, second));
                 }
             }
         }
@@ -60,16 +60,11 @@ fn series_of(model: &FoundModel) -> PathBuf {
     above.map_or_else(|| path.clone(), Path::to_owned)
 }
 
-fn name_twice(name: &str, first: &Path, second: &Path) -> Failure {
-    let message = if first == second {
-        format!("{first:?} is given twice, by its name or with its folder: give it once")
-    } else if real(first) == real(second) {
-        format!("{first:?} and {second:?} are the same file: give it once")
-    } else {
-        format!(
-            "two models would be called {name}, {first:?} and {second:?}: rename one, or bring it \
-             in with `mgit-db import --name`"
-        )
-    };
-    Failure::failed("name-twice", message)
+fn name_twice(first: &FoundModel, second: &FoundModel) -> AdoptionError {
+    let is_one = is_one(first, second);
+    let (first, second, name) = (first.path.clone(), second.path.clone(), second.name.clone());
+    match is_one {
+        true => AdoptionError::GivenTwice { first, second },
+        false => AdoptionError::NameTwice { name, first, second },
+    }
 }

@@ -1,25 +1,30 @@
 //! Which models are in the store already, and which versions the others become.
 
-use mgit::infer::Member;
-use mgit::lineage::{ModelName, Node, NodeId};
-use mgit::{ContentId, Snapshot};
+use serde::Serialize;
 
-use super::comers::{Comer, Comers};
-use crate::failure::Failure;
+use super::arrivals::{Arrival, Arrivals};
+use super::error::AdoptionError;
+use crate::infer::Member;
+use crate::lineage::{ModelName, Node, NodeId};
+use crate::store::{Snapshot, StoreError};
+use crate::tensor::ContentId;
 
 /// Whether a model that comes is there already.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Known {
+    /// It is new.
     #[default]
     No,
     /// As this version of the store.
     Stored(Node),
     /// As the version that another becomes, of this place.
-    Comer(usize),
+    Arrival(usize),
 }
 
 /// How each of the models that come stands to the store.
-pub struct Standing {
+pub(super) struct Standing {
     known: Vec<Known>,
     versions: Vec<u32>,
 }
@@ -34,25 +39,24 @@ struct Version<'m> {
 
 impl Standing {
     /// Compares the models with the versions of their names, and of the names that they had with
-    /// other files beside them. Reads all of one only where a version
-    /// has the same weights.
+    /// other files beside them. Reads all of one only where a version has the same weights.
     ///
     /// # Errors
     ///
     /// A model that cannot be read; those of the store.
-    pub fn of(
-        comers: &Comers,
+    pub(super) fn of(
+        arrivals: &Arrivals,
         members: &[Member<'_>],
         snapshot: &Snapshot,
-    ) -> Result<Self, Failure> {
-        let count = comers.all.len();
+    ) -> Result<Self, AdoptionError> {
+        let count = members.len();
         let mut standing = Standing { known: vec![Known::No; count], versions: vec![0; count] };
-        for line in &comers.lines {
-            let Some(first) = line.first().and_then(|at| comers.all.get(*at)) else { continue };
+        for line in &arrivals.lines {
+            let Some(first) = line.first().and_then(|at| arrivals.all.get(*at)) else { continue };
             let name: ModelName = first.name.parse()?;
-            let mut stored = stored(comers, line, &name, snapshot)?;
+            let mut stored = stored(arrivals, line, &name, snapshot)?;
             if let Some(other) = &first.other_name {
-                stored.extend(self::stored(comers, line, &other.parse()?, snapshot)?);
+                stored.extend(self::stored(arrivals, line, &other.parse()?, snapshot)?);
             }
             let mut versions: Vec<Version<'_>> = Vec::new();
             versions.extend(stored.iter().map(|(node, member)| Version {
@@ -63,16 +67,16 @@ impl Standing {
             }));
             let mut next = snapshot.graph().highest_version(&name)?;
             for at in line {
-                let Some((comer, member)) = comers.all.get(*at).zip(members.get(*at)) else {
+                let Some((arrival, member)) = arrivals.all.get(*at).zip(members.get(*at)) else {
                     continue;
                 };
-                let same = same_as(comers, comer, member, &mut versions)?;
+                let same = same_as(arrivals, arrival, member, &mut versions)?;
                 let (known, number) = same.unwrap_or_else(|| {
                     next += 1;
                     (Known::No, next)
                 });
                 if matches!(known, Known::No) {
-                    let known = Known::Comer(*at);
+                    let known = Known::Arrival(*at);
                     versions.push(Version { member, id: None, known, number });
                 }
                 let slots = standing.known.get_mut(*at).zip(standing.versions.get_mut(*at));
@@ -84,92 +88,79 @@ impl Standing {
         Ok(standing)
     }
 
-    /// Whether a model is there.
-    pub fn known(&self, at: usize) -> &Known {
-        self.known.get(at).unwrap_or(&Known::No)
-    }
-
     /// The place of a model that is this one of the store.
-    pub fn place_of(&self, id: NodeId) -> Option<usize> {
+    pub(super) fn place_of(&self, id: NodeId) -> Option<usize> {
         let is_it = |known: &Known| matches!(known, Known::Stored(node) if node.id() == id);
         self.known.iter().position(is_it)
     }
 
-    /// The name that a model has in the store, where it is there.
-    pub fn stored_name(&self, at: usize) -> Option<&str> {
-        match self.known(at) {
-            Known::Stored(node) => Some(node.name()),
-            _ => None,
-        }
+    /// Whether a model is there.
+    pub(super) fn known(&self, at: usize) -> &Known {
+        self.known.get(at).unwrap_or(&Known::No)
     }
 
-    pub fn is_known(&self, at: usize) -> bool {
-        !matches!(self.known(at), Known::No)
+    pub(super) fn is_known(&self, at: usize) -> bool {
+        *self.known(at) != Known::No
     }
 
     /// The version that a model is or becomes.
-    pub fn version(&self, at: usize) -> u32 {
+    pub(super) fn version(&self, at: usize) -> u32 {
         self.versions.get(at).copied().unwrap_or_default()
-    }
-
-    /// How many models are not in the store.
-    pub fn new_count(&self) -> usize {
-        self.known.iter().filter(|known| matches!(known, Known::No)).count()
     }
 }
 
 /// The versions of a name in the store that have the size of one that comes.
 fn stored(
-    comers: &Comers,
+    arrivals: &Arrivals,
     line: &[usize],
     name: &ModelName,
     snapshot: &Snapshot,
-) -> Result<Vec<(Node, Member<'static>)>, Failure> {
+) -> Result<Vec<(Node, Member<'static>)>, StoreError> {
     let graph = snapshot.graph();
     let mut stored = Vec::new();
     for id in graph.versions(name)? {
         let node = graph.expect(id)?;
-        let mut own = line.iter().filter_map(|at| comers.all.get(*at));
-        if own.any(|comer| has_size_of(comer, &node)) {
+        let mut own = line.iter().filter_map(|at| arrivals.all.get(*at));
+        if own.any(|arrival| has_size_of(arrival, &node)) {
             stored.push((node.clone(), Member::stored(snapshot.model_of(node)?)?));
         }
     }
     Ok(stored)
 }
 
-fn has_size_of(comer: &Comer, node: &Node) -> bool {
-    let tensors = comer.input.source().files().iter().map(|file| file.tensors().len() as u64);
-    comer.input.logical_bytes() == node.logical_bytes()
+fn has_size_of(arrival: &Arrival, node: &Node) -> bool {
+    let tensors = arrival.input.source().files().iter().map(|file| file.tensors().len() as u64);
+    arrival.input.logical_bytes() == node.logical_bytes()
         && tensors.sum::<u64>() == u64::from(node.tensor_count())
 }
 
 /// The version whose content a model has.
 fn same_as(
-    comers: &Comers,
-    comer: &Comer,
+    arrivals: &Arrivals,
+    arrival: &Arrival,
     member: &Member<'_>,
     versions: &mut [Version<'_>],
-) -> Result<Option<(Known, u32)>, Failure> {
+) -> Result<Option<(Known, u32)>, StoreError> {
     let mut own = None;
     for version in versions {
         let bytes = match version.known {
-            Known::Comer(other) => comers.all.get(other).map(|it| it.input.logical_bytes()),
+            Known::Arrival(other) => arrivals.all.get(other).map(|it| it.input.logical_bytes()),
             _ => None,
         };
-        let is_size = bytes.is_none_or(|bytes| bytes == comer.input.logical_bytes());
+        let is_size = bytes.is_none_or(|bytes| bytes == arrival.input.logical_bytes());
         let is_same = member.beyond(version.member) == Some((0, 0))
             || member.tensors().is_empty() && version.member.tensors().is_empty();
         if !(is_size && is_same) {
             continue;
         }
-        let content = |comer: &Comer| comer.input.model(&comer.name).content_id();
+        let content = |arrival: &Arrival| arrival.input.model(&arrival.name).content_id();
         let own_id = match own {
             Some(id) => id,
-            None => *own.insert(content(comer)?),
+            None => *own.insert(content(arrival)?),
         };
         let other = match (version.id, &version.known) {
             (Some(id), _) => Some(id),
-            (None, Known::Comer(other)) => comers.all.get(*other).map(content).transpose()?,
+            (None, Known::Arrival(other)) => arrivals.all.get(*other).map(content).transpose()?,
             (None, _) => None,
         };
         version.id = other;
