@@ -398,7 +398,10 @@ impl<'a> Runner<'a> {
                 Raw::Found { finding, was_known: false }
             }
             Ok(External { finding, is_lasting: false }) => Raw::Error(match &finding.failure {
-                Some(failure) => format!("{failure}: {}", last_line(&finding.output)),
+                Some(failure) => match &test.what {
+                    What::Command(_) => format!("{failure}: {}", last_line(&finding.output)),
+                    _ => failure.clone(),
+                },
                 None => "it ended in an unknown way".to_owned(),
             }),
             Err(reason) => Raw::Error(reason),

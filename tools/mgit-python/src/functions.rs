@@ -32,6 +32,14 @@ impl Raised {
     }
 }
 
+/// An error of a function has the exception of the function as its cause.
+pub(crate) fn because_of(py: Python<'_>, error: PyErr, raised: &Raised) -> PyErr {
+    if let Some((_, cause)) = raised.take().pop() {
+        error.set_cause(py, Some(cause));
+    }
+    error
+}
+
 /// A creation function of Python. What is called is the package's own adapter, with the function,
 /// which returns what is to be stored.
 pub(crate) struct Function {
@@ -179,7 +187,7 @@ pub(crate) fn tests_of(tests: PythonTests, call: &Arc<Call>) -> HashMap<String, 
 /// adapter, with the tensors of the model.
 pub(crate) fn ask_gate(
     gate: &Py<PyAny>,
-    call: &Call,
+    (call, raised): (&Call, &Raised),
     draft: &LossyDraft<'_>,
 ) -> Result<bool, String> {
     let mut tensors: Vec<(String, Dtype, Vec<u64>, Vec<u8>)> = Vec::new();
@@ -201,6 +209,10 @@ pub(crate) fn ask_gate(
     match asked {
         None => Err("it was interrupted".to_owned()),
         Some(Ok(accepted)) => Ok(accepted),
-        Some(Err(error)) => Err(error.to_string()),
+        Some(Err(error)) => {
+            let text = error.to_string();
+            raised.note("the gate", error);
+            Err(text)
+        }
     }
 }

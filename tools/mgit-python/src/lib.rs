@@ -9,6 +9,7 @@
 //! - What a process has opened, only that process reads, writes and closes ([`owned`]).
 //! - Bytes are handed out as buffers ([`buffer`]), which keep what they lie in alive.
 
+mod adopting;
 mod array;
 mod buffer;
 mod call;
@@ -31,6 +32,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _engine {
+    #[pymodule_export]
+    use crate::adopting::adopt;
     #[pymodule_export]
     use crate::buffer::Buffer;
     #[pymodule_export]

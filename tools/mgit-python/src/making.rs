@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::call::{Call, long};
 use crate::convert::{model_ref, parse, to_map, to_python};
 use crate::error::bad_value;
-use crate::functions::{Function, Raised, tests_of};
+use crate::functions::{Function, Raised, because_of, tests_of};
 use crate::store::Store;
 use crate::testing::Running;
 
@@ -59,14 +59,6 @@ impl Given {
             known.with(name, Function { adapter, how, call, raised })
         })
     }
-}
-
-/// An error of a function has the exception of the function as its cause.
-fn because_of(py: Python<'_>, error: PyErr, raised: &Raised) -> PyErr {
-    if let Some((_, cause)) = raised.take().pop() {
-        error.set_cause(py, Some(cause));
-    }
-    error
 }
 
 /// What is to be made, and of what.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
+use mgit::adoption::{ModelInput, find_parent};
 use mgit::interchange::{ModelSource, SourceOptions, write_header};
 use mgit::model_tests::Test;
-use mgit::store::{Advice, NewView};
+use mgit::store::{Advice, NewView, Repack};
 use mgit::{How, Lossy, NewModel, NewPart, OnChildren, Profile, Shape};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -16,9 +17,10 @@ use crate::array::{Array, NewArray};
 use crate::call::{Call, long, short};
 use crate::convert::{model_ref, parse, to_map, to_python};
 use crate::error::{bad_value, closed};
-use crate::functions::ask_gate;
+use crate::functions::{Raised, ask_gate, because_of};
 use crate::model::Node;
 use crate::owned::Owned;
+use crate::snapshot::Snapshot;
 
 /// A transaction. What is done by it is seen by nobody before `commit`.
 #[pyclass(frozen, module = "mgit_store._engine")]
@@ -39,6 +41,8 @@ struct About<'py> {
     lossy: Option<String>,
     /// Judges the model with its values rounded.
     gate: Option<Py<PyAny>>,
+    /// Whether models are stored anew for which it is a better base.
+    repack: bool,
 }
 
 /// The same, read.
@@ -53,6 +57,8 @@ struct Said {
     unless: Option<String>,
     lossy: Option<Lossy>,
     gate: Option<Py<PyAny>>,
+    repacks: bool,
+    raised: Raised,
 }
 
 impl About<'_> {
@@ -75,13 +81,14 @@ impl About<'_> {
             unless: self.unless,
             lossy: self.lossy.map(|lossy| parse(py, &lossy)).transpose()?,
             gate: self.gate,
+            repacks: self.repack,
+            raised: Raised::default(),
         })
     }
 }
 
 impl Said {
-    fn model<'a>(&'a self, call: &'a Call) -> NewModel<'a> {
-        let mut model = NewModel::new(self.name.as_str());
+    fn model<'a>(&'a self, call: &'a Call, mut model: NewModel<'a>) -> NewModel<'a> {
         for (parent, how) in &self.parents {
             model = model.parent(model_ref(parent), *how);
         }
@@ -104,7 +111,7 @@ impl Said {
             model = model.lossy(lossy);
         }
         if let Some(gate) = &self.gate {
-            model = model.gate(|draft| ask_gate(gate, call, draft));
+            model = model.gate(|draft| ask_gate(gate, (call, &self.raised), draft));
         }
         match self.unless.as_deref() {
             Some("equal") => model.unless_equal(),
@@ -112,6 +119,25 @@ impl Said {
             None => model,
         }
     }
+}
+
+/// Adds a model, and stores anew those for which it is a better base.
+fn added(
+    transaction: &mut mgit::Transaction,
+    model: NewModel<'_>,
+    repacks: bool,
+) -> mgit::Result<Value> {
+    let report = transaction.add_model(model)?;
+    let mut document = serde_json::to_value(&report)?;
+    if repacks && !report.already_there {
+        let around = transaction.repack_around(&report.node, &Repack::default())?;
+        let names = |nodes: &[mgit::Node]| nodes.iter().map(mgit::Node::full_name).collect();
+        let (helped, left): (Vec<String>, Vec<String>) =
+            (names(&around.helped), names(&around.left));
+        document["around"] =
+            json!({ "helped": helped, "left": left, "left_bytes": around.left_bytes });
+    }
+    Ok(document)
 }
 
 /// The weights of a model that are arrays.
@@ -251,19 +277,22 @@ impl Transaction {
             let options = SourceOptions::new().weights_elsewhere(true);
             let beside = folder.map(|folder| ModelSource::open_with(folder, &options));
             let beside = beside.transpose()?;
-            let mut model = said.model(call).part(part_of(&path, &arrays, &ties, &header));
+            let model = NewModel::new(said.name.as_str());
+            let mut model = said.model(call, model).part(part_of(&path, &arrays, &ties, &header));
             let told = |bytes| call.progress(bytes);
             if let Some(beside) = &beside {
                 let len = arrays.iter().fold(0, |sum, array| sum + array.byte_len());
                 model = model.source(beside).logical_bytes(beside.logical_bytes() + len);
             }
-            Ok(transaction.add_model(model.progress(&told))?)
-        })?;
-        to_python(py, &report)
+            added(transaction, model.progress(&told), said.repacks)
+        });
+        to_python(py, &report.map_err(|error| because_of(py, error, &said.raised))?)
     }
 
     /// Adds the model at a path: a file of any format, or a folder. Returns a dict.
-    #[pyo3(signature = (about, path, exclude, include, follow_links, progress))]
+    /// In `finds_parent_in` its parent is looked for.
+    #[pyo3(signature = (about, path, exclude, include, follow_links, finds_parent_in, progress))]
+    #[allow(clippy::too_many_arguments, reason = "Python's own code calls it")]
     fn add_path<'py>(
         &self,
         py: Python<'py>,
@@ -272,17 +301,24 @@ impl Transaction {
         exclude: Vec<String>,
         include: Vec<String>,
         follow_links: bool,
+        finds_parent_in: Option<&Snapshot>,
         progress: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let said = about.read(py)?;
+        let before = finds_parent_in.map(Snapshot::get).transpose()?;
         let options = SourceOptions::new().follow_links(follow_links);
         let options = exclude.into_iter().fold(options, SourceOptions::exclude);
         let options = include.into_iter().fold(options, SourceOptions::include);
         let report = self.long_step(py, progress, |transaction, call| {
-            let source = ModelSource::open_with(&path, &options)?;
+            let input = ModelInput::open(&path, &options)?;
+            let mut model = said.model(call, input.model(said.name.as_str()));
+            if let Some(before) = before {
+                let found = find_parent(before, &input.member(said.name.as_str())?)?;
+                model = found.descent().add_to(model);
+            }
             let told = |bytes| call.progress(bytes);
-            let report = transaction.add_model(said.model(call).source(&source).progress(&told))?;
-            let mut report = serde_json::to_value(&report)?;
+            let mut report = added(transaction, model.progress(&told), said.repacks)?;
+            let source = input.source();
             let left_out = source.left_out().iter();
             let left_out = left_out.map(|it| json!({ "file": it.path, "reason": it.reason }));
             let notes = source.notes().map(|(file, note)| json!({ "file": file, "note": note }));

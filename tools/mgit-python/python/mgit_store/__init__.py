@@ -17,6 +17,7 @@ with :func:`create`, get another's with :func:`clone`.
 
 from __future__ import annotations
 
+from ._adoption import AdoptionReport, FoundModel
 from ._engine import __version__
 from ._errors import (
     ClosedError,
@@ -27,6 +28,7 @@ from ._errors import (
     ForkedError,
     FullError,
     FunctionError,
+    IncompleteError,
     InvalidError,
     LockedError,
     NotFoundError,
@@ -35,7 +37,7 @@ from ._errors import (
     TestFailedError,
 )
 from ._functions import Inputs
-from ._lab import MergeReport, UpdateIncompleteError, UpdateReport, UpdateStep
+from ._lab import MergeReport, UpdateReport, UpdateStep
 from ._model import Model
 from ._reports import Added, Diff, ExportReport, FileInfo, VerifyReport
 from ._safe_open import SafeSlice, safe_open
@@ -48,6 +50,7 @@ from ._transaction import Transaction
 
 __all__ = [
     "Added",
+    "AdoptionReport",
     "Bisection",
     "ClosedError",
     "ConflictError",
@@ -58,8 +61,10 @@ __all__ = [
     "ExportReport",
     "FileInfo",
     "ForkedError",
+    "FoundModel",
     "FullError",
     "FunctionError",
+    "IncompleteError",
     "Inputs",
     "InvalidError",
     "LockedError",
@@ -78,7 +83,6 @@ __all__ = [
     "TestResult",
     "Transaction",
     "TransferReport",
-    "UpdateIncompleteError",
     "UpdateReport",
     "UpdateStep",
     "VerifyReport",

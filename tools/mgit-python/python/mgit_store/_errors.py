@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Error(Exception):
     """What can go wrong with a store.
@@ -81,6 +83,14 @@ class TestFailedError(Error):
 
 class FunctionError(Error):
     """A creation function failed; the exception it raised is the ``__cause__``."""
+
+
+class IncompleteError(Error):
+    """Not all of what was asked for was done: ``report`` says what was, which stays done."""
+
+    def __init__(self, message: str, code: str = "incomplete", report: Any = None) -> None:
+        super().__init__(message, code)
+        self.report = report
 
 
 _CLASSES: dict[type[Error], tuple[str, ...]] = {

@@ -123,10 +123,19 @@ def test_adapter(
     return adapter
 
 
+def truth(found: Any) -> bool | None:
+    """True or False, Python's, numpy's or torch's; none of what is neither."""
+    if isinstance(found, bool | np.bool_):
+        return bool(found)
+    is_bool = str(getattr(found, "dtype", "")).removeprefix("torch.") == "bool"
+    return bool(found) if is_bool and getattr(found, "ndim", 1) == 0 else None
+
+
 def _metrics(name: str, found: Any, higher_is_better: bool | None) -> Any:
-    if found is None or found is True or found is np.True_:
+    verdict = truth(found)
+    if found is None or verdict:
         return []
-    if found is False or found is np.False_:
+    if verdict is False:
         return "it returned False", True
     if isinstance(found, Mapping):
         metrics = [(str(metric), _number(value, metric)) for metric, value in found.items()]

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import _engine
-from ._errors import Error, make
+from ._errors import IncompleteError, make
 from ._functions import (
     CreationFunction,
     TestFunction,
     creation_adapter,
     name_of,
     test_adapter,
+    truth,
     version_of,
 )
 from ._model import Model
@@ -62,15 +63,6 @@ class UpdateReport:
     #: Why it ended before its end, if it did.
     stopped: str | None
     is_complete: bool
-
-
-class UpdateIncompleteError(Error):
-    """Not all of an update was made; ``report`` says what was. What was made is in the store, and
-    the same update with ``resume=True`` does the rest."""
-
-    def __init__(self, message: str, code: str = "update-incomplete") -> None:
-        super().__init__(message, code)
-        self.report: UpdateReport | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -235,9 +227,9 @@ class Lab(Reader):
         Args:
             good: a model that passes.
             bad: one behind it that fails.
-            test: the name of a registered test, or a function that is told a model: it passes unless
-                it raises an AssertionError or returns False; any other exception leaves the model
-                out.
+            test: the name of a registered test, or a function that is told a model and returns True
+                or False; nothing is as True, an AssertionError as False. A model of which it raises
+                another exception is left out, and is in ``untold`` of what is returned.
 
         Raises:
             NotFoundError: no way leads from one to the other.
@@ -249,24 +241,30 @@ class Lab(Reader):
         snapshot = self._read()
         found, by = _engine.path_between(snapshot, reference(good), reference(bad))
         path = [Model(model) for model in found]
+        unsure: dict[str, Exception] = {}
 
         def probe(place: int) -> bool | None:
             if isinstance(test, str):
                 return self._passes(path[place], test, trust)
             try:
-                result = test(path[place])
+                found = test(path[place])
             except AssertionError:
                 return False
-            except Exception:  # it cannot be told of this model
+            except Exception as error:
+                unsure[path[place].full_name] = error
                 return None
-            return not (result is not None and isinstance(result, bool) and not result)
+            verdict = True if found is None else truth(found)
+            if verdict is None:
+                kind = type(found).__name__
+                raise TypeError(f"a test of a bisection returns True, False or None, not {kind}")
+            return verdict
 
         last, first, looked_at, contradictions = _engine.bisect(len(path), probe)
         names = [model.full_name for model in path]
         return Bisection(
             names[first], names[last], first == last + 1,
             [(names[place], passed) for place, passed in looked_at], names, by,
-            [names[place] for place in contradictions],
+            [names[place] for place in contradictions], unsure,
         )
 
     def _passes(self, model: Model, test: str, trust: bool) -> bool | None:
@@ -404,7 +402,7 @@ class Lab(Reader):
             check: raise where not all was made.
 
         Raises:
-            UpdateIncompleteError: with ``check``, not all was made; its ``report`` says what was.
+            IncompleteError: with ``check``, not all was made; its ``report`` says what was.
         """
         self._writer()
         updating = self._updating(old, new, method, jobs, resume, all_versions, skip, stop, profile)
@@ -551,7 +549,7 @@ class Lab(Reader):
         }
 
 
-def _incomplete(report: UpdateReport) -> UpdateIncompleteError:
+def _incomplete(report: UpdateReport) -> IncompleteError:
     reasons = [f"{model}: {error}" for model, error in report.failed.items()]
     reasons += [f"{model}: not tried" for model in report.blocked]
     reasons += [
@@ -560,8 +558,7 @@ def _incomplete(report: UpdateReport) -> UpdateIncompleteError:
     if report.stopped:
         reasons.append(report.stopped)
     text = f"{len(report.made)} of {len(report.steps)} models were made; " + "; ".join(reasons)
-    error = UpdateIncompleteError(text)
-    error.report = report
+    error = IncompleteError(text, report=report)
     causes = [failed.__cause__ or failed for failed in report.failed.values()]
     error.__cause__ = causes[0] if causes else None
     return error

@@ -82,6 +82,9 @@ class Added:
         notes += [f"{left['file']}: left out: {left['reason']}" for left in left_out]
         unused = report.get("unused_globs", ())
         notes += [f"nothing fits the glob {glob!r}" for glob in unused]
+        around = report.get("around") or {"helped": [], "left": []}
+        notes += [f"a better base for {model}: stored anew" for model in around["helped"]]
+        notes += [f"a better base for {model}: repack() makes use of it" for model in around["left"]]
         return cls(
             model=node["model"],
             id=node["id"],

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _engine
+from ._adoption import AdoptionReport
+from ._errors import IncompleteError
 from ._model import Progress
 from ._snapshot import ModelLike, Reader
 
@@ -142,6 +144,41 @@ class Sharing(Reader):
         """Forgets a place's name."""
         self._writer()
         _engine.remove_remote(self._engine, name)
+
+    def adopt(
+        self,
+        *paths: str | os.PathLike[str],
+        dry_run: bool = False,
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
+        repack: bool = True,
+        check: bool = True,
+        progress: Progress | None = None,
+    ) -> AdoptionReport:
+        """Finds all models in folders and files, works out which are versions of one and which
+        descends from which, and adds them so.
+
+        Args:
+            dry_run: only find; nothing is added.
+            exclude: globs of files and folders to leave out.
+            follow_links: follow links that lead out of the folders.
+            repack: store models anew for which a new one is a better base.
+            check: raise where not all that was found was taken; the others are added all the same.
+
+        Raises:
+            IncompleteError: with ``check``, something was not taken; its ``report`` says what and why.
+            StoreNotFoundError: nothing is at a path.
+        """
+        if not dry_run:
+            self._writer()
+        found = _engine.adopt(
+            self._engine, [Path(path) for path in paths], dry_run, list(exclude), follow_links,
+            repack, progress,
+        )
+        report = AdoptionReport.of(found)
+        if check and report.failed:
+            raise IncompleteError("; ".join(report.failed.values()), report=report)
+        return report
 
     # Looking after the file.
 

@@ -143,3 +143,5 @@ class Bisection:
     by: str
     #: Models that were looked at and say otherwise.
     contradictions: list[str]
+    #: Models of which the function raised an exception, with it.
+    untold: dict[str, Exception]

@@ -103,6 +103,7 @@ class Transaction:
         made_of: Sequence[ModelLike] = (),
         pinned: bool = False,
         unless: Literal["equal", "known"] | None = None,
+        repack: bool = True,
         lossy: str | None = None,
         gate: GateFunction | None = None,
         progress: Progress | None = None,
@@ -129,6 +130,7 @@ class Transaction:
             pinned: keep it raw, so that it is always read without a copy.
             unless: ``"equal"`` adds nothing where the newest version of the name is equal,
                 ``"known"`` where any version is.
+            repack: store models anew for which the new one is a better base.
             lossy: let values be rounded where that is shorter: ``"fp16"``, or ``"quantised:1e-4"`` for
                 a bound on the error. The model is marked as lossy for ever.
             gate: with ``lossy``, is told the arrays of the rounded model by name and says whether it
@@ -139,6 +141,8 @@ class Transaction:
         Raises:
             InvalidError: a name, a parent's derivation or a tensor that cannot be.
             NotFoundError: no such parent.
+            TestFailedError: the gate accepts no loss, or raised an exception, which is the
+                ``__cause__``.
             FullError: the disk is full; the transaction can go on without the model.
         """
         values = read_state_dict(state_dict)
@@ -148,7 +152,7 @@ class Transaction:
             "ties": values.ties,
             "header": {"format": "pt"} if values.is_torch else {},
         }
-        about = _about(name, parent, how, kind, metadata, profile, made_of, pinned, unless)
+        about = _about(name, parent, how, kind, metadata, profile, made_of, pinned, unless, repack)
         about |= {"lossy": lossy, "gate": None if gate is None else gate_adapter(gate)}
         with _written(files) as folder:
             return Added.of(self._engine.add(about, weights, folder, progress))
@@ -165,6 +169,7 @@ class Transaction:
         profile: Profile = "balanced",
         pinned: bool = False,
         unless: Literal["equal", "known"] | None = "equal",
+        repack: bool = True,
         exclude: Sequence[str] = (),
         include: Sequence[str] = (),
         follow_links: bool = False,
@@ -179,6 +184,9 @@ class Transaction:
 
         Args:
             path: the file or the folder.
+            parent: as of :meth:`add`, or ``"auto"``: the model of the store that it descends from is
+                found, where that is sure enough; relatives of which it is not are noted as
+                ``metadata["kin"]``.
             exclude: globs of files of the folder to leave out.
             include: globs of the only files to take.
             follow_links: follow links that lead out of the folder.
@@ -187,9 +195,13 @@ class Transaction:
             StoreNotFoundError: nothing is at the path.
             InvalidError: the file is not what its name says.
         """
-        about = _about(name, parent, how, kind, metadata, profile, (), pinned, unless)
+        # What the transaction has added itself is not among the models that are looked through.
+        finds = parent == "auto"
+        parent = None if parent == "auto" else parent
+        about = _about(name, parent, how, kind, metadata, profile, (), pinned, unless, repack)
+        found_in = self._store._engine.snapshot() if finds else None
         report = self._engine.add_path(
-            about, os.fspath(path), list(exclude), list(include), follow_links, progress
+            about, os.fspath(path), list(exclude), list(include), follow_links, found_in, progress
         )
         return Added.of(report)
 
@@ -272,6 +284,7 @@ def _about(
     made_of: Sequence[ModelLike],
     pinned: bool,
     unless: str | None,
+    repack: bool,
 ) -> dict[str, Any]:
     return {
         "name": name,
@@ -284,6 +297,7 @@ def _about(
         "unless": unless,
         "lossy": None,
         "gate": None,
+        "repack": repack,
     }
 
 
