@@ -16,6 +16,7 @@ mod repack;
 mod space;
 mod store;
 mod threads;
+mod unwinding;
 mod upkeep;
 mod verify;
 mod waiting;

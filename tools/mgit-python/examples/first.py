@@ -9,10 +9,12 @@ import mgit_store as mgit
 
 folder = Path(tempfile.mkdtemp())
 store = mgit.create(folder / "family.mgit")
-weights = np.random.default_rng(0).standard_normal((1000, 1000)).astype(np.float32)
+rng = np.random.default_rng(0)
+weights = rng.standard_normal((1000, 1000)).astype(np.float32)
+changed = weights + rng.normal(0, 1e-4, weights.shape).astype(np.float32)
 with store.write() as tx:
     base = tx.add("base", {"w": weights}, kind="toy")
-    tuned = tx.add("tuned", {"w": weights * 1.001}, parent="base", how="finetune")
+    tuned = tx.add("tuned", {"w": changed}, parent="base", how="finetune")
 
 print(f"base:  {base.nbytes:9,} bytes, the file grew by {base.added_bytes:9,}")
 print(f"tuned: {tuned.nbytes:9,} bytes, the file grew by {tuned.added_bytes:9,}")
