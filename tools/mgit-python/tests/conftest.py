@@ -74,15 +74,30 @@ def difference_family(seed: int = 1) -> dict[str, dict[str, np.ndarray[Any, Any]
     return family
 
 
+def chain(path: Path) -> mgit.Store:
+    """A store of that family, in which each model is a difference from the one before."""
+    store = mgit.create(path)
+    parent = None
+    for name, weights in difference_family().items():
+        report = store.add(name, weights, parent=parent)
+        assert parent is None or report.delta == len(weights), report
+        parent = name
+    return store
+
+
 @pytest.fixture
 def deltas(tmp_path: Path) -> Iterator[mgit.Store]:
     """A store of a chain of models, each a difference from the one before."""
-    with mgit.create(tmp_path / "deltas.mgit") as store:
-        parent = None
-        for name, weights in difference_family().items():
-            report = store.add(name, weights, parent=parent)
-            assert parent is None or report.delta == len(weights), report
-            parent = name
+    with chain(tmp_path / "deltas.mgit") as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[mgit.Store]:
+    """The same, for the tests that only read."""
+    path = tmp_path_factory.mktemp("shared") / "deltas.mgit"
+    chain(path).close()
+    with mgit.open(path) as store:
         yield store
 
 
@@ -93,9 +108,7 @@ def run(tmp_path: Path) -> Run:
     def run_program(
         program: str, *arguments: object, timeout: float = 40, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
-        begin = (
-            "import os, sys, time, signal, threading\nimport numpy as np\nimport mgit_store as mgit\n"
-        )
+        begin = "import os, sys, time, signal, threading\nimport numpy as np, mgit_store as mgit\n"
         text = begin + textwrap.dedent(program)
         command = [sys.executable, "-W", "ignore", "-c", text, *map(str, arguments)]
         done = subprocess.run(

@@ -5,8 +5,8 @@ Where the two differ, and are meant to:
 
 - errors are those of this package (:class:`NotFoundError`, :class:`ClosedError`) or numpy's, not
   ``SafetensorError``;
-- slices of numpy take whatever numpy takes: negative bounds, bounds behind the end, lists, ``None``,
-  negative steps, which safetensors refuses; ``True`` is numpy's new dimension and not row 1;
+- slices of numpy take whatever numpy takes: negative bounds, bounds behind the end, lists,
+  ``None``, negative steps, which safetensors refuses; ``True`` is numpy's new dimension, not row 1;
 - one element of numpy is a scalar of numpy, not an array without dimensions;
 - numpy arrays are read-only, as they are views of the store;
 - fp8 is read as numpy through ``ml_dtypes``, which safetensors cannot;
@@ -91,7 +91,11 @@ def equal(one: Any, other: Any) -> bool:
     if one is None or other is None:
         return one is other
     scalars = isinstance(one, np.generic) and isinstance(other, np.ndarray)
-    if (type(one) is not type(other) and not scalars) or one.dtype != other.dtype or one.shape != other.shape:
+    if (
+        (type(one) is not type(other) and not scalars)
+        or one.dtype != other.dtype
+        or one.shape != other.shape
+    ):
         return False
     if isinstance(one, np.ndarray | np.generic):
         return bool(np.array_equal(one, other))
@@ -108,7 +112,7 @@ def test_names_texts_and_tensors(pair: Pair, model: str) -> None:
         assert ours.keys() == theirs.keys() and type(ours.keys()) is type(theirs.keys())
         assert ours.offset_keys() == theirs.offset_keys()
         assert ours.metadata() == theirs.metadata()
-        for name in theirs.keys():  # noqa: SIM118: that is the method under test
+        for name in theirs.keys():
             got, want = ours.get_tensor(name), theirs.get_tensor(name)
             assert equal(got, want), name
             got, want = ours.get_slice(name), theirs.get_slice(name)
@@ -135,7 +139,7 @@ def test_random_slices(pair: Pair) -> None:
     or, of numpy, have as numpy has it."""
     rng = np.random.default_rng(23)
     theirs, ours = pair.both()
-    names = [name for name in theirs.keys() if name != "f8"]  # noqa: SIM118
+    names = [name for name in theirs.keys() if name != "f8"]
     compared = 0
     for _ in range(800):
         name = str(rng.choice(names))
@@ -151,8 +155,8 @@ def test_random_slices(pair: Pair) -> None:
         if rng.random() < 0.2:
             parts.insert(int(rng.integers(0, len(parts) + 1)), Ellipsis)
         key = parts[0] if len(parts) == 1 else tuple(parts)
-        want = outcome(lambda: theirs.get_slice(name)[key])  # noqa: B023
-        got = outcome(lambda: ours.get_slice(name)[key])  # noqa: B023
+        want = outcome(lambda: theirs.get_slice(name)[key])
+        got = outcome(lambda: ours.get_slice(name)[key])
         if want is not None:
             compared += 1
             assert equal(got, want), (name, key)
@@ -181,7 +185,7 @@ def test_each_kind_of_index(pair: Pair, text: str) -> None:
     "text",
     ["None", "[0, 2]", "(slice(None), [1, 2])", "slice(3, 1)", "slice(-2, None)", "slice(0, 100)",
      "slice(9, 12)", "(None, 2)", "slice(None, None, -1)",
-     pytest.param("np.array([0, 1])", marks=pytest.mark.xfail(strict=True, reason="a TypeError"))],
+     "np.array([0, 1])"],
 )  # fmt: skip
 def test_indices_that_torch_knows(tmp_path: Path, text: str) -> None:
     """For torch, safetensors indexes as torch does; for numpy we index as numpy does."""
@@ -194,7 +198,6 @@ def test_indices_that_torch_knows(tmp_path: Path, text: str) -> None:
         assert equal(file.get_slice("z.matrix")[key], values()["z.matrix"][key])
 
 
-@pytest.mark.xfail(strict=True, reason="a tensor of torch as an index: a TypeError")
 def test_a_tensor_as_an_index(tmp_path: Path) -> None:
     """A tensor of torch indexes, as in safetensors."""
     torch = needs("torch")
@@ -209,7 +212,7 @@ def test_wrong_names(pair: Pair, name: Any) -> None:
     for file in pair.both():
         with pytest.raises(Exception) as caught:
             file.get_tensor(name)
-        with pytest.raises(Exception):  # noqa: B017: whatever safetensors has
+        with pytest.raises(Exception):
             file.get_slice(name)
     assert isinstance(caught.value, mgit.NotFoundError | TypeError)
 
@@ -222,11 +225,11 @@ def test_closed(pair: Pair) -> None:
         with file as opened:
             kept.append(opened.get_tensor("z.matrix"))
         for call in (file.keys, file.metadata, file.offset_keys):
-            with pytest.raises(Exception):  # noqa: B017
+            with pytest.raises(Exception):
                 call()
-        with pytest.raises(Exception):  # noqa: B017
+        with pytest.raises(Exception):
             file.get_tensor("z.matrix")
-        with pytest.raises(Exception):  # noqa: B017
+        with pytest.raises(Exception):
             file.get_slice("z.matrix")
     with pytest.raises(mgit.ClosedError):
         ours.keys()
@@ -235,7 +238,7 @@ def test_closed(pair: Pair) -> None:
 
 def test_wrong_frameworks_and_files(pair: Pair, tmp_path: Path) -> None:
     """Both refuse a framework that is none; ours says it with its own error."""
-    with pytest.raises(Exception):  # noqa: B017
+    with pytest.raises(Exception):
         safetensors.safe_open(pair.path, framework="nonsense")
     for framework in ("nonsense", None, 5):
         with pytest.raises((mgit.InvalidError, TypeError)):
@@ -277,12 +280,11 @@ def test_what_can_be_opened(store: mgit.Store, tmp_path: Path) -> None:
     assert np.array_equal(read, want)
 
 
-@pytest.mark.xfail(strict=True, reason="get_tensors takes names; safetensors' own takes none")
 def test_all_tensors_at_once(pair: Pair) -> None:
     """``get_tensors()`` of safetensors takes no arguments and has all tensors."""
     theirs, ours = pair.both()
     if not hasattr(theirs, "get_tensors"):
-        pytest.xfail("this safetensors has no get_tensors")
+        pytest.skip("this safetensors has no get_tensors")
     if pair.framework == "np":
         assert set(ours.get_tensors()) == set(theirs.get_tensors())
     else:

@@ -15,13 +15,29 @@ from conftest import needs
 Array = np.ndarray[Any, Any]
 NUMPY = ["?", "i1", "u1", "<i2", "<u2", "<f2", "<i4", "<u4", "<f4", "<i8", "<u8", "<f8", "<c8"]
 EXTRA = {
-    "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
-    "float8_e8m0fnu": "F8_E8M0", "float8_e4m3fnuz": "F8_E4M3FNUZ",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fnuz": "F8_E4M3FNUZ",
     "float8_e5m2fnuz": "F8_E5M2FNUZ",
 }
 TORCH = [
-    "bool", "uint8", "int8", "int16", "uint16", "float16", "bfloat16", "int32", "uint32", "float32",
-    "complex64", "float64", "int64", "uint64", *list(EXTRA)[1:],
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "uint16",
+    "float16",
+    "bfloat16",
+    "int32",
+    "uint32",
+    "float32",
+    "complex64",
+    "float64",
+    "int64",
+    "uint64",
+    *list(EXTRA)[1:],
 ]
 SHAPES: list[tuple[int, ...]] = [(), (1,), (0,), (7,), (3, 5), (0, 4), (2, 0, 3), (2, 1, 3, 2)]
 
@@ -103,7 +119,9 @@ AWKWARD: dict[str, Callable[[], Any]] = {
     "0-dim": lambda: np.array(7),
     "a list": lambda: [[1, 2], [3, 4]],
     "a number": lambda: 3.5,
-    "a field of a record": lambda: np.array([(1, 2.0), (3, 4.0)], [("a", "<i4"), ("b", "<f8")])["b"],
+    "a field of a record": lambda: np.array([(1, 2.0), (3, 4.0)], [("a", "<i4"), ("b", "<f8")])[
+        "b"
+    ],
     "empty with strides": lambda: np.zeros((4, 0, 3))[::2],
 }
 
@@ -112,7 +130,9 @@ AWKWARD: dict[str, Callable[[], Any]] = {
 def test_arrays_are_taken_as_their_values(empty: mgit.Store, what: str) -> None:
     """Whatever its strides, an array is stored as its values in rows."""
     value = AWKWARD[what]()
-    assert same(back(empty, {"t": value})["t"], np.ascontiguousarray(value).reshape(np.shape(value)))
+    assert same(
+        back(empty, {"t": value})["t"], np.ascontiguousarray(value).reshape(np.shape(value))
+    )
 
 
 @pytest.mark.parametrize("dtype", [">i2", ">u4", ">f2", ">f4", ">f8", ">i8", ">c8"])
@@ -144,7 +164,6 @@ def test_torch_tensors_are_taken_as_their_values(empty: mgit.Store) -> None:
 
 
 @pytest.mark.parametrize("make", ["conj", "imag"])
-@pytest.mark.xfail(strict=True, reason="a lazy conjugate or negative is taken for tied: wrong values")
 def test_lazily_conjugated_tensors_are_not_tied(empty: mgit.Store, make: str) -> None:
     """A tensor and its lazy conjugate have one place in memory, and other values."""
     torch = needs("torch")
@@ -156,7 +175,6 @@ def test_lazily_conjugated_tensors_are_not_tied(empty: mgit.Store, make: str) ->
         assert np.array_equal(model[name], values[name].resolve_conj().resolve_neg().numpy()), name
 
 
-@pytest.mark.xfail(strict=True, reason="one element with a stride: cannot be viewed as bytes")
 def test_a_single_element_with_a_stride(empty: mgit.Store) -> None:
     """A dimension of one may have any stride: torch calls that contiguous."""
     torch = needs("torch")
@@ -164,18 +182,13 @@ def test_a_single_element_with_a_stride(empty: mgit.Store) -> None:
     assert back(empty, {"a": value})["a"].tolist() == [2.0]
 
 
-def test_four_bit_floats_of_torch(empty: mgit.Store, folder: Path) -> None:
-    """Packed four-bit floats come back, or are refused by name; never anything else."""
+def test_four_bit_floats_of_torch(empty: mgit.Store) -> None:
+    """Packed four-bit floats come back, as the type of two values a byte."""
     torch = needs("torch")
     if not hasattr(torch, "float4_e2m1fn_x2"):
         pytest.skip("this torch has no four-bit floats")
     value = torch.arange(8, dtype=torch.uint8).view(4, 2).view(torch.float4_e2m1fn_x2)
-    try:
-        model = back(empty, {"t": value})
-    except mgit.InvalidError as error:
-        assert "'t'" in str(error) or '"t"' in str(error)
-        pytest.xfail("the shape counts bytes, the engine's counts elements: refused")
-    assert same_torch(model.state_dict("pt")["t"], value)
+    assert same_torch(back(empty, {"t": value}).state_dict("pt")["t"], value)
 
 
 REFUSED: dict[str, Callable[[], Any]] = {
@@ -192,8 +205,6 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "int4": lambda: np.zeros(2, needs("ml_dtypes").int4),
     "meta": lambda: needs("torch").empty(2, device="meta"),
     "torch complex128": lambda: needs("torch").zeros(2, dtype=needs("torch").complex128),
-}
-REFUSED_LATE = {
     "sparse": lambda: needs("torch").eye(3).to_sparse(),
     "sparse rows": lambda: needs("torch").eye(3).to_sparse_csr(),
     "ragged": lambda: [[1], [1, 2]],
@@ -210,17 +221,39 @@ def test_what_cannot_be_kept_is_refused_by_name(store: mgit.Store, what: str) ->
     assert "m" not in store and store.verify().is_clean
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("what", REFUSED_LATE)
-@pytest.mark.xfail(strict=True, reason="the error is torch's or numpy's own, without the name")
-def test_what_has_no_place_in_memory_is_refused_by_name(store: mgit.Store, what: str) -> None:
-    """As above, of what torch and numpy refuse to look at."""
-    values = {"good": np.ones(2), "layer.bad": REFUSED_LATE[what]()}
-    with pytest.raises(mgit.InvalidError, match=r"layer\.bad"):
-        store.add("m", values)
+@pytest.mark.parametrize("left", [0, 4])
+@pytest.mark.xfail(strict=True, reason="memory behind the storage is read: wrong values are stored")
+def test_a_tensor_whose_storage_was_freed_is_refused(empty: mgit.Store, left: int) -> None:
+    """Sharded training frees a parameter's storage and keeps its shape: it has no values then."""
+    torch = needs("torch")
+    value = torch.full((100,), 7.0)
+    value.untyped_storage().resize_(left)
+    with pytest.raises(mgit.InvalidError, match="layer"):
+        empty.add("m", {"layer": value})
 
 
-@pytest.mark.xfail(strict=True, reason="the mask is dropped and what it hides is stored")
+@pytest.mark.xfail(strict=True, reason="an IndexError, without the name")
+def test_a_packed_tensor_without_dimensions_is_refused(empty: mgit.Store) -> None:
+    """Four-bit floats are two a byte along the last dimension; one without any is refused."""
+    torch = needs("torch")
+    if not hasattr(torch, "float4_e2m1fn_x2"):
+        pytest.skip("this torch has no four-bit floats")
+    value = torch.zeros((), dtype=torch.uint8).view(torch.float4_e2m1fn_x2)
+    with pytest.raises(mgit.InvalidError, match="layer"):
+        empty.add("m", {"layer": value})
+
+
+@pytest.mark.xfail(strict=True, reason="the error is torch's own, without the name")
+def test_a_fake_tensor_is_refused(empty: mgit.Store) -> None:
+    """A tensor of a tracing mode has no values."""
+    torch = needs("torch")
+    fake = needs("torch._subclasses.fake_tensor")
+    with fake.FakeTensorMode():
+        value = torch.ones(3)
+    with pytest.raises(mgit.InvalidError, match="layer"):
+        empty.add("m", {"layer": value})
+
+
 def test_masked_arrays_are_refused(empty: mgit.Store) -> None:
     """A mask cannot be kept: an array that has one is refused."""
     with pytest.raises(mgit.InvalidError, match="'t'"):
@@ -235,7 +268,9 @@ def test_names_that_cannot_be(store: mgit.Store, name: Any) -> None:
     assert "m" not in store
 
 
-@pytest.mark.parametrize("name", ["a b", "é", "模型", "a\n\"\\\t", "a\0b", "😀", "x" * 5000, "a/../b", "@"])
+@pytest.mark.parametrize(
+    "name", ["a b", "é", "模型", 'a\n"\\\t', "a\0b", "😀", "x" * 5000, "a/../b", "@"]
+)
 def test_names_of_any_text(empty: mgit.Store, folder: Path, name: str) -> None:
     """Any other text is a name, also in the exported file."""
     numpy_files = pytest.importorskip("safetensors.numpy")
@@ -269,15 +304,14 @@ def test_tied_tensors_come_back_tied(empty: mgit.Store, framework: str) -> None:
     assert read["head"] is read["embed"] is read["again"]
     assert set(read) == set(model) == {"head", "embed", "again", "other"} and len(model) == 4
     assert {tensor.name for tensor in model.tensors()} == {"head", "other"}
-    assert model.tensor("embed").name == "head"
+    assert model.tensor("embed").content_id == model.tensor("head").content_id
+    assert np.array_equal(model.tensor("embed")[1:], np.asarray(embed)[1:])
     only = model.state_dict(framework, names=["embed"])
     assert list(only) == ["embed"] and np.array_equal(np.asarray(only["embed"]), np.asarray(embed))
 
 
 @pytest.mark.parametrize("framework", ["np", "pt"])
-def test_tied_tensors_are_exported_once(
-    empty: mgit.Store, folder: Path, framework: str
-) -> None:
+def test_tied_tensors_are_exported_once(empty: mgit.Store, folder: Path, framework: str) -> None:
     """An exported file has the first name only, as ``safetensors.torch.save_model`` writes one, and
     loads."""
     numpy_files = pytest.importorskip("safetensors.numpy")
@@ -292,7 +326,6 @@ def test_tied_tensors_are_exported_once(
     assert list(loaded) == ["head"] and np.array_equal(loaded["head"], embed)
 
 
-@pytest.mark.xfail(strict=True, reason="a model of one file with tied names is a folder")
 def test_a_model_with_tied_tensors_is_one_file(empty: mgit.Store, folder: Path) -> None:
     """Without ``files``, a model is one safetensors file, tied or not."""
     value = np.ones(3)
@@ -302,16 +335,14 @@ def test_a_model_with_tied_tensors_is_one_file(empty: mgit.Store, folder: Path) 
 
 
 @pytest.mark.parametrize("where", ["file", "folder"])
-def test_an_export_says_where_its_files_are(
-    store: mgit.Store, folder: Path, where: str
-) -> None:
+def test_an_export_says_where_its_files_are(store: mgit.Store, folder: Path, where: str) -> None:
     """The paths in the report are those of the files that were written."""
     files = {"config.json": {}} if where == "folder" else None
     store.add("m", {"w": np.ones(3)}, files=files)
     report = store["m"].export(folder / "out")
-    written = sorted(path for path in (folder / "out", *(folder / "out").rglob("*")) if path.is_file())
-    if where == "folder" and not report.files[0].path.is_absolute():
-        pytest.xfail("in a folder they are relative to it, of a file they are not")
+    written = sorted(
+        path for path in (folder / "out", *(folder / "out").rglob("*")) if path.is_file()
+    )
     assert sorted(file.path for file in report.files) == written
 
 
@@ -319,9 +350,16 @@ def test_what_shares_memory_only_in_part_is_not_tied(empty: mgit.Store) -> None:
     """Another shape, type, offset or stride of the same memory is a tensor of its own."""
     base = np.arange(16, dtype=np.int32)
     values = {
-        "base": base, "half": base[:8], "rest": base[8:], "square": base.reshape(4, 4),
-        "turned": base.reshape(4, 4).T, "back": base[::-1], "bits": base.view(np.float32),
-        "unsigned": base.view(np.uint32), "big": base.view(">i4"), "steps": base[::2],
+        "base": base,
+        "half": base[:8],
+        "rest": base[8:],
+        "square": base.reshape(4, 4),
+        "turned": base.reshape(4, 4).T,
+        "back": base[::-1],
+        "bits": base.view(np.float32),
+        "unsigned": base.view(np.uint32),
+        "big": base.view(">i4"),
+        "steps": base[::2],
     }
     model = back(empty, values)
     for name, value in values.items():
@@ -329,7 +367,6 @@ def test_what_shares_memory_only_in_part_is_not_tied(empty: mgit.Store) -> None:
         assert model[name].dtype == value.dtype.newbyteorder("="), name
 
 
-@pytest.mark.xfail(strict=True, reason="two types of ml_dtypes with one dtype.str are taken for tied")
 def test_fp8_views_of_one_memory_are_not_tied(empty: mgit.Store) -> None:
     """Types of one size over the same memory keep their types."""
     ml_dtypes = needs("ml_dtypes")
@@ -356,8 +393,14 @@ def test_views_of_a_torch_checkpoint(empty: mgit.Store, folder: Path) -> None:
     torch = needs("torch")
     base = torch.arange(16.0)
     want = {
-        "a": base, "turned": base.view(4, 4).T, "part": base[4:8], "steps": base[::2],
-        "one": base[1], "same": base, "none": base[:0], "inner": base.view(4, 4)[1:3, 1:3],
+        "a": base,
+        "turned": base.view(4, 4).T,
+        "part": base[4:8],
+        "steps": base[::2],
+        "one": base[1],
+        "same": base,
+        "none": base[:0],
+        "inner": base.view(4, 4)[1:3, 1:3],
     }
     torch.save(want, folder / "x.bin")
     with empty.write() as tx:
@@ -374,7 +417,6 @@ def test_views_of_a_torch_checkpoint(empty: mgit.Store, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["turned", "part", "one"])
-@pytest.mark.xfail(strict=True, reason="a slice of a named view is of its whole holder: wrong values")
 def test_slices_of_views_of_a_checkpoint(empty: mgit.Store, folder: Path, name: str) -> None:
     """``get_slice`` and ``tensor`` of a name that is a part of another tensor have its values."""
     torch = needs("torch")
@@ -451,8 +493,16 @@ def test_numpy_file_is_as_safetensors_writes_it(empty: mgit.Store, folder: Path)
         kinds |= {name: np.dtype(getattr(ml_dtypes, name)) for name in EXTRA}
     except ImportError:
         pass
-    states = [{"b": of_bits(rng, kind, (2, 3)), "a": of_bits(rng, kind, ())} for kind in kinds.values()]
-    states.append({f"{name}.{at}": of_bits(rng, kind, SHAPES[at]) for name, kind in kinds.items() for at in range(8)})
+    states = [
+        {"b": of_bits(rng, kind, (2, 3)), "a": of_bits(rng, kind, ())} for kind in kinds.values()
+    ]
+    states.append(
+        {
+            f"{name}.{at}": of_bits(rng, kind, SHAPES[at])
+            for name, kind in kinds.items()
+            for at in range(8)
+        }
+    )
     states.append({})
     for number, state in enumerate(states):
         model = back(empty, state, f"m{number}")
@@ -463,9 +513,21 @@ def test_torch_file_is_as_safetensors_writes_it(empty: mgit.Store, folder: Path)
     """Byte for byte, with the format in the header as ``transformers`` writes it."""
     torch = needs("torch")
     torch_files = pytest.importorskip("safetensors.torch")
-    states = [{"b": torch.zeros(2, 3).to(getattr(torch, kind)), "a": torch.ones(()).to(getattr(torch, kind))} for kind in TORCH]
-    states.append({f"{kind}.{at}": torch.zeros(SHAPES[at]).to(getattr(torch, kind)) for kind in TORCH for at in range(8)})
-    states.append({"é\"\n\0": torch.ones(2), "z": torch.zeros(0, 3)})
+    states = [
+        {
+            "b": torch.zeros(2, 3).to(getattr(torch, kind)),
+            "a": torch.ones(()).to(getattr(torch, kind)),
+        }
+        for kind in TORCH
+    ]
+    states.append(
+        {
+            f"{kind}.{at}": torch.zeros(SHAPES[at]).to(getattr(torch, kind))
+            for kind in TORCH
+            for at in range(8)
+        }
+    )
+    states.append({'é"\n\0': torch.ones(2), "z": torch.zeros(0, 3)})
     for number, state in enumerate(states):
         model = back(empty, state, f"m{number}")
         assert exported(model, folder) == torch_files.save(state, metadata={"format": "pt"})
@@ -476,90 +538,13 @@ def test_random_files_are_as_safetensors_writes_them(empty: mgit.Store, folder: 
     numpy_files = pytest.importorskip("safetensors.numpy")
     rng = np.random.default_rng(9)
     for number in range(15):
-        state = {name: np.ascontiguousarray(value) for name, value in random_state(rng).items() if name != "tied"}
+        state = {
+            name: np.ascontiguousarray(value)
+            for name, value in random_state(rng).items()
+            if name != "tied"
+        }
         state = {name: state[name] for name in rng.permutation(list(state))} if state else {}
         assert exported(back(empty, state, f"m{number}"), folder) == numpy_files.save(state)
-
-
-# Files beside the weights.
-
-
-def test_files_of_every_form(empty: mgit.Store, folder: Path) -> None:
-    """Bytes, texts, JSON and copies come back as they were given, in the model and in a folder."""
-    (folder / "source.txt").write_bytes(b"from a file\n")
-    report = empty.add(
-        "m",
-        {"w": np.arange(3.0)},
-        files={
-            "config.json": {"model_type": "bert", "name": "é"},
-            "list.json": [1, 2.5, None],
-            "a/b/note.txt": "text é",
-            "raw.bin": b"\0\1\2",
-            "more.dat": bytearray(b"xy"),
-            "view.dat": memoryview(b"abc")[1:],
-            "copy.txt": folder / "source.txt",
-            "empty": b"",
-            ".hidden": b"h",
-        },
-    )
-    assert report.notes == []
-    model = empty[report.model]
-    assert model.kind == "bert" and model.is_folder
-    model.export(folder / "out")
-    want = {
-        "config.json": b'{\n  "model_type": "bert",\n  "name": "\xc3\xa9"\n}\n',
-        "list.json": b"[\n  1,\n  2.5,\n  null\n]\n",
-        "a/b/note.txt": "text é".encode(), "raw.bin": b"\0\1\2", "more.dat": b"xy", "view.dat": b"bc",
-        "copy.txt": b"from a file\n", "empty": b"", ".hidden": b"h",
-    }
-    for path, data in want.items():
-        assert model.read_file(path) == data == (folder / "out" / path).read_bytes(), path
-    found = {str(path.relative_to(folder / "out")) for path in (folder / "out").rglob("*") if path.is_file()}
-    assert found == {*want, "model.safetensors"} == {file.path for file in model.files()}
-
-
-BAD_FILES: dict[str, dict[Any, Any]] = {
-    "up": {"..": b"x"}, "up and in": {"../a": b"x"}, "in and up": {"a/../../b": b"x"},
-    "absolute": {"/etc/x": b"x"}, "empty": {"": b"x"}, "dot": {".": b"x"},
-    "the weights": {"model.safetensors": b"x"}, "below the weights": {"model.safetensors/a": b"x"},
-    "a number": {"a": 5}, "none": {"a": None}, "an array": {"a": np.zeros(2)},
-    "NUL": {"a\0b": b"x"}, "surrogate": {"\ud800": b"x"}, "not a text": {5: b"x"},
-    "a set": {"a.json": {"x": {1, 2}}},
-    "file and folder": {"a": b"1", "a/b": b"2"}, "no source": {"a": Path("/no/such/file")},
-    "a folder": {"a": Path("/")},
-}
-
-
-@pytest.mark.parametrize("what", BAD_FILES)
-def test_bad_files_are_refused(store: mgit.Store, folder: Path, what: str) -> None:
-    """A path out of the folder, one that is taken, or content that cannot be: nothing is added."""
-    with pytest.raises((mgit.InvalidError, TypeError, ValueError, OSError)):
-        store.add("m", {"w": np.ones(2)}, files=BAD_FILES[what])
-    assert "m" not in store and store.verify().is_clean
-
-
-def test_the_weights_cannot_be_given_twice(store: mgit.Store) -> None:
-    """A whole ``model.safetensors`` among the files is refused for its path."""
-    numpy_files = pytest.importorskip("safetensors.numpy")
-    with pytest.raises(mgit.InvalidError, match=r"model\.safetensors"):
-        store.add("m", {"w": np.ones(2)}, files={"model.safetensors": numpy_files.save({"z": np.ones(2)})})
-
-
-@pytest.mark.parametrize("pair", [("./a", "a"), ("a//b", "a/b")])
-@pytest.mark.xfail(strict=True, reason="the second of two spellings of a path replaces the first")
-def test_one_path_in_two_spellings_is_refused(store: mgit.Store, pair: tuple[str, str]) -> None:
-    """Two contents for one path: neither is dropped without a word."""
-    with pytest.raises(mgit.InvalidError):
-        store.add("m", {"w": np.ones(2)}, files={pair[0]: b"1", pair[1]: b"2"})
-
-
-@pytest.mark.parametrize("path", [".git/config", ".DS_Store", "__pycache__/a.pyc", "a.tmp", "a~"])
-@pytest.mark.xfail(strict=True, reason="left out without a note")
-def test_no_given_file_is_dropped_in_silence(store: mgit.Store, path: str) -> None:
-    """What was given by name is kept, or refused, or at least named in the notes."""
-    report = store.add("m", {"w": np.ones(2)}, files={path: b"x", "keep": b"y"})
-    kept = {file.path for file in store["m"].files()}
-    assert path in kept or any(path in note for note in report.notes)
 
 
 def test_names_that_are_asked_for(store: mgit.Store) -> None:
@@ -571,7 +556,6 @@ def test_names_that_are_asked_for(store: mgit.Store) -> None:
         model.state_dict(names=["a", "zz"])
 
 
-@pytest.mark.xfail(strict=True, reason="a text is taken as a list of its letters")
 def test_one_name_is_not_a_list_of_letters(store: mgit.Store) -> None:
     """A text in place of a list of names is refused, or is that one name."""
     model = back(store, {"a": np.ones(1), "b": np.zeros(1), "ab": np.ones(2)})
@@ -583,7 +567,6 @@ def test_one_name_is_not_a_list_of_letters(store: mgit.Store) -> None:
 
 
 @pytest.mark.parametrize("device", [1.5, True])
-@pytest.mark.xfail(strict=True, reason="tensor.to(device) takes a type for a device: values are cast")
 def test_a_device_that_is_none_is_refused(store: mgit.Store, device: Any) -> None:
     """What is not a device never changes the values."""
     torch = needs("torch")
@@ -605,7 +588,8 @@ def test_transformers_model(empty: mgit.Store, folder: Path) -> None:
     empty.add("gpt2", model.state_dict(), files={"config.json": config.to_dict()})
     stored = empty["gpt2"]
     assert stored.kind == "gpt2"
-    assert stored.tensor("lm_head.weight").name == "transformer.wte.weight"
+    head, embed = stored.tensor("lm_head.weight"), stored.tensor("transformer.wte.weight")
+    assert head.content_id == embed.content_id and len(stored.tensors()) == len(stored) - 1
     stored.export(folder / "out")
     loaded = transformers.GPT2LMHeadModel.from_pretrained(folder / "out")
     for name, value in model.state_dict().items():

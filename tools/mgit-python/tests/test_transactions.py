@@ -66,12 +66,20 @@ def test_rollback_and_commit_by_hand(store: mgit.Store) -> None:
     tx.commit()
     assert "new" in store
     for call in (
-        tx.commit, lambda: tx.add("x", ONE), lambda: tx.remove("base"), tx.__enter__,
-        lambda: tx.set_tag("a", "base"), lambda: tx.rename("base", "b"),
-        lambda: tx.add_path(store.path.parent, "x"), lambda: tx.set_metadata("base", {}),
-        lambda: tx.set_kind("base", "x"), lambda: tx.add_parent("base", "tuned"),
-        lambda: tx.remove_parent("tuned", "base"), lambda: tx.set_previous("base", None),
-        lambda: tx.move("base", "c"), lambda: tx.remove_tag("a"),
+        tx.commit,
+        lambda: tx.add("x", ONE),
+        lambda: tx.remove("base"),
+        tx.__enter__,
+        lambda: tx.set_tag("a", "base"),
+        lambda: tx.rename("base", "b"),
+        lambda: tx.add_path(store.path.parent, "x"),
+        lambda: tx.set_metadata("base", {}),
+        lambda: tx.set_kind("base", "x"),
+        lambda: tx.add_parent("base", "tuned"),
+        lambda: tx.remove_parent("tuned", "base"),
+        lambda: tx.set_previous("base", None),
+        lambda: tx.move("base", "c"),
+        lambda: tx.remove_tag("a"),
     ):
         with pytest.raises(mgit.ClosedError):
             call()
@@ -141,7 +149,9 @@ def test_threads_wait_for_each_other(store: mgit.Store) -> None:
         thread.join()
     for number in range(4):
         found = store.versions(f"t{number}")
-        assert [int(model["w"][0]) for model in found] == [step + 100 * number for step in range(10)]
+        assert [int(model["w"][0]) for model in found] == [
+            step + 100 * number for step in range(10)
+        ]
     assert store.verify().is_clean
 
 
@@ -196,7 +206,8 @@ def test_processes_wait_for_each_other(store: mgit.Store, run: Run) -> None:
                 tx.add(sys.argv[2], {"w": np.full(5, step)})
     """
     threads = [
-        threading.Thread(target=run, args=(program, store.path, f"p{number}")) for number in range(2)
+        threading.Thread(target=run, args=(program, store.path, f"p{number}"))
+        for number in range(2)
     ]
     for thread in threads:
         thread.start()
