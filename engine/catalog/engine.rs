@@ -279,7 +279,7 @@ impl Catalog {
             transaction.set_two_phase_commit(true);
             Ok(transaction)
         })?;
-        Ok(CatalogWrite { transaction: Guarded::new(transaction, &self.health) })
+        Ok(CatalogWrite { transaction: Guarded::new(transaction, &self.health), changes: 0 })
     }
 }
 
@@ -479,6 +479,8 @@ impl ReadTables for CatalogRead {
 /// nothing.
 pub struct CatalogWrite {
     pub(super) transaction: Guarded<WriteTransaction>,
+    /// How often a row was put or deleted.
+    pub(crate) changes: u64,
 }
 
 impl std::fmt::Debug for CatalogWrite {
@@ -572,6 +574,7 @@ impl ReadTables for CatalogWrite {
 
 impl WriteTables for CatalogWrite {
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
+        self.changes += 1;
         self.with(table, |table, home| {
             table.insert(&*home.key(key), value).map_err(CatalogError::from_redb)?;
             Ok(())
@@ -579,6 +582,7 @@ impl WriteTables for CatalogWrite {
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError> {
+        self.changes += 1;
         self.read(table, |table, home| {
             Ok(table.remove(&*home.key(key)).map_err(CatalogError::from_redb)?.is_some())
         })

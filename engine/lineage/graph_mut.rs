@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
+use super::depth::check_depth;
 use super::{Edge, Graph, How, LineageError, ModelName, Node, NodeId, OWN_KEYS};
 use crate::catalog::{EdgeKind, NodeRow, ParentRow, Table, WriteTables, keys};
 
@@ -58,6 +59,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
     /// named twice; those of the catalogue.
     pub(crate) fn add(&mut self, new: NewNode, revision: u64) -> Result<Node, LineageError> {
         let NewNode { mut row, parents, metadata } = new;
+        check_depth(&metadata)?;
         let name: ModelName = row.name.parse()?;
         row.version = self.next_version(&name)?;
         row.revision = revision;
@@ -66,7 +68,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
         self.place(&node)?;
         for (key, value) in metadata {
             let key = keys::metadata(&node.id.0, &key);
-            self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
+            self.put_value(Table::Metadata, &key, &value)?;
         }
         self.set_parents(node.id, &parents)?;
         self.set_previous(node.id, previous)?;
@@ -99,7 +101,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
         self.place_among(node, &name)?;
         for (key, value) in metadata {
             let key = keys::metadata(&node.id.0, key);
-            self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
+            self.put_value(Table::Metadata, &key, value)?;
         }
         self.set_parents(node.id, parents)?;
         self.set_previous(node.id, previous)
@@ -162,7 +164,11 @@ impl<T: WriteTables> GraphMut<'_, T> {
         if rows.len() > usize::from(u16::MAX) {
             return Err(LineageError::TooMany { what: "parents" });
         }
-        let stay: HashSet<[u8; 16]> = rows.iter().map(|row| row.parent).collect();
+        let mut stay: HashSet<[u8; 16]> = HashSet::new();
+        if let Some(twice) = rows.iter().find(|row| !stay.insert(row.parent)) {
+            let parent = self.read().expect(NodeId(twice.parent))?.full_name();
+            return Err(LineageError::DuplicateParent { parent });
+        }
         for (place, row) in self.read().edge_rows(child, kind)?.into_iter().enumerate() {
             self.0.delete(Table::Parents, &keys::parent(&child.0, kind, place as u16))?;
             self.0.delete(Table::Children, &keys::child(&row.parent, kind, &child.0))?;
@@ -173,10 +179,6 @@ impl<T: WriteTables> GraphMut<'_, T> {
         }
         for (place, row) in rows.iter().enumerate() {
             let reverse = keys::child(&row.parent, kind, &child.0);
-            if self.0.get(Table::Children, &reverse)?.is_some() {
-                let parent = self.read().expect(NodeId(row.parent))?.full_name();
-                return Err(LineageError::DuplicateParent { parent });
-            }
             let key = keys::parent(&child.0, kind, place as u16);
             self.0.put(Table::Parents, &key, &row.encode()?)?;
             self.0.put(Table::Children, &reverse, &[])?;
@@ -386,6 +388,10 @@ impl<T: WriteTables> GraphMut<'_, T> {
         Ok(moved)
     }
 
+    fn put_value(&mut self, table: Table, key: &[u8], value: &Value) -> Result<(), LineageError> {
+        Ok(self.0.put(table, key, value.to_string().as_bytes())?)
+    }
+
     fn clear_metadata(&mut self, table: Table, owner: &[u8]) -> Result<(), LineageError> {
         let mut rows = Vec::new();
         self.0.scan(table, owner, &mut |key, _| {
@@ -411,7 +417,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
     ) -> Result<(), LineageError> {
         let key = keys::metadata(&node.0, key);
         match value {
-            Some(value) => Ok(self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?),
+            Some(value) => self.put_value(Table::Metadata, &key, value),
             None => {
                 self.0.delete(Table::Metadata, &key)?;
                 Ok(())
@@ -429,6 +435,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
         node: NodeId,
         metadata: &Map<String, Value>,
     ) -> Result<(), LineageError> {
+        check_depth(metadata)?;
         let mut own = Map::new();
         for key in OWN_KEYS {
             let value = self.read().own_metadata(node, key)?;
@@ -440,7 +447,7 @@ impl<T: WriteTables> GraphMut<'_, T> {
         self.clear_metadata(Table::Metadata, &node.0)?;
         for (key, value) in own.iter().chain(metadata) {
             let key = keys::metadata(&node.0, key);
-            self.0.put(Table::Metadata, &key, value.to_string().as_bytes())?;
+            self.put_value(Table::Metadata, &key, value)?;
         }
         Ok(())
     }
@@ -461,10 +468,11 @@ impl<T: WriteTables> GraphMut<'_, T> {
             let name = |id| -> Result<_, LineageError> { Ok(self.read().expect(id)?.full_name()) };
             return Err(LineageError::NoSuchEdge { child: name(child)?, parent: name(parent)? });
         }
+        check_depth(metadata)?;
         self.clear_metadata(Table::EdgeMetadata, &keys::edge(&child.0, kind, &parent.0))?;
         for (key, value) in metadata {
             let key = keys::edge_metadata(&child.0, kind, &parent.0, key);
-            self.0.put(Table::EdgeMetadata, &key, value.to_string().as_bytes())?;
+            self.put_value(Table::EdgeMetadata, &key, value)?;
         }
         Ok(())
     }

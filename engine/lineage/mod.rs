@@ -38,6 +38,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod ancestry;
+mod depth;
 mod error;
 mod graph;
 mod graph_mut;
@@ -51,6 +52,7 @@ mod walk;
 
 pub use crate::catalog::EdgeKind;
 pub use ancestry::{PathStep, Via};
+pub(crate) use depth::check_depth;
 pub use error::LineageError;
 pub use graph::{Edge, Graph};
 pub use graph_mut::OnChildren;

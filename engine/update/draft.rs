@@ -125,10 +125,7 @@ impl Draft {
     /// # Errors
     ///
     /// A header or an index of `model` that cannot be read.
-    pub fn in_files_of(
-        model: &Model,
-        tensors: Vec<DraftTensor>,
-    ) -> Result<Self, UpdateError> {
+    pub fn in_files_of(model: &Model, tensors: Vec<DraftTensor>) -> Result<Self, UpdateError> {
         let mut draft = Draft::in_files(model)?;
         let mut places = HashMap::new();
         for (at, part) in draft.parts.iter().enumerate() {

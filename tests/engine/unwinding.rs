@@ -63,8 +63,7 @@ fn end_everywhere(what: &str, store: &Store, call: &dyn Fn(&(dyn Fn(u64) + Sync)
                 false
             }
         };
-        let report =
-            verify(store, &store.snapshot().unwrap(), VerifyDepth::Full, &|_| ()).unwrap();
+        let report = verify(store, &store.snapshot().unwrap(), VerifyDepth::Full, &|_| ()).unwrap();
         assert!(report.is_clean(), "{what}: ended at report {nth}: {:?}", report.findings);
         if is_through {
             return nth - 1;

@@ -15,6 +15,7 @@ use crate::codec::{Lossy, Profile};
 use crate::format::{FEATURE_LOSSY, Manifest, ManifestTensor};
 use crate::lineage::{
     Edge, GraphMut, LOSSY_KEY, LineageError, ModelName, NewNode, Node, NodeId, OWN_KEYS,
+    check_depth,
 };
 use crate::planning::{CHAIN_DEPTH_MAX, TensorKey};
 use crate::store::base::candidates::Candidates;
@@ -39,6 +40,7 @@ pub(in crate::store) fn add_model(
     settle_parts(&mut model);
     check_parts(&model)?;
     check_tensors(&model)?;
+    check_depth(&model.metadata)?;
     let origin = Origin::find(transaction, &model)?;
     settle_sources(transaction, &mut model)?;
     let mut report = ImportReport::begun(row_of(transaction, &origin, &model));

@@ -40,7 +40,7 @@ pub(in crate::store) struct Intake<'h> {
     pub(in crate::store) bases: Option<&'h Candidates>,
     pub(in crate::store) policy: EncodePolicy,
     /// Is told the bytes that are done.
-    pub(in crate::store) progress: &'h dyn Fn(u64),
+    pub(in crate::store) progress: &'h (dyn Fn(u64) + Sync),
 }
 
 /// Short tensors are taken together up to this many.
@@ -74,7 +74,6 @@ pub(in crate::store) fn ingest<'m, 'a: 'm>(
             batch.push(next);
         }
         ids.extend(ingest_batch(transaction, &batch, how, report)?);
-        (how.progress)(total);
         batch.clear();
     }
     Ok(ids)
@@ -136,18 +135,17 @@ fn store_loaded(
         }
         report.deduplicated += 1;
         report.deduplicated_bytes += bytes.len() as u64;
+        (how.progress)(bytes.len() as u64);
     }
     known.par_iter().try_for_each(Chain::check)?;
     let profile = how.policy.profile;
     let encoded: Vec<Encoded<'_>> = fresh
         .par_iter()
         .map(|(tensor, _, bytes, chains)| {
-            select_encoding(
-                profile,
-                tensor,
-                bytes,
-                Prediction::of_candidates(tensor, bytes, chains)?,
-            )
+            let predictions = Prediction::of_candidates(tensor, bytes, chains)?;
+            let encoded = select_encoding(profile, tensor, bytes, predictions)?;
+            (how.progress)(bytes.len() as u64);
+            Ok(encoded)
         })
         .collect::<Result<_>>()?;
     for ((tensor, id, bytes, _), encoded) in fresh.iter().zip(encoded) {

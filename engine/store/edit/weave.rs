@@ -118,7 +118,7 @@ pub(super) fn put_files(
     transaction: &mut Transaction,
     model: &NewModel<'_>,
     parts: &[NewPart<'_>],
-    progress: &dyn Fn(u64),
+    progress: &(dyn Fn(u64) + Sync),
     report: &mut ImportReport,
 ) -> Result<Manifest> {
     let (skeletons, files) = (skeletons_of(parts), files_of(model, parts));

@@ -330,7 +330,8 @@ impl<'c> StoredRecord<'c> {
     pub(in crate::store) fn check_at(&self, payload: &[u8]) -> Result<()> {
         let missing = || damaged(self.header.content_id, self.offset)(&"a missing chunk");
         self.check_each(&|at| {
-            let (entry, start) = self.entries.get(at).zip(self.starts.get(at)).ok_or_else(missing)?;
+            let (entry, start) =
+                self.entries.get(at).zip(self.starts.get(at)).ok_or_else(missing)?;
             let rest = usize::try_from(*start).ok().and_then(|start| payload.get(start..));
             let stored = rest.and_then(|rest| rest.get(..entry.stored_len as usize));
             self.check_bytes(at, entry, stored.ok_or_else(missing)?)

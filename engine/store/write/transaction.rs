@@ -89,15 +89,23 @@ impl Transaction {
         if self.broken { Err(StoreError::BrokenTransaction) } else { Ok(()) }
     }
 
-    /// Runs a step that changes rows. When it fails, the transaction can only be dropped.
+    /// Runs a step that changes rows. When it fails behind its first change, the transaction can only
+    /// be dropped; one that was refused before that has done nothing.
     pub(in crate::store) fn change<T>(
         &mut self,
         step: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
+        let before = self.changes();
         self.broken = true;
-        let value = step(self)?;
-        self.broken = false;
-        Ok(value)
+        let result = step(self);
+        self.broken = result.is_err() && self.changes() != before;
+        result
+    }
+
+    /// Tells whether anything was changed since: rows, places that are reserved, places to free.
+    fn changes(&self) -> (Option<u64>, usize, usize) {
+        let rows = self.references.tables().ok().map(|tables| tables.changes);
+        (rows, self.records.reserved.len(), self.references.freed.len())
     }
 
     pub(in crate::store) fn tables(&self) -> Result<&CatalogWrite> {

@@ -2,4 +2,5 @@
 
 mod changes;
 mod graph;
+mod refused;
 mod walks;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use mgit::adoption::{ModelInput, find_parent};
+use mgit::error::StoreError;
 use mgit::interchange::{ModelSource, SourceOptions, write_header};
 use mgit::model_tests::Test;
 use mgit::store::{Advice, NewView, Repack};
@@ -16,7 +18,7 @@ use serde_json::{Map, Value, json};
 use crate::array::{Array, NewArray};
 use crate::call::{Call, long, short};
 use crate::convert::{model_ref, parse, to_map, to_python};
-use crate::error::{bad_value, closed};
+use crate::error::{bad_value, closed, coded};
 use crate::functions::{Raised, ask_gate, because_of};
 use crate::model::Node;
 use crate::owned::Owned;
@@ -24,7 +26,31 @@ use crate::snapshot::Snapshot;
 
 /// A transaction. What is done by it is seen by nobody before `commit`.
 #[pyclass(frozen, module = "mgit_store._engine")]
-pub(crate) struct Transaction(Mutex<Option<Owned<mgit::Transaction>>>);
+pub(crate) struct Transaction(Mutex<State>);
+
+/// How far a transaction is.
+enum State {
+    Open(Owned<mgit::Transaction>),
+    /// A call of it raised an exception when its work was done: what it holds is not what its user
+    /// believes, so that it can only be rolled back.
+    Interrupted,
+    Closed,
+}
+
+impl State {
+    fn open(&mut self) -> PyResult<&mut mgit::Transaction> {
+        match self {
+            State::Open(transaction) => transaction.get_mut(),
+            State::Interrupted => Err(interrupted()),
+            State::Closed => Err(closed("transaction")),
+        }
+    }
+}
+
+fn interrupted() -> PyErr {
+    let message = "a call of the transaction ended by an exception: roll it back, and begin again";
+    Python::attach(|py| coded(py, "broken-transaction", message))
+}
 
 /// What is said of a model that is added.
 #[derive(FromPyObject)]
@@ -209,10 +235,10 @@ fn strides_of(shape: &[u64]) -> Vec<u64> {
 
 impl Transaction {
     pub(crate) fn new(transaction: mgit::Transaction) -> Self {
-        Transaction(Mutex::new(Some(Owned::new(transaction))))
+        Transaction(Mutex::new(State::Open(Owned::new(transaction))))
     }
 
-    fn lock(&self) -> PyResult<MutexGuard<'_, Option<Owned<mgit::Transaction>>>> {
+    fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
         match self.0.try_lock() {
             Ok(transaction) => Ok(transaction),
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
@@ -229,8 +255,8 @@ impl Transaction {
         py: Python<'_>,
         work: impl FnOnce(&mut mgit::Transaction) -> mgit::Result<T> + Send,
     ) -> PyResult<T> {
-        let mut transaction = self.lock()?;
-        let transaction = transaction.as_mut().ok_or_else(|| closed("transaction"))?.get_mut()?;
+        let mut state = self.lock()?;
+        let transaction = state.open()?;
         short(py, || work(transaction))
     }
 
@@ -241,13 +267,27 @@ impl Transaction {
         progress: Option<&Bound<'_, PyAny>>,
         work: impl FnOnce(&mut mgit::Transaction, &Call) -> mgit::Result<T> + Send,
     ) -> PyResult<T> {
-        let mut transaction = self.lock()?;
-        let transaction = transaction.as_mut().ok_or_else(|| closed("transaction"))?.get_mut()?;
-        long(py, progress, |call| work(transaction, call))
+        let mut state = self.lock()?;
+        let (transaction, is_done) = (state.open()?, AtomicBool::new(false));
+        let result = long(py, progress, |call| {
+            let result = work(transaction, call);
+            is_done.store(result.is_ok(), Ordering::Relaxed);
+            result
+        });
+        if result.is_err() && is_done.load(Ordering::Relaxed) {
+            let open = std::mem::replace(&mut *state, State::Interrupted);
+            py.detach(|| drop(open));
+        }
+        result
     }
 
-    fn take(&self) -> PyResult<Option<mgit::Transaction>> {
-        self.lock()?.take().map(Owned::into_inner).transpose()
+    fn take(&self) -> PyResult<State> {
+        let mut state = self.lock()?;
+        // A child that a process forked leaves it as it is.
+        if let State::Open(transaction) = &*state {
+            transaction.get()?;
+        }
+        Ok(std::mem::replace(&mut *state, State::Closed))
     }
 }
 
@@ -256,7 +296,7 @@ impl Transaction {
     #[getter]
     fn is_closed(&self) -> bool {
         match self.0.try_lock() {
-            Ok(transaction) => transaction.is_none(),
+            Ok(state) => matches!(*state, State::Closed),
             Err(_) => false,
         }
     }
@@ -280,6 +320,13 @@ impl Transaction {
             let model = NewModel::new(said.name.as_str());
             let mut model = said.model(call, model).part(part_of(&path, &arrays, &ties, &header));
             let told = |bytes| call.progress(bytes);
+            if beside.is_none() && !ties.is_empty() {
+                model = model.single_file();
+            }
+            if let Some(left) = beside.iter().flat_map(ModelSource::left_out).next() {
+                let (path, reason) = (left.path.clone(), left.reason.clone());
+                return Err(StoreError::BadFile { path, reason }.into());
+            }
             if let Some(beside) = &beside {
                 let len = arrays.iter().fold(0, |sum, array| sum + array.byte_len());
                 model = model.source(beside).logical_bytes(beside.logical_bytes() + len);
@@ -441,14 +488,20 @@ impl Transaction {
 
     /// Makes the changes durable and visible.
     fn commit(&self, py: Python<'_>) -> PyResult<()> {
-        let transaction = self.take()?.ok_or_else(|| closed("transaction"))?;
-        short(py, || Ok(transaction.commit()?))
+        match self.take()? {
+            State::Open(transaction) => {
+                let transaction = transaction.into_inner()?;
+                short(py, || Ok(transaction.commit()?))
+            }
+            State::Interrupted => Err(interrupted()),
+            State::Closed => Err(closed("transaction")),
+        }
     }
 
     /// Drops the changes.
     fn rollback(&self, py: Python<'_>) -> PyResult<()> {
-        let transaction = self.take()?;
-        py.detach(|| drop(transaction));
+        let state = self.take()?;
+        py.detach(|| drop(state));
         Ok(())
     }
 }

@@ -75,12 +75,15 @@ class StateDict(NamedTuple):
 
 def _of_torch(name: str, dtype: str, tensor: torch.Tensor) -> NewTensor:
     torch = _dtypes.torch_module()
-    if tensor.layout is not torch.strided:
-        raise make("bad-tensor", f"tensor {name!r}: sparse tensors cannot be stored; to_dense() first")
-    if tensor.device.type == "meta":
-        raise make("bad-tensor", f"tensor {name!r}: a tensor on the meta device has no values")
-    values = tensor.detach().resolve_conj().resolve_neg().to("cpu").contiguous()
-    return NewTensor(name, dtype, tuple(tensor.shape), values.reshape(-1).view(torch.uint8).numpy())
+    flat = tensor.detach().resolve_conj().resolve_neg().to("cpu").contiguous().reshape(-1)
+    if flat.numel() == 1 and flat.stride() != (1,):
+        # A single element may have any stride, and then cannot be seen as bytes.
+        flat = torch.cat([flat])
+    shape = tuple(tensor.shape)
+    if dtype == "F4":
+        # torch counts bytes, of two elements each.
+        shape = (*shape[:-1], 2 * shape[-1])
+    return NewTensor(name, dtype, shape, flat.view(torch.uint8).numpy())
 
 
 def _of_numpy(name: str, dtype: str, array: Array) -> NewTensor:
@@ -96,10 +99,11 @@ def _place(value: Any) -> tuple[object, ...] | None:
     if _dtypes.is_torch(value):
         if value.numel() == 0 or value.device.type == "meta":
             return None
+        how = (value.dtype, value.is_conj(), value.is_neg())
         at = (value.data_ptr(), str(value.device))
-        return (*at, value.dtype, tuple(value.shape), tuple(value.stride()))
+        return (*at, *how, tuple(value.shape), tuple(value.stride()))
     if isinstance(value, np.ndarray) and value.size:
-        return (value.ctypes.data, value.dtype.str, value.shape, value.strides)
+        return (value.ctypes.data, value.dtype, value.shape, value.strides)
     return None
 
 
@@ -134,7 +138,19 @@ def state_dict(values: Mapping[str, Any]) -> StateDict:
 def _checked(name: object, value: Any) -> Any:
     if not isinstance(name, str):
         raise make("bad-tensor", f"the name of a tensor is a text, not {name!r}")
-    return value if _dtypes.is_torch(value) else np.asarray(value)
+    if _dtypes.is_torch(value):
+        if value.layout is not _dtypes.torch_module().strided:
+            text = "sparse tensors cannot be stored; to_dense() first"
+            raise make("bad-tensor", f"tensor {name!r}: {text}")
+        if value.device.type == "meta":
+            raise make("bad-tensor", f"tensor {name!r}: on the meta device it has no values")
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise make("bad-tensor", f"tensor {name!r}: a mask cannot be stored; filled() first")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise make("bad-tensor", f"tensor {name!r}: {error}") from error
 
 
 def _dtype_name(name: str, value: Any) -> str:

@@ -80,6 +80,14 @@ def torch_module() -> Any:
     return torch
 
 
+def torch_device(device: Any) -> torch.device:
+    """The device that is meant: ``tensor.to`` takes a type for one, too."""
+    if isinstance(device, bool):
+        raise TypeError("a device is a text, a number or a torch.device, not bool")
+    named: torch.device = torch_module().device(device)
+    return named
+
+
 def torch_dtype(name: str) -> torch.dtype | None:
     """The torch type of a type of the store; none where torch has none."""
     known: torch.dtype | None = getattr(torch_module(), _TORCH.get(name, ""), None)

@@ -12,6 +12,7 @@ from ._arrays import Array, is_torch_framework, numpy_array, torch_tensor
 from ._errors import make
 from ._reports import ExportReport, FileInfo
 from ._tensor import Tensor
+from ._views import numpy_view, tensor_of, torch_view
 
 if TYPE_CHECKING:
     from . import _engine
@@ -109,13 +110,13 @@ class Model(Mapping[str, Array]):
         return [Tensor(tensor) for tensor in self._engine.tensors(all)]
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor of a name, without its values; of a tied name, the tensor that it is tied to.
+        """The tensor of a name, without its values.
 
         Raises:
             NotFoundError: the model has no such tensor.
         """
         view = self._named_views().get(name)
-        return Tensor(view.tensor if view is not None else self._engine.tensor(name))
+        return Tensor(self._engine.tensor(name)) if view is None else tensor_of(view)
 
     def keys(self) -> Any:
         """The names of its weights, tied names among them."""
@@ -133,10 +134,7 @@ class Model(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         """The values of a tensor, read-only: see :meth:`Tensor.numpy`."""
-        view = self._named_views().get(name)
-        if view is None:
-            return Tensor(self._engine.tensor(name)).numpy()
-        return _numpy_view(view, Tensor(view.tensor).numpy())
+        return self.tensor(name).numpy()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Model) and (self.id, self.content_id) == (other.id, other.content_id)
@@ -172,8 +170,12 @@ class Model(Mapping[str, Array]):
         np.float32(0.0)
         """
         as_torch = is_torch_framework(framework)
-        if device is not None and not as_torch:
-            raise make("bad-value", "device is for framework='pt'")
+        if device is not None:
+            if not as_torch:
+                raise make("bad-value", "device is for framework='pt'")
+            device = _dtypes.torch_device(device)
+        if isinstance(names, str):
+            raise make("bad-value", f"names is a list of names: [{names!r}]")
         views = self._named_views()
         wanted = list(self) if names is None else list(names)
         own = {name: self._engine.tensor(name) for name in wanted if name not in views}
@@ -189,7 +191,7 @@ class Model(Mapping[str, Array]):
         }
         if device is not None:
             arrays = {name: array.to(device) for name, array in arrays.items()}
-        make_view = _torch_view if as_torch else _numpy_view
+        make_view = torch_view if as_torch else numpy_view
         return {
             name: make_view(views[name], arrays[views[name].tensor.name]) if name in views
             else arrays[name]
@@ -287,47 +289,3 @@ class Model(Mapping[str, Array]):
 
     def _repr_html_(self) -> str:
         return _html.model(self)
-
-
-def _is_whole(view: _engine.View) -> bool:
-    tensor = view.tensor
-    same = (view.dtype, view.shape) == (tensor.dtype, tensor.shape)
-    return same and view.offset == 0 and view.strides == _row_strides(view.shape)
-
-
-def _row_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    strides: list[int] = []
-    step = 1
-    for dim in reversed(shape):
-        strides.append(step)
-        step *= dim
-    return tuple(reversed(strides))
-
-
-def _numpy_view(view: _engine.View, array: Array) -> Array:
-    """The elements of an array that a view names."""
-    import numpy as np
-
-    if _is_whole(view):
-        return array
-    dtype = _dtypes.numpy_dtype(view.dtype)
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if dtype is None:
-        return flat[view.offset:]
-    begin = flat[view.offset:]
-    begin = begin[: len(begin) // dtype.itemsize * dtype.itemsize].view(dtype)
-    strides = [stride * dtype.itemsize for stride in view.strides]
-    # The engine refuses a view that is not in its tensor.
-    made: Array = np.lib.stride_tricks.as_strided(begin, view.shape, strides, writeable=array.flags.writeable)
-    return made
-
-
-def _torch_view(view: _engine.View, tensor: Any) -> Any:
-    """The elements of a torch tensor that a view names."""
-    if _is_whole(view):
-        return tensor
-    torch = _dtypes.torch_module()
-    dtype = _dtypes.torch_dtype(view.dtype) or torch.uint8
-    flat = tensor.reshape(-1).view(torch.uint8)[view.offset:]
-    flat = flat[: flat.numel() // dtype.itemsize * dtype.itemsize].view(dtype)
-    return flat.as_strided(view.shape, view.strides)

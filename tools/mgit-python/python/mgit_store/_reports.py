@@ -45,8 +45,14 @@ class ExportReport:
     @classmethod
     def of(cls, report: dict[str, Any]) -> ExportReport:
         """Of the engine's report."""
-        files = [ExportedFile(**{**file, "path": Path(file["path"])}) for file in report["files"]]
-        return cls(Path(report["path"]), files, report["notes"])
+        path = Path(report["path"])
+        # Of a folder the engine's paths are in it.
+        inside = path if path.is_dir() else Path()
+        files = [
+            ExportedFile(inside / file["path"], file["nbytes"], file["is_converted"])
+            for file in report["files"]
+        ]
+        return cls(path, files, report["notes"])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

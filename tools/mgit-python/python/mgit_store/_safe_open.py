@@ -122,8 +122,8 @@ class safe_open:
         model = self._held()
         return model.state_dict(self._framework, device=self._device, names=[name])[name]
 
-    def get_tensors(self, names: list[str]) -> dict[str, Any]:
-        """All values of some tensors, read side by side."""
+    def get_tensors(self, names: list[str] | None = None) -> dict[str, Any]:
+        """All values of all tensors, or of some, read side by side."""
         return self._held().state_dict(self._framework, device=self._device, names=names)
 
     def get_slice(self, name: str) -> SafeSlice:

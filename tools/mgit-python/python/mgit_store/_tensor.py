@@ -23,15 +23,18 @@ class Tensor:
     array([3., 4., 5.], dtype=float32)
     """
 
-    __slots__ = ("_engine",)
+    __slots__ = ("_engine", "_name")
+    #: Whether it is all of a tensor of the store, rather than some elements of one.
+    _is_whole = True
 
-    def __init__(self, engine: _engine.Tensor) -> None:
+    def __init__(self, engine: _engine.Tensor, name: str | None = None) -> None:
         self._engine = engine
+        self._name = engine.name if name is None else name
 
     @property
     def name(self) -> str:
         """Its name in the model."""
-        return self._engine.name
+        return self._name
 
     @property
     def dtype(self) -> str:
@@ -87,7 +90,7 @@ class Tensor:
             DamagedError: the bytes are not as they were written.
         """
         tensor = torch_tensor(self._engine.writable(), self.dtype, self.shape)
-        return tensor if device is None else tensor.to(device)
+        return tensor if device is None else tensor.to(_dtypes.torch_device(device))
 
     @property
     def is_mapped(self) -> bool:
@@ -137,7 +140,8 @@ def rows_of(key: Any, count: int) -> tuple[range, Any] | None:
         return rows, (slice(None, None, step), *rest)
     try:
         at = first.__index__()
-    except AttributeError:
+    except (AttributeError, TypeError):
+        # Lists and arrays: the library whose array it is knows them.
         return None
     if not -count <= at < count:
         raise IndexError(f"row {at} is out of range: there are {count}")
@@ -148,7 +152,7 @@ def rows_of(key: Any, count: int) -> tuple[range, Any] | None:
 def part_of(tensor: Tensor, key: Any) -> tuple[_engine.Buffer, tuple[int, ...], Any] | None:
     """The bytes, the shape and the index of the rows that hold what an index asks for."""
     known = _dtypes.numpy_dtype(tensor.dtype)
-    if not tensor.shape or known is None:
+    if not tensor.shape or known is None or not tensor._is_whole:
         return None
     found = rows_of(key, tensor.shape[0])
     if found is None:

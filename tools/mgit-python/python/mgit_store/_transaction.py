@@ -343,6 +343,8 @@ def _write(folder: Path, path: str, content: FileContent) -> None:
     if not parts or PurePosixPath(path).is_absolute() or ".." in parts:
         raise make("bad-file", f"{path!r} is not a path in the model's folder")
     target = folder.joinpath(*parts)
+    if target.exists():
+        raise make("bad-file", f"{path!r} is given twice, in two spellings")
     target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, Path):
         shutil.copyfile(content, target)
