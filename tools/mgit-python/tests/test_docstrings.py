@@ -24,8 +24,10 @@ MODULES = ["mgit_store"] + [
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module: str, store: mgit.Store, folder: Path) -> None:
     """Each example prints what its docstring says, in a store of ``base`` and ``tuned``."""
-    from conftest import fill
+    from conftest import fill, needs
 
+    if module == "mgit_store.transformers":
+        needs("transformers")
     finder = doctest.DocTestFinder()
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     said: list[str] = []
