@@ -65,7 +65,9 @@ def register(store: mgit.Store) -> list[str]:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     options.add_argument("--store", type=Path, help="a new store; else a temporary one")
     options.add_argument("--bad", type=int, default=11, help="the checkpoint that goes bad")
     chosen = options.parse_args()

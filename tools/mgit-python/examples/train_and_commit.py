@@ -20,8 +20,8 @@ except ImportError:
 def make_model() -> torch.nn.Module:
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Embedding(256, 128), torch.nn.Flatten(),
-        torch.nn.Linear(8 * 128, 256), torch.nn.GELU(), torch.nn.Linear(256, 256),
+        torch.nn.Embedding(256, 32), torch.nn.Flatten(),
+        torch.nn.Linear(8 * 32, 256), torch.nn.GELU(), torch.nn.Linear(256, 256),
     )
 
 
@@ -59,16 +59,18 @@ def resume(store, name, model, optimizer) -> int:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     options.add_argument("--store", default="run.mgit")
     options.add_argument("--name", default="counter")
     options.add_argument("--steps", type=int, default=50, help="steps to train now")
-    options.add_argument("--every", type=int, default=10, help="steps from commit to commit")
-    options.add_argument("--optimizer", action="store_true", help="commit the optimizer's state too")
+    options.add_argument("--every", type=int, default=10, help="steps between commits")
+    options.add_argument("--optimizer", action="store_true", help="commit its state too")
     chosen = options.parse_args()
 
     model = make_model()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     rows = []
     with mgit.open(chosen.store, "a") as store:
         done = resume(store, chosen.name, model, optimizer)
@@ -86,7 +88,8 @@ def main() -> None:
     print(f"{'step':>6} {'loss':>8} {'as a file':>12} {'store grew':>12}")
     for row in rows:
         print("{:>6} {:>8.4f} {:>12,} {:>12,}".format(*row))
-    print(f"{'sum':>6} {'':>8} {sum(row[2] for row in rows):>12,} {sum(row[3] for row in rows):>12,}")
+    files, grew = (sum(row[at] for row in rows) for at in (2, 3))
+    print(f"{'sum':>6} {'':>8} {files:>12,} {grew:>12,}")
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from mgit_store.transformers import CommitCallback
 
 
 class Tokens(torch.utils.data.Dataset):
-    """Random tokens, every second the same as the one before, so that there is something to learn."""
+    """Random tokens, each of them twice, so that there is something to learn."""
 
     def __init__(self, count: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        self.tokens = torch.randint(0, 512, (count, 16), generator=generator).repeat_interleave(2, 1)
+        torch.manual_seed(0)
+        self.tokens = torch.randint(0, 512, (count, 16)).repeat_interleave(2, 1)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -35,12 +35,14 @@ class Tokens(torch.utils.data.Dataset):
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     options.add_argument("--steps", type=int, default=40)
     options.add_argument("--save-steps", type=int, default=10)
-    options.add_argument("--optimizer", action="store_true", help="commit the optimizer's state too")
-    options.add_argument("--background", action="store_true", help="commit while training goes on")
-    options.add_argument("--folder", type=Path, help="where the store is made; else a temporary one")
+    options.add_argument("--optimizer", action="store_true", help="commit its state too")
+    options.add_argument("--background", action="store_true", help="commit in a thread")
+    options.add_argument("--folder", type=Path, help="of the store; else a temporary one")
     chosen = options.parse_args()
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="mgit-trainer-"))
 

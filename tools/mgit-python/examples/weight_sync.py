@@ -64,8 +64,8 @@ def receive(store, place, version, model):
 
 
 def keep_raw(store, version, previous, history):
-    """Both, between two steps: keeps the newest version raw, so that the next one is a difference of
-    one step; the version before is removed or, with a history, becomes a difference again."""
+    """Both, between two steps: keeps the newest version raw, so that the next is a difference of
+    one step. The version before is removed or, with a history, becomes a difference again."""
     with store.write() as tx:
         tx.pin(version)
         if previous is not None and history:
@@ -253,15 +253,17 @@ def report(steps, profile):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     options.add_argument("--megabytes", type=float, default=3, help="of the model in bf16")
     options.add_argument("--steps", type=int, default=2, help="of each share")
-    options.add_argument("--changed", type=float, nargs="+", default=[1, 2, 5], help="per cent a step")
+    options.add_argument("--changed", type=float, nargs="+", default=[1, 2, 5], help="per cent")
     options.add_argument("--through", choices=["store", "folder"], default="store")
     options.add_argument("--profile", choices=["fast", "balanced", "dense"], default="balanced")
-    options.add_argument("--folder", type=Path, help="where the stores are made for the run")
+    options.add_argument("--folder", type=Path, help="of the stores; they are temporary")
     chosen = options.parse_args()
-    print(f"{WORKERS} workers, {chosen.steps} steps of each share, through a {chosen.through}; means.")
+    print(f"{WORKERS} workers through a {chosen.through}, means of {chosen.steps} steps.")
     print("mgit: send is the durable commit, receive the pull (which checks all) and the load.")
     print("The others in memory: nothing is sent, kept or checked.")
     steps = []

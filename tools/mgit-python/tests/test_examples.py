@@ -58,7 +58,10 @@ def test_trainings_are_the_same(tmp_path: Path) -> None:
     for _ in range(2):
         run(tmp_path, "train_and_commit.py", *arguments, "2", "--store", "two.mgit")
     one, two = mgit.open(tmp_path / "one.mgit"), mgit.open(tmp_path / "two.mgit")
-    weights = [{it.name: it.content_id for it in store["counter"].tensors()} for store in (one, two)]
+    weights = [
+        {tensor.name: tensor.content_id for tensor in store["counter"].tensors()}
+        for store in (one, two)
+    ]
     assert weights[0] == weights[1]
 
 

@@ -87,7 +87,7 @@ def locked(path: Path) -> Iterator[tuple[mgit.Store, Any]]:
 
 @pytest.mark.parametrize("background", [False, True])
 def test_a_trainer_commits(tmp_path: Path, path: Path, background: bool) -> None:
-    """Each checkpoint is a version with the one before as its parent, without the training state."""
+    """Each checkpoint is a version with the one before as its parent, without training state."""
     callback = CommitCallback(path, "run", background=background, metadata={"seed": 7})
     trainer(arguments(tmp_path), callback).train()
     store = mgit.open(path)
@@ -128,7 +128,8 @@ def test_the_first_has_a_parent(tmp_path: Path, path: Path) -> None:
     callback = CommitCallback(path, "run", parent="base")
     for step in (1, 2):
         told(callback, arguments(tmp_path), step)
-    names = [[parent.full_name for parent in model.parents()] for model in callback.store.log("run")]
+    log = callback.store.log("run")
+    names = [[parent.full_name for parent in model.parents()] for model in log]
     assert names == [["run@1"], ["base@1"]]
 
 

@@ -66,7 +66,7 @@ class CommitCallback(TrainerCallback):
             so small that the next could delete what is being committed.
         on_error: what happens when a commit fails. ``"raise"``, as when the Trainer's own save
             fails, ends training: at once, or with ``background`` at the next save or at the end.
-            ``"warn"`` warns, and training goes on; see :attr:`errors`. The folder stays in either case.
+            ``"warn"`` warns, and training goes on; see :attr:`errors`. The folder stays either way.
         keep_folders: without it, each folder is deleted when its commit is durable, and what was
             left out of the commit with it. Not for ``load_best_model_at_end``, which needs them.
     """
@@ -171,13 +171,14 @@ def _metadata(state: TrainerState) -> dict[str, Any]:
         known |= {
             key: value if math.isfinite(value) else str(value)
             for key, value in logged.items()
-            if isinstance(value, int | float) and (key == "loss" or is_now and key.startswith("eval_"))
+            if isinstance(value, int | float)
+            and (key == "loss" or is_now and key.startswith("eval_"))
         }
     return known
 
 
 def _may_rotate_away(args: TrainingArguments) -> bool:
-    """Whether the next save may delete the folder of this one: ``save_total_limit`` keeps the newest
-    and, where there is a measure, the best."""
+    """Whether the next save may delete the folder of this one: ``save_total_limit`` keeps the
+    newest and, where there is a measure, the best."""
     limit = args.save_total_limit
     return limit is not None and 0 < limit < (3 if args.metric_for_best_model else 2)
