@@ -16,8 +16,8 @@ with store.write() as tx:
     base = tx.add("base", {"w": weights}, kind="toy")
     tuned = tx.add("tuned", {"w": changed}, parent="base", how="finetune")
 
-print(f"base:  {base.nbytes:9,} bytes, the file grew by {base.added_bytes:9,}")
-print(f"tuned: {tuned.nbytes:9,} bytes, the file grew by {tuned.added_bytes:9,}")
+print(f"base:  {base.nbytes:9,} bytes, stored in {base.added_bytes:9,}")
+print(f"tuned: {tuned.nbytes:9,} bytes, stored in {tuned.added_bytes:9,}")
 model = store["tuned"]
 print(model, "is derived from", model.parents())
 for layer in store.diff("base", "tuned"):

@@ -244,7 +244,8 @@ impl Transaction {
             Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
             // Waiting here, with the interpreter, would keep that thread from ending its work.
             Err(TryLockError::WouldBlock) => {
-                Err(bad_value("another thread uses the transaction at this moment"))
+                let message = "another thread uses the transaction at this moment";
+                Err(Python::attach(|py| coded(py, "busy", message)))
             }
         }
     }

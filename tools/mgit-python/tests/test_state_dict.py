@@ -222,7 +222,6 @@ def test_what_cannot_be_kept_is_refused_by_name(store: mgit.Store, what: str) ->
 
 
 @pytest.mark.parametrize("left", [0, 4])
-@pytest.mark.xfail(strict=True, reason="memory behind the storage is read: wrong values are stored")
 def test_a_tensor_whose_storage_was_freed_is_refused(empty: mgit.Store, left: int) -> None:
     """Sharded training frees a parameter's storage and keeps its shape: it has no values then."""
     torch = needs("torch")
@@ -232,7 +231,6 @@ def test_a_tensor_whose_storage_was_freed_is_refused(empty: mgit.Store, left: in
         empty.add("m", {"layer": value})
 
 
-@pytest.mark.xfail(strict=True, reason="an IndexError, without the name")
 def test_a_packed_tensor_without_dimensions_is_refused(empty: mgit.Store) -> None:
     """Four-bit floats are two a byte along the last dimension; one without any is refused."""
     torch = needs("torch")
@@ -243,7 +241,6 @@ def test_a_packed_tensor_without_dimensions_is_refused(empty: mgit.Store) -> Non
         empty.add("m", {"layer": value})
 
 
-@pytest.mark.xfail(strict=True, reason="the error is torch's own, without the name")
 def test_a_fake_tensor_is_refused(empty: mgit.Store) -> None:
     """A tensor of a tracing mode has no values."""
     torch = needs("torch")

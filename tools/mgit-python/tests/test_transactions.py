@@ -183,7 +183,7 @@ def test_one_transaction_in_two_threads(store: mgit.Store) -> None:
         try:
             tx.add(name, big)
             outcomes.append("added")
-        except mgit.InvalidError:
+        except mgit.LockedError:
             outcomes.append("refused")
 
     with store.write() as tx:

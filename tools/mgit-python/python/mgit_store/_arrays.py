@@ -80,10 +80,16 @@ def _of_torch(name: str, dtype: str, tensor: torch.Tensor) -> NewTensor:
         # A single element may have any stride, and then cannot be seen as bytes.
         flat = torch.cat([flat])
     shape = tuple(tensor.shape)
+    if dtype == "F4" and not shape:
+        raise make("bad-tensor", f"tensor {name!r}: two elements a byte need a dimension")
     if dtype == "F4":
         # torch counts bytes, of two elements each.
         shape = (*shape[:-1], 2 * shape[-1])
-    return NewTensor(name, dtype, shape, flat.view(torch.uint8).numpy())
+    try:
+        content = flat.view(torch.uint8).numpy()
+    except RuntimeError as error:
+        raise make("bad-tensor", f"tensor {name!r} has no values: {error}") from error
+    return NewTensor(name, dtype, shape, content)
 
 
 def _of_numpy(name: str, dtype: str, array: Array) -> NewTensor:
@@ -139,18 +145,34 @@ def _checked(name: object, value: Any) -> Any:
     if not isinstance(name, str):
         raise make("bad-tensor", f"the name of a tensor is a text, not {name!r}")
     if _dtypes.is_torch(value):
-        if value.layout is not _dtypes.torch_module().strided:
-            text = "sparse tensors cannot be stored; to_dense() first"
-            raise make("bad-tensor", f"tensor {name!r}: {text}")
-        if value.device.type == "meta":
-            raise make("bad-tensor", f"tensor {name!r}: on the meta device it has no values")
+        _check_torch(name, value)
         return value
-    if isinstance(value, np.ma.MaskedArray):
+    if np.ma.is_masked(value):
         raise make("bad-tensor", f"tensor {name!r}: a mask cannot be stored; filled() first")
     try:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise make("bad-tensor", f"tensor {name!r}: {error}") from error
+
+
+def _check_torch(name: str, value: Any) -> None:
+    """Refuses a tensor that has no values in a row of memory."""
+    reason = None
+    try:
+        if value.layout is not _dtypes.torch_module().strided:
+            reason = f"its layout is {value.layout}: make it dense first"
+        elif value.device.type == "meta":
+            reason = "on the meta device it has no values"
+        elif value.numel():
+            steps = zip(value.shape, value.stride(), strict=True)
+            last = value.storage_offset() + sum((dim - 1) * step for dim, step in steps)
+            value.data_ptr()
+            if (last + 1) * value.element_size() > value.untyped_storage().nbytes():
+                reason = "its storage was freed: it has no values"
+    except (RuntimeError, NotImplementedError) as error:
+        raise make("bad-tensor", f"tensor {name!r} has no values: {error}") from error
+    if reason is not None:
+        raise make("bad-tensor", f"tensor {name!r}: {reason}")
 
 
 def _dtype_name(name: str, value: Any) -> str:

@@ -65,7 +65,8 @@ class Added:
     id: str
     #: Whether an equal model was there already, so that none was added.
     already_there: bool
-    #: Bytes by which the file grew.
+    #: Bytes of the records that were added. The file grows by them and by what its catalogue needs,
+    #: and by less where it had free room: ``store.nbytes`` is its length.
     added_bytes: int
     #: Bytes of its tensors.
     nbytes: int

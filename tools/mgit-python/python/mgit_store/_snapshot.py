@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import _engine, _html
+from ._errors import Error, InvalidError, NotFoundError
 from ._model import Model
 from ._reports import Diff
 
@@ -44,8 +45,6 @@ class Reader:
         return Model(self._read().model(reference(model)))
 
     def __contains__(self, model: object) -> bool:
-        from ._errors import InvalidError, NotFoundError
-
         if not isinstance(model, str | Model):
             return False
         try:
@@ -182,7 +181,10 @@ class Snapshot(Reader):
         return self._engine.commit
 
     def __repr__(self) -> str:
-        return f"<mgit_store.Snapshot of commit {self.commit}>"
+        try:
+            return f"<mgit_store.Snapshot of commit {self.commit}>"
+        except Error as error:
+            return f"<mgit_store.Snapshot, {error.code}>"
 
     def _repr_html_(self) -> str:
         return _html.snapshot(self, f"commit {self.commit}")

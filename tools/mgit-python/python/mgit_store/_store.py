@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _engine, _html
-from ._errors import make
+from ._errors import Error, make
 from ._model import Progress
 from ._reports import Added, VerifyReport
 from ._lab import Lab
@@ -230,7 +230,10 @@ class Store(Lab, Sharing):
     def __repr__(self) -> str:
         if self.is_closed:
             return f"<mgit_store.Store {self.path.name!r}, closed>"
-        count = len(self)
+        try:
+            count = len(self)
+        except Error as error:  # of another process, or damaged: a repr does not raise
+            return f"<mgit_store.Store {self.path.name!r}, {error.code}>"
         models = f"{count} model" + ("" if count == 1 else "s")
         way = "open to read" if self._mode == "r" else "open to write"
         return f"<mgit_store.Store {self.path.name!r}, {models}, {way}>"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import _dtypes
 from ._arrays import Array, Framework, is_torch_framework, numpy_array, torch_tensor
+from ._errors import Error
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,10 @@ class Tensor:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"<mgit_store.Tensor {self.name!r} {self.dtype} {list(self.shape)}>"
+        try:
+            return f"<mgit_store.Tensor {self.name!r} {self.dtype} {list(self.shape)}>"
+        except Error as error:
+            return f"<mgit_store.Tensor {self.name!r}, {error.code}>"
 
 
 @overload

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import _engine
 from ._arrays import state_dict as read_state_dict
-from ._errors import make
+from ._errors import Error, make
 from ._functions import GateFunction, gate_adapter
 from ._model import Progress
 from ._reports import Added
@@ -333,9 +333,16 @@ class _written:
             raise
         return self._folder.name
 
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if self._folder is None:
+            return
+        self._folder.cleanup()
+        if isinstance(error, Error) and self._folder.name in str(error):
+            # The folder is ours, and gone: nobody has heard of it.
+            text = str(error).replace(self._folder.name, "files")
+            raise make(error.code, text) from error.__cause__
 
 
 def _write(folder: Path, path: str, content: FileContent) -> None:
