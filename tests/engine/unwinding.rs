@@ -48,9 +48,12 @@ fn all(store: &Store) -> Contents {
     contents(&store.snapshot().unwrap()).unwrap()
 }
 
+/// A call: what is told of its progress, and how often this is tried.
+type Call<'c> = dyn Fn(&(dyn Fn(u64) + Sync), u64) + 'c;
+
 /// Ends a call at its first, second, ... report of progress until it is not told so often, and looks
 /// at the store each time. Returns how often it was told.
-fn end_everywhere(what: &str, store: &Store, call: &dyn Fn(&(dyn Fn(u64) + Sync), u64)) -> u64 {
+fn end_everywhere(what: &str, store: &Store, call: &Call<'_>) -> u64 {
     let before = all(store);
     for nth in 1.. {
         let progress = Nth { left: AtomicU64::new(nth) };
@@ -89,8 +92,7 @@ fn a_call_that_is_unwound_out_of_leaves_nothing_half_made() {
     assert!(told > 0, "an import tells of its progress");
 
     let snapshot = store.snapshot().unwrap();
-    type Call<'c> = Box<dyn Fn(&(dyn Fn(u64) + Sync), u64) + 'c>;
-    let calls: [(&str, Call<'_>); 5] = [
+    let calls: [(&str, Box<Call<'_>>); 5] = [
         (
             "verify",
             Box::new(|progress, _| {

@@ -82,8 +82,10 @@ def main() -> None:
             optimizer.step()
             if step % chosen.every == 0:
                 state = optimizer if chosen.optimizer else None
+                before = store.nbytes
                 added = commit(store, chosen.name, step, loss.item(), model, state)
-                rows.append((step, loss.item(), store[added.model].nbytes, added.added_bytes))
+                grown = store.nbytes - before
+                rows.append((step, loss.item(), store[added.model].nbytes, grown))
 
     print(f"{'step':>6} {'loss':>8} {'as a file':>12} {'store grew':>12}")
     for row in rows:

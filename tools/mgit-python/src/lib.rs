@@ -9,6 +9,9 @@
 //! - What a process has opened, only that process reads, writes and closes ([`owned`]).
 //! - Bytes are handed out as buffers ([`buffer`]), which keep what they lie in alive.
 
+// What Python calls with keywords.
+#![allow(clippy::too_many_arguments, clippy::type_complexity, reason = "signatures are Python's")]
+
 mod adopting;
 mod array;
 mod buffer;

@@ -268,19 +268,21 @@ pub(crate) struct Merging<'py> {
 
 impl Merging<'_> {
     fn merge(&self, py: Python<'_>) -> PyResult<Merge> {
-        let mut options = MergeOptions::default();
-        options.base = self.base.as_deref().map(model_ref);
         let resolution = self.on_conflict.as_deref();
-        options.on_conflict = resolution.map(|text| parse(py, text)).transpose()?;
+        let on_conflict = resolution.map(|text| parse(py, text)).transpose()?;
         let takes = self.takes.iter().map(|(glob, take)| {
             if glob.is_empty() {
                 return Err(bad_value("a glob of take is empty"));
             }
             Ok(mgit::merge::Take { glob: glob.clone(), resolution: parse(py, take)? })
         });
-        options.takes = takes.collect::<PyResult<_>>()?;
-        options.blend = to_map(Some(&self.blend))?;
-        options.seed = self.seed;
+        let options = MergeOptions {
+            base: self.base.as_deref().map(model_ref),
+            on_conflict,
+            takes: takes.collect::<PyResult<_>>()?,
+            blend: to_map(Some(&self.blend))?,
+            seed: self.seed,
+        };
         let (ours, theirs) = (model_ref(&self.ours), model_ref(&self.theirs));
         let merge = Merge::new(ours, theirs, self.name.as_str()).options(options);
         Ok(merge.profile(parse(py, &self.profile)?))

@@ -52,7 +52,10 @@ impl Store {
     /// Makes a new store, and closes it.
     #[staticmethod]
     fn create(py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        short(py, || Ok(drop(mgit::Store::create(path)?)))
+        short(py, || {
+            drop(mgit::Store::create(path)?);
+            Ok(())
+        })
     }
 
     /// Opens a store. With `exclusive`, other writers are kept out as long as it is open, rather

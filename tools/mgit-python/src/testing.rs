@@ -109,7 +109,6 @@ pub(crate) fn path_between(
 /// bad. `probe` is told a place and returns True, False, or None where it cannot be told. Returns
 /// the last good and the first bad place, and what was looked at.
 #[pyfunction]
-#[allow(clippy::type_complexity, reason = "a tuple of Python")]
 pub(crate) fn bisect(
     len: usize,
     probe: &Bound<'_, PyAny>,

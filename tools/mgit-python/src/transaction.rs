@@ -30,7 +30,7 @@ pub(crate) struct Transaction(Mutex<State>);
 
 /// How far a transaction is.
 enum State {
-    Open(Owned<mgit::Transaction>),
+    Open(Box<Owned<mgit::Transaction>>),
     /// A call of it raised an exception when its work was done: what it holds is not what its user
     /// believes, so that it can only be rolled back.
     Interrupted,
@@ -235,7 +235,7 @@ fn strides_of(shape: &[u64]) -> Vec<u64> {
 
 impl Transaction {
     pub(crate) fn new(transaction: mgit::Transaction) -> Self {
-        Transaction(Mutex::new(State::Open(Owned::new(transaction))))
+        Transaction(Mutex::new(State::Open(Box::new(Owned::new(transaction)))))
     }
 
     fn lock(&self) -> PyResult<MutexGuard<'_, State>> {
@@ -340,7 +340,6 @@ impl Transaction {
     /// Adds the model at a path: a file of any format, or a folder. Returns a dict.
     /// In `finds_parent_in` its parent is looked for.
     #[pyo3(signature = (about, path, exclude, include, follow_links, finds_parent_in, progress))]
-    #[allow(clippy::too_many_arguments, reason = "Python's own code calls it")]
     fn add_path<'py>(
         &self,
         py: Python<'py>,
