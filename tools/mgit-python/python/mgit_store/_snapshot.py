@@ -92,8 +92,11 @@ class Reader:
         """All versions of a model's name, oldest first."""
         return _models(self._read().versions(reference(model)))
 
-    def log(self, model: ModelLike) -> list[Model]:
-        """The version and those that it follows, newest first."""
+    def log(self, model: ModelLike | None = None) -> list[Model]:
+        """The version and those that it follows, newest first; without one, all models, the last
+        that was added first."""
+        if model is None:
+            return sorted(self.models(), key=lambda model: model.created, reverse=True)
         return _models(self._read().history(reference(model)))
 
     def ancestors(
