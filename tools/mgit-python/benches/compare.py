@@ -20,11 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mgit_store as mgit
 import numpy as np
 import safetensors.torch
 import torch
-
-import mgit_store as mgit
 
 
 def touch(tensors: dict[str, Any]) -> float:
@@ -72,7 +71,9 @@ def read(folder: Path, base: Path, tuned: Path, rounds: int) -> None:
         lambda: model._engine.read(tensors, True),
         lambda: model.state_dict("pt"),
     )
-    print(f"delta-coded: the engine {engine * 1e3:.1f} ms, state_dict {ours * 1e3:.1f} ms, ", end="")
+    print(
+        f"delta-coded: the engine {engine * 1e3:.1f} ms, state_dict {ours * 1e3:.1f} ms, ", end=""
+    )
     print(f"{ours / engine:.3f} times")
 
 

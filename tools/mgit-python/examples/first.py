@@ -3,9 +3,8 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import mgit_store as mgit
+import numpy as np
 
 folder = Path(tempfile.mkdtemp())
 store = mgit.create(folder / "family.mgit")

@@ -10,9 +10,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 import mgit_store as mgit
+import numpy as np
 
 CHECKPOINTS = 16
 rng = np.random.default_rng(0)
@@ -41,7 +40,9 @@ def train_and_commit(store: mgit.Store, bad: int) -> None:
             weight -= 0.1 * points.T @ wrong / 128
             bias -= 0.1 * wrong.mean(0)
         store.add(
-            "classifier", {"weight": weight, "bias": bias}, parent=store.get("classifier"),
+            "classifier",
+            {"weight": weight, "bias": bias},
+            parent=store.get("classifier"),
             metadata={"checkpoint": checkpoint},
         )
 
@@ -78,8 +79,10 @@ def main() -> None:
         ran_on = register(store)
 
         found = store.bisect("classifier@1", f"classifier@{CHECKPOINTS}", "accuracy")
-        print(f"first bad: {found.first_failing}, last good: {found.last_passing}; "
-              f"{len(ran_on)} of {len(found.path)} checkpoints were tested, parents among them")
+        print(
+            f"first bad: {found.first_failing}, last good: {found.last_passing}; "
+            f"{len(ran_on)} of {len(found.path)} checkpoints were tested, parents among them"
+        )
 
         report = store.run_tests()
         known = sum(result.was_known for result in report)

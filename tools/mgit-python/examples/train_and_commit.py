@@ -14,14 +14,17 @@ import mgit_store as mgit
 try:
     import torch
 except ImportError:
-    raise SystemExit("this example needs torch: pip install torch")
+    raise SystemExit("this example needs torch: pip install torch") from None
 
 
 def make_model() -> torch.nn.Module:
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Embedding(256, 32), torch.nn.Flatten(),
-        torch.nn.Linear(8 * 32, 256), torch.nn.GELU(), torch.nn.Linear(256, 256),
+        torch.nn.Embedding(256, 32),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8 * 32, 256),
+        torch.nn.GELU(),
+        torch.nn.Linear(256, 256),
     )
 
 
@@ -40,7 +43,10 @@ def commit(store, name, step, loss, model, optimizer=None) -> mgit.Added:
         torch.save(optimizer.state_dict(), file := io.BytesIO())
         files["optimizer.pt"] = file.getvalue()
     return store.add(
-        name, model.state_dict(), parent=store.get(name), files=files,
+        name,
+        model.state_dict(),
+        parent=store.get(name),
+        files=files,
         metadata={"step": step, "loss": loss},
     )
 

@@ -15,7 +15,7 @@ try:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
 except ImportError as missing:
-    raise SystemExit(f"this example needs torch and transformers: {missing}")
+    raise SystemExit(f"this example needs torch and transformers: {missing}") from None
 
 from mgit_store.transformers import CommitCallback
 
@@ -47,18 +47,33 @@ def main() -> None:
     folder = chosen.folder or Path(tempfile.mkdtemp(prefix="mgit-trainer-"))
 
     commits = CommitCallback(
-        folder / "runs.mgit", "gpt2/run-1",
-        optimizer=chosen.optimizer, background=chosen.background,
+        folder / "runs.mgit",
+        "gpt2/run-1",
+        optimizer=chosen.optimizer,
+        background=chosen.background,
     )
     torch.manual_seed(0)
-    config = GPT2Config(vocab_size=512, n_positions=32, n_embd=64, n_layer=2, n_head=2,
-                        bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=512,
+        n_positions=32,
+        n_embd=64,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
     trainer = Trainer(
         model=GPT2LMHeadModel(config),
         args=TrainingArguments(
-            output_dir=str(folder / "run-1"), max_steps=chosen.steps, save_steps=chosen.save_steps,
-            logging_steps=chosen.save_steps, per_device_train_batch_size=8, learning_rate=3e-3,
-            report_to=[], disable_tqdm=True, use_cpu=True,
+            output_dir=str(folder / "run-1"),
+            max_steps=chosen.steps,
+            save_steps=chosen.save_steps,
+            logging_steps=chosen.save_steps,
+            per_device_train_batch_size=8,
+            learning_rate=3e-3,
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=True,
         ),
         train_dataset=Tokens(512),
         callbacks=[commits],
@@ -69,8 +84,10 @@ def main() -> None:
     print(f"\n{'version':<14} {'step':>5} {'loss':>7} {'checkpoint':>12} {'store grew':>12}")
     for model, added in zip(store.versions("gpt2/run-1"), commits.commits, strict=True):
         known = model.metadata
-        print(f"{model.full_name:<14} {known['step']:>5} {known['loss']:>7.3f} "
-              f"{model.nbytes:>12,} {added.added_bytes:>12,}")
+        print(
+            f"{model.full_name:<14} {known['step']:>5} {known['loss']:>7.3f} "
+            f"{model.nbytes:>12,} {added.added_bytes:>12,}"
+        )
 
     # Any version comes back as the folder that the Trainer wrote.
     store["gpt2/run-1"].export(folder / "export")

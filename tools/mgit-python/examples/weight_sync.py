@@ -24,9 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 import mgit_store as mgit
+import numpy as np
 
 try:
     import torch
@@ -35,11 +34,11 @@ except ImportError:
     try:
         import ml_dtypes
     except ImportError:
-        raise SystemExit("this example needs bf16: pip install torch, or ml_dtypes")
+        raise SystemExit("this example needs bf16: pip install torch, or ml_dtypes") from None
 try:
     from weight_sync_others import measure
 except ImportError as missing:
-    raise SystemExit(f"this example needs zstandard: {missing}")
+    raise SystemExit(f"this example needs zstandard: {missing}") from None
 
 FRAMEWORK = "np" if torch is None else "pt"
 WORKERS = 2
@@ -102,7 +101,7 @@ def trainer(folder, chosen, to_workers, from_workers, results):
             keep_raw(store, version, previous, has_history)
             kept = time.perf_counter() - start
             # The slower worker counts. Through a folder, the bytes are those of its new files.
-            came, received, worker_kept = (max(of) for of in zip(*reports))
+            came, received, worker_kept = (max(of) for of in zip(*reports, strict=True))
             wire = new_files if chosen.through == "folder" else came
             row = np.concatenate([values.reshape(-1) for values in bits.values()])
             if share is not None:
@@ -246,10 +245,14 @@ def report(steps, profile):
     print(f"\n{changed:.2%} of {whole / 2**20:.1f} MiB changed at a step")
     print(f"  {'method':<28} {'wire bytes':>12} {'smaller':>9} {'send ms':>9} {'receive ms':>11}")
     for name, (wire, sent, received) in rows.items():
-        print(f"  {name:<28} {wire:>12,.0f} {whole / wire:>8.1f}x "
-              f"{sent * 1e3:>9.1f} {received * 1e3:>11.1f}")
-    print(f"  mgit sends {best / ours[0]:.2f} times less than the best other; "
-          f"between the steps, {kept * 1e3:.0f} ms keep the newest raw")
+        print(
+            f"  {name:<28} {wire:>12,.0f} {whole / wire:>8.1f}x "
+            f"{sent * 1e3:>9.1f} {received * 1e3:>11.1f}"
+        )
+    print(
+        f"  mgit sends {best / ours[0]:.2f} times less than the best other; "
+        f"between the steps, {kept * 1e3:.0f} ms keep the newest raw"
+    )
 
 
 def main():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import mgit_store as mgit
 import pytest
-
 from conftest import needs
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -104,7 +103,10 @@ def test_weight_sync(tmp_path: Path, through: str) -> None:
     rows = re.findall(r"^  (\S.*?)  +([\d,]+) +[\d.]+x +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
     sent = [(name, int(number.replace(",", ""))) for name, number in rows]
     assert [name for name, _ in sent] == 2 * [
-        "whole file", "sparse, u32 index + value", "sparse, varint gap + value", "XOR + zstd-1",
+        "whole file",
+        "sparse, u32 index + value",
+        "sparse, varint gap + value",
+        "XOR + zstd-1",
         "mgit, balanced",
     ]
     for others, (_, ours) in ((sent[:4], sent[4]), (sent[5:9], sent[9])):

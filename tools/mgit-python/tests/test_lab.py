@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import mgit_store as mgit
 import numpy as np
 import pytest
-
-import mgit_store as mgit
 
 RNG = np.random.default_rng(5)
 WEIGHTS = RNG.standard_normal((64, 64)).astype(np.float32)
@@ -41,8 +40,14 @@ def test_what_a_test_returns(family: mgit.Store) -> None:
     """Numbers and dicts are metrics, True and nothing pass, False and an assertion fail, any other
     exception is an error that is not kept."""
     returned: dict[str, Any] = {
-        "number": 0.25, "numpy": np.float32(0.5), "several": {"x": 1, "y": 2.5}, "true": True,
-        "numpy true": np.True_, "nothing": None, "false": False, "numpy false": np.bool_(False),
+        "number": 0.25,
+        "numpy": np.float32(0.5),
+        "several": {"x": 1, "y": 2.5},
+        "true": True,
+        "numpy true": np.True_,
+        "nothing": None,
+        "false": False,
+        "numpy false": np.bool_(False),
     }
     status = {}
     for at, (what, value) in enumerate(returned.items()):
@@ -50,8 +55,14 @@ def test_what_a_test_returns(family: mgit.Store) -> None:
         [result] = family.run_tests(tests=f"t{at}")
         status[what] = result.status
     assert status == {
-        "number": "passed", "numpy": "passed", "several": "passed", "true": "passed",
-        "numpy true": "passed", "nothing": "passed", "false": "failed", "numpy false": "failed",
+        "number": "passed",
+        "numpy": "passed",
+        "several": "passed",
+        "true": "passed",
+        "numpy true": "passed",
+        "nothing": "passed",
+        "false": "failed",
+        "numpy false": "failed",
     }
     assert family.run_tests(tests="t2").results[0].metrics == {"x": 1.0, "y": 2.5}
 
@@ -147,7 +158,7 @@ def test_a_test_may_use_the_store(family: mgit.Store) -> None:
 
 
 def test_an_exception_that_stops_the_program_stops_the_run(family: mgit.Store) -> None:
-    """KeyboardInterrupt and SystemExit out of a test or a function come out, and nothing is added."""
+    """KeyboardInterrupt and SystemExit come out, and nothing is added."""
     for stop in (KeyboardInterrupt, SystemExit):
 
         def raising(_: Any, stop: type[BaseException] = stop) -> Any:
@@ -245,7 +256,10 @@ def test_an_update_makes_what_follows(family: mgit.Store) -> None:
     family.make("grand", "tune", "child", seed=6)
     family.add("base", state(WEIGHTS + 1))
     plan = family.update_plan("base@1", "base@2")
-    assert [(step.model, step.state) for step in plan] == [("child@1", "to-do"), ("grand@1", "to-do")]
+    assert [(step.model, step.state) for step in plan] == [
+        ("child@1", "to-do"),
+        ("grand@1", "to-do"),
+    ]
     report = family.update("base@1", "base@2")
     assert report.is_complete and report.made == {"child@1": "child@2", "grand@1": "grand@2"}
     assert np.array_equal(family["grand"]["a.weight"], (WEIGHTS + 1 + noise(5)) + noise(6))
@@ -290,7 +304,9 @@ def test_merging(family: mgit.Store) -> None:
     assert np.array_equal(family["lr"]["b.weight"], WEIGHTS * 2 + 1)
     with pytest.raises(mgit.ConflictError):
         family.merge("l", "r2", "x")
-    for at, how in enumerate(("ours", "theirs", "average", "slerp", "task-arithmetic", "ties", "dare")):
+    for at, how in enumerate(
+        ("ours", "theirs", "average", "slerp", "task-arithmetic", "ties", "dare")
+    ):
         assert family.merge("l", "r2", f"m{at}", on_conflict=how, seed=1).model == f"m{at}@1"
     assert np.array_equal(family["m0"]["a.weight"], WEIGHTS + 1)
     assert np.array_equal(family["m1"]["a.weight"], WEIGHTS + 3)

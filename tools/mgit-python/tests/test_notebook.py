@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-import numpy as np
-
 import mgit_store as mgit
+import numpy as np
 
 
 class Cells(HTMLParser):

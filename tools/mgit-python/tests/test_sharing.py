@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mgit_store as mgit
 import numpy as np
 import pytest
-
-import mgit_store as mgit
 
 
 def values(store: mgit.Store) -> dict[str, dict[str, bytes]]:
@@ -56,7 +55,7 @@ def test_a_clone_replaces_nothing(store: mgit.Store, folder: Path) -> None:
 
 
 def test_a_graph_alone(store: mgit.Store, folder: Path) -> None:
-    """Tensors that were left where they are are named as missing, and come when they are fetched."""
+    """Tensors that were left behind are named as missing, and come when they are fetched."""
     with mgit.clone(store.path, folder / "copy.mgit", graph_only=True) as copy:
         assert copy["tuned"].missing_tensors == 1
         with pytest.raises(mgit.DamagedError):
@@ -102,12 +101,16 @@ def test_a_parent_that_is_found(empty: mgit.Store, folder: Path) -> None:
     rng = np.random.default_rng(0)
     weights = rng.standard_normal((256, 256)).astype(np.float32)
     empty.add("base", {"w": weights})
-    files.save_file({"w": weights + rng.normal(0, 1e-3, weights.shape).astype(np.float32)}, folder / "t")
+    files.save_file(
+        {"w": weights + rng.normal(0, 1e-3, weights.shape).astype(np.float32)}, folder / "t"
+    )
     (folder / "t").rename(folder / "t.safetensors")
     with empty.write() as tx:
         tx.add_path(folder / "t.safetensors", "tuned", parent="auto")
     model = empty["tuned"]
-    found = {parent.name for parent in model.parents()} | {kin["name"].split("@")[0] for kin in kin_of(model)}
+    found = {parent.name for parent in model.parents()} | {
+        kin["name"].split("@")[0] for kin in kin_of(model)
+    }
     assert found == {"base"}
 
 
@@ -138,11 +141,17 @@ def test_a_reader_does_not_write(store: mgit.Store, folder: Path) -> None:
     """Every call that changes a store is refused by one that is open to read."""
     with mgit.open(store.path) as reader:
         calls = [
-            lambda: reader.pull(store.path), lambda: reader.gc(), lambda: reader.repack(),
-            lambda: reader.add_remote("a", folder), lambda: reader.remove_remote("a"),
-            lambda: reader.adopt(folder), lambda: reader.fetch("base"),
-            lambda: reader.make("x", "cast", "base"), lambda: reader.merge("base", "tuned", "x"),
-            lambda: reader.update("base", "tuned"), lambda: reader.write(),
+            lambda: reader.pull(store.path),
+            lambda: reader.gc(),
+            lambda: reader.repack(),
+            lambda: reader.add_remote("a", folder),
+            lambda: reader.remove_remote("a"),
+            lambda: reader.adopt(folder),
+            lambda: reader.fetch("base"),
+            lambda: reader.make("x", "cast", "base"),
+            lambda: reader.merge("base", "tuned", "x"),
+            lambda: reader.update("base", "tuned"),
+            lambda: reader.write(),
             lambda: reader.set_test("t", {"run": {"builtin": "finite"}}),
         ]
         for call in calls:

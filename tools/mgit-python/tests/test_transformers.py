@@ -23,8 +23,15 @@ from mgit_store.transformers import CommitCallback  # noqa: E402
 def arguments(folder: Path, **more: Any) -> Any:
     """A Trainer's arguments."""
     return transformers.TrainingArguments(
-        output_dir=str(folder / "run"), max_steps=2, save_steps=1, logging_steps=1, report_to=[],
-        disable_tqdm=True, use_cpu=True, per_device_train_batch_size=2, **more,
+        output_dir=str(folder / "run"),
+        max_steps=2,
+        save_steps=1,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        use_cpu=True,
+        per_device_train_batch_size=2,
+        **more,
     )
 
 
@@ -259,7 +266,11 @@ def test_metadata_of_odd_numbers(tmp_path: Path, path: Path) -> None:
     told(callback, arguments(tmp_path), 2, log_history=log)
     known = callback.store["run"].metadata
     expected = {
-        "step": 2, "epoch": 0.2, "loss": "nan", "eval_loss": "inf", "eval_accuracy": 0.5,
+        "step": 2,
+        "epoch": 0.2,
+        "loss": "nan",
+        "eval_loss": "inf",
+        "eval_accuracy": 0.5,
     }
     assert {key: known.get(key) for key in expected} == expected
     assert "learning_rate" not in known

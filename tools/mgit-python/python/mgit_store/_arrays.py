@@ -30,7 +30,7 @@ def is_torch_framework(framework: str) -> bool:
 
 
 def numpy_array(buffer: Buffer, dtype: str, shape: tuple[int, ...]) -> Array:
-    """The bytes as an array: of their type and shape, or, where numpy has no such type, in a row."""
+    """The bytes as an array of their type and shape; where numpy has no such type, in a row."""
     known = _dtypes.numpy_dtype(dtype)
     if known is None:
         return np.frombuffer(memoryview(buffer), np.uint8)

@@ -21,8 +21,8 @@ from ._model import Model
 class Inputs:
     """What a creation function makes a model of."""
 
-    #: The models that it is to be derived from, by what they are to the function: the names that they
-    #: had when it was first called, also when newer versions take their places.
+    #: The models that it is to be derived from, by what they are to the function: the names that
+    #: they had when it was first called, also when newer versions take their places.
     parents: dict[str, Model]
     #: The version that is to be replaced, if there is one, and what that was derived from.
     old: Model | None
@@ -48,8 +48,8 @@ class Inputs:
 
 #: Returns a state dict, or the path of a file or a folder with the model.
 CreationFunction = Callable[[Inputs], Mapping[str, Any] | str | os.PathLike[str]]
-#: Returns metrics: a number, or numbers by name; nothing or True where the model passes, False where
-#: it fails. An AssertionError fails the model.
+#: Returns metrics: a number, or numbers by name; nothing or True where the model passes, False
+#: where it fails. An AssertionError fails the model.
 TestFunction = Callable[[Model], Any]
 #: Is told the values of a model whose values are rounded, and says whether it accepts them.
 GateFunction = Callable[[dict[str, np.ndarray[Any, np.dtype[Any]]]], bool]
@@ -78,9 +78,7 @@ def creation_adapter(function: CreationFunction) -> Callable[..., Any]:
         if isinstance(made, str | os.PathLike):
             return os.fspath(made)
         found = state_dict(made)
-        tied = [
-            NewTensor(name, *found.tensors[at][1:]) for name, at in found.ties
-        ]
+        tied = [NewTensor(name, *found.tensors[at][1:]) for name, at in found.ties]
         return found.tensors + tied
 
     return adapter
@@ -152,7 +150,9 @@ def _number(value: Any, metric: str) -> float:
         raise TypeError(f"metric {metric!r} is a number, not {kind}") from None
 
 
-def gate_adapter(gate: GateFunction) -> Callable[[Sequence[tuple[str, str, list[int], bytes]]], bool]:
+def gate_adapter(
+    gate: GateFunction,
+) -> Callable[[Sequence[tuple[str, str, list[int], bytes]]], bool]:
     """What the engine calls for a gate."""
 
     def adapter(tensors: Sequence[tuple[str, str, list[int], bytes]]) -> bool:

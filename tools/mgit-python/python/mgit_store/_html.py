@@ -52,7 +52,9 @@ def model(model: Model) -> str:
         stored = tensor.stored_as()
         how = "+".join(stored["encodings"]) or "raw"
         shape = " x ".join(map(str, tensor.shape))
-        rows.append([tensor.name, tensor.dtype, shape, size(tensor.nbytes), size(stored["stored_len"]), how])
+        rows.append(
+            [tensor.name, tensor.dtype, shape, size(tensor.nbytes), size(stored["stored_len"]), how]
+        )
     kind = f" ({model.kind})" if model.kind else ""
     title = f"{model.full_name}{kind}: {size(model.nbytes)}"
     return table(title, ["tensor", "type", "shape", "size", "stored", "as"], rows)
@@ -61,7 +63,7 @@ def model(model: Model) -> str:
 def snapshot(snapshot: Snapshot, title: str) -> str:
     """A store: its models as a forest, each below the first of its parents."""
     models = snapshot.models()
-    parents = {model.id: snapshot.parents(model) for model in models[:_ROWS_MAX * 4]}
+    parents = {model.id: snapshot.parents(model) for model in models[: _ROWS_MAX * 4]}
     below: dict[str | None, list[Model]] = {}
     for model in models:
         first = next(iter(parents.get(model.id, [])), None)

@@ -31,7 +31,13 @@ _Creation = TypeVar("_Creation", bound=CreationFunction)
 
 #: How conflicts of a merge are settled.
 Resolution = Literal[
-    "ours", "theirs", "average", "slerp", "task-arithmetic", "ties", "dare",
+    "ours",
+    "theirs",
+    "average",
+    "slerp",
+    "task-arithmetic",
+    "ties",
+    "dare",
 ]
 
 
@@ -133,7 +139,9 @@ class Lab(Reader):
         def register(function: _Test) -> _Test:
             known = name or name_of(function)
             definition = {
-                "run": {"code": known}, "on": selector(on), "bounds": list(bounds),
+                "run": {"code": known},
+                "on": selector(on),
+                "bounds": list(bounds),
             }
             self.set_test(known, definition)
             self.use_test(known, function, higher_is_better=higher_is_better, version=version)
@@ -210,7 +218,11 @@ class Lab(Reader):
             for name, (function, version, higher) in self._tests.items()
         }
         return {
-            "jobs": jobs, "fresh": fresh, "known_only": known_only, "trust": trust, "code": code,
+            "jobs": jobs,
+            "fresh": fresh,
+            "known_only": known_only,
+            "trust": trust,
+            "code": code,
         }
 
     def bisect(
@@ -221,8 +233,8 @@ class Lab(Reader):
         *,
         trust: bool = False,
     ) -> Bisection:
-        """Finds where a line of versions or descendants turns from good to bad, with as few tests as
-        it takes.
+        """Finds where a line of versions or descendants turns from good to bad, with as few tests
+        as it takes.
 
         Args:
             good: a model that passes.
@@ -262,9 +274,14 @@ class Lab(Reader):
         last, first, looked_at, contradictions = _engine.bisect(len(path), probe)
         names = [model.full_name for model in path]
         return Bisection(
-            names[first], names[last], first == last + 1,
-            [(names[place], passed) for place, passed in looked_at], names, by,
-            [names[place] for place in contradictions], unsure,
+            names[first],
+            names[last],
+            first == last + 1,
+            [(names[place], passed) for place, passed in looked_at],
+            names,
+            by,
+            [names[place] for place in contradictions],
+            unsure,
         )
 
     def _passes(self, model: Model, test: str, trust: bool) -> bool | None:
@@ -287,8 +304,9 @@ class Lab(Reader):
     ) -> Callable[[_Creation], _Creation]:
         """Makes a function known by a name, so that updates find it: a decorator.
 
-        The function is told :class:`Inputs` and returns a state dict, or the path of a file or folder.
-        Where it returns tensors that its first parent has, the model gets that parent's other files.
+        The function is told :class:`Inputs` and returns a state dict, or the path of a file or
+        folder. Where it returns tensors that its first parent has, the model gets that parent's
+        other files.
 
         >>> @store.function("halve")
         ... def halve(inputs):
@@ -332,8 +350,8 @@ class Lab(Reader):
             name: the model's name.
             function: a function, or the name of one: of :meth:`function`, or built in: ``"cast"``,
                 ``"prune"``, ``"quantise"``, ``"dequantise"``, ``"average"``, ``"lora-merge"``,
-                ``"rebase"``, ``"linear"``, ``"slerp"``, ``"task-arithmetic"``, ``"ties"``, ``"dare"``,
-                ``"command"``.
+                ``"rebase"``, ``"linear"``, ``"slerp"``, ``"task-arithmetic"``, ``"ties"``,
+                ``"dare"``, ``"command"``.
             parents: the models that it is made of.
             how: how it is derived from them; without it, what the function says.
             old: the version that is to be replaced, for functions that look at it.
@@ -438,9 +456,7 @@ class Lab(Reader):
         stop: Sequence[str] = (),
     ) -> list[UpdateStep]:
         """What :meth:`update` would make, parents first. Nothing is run."""
-        updating = self._updating(
-            old, new, method, 1, resume, all_versions, skip, stop, "balanced"
-        )
+        updating = self._updating(old, new, method, 1, resume, all_versions, skip, stop, "balanced")
         return [UpdateStep(**step) for step in _engine.update_plan(self._engine, updating)]
 
     def _updating(
@@ -483,7 +499,8 @@ class Lab(Reader):
         profile: Profile = "balanced",
         trust: bool = False,
     ) -> MergeReport:
-        """Merges two models that have a common ancestor, as a model of its own with both as parents.
+        """Merges two models that have a common ancestor, as a model of its own with both as
+        parents.
 
         What one side has changed is taken from it. Where layers of both sides meet, the tests of
         both must pass.

@@ -79,7 +79,7 @@ class Model(Mapping[str, Array]):
     @property
     def created(self) -> datetime.datetime:
         """When it was added, in UTC."""
-        return datetime.datetime.fromtimestamp(self._node.created, datetime.timezone.utc)
+        return datetime.datetime.fromtimestamp(self._node.created, datetime.UTC)
 
     @property
     def nbytes(self) -> int:
@@ -105,8 +105,8 @@ class Model(Mapping[str, Array]):
 
     def tensors(self, *, all: bool = False) -> list[Tensor]:
         """Its tensors, without their values: those of its weights, in the order of its files. With
-        ``all=True`` also those of files beside the weights, such as an optimizer's state. Tied names
-        are not among them."""
+        ``all=True`` also those of files beside the weights, such as an optimizer's state. Tied
+        names are not among them."""
         return [Tensor(tensor) for tensor in self._engine.tensors(all)]
 
     def tensor(self, name: str) -> Tensor:
@@ -137,7 +137,10 @@ class Model(Mapping[str, Array]):
         return self.tensor(name).numpy()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Model) and (self.id, self.content_id) == (other.id, other.content_id)
+        return isinstance(other, Model) and (self.id, self.content_id) == (
+            other.id,
+            other.content_id,
+        )
 
     def __hash__(self) -> int:
         return hash((self.id, self.content_id))
@@ -193,7 +196,8 @@ class Model(Mapping[str, Array]):
             arrays = {name: array.to(device) for name, array in arrays.items()}
         make_view = torch_view if as_torch else numpy_view
         return {
-            name: make_view(views[name], arrays[views[name].tensor.name]) if name in views
+            name: make_view(views[name], arrays[views[name].tensor.name])
+            if name in views
             else arrays[name]
             for name in wanted
         }

@@ -91,7 +91,9 @@ class Added:
         notes += [f"nothing fits the glob {glob!r}" for glob in unused]
         around = report.get("around") or {"helped": [], "left": []}
         notes += [f"a better base for {model}: stored anew" for model in around["helped"]]
-        notes += [f"a better base for {model}: repack() makes use of it" for model in around["left"]]
+        notes += [
+            f"a better base for {model}: repack() makes use of it" for model in around["left"]
+        ]
         return cls(
             model=node["model"],
             id=node["id"],
@@ -212,7 +214,9 @@ class Diff:
         counts = ", ".join(
             f"{self.count(change)} {change}" for change in ("changed", "added", "removed")
         )
-        return f"<mgit_store.Diff {self.a} -> {self.b}: {counts}, {self.unchanged} unchanged layers>"
+        return (
+            f"<mgit_store.Diff {self.a} -> {self.b}: {counts}, {self.unchanged} unchanged layers>"
+        )
 
     def _repr_html_(self) -> str:
         return _html.diff(self)
@@ -247,6 +251,10 @@ class VerifyReport:
     def of(cls, report: dict[str, Any]) -> VerifyReport:
         """Of the engine's report."""
         return cls(
-            report["models"], report["records"], report["bytes"], report["findings"],
-            report["whole_models"], report["hurt_models"],
+            report["models"],
+            report["records"],
+            report["bytes"],
+            report["findings"],
+            report["whole_models"],
+            report["hurt_models"],
         )

@@ -7,7 +7,6 @@ import os
 from types import TracebackType
 from typing import Any
 
-
 from ._arrays import is_torch_framework, torch_tensor
 from ._errors import make
 from ._model import Model
@@ -19,8 +18,8 @@ _HEADER_MAX = 100_000_000
 
 
 class SafeSlice:
-    """A tensor of which parts are read. Indexed as safetensors' own slices are; only the rows of the
-    first dimension that are asked for are read and decoded."""
+    """A tensor of which parts are read. Indexed as safetensors' own slices are; only the rows of
+    the first dimension that are asked for are read and decoded."""
 
     __slots__ = ("_device", "_framework", "_tensor")
 

@@ -44,11 +44,18 @@ class TransferReport:
             f"{model} was changed on both sides, and stays as it is on each"
             for model in report["differing"]
         ]
-        notes += [f"the tag {tag} did not come: something here has its name" for tag in report["tags_left_out"]]
+        notes += [
+            f"the tag {tag} did not come: something here has its name"
+            for tag in report["tags_left_out"]
+        ]
         notes += [f"the tensors of {model} have come" for model in report["completed"]]
         return cls(
-            report["models"], report["tensors"], report["bytes"], report["missing_tensors"],
-            {names["name"]: names["ends"] for names in report["diverged"]}, notes,
+            report["models"],
+            report["tensors"],
+            report["bytes"],
+            report["missing_tensors"],
+            {names["name"]: names["ends"] for names in report["diverged"]},
+            notes,
         )
 
 
@@ -76,8 +83,8 @@ class Sharing(Reader):
         graph_only: bool = False,
         progress: Progress | None = None,
     ) -> TransferReport:
-        """Takes in what is at a place and not here: the path of a store, of a bundle or of a folder,
-        an address such as ``s3://bucket/path``, or the name of a remote.
+        """Takes in what is at a place and not here: the path of a store, of a bundle or of a
+        folder, an address such as ``s3://bucket/path``, or the name of a remote.
 
         Args:
             names: globs of the models that are wanted; what they descend from comes along.
@@ -88,9 +95,7 @@ class Sharing(Reader):
             DamagedError: what came is not as it was written; nothing of it is seen.
         """
         self._writer()
-        report = _engine.pull(
-            self._engine, os.fspath(place), _globs(names), graph_only, progress
-        )
+        report = _engine.pull(self._engine, os.fspath(place), _globs(names), graph_only, progress)
         return TransferReport.of(report)
 
     def push(
@@ -111,8 +116,8 @@ class Sharing(Reader):
     def fetch(
         self, models: ModelLike | Sequence[ModelLike], *, progress: Progress | None = None
     ) -> TransferReport:
-        """Brings the tensors of models that a pull or a clone with ``graph_only`` has left where they
-        were."""
+        """Brings the tensors of models that a pull or a clone with ``graph_only`` has left where
+        they were."""
         from ._model import Model
 
         self._writer()
@@ -166,14 +171,20 @@ class Sharing(Reader):
             check: raise where not all that was found was taken; the others are added all the same.
 
         Raises:
-            IncompleteError: with ``check``, something was not taken; its ``report`` says what and why.
+            IncompleteError: with ``check``, something was not taken; its ``report`` says what and
+                why.
             StoreNotFoundError: nothing is at a path.
         """
         if not dry_run:
             self._writer()
         found = _engine.adopt(
-            self._engine, [Path(path) for path in paths], dry_run, list(exclude), follow_links,
-            repack, progress,
+            self._engine,
+            [Path(path) for path in paths],
+            dry_run,
+            list(exclude),
+            follow_links,
+            repack,
+            progress,
         )
         report = AdoptionReport.of(found)
         if check and report.failed:

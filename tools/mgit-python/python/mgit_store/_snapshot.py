@@ -55,7 +55,10 @@ class Reader:
 
     def get(self, model: ModelLike, default: Any = None) -> Any:
         """As ``self[model]``; ``default`` where there is no such model."""
-        return self[model] if model in self else default
+        try:
+            return self[model]
+        except (NotFoundError, InvalidError):
+            return default
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self.models())

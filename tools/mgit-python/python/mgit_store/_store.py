@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, Literal
 
 from . import _engine, _html
 from ._errors import Error, make
+from ._lab import Lab
 from ._model import Progress
 from ._reports import Added, VerifyReport
-from ._lab import Lab
 from ._sharing import Sharing
 from ._snapshot import Snapshot
 from ._transaction import Transaction
@@ -20,7 +21,7 @@ from ._transaction import Transaction
 Mode = Literal["r", "w", "a"]
 
 
-def open(  # noqa: A001: as gzip.open and its kin
+def open(
     path: str | os.PathLike[str],
     mode: Mode = "r",
     *,
@@ -34,10 +35,10 @@ def open(  # noqa: A001: as gzip.open and its kin
 
     Args:
         path: the store's file.
-        mode: ``"r"`` to read, ``"w"`` to read and write (nothing is truncated), ``"a"`` also to make
-            it where it is not there.
-        wait: how many seconds a transaction waits for other writers; without a number, as long as it
-            takes.
+        mode: ``"r"`` to read, ``"w"`` to read and write (nothing is truncated), ``"a"`` also to
+            make it where it is not there.
+        wait: how many seconds a transaction waits for other writers; without a number, as long as
+            it takes.
         exclusive: keep other writers out as long as the store is open. Each commit then costs less.
 
     Raises:
@@ -49,10 +50,9 @@ def open(  # noqa: A001: as gzip.open and its kin
         raise make("bad-value", f'mode is "r", "w" or "a", not {mode!r}')
     path = Path(path)
     if mode == "a" and not path.exists():
-        try:
+        # Another process may be first.
+        with contextlib.suppress(FileExistsError):
             _engine.Store.create(path)
-        except FileExistsError:
-            pass  # another process was first
     return Store(_engine.Store.open(path, mode != "r", exclusive), mode, wait)
 
 
@@ -115,8 +115,8 @@ class Store(Lab, Sharing):
 
     >>> store
     <mgit_store.Store 'family.mgit', 2 models, open to write>
-    >>> store.models()
-    [<mgit_store.Model 'base@1' 1 tensor, 24 bytes>, <mgit_store.Model 'tuned@1' bert, 1 tensor, 24 bytes>]
+    >>> [model.full_name for model in store]
+    ['base@1', 'tuned@1']
     """
 
     __slots__ = ("_engine", "_mode", "_wait")
@@ -201,7 +201,7 @@ class Store(Lab, Sharing):
     # Looking after it.
 
     def info(self) -> dict[str, Any]:
-        """What the store says of itself: its id, the number of the last commit, the file's length."""
+        """What the store says of itself: its id, its last commit, the length of its file."""
         return self._engine.info()
 
     def stat(self) -> dict[str, Any]:

@@ -58,21 +58,21 @@ class Tensor:
         return self._engine.content_id
 
     def stored_as(self) -> dict[str, Any]:
-        """How it is kept in the file: ``stored_len`` in bytes, ``encodings``, ``base`` and ``depth`` of
-        the chain of differences."""
+        """How it is kept in the file: ``stored_len`` in bytes, ``encodings``, ``base`` and
+        ``depth`` of the chain of differences."""
         return self._engine.stored_as()
 
     def numpy(self, *, writable: bool = False) -> Array:
         """Its values as an array of numpy.
 
-        Where the tensor lies raw in the file, the array is a view of the file's own bytes, without a
-        copy; else they are reconstructed. The array is read-only, stays valid whatever is written to
-        the store or removed from it, and keeps the file open. With ``writable=True`` it may be
+        Where the tensor lies raw in the file, the array is a view of the file's own bytes, without
+        a copy; else they are reconstructed. The array is read-only, stays valid whatever is written
+        to the store or removed from it, and keeps the file open. With ``writable=True`` it may be
         written to, which changes nothing in the store.
 
-        bf16 and fp8 are types of ``ml_dtypes`` when that package is installed, else unsigned integers
-        of the same bits. Types of less than a byte, and types that this version does not know, are
-        bytes in a row.
+        bf16 and fp8 are types of ``ml_dtypes`` when that package is installed, else unsigned
+        integers of the same bits. Types of less than a byte, and types that this version does not
+        know, are bytes in a row.
 
         Raises:
             DamagedError: the bytes are not as they were written.

@@ -72,8 +72,13 @@ class TestResult:
         finding = result["finding"]
         metrics = {metric["metric"]: metric["value"] for metric in finding["metrics"]}
         return cls(
-            result["test"], result["node"]["model"], result["status"], metrics, result["reasons"],
-            result["was_known"], finding["seconds"],
+            result["test"],
+            result["node"]["model"],
+            result["status"],
+            metrics,
+            result["reasons"],
+            result["was_known"],
+            finding["seconds"],
         )
 
 

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 
 #: How a model may be derived from another.
 How = Literal[
-    "finetune", "prune", "quantise", "cast", "distil", "merge", "lora-merge", "adapter", "average",
+    "finetune",
+    "prune",
+    "quantise",
+    "cast",
+    "distil",
+    "merge",
+    "lora-merge",
+    "adapter",
+    "average",
     "other",
 ]
 Profile = Literal["fast", "balanced", "dense"]
@@ -131,10 +139,10 @@ class Transaction:
             unless: ``"equal"`` adds nothing where the newest version of the name is equal,
                 ``"known"`` where any version is.
             repack: store models anew for which the new one is a better base.
-            lossy: let values be rounded where that is shorter: ``"fp16"``, or ``"quantised:1e-4"`` for
-                a bound on the error. The model is marked as lossy for ever.
-            gate: with ``lossy``, is told the arrays of the rounded model by name and says whether it
-                accepts them; where it does not, it is asked of parts of the loss.
+            lossy: let values be rounded where that is shorter: ``"fp16"``, or ``"quantised:1e-4"``
+                for a bound on the error. The model is marked as lossy for ever.
+            gate: with ``lossy``, is told the arrays of the rounded model by name and says whether
+                it accepts them; where it does not, it is asked of parts of the loss.
             progress: told how many bytes were done since it was told last, such as
                 ``tqdm.update``. Ctrl-C ends the call with nothing added.
 
@@ -179,13 +187,13 @@ class Transaction:
         tokenizer, a checkpoint's state), or a file of any format (safetensors, PyTorch, GGUF, ONNX,
         NPZ or any other). It comes back byte for byte.
 
-        What was left out, and why, is in the notes of what is returned. The other arguments are those
-        of :meth:`add`.
+        What was left out, and why, is in the notes of what is returned. The other arguments are
+        those of :meth:`add`.
 
         Args:
             path: the file or the folder.
-            parent: as of :meth:`add`, or ``"auto"``: the model of the store that it descends from is
-                found, where that is sure enough; relatives of which it is not are noted as
+            parent: as of :meth:`add`, or ``"auto"``: the model of the store that it descends from
+                is found, where that is sure enough; relatives of which it is not are noted as
                 ``metadata["kin"]``.
             exclude: globs of files of the folder to leave out.
             include: globs of the only files to take.

@@ -1,4 +1,4 @@
-"""Names for elements of other tensors: tied weights, slices and transposed arrays of a checkpoint."""
+"""Names for elements of other tensors: tied weights, slices and transposed arrays."""
 
 from __future__ import annotations
 
@@ -76,12 +76,14 @@ def numpy_view(view: _engine.View, array: Array) -> Array:
     dtype = _dtypes.numpy_dtype(view.dtype)
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if dtype is None:
-        return flat[view.offset:]
-    begin = flat[view.offset:]
+        return flat[view.offset :]
+    begin = flat[view.offset :]
     begin = begin[: len(begin) // dtype.itemsize * dtype.itemsize].view(dtype)
     strides = [stride * dtype.itemsize for stride in view.strides]
     # The engine refuses a view that is not in its tensor.
-    made: Array = np.lib.stride_tricks.as_strided(begin, view.shape, strides, writeable=array.flags.writeable)
+    made: Array = np.lib.stride_tricks.as_strided(
+        begin, view.shape, strides, writeable=array.flags.writeable
+    )
     return made
 
 
@@ -91,6 +93,6 @@ def torch_view(view: _engine.View, tensor: Any) -> Any:
         return tensor
     torch = _dtypes.torch_module()
     dtype = _dtypes.torch_dtype(view.dtype) or torch.uint8
-    flat = tensor.reshape(-1).view(torch.uint8)[view.offset:]
+    flat = tensor.reshape(-1).view(torch.uint8)[view.offset :]
     flat = flat[: flat.numel() // dtype.itemsize * dtype.itemsize].view(dtype)
     return flat.as_strided(view.shape, view.strides)

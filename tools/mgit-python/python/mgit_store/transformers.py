@@ -35,9 +35,15 @@ __all__ = ["TRAINING_STATE", "CommitCallback"]
 
 #: Globs of what a checkpoint holds only so that training can go on from it.
 TRAINING_STATE = (
-    "optimizer.*", "optimizer_*", "scheduler.pt", "scaler.pt", "rng_state*.pth",
+    "optimizer.*",
+    "optimizer_*",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
     # of DeepSpeed
-    "global_step*", "latest", "zero_to_fp32.py",
+    "global_step*",
+    "latest",
+    "zero_to_fp32.py",
 )
 
 
@@ -155,8 +161,13 @@ class CommitCallback(TrainerCallback):
         with self.store.write() as tx:
             parent = self.store.get(self.name, self._parent)
             added = tx.add_path(
-                folder, self.name, parent=parent, metadata=metadata, profile=self._profile,
-                exclude=self._exclude, unless=None,
+                folder,
+                self.name,
+                parent=parent,
+                metadata=metadata,
+                profile=self._profile,
+                exclude=self._exclude,
+                unless=None,
             )
         self.commits.append(added)
         if not self._keeps_folders:
