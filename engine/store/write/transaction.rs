@@ -172,7 +172,8 @@ impl Transaction {
     ///
     /// Those of the disk before anything is decided; then nothing has happened.
     /// [`StoreError::OutcomeUnknown`] after that: this handle then writes no more.
-    /// [`StoreError::BrokenTransaction`] after a step that failed.
+    /// [`StoreError::BrokenTransaction`] after a step that failed half-way; one that was refused
+    /// before it changed anything spoils nothing.
     pub fn commit(self) -> Result<()> {
         self.check_whole()?;
         if self.operations.is_empty() && !self.folds {
