@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mgit::interchange::export_to_path;
@@ -169,4 +170,18 @@ fn a_transaction_that_was_unwound_in_is_only_to_be_dropped() {
         transaction.add_model(NewModel::new("d").parent("a", How::FineTune)).map(drop)
     })
     .unwrap();
+}
+
+#[test]
+fn an_import_tells_of_each_tensor() {
+    let home = folder();
+    let store = family(&home.path().join("family.mgit"));
+    let tensors: Vec<_> =
+        (0..10).map(|at| (format!("t{at}"), weights(100 + at % 9, 1000))).collect();
+    let told = Mutex::new(Vec::new());
+    let progress = |bytes| told.lock().unwrap().push(bytes);
+    add(&store, model("c", &["base"], &tensors).progress(&progress)).unwrap();
+    let told = told.into_inner().unwrap();
+    // Two are the same: one is there when the other comes.
+    assert_eq!(told, [4000; 10]);
 }

@@ -109,6 +109,8 @@ def run(tmp_path: Path) -> Run:
         program: str, *arguments: object, timeout: float = 40, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         begin = "import os, sys, time, signal, threading\nimport numpy as np, mgit_store as mgit\n"
+        # A gate that runs in the background may have it ignored, and so would its children.
+        begin += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         text = begin + textwrap.dedent(program)
         command = [sys.executable, "-W", "ignore", "-c", text, *map(str, arguments)]
         done = subprocess.run(
