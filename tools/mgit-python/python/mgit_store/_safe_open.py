@@ -12,7 +12,7 @@ from ._errors import make
 from ._model import Model
 from ._snapshot import ModelLike, Reader
 from ._store import Store, open
-from ._tensor import Tensor, part_of, read
+from ._tensor import Tensor, part_of
 
 _HEADER_MAX = 100_000_000
 
@@ -41,8 +41,7 @@ class SafeSlice:
             return self._tensor[key]
         part = part_of(self._tensor, key)
         if part is None:
-            whole = read(self._tensor, self._framework, self._device)
-            return whole[key]
+            return self._tensor.torch(device=self._device)[key]
         buffer, shape, rest = part
         # torch knows no memory that may not be written to: it is given its own.
         rows = torch_tensor(bytearray(buffer), self._tensor.dtype, shape)[rest]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 from . import _dtypes
-from ._arrays import Array, Framework, is_torch_framework, numpy_array, torch_tensor
+from ._arrays import Array, numpy_array, torch_tensor
 from ._errors import Error
 
 if TYPE_CHECKING:
@@ -119,15 +119,6 @@ class Tensor:
             return f"<mgit_store.Tensor {self.name!r} {self.dtype} {list(self.shape)}>"
         except Error as error:
             return f"<mgit_store.Tensor {self.name!r}, {error.code}>"
-
-
-@overload
-def read(tensor: Tensor, framework: Framework) -> Any: ...
-@overload
-def read(tensor: Tensor, framework: str, device: Any = None) -> Any: ...
-def read(tensor: Tensor, framework: str, device: Any = None) -> Any:
-    """All values of a tensor, as arrays of a framework."""
-    return tensor.torch(device=device) if is_torch_framework(framework) else tensor.numpy()
 
 
 def rows_of(key: Any, count: int) -> tuple[range, Any] | None:
