@@ -15,6 +15,9 @@ const COMMAND_LEN_MAX: usize = 80;
 /// `/proc/locks` tells one: what is asked is which process has that description open. `None` where
 /// that cannot be seen: in another's process, on another machine, or where there is no such `/proc`.
 ///
+/// A process that was forked from the holder has the description too, if only until it runs another
+/// program: of a holder and its children the holder is told.
+///
 /// Cost: a look at every open file of every process of this user.
 pub(super) fn writer_of(file: FileId) -> Option<Process> {
     let processes = fs::read_dir("/proc").ok()?;
@@ -23,8 +26,23 @@ pub(super) fn writer_of(file: FileId) -> Option<Process> {
     // This process last: it is the likeliest to come by a copy of the lock it waits for.
     let mut pids: Vec<u32> = pids.filter(|pid| *pid != own).collect();
     pids.push(own);
-    let pid = pids.into_iter().find(|pid| holds(*pid, file).unwrap_or(false))?;
+    let found = pids.into_iter().find_map(|pid| {
+        // Asked before: a child may have ended by the time that its files are read.
+        let parent = parent_of(pid);
+        holds(pid, file)?.then_some((pid, parent))
+    });
+    let (mut pid, mut parent) = found?;
+    while let Some(older) = parent.filter(|it| holds(*it, file) == Some(true)) {
+        (pid, parent) = (older, parent_of(older));
+    }
     Some(Process { pid, command: command_of(pid) })
+}
+
+/// The process that a process was forked from, or that took it over.
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may hold anything: a letter of state, then the parent.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Whether a process has a description of the file open that locks the writer's byte.

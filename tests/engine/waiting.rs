@@ -89,6 +89,36 @@ fn handles_that_lock_for_each_transaction_take_turns() {
     assert_eq!(contents(&other.snapshot().unwrap()).unwrap().len(), 5);
 }
 
+/// A child between `fork` and `exec` has every file of its parent open, its locks too.
+#[cfg(target_os = "linux")]
+#[test]
+fn of_a_holder_and_its_forked_child_the_holder_is_told() {
+    use std::io::{Read, Write};
+    use std::os::unix::process::CommandExt;
+
+    let (_folder, path, held) = new_store();
+    let (mut forked, mut told) = std::io::pipe().unwrap();
+    let (mut hears, mut goes_on) = std::io::pipe().unwrap();
+    let mut child = std::process::Command::new("true");
+    // SAFETY: what runs in the child is a write to a pipe and a read of one.
+    unsafe {
+        child.pre_exec(move || {
+            told.write_all(b"f")?;
+            hears.read_exact(&mut [0])
+        });
+    }
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(|| child.status().unwrap());
+        forked.read_exact(&mut [0]).unwrap();
+        let told = Store::open(&path).map(drop).unwrap_err();
+        goes_on.write_all(b"g").unwrap();
+        assert!(ended.join().unwrap().success());
+        let StoreError::Container(ContainerError::Locked(by)) = &told else { panic!("{told}") };
+        assert!(by.process.as_ref().is_some_and(mgit::container::Process::is_this), "{told}");
+    });
+    drop(held);
+}
+
 #[test]
 fn a_vacuum_is_followed_and_another_store_is_not() {
     let (folder, path, first) = new_store();
