@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::answer::{Answer, Body};
+use super::answer::Answer;
 use crate::container::full_message;
 use crate::lineage::LineageError;
 use crate::store::StoreError;
@@ -69,6 +69,29 @@ pub enum Problem {
         /// The file's length.
         len: u64,
     },
+    /// Nothing is at this path.
+    #[error("{why}")]
+    NoSuchPage {
+        /// What there is.
+        why: String,
+    },
+    /// The token is missing, or is another.
+    #[error("this server asks for a token: none, or another one, was sent")]
+    NoToken,
+    /// A name under which the server does not answer.
+    #[error(
+        "this server does not answer for {host:?}: whoever runs it behind another one says --base-url"
+    )]
+    OtherHost {
+        /// The name.
+        host: String,
+    },
+    /// Too many are served already.
+    #[error("too many downloads are running: ask again in a while")]
+    Busy,
+    /// The program has failed.
+    #[error("the server could not make this answer: its own log says why")]
+    Unanswered,
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[source] StoreError),
@@ -99,6 +122,11 @@ impl Problem {
         match self {
             Problem::NoSuchModel { .. } | Problem::SeveralModels { .. } => 404,
             Problem::NoSuchRevision { .. } | Problem::NoSuchFile { .. } => 404,
+            Problem::NoSuchPage { .. } => 404,
+            Problem::NoToken => 401,
+            Problem::OtherHost { .. } => 421,
+            Problem::Busy => 503,
+            Problem::Unanswered => 500,
             Problem::Method { .. } => 405,
             Problem::BadRequest { .. } => 400,
             Problem::RangeBehindEnd { .. } => 416,
@@ -129,12 +157,16 @@ impl From<Problem> for Answer {
         match &problem {
             Problem::NoSuchFile { sha, .. } => answer.header("x-repo-commit", sha),
             Problem::Method { allowed, .. } => answer.header("allow", allowed),
+            Problem::Busy => answer.header("retry-after", "5"),
+            Problem::NoToken => {
+                answer
+                    .header("www-authenticate", "Bearer, Basic realm=\"mgit\", charset=\"UTF-8\"");
+            }
             Problem::RangeBehindEnd { len } => {
                 answer.header("content-range", &format!("bytes */{len}"));
             }
             _ => {}
         }
-        debug_assert!(!matches!(answer.body, Body::File(_)));
         answer
     }
 }
