@@ -233,22 +233,16 @@ impl StoredFile {
     }
 
     /// A hash of what the file is made of: the identities of its tensors, where they lie in it, and
-    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes that were read
-    /// in the same way have equal ones. Cost: reads no weight.
+    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes in which the same
+    /// tensors were found have equal ones. Cost: reads no weight.
     pub fn fingerprint(&self) -> ContentId {
         let mut hasher = blake3::Hasher::new_derive_key("mgit 2026 fingerprint of a file");
-        match &self.skeleton {
-            Bones::Memory(bytes) => {
-                hasher.update(b"m");
-                hasher.update(&(bytes.len() as u64).to_le_bytes());
-                hasher.update(bytes);
-            }
-            Bones::Stored(content) => {
-                hasher.update(b"s");
-                hasher.update(content.content_id().as_bytes());
-                hasher.update(&content.byte_len().to_le_bytes());
-            }
-        }
+        let skeleton = match &self.skeleton {
+            Bones::Memory(bytes) => ContentId::of(bytes),
+            Bones::Stored(content) => content.content_id(),
+        };
+        hasher.update(skeleton.as_bytes());
+        hasher.update(&self.len.to_le_bytes());
         for (tensor, begin) in self.tensors() {
             hasher.update(&begin.to_le_bytes());
             hasher.update(&tensor.byte_len().to_le_bytes());
