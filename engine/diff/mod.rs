@@ -6,7 +6,7 @@
 //!   keeps the order.
 //! - A [`divergence`] is between 0 and 1, 0 for equal models, and does not depend on which of two
 //!   models is named first.
-//! - [`diff`] reads the bytes of tensors that differ, and of no others.
+//! - [`diff`] reads the bytes of tensors that differ, and of no others; [`diff_contents`] reads none.
 //!
 //! ```
 //! use mgit::{NewModel, NewTensor, Store};
@@ -42,6 +42,6 @@ pub use files::{FileChange, diff_files};
 pub use graph::LayerGraph;
 pub use matching::{Matching, Mode, divergence, match_layers};
 pub(crate) use models::InTurn;
-pub use models::{Change, LayerChange, ModelDiff, TensorChange, TensorFacts, diff};
+pub use models::{Change, LayerChange, ModelDiff, TensorChange, TensorFacts, diff, diff_contents};
 pub(crate) use outline::{Kind, Outline};
 pub use tensors::TensorDistance;

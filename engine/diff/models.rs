@@ -212,6 +212,26 @@ impl ModelDiff {
 ///
 /// Those of the catalogue; a damaged record.
 pub fn diff(a: &Model, b: &Model) -> Result<ModelDiff> {
+    let read = AtomicU64::new(0);
+    let mut found = compare(a, b, Some(&read))?;
+    found.bytes_read = read.into_inner();
+    Ok(found)
+}
+
+/// As [`diff`], by the contents' ids alone: no values are read, so that no distance is known, and
+/// every layer has the weight 1.
+///
+/// Cost: a row for each tensor that is not the same in both; as [`diff`] otherwise.
+///
+/// # Errors
+///
+/// Those of the catalogue; a damaged record.
+pub fn diff_contents(a: &Model, b: &Model) -> Result<ModelDiff> {
+    compare(a, b, None)
+}
+
+/// The difference; of values only where the bytes that are read are to be counted.
+fn compare(a: &Model, b: &Model, read: Option<&AtomicU64>) -> Result<ModelDiff> {
     let (from, to) = (Outline::of(a)?, Outline::of(b)?);
     let (graph_a, graph_b) = (LayerGraph::of_outline(&from), LayerGraph::of_outline(&to));
     let structural = divergence(&graph_a, &graph_b, Mode::Structural);
@@ -231,13 +251,12 @@ pub fn diff(a: &Model, b: &Model) -> Result<ModelDiff> {
         edges_removed,
         edges_added,
     };
-    let read = AtomicU64::new(0);
     let mut paired = [vec![false; found.from.len()], vec![false; found.to.len()]];
     for (left, right) in &matching.pairs {
         for (paired, at) in paired.iter_mut().zip([left, right]) {
             paired.get_mut(*at).into_iter().for_each(|paired| *paired = true);
         }
-        found.compare(*left, *right, &read)?;
+        found.compare(*left, *right, read)?;
     }
     drop(matching);
     let [paired_a, paired_b] = paired;
@@ -250,7 +269,6 @@ pub fn diff(a: &Model, b: &Model) -> Result<ModelDiff> {
         let weight = b.weight.total_cmp(&a.weight);
         a.change.cmp(&b.change).then(weight).then_with(|| b.bytes.cmp(&a.bytes))
     });
-    found.bytes_read = read.into_inner();
     Ok(found)
 }
 
@@ -281,7 +299,7 @@ impl ModelDiff {
 
     /// Adds the change of two layers that belong together, if there is one. Tensors are paired by
     /// their names in the layer, and else in order.
-    fn compare(&mut self, left: usize, right: usize, read: &AtomicU64) -> Result<()> {
+    fn compare(&mut self, left: usize, right: usize, read: Option<&AtomicU64>) -> Result<()> {
         let of = |side: &Outline, layer: usize| -> Vec<(u32, Tensor)> {
             let places = side.tensors(layer).iter();
             places.filter_map(|place| Some((*place, side.tensor(*place)?))).collect()
@@ -316,7 +334,8 @@ impl ModelDiff {
             if tensor_a.is_same(tensor_b) {
                 continue;
             }
-            let distance = distance(tensor_a, tensor_b, read)?;
+            let distance =
+                read.map(|read| distance(tensor_a, tensor_b, read)).transpose()?.flatten();
             if let Some(found) = distance {
                 difference += found.l2 * found.l2;
                 norm += found.norm * found.norm;

@@ -29,6 +29,14 @@ pub struct TestState {
 }
 
 impl TestState {
+    /// Whether those of which something is known have passed; nothing where nothing is known.
+    pub fn is_passed(&self) -> Option<bool> {
+        match (self.passed, self.failed.as_slice()) {
+            (0, []) => None,
+            (_, failed) => Some(failed.is_empty()),
+        }
+    }
+
     /// In a few words; nothing where nothing is known.
     pub fn describe(&self) -> Option<String> {
         match (self.passed, self.failed.as_slice()) {
@@ -92,9 +100,9 @@ impl<'s> Family<'s> {
         Ok(Family { snapshot, nodes, places, tags, lossy, tests })
     }
 
-    /// What tests are known to say of a node, in a few words.
-    pub fn tested(&self, id: NodeId) -> Option<String> {
-        self.tests.get(&id).and_then(TestState::describe)
+    /// What tests are known to say of a node.
+    pub fn tests(&self, id: NodeId) -> Option<&TestState> {
+        self.tests.get(&id)
     }
 
     /// The tags of a node.

@@ -12,7 +12,7 @@ use crate::destination::{Force, write_text};
 use crate::failure::Failure;
 use crate::opening;
 use crate::output::Output;
-use crate::picture::{MARK, Picture, dot, html, mermaid, svg};
+use crate::picture::{Look, MARK, Picture, dot, html, mermaid, svg};
 use crate::text::shown;
 
 /// Draw the family: a tree as text, a picture, or an interactive page.
@@ -103,7 +103,8 @@ fn draw(
         return Ok(Log::read(snapshot, ink)?.text);
     }
     let title = arguments.store.file_name().unwrap_or(arguments.store.as_os_str());
-    let picture = Picture::read(snapshot, title.to_string_lossy().into_owned())?;
+    let look = if format == Format::Html { Look::Lists } else { Look::Sizes(u64::MAX) };
+    let picture = Picture::read(snapshot, title.to_string_lossy().into_owned(), look)?;
     Ok(match format {
         Format::Text => String::new(),
         Format::Dot => dot(&picture),

@@ -10,7 +10,7 @@ use mgit::lineage::{Direction, Edges, Node, NodeId};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::family::{Family, Origin};
+use crate::family::{Family, Origin, TestState};
 use crate::lanes::{Beside, LaneEdge, Stroke, draw};
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -333,7 +333,7 @@ fn describe_node(family: &Family<'_>, node: &Node, output: &Output) -> String {
     if family.lossy(node.id()).is_some() {
         text += "  lossy";
     }
-    if let Some(tested) = family.tested(node.id()) {
+    if let Some(tested) = family.tests(node.id()).and_then(TestState::describe) {
         text += &format!("  {}", shown(&tested));
     }
     let kind =

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::document::Document;
 use crate::failure::Failure;
 use crate::family::{Family, Origin};
+use crate::kept::Kept;
 use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::{Ink, Output};
@@ -80,13 +81,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         keys.insert("shards".to_owned(), shards);
         keys.insert("files".to_owned(), model.files().map(|file| file_document(&file)).collect());
     }
-    let rows = || model.tensors().filter_map(|tensor| Row::of(&model, &tensor).ok());
-    let document = Document::new().keys(document).list("tensors", || rows().map(|row| row.json()));
+    let rows = || model.tensors().filter_map(|tensor| Some((Kept::of(&tensor).ok()?, tensor)));
+    let tensors = || rows().map(|(kept, tensor)| tensor_document(&tensor, &kept));
+    let document = Document::new().keys(document).list("tensors", tensors);
     if let Some(layers) = &layers {
         let document = document.object("architecture", layers_document(layers));
         return output.print_long(document, std::iter::once(text).chain(layer_lines(layers)));
     }
-    let lines = rows().map(|row| table.line(&row.cells()));
+    let lines = rows().map(|(kept, tensor)| table.line(&cells(&tensor, &kept)));
     output.print_long(document, [text, table.lines("")].into_iter().chain(lines))
 }
 
@@ -201,51 +203,33 @@ fn layer_lines(layers: &Architecture) -> impl Iterator<Item = String> + '_ {
     std::iter::once(head).chain(all().map(move |(at, layer)| table.line(&cells(at, layer))))
 }
 
-/// How a tensor is kept.
-struct Row {
-    tensor: Tensor,
-    stored: Option<StoredAs>,
-    /// Where it is, when it is not here.
-    promisor: Option<String>,
+fn cells(tensor: &Tensor, kept: &Kept) -> [String; 7] {
+    let stored = kept.stored();
+    [
+        tensor.name().to_owned(),
+        tensor.dtype().to_string(),
+        tensor.shape().to_string(),
+        tensor.byte_len().to_string(),
+        stored.map_or("-".to_owned(), |stored| stored.stored_len.to_string()),
+        kept.encoding(),
+        stored.map_or("-".to_owned(), |stored| stored.depth.to_string()),
+    ]
 }
 
-impl Row {
-    fn of(model: &Model, tensor: &Tensor) -> Result<Self, Failure> {
-        let promisor = model.snapshot().promisor(tensor.content_id())?;
-        let stored = if promisor.is_none() { Some(tensor.stored_as()?) } else { None };
-        Ok(Row { tensor: tensor.clone(), stored, promisor })
-    }
-
-    fn cells(&self) -> [String; 7] {
-        let Row { tensor, stored, .. } = self;
-        let stored = stored.as_ref();
-        [
-            tensor.name().to_owned(),
-            tensor.dtype().to_string(),
-            tensor.shape().to_string(),
-            tensor.byte_len().to_string(),
-            stored.map_or("-".to_owned(), |stored| stored.stored_len.to_string()),
-            stored.map_or("not pulled".to_owned(), StoredAs::encoding_names),
-            stored.map_or("-".to_owned(), |stored| stored.depth.to_string()),
-        ]
-    }
-
-    fn json(&self) -> Value {
-        let Row { tensor, stored, promisor } = self;
-        let stored = stored.as_ref();
-        json!({
-            "name": tensor.name(),
-            "dtype": tensor.dtype().name(),
-            "shape": tensor.shape().dims(),
-            "bytes": tensor.byte_len(),
-            "stored_bytes": stored.map(|stored| stored.stored_len),
-            "encoding": stored.map(StoredAs::encoding_names),
-            "chain_depth": stored.map(|stored| stored.depth),
-            "content_id": tensor.content_id().to_string(),
-            "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
-            "promisor": promisor,
-        })
-    }
+fn tensor_document(tensor: &Tensor, kept: &Kept) -> Value {
+    let stored = kept.stored();
+    json!({
+        "name": tensor.name(),
+        "dtype": tensor.dtype().name(),
+        "shape": tensor.shape().dims(),
+        "bytes": tensor.byte_len(),
+        "stored_bytes": stored.map(|stored| stored.stored_len),
+        "encoding": stored.map(StoredAs::encoding_names),
+        "chain_depth": stored.map(|stored| stored.depth),
+        "content_id": tensor.content_id().to_string(),
+        "base": stored.and_then(|stored| stored.base).map(|base| base.to_string()),
+        "promisor": kept.promisor(),
+    })
 }
 
 /// A table without rows, whose columns fit all tensors.
@@ -260,7 +244,7 @@ fn tensor_table(model: &Model) -> Result<Table, Failure> {
         ("DEPTH", Side::Right),
     ]);
     for tensor in model.tensors() {
-        table.fit(&Row::of(model, &tensor)?.cells());
+        table.fit(&cells(&tensor, &Kept::of(&tensor)?));
     }
     Ok(table)
 }

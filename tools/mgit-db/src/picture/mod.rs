@@ -8,6 +8,7 @@ mod html;
 mod layout;
 mod mermaid;
 mod order;
+mod page;
 mod svg;
 
 use std::collections::{HashMap, HashSet};
@@ -20,10 +21,12 @@ use serde_json::{Map, Value};
 pub use dot::dot;
 pub use html::html;
 pub use mermaid::mermaid;
-pub use svg::svg;
+pub use page::{PROGRAM, STYLE, controls, edge_documents, embedded, keys, node_document, stage};
+pub use svg::{Drawing, svg};
 
 use crate::failure::Failure;
-use crate::family::Family;
+use crate::family::{Family, TestState};
+use crate::kept::Kept;
 use crate::text::{count, shown, size};
 
 /// By what a picture that was drawn here is known again: it stands near the head of each.
@@ -51,11 +54,32 @@ pub struct DrawnNode {
     pub tags: Vec<String>,
     /// Whether it is one of the ends of a name that has diverged.
     pub diverged: bool,
-    /// Bytes that tensors take which no older model has; `None` when its list of tensors cannot
-    /// be read.
-    pub own_bytes: Option<u64>,
-    /// Its tensors.
+    /// Bytes that tensors take which no older model has.
+    pub own: Own,
+    /// Whether all tests of which something is known passed.
+    pub is_passed: Option<bool>,
+    /// Its tensors, where the picture has them.
     pub tensors: Vec<DrawnTensor>,
+}
+
+/// Bytes that tensors of a model take which no older model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// So many.
+    Bytes(u64),
+    /// Its list of tensors cannot be read.
+    Damaged,
+    /// Nobody looked.
+    NotRead,
+}
+
+/// What of the models' tensors is read for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The lists, which stay in the picture.
+    Lists,
+    /// What they take, where all models together list no more than so many.
+    Sizes(u64),
 }
 
 /// A tensor of a model.
@@ -98,19 +122,21 @@ fn marks(family: &Family<'_>, id: NodeId, diverged: bool) -> Vec<String> {
     let diverged = diverged.then(|| DIVERGED.to_owned());
     let lossy = family.lossy(id).map(|_| "lossy".to_owned());
     let own = family.tags(id).iter().cloned();
-    diverged.into_iter().chain(own).chain(lossy).chain(family.tested(id)).collect()
+    let tested = family.tests(id).and_then(TestState::describe);
+    diverged.into_iter().chain(own).chain(lossy).chain(tested).collect()
 }
 
 /// The mark of an end of a name that has diverged.
 pub const DIVERGED: &str = "diverged";
 
 impl Picture {
-    /// Reads what is to be drawn, without values. Cost: every manifest, and a row a content.
+    /// Reads what is to be drawn, without values. Cost: the rows of the graph; every manifest and
+    /// a row a content, where tensors are looked at.
     ///
     /// # Errors
     ///
     /// Those of the catalogue.
-    pub fn read(snapshot: &Snapshot, title: String) -> Result<Self, Failure> {
+    pub fn read(snapshot: &Snapshot, title: String, look: Look) -> Result<Self, Failure> {
         let family = Family::read(snapshot)?;
         let graph = snapshot.graph();
         let mut picture = Picture { title, nodes: Vec::new(), edges: Vec::new() };
@@ -131,32 +157,54 @@ impl Picture {
             if let Some(previous) = origin.previous {
                 add(previous, EdgeKind::Version, "")?;
             }
-            let tensors = tensors(snapshot, node);
             picture.nodes.push(DrawnNode {
                 node: node.clone(),
                 name: node.full_name(),
                 tags: marks(&family, node.id(), diverged.contains(&node.id())),
                 diverged: diverged.contains(&node.id()),
-                own_bytes: tensors.as_ref().map(|_| 0),
-                tensors: tensors.unwrap_or_default(),
+                own: Own::NotRead,
+                is_passed: family.tests(node.id()).and_then(TestState::is_passed),
+                tensors: Vec::new(),
             });
         }
-        picture.count_own_bytes();
+        picture.look_at_tensors(snapshot, look);
         Ok(picture)
     }
 
     /// A content belongs to the oldest model that has it.
-    fn count_own_bytes(&mut self) {
+    fn look_at_tensors(&mut self, snapshot: &Snapshot, look: Look) {
+        let count: u64 = self.nodes.iter().map(|node| u64::from(node.node.tensor_count())).sum();
+        if matches!(look, Look::Sizes(max) if count > max) {
+            return;
+        }
         let mut by_age: Vec<usize> = (0..self.nodes.len()).collect();
         by_age.sort_by_key(|place| (self.nodes[*place].node.created_ms(), *place));
         let mut known: HashSet<ContentId> = HashSet::new();
         for place in by_age {
             let node = &mut self.nodes[place];
-            let new = node.tensors.iter().filter(|tensor| known.insert(tensor.content));
-            let bytes: u64 = new.map(|tensor| tensor.stored).sum();
-            node.own_bytes = node.own_bytes.map(|_| bytes);
+            node.own = Own::Damaged;
+            match look {
+                Look::Lists => {
+                    let Some(tensors) = tensors(snapshot, &node.node) else { continue };
+                    let new = tensors.iter().filter(|tensor| known.insert(tensor.content));
+                    node.own = Own::Bytes(new.map(|tensor| tensor.stored).sum());
+                    node.tensors = tensors;
+                }
+                Look::Sizes(_) => {
+                    let own = own_bytes(snapshot, &node.node, &mut known);
+                    node.own = own.map_or(Own::Damaged, Own::Bytes);
+                }
+            }
         }
     }
+}
+
+/// Bytes of the tensors of a model that are not known yet; `None` when they cannot be read.
+fn own_bytes(snapshot: &Snapshot, node: &Node, known: &mut HashSet<ContentId>) -> Option<u64> {
+    let model = snapshot.model_of(node.clone()).ok()?;
+    let new = model.tensors().filter(|tensor| known.insert(tensor.content_id()));
+    let stored = |tensor| Some(Kept::of(&tensor).ok()?.stored().map_or(0, |it| it.stored_len));
+    new.map(stored).sum()
 }
 
 /// The tensors of a model; `None` when they cannot be read: a picture of a damaged store is one
@@ -164,15 +212,15 @@ impl Picture {
 fn tensors(snapshot: &Snapshot, node: &Node) -> Option<Vec<DrawnTensor>> {
     let model = snapshot.model_of(node.clone()).ok()?;
     let mut known: HashMap<ContentId, (u64, String, u8)> = HashMap::new();
-    let mut tensors = Vec::with_capacity(model.manifest().tensors.len());
+    let mut tensors = Vec::with_capacity(model.tensors().len());
     for tensor in model.tensors() {
         let content = tensor.content_id();
         let (stored, encoding, depth) = match known.get(&content) {
             Some(stored) => stored.clone(),
             None => {
-                let stored = tensor.stored_as().ok()?;
-                let facts = (stored.stored_len, stored.encoding_names(), stored.depth);
-                known.entry(content).or_insert(facts).clone()
+                let kept = Kept::of(&tensor).ok()?;
+                let (len, depth) = kept.stored().map_or((0, 0), |it| (it.stored_len, it.depth));
+                known.entry(content).or_insert((len, kept.encoding(), depth)).clone()
             }
         };
         tensors.push(DrawnTensor {
@@ -202,9 +250,10 @@ impl DrawnNode {
     /// Such as `1.89 MiB, stored in 68.77 KiB`.
     pub fn sizes(&self) -> String {
         let plain = size(self.node.logical_bytes());
-        match self.own_bytes {
-            Some(own) => format!("{plain}, stored in {}", size(own)),
-            None => format!("{plain}, its tensors cannot be read"),
+        match self.own {
+            Own::Bytes(own) => format!("{plain}, stored in {}", size(own)),
+            Own::Damaged => format!("{plain}, its tensors cannot be read"),
+            Own::NotRead => plain,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The family as a vector picture, in light and dark.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use mgit::catalog::EdgeKind;
+use mgit::lineage::Node;
 
 use super::layout::{Layout, Point, Rect, lay_out};
-use super::{DIVERGED, DrawnEdge, DrawnNode, MARK, Picture, escaped, shortened};
+use super::{DIVERGED, DrawnEdge, DrawnNode, MARK, Own, Picture, escaped, shortened};
 use crate::text::{size, time};
 
 /// Around everything.
@@ -28,6 +29,9 @@ const LABEL_WIDTH: f64 = 62.0;
 /// Below the picture, for the legend.
 const LEGEND_HEIGHT: f64 = 34.0;
 
+/// Colours that the style has.
+const COLOURS: usize = 12;
+
 /// The colours, and how things are drawn with them.
 const STYLE: &str = include_str!("picture.css");
 
@@ -36,12 +40,15 @@ fn width_of(text: &str, letter: f64) -> f64 {
     text.chars().map(|character| if character.is_ascii() { letter } else { letter * 1.9 }).sum()
 }
 
-/// A colour of the wheel for each kind, as far from each other as can be.
-fn hues(picture: &Picture) -> HashMap<&str, u32> {
-    let kinds: BTreeSet<&str> = picture.nodes.iter().map(|node| node.node.kind()).collect();
-    // Steps of the golden angle never come close to where they were.
-    let hue = |(at, kind)| (kind, (210.0 + at as f64 * 137.508) as u32 % 360);
-    kinds.into_iter().filter(|kind| !kind.is_empty()).enumerate().map(hue).collect()
+/// The number of a colour for each kind, those of most models first; the colours are those of the
+/// style's classes `c0`, `c1` and so on. The other kinds have none.
+fn colours(picture: &Picture) -> HashMap<&str, usize> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let kinds = picture.nodes.iter().map(|node| node.node.kind());
+    kinds.filter(|kind| !kind.is_empty()).for_each(|kind| *counts.entry(kind).or_default() += 1);
+    let mut kinds: Vec<(&str, usize)> = counts.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    kinds.into_iter().take(COLOURS).enumerate().map(|(at, (kind, _))| (kind, at)).collect()
 }
 
 /// The tags as they are shown.
@@ -69,9 +76,10 @@ fn box_width(node: &DrawnNode) -> f64 {
 /// Such as `1.89 MiB → 68.77 KiB`.
 fn sizes(node: &DrawnNode) -> String {
     let plain = size(node.node.logical_bytes());
-    match node.own_bytes {
-        Some(own) => format!("{plain} \u{2192} {}", size(own)),
-        None => format!("{plain}, damaged"),
+    match node.own {
+        Own::Bytes(own) => format!("{plain} \u{2192} {}", size(own)),
+        Own::Damaged => format!("{plain}, damaged"),
+        Own::NotRead => plain,
     }
 }
 
@@ -86,22 +94,23 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// Lays out and draws.
-    pub fn new(picture: &Picture) -> Self {
+    /// Lays out and draws; each model is a link to what `link` says, if it says something.
+    pub fn new(picture: &Picture, link: &dyn Fn(&Node) -> Option<String>) -> Self {
         let sizes: Vec<(f64, f64)> =
             picture.nodes.iter().map(|node| (box_width(node), BOX_HEIGHT)).collect();
         let ends: Vec<(usize, usize)> =
             picture.edges.iter().map(|edge| (edge.from, edge.to)).collect();
         let layout = lay_out(&sizes, &ends);
-        let (ports, hues) = (ports(picture, &layout), hues(picture));
+        let (ports, colours) = (ports(picture, &layout), colours(picture));
         let mut elements = String::from("<g class=\"edges\">\n");
         for (at, edge) in picture.edges.iter().enumerate() {
             draw_edge(&mut elements, picture, edge, &layout, &layout.lines[at], ports[at]);
         }
         elements += "</g>\n<g class=\"nodes\">\n";
         for (place, node) in picture.nodes.iter().enumerate() {
-            let hue = hues.get(node.node.kind()).copied();
-            draw_node(&mut elements, node, place, layout.boxes[place], hue);
+            let colour = colours.get(node.node.kind()).copied();
+            let link = link(&node.node);
+            draw_node(&mut elements, node, place, layout.boxes[place], colour, link.as_deref());
         }
         elements += "</g>\n";
         Drawing { elements, width: layout.width, height: layout.height }
@@ -195,18 +204,26 @@ fn at_before(line: &[Point], from: Rect) -> f64 {
     line.last().map_or(from.x + from.width, |point| point.x)
 }
 
-fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: Option<u32>) {
+fn draw_node(
+    out: &mut String,
+    node: &DrawnNode,
+    place: usize,
+    rect: Rect,
+    colour: Option<usize>,
+    link: Option<&str>,
+) {
     let row = &node.node;
     let Rect { x, y, width, height } = rect;
-    let damaged = if node.own_bytes.is_none() { " damaged" } else { "" };
+    let damaged = if node.own == Own::Damaged { " damaged" } else { "" };
     let diverged = if node.diverged { " end" } else { "" };
-    let (style, kind) = match hue {
-        None => (String::new(), "kind none"),
-        Some(hue) => (format!(" style=\"--hue:{hue}\""), "kind"),
+    let colour = colour.map(|colour| format!(" c{colour}")).unwrap_or_default();
+    let (element, link) = match link {
+        None => ("g", String::new()),
+        Some(link) => ("a", format!(" href=\"{}\"", escaped(link))),
     };
     let _ = writeln!(
         out,
-        "<g class=\"node{damaged}{diverged}\"{style} data-node=\"{place}\" \
+        "<{element} class=\"node{damaged}{diverged}{colour}\"{link} data-node=\"{place}\" \
          transform=\"translate({x:.1} {y:.1})\">"
     );
     let title =
@@ -214,10 +231,8 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
     let _ = writeln!(out, "<title>{} UTC</title>", escaped(&title));
     let _ =
         writeln!(out, "<rect class=\"box\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"7\"/>");
-    let _ = writeln!(
-        out,
-        "<path class=\"{kind}\" d=\"M0 7a7 7 0 0 1 7-7v{height:.1}a7 7 0 0 1-7-7z\"/>"
-    );
+    let _ =
+        writeln!(out, "<path class=\"kind\" d=\"M0 7a7 7 0 0 1 7-7v{height:.1}a7 7 0 0 1-7-7z\"/>");
     let name = escaped(&shortened(&node.name, NAME_MAX));
     let summary = escaped(&shortened(&node.summary(), NAME_MAX));
     let _ = writeln!(out, "<text class=\"name\" x=\"17\" y=\"21\">{name}</text>");
@@ -239,7 +254,7 @@ fn draw_node(out: &mut String, node: &DrawnNode, place: usize, rect: Rect, hue: 
         );
         right -= 4.0;
     }
-    *out += "</g>\n";
+    let _ = writeln!(out, "</{element}>");
 }
 
 /// The arrow heads, which the lines of [`Drawing`] end in.
@@ -253,7 +268,8 @@ markerHeight=\"7\" orient=\"auto\"><path class=\"tip-version\" d=\"M0 0.5L8 4L0 
 fn legend(picture: &Picture, y: f64) -> (String, f64) {
     let models = crate::text::count(picture.nodes.len() as u64, "model");
     let plain = picture.nodes.iter().map(|node| node.node.logical_bytes()).sum();
-    let stored = picture.nodes.iter().filter_map(|node| node.own_bytes).sum();
+    let own = |node: &DrawnNode| if let Own::Bytes(own) = node.own { own } else { 0 };
+    let stored = picture.nodes.iter().map(own).sum();
     let told =
         format!("{models}: {} as plain files, tensors stored in {}", size(plain), size(stored));
     let told_x = 250.0;
@@ -271,7 +287,7 @@ fn legend(picture: &Picture, y: f64) -> (String, f64) {
 
 /// The picture as one SVG file.
 pub fn svg(picture: &Picture) -> String {
-    let drawing = Drawing::new(picture);
+    let drawing = Drawing::new(picture, &|_| None);
     // Tags stand a little above their boxes.
     let top = 10.0;
     let (legend, legend_width) = legend(picture, drawing.height + top + LEGEND_HEIGHT - 8.0);
@@ -293,9 +309,4 @@ pub fn svg(picture: &Picture) -> String {
     out += &legend;
     out += "</g>\n</svg>\n";
     out
-}
-
-/// The style of boxes and lines, for a page that holds the drawing.
-pub fn style() -> &'static str {
-    STYLE
 }
