@@ -18,6 +18,7 @@ use super::access_log::Entry;
 use super::body::Sent;
 use super::hosts::is_allowed;
 use super::listener::Site;
+use super::show::show;
 use super::target::{Target, target};
 
 /// A body of a POST at most: the paths that it names.
@@ -69,7 +70,7 @@ async fn answer(
     let answered = spawn_blocking(move || {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let path = parts.uri.path();
-        let (mount, path) = match target(&site, path) {
+        let (mount, path) = match target(&site, path, &origin) {
             Target::Store(mount, path) => (mount, path),
             Target::Answer(answer) => return answer,
         };
@@ -88,8 +89,9 @@ async fn answer(
             body: &body,
             origin: &origin,
         };
+        let in_html = text("accept").is_some_and(|accept| accept.contains("text/html"));
         hub::answer(&snapshot, &request)
-            .unwrap_or_else(|| Problem::BadRequest { why: "no such page".to_owned() }.into())
+            .unwrap_or_else(|| show(mount, &snapshot, &request, in_html))
     });
     Ok((answered.await.map_err(|_| Problem::Unanswered)?, place))
 }
