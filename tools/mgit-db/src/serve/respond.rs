@@ -54,13 +54,13 @@ async fn answer(
     }
     let origin = site.origin(host);
     let places = Arc::clone(&site.places);
-    let place = timeout(site.limits.wait, places.acquire_owned()).await;
+    let place = timeout(site.limits.patience, places.acquire_owned()).await;
     let place = place.ok().and_then(Result::ok).ok_or(Problem::Busy)?;
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::POST => {
             let read = Limited::new(body, BODY_LEN_MAX).collect();
-            let read = timeout(site.limits.wait, read).await.ok().and_then(Result::ok);
+            let read = timeout(site.limits.patience, read).await.ok().and_then(Result::ok);
             let why = || "the body is too long, or did not come".to_owned();
             read.ok_or_else(|| Problem::BadRequest { why: why() })?.to_bytes()
         }
