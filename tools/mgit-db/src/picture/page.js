@@ -2,13 +2,22 @@
 // The picture on a page. `details(place, picture)` gives what the panel shows of a chosen model.
 const startPicture = (details, searched = () => {}) => {
   const { byId, make, shown } = Elements;
+  // The scale below which the boxes' own texts are too small to be read.
+  const NEAR = 0.7;
   const canvas = byId('canvas'), world = byId('world'), panel = byId('panel');
-  const state = { view: null, boxes: [], names: [], order: [], strong: new Set() };
+  const state = { view: null, isFar: false, boxes: [], names: [], order: [], strong: new Set() };
   let data = { nodes: [], edges: [] }, nodes = [], lines = [], up = [], down = [];
   let chosen = null, hits = null, weights = [], byWeight = [];
 
   const names = makeNames(canvas, byId('names'));
-  const view = makeView(canvas, world, () => names.update(state));
+  const detail = makeDetail(canvas);
+  const see = () => {
+    state.isFar = state.view.k < NEAR;
+    canvas.classList.toggle('farthest', state.view.k < NEAR / 6);
+    detail.update(state.view, state.isFar);
+    names.update(state);
+  };
+  const view = makeView(canvas, world, see);
   state.view = view.view;
 
   // The order in which names are drawn: the chosen one, hits, what is near it, the rest by weight.
@@ -176,6 +185,7 @@ const startPicture = (details, searched = () => {}) => {
       const rect = node.querySelector('.box');
       return { x, y, w: Number(rect.getAttribute('width')), h: Number(rect.getAttribute('height')) };
     });
+    detail.load(nodes, state.boxes, lines);
     state.names = data.nodes.map((node) => shown(node.name));
     nodes.forEach((node, place) => {
       node.setAttribute('tabindex', '0');
@@ -187,6 +197,7 @@ const startPicture = (details, searched = () => {}) => {
     paint();
     arrange();
     search.load(data.nodes);
+    canvas.classList.add('ready');
   };
   // The one nearest to the middle of what is seen.
   const nearest = () => {
