@@ -95,6 +95,11 @@ const startPicture = (details, searched = () => {}) => {
     if (place !== null && (show || !wasOpen) && hiddenAt(place)) show = true;
     arrange();
     if (place !== null && show) view.centre(state.boxes[place]);
+    // The address leads here again; a file has none to be handed on.
+    if (location.protocol !== 'file:') {
+      const name = place === null ? '' : `#${encodeURIComponent(data.nodes[place].name)}`;
+      history.replaceState(null, '', location.pathname + location.search + name);
+    }
   };
   // Whether the panel, or an edge, is over it.
   const hiddenAt = (place) => {
@@ -215,5 +220,13 @@ const startPicture = (details, searched = () => {}) => {
   document.documentElement.classList.add('live');
   load(JSON.parse(byId('data').textContent));
   view.fitAll();
+  const goToHash = () => {
+    let name = location.hash.slice(1);
+    try { name = decodeURIComponent(name); } catch { /* It is no name then. */ }
+    const place = name ? data.nodes.findIndex((node) => node.name === name) : -1;
+    if (place >= 0) choose(place, true);
+  };
+  window.addEventListener('hashchange', goToHash);
+  goToHash();
   return picture;
 };
