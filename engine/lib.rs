@@ -105,6 +105,7 @@ pub mod architecture;
 pub mod command;
 pub mod diff;
 pub mod error;
+pub mod hub;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;

@@ -97,6 +97,7 @@ pub use limits::{
 };
 pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use open_file::OpenFile;
+pub(crate) use out_name::name_in_folder;
 pub use safetensors::SafetensorsFile;
 pub(crate) use safetensors::stored_header;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};

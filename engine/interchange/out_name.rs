@@ -100,7 +100,7 @@ pub(super) fn own_name(model: &Model, file: &StoredFile) -> Result<PathBuf, Expo
 }
 
 /// How the only file of a model is called in a folder of its own.
-pub(super) fn name_in_folder(own: &str, format: FileFormat) -> Result<String, ExportError> {
+pub(crate) fn name_in_folder(own: &str, format: FileFormat) -> Result<String, ExportError> {
     match own.is_empty() {
         true => Ok(format!("model.{}", format.extension())),
         false if is_inner_path(own) => Ok(own.to_owned()),

@@ -86,6 +86,7 @@ pub use options::OpenOptions;
 pub(crate) use options::is_at;
 #[cfg(feature = "unstable-format")]
 pub use read::chain::Chain;
+pub(crate) use read::file::FilePart;
 pub use read::file::{StoredFile, WriteToError};
 #[cfg(feature = "unstable-format")]
 pub use read::formula::StoredFormula;

@@ -7,6 +7,7 @@ mod differential;
 mod folder;
 mod format;
 mod formula;
+mod hub;
 mod layout;
 mod operations;
 mod repair;
@@ -28,6 +29,7 @@ pub use differential::safetensors_header;
 pub use folder::{NAMES, folder};
 pub use format::{change_record, manifest, record_header, superblock};
 pub use formula::formula;
+pub use hub::hub;
 pub use layout::{gguf, onnx};
 pub use operations::operations;
 pub use store::{open_store, salvage};
@@ -44,7 +46,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target {
         name: "safetensors_header",
         run: safetensors_header,
@@ -63,6 +65,7 @@ pub const TARGETS: [Target; 17] = [
     Target { name: "pickle", run: pickle, repair: repair::nothing },
     Target { name: "numpy", run: numpy, repair: repair::zip },
     Target { name: "folder", run: folder, repair: repair::nothing },
+    Target { name: "hub", run: hub, repair: repair::nothing },
     Target { name: "operations", run: operations, repair: repair::nothing },
     Target { name: "open_store", run: open_store, repair: repair::store },
     Target { name: "salvage", run: salvage, repair: repair::store },

@@ -11,6 +11,7 @@ mod eight_bits;
 mod files_kept;
 mod float8_casts;
 mod functions;
+mod hub;
 mod infer;
 mod lossy;
 mod made_of_files;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "serve")]
+use crate::commands::serve;
 use crate::commands::{
     adopt, backup, bisect, browse, bundle, cat, clone, completions, demo, diff, du, dump, export,
     gc, graph, import, init, log, ls, make, merge, meta, mv, note, parent, pin, pull, push, recode,
@@ -91,6 +93,8 @@ pub enum Command {
     Fetch(pull::FetchArguments),
     Remote(remote::Arguments),
     Bundle(bundle::Arguments),
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     Demo(demo::Arguments),
     Completions(completions::Arguments),
 }

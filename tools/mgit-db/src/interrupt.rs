@@ -26,6 +26,10 @@ static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
 /// Set while `browse` has the terminal.
 static DRAWS: AtomicBool = AtomicBool::new(false);
 
+/// What the first signal does in place of ending the program.
+type Instead = Box<dyn Fn() + Send + Sync>;
+static INSTEAD: OnceLock<Instead> = OnceLock::new();
+
 /// What a command has to say, or to do, when it is interrupted.
 type LastWord = Box<dyn FnOnce(&mut Done) -> String + Send>;
 static LAST_WORD: Mutex<Option<LastWord>> = Mutex::new(None);
@@ -55,6 +59,10 @@ pub fn watch(output: Output) -> io::Result<()> {
             if std::mem::replace(&mut is_ending, true) {
                 end_at_once(signal);
             }
+            if let Some(instead) = INSTEAD.get() {
+                instead();
+                continue;
+            }
             let ending = std::thread::Builder::new().name("ending".to_owned());
             if ending.spawn(move || end(signal, output)).is_err() {
                 end(signal, output);
@@ -76,6 +84,19 @@ fn is_ignored(signal: i32) -> bool {
 /// or do something first: what `word` takes out of what is done does not count as done.
 pub fn last_word(word: impl FnOnce(&mut Done) -> String + Send + 'static) {
     *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(word));
+}
+
+/// Lets a command that runs until it is told to end do so by itself: the first signal calls this, the
+/// second ends the program at once. The first call counts.
+pub fn instead_of_ending(instead: impl Fn() + Send + Sync + 'static) {
+    let _ = INSTEAD.set(Box::new(instead));
+}
+
+/// Says that a command has ended as it was told to, so that nothing waits for the program to end.
+pub fn has_ended() {
+    if let Some(told) = TOLD.get() {
+        told.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Lets a command say how to go on from what it has done.

@@ -34,6 +34,8 @@ mod program_output;
 mod progress;
 mod refusal;
 mod select;
+#[cfg(feature = "serve")]
+mod serve;
 mod side_by_side;
 mod taken;
 mod text;

@@ -34,6 +34,8 @@ pub mod remote;
 pub mod repack;
 pub mod rm;
 pub mod salvage;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod show;
 pub mod stat;
 pub mod tag;
@@ -99,6 +101,8 @@ pub fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Fetch(arguments) => pull::run_fetch(&arguments, output),
         Command::Remote(arguments) => remote::run(&arguments, output),
         Command::Bundle(arguments) => bundle::run(&arguments, output),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(&arguments, output),
         Command::Demo(arguments) => demo::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments, output),
     }?;

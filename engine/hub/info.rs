@@ -1,0 +1,125 @@
+//! What a repository says of itself.
+
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+use super::files::{blob_id, files_of, tag};
+use super::problem::Problem;
+use super::repo_id::repo_id;
+use super::repository::{Repository, sha};
+use crate::lineage::{Node, NodeId};
+use crate::store::{Model, Snapshot};
+
+/// What the clients' lists of models hold of one: its latest version.
+pub(super) fn summary(snapshot: &Snapshot, node: &Node, id: &str) -> Result<Value, Problem> {
+    let graph = snapshot.graph();
+    let tags = graph.tags_of(node.id())?;
+    let mut parents = Vec::new();
+    for edge in graph.parents(node.id())? {
+        if let Some(parent) = graph.node(edge.parent)? {
+            parents.push(json!({ "name": parent.full_name(), "how": edge.how.name() }));
+        }
+    }
+    let created = jiff::Timestamp::try_from(node.created()).ok().map(|time| format!("{time:.3}"));
+    Ok(json!({
+        "_id": node.id().to_string(),
+        "id": id,
+        "modelId": id,
+        "sha": sha(node),
+        "createdAt": created,
+        "lastModified": created,
+        "private": false,
+        "gated": false,
+        "disabled": false,
+        "downloads": 0,
+        "likes": 0,
+        "tags": tags,
+        "mgit": {
+            "name": node.name(),
+            "version": node.version(),
+            "kind": node.kind(),
+            "node": node.id().to_string(),
+            "bytes": node.logical_bytes(),
+            "tensors": node.tensor_count(),
+            "parents": parents,
+        },
+    }))
+}
+
+/// A revision with its files.
+pub(super) fn info(repository: &Repository, model: &Model) -> Result<Answer, Problem> {
+    let mut siblings = Vec::new();
+    for file in files_of(model) {
+        let tag = tag(&file.file);
+        let (size, id) = (file.file.byte_len(), blob_id(&tag));
+        siblings.push(json!({ "rfilename": file.path, "size": size, "blobId": id }));
+    }
+    let mut summary = summary(model.snapshot(), model.node(), &repository.asked)?;
+    if let Value::Object(summary) = &mut summary {
+        summary.insert("siblings".to_owned(), Value::Array(siblings));
+        let metadata = model.metadata()?;
+        summary.insert("cardData".to_owned(), Value::Object(card(&metadata)));
+        if let Some(Value::Object(own)) = summary.get_mut("mgit") {
+            own.insert("metadata".to_owned(), Value::Object(metadata));
+        }
+    }
+    let mut answer = Answer::json(200, &summary);
+    answer.header("x-repo-commit", &sha(model.node()));
+    Ok(answer)
+}
+
+/// What the model's card said of these, which an import keeps among the metadata.
+const CARD: [&str; 4] = ["base_model", "base_model_relation", "license", "model_type"];
+
+fn card(metadata: &Map<String, Value>) -> Map<String, Value> {
+    let own = CARD.iter().filter_map(|key| Some(((*key).to_owned(), metadata.get(*key)?.clone())));
+    own.collect()
+}
+
+/// The branch, and the versions and tags as tags.
+pub(super) fn refs(snapshot: &Snapshot, repository: &Repository) -> Result<Answer, Problem> {
+    let graph = snapshot.graph();
+    let entry = |kind: &str, name: &str, node: &Node| json!({ "name": name, "ref": format!("refs/{kind}/{name}"), "targetCommit": sha(node) });
+    let mut tags = Vec::new();
+    for node in versions(snapshot, repository)? {
+        tags.push(entry("tags", &node.version().to_string(), &node));
+        for tag in graph.tags_of(node.id())? {
+            tags.push(entry("tags", &tag, &node));
+        }
+    }
+    let branches = [entry("heads", "main", &repository.main)];
+    Ok(Answer::json(200, &json!({ "branches": branches, "converts": [], "tags": tags })))
+}
+
+/// The versions up to a revision, the newest first, as commits.
+pub(super) fn commits(
+    snapshot: &Snapshot,
+    repository: &Repository,
+    revision: &Node,
+) -> Result<Answer, Problem> {
+    let versions = versions(snapshot, repository)?.into_iter().rev();
+    let until = versions.skip_while(|node| node.id() != revision.id());
+    let commit = |node: Node| {
+        let date = jiff::Timestamp::try_from(node.created()).ok().map(|time| format!("{time:.3}"));
+        json!({
+            "id": sha(&node),
+            "title": node.full_name(),
+            "message": "",
+            "authors": [],
+            "date": date,
+        })
+    };
+    Ok(Answer::json(200, &Value::Array(until.map(commit).collect())))
+}
+
+fn versions(snapshot: &Snapshot, repository: &Repository) -> Result<Vec<Node>, Problem> {
+    let graph = snapshot.graph();
+    let ids: Vec<NodeId> = graph.versions(&repository.main.name().parse()?)?;
+    let nodes: Result<Vec<Option<Node>>, _> = ids.into_iter().map(|id| graph.node(id)).collect();
+    Ok(nodes?.into_iter().flatten().collect())
+}
+
+/// The id that a list gives a model of: one that the clients take.
+pub(super) fn listed_id(node: &Node) -> String {
+    repo_id(node.name()).unwrap_or_else(|| node.id().to_string())
+}

@@ -1,0 +1,108 @@
+//! The models of a store as a list.
+
+use std::cmp::Reverse;
+
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::info::{listed_id, summary};
+use super::paging::{Page, next_link};
+use super::problem::Problem;
+use super::request::Request;
+use crate::lineage::Node;
+use crate::store::Snapshot;
+
+/// Models of a page.
+const PAGE_LEN: usize = 1000;
+
+/// What narrows or orders the list. All else that narrows a list on the Hub is refused: its answer
+/// would be taken for what was asked.
+const UNDERSTOOD: [&str; 6] = ["search", "author", "filter", "sort", "limit", "cursor"];
+/// What asks for more of each model, or of an order that there is anyway.
+const NOT_NEEDED: [&str; 7] =
+    ["full", "config", "cardData", "expand", "direction", "fetch_config", "blobs"];
+
+/// The latest version of each name.
+pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answer, Problem> {
+    let page = Page::of(request, PAGE_LEN)?;
+    check(&page)?;
+    let mut found = Vec::new();
+    for node in latest(snapshot)? {
+        if fits(snapshot, &page, &node)? {
+            found.push(node);
+        }
+    }
+    let sort = page.values("sort").last();
+    match sort {
+        None => {}
+        Some("lastModified" | "createdAt" | "last_modified" | "created_at") => {
+            found.sort_by_key(|node| Reverse(node.created_ms()));
+        }
+        // Nobody counts these here: all are alike.
+        Some("downloads" | "likes" | "trendingScore" | "trending_score") => {}
+        Some(other) => {
+            let why =
+                format!("models are not sorted by {other:?} here: by lastModified or createdAt");
+            return Err(Problem::BadRequest { why });
+        }
+    }
+    // Behind the model that the last page ended with, whatever the order.
+    let from = match page.cursor() {
+        None => 0,
+        Some(cursor) => found.iter().position(|node| node.name() == cursor).map_or(0, |at| at + 1),
+    };
+    let mut rest = found.iter().skip(from);
+    let shown: Vec<&Node> = rest.by_ref().take(page.limit).collect();
+    let list = shown.iter().map(|node| summary(snapshot, node, &listed_id(node)));
+    let list = list.collect::<Result<Vec<Value>, Problem>>()?;
+    let mut answer = Answer::json(200, &Value::Array(list));
+    if let Some(last) = shown.last().filter(|_| rest.next().is_some()) {
+        answer.header("link", &next_link(request, last.name())?);
+    }
+    Ok(answer)
+}
+
+fn check(page: &Page) -> Result<(), Problem> {
+    let known =
+        |key: &str| UNDERSTOOD.contains(&key) || NOT_NEEDED.contains(&key.trim_end_matches("[]"));
+    match page.parameters.iter().find(|(key, _)| !known(key)) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let why = format!(
+                "a store does not know the parameter {key:?}: {} narrow and order its list",
+                UNDERSTOOD.join(", ")
+            );
+            Err(Problem::BadRequest { why })
+        }
+    }
+}
+
+/// The latest version of each name, by name.
+fn latest(snapshot: &Snapshot) -> Result<Vec<Node>, Problem> {
+    let mut latest: Vec<Node> = Vec::new();
+    for node in snapshot.nodes()? {
+        match latest.last_mut().filter(|last| last.name() == node.name()) {
+            Some(last) => *last = node,
+            None => latest.push(node),
+        }
+    }
+    Ok(latest)
+}
+
+fn fits(snapshot: &Snapshot, page: &Page, node: &Node) -> Result<bool, Problem> {
+    let name = node.name().to_lowercase();
+    let id = listed_id(node).to_lowercase();
+    let has = |text: &str| name.contains(&text.to_lowercase()) || id.contains(&text.to_lowercase());
+    let of_author = |author: &str| {
+        node.name().split_once('/').is_some_and(|(own, _)| own.eq_ignore_ascii_case(author))
+    };
+    if !page.values("search").all(has) || !page.values("author").all(of_author) {
+        return Ok(false);
+    }
+    let mut filters = page.values("filter").flat_map(|text| text.split(',')).peekable();
+    if filters.peek().is_none() {
+        return Ok(true);
+    }
+    let tags = snapshot.graph().tags_of(node.id())?;
+    Ok(filters.all(|filter| filter == node.kind() || tags.iter().any(|tag| tag == filter)))
+}

@@ -1,0 +1,151 @@
+//! A request in, a response out.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use mgit::hub::{self, Answer, Body, Problem};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::access_log::Entry;
+use super::body::Sent;
+use super::hosts::is_allowed;
+use super::listener::Site;
+use super::target::{Target, target};
+
+/// A body of a POST at most: the paths that it names.
+const BODY_LEN_MAX: usize = 1 << 20;
+
+/// Answers a request.
+pub async fn respond(
+    site: Arc<Site>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Sent>, Infallible> {
+    let method = request.method().clone();
+    let target = request.uri().path_and_query().map_or("", |it| it.as_str());
+    let entry = Entry::new(site.access_log, peer, method.as_str(), target);
+    let (answer, place) = match answer(&site, request).await {
+        Ok((answer, place)) => (answer, Some(place)),
+        Err(problem) => (problem.into(), None),
+    };
+    Ok(send(&site, &method, answer, place, entry).await)
+}
+
+async fn answer(
+    site: &Arc<Site>,
+    request: Request<Incoming>,
+) -> Result<(Answer, OwnedSemaphorePermit), Problem> {
+    let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
+    let host = header(HOST).or_else(|| request.uri().authority().map(|it| it.as_str()));
+    if !is_allowed(site, host) {
+        return Err(Problem::OtherHost { host: host.unwrap_or_default().to_owned() });
+    }
+    if !site.credentials.accept(header(AUTHORIZATION)) {
+        return Err(Problem::NoToken);
+    }
+    let origin = site.origin(host);
+    let places = Arc::clone(&site.places);
+    let place = timeout(site.limits.wait, places.acquire_owned()).await;
+    let place = place.ok().and_then(Result::ok).ok_or(Problem::Busy)?;
+    let (parts, body) = request.into_parts();
+    let body = match parts.method {
+        Method::POST => {
+            let read = Limited::new(body, BODY_LEN_MAX).collect();
+            let read = timeout(site.limits.wait, read).await.ok().and_then(Result::ok);
+            let why = || "the body is too long, or did not come".to_owned();
+            read.ok_or_else(|| Problem::BadRequest { why: why() })?.to_bytes()
+        }
+        _ => Bytes::new(),
+    };
+    let site = Arc::clone(site);
+    let answered = spawn_blocking(move || {
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let path = parts.uri.path();
+        let (mount, path) = match target(&site, path) {
+            Target::Store(mount, path) => (mount, path),
+            Target::Answer(answer) => return answer,
+        };
+        let snapshot = match mount.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return Problem::from(error).into(),
+        };
+        let origin = format!("{origin}{}", mount.prefix);
+        let request = hub::Request {
+            method: parts.method.as_str(),
+            path,
+            query: parts.uri.query().unwrap_or_default(),
+            range: text("range"),
+            if_range: text("if-range"),
+            if_none_match: text("if-none-match"),
+            body: &body,
+            origin: &origin,
+        };
+        hub::answer(&snapshot, &request)
+            .unwrap_or_else(|| Problem::BadRequest { why: "no such page".to_owned() }.into())
+    });
+    Ok((answered.await.map_err(|_| Problem::Unanswered)?, place))
+}
+
+/// Makes an answer into a response. What cannot be read of a file is answered while it still can be.
+async fn send(
+    site: &Site,
+    method: &Method,
+    answer: Answer,
+    place: Option<OwnedSemaphorePermit>,
+    entry: Entry,
+) -> Response<Sent> {
+    let is_head = method == Method::HEAD;
+    let (mut status, mut len, mut headers) = (answer.status, answer.len(), answer.headers);
+    let short = |bytes: Vec<u8>| if is_head { Bytes::new() } else { Bytes::from(bytes) };
+    let mut sent = match (answer.body, place) {
+        (Body::Bytes(bytes), place) => Sent::bytes(short(bytes), place, entry),
+        (Body::File(_), _) if is_head => Sent::bytes(Bytes::new(), None, entry),
+        (Body::File(_), None) => Sent::bytes(Bytes::new(), None, entry),
+        (Body::File(reader), Some(place)) => {
+            let what = headers.iter().find(|(name, _)| *name == "content-disposition");
+            let what = what.map_or_else(String::new, |(_, value)| value.clone());
+            match Sent::file(reader, &site.cache, (place, what), entry).await {
+                Ok(sent) => sent,
+                Err((problem, entry)) => {
+                    let answer = Answer::from(problem);
+                    (status, len, headers) = (answer.status, answer.len(), answer.headers);
+                    let Body::Bytes(bytes) = answer.body else {
+                        unreachable!("a problem is short")
+                    };
+                    Sent::bytes(bytes.into(), None, entry)
+                }
+            }
+        }
+    };
+    sent.entry().status = status;
+    let mut response = Response::new(sent);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    }
+    for (name, value) in ALWAYS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if status != 304 {
+        response.headers_mut().insert("content-length", len.into());
+    }
+    response
+}
+
+/// Of every answer: what it is stays what it is called, and no page of another site shows it.
+const ALWAYS: [(&str, &str); 4] = [
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];

@@ -1,0 +1,31 @@
+//! Which store a path is of.
+
+use mgit::hub::{Answer, Problem};
+
+use super::listener::Site;
+use super::mount::Mount;
+
+/// What a path leads to.
+pub enum Target<'s> {
+    /// A store, and the path in it.
+    Store(&'s Mount, &'s str),
+    /// What is above the stores.
+    Answer(Answer),
+}
+
+/// What a path leads to.
+pub fn target<'s>(site: &'s Site, path: &'s str) -> Target<'s> {
+    for mount in &site.mounts {
+        match path.strip_prefix(&mount.prefix) {
+            Some("") => return Target::Store(mount, "/"),
+            Some(rest) if rest.starts_with('/') => return Target::Store(mount, rest),
+            _ => {}
+        }
+    }
+    let prefixes: Vec<&str> = site.mounts.iter().map(|mount| &*mount.prefix).collect();
+    let why = format!(
+        "no store is served here: the endpoints are {}, each of one store",
+        prefixes.join(", ")
+    );
+    Target::Answer(Problem::NoSuchPage { why }.into())
+}
