@@ -7,7 +7,7 @@ const makeNames = (canvas, layer) => {
   let shown = 0, asked = false;
   const textAt = (at) => {
     while (pool.length <= at) {
-      const text = document.createElementNS('http://www.w3.org/2000/svg', 'text');
+      const text = document.createElementNS(layer.namespaceURI, 'text');
       layer.append(text);
       pool.push(text);
     }

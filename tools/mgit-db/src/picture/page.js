@@ -92,17 +92,19 @@ const startPicture = (details, searched = () => {}) => {
         onclick: () => choose(null) }, '\u00d7'), ...details(place, picture));
       panel.scrollTop = 0;
     }
-    if (place !== null && (show || !wasOpen) && hiddenAt(place)) show = true;
     arrange();
-    if (place !== null && show) view.centre(state.boxes[place]);
+    // The panel that opens may have covered what was clicked.
+    if (place !== null && (show || (!wasOpen && isHidden(place)))) {
+      view.centre(state.boxes[place], show);
+    }
     // The address leads here again; a file has none to be handed on.
     if (location.protocol !== 'file:') {
       const name = place === null ? '' : `#${encodeURIComponent(data.nodes[place].name)}`;
       history.replaceState(null, '', location.pathname + location.search + name);
     }
   };
-  // Whether the panel, or an edge, is over it.
-  const hiddenAt = (place) => {
+  // Whether it is not wholly on the screen.
+  const isHidden = (place) => {
     const box = state.boxes[place], { x, y, k } = view.view;
     const left = box.x * k + x, top = box.y * k + y;
     return left < 0 || top < 0 || left + box.w * k > canvas.clientWidth ||
