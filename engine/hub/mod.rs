@@ -79,7 +79,9 @@ pub use reading::FileReader;
 pub use repo_id::repo_id;
 pub use request::Request;
 
+use crate::lineage::Node;
 use crate::store::Snapshot;
+use repository::Repository;
 use route::Route;
 
 /// The answer to a request, from one snapshot; `None` where the path is none of the protocol, so
@@ -95,12 +97,22 @@ pub fn answer(snapshot: &Snapshot, request: &Request<'_>) -> Option<Answer> {
     }
 }
 
+/// The version that names mean: `repo` is a name, a tag or an id, and `revision` a version, a tag,
+/// `main` or a sha.
+///
+/// # Errors
+///
+/// [`Problem::NoSuchModel`], [`Problem::NoSuchRevision`]; those of the store.
+pub fn node_of(snapshot: &Snapshot, repo: &str, revision: &str) -> Result<Node, Problem> {
+    Repository::find(snapshot, repo)?.revision(snapshot, revision)
+}
+
 fn serve(snapshot: &Snapshot, request: &Request<'_>, route: Route) -> Result<Answer, Problem> {
     let allowed = if matches!(route, Route::Paths { .. }) { "POST" } else { "GET, HEAD" };
     if request.is_get() != (allowed != "POST") || !(request.is_get() || request.method == "POST") {
         return Err(Problem::Method { method: request.method.to_owned(), allowed });
     }
-    let model = |repository: &repository::Repository, revision: &str| {
+    let model = |repository: &Repository, revision: &str| {
         let node = repository.revision(snapshot, revision)?;
         Ok::<_, Problem>(snapshot.model_of(node)?)
     };

@@ -28,7 +28,11 @@ pub struct Request<'r> {
 
 impl Request<'_> {
     /// The parts of the path, decoded one by one: an encoded slash is part of a name.
-    pub(super) fn segments(&self) -> Result<Vec<String>, Problem> {
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::BadRequest`]: they are not UTF-8.
+    pub fn segments(&self) -> Result<Vec<String>, Problem> {
         let path = self.path.strip_prefix('/').unwrap_or(self.path);
         path.split('/').map(decoded).collect()
     }

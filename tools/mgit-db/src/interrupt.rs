@@ -88,11 +88,13 @@ pub fn last_word(word: impl FnOnce(&mut Done) -> String + Send + 'static) {
 
 /// Lets a command that runs until it is told to end do so by itself: the first signal calls this, the
 /// second ends the program at once. The first call counts.
+#[cfg(feature = "serve")]
 pub fn instead_of_ending(instead: impl Fn() + Send + Sync + 'static) {
     let _ = INSTEAD.set(Box::new(instead));
 }
 
 /// Says that a command has ended as it was told to, so that nothing waits for the program to end.
+#[cfg(feature = "serve")]
 pub fn has_ended() {
     if let Some(told) = TOLD.get() {
         told.store(false, Ordering::SeqCst);

@@ -26,6 +26,7 @@ mod model_argument;
 mod notes;
 mod opening;
 mod output;
+#[cfg(feature = "serve")]
 mod pages;
 mod parentage;
 mod partial;

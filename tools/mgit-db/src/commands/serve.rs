@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mgit::hub::PieceCache;
 use serde_json::json;
@@ -50,6 +51,10 @@ pub struct Arguments {
     /// Answers that are being sent at the same time; others wait
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 16))]
     downloads: u64,
+    /// How long a client may take for a request, may take next to nothing of an answer, and waits for
+    /// a place among the answers
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: u64,
     /// Write a line for each request to standard error
     #[arg(long)]
     access_log: bool,
@@ -72,7 +77,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::io("start threads", &error))?;
-    let limits = Limits::new(arguments.downloads as usize);
+    let limits = Limits::new(arguments.downloads as usize, Duration::from_secs(arguments.patience));
     runtime.block_on(async {
         let listening = |error| Failure::io(format!("listen at {}", arguments.listen), &error);
         let listener = TcpListener::bind(arguments.listen).await.map_err(listening)?;

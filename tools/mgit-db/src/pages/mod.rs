@@ -4,10 +4,6 @@
 //! neither a style nor a handler on an element, and holds of a store's texts only escaped ones. All
 //! of it can be read without a program; what is long is cut, and the page says so. Nothing here
 //! reads a tensor's values.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the server, which calls this, comes next")
-)]
 
 mod family;
 mod frame;

@@ -21,8 +21,11 @@ use serde_json::{Map, Value};
 pub use dot::dot;
 pub use html::html;
 pub use mermaid::mermaid;
+#[cfg(feature = "serve")]
 pub use page::{PROGRAM, STYLE, controls, edge_documents, embedded, keys, node_document, stage};
-pub use svg::{Drawing, svg};
+#[cfg(feature = "serve")]
+pub use svg::Drawing;
+pub use svg::svg;
 
 use crate::failure::Failure;
 use crate::family::{Family, TestState};

@@ -16,13 +16,11 @@ pub struct Limits {
     pub connections: usize,
     /// Bodies of files that are being sent at the same time.
     pub downloads: usize,
-    /// For a request's head, from the first moment of the connection, or from the last answer.
-    pub head: Duration,
-    /// For a request's body, and for a place among the downloads.
-    pub wait: Duration,
-    /// A client takes [`least`](Self::least) bytes in each of these, or is cut off.
-    pub pace: Duration,
-    /// See [`pace`](Self::pace).
+    /// For a request's head, from the first moment of the connection, or from the last answer; for
+    /// its body; for a place among the downloads; and for each [`least`](Self::least) bytes of an
+    /// answer.
+    pub patience: Duration,
+    /// What a client takes in that time, or it is cut off.
     pub least: u64,
     /// For downloads that run when the process is told to end.
     pub farewell: Duration,
@@ -31,7 +29,7 @@ pub struct Limits {
 impl Limits {
     /// The usual ones, with as many connections as this process may have. Raises the number of open
     /// files to what the system allows at most.
-    pub fn new(downloads: usize) -> Self {
+    pub fn new(downloads: usize, patience: Duration) -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let wanted = CONNECTIONS_MAX + OTHER_FILES;
         let allowed = maximum.unwrap_or(u64::MAX).min(wanted);
@@ -45,9 +43,7 @@ impl Limits {
         Limits {
             connections: connections as usize,
             downloads,
-            head: Duration::from_secs(30),
-            wait: Duration::from_secs(30),
-            pace: Duration::from_secs(30),
+            patience,
             least: 64 << 10,
             farewell: Duration::from_secs(10),
         }

@@ -69,14 +69,14 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: &Notify) -> usi
         // Pieces are long: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         let limits = site.limits;
-        let io = TokioIo::new(Patient::new(stream, limits.pace, limits.least));
+        let io = TokioIo::new(Patient::new(stream, limits.patience, limits.least));
         let service = {
             let site = Arc::clone(&site);
             service_fn(move |request| respond(Arc::clone(&site), peer, request))
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits.head)
+            .header_read_timeout(limits.patience)
             .max_buf_size(HEAD_LEN_MAX)
             .serve_connection(io, service);
         let connection = graceful.watch(connection);

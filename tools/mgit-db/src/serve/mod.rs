@@ -20,6 +20,7 @@ mod limits;
 mod listener;
 mod mount;
 mod respond;
+mod show;
 mod target;
 
 pub use credentials::Credentials;

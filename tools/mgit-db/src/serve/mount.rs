@@ -1,7 +1,7 @@
 //! The stores that are served, each under a prefix.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mgit::container::ContainerError;
 use mgit::error::CatalogError;
@@ -21,13 +21,22 @@ pub struct Mount {
     pub title: String,
     path: PathBuf,
     store: Mutex<Store>,
+    /// The page of the family, by the commit and the address that it was made for.
+    family: Mutex<Option<FamilyPage>>,
+}
+
+#[derive(Debug)]
+struct FamilyPage {
+    sequence: u64,
+    endpoint: String,
+    body: Arc<Vec<u8>>,
 }
 
 impl Mount {
     fn new(prefix: String, path: &Path) -> Result<Self, Failure> {
         let title = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let store = Mutex::new(open(path)?);
-        Ok(Mount { prefix, title, path: path.to_owned(), store })
+        Ok(Mount { prefix, title, path: path.to_owned(), store, family: Mutex::default() })
     }
 
     /// The store as it is now. A vacuum, or a copy that was put in its place, is followed.
@@ -47,6 +56,27 @@ impl Mount {
             }
             taken => taken,
         }
+    }
+}
+
+impl Mount {
+    /// The page of the family at a commit: the one that is there, or what `make` makes. Whoever comes
+    /// while it is made waits for it.
+    pub fn family_page(
+        &self,
+        sequence: u64,
+        endpoint: &str,
+        make: impl FnOnce() -> Result<Arc<Vec<u8>>, Failure>,
+    ) -> Result<Arc<Vec<u8>>, Failure> {
+        let mut kept = self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |page: &&FamilyPage| page.sequence == sequence && page.endpoint == endpoint;
+        if let Some(page) = kept.as_ref().filter(same) {
+            return Ok(Arc::clone(&page.body));
+        }
+        let body = make()?;
+        let endpoint = endpoint.to_owned();
+        *kept = Some(FamilyPage { sequence, endpoint, body: Arc::clone(&body) });
+        Ok(body)
     }
 }
 

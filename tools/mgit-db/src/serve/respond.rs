@@ -18,6 +18,7 @@ use super::access_log::Entry;
 use super::body::Sent;
 use super::hosts::is_allowed;
 use super::listener::Site;
+use super::show::show;
 use super::target::{Target, target};
 
 /// A body of a POST at most: the paths that it names.
@@ -53,13 +54,13 @@ async fn answer(
     }
     let origin = site.origin(host);
     let places = Arc::clone(&site.places);
-    let place = timeout(site.limits.wait, places.acquire_owned()).await;
+    let place = timeout(site.limits.patience, places.acquire_owned()).await;
     let place = place.ok().and_then(Result::ok).ok_or(Problem::Busy)?;
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::POST => {
             let read = Limited::new(body, BODY_LEN_MAX).collect();
-            let read = timeout(site.limits.wait, read).await.ok().and_then(Result::ok);
+            let read = timeout(site.limits.patience, read).await.ok().and_then(Result::ok);
             let why = || "the body is too long, or did not come".to_owned();
             read.ok_or_else(|| Problem::BadRequest { why: why() })?.to_bytes()
         }
@@ -69,7 +70,7 @@ async fn answer(
     let answered = spawn_blocking(move || {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let path = parts.uri.path();
-        let (mount, path) = match target(&site, path) {
+        let (mount, path) = match target(&site, path, &origin) {
             Target::Store(mount, path) => (mount, path),
             Target::Answer(answer) => return answer,
         };
@@ -88,8 +89,9 @@ async fn answer(
             body: &body,
             origin: &origin,
         };
+        let in_html = text("accept").is_some_and(|accept| accept.contains("text/html"));
         hub::answer(&snapshot, &request)
-            .unwrap_or_else(|| Problem::BadRequest { why: "no such page".to_owned() }.into())
+            .unwrap_or_else(|| show(mount, &snapshot, &request, in_html))
     });
     Ok((answered.await.map_err(|_| Problem::Unanswered)?, place))
 }

@@ -4,6 +4,7 @@ use mgit::hub::{Answer, Problem};
 
 use super::listener::Site;
 use super::mount::Mount;
+use super::show;
 
 /// What a path leads to.
 pub enum Target<'s> {
@@ -14,13 +15,19 @@ pub enum Target<'s> {
 }
 
 /// What a path leads to.
-pub fn target<'s>(site: &'s Site, path: &'s str) -> Target<'s> {
+pub fn target<'s>(site: &'s Site, path: &'s str, origin: &str) -> Target<'s> {
     for mount in &site.mounts {
         match path.strip_prefix(&mount.prefix) {
             Some("") => return Target::Store(mount, "/"),
             Some(rest) if rest.starts_with('/') => return Target::Store(mount, rest),
             _ => {}
         }
+    }
+    if path == "/" {
+        return Target::Answer(show::stores(site, origin));
+    }
+    if let Some(asset) = path.strip_prefix("/-/").and_then(show::asset) {
+        return Target::Answer(asset);
     }
     let prefixes: Vec<&str> = site.mounts.iter().map(|mount| &*mount.prefix).collect();
     let why = format!(

@@ -23,6 +23,8 @@ mod outputs;
 mod partial;
 mod repack;
 mod rot;
+#[cfg(feature = "serve")]
+mod serve;
 mod siblings;
 mod standard_output;
 mod transfer;

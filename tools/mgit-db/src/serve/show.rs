@@ -1,0 +1,121 @@
+//! What a browser is shown: everything that is none of the Hub's protocol.
+
+use std::sync::Arc;
+
+use mgit::Snapshot;
+use mgit::hub::{Answer, Body, Problem, Request, node_of};
+use mgit::lineage::Node;
+use serde_json::json;
+
+use super::listener::Site;
+use super::mount::Mount;
+use crate::failure::Failure;
+use crate::pages::{self, POLICY, Page};
+
+/// The page at a path, of one store. `in_html` is whether who asks understands a page.
+pub fn show(mount: &Mount, snapshot: &Snapshot, request: &Request<'_>, in_html: bool) -> Answer {
+    let site = pages::Site {
+        base: mount.prefix.clone(),
+        endpoint: request.origin.to_owned(),
+        title: mount.title.clone(),
+    };
+    let found = match request.method {
+        "GET" | "HEAD" => page(mount, snapshot, request, &site),
+        method => {
+            let method = method.to_owned();
+            Err(Wrong::Asked(Problem::Method { method, allowed: "GET, HEAD" }))
+        }
+    };
+    match found {
+        Ok(answer) => answer,
+        Err(Wrong::Asked(problem)) if !in_html => problem.into(),
+        Err(Wrong::Asked(problem)) => {
+            let (status, message) = (problem.status(), mgit::full_message(&problem));
+            let mut answer = Answer::from(problem);
+            let page = of_page(pages::problem(status, &message, &site));
+            answer.headers.retain(|(name, _)| *name != "content-type");
+            answer.headers.extend(page.headers);
+            Answer { status, headers: answer.headers, body: page.body }
+        }
+        Err(Wrong::Failed(failure)) => {
+            Answer { status: 500, ..of_page(pages::problem(500, &failure.to_string(), &site)) }
+        }
+    }
+}
+
+/// The list of all stores, where several are served.
+pub fn stores(site: &Site, origin: &str) -> Answer {
+    let list = site.mounts.iter().map(|mount| {
+        let snapshot = mount.snapshot();
+        let models = snapshot.ok().and_then(|it| it.nodes().ok()).map_or(0, |it| it.len());
+        (mount.prefix.clone(), mount.title.clone(), models as u64)
+    });
+    let (list, title) = (list.collect::<Vec<_>>(), "mgit".to_owned());
+    let shown = pages::Site { base: String::new(), endpoint: origin.to_owned(), title };
+    of_page(pages::stores(&list, &shown))
+}
+
+/// A file that pages need, by its name.
+pub fn asset(name: &str) -> Option<Answer> {
+    pages::asset(name).map(of_page)
+}
+
+enum Wrong {
+    Asked(Problem),
+    Failed(Failure),
+}
+
+impl From<Failure> for Wrong {
+    fn from(failure: Failure) -> Self {
+        Wrong::Failed(failure)
+    }
+}
+
+fn page(
+    mount: &Mount,
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    site: &pages::Site,
+) -> Result<Answer, Wrong> {
+    let path = request.path.trim_start_matches('/');
+    if path.is_empty() {
+        let page = mount.family_page(snapshot.sequence(), &site.endpoint, || {
+            pages::family(snapshot, site).map(|page| Arc::new(page.body))
+        })?;
+        let body = page.to_vec();
+        return Ok(of_page(Page { content_type: "text/html; charset=utf-8", body }));
+    }
+    if path == "-/commit" {
+        let body = json!({ "sequence": snapshot.sequence() }).to_string().into_bytes();
+        return Ok(of_page(Page { content_type: "application/json", body }));
+    }
+    let none = || Wrong::Asked(Problem::NoSuchPage { why: "no such page".to_owned() });
+    if let Some(name) = path.strip_prefix("-/") {
+        return asset(name).ok_or_else(none);
+    }
+    let node = node_at(snapshot, request).map_err(Wrong::Asked)?;
+    let model =
+        snapshot.model_of(node).map_err(|error| Wrong::Failed(mgit::Error::from(error).into()))?;
+    Ok(of_page(pages::model(&model, site, request.query)?))
+}
+
+/// The version that `REPO` or `REPO/tree/REV` is the page of.
+fn node_at(snapshot: &Snapshot, request: &Request<'_>) -> Result<Node, Problem> {
+    let parts = request.segments()?;
+    match (node_of(snapshot, &parts.join("/"), "main"), parts.as_slice()) {
+        (Err(Problem::NoSuchModel { .. }), [repo @ .., tree, revision]) if tree == "tree" => {
+            node_of(snapshot, &repo.join("/"), revision)
+        }
+        (found, _) => found,
+    }
+}
+
+fn of_page(page: Page) -> Answer {
+    let headers = [
+        ("content-type", page.content_type),
+        ("content-security-policy", POLICY),
+        ("cache-control", "no-cache"),
+    ];
+    let headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
+    Answer { status: 200, headers, body: Body::Bytes(page.body) }
+}
