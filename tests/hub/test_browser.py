@@ -19,7 +19,7 @@ from conftest import Served, folder, safetensors, serve, tool
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-HOSTILE = "</script><img src=x onerror=\"window.hurt=1\">'&<b>"
+HOSTILE = '</script><img src=x onerror="window.hurt=1">\'&<b>'
 NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 
 
@@ -100,9 +100,7 @@ def picture(page: playwright.Page, name: str) -> None:
         page.screenshot(path=Path(kept) / f"{name}.png")
 
 
-def test_a_team_finds_a_model_and_its_parent(
-    browser: playwright.Browser, shown: Served
-) -> None:
+def test_a_team_finds_a_model_and_its_parent(browser: playwright.Browser, shown: Served) -> None:
     watched = watch(browser)
     page = watched.page
     answer = page.goto(f"{shown.endpoint}/")
@@ -191,9 +189,7 @@ def test_a_new_commit_is_offered_and_drawn(
     page.close()
 
 
-def test_all_of_it_can_be_read_without_programs(
-    browser: playwright.Browser, shown: Served
-) -> None:
+def test_all_of_it_can_be_read_without_programs(browser: playwright.Browser, shown: Served) -> None:
     watched = watch(browser, java_script_enabled=False)
     page = watched.page
     page.goto(f"{shown.endpoint}/")

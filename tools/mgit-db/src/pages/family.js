@@ -32,7 +32,8 @@
     byId('to-picture').addEventListener('click', () => toView('picture'));
     toView('picture');
   } else {
-    ['to-picture', 'in', 'out', 'fit', 'colours'].forEach((id) => { byId(id).hidden = true; });
+    ['to-picture', 'in', 'out', 'fit'].forEach((id) => { byId(id).hidden = true; });
+    byId('colours').parentElement.hidden = true;
     byId('search').addEventListener('input',
       () => { byId('found').textContent = `${Tables.filter(listTable(), byId('search').value)} found`; });
     toView('list');

@@ -7,8 +7,6 @@
 
 mod family;
 mod frame;
-#[cfg(test)]
-mod harness;
 mod links;
 mod list;
 mod model;
