@@ -6,7 +6,8 @@ const makeDetail = (canvas) => {
   let things = [], full = new Set(), seen = null;
   // The span of a path: control points hold a curve between them.
   const spanOf = (line) => {
-    const numbers = line.querySelector('path').getAttribute('d').match(/-?\d+(\.\d+)?/g).map(Number);
+    const path = line.querySelector('path').getAttribute('d');
+    const numbers = path.match(/-?\d+(\.\d+)?/g).map(Number);
     const xs = numbers.filter((_, at) => at % 2 === 0), ys = numbers.filter((_, at) => at % 2);
     return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
   };

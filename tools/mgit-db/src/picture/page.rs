@@ -24,6 +24,8 @@ pub const PROGRAM: &str = concat!(
     include_str!("detail.js"),
     include_str!("colours.js"),
     include_str!("search.js"),
+    include_str!("tree.js"),
+    include_str!("facts.js"),
     include_str!("page.js"),
 );
 
