@@ -2,7 +2,7 @@
 //! element-by-element arithmetic.
 
 use crate::common::{add, new_store, weights};
-use mgit::diff::{Change, LayerGraph, Mode, diff, divergence};
+use mgit::diff::{Change, LayerGraph, Mode, diff, diff_contents, divergence};
 use mgit::half::bf16;
 use mgit::{Dtype, NewModel, NewTensor, Shape, Store};
 use proptest::prelude::*;
@@ -39,6 +39,11 @@ fn one_changed_layer_is_all_that_is_read() {
     assert_eq!((change.change, change.to.as_deref()), (Change::Changed, Some("layers.3")));
     // Of seven edges two touch the layer.
     assert_eq!((found.structural, found.contextual), (0.0, 2.0 / 7.0));
+    // The contents' ids tell as much without any value.
+    let told = diff_contents(&a, &b).unwrap();
+    assert_eq!((told.bytes_read, told.unchanged, told.layers().len()), (0, 7, 1));
+    let tensor = &told.layers().next().unwrap().tensors[0];
+    assert_eq!((&tensor.from, tensor.distance), (&change.tensors[0].from, None));
     let same = diff(&a, &a).unwrap();
     assert_eq!((same.bytes_read, same.layers().len(), same.contextual), (0, 0, 0.0));
 }

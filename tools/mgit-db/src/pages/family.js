@@ -32,9 +32,11 @@
     byId('to-picture').addEventListener('click', () => toView('picture'));
     toView('picture');
   } else {
-    ['to-picture', 'in', 'out', 'fit', 'colours'].forEach((id) => { byId(id).hidden = true; });
-    byId('search').addEventListener('input',
-      () => { byId('found').textContent = `${Tables.filter(listTable(), byId('search').value)} found`; });
+    ['to-picture', 'in', 'out', 'fit'].forEach((id) => { byId(id).hidden = true; });
+    byId('colours').parentElement.hidden = true;
+    byId('search').addEventListener('input', () => {
+      byId('found').textContent = `${Tables.filter(listTable(), byId('search').value)} found`;
+    });
     toView('list');
   }
 
@@ -55,8 +57,8 @@
     const id = old === null ? null : picture.data().nodes[old].id;
     const wasChosen = picture.chosen() !== null;
     const before = old === null ? null : picture.boxes()[old];
-    const canvas = page.getElementById('canvas');
-    Object.assign(byId('canvas').dataset, { width: canvas.dataset.width, height: canvas.dataset.height });
+    const { width, height } = page.getElementById('canvas').dataset;
+    Object.assign(byId('canvas').dataset, { width, height });
     take('world');
     picture.load(JSON.parse(byId('data').textContent));
     const place = picture.data().nodes.findIndex((node) => node.id === id);

@@ -18,7 +18,8 @@ pub fn frame(site: &Site, title: &str, body: &str, scripts: &[&str]) -> Page {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n<title>{title}</title>\n\
          <link rel=\"icon\" href=\"{base}/-/icon.svg\">\n\
-         <link rel=\"stylesheet\" href=\"{base}/-/page.css\">\n{scripts}</head>\n\
+         <link rel=\"stylesheet\" href=\"{base}/-/page.css\">\n\
+         <script src=\"{base}/-/early.js\"></script>\n{scripts}</head>\n\
          {body}</html>\n"
     );
     Page { content_type: HTML, body: body.into_bytes() }

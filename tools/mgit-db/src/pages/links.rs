@@ -1,13 +1,10 @@
-//! Addresses of models and files, and the names that Hugging Face clients take.
+//! Addresses of models and files, and what is asked behind them.
 
 use std::fmt::Write as _;
 
 use mgit::lineage::Node;
 
 use super::Site;
-
-/// The longest id of a repository that Hugging Face clients take, in characters.
-const REPO_ID_LEN_MAX: usize = 96;
 
 /// A path of a URL: its parts stay, everything that is not plain in them is percent-encoded.
 pub fn encoded(path: &str) -> String {
@@ -67,27 +64,6 @@ pub fn file(first: &str, node: &Node, path: &str) -> String {
     format!("{first}/{name}/resolve/{version}/{}", encoded(path))
 }
 
-/// The id by which Hugging Face clients ask for a model of this name: they know one slash, further
-/// ones are written as dots. `None` where they take no such id.
-pub fn repo_id(name: &str) -> Option<String> {
-    let id = match name.split_once('/') {
-        Some((first, rest)) => format!("{first}/{}", rest.replace('/', ".")),
-        None => name.to_owned(),
-    };
-    let edge = |letter: char| matches!(letter, '-' | '.');
-    let whole = |part: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let edges = part.starts_with(edge) || part.ends_with(edge);
-        !part.is_empty() && part.bytes().all(plain) && !edges
-    };
-    let taken = id.len() <= REPO_ID_LEN_MAX
-        && !id.contains("--")
-        && !id.contains("..")
-        && !id.ends_with(".git")
-        && id.split('/').all(whole);
-    taken.then_some(id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,15 +74,5 @@ mod tests {
         assert_eq!(decoded("a+b%2fc%zz%4"), "a b/c%zz%4");
         assert_eq!(asked("tensors=2&find=a%20b", "find").as_deref(), Some("a b"));
         assert_eq!(asked("tensors=2", "find"), None);
-    }
-
-    #[test]
-    fn ids_have_one_slash() {
-        for (name, id) in [("a/b/c/d", "a/b.c.d"), ("a", "a"), ("A_1/b-2", "A_1/b-2")] {
-            assert_eq!(repo_id(name).as_deref(), Some(id));
-        }
-        for bad in ["", "a--b", "a..b", "-a", "a/b.", "a b", &"a".repeat(97), "a.git"] {
-            assert_eq!(repo_id(bad), None, "{bad}");
-        }
     }
 }

@@ -7,8 +7,6 @@
 
 mod family;
 mod frame;
-#[cfg(test)]
-mod harness;
 mod links;
 mod list;
 mod model;
@@ -55,6 +53,7 @@ const ICON: &str = "image/svg+xml";
 pub fn asset(name: &str) -> Option<Page> {
     let (content_type, text) = match name {
         "page.css" => (STYLE, [picture::STYLE, include_str!("pages.css")].concat()),
+        "early.js" => (SCRIPT, include_str!("early.js").to_owned()),
         "picture.js" => (SCRIPT, picture::PROGRAM.to_owned()),
         "table.js" => (SCRIPT, include_str!("table.js").to_owned()),
         "family.js" => (SCRIPT, include_str!("family.js").to_owned()),

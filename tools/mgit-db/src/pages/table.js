@@ -55,7 +55,8 @@ const Tables = (() => {
     input.addEventListener('input', () => {
       // What the server has filtered is not filtered by the rest again.
       const shown = filter(table, input.value.startsWith(begin) ? input.value : '');
-      output.textContent = input.value === begin ? told : `${shown} of ${table.tBodies[0].rows.length} shown here`;
+      const all = table.tBodies[0].rows.length;
+      output.textContent = input.value === begin ? told : `${shown} of ${all} shown here`;
     });
   });
   return { sort, sortable, filter };

@@ -66,7 +66,8 @@ const Colours = (() => {
     const way = WAYS[key] || WAYS.kind;
     const { classes, legend } = way.word ? byWords(nodes, way) : byNumbers(nodes, way);
     elements.forEach((element, place) => {
-      const others = [...element.classList].filter((name) => !/^([cs]\d+|good|bad|none)$/.test(name));
+      const own = /^([cs]\d+|good|bad|none)$/;
+      const others = [...element.classList].filter((name) => !own.test(name));
       const wanted = [...others, classes[place]].join(' ');
       if (element.getAttribute('class') !== wanted) element.setAttribute('class', wanted);
     });

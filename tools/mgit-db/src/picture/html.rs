@@ -86,7 +86,7 @@ pub fn html(picture: &Picture, metadata: &[Map<String, Value>]) -> String {
     format!(
         r##"<!DOCTYPE html>
 <!-- {MARK} -->
-<html lang="en">
+<html lang="en" class="live">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">

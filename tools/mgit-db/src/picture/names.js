@@ -2,12 +2,12 @@
 // Names of constant size, while the boxes' own texts are too small to be read: of as many models
 // as fit without overlap, in an order that is given.
 const makeNames = (canvas, layer) => {
-  const NEAR = 0.7, MOST = 220, LETTER = 6.7, HEIGHT = 17, LONGEST = 34, FAR_LONGEST = 24;
+  const MOST = 220, LETTER = 6.7, HEIGHT = 17, LONGEST = 34, FAR_LONGEST = 24;
   const pool = [];
   let shown = 0, asked = false;
   const textAt = (at) => {
     while (pool.length <= at) {
-      const text = document.createElementNS('http://www.w3.org/2000/svg', 'text');
+      const text = document.createElementNS(layer.namespaceURI, 'text');
       layer.append(text);
       pool.push(text);
     }
@@ -30,12 +30,12 @@ const makeNames = (canvas, layer) => {
     };
   };
   const draw = (state) => {
-    const { view, boxes, names, order, strong } = state;
+    const { view, isFar, boxes, names, order, strong } = state;
     const width = canvas.clientWidth, height = canvas.clientHeight;
     const take = makeTaken();
     const longest = view.k < 0.1 ? FAR_LONGEST : LONGEST;
     let count = 0;
-    for (const place of view.k < NEAR ? order : []) {
+    for (const place of isFar ? order : []) {
       if (count >= MOST) break;
       const box = boxes[place];
       const x = (box.x + box.w / 2) * view.k + view.x, y = (box.y + box.h / 2) * view.k + view.y;
@@ -57,7 +57,6 @@ const makeNames = (canvas, layer) => {
   };
   // At most once a frame.
   const update = (state) => {
-    canvas.classList.toggle('far', state.view.k < NEAR);
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => { asked = false; draw(state); });

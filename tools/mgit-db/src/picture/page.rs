@@ -21,8 +21,11 @@ pub const PROGRAM: &str = concat!(
     include_str!("elements.js"),
     include_str!("view.js"),
     include_str!("names.js"),
+    include_str!("detail.js"),
     include_str!("colours.js"),
     include_str!("search.js"),
+    include_str!("tree.js"),
+    include_str!("facts.js"),
     include_str!("page.js"),
 );
 

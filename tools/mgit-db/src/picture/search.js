@@ -48,12 +48,14 @@ const makeSearch = (changed, go) => {
     changed(words.length ? hits : null);
   };
   search.addEventListener('input', () => { run(); showList(true); });
-  search.addEventListener('focus', () => showList(true));
+  search.addEventListener('click', () => showList(true));
   search.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && hits.length) {
       const step = event.shiftKey ? -1 : 1;
-      goTo((at + step + hits.length) % hits.length);
+      goTo(at < 0 ? 0 : (at + step + hits.length) % hits.length);
+      showList(false);
     }
+    if (event.key === 'ArrowDown') showList(true);
     if (event.key === 'Escape') {
       search.value = '';
       run();

@@ -182,10 +182,10 @@ fn draw_edge(
         EdgeKind::Version => ("version", "next version of".to_owned()),
     };
     let ends = [edge.to, edge.from].map(|place| escaped(&picture.nodes[place].name));
-    let _ = writeln!(
+    let _ = write!(
         out,
         "<g class=\"edge {class}\" data-from=\"{}\" data-to=\"{}\"><title>{}: {} {}</title>\
-         <path d=\"{path}\"/></g>",
+         <path d=\"{path}\"/>",
         edge.from,
         edge.to,
         ends[0],
@@ -195,8 +195,9 @@ fn draw_edge(
     if edge.kind == EdgeKind::Provenance && port.abs() <= 3.0 * PORT_GAP {
         let (x, y) = (end.x - 6.0, end.y - 4.0);
         let how = escaped(edge.how);
-        let _ = writeln!(out, "<text class=\"how\" x=\"{x:.1}\" y=\"{y:.1}\">{how}</text>");
+        let _ = write!(out, "<text class=\"how\" x=\"{x:.1}\" y=\"{y:.1}\">{how}</text>");
     }
+    *out += "</g>\n";
 }
 
 /// Where the last bend of a line begins.

@@ -30,10 +30,10 @@ const makeView = (canvas, world, changed) => {
     fitted = false;
     apply();
   };
-  // Puts a box into the middle, near enough to be read.
-  const centre = (rect) => {
+  // Puts a box into the middle; near enough to be read, where that is asked for.
+  const centre = (rect, isNear) => {
     const box = canvas.getBoundingClientRect();
-    view.k = view.k < 0.7 ? 0.9 : view.k;
+    view.k = isNear && view.k < 0.7 ? 0.9 : view.k;
     view.x = box.width / 2 - (rect.x + rect.w / 2) * view.k;
     view.y = box.height / 2 - (rect.y + rect.h / 2) * view.k;
     fitted = false;

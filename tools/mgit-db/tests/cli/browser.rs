@@ -59,6 +59,9 @@ fn a_page_of_three_hundred_models_answers() {
     assert_eq!((&document["models"], &document["format"]), (&json!(304), &json!("html")));
     browser.open(&sandbox.path("family.html"));
     assert_eq!(browser.value("document.querySelectorAll('.node').length"), 304);
+    // Small as the boxes are, some names can be read; colours have a legend.
+    browser.wait_for("document.querySelectorAll('#names text').length > 10");
+    assert_eq!(browser.value("document.querySelectorAll('#legend button').length"), 3);
     browser.screenshot("graph-304.png");
 
     // All of it is to be seen; a click shows a model.
@@ -103,6 +106,7 @@ fn a_page_of_three_hundred_models_answers() {
     browser.press("/", 191);
     browser.write("needle");
     assert_eq!(browser.value(&text("#found")), "1 found");
+    assert_eq!(browser.value(&text("#hits button")), "family/m100@1");
     browser.press("Enter", 13);
     assert_eq!(browser.value(&text("#panel h2")), "family/m100@1");
     browser.screenshot("graph-304-chosen.png");

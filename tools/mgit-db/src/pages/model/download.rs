@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use mgit::Model;
+use mgit::hub::repo_id;
 
 use super::files::path_of;
 use crate::pages::{Site, links};
@@ -19,7 +20,7 @@ pub fn download(model: &Model, site: &Site) -> String {
     let node = model.node();
     let mut out = String::from("<section id=\"get\">\n<h3>Download</h3>\n");
     // A name that the clients do not take has another: that of its node.
-    let id = links::repo_id(node.name()).unwrap_or_else(|| node.id().to_string());
+    let id = repo_id(node.name()).unwrap_or_else(|| node.id().to_string());
     let version = node.version().to_string();
     let endpoint = format!("HF_ENDPOINT={}", quoted(site.endpoint.as_ref()));
     let first = model.files().find(|file| file.is_weights()).or_else(|| model.files().next());
@@ -28,7 +29,7 @@ pub fn download(model: &Model, site: &Site) -> String {
     let (id_text, version_text) = (literal(&id), literal(&version));
     let python = |code: String| format!("{endpoint} python -c {}", quoted(code.as_ref()));
     let lines = [
-        ("hf", format!("{endpoint} hf download {id} --revision {version}")),
+        ("hf", format!("{endpoint} hf download {} --revision {version}", quoted(id.as_ref()))),
         (
             "huggingface_hub",
             python(format!(
