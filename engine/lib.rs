@@ -105,11 +105,14 @@ pub mod architecture;
 pub mod command;
 pub mod diff;
 pub mod error;
+pub mod hub_client;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod merge;
 pub mod model_tests;
+#[cfg(feature = "remote")]
+mod network;
 pub mod shutdown;
 pub mod store;
 pub mod tensor;
