@@ -61,7 +61,7 @@ pub(super) fn download(
     if taken.len() > FILES_MAX {
         return Err(refused(HubFault::TooManyFiles { found: taken.len() }));
     }
-    let work = WorkFolder::open(&WorkFolder::path_of(beside, &hub.endpoint, model))?;
+    let work = WorkFolder::open(&HubFolder::place(model, hub, beside))?;
     let snapshot = work.snapshot(model, &commit)?;
     let total = taken.iter().fold(0u64, |sum, file| sum.saturating_add(file.len));
     let download = Download { session, hub, model, commit: &commit, work: &work, total, progress };

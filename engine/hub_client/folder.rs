@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::HubError;
 #[cfg(feature = "remote")]
 use super::work_folder::WorkFolder;
+use super::{HubError, HubModel, HubOptions};
 use crate::interchange::{LeftOut, SourceOptions};
 
 /// How far a download is.
@@ -30,6 +30,17 @@ pub struct HubFolder {
 }
 
 impl HubFolder {
+    /// Where [`download`](super::download) keeps what comes until [`remove`](Self::remove): a folder
+    /// in `beside`, which need not be there yet.
+    pub fn place(model: &HubModel, hub: &HubOptions, beside: impl AsRef<Path>) -> PathBuf {
+        // As those of other temporary files of this crate.
+        const PREFIX: &str = ".mgit-hub-";
+        const HASH_LEN: usize = 24;
+        let hash = blake3::hash(format!("{}\n{model}", hub.endpoint).as_bytes()).to_hex();
+        let hash = hash.get(..HASH_LEN).unwrap_or_default();
+        beside.as_ref().join(format!("{PREFIX}{hash}"))
+    }
+
     /// The model's folder.
     pub fn path(&self) -> &Path {
         &self.path

@@ -62,8 +62,8 @@ use crate::interchange::SourceOptions;
 /// Downloads a model into a folder of its own in `beside`, without the files that `files` leaves
 /// out, and those that are never a part of a model.
 ///
-/// The folder is called `.mgit-hub-` and a hash of the hub, the model and its revision. What is
-/// there from an earlier run is not downloaded again. `progress` is told how far it is.
+/// The folder is [`HubFolder::place`]. What is there from an earlier run is not downloaded again.
+/// `progress` is told how far it is.
 ///
 /// Cost: as many bytes of disk as the files have, each written once, and read once where the hub
 /// lists its hash. Needs the feature `remote`.

@@ -10,8 +10,6 @@ use rustix::fs::OFlags;
 use super::{HubError, HubModel};
 use crate::shutdown::remove;
 
-/// What the folder's name begins with: as those of other temporary files of this program.
-const PREFIX: &str = ".mgit-hub-";
 const LOCK: &str = "lock";
 const PARTS: &str = "parts";
 /// How often a folder is made again that another process has just removed.
@@ -31,12 +29,6 @@ pub(super) struct WorkFolder {
 }
 
 impl WorkFolder {
-    /// Where the folder of a model is, in `beside`.
-    pub(super) fn path_of(beside: &Path, endpoint: &str, model: &HubModel) -> PathBuf {
-        let key = format!("{endpoint}\n{model}");
-        beside.join(format!("{PREFIX}{}", short_hash(&key)))
-    }
-
     /// Opens the folder, or makes it.
     pub(super) fn open(path: &Path) -> Result<Self, HubError> {
         for _ in 0..TRIES {
@@ -93,7 +85,8 @@ impl WorkFolder {
 
     /// Where a file of the model comes into until it is whole.
     pub(super) fn part(&self, path: &str) -> PathBuf {
-        self.path.join(PARTS).join(format!("{}.part", short_hash(path)))
+        let hash = blake3::hash(path.as_bytes()).to_hex();
+        self.path.join(PARTS).join(format!("{hash}.part"))
     }
 
     /// Removes the folder with all that is in it.
@@ -106,10 +99,6 @@ impl WorkFolder {
 pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> HubError {
     let path = path.to_owned();
     move |source| HubError::Io { action, path: path.clone(), source }
-}
-
-fn short_hash(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex().chars().take(24).collect()
 }
 
 fn make_folder(path: &Path) -> Result<(), HubError> {

@@ -78,6 +78,11 @@ pub fn last_word(word: impl FnOnce(&mut Done) -> String + Send + 'static) {
     *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(word));
 }
 
+/// Takes back what a command had to say.
+pub fn no_last_word() {
+    *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Lets a command say how to go on from what it has done.
 pub fn advise(advice: &'static str) {
     last_word(move |done| match done.is_nothing() {

@@ -24,6 +24,7 @@ mod lanes;
 mod model_argument;
 mod notes;
 mod opening;
+mod origin;
 mod output;
 mod parentage;
 mod partial;
