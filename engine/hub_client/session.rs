@@ -15,10 +15,12 @@ use super::limits::REDIRECTS_MAX;
 use super::{HubError, HubFault, HubOptions};
 use crate::network::Network;
 
-/// Bytes that are given at a time, where as many come.
+/// Bytes that are given at a time, where as many come at once.
 const BLOCK_LEN: usize = 256 << 10;
-/// The fewest bytes that must come while it is waited for a block.
-const SLOW_MIN: usize = 16 << 10;
+/// How long is waited for more than the first of them.
+const BLOCK_TIME: Duration = Duration::from_millis(100);
+/// The fewest bytes that must come within the time that is waited.
+const SLOW_MIN: u64 = 16 << 10;
 
 type Result<T, E = HubFault> = std::result::Result<T, E>;
 
@@ -173,13 +175,15 @@ pub(super) struct Answer<'s> {
     response: Option<Response>,
     /// Why nothing follows, once what came before is taken.
     fault: Option<HubFault>,
+    /// How long was waited, and how much came, since enough has come in that time.
+    waited: Duration,
+    came: u64,
 }
 
 /// How the reading of a block ended.
 enum End {
     More(Response),
     Whole,
-    Late(Response),
     Failed(reqwest::Error),
 }
 
@@ -195,7 +199,8 @@ impl<'s> Answer<'s> {
             }
             _ => {}
         }
-        Ok(Answer { session, host, status, headers, response: Some(response), fault: None })
+        let (response, waited) = (Some(response), Duration::ZERO);
+        Ok(Answer { session, host, status, headers, response, fault: None, waited, came: 0 })
     }
 
     pub(super) fn status(&self) -> u16 {
@@ -212,44 +217,57 @@ impl<'s> Answer<'s> {
 
     /// The next bytes; none at the end.
     pub(super) fn block(&mut self) -> Result<Option<Vec<u8>>> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
+        while let Some(response) = self.response.take() {
+            let block = self.next_block(response)?;
+            if !block.is_empty() {
+                return Ok(Some(block));
+            }
         }
-        let Some(response) = self.response.take() else { return Ok(None) };
+        self.fault.take().map_or(Ok(None), Err)
+    }
+
+    /// What comes next, which may be nothing; what follows it, and why nothing does, is kept.
+    fn next_block(&mut self, response: Response) -> Result<Vec<u8>> {
         let patience = self.session.patience;
-        let read = self.session.network.wait(read_block(response, patience));
-        let failed = |error: std::io::Error| HubFault::Connection {
-            host: self.host.clone(),
-            source: error.into(),
-        };
-        let (block, end) = read.map_err(failed)?;
+        let (begun, left) = (Instant::now(), patience.saturating_sub(self.waited));
+        let host = || self.host.clone();
+        let (block, end) = self
+            .session
+            .network
+            .wait(read_block(response, left))
+            .map_err(|error| HubFault::Connection { host: host(), source: error.into() })?;
+        self.came += block.len() as u64;
+        self.waited += begun.elapsed();
+        if self.came >= SLOW_MIN {
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
         match end {
             End::Whole => {}
-            End::Late(_) if block.len() < SLOW_MIN => {
-                let (host, came) = (self.host.clone(), block.len() as u64);
-                self.fault = Some(HubFault::Silent { host, waited: patience, came });
+            End::Failed(error) => self.fault = Some(connection(host(), error)),
+            End::More(_) if self.waited >= patience => {
+                let (waited, came) = (self.waited, self.came);
+                self.fault = Some(HubFault::Silent { host: host(), waited, came });
             }
-            End::More(response) | End::Late(response) => self.response = Some(response),
-            End::Failed(error) => self.fault = Some(connection(self.host.clone(), error)),
+            End::More(response) => self.response = Some(response),
         }
-        match (block.is_empty(), self.fault.take()) {
-            (true, Some(fault)) => Err(fault),
-            (is_empty, fault) => {
-                self.fault = fault;
-                Ok((!is_empty).then_some(block))
-            }
-        }
+        Ok(block)
     }
 }
 
+/// The next bytes: what comes at once, if something comes within `patience`.
 async fn read_block(mut response: Response, patience: Duration) -> (Vec<u8>, End) {
-    let (mut block, until) = (Vec::new(), Instant::now() + patience);
+    let (mut block, mut until) = (Vec::new(), Instant::now() + patience);
     loop {
         match timeout_at(until, response.chunk()).await {
-            Err(_) => return (block, End::Late(response)),
+            Err(_) => return (block, End::More(response)),
             Ok(Err(error)) => return (block, End::Failed(error)),
             Ok(Ok(None)) => return (block, End::Whole),
-            Ok(Ok(Some(chunk))) => block.extend_from_slice(&chunk),
+            Ok(Ok(Some(chunk))) => {
+                if block.is_empty() {
+                    until = until.min(Instant::now() + BLOCK_TIME);
+                }
+                block.extend_from_slice(&chunk);
+            }
         }
         if block.len() >= BLOCK_LEN {
             return (block, End::More(response));
