@@ -138,7 +138,10 @@ pub enum HubFault {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Nothing came for too long, or too little.
-    #[error("{host} is silent, or sends too slowly: within {} s came {came} bytes", .waited.as_secs_f32())]
+    #[error(
+        "{host} is silent, or sends too slowly: {came} bytes came within {} s",
+        .waited.as_secs_f32()
+    )]
     Silent {
         /// Who.
         host: String,

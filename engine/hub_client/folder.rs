@@ -30,8 +30,8 @@ pub struct HubFolder {
 }
 
 impl HubFolder {
-    /// Where [`download`](super::download) keeps what comes until [`remove`](Self::remove): a folder
-    /// in `beside`, which need not be there yet.
+    /// Where [`download`](super::download) keeps what comes until [`remove`](Self::remove): a
+    /// folder in `beside`, which need not be there yet.
     pub fn place(model: &HubModel, hub: &HubOptions, beside: impl AsRef<Path>) -> PathBuf {
         // As those of other temporary files of this crate.
         const PREFIX: &str = ".mgit-hub-";

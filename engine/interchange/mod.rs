@@ -100,6 +100,7 @@ pub use onnx::ONNX_GRAPH_DEPTH_MAX;
 pub use open_file::OpenFile;
 pub use safetensors::SafetensorsFile;
 pub(crate) use safetensors::stored_header;
+#[cfg(feature = "remote")]
 pub(crate) use source::left_out_of;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};
 pub use source::{FoundForm, FoundModel, FoundModels, models_in, name_of_file};

@@ -8,8 +8,9 @@ use super::options::SourceOptions;
 use super::passed_over;
 use super::walk::{is_called_weights, reason};
 
-/// Of files, each a path with a length: the places of those that would be left out, and the reasons,
-/// by path. It is what a walk through the folder leaves out for what it was asked for, and by names.
+/// Of files, each a path with a length: the places of those that would be left out, and the
+/// reasons, by path. It is what a walk through the folder leaves out for what it was asked for, and
+/// by names.
 pub(crate) fn left_out_of(
     files: &[(&str, u64)],
     options: &SourceOptions,

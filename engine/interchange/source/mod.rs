@@ -18,6 +18,7 @@ mod gather;
 mod json_facts;
 mod left_out;
 mod links;
+#[cfg(feature = "remote")]
 mod listed;
 mod model_source;
 mod names;
@@ -32,6 +33,7 @@ mod walk;
 
 pub use file::{FileRole, SourceFile};
 pub use left_out::LeftOut;
+#[cfg(feature = "remote")]
 pub(crate) use listed::left_out_of;
 pub use model_source::ModelSource;
 pub use options::SourceOptions;

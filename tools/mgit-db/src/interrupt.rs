@@ -78,17 +78,17 @@ pub fn last_word(word: impl FnOnce(&mut Done) -> String + Send + 'static) {
     *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(word));
 }
 
-/// Takes back what a command had to say.
-pub fn no_last_word() {
-    *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = None;
-}
-
 /// Lets a command say how to go on from what it has done.
 pub fn advise(advice: &'static str) {
     last_word(move |done| match done.is_nothing() {
         true => String::new(),
         false => format!(": {advice}"),
     });
+}
+
+/// Takes back what a command had to say.
+pub fn no_last_word() {
+    *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 /// Says whether a command draws on the terminal.

@@ -34,10 +34,10 @@ use crate::text::{Side, Table, count, shown, size};
 /// Several paths are successive versions, oldest first, each a transaction of its own.
 ///
 /// hub:ORG/NAME is a model repository of the Hugging Face Hub, or of the host HF_ENDPOINT, at its
-/// branch main; hub:ORG/NAME@REVISION at another, or at a tag or commit. The token is HF_TOKEN's, or
-/// the one that the Hub's own client keeps. What --exclude and --include leave out is not
-/// downloaded. What was downloaded lies beside the store until it is imported: after a failure or an
-/// interruption the same command goes on from there. Repository and commit become metadata,
+/// branch main; hub:ORG/NAME@REVISION at another, or at a tag or commit. The token is that of
+/// HF_TOKEN, or the one that the Hub's own client keeps. What --exclude and --include leave out is
+/// not downloaded. What was downloaded lies beside the store until it is imported: after a failure
+/// or an interruption the same command goes on from there. Repository and commit become metadata,
 /// hub.repository and hub.revision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

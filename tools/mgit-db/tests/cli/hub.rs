@@ -228,7 +228,8 @@ fn the_token_is_found_where_the_hubs_own_client_has_it() {
     let (endpoint, hf, cache) = (stub.endpoint(), path("hf"), path("cache"));
     let (elsewhere, empty, missing) = (path("elsewhere"), path("empty"), path("missing"));
     let base = variables(&endpoint, &hf);
-    let cases: [(&[(&str, &str)], Option<&str>); 7] = [
+    type Case<'v> = (&'v [(&'v str, &'v str)], Option<&'v str>);
+    let cases: [Case<'_>; 7] = [
         (&[("HF_TOKEN", " given "), ("HF_TOKEN_PATH", &elsewhere)], Some("given")),
         (&[("HF_TOKEN_PATH", &elsewhere)], Some("of_path")),
         (&[], Some("of_home")),
