@@ -18,6 +18,7 @@ use crate::container::io_code;
 pub use crate::container::{ContainerError, DestinationError, LockHolder, Locked, NoStore};
 pub use crate::container::{Shortage, full_message};
 pub use crate::format::FormatError;
+pub use crate::hub_client::{HubError, HubFault};
 pub use crate::interchange::{ExportError, InterchangeError};
 pub use crate::lineage::LineageError;
 pub use crate::merge::MergeError;
@@ -131,6 +132,9 @@ pub enum Error {
     /// Models that come together could not be found, or not all of them imported.
     #[error(transparent)]
     Adoption(AdoptionError),
+    /// A model of a hub could not be downloaded.
+    #[error(transparent)]
+    Hub(#[from] HubError),
     /// Text that is no id.
     #[error(transparent)]
     Id(#[from] ParseIdError),
@@ -190,6 +194,8 @@ impl Error {
     /// - transfer: `remote-io`, `remote-damaged`, `not-readable`, `packs-lost`,
     ///   `remote-not-found`, `diverged`, `push-raced`, `out-of-reach`, `nothing-selected`,
     ///   `no-such-remote`, `bad-remote`, `folder-not-empty`.
+    /// - models of hubs: `not-built`, `bad-hub-address`, `hub-not-found`, `hub-needs-token`,
+    ///   `hub-unreachable`, `hub-damaged`, `under-way`.
     /// - updates: `no-such-function`, `bad-parameter`, `bad-inputs`, `bad-tensor`,
     ///   `function-failed`, `no-recipe`, `bad-recipe`, `input-gone`, `update-begun`,
     ///   `interrupted`, `input-removed`, `temporary-file`.
@@ -211,6 +217,7 @@ impl Error {
             Error::Update(error) => error.code(),
             Error::Merge(error) => error.code(),
             Error::Adoption(error) => error.code(),
+            Error::Hub(error) => error.code(),
             Error::Id(_) => "bad-id",
             Error::Profile(_) => "unknown-profile",
             Error::Lossy(_) => "unknown-lossy",

@@ -50,6 +50,7 @@
 //! | name a model | [`ModelRef`]: `name`, `name@version`, a node, its id |
 //! | follow the lineage | [`Node`], [`lineage`]; [`diff`] compares two models, [`infer`] finds who descends from whom |
 //! | bring in models of which nothing is told | [`adoption`]: models in folders, their parents and versions |
+//! | bring in models of the Hugging Face Hub | [`hub_client`] |
 //! | test models | [`model_tests`]: built-in tests, commands and functions, with bounds; bisection |
 //! | make models from models | [`update`]: creation functions, recipes, what must follow a new version; [`merge`] |
 //! | share | [`transfer`]: push, pull, fetch, bundles; a clone is [`Store::create`] and a pull |
@@ -72,7 +73,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `remote` | object stores (S3, GCS, Azure, static hosts) as places for [`transfer`] |
+//! | `remote` | object stores (S3, GCS, Azure, static hosts) as places for [`transfer`]; [`hub_client`] |
 //! | `unstable-format` | the rooms that know the bytes of the file (`container`, `catalog`, `format`, `planning`, `codec`), for tools that look at the format; any version may change them |
 //!
 //! Three packages show in signatures, by choice, and are re-exported: [`bytemuck`] and [`half`] for
@@ -106,11 +107,14 @@ pub mod command;
 pub mod diff;
 pub mod error;
 pub mod hub;
+pub mod hub_client;
 pub mod infer;
 pub mod interchange;
 pub mod lineage;
 pub mod merge;
 pub mod model_tests;
+#[cfg(feature = "remote")]
+mod network;
 pub mod shutdown;
 pub mod store;
 pub mod tensor;

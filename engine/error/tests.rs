@@ -241,11 +241,45 @@ fn of_transfer() -> Vec<(Error, &'static str)> {
     table.into_iter().map(|(error, code)| (error.into(), code)).collect()
 }
 
+fn of_hub() -> Vec<(Error, &'static str)> {
+    use {HubError as H, HubFault as F};
+    let of_list = |fault| H::Listing { model: text(), endpoint: text(), source: Box::new(fault) };
+    let of_file = |fault| H::File {
+        model: text(),
+        file: text(),
+        came: 1,
+        len: 2,
+        kept: 1,
+        total: 3,
+        folder: path(),
+        source: Box::new(fault),
+    };
+    let broken = || F::Connection { host: text(), source: answer().into() };
+    let no_token = F::NeedsToken { what: "it is not for everybody", status: 401, message: text() };
+    let status = F::Status { host: text(), status: 500, message: text(), retry_after: None };
+    let table: Vec<(H, &str)> = vec![
+        (H::NotBuilt, "not-built"),
+        (H::BadAddress { address: text(), reason: "it is bad" }, "bad-hub-address"),
+        (H::BadEndpoint { endpoint: text(), reason: "it is bad".to_owned() }, "bad-hub-address"),
+        (H::Token { path: path(), source: answer() }, "io"),
+        (H::BadToken, "hub-needs-token"),
+        (H::UnderWay { folder: path() }, "under-way"),
+        (H::Io { action: "write", path: path(), source: answer() }, "io"),
+        (of_list(F::NotFound { what: "such model", message: text() }), "hub-not-found"),
+        (of_list(no_token), "hub-needs-token"),
+        (of_list(status), "hub-unreachable"),
+        (of_file(broken()), "hub-unreachable"),
+        (of_file(F::Changed), "hub-damaged"),
+        (of_list(F::ListingTooLong), "hub-damaged"),
+    ];
+    table.into_iter().map(|(error, code)| (error.into(), code)).collect()
+}
+
 fn all() -> Vec<(Error, &'static str)> {
     let undecodable = CodecError { encoding: crate::codec::Encoding::Raw, reason: text() };
     let mut all = vec![(undecodable.into(), "undecodable")];
     all.extend([of_store(), of_file(), of_lineage(), of_files_in_and_out()].into_iter().flatten());
-    all.extend([of_work(), of_transfer()].into_iter().flatten());
+    all.extend([of_work(), of_transfer(), of_hub()].into_iter().flatten());
     all
 }
 

@@ -403,7 +403,7 @@ pub(super) fn shown(text: &str) -> &str {
 
 /// A name from a file, quoted, escaped and cut, so that no file can write control characters
 /// or pages of text to a terminal.
-struct Quoted<'a>(&'a str);
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

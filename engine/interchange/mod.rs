@@ -83,6 +83,7 @@ pub use crate::format::{contiguous, write_header};
 pub use draft::{draft_extension, export_draft, export_draft_to_folder};
 pub use entry::TensorEntry;
 pub use error::InterchangeError;
+pub(crate) use error::Quoted;
 pub use export::{contents_to_export, export_one_to_stream, export_to, export_to_folder};
 pub use export::{export_to_path, export_to_stream, export_with};
 pub use export_error::ExportError;
@@ -100,5 +101,7 @@ pub use open_file::OpenFile;
 pub(crate) use out_name::name_in_folder;
 pub use safetensors::SafetensorsFile;
 pub(crate) use safetensors::stored_header;
+#[cfg(feature = "remote")]
+pub(crate) use source::left_out_of;
 pub use source::{FileRole, LeftOut, ModelSource, SourceFile, SourceOptions};
 pub use source::{FoundForm, FoundModel, FoundModels, models_in, name_of_file};

@@ -2,17 +2,17 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Read};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use object_store::path::Path;
 use object_store::{
     Error, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutPayload, WriteMultipart,
     parse_url_opts,
 };
-use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
 use super::Remote;
+use crate::network::Network;
 use crate::shutdown::{critical, note_written};
 
 /// A longer file is sent in parts.
@@ -30,12 +30,7 @@ pub struct ObjectRemote {
     root: Path,
     place: String,
     can_list: bool,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
-}
-
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).thread_name("mgit-remote").enable_all().build()
+    network: Network,
 }
 
 /// The same kind of error for a few of the many that services give.
@@ -96,7 +91,7 @@ impl ObjectRemote {
         place: impl Into<String>,
     ) -> io::Result<Self> {
         let place = place.into();
-        Ok(ObjectRemote { store, root, place, can_list: true, runtime: Some(runtime()?) })
+        Ok(ObjectRemote { store, root, place, can_list: true, network: Network::new()? })
     }
 
     fn at(&self, path: &str) -> Path {
@@ -108,14 +103,7 @@ impl ObjectRemote {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> io::Result<T> {
-        let gone = || io::Error::other("the remote's thread is gone");
-        let (done, answer) = mpsc::sync_channel(1);
-        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
-        runtime.spawn(async move {
-            // Whoever waited may have gone.
-            let _ = done.send(work.await);
-        });
-        answer.recv().map_err(|_| gone())
+        self.network.wait(work)
     }
 
     /// Remembers a file that is there now.
@@ -164,15 +152,6 @@ fn read_part(content: &mut dyn Read, len: u64) -> io::Result<Vec<u8>> {
     match part.len() as u64 {
         found if found == len => Ok(part),
         found => Err(io::Error::new(ErrorKind::UnexpectedEof, format!("{found} of {len}"))),
-    }
-}
-
-impl Drop for ObjectRemote {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Dropped in the usual way it would panic inside another program's runtime.
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -6,6 +6,11 @@ mod common;
 mod every_way_out;
 mod failing;
 #[cfg(feature = "remote")]
+mod hub;
+#[cfg(feature = "remote")]
+#[path = "../common/hub_stub.rs"]
+mod hub_stub;
+#[cfg(feature = "remote")]
 mod objects;
 mod partial;
 mod places;

@@ -48,8 +48,8 @@ pub(super) struct Facts {
     pub(super) notes: Vec<(usize, String)>,
 }
 
-/// Collects what the files say, and from which revision they are.
-pub(super) fn collect(files: &[ReadFile], revision: Option<&str>) -> Facts {
+/// Collects what the files say, and what their path says.
+pub(super) fn collect(files: &[ReadFile], of_path: Map<String, Value>) -> Facts {
     let mut facts = Facts::default();
     let config = |file: &ReadFile, names: &[(&str, &str)], len_max| {
         renamed(names, |keys| json_facts::pick(&file.file, keys, len_max))
@@ -74,8 +74,7 @@ pub(super) fn collect(files: &[ReadFile], revision: Option<&str>) -> Facts {
     if let Some(file) = files.iter().find(is_gguf) {
         add_gguf(&mut facts, &file.layout.facts);
     }
-    let revision = revision.map(|revision| ("hub.revision".to_owned(), revision.into()));
-    facts.metadata.extend(revision);
+    facts.metadata.extend(of_path);
     facts
 }
 

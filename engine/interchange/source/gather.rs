@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use super::faults::Faults;
+use super::left_out::LeftOut;
 use super::links::Inside;
 use super::options::SourceOptions;
 use super::read_file::{ReadFile, read_files, read_one};
 use super::shard_name::ShardName;
-use super::walk::{Found, LeftOut, Listing, walk};
+use super::walk::{Found, Listing, walk};
 use crate::format::{FileFormat, is_inner_path};
 use crate::interchange::formats::HEAD_LEN;
 use crate::interchange::index::read_index;
@@ -17,8 +20,8 @@ use crate::interchange::{FileLayout, InterchangeError, OpenFile, impostor};
 pub(super) struct Gathered {
     pub(super) files: Vec<ReadFile>,
     pub(super) left_out: Vec<LeftOut>,
-    /// The revision, in a Hugging Face cache.
-    pub(super) revision: Option<String>,
+    /// What the path says, in a Hugging Face cache.
+    pub(super) path_facts: Map<String, Value>,
     /// It is one file, which was named itself.
     pub(super) is_single: bool,
     /// It is a folder, which was named itself.
@@ -30,11 +33,14 @@ pub(super) fn gather(path: &Path, options: &SourceOptions) -> Result<Gathered, I
     if path.is_dir() {
         let inside = Inside::of(path, options.follow_links)?;
         let mut faults = Faults::default();
-        let Listing { files, left_out } = walk(path, &inside, options, &mut faults)?;
+        let Listing { files, mut left_out } = walk(path, &inside, options, &mut faults)?;
+        left_out.extend(options.left_out_before.iter().cloned());
+        left_out.sort();
+        left_out.dedup();
         let files = read_files(path, files, options, &mut faults)?;
         faults.refuse(path)?;
-        let revision = inside.revision().map(str::to_owned);
-        return Ok(Gathered { files, left_out, revision, is_single: false, is_folder: true });
+        let path_facts = inside.facts().clone();
+        return Ok(Gathered { files, left_out, path_facts, is_single: false, is_folder: true });
     }
     // That it is there, and a file.
     let file = OpenFile::open(path)?;
@@ -56,7 +62,8 @@ pub(super) fn gather(path: &Path, options: &SourceOptions) -> Result<Gathered, I
             }
         },
     };
-    Ok(Gathered { files, left_out: Vec::new(), revision: None, is_single, is_folder: false })
+    let (left_out, path_facts) = (Vec::new(), Map::new());
+    Ok(Gathered { files, left_out, path_facts, is_single, is_folder: false })
 }
 
 /// The name of the list that a file is, or that names it.

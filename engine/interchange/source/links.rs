@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use crate::interchange::InterchangeError;
 
 /// Where files of a model may lie: in its folder, and in the blobs of the Hugging Face cache that
@@ -10,7 +12,7 @@ use crate::interchange::InterchangeError;
 #[derive(Debug)]
 pub(super) struct Inside {
     folders: Vec<PathBuf>,
-    revision: Option<String>,
+    facts: Map<String, Value>,
     everywhere: bool,
 }
 
@@ -19,14 +21,14 @@ impl Inside {
     pub(super) fn of(folder: &Path, everywhere: bool) -> Result<Self, InterchangeError> {
         let real = real(folder)?;
         let cache = cache_of(&real);
-        let (blobs, revision) = cache.unzip();
-        let folders = [real].into_iter().chain(blobs).collect();
-        Ok(Inside { folders, revision, everywhere })
+        let facts = cache.as_ref().map(|(blobs, revision)| facts(blobs, revision));
+        let folders = [real].into_iter().chain(cache.map(|(blobs, _)| blobs)).collect();
+        Ok(Inside { folders, facts: facts.unwrap_or_default(), everywhere })
     }
 
-    /// The revision of the cache that the folder is a snapshot of.
-    pub(super) fn revision(&self) -> Option<&str> {
-        self.revision.as_deref()
+    /// What the path says of where the model came from, in the cache: its repository and revision.
+    pub(super) fn facts(&self) -> &Map<String, Value> {
+        &self.facts
     }
 
     /// Where `path` leads to, which may be a link or lie behind one.
@@ -46,6 +48,14 @@ fn real(path: &Path) -> Result<PathBuf, InterchangeError> {
         }
         _ => InterchangeError::io(path, "follow", error),
     })
+}
+
+fn facts(blobs: &Path, revision: &str) -> Map<String, Value> {
+    let repository = blobs.parent().and_then(Path::file_name).and_then(OsStr::to_str);
+    let repository = repository.and_then(|name| name.strip_prefix("models--"));
+    let repository = repository.map(|name| ("hub.repository", name.replace("--", "/")));
+    let facts = repository.into_iter().chain([("hub.revision", revision.to_owned())]);
+    facts.map(|(key, value)| (key.to_owned(), value.into())).collect()
 }
 
 /// The blobs and the revision, of a folder in `models--ORG--NAME/snapshots/REVISION`.

@@ -16,7 +16,10 @@ mod faults;
 mod file;
 mod gather;
 mod json_facts;
+mod left_out;
 mod links;
+#[cfg(feature = "remote")]
+mod listed;
 mod model_source;
 mod names;
 mod new_model;
@@ -29,8 +32,10 @@ mod units;
 mod walk;
 
 pub use file::{FileRole, SourceFile};
+pub use left_out::LeftOut;
+#[cfg(feature = "remote")]
+pub(crate) use listed::left_out_of;
 pub use model_source::ModelSource;
 pub use options::SourceOptions;
 pub(super) use options::fits;
 pub use search::{FoundForm, FoundModel, FoundModels, models_in, name_of_file};
-pub use walk::LeftOut;

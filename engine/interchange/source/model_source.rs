@@ -9,11 +9,11 @@ use super::facts::{self, Facts};
 use super::faults::Faults;
 use super::file::{FileRole, SourceFile};
 use super::gather::{Gathered, gather};
+use super::left_out::LeftOut;
 use super::names::{Names, are_names, name_aside};
 use super::options::SourceOptions;
 use super::read_file::{ReadFile, join_data};
 use super::units::{Unit, WeightUnits, find_units, weights_among};
-use super::walk::LeftOut;
 use crate::architecture::Architecture;
 use crate::format::{FileFormat, PackedBytes};
 use crate::interchange::InterchangeError;
@@ -82,7 +82,7 @@ impl ModelSource {
                 snapshots, or adopt it";
             return Err(InterchangeError::NoModel { folder: path.into(), detail: detail.into() });
         }
-        let Gathered { mut files, left_out, revision, is_single, is_folder } =
+        let Gathered { mut files, left_out, path_facts, is_single, is_folder } =
             gather(path, options)?;
         join_data(&mut files)?;
         let units = find_units(&files)?;
@@ -94,7 +94,7 @@ impl ModelSource {
         };
         let mut facts = Facts::default();
         if is_folder || files.iter().all(|file| file.layout.format == FileFormat::Gguf) {
-            facts = facts::collect(&files, revision.as_deref());
+            facts = facts::collect(&files, path_facts);
         }
         note_facts(&mut files, &mut facts);
         let mut faults = Faults::default();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::left_out::LeftOut;
 use crate::interchange::FormatReader;
 use crate::lineage::glob_matches;
 
@@ -24,6 +25,7 @@ pub struct SourceOptions {
     pub(super) closed: bool,
     pub(super) weights_elsewhere: bool,
     pub(super) readers: Vec<Arc<dyn FormatReader>>,
+    pub(super) left_out_before: Arc<[LeftOut]>,
 }
 
 /// What files are chosen by.
@@ -124,6 +126,13 @@ impl SourceOptions {
     /// ```
     pub fn weights_elsewhere(mut self, elsewhere: bool) -> Self {
         self.weights_elsewhere = elsewhere;
+        self
+    }
+
+    /// Says what of the folder was left out before it came to where it is, as where only some files
+    /// were downloaded: it is told with what is left out of the folder itself.
+    pub fn left_out_before(mut self, left_out: impl IntoIterator<Item = LeftOut>) -> Self {
+        self.left_out_before = left_out.into_iter().collect();
         self
     }
 

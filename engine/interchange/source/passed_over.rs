@@ -54,6 +54,9 @@ fn ours(name: &str) -> Option<&'static str> {
     name.starts_with(".mgit-").then_some("a temporary file")
 }
 
+/// Why a folder that is called so, and holds weights, is not taken.
+pub(super) const CHECKPOINT: &str = "a model of its own";
+
 /// Whether a folder is called as one of the models of a run: `checkpoint-500`.
 pub(super) fn is_checkpoint(name: &str) -> bool {
     let step = name.strip_prefix("checkpoint").and_then(|rest| rest.strip_prefix(['-', '_']));

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::faults::Faults;
+use super::left_out::LeftOut;
 use super::links::Inside;
 use super::options::SourceOptions;
 use super::passed_over;
@@ -12,37 +13,6 @@ use crate::container::is_store_at;
 use crate::interchange::InterchangeError;
 use crate::interchange::limits::{FILES_MAX, FOLDER_DEPTH_MAX, PATH_LEN_MAX};
 use crate::interchange::weights_name::{is_training_state, is_weights_name};
-
-/// Something in a folder that is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[non_exhaustive]
-pub struct LeftOut {
-    /// Its path in the folder; of a folder, it ends in `/`.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl LeftOut {
-    /// The same, seen from where the folder lies.
-    pub fn below(&self, folder: &Path) -> LeftOut {
-        let path = folder.join(&self.path).display().to_string();
-        LeftOut { path, reason: self.reason.clone() }
-    }
-
-    /// The first of some, and how many more there are: the end of a sentence.
-    pub(crate) fn told(left_out: &[LeftOut]) -> String {
-        const NAMED_MAX: usize = 5;
-        let mut told = String::new();
-        for LeftOut { path, reason } in left_out.iter().take(NAMED_MAX) {
-            told += &format!("; left out {path:?}: {reason}");
-        }
-        match left_out.len().saturating_sub(NAMED_MAX) {
-            0 => told,
-            more => format!("{told}; and {more} more"),
-        }
-    }
-}
 
 /// A file of a folder.
 #[derive(Debug)]
@@ -135,10 +105,7 @@ impl Walk<'_> {
         let real = entry.path();
         let found = real.symlink_metadata();
         let found = found.map_err(|error| InterchangeError::io(&real, "examine", error))?;
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let by_name = || passed_over::file(name, found.len()).filter(|_| !found.is_dir());
-        let reason = self.options.reason(path, found.is_dir());
-        let Some(reason) = reason.or_else(|| by_name().map(str::to_owned)) else {
+        let Some(reason) = reason(self.options, path, found.is_dir(), found.len()) else {
             let folder = self.folder.join(path);
             let folder = folder.parent().unwrap_or(self.folder);
             return Err(InterchangeError::PathNotUtf8 { path: folder.join(entry.file_name()) });
@@ -166,13 +133,8 @@ impl Walk<'_> {
         let mut found: Metadata = examine(real)?;
         let mut real = real.to_owned();
         // What is not taken in any case need not lead anywhere.
-        if let Some(reason) = self.options.reason(&path, found.is_dir()) {
+        if let Some(reason) = reason(self.options, &path, found.is_dir(), found.len()) {
             self.leave_out(&path, found.is_dir(), reason);
-            return Ok(());
-        }
-        let by_name = passed_over::file(name, found.len()).filter(|_| !found.is_dir());
-        if let Some(reason) = by_name {
-            self.leave_out(&path, false, reason);
             return Ok(());
         }
         if path.len() > PATH_LEN_MAX {
@@ -212,7 +174,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if passed_over::is_checkpoint(name) && holds_weights(&real) {
-            self.leave_out(path, true, "a model of its own");
+            self.leave_out(path, true, passed_over::CHECKPOINT);
             return Ok(());
         }
         on_the_way.push(real.clone());
@@ -220,6 +182,18 @@ impl Walk<'_> {
         on_the_way.pop();
         Ok(())
     }
+}
+
+/// Why what has this path is not taken: by what was asked for, or by the name of a file.
+pub(super) fn reason(
+    options: &SourceOptions,
+    path: &str,
+    is_folder: bool,
+    len: u64,
+) -> Option<String> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let by_name = || passed_over::file(name, len).filter(|_| !is_folder).map(str::to_owned);
+    options.reason(path, is_folder).or_else(by_name)
 }
 
 /// What is neither a file nor a folder.
@@ -237,5 +211,10 @@ fn special(found: FileType) -> Option<&'static str> {
 pub(super) fn holds_weights(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names = entries.map(|entry| PathBuf::from(entry.file_name()));
-    names.any(|name| is_weights_name(&name) && !is_training_state(&name))
+    names.any(|name| is_called_weights(&name))
+}
+
+/// Whether a file of this name holds weights, and not only the state of a training.
+pub(super) fn is_called_weights(name: &Path) -> bool {
+    is_weights_name(name) && !is_training_state(name)
 }

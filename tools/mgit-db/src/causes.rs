@@ -7,8 +7,8 @@ use std::io;
 
 use mgit::Error;
 use mgit::error::{
-    CatalogError, ExportError, LineageError, MergeError, StoreError, TestError, TransferError,
-    UpdateError, UpkeepError,
+    CatalogError, ExportError, HubFault, LineageError, MergeError, StoreError, TestError,
+    TransferError, UpdateError, UpkeepError,
 };
 
 /// One of them, to be asked for its type.
@@ -36,6 +36,7 @@ fn of_all(cause: &Cause) -> Option<&Cause> {
         Error::Update(error) => error,
         Error::Merge(error) => error,
         Error::Adoption(error) => error,
+        Error::Hub(error) => error,
         Error::Io(error) => error,
         _ => return None,
     })
@@ -62,6 +63,9 @@ fn of_store(cause: &Cause) -> Option<&Cause> {
 
 fn of_work(cause: &Cause) -> Option<&Cause> {
     if let Some(boxed) = cause.downcast_ref::<Box<TransferError>>() {
+        return Some(&**boxed);
+    }
+    if let Some(boxed) = cause.downcast_ref::<Box<HubFault>>() {
         return Some(&**boxed);
     }
     if let Some(boxed) = cause.downcast_ref::<Box<UpdateError>>() {

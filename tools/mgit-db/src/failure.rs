@@ -7,9 +7,9 @@ use std::process::ExitCode;
 
 use mgit::Error;
 use mgit::error::{
-    CatalogError, CommandError, ContainerError, DestinationError, ExportError, InterchangeError,
-    LineageError, Locked, MergeError, Shortage, StoreError, TestError, TransferError, UpdateError,
-    UpkeepError, full_message,
+    CatalogError, CommandError, ContainerError, DestinationError, ExportError, HubError,
+    InterchangeError, LineageError, Locked, MergeError, Shortage, StoreError, TestError,
+    TransferError, UpdateError, UpkeepError, full_message,
 };
 
 use crate::causes::{Cause, causes};
@@ -236,7 +236,7 @@ macro_rules! failures_of {
 }
 
 failures_of! {
-    CatalogError, CommandError, DestinationError, ExportError, InterchangeError, LineageError,
+    CatalogError, CommandError, DestinationError, ExportError, HubError, InterchangeError, LineageError,
     MergeError, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 }
 

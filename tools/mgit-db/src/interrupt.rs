@@ -109,6 +109,11 @@ pub fn advise(advice: &'static str) {
     });
 }
 
+/// Takes back what a command had to say.
+pub fn no_last_word() {
+    *LAST_WORD.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
 /// Says whether a command draws on the terminal.
 pub fn draws(draws: bool) {
     DRAWS.store(draws, Ordering::SeqCst);

@@ -25,6 +25,7 @@ mod lanes;
 mod model_argument;
 mod notes;
 mod opening;
+mod origin;
 mod output;
 #[cfg(feature = "serve")]
 mod pages;

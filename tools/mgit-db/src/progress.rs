@@ -36,6 +36,11 @@ impl Progress {
     pub fn advance(&self, bytes: u64) {
         self.0.inc(bytes);
     }
+
+    /// Reports that this number of bytes is done, of all.
+    pub fn set(&self, bytes: u64) {
+        self.0.set_position(bytes);
+    }
 }
 
 impl Drop for Progress {

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mgit::Error;
 use mgit::error::{
-    AdoptionError, ContainerError, DestinationError, ExportError, LineageError, MergeError,
-    NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
+    AdoptionError, ContainerError, DestinationError, ExportError, HubFault, LineageError,
+    MergeError, NoStore, StoreError, TestError, TransferError, UpdateError, UpkeepError,
 };
 
 use crate::causes::{Cause, causes};
@@ -62,6 +62,9 @@ fn with_others(cause: &Cause) -> &'static str {
     if let Some(UpkeepError::Damaged { .. }) = cause.downcast_ref() {
         return ": `mgit-db verify` lists the damage, `mgit-db salvage` makes a store of what is \
                 whole";
+    }
+    if let Some(HubFault::TooManyFiles { .. }) = cause.downcast_ref() {
+        return " (--exclude)";
     }
     if let Some(UpdateError::Begun { .. }) = cause.downcast_ref() {
         return " (--resume)";

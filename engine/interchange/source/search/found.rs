@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::interchange::InterchangeError;
-use crate::interchange::source::walk::LeftOut;
+use crate::interchange::source::left_out::LeftOut;
 
 /// Entries of folders that are looked at: links can make a few folders many.
 pub(super) const ENTRIES_MAX: usize = 1 << 20;

@@ -10,10 +10,11 @@ use super::hub;
 use super::naming::{join, part, stem, whole, with_ending};
 use crate::interchange::InterchangeError;
 use crate::interchange::limits::FOLDER_DEPTH_MAX;
+use crate::interchange::source::left_out::LeftOut;
 use crate::interchange::source::links::Inside;
 use crate::interchange::source::options::SourceOptions;
 use crate::interchange::source::passed_over;
-use crate::interchange::source::walk::{LeftOut, holds_weights};
+use crate::interchange::source::walk::holds_weights;
 
 pub(super) struct Search<'s> {
     root: &'s Path,

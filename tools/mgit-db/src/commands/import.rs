@@ -1,6 +1,6 @@
 //! `import`: models in files of any form, into a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::adoption::{Descent, ModelInput, add, find_parent};
@@ -17,6 +17,7 @@ use crate::gate::{self, Gate};
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
 use crate::model_argument::ModelArgument;
 use crate::opening;
+use crate::origin::{self, Came, Origin};
 use crate::output::Output;
 use crate::parentage::Told;
 use crate::progress::Progress;
@@ -31,6 +32,13 @@ use crate::text::{Side, Table, count, shown, size};
 /// config.json, the model card and the like say becomes kind and metadata. Importing under a name
 /// that is there already makes its next version, unless its latest version has the same files.
 /// Several paths are successive versions, oldest first, each a transaction of its own.
+///
+/// hub:ORG/NAME is a model repository of the Hugging Face Hub, or of the host HF_ENDPOINT, at its
+/// branch main; hub:ORG/NAME@REVISION at another, or at a tag or commit. The token is that of
+/// HF_TOKEN, or the one that the Hub's own client keeps. What --exclude and --include leave out is
+/// not downloaded. What was downloaded lies beside the store until it is imported: after a failure
+/// or an interruption the same command goes on from there. Repository and commit become metadata,
+/// hub.repository and hub.revision.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db import family.mgit base.safetensors --name base
@@ -38,6 +46,8 @@ use crate::text::{Side, Table, count, shown, size};
   mgit-db import family.mgit llama/ --name llama --kind llama --meta licence=other
   mgit-db import family.mgit run/checkpoint-500 --name run --exclude 'optimizer.pt' --exclude '*.log'
   mgit-db import family.mgit mystery.safetensors --name mystery --parent auto
+  mgit-db import family.mgit hub:prajjwal1/bert-tiny
+  mgit-db import family.mgit hub:org/tuned@v2 --exclude '*.bin' --name tuned --parent base
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base --lossy quantised:1e-4 \\
       --gate 'python3 evaluate.py {model}' --max-drop 0.005 --higher-is-better")]
 pub struct Arguments {
@@ -45,12 +55,13 @@ pub struct Arguments {
     store: PathBuf,
     /// A model's folder, or a file: .safetensors, .bin, .pt, .gguf, .onnx, .npz or any other; of a
     /// sharded model its *.index.json or any of its files. Layers may be given in a file beside a
-    /// single one: model.layers.json for model.safetensors
+    /// single one: model.layers.json for model.safetensors. Or hub:ORG/NAME[@REVISION]
     #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
-    /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/'
+    /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/' [default: of
+    /// a model of a hub the repository's, ORG/NAME]
     #[arg(long)]
-    name: ModelName,
+    name: Option<ModelName>,
     /// A model it was derived from; may be given several times. `auto` finds it, if it is there
     #[arg(long = "parent", value_name = "MODEL", value_parser = parse_parent)]
     parents: Vec<Parent>,
@@ -144,10 +155,12 @@ pub fn parse_metadata(text: &str) -> Result<(String, Value), String> {
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let metadata = metadata(&arguments.metadata)?;
     // What can be seen to be wrong is refused before the first commit.
-    for file in &arguments.files {
-        ModelInput::check_there(file)?;
+    let origins = arguments.files.iter().map(|written| Origin::parse(written));
+    let origins = origins.collect::<Result<Vec<Origin>, Failure>>()?;
+    if origins.iter().all(|origin| matches!(origin, Origin::Path(_))) {
+        check_globs(&arguments.files, arguments.globs())?;
     }
-    check_globs(&arguments.files, arguments.globs())?;
+    let name = arguments.name.clone().map_or_else(|| origin::name_of(&origins), Ok)?;
     let auto = arguments.parents.contains(&Parent::Auto);
     if auto && (arguments.parents.len() > 1 || arguments.how.is_some()) {
         let message = "--parent auto stands alone: it also finds out how the model was derived";
@@ -157,19 +170,19 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let store = opening::open_shared(&arguments.store).map_err(opening::or_init)?;
     let parents = parents(&store, &arguments.parents)?;
     let how = arguments.how.unwrap_or_default();
+    let asked = Asked { arguments, name, parents, how, metadata };
     let options = arguments.source_options();
     let mut imported = Vec::new();
     let mut documents = Vec::new();
-    for file in &arguments.files {
-        let added = import_file(&store, (file, &options), arguments, (&parents, how), &metadata)
-            .map_err(|failure| failure.after(&imported))?;
+    for origin in &origins {
+        let (shown, added) =
+            bring(&store, origin, &options, &asked).map_err(|failure| failure.after(&imported))?;
         let Imported { report, around, found, input } = added;
         if report.already_there {
-            check_as_asked(&store, &report, arguments, (&parents, how), &metadata)
-                .map_err(|failure| failure.after(&imported))?;
+            check_as_asked(&store, &report, &asked).map_err(|failure| failure.after(&imported))?;
         }
-        let mut document = document(file, &report);
-        output.text(&describe(file, &report))?;
+        let mut document = document(&shown, &report);
+        output.text(&describe(&shown, &report))?;
         document["repacked"] = arrival::document(&around);
         output.text(&arrival::describe(&around))?;
         output.text(&taken::describe(input.source()))?;
@@ -217,7 +230,16 @@ fn parents(store: &Store, parents: &[Parent]) -> Result<Vec<String>, Failure> {
 /// What was found out about a file's parent, for people and for programs.
 type Found = (String, Value);
 
-/// What became of a file.
+/// What is asked for all models.
+struct Asked<'a> {
+    arguments: &'a Arguments,
+    name: ModelName,
+    parents: Vec<String>,
+    how: How,
+    metadata: Map<String, Value>,
+}
+
+/// What became of a model.
 struct Imported {
     report: ImportReport,
     around: AroundReport,
@@ -225,17 +247,27 @@ struct Imported {
     input: ModelInput,
 }
 
-fn import_file(
+/// Imports a model from where it is, and removes what was downloaded of it.
+fn bring(
     store: &Store,
-    (path, options): (&Path, &SourceOptions),
-    arguments: &Arguments,
-    (parents, how): (&[String], How),
-    metadata: &Map<String, Value>,
-) -> Result<Imported, Failure> {
-    let input = open_named(path, options)?;
+    origin: &Origin,
+    options: &SourceOptions,
+    asked: &Asked,
+) -> Result<(String, Imported), Failure> {
+    let came = Came::from(origin, options, store)?;
+    let imported = import_model(store, &came, asked).map_err(|failure| came.kept(failure))?;
+    let shown = came.shown.clone();
+    let name = imported.report.node.full_name();
+    came.remove().map_err(|failure| failure.after(&[name]))?;
+    Ok((shown, imported))
+}
+
+fn import_model(store: &Store, came: &Came, asked: &Asked) -> Result<Imported, Failure> {
+    let Asked { arguments, name, parents, how, metadata } = asked;
+    let input = open_named(&came.path, &came.options)?;
     let (mut found, mut descent) = (None, Descent::default());
     if arguments.parents.contains(&Parent::Auto) {
-        let name = arguments.name.as_str();
+        let name = name.as_str();
         let parentage = find_parent(&store.snapshot()?, &input.member(name)?)?;
         descent = parentage.descent();
         let told = Told { member: name, found: &parentage };
@@ -244,9 +276,9 @@ fn import_file(
     let mut gate = Gate::new(&arguments.lossy)?;
     let repack = arguments.arrival.repack();
     let (report, around) = Gate::settle(&mut gate, |gate| {
-        let bar = Progress::new(format!("import {}", path.display()), input.logical_bytes());
+        let bar = Progress::new(format!("import {}", came.shown), input.logical_bytes());
         let progress = |bytes| bar.advance(bytes);
-        let mut model = input.model(arguments.name.as_str()).progress(&progress);
+        let mut model = input.model(name.as_str()).progress(&progress);
         model = model.profile(arguments.profile);
         if !arguments.force {
             model = model.unless_equal();
@@ -255,7 +287,7 @@ fn import_file(
             model = model.kind(kind);
         }
         for parent in parents {
-            model = model.parent(parent, how);
+            model = model.parent(parent, *how);
         }
         model = descent.add_to(model);
         if arguments.advise.is_some() {
@@ -267,6 +299,9 @@ fn import_file(
         if let Some(gate) = gate {
             model = model.gate(|draft| gate.judge(draft));
         }
+        if let Some(endpoint) = &came.endpoint {
+            model = model.metadata("hub.endpoint", endpoint.as_str());
+        }
         for (key, value) in metadata {
             model = model.metadata(key, value.clone());
         }
@@ -276,19 +311,14 @@ fn import_file(
 }
 
 /// Refuses what was asked for a model that is there already and has not got it.
-fn check_as_asked(
-    store: &Store,
-    report: &ImportReport,
-    arguments: &Arguments,
-    (parents, how): (&[String], How),
-    metadata: &Map<String, Value>,
-) -> Result<(), Failure> {
+fn check_as_asked(store: &Store, report: &ImportReport, asked: &Asked) -> Result<(), Failure> {
+    let Asked { arguments, parents, how, metadata, .. } = asked;
     let snapshot = store.snapshot()?;
     let model = snapshot.model(&report.node)?;
     let has = model.metadata()?;
     let edges = snapshot.graph().parents(report.node.id())?;
     let is_parent = |parent: &String| {
-        edges.iter().any(|edge| edge.parent.to_string() == *parent && edge.how == how)
+        edges.iter().any(|edge| edge.parent.to_string() == *parent && edge.how == *how)
             // The version itself: it is not derived from itself.
             || report.node.id().to_string() == *parent
     };
@@ -316,10 +346,10 @@ fn check_as_asked(
     Err(Failure::failed("already-there", message))
 }
 
-fn document(file: &Path, report: &ImportReport) -> Value {
+fn document(origin: &str, report: &ImportReport) -> Value {
     let row = &report.node;
     json!({
-        "file": file.display().to_string(),
+        "file": origin,
         "model": report.node.full_name(),
         "already_there": report.already_there,
         "id": report.node.id().to_string(),
@@ -337,12 +367,12 @@ fn document(file: &Path, report: &ImportReport) -> Value {
     })
 }
 
-fn describe(file: &Path, report: &ImportReport) -> String {
+fn describe(origin: &str, report: &ImportReport) -> String {
     let row = &report.node;
     let head = format!(
         "{} <- {} ({}, {})\n",
         report.node.full_name(),
-        shown(&file.display().to_string()),
+        shown(origin),
         count(row.tensor_count().into(), "tensor"),
         size(row.logical_bytes()),
     );

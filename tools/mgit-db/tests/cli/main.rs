@@ -13,6 +13,11 @@ mod families;
 mod faults;
 mod graph;
 mod history;
+#[cfg(feature = "remote")]
+mod hub;
+#[cfg(feature = "remote")]
+#[path = "../../../../tests/common/hub_stub.rs"]
+mod hub_stub;
 mod import;
 mod interruptions;
 mod locked;

@@ -69,6 +69,12 @@ impl Sandbox {
         answer(self.command(arguments).output().unwrap())
     }
 
+    /// Runs with these variables set.
+    pub fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Answer {
+        let mut command = self.command(arguments);
+        answer(command.envs(variables.iter().copied()).output().unwrap())
+    }
+
     /// Runs what must be done, with nothing on standard error; gives back what it printed.
     pub fn ok(&self, arguments: &[&str]) -> String {
         let answer = self.run(arguments);
