@@ -55,7 +55,7 @@ pub struct Arguments {
     store: PathBuf,
     /// A model's folder, or a file: .safetensors, .bin, .pt, .gguf, .onnx, .npz or any other; of a
     /// sharded model its *.index.json or any of its files. Layers may be given in a file beside a
-    /// single one: model.layers.json for model.safetensors. Or hub:ORG/NAME[@REVISION]
+    /// single one: model.layers.json for model.safetensors. Or hub:ORG/NAME, hub:ORG/NAME@REVISION
     #[arg(required = true, value_name = "PATH")]
     files: Vec<PathBuf>,
     /// The model's name: letters, digits, '.', '_' and '-', in parts joined by '/' [default: of
