@@ -30,8 +30,11 @@ const makeView = (canvas, world, changed) => {
     fitted = false;
     apply();
   };
-  // Puts a box into the middle; near enough to be read, where that is asked for.
+  // Puts a box into the middle; near enough to be read, where that is asked for. A picture that can
+  // be read as a whole stays whole.
   const centre = (rect, isNear) => {
+    if (fitted) fitAll();
+    if (fitted && view.k >= 0.7) return;
     const box = canvas.getBoundingClientRect();
     view.k = isNear && view.k < 0.7 ? 0.9 : view.k;
     view.x = box.width / 2 - (rect.x + rect.w / 2) * view.k;

@@ -61,7 +61,7 @@ fn a_page_of_three_hundred_models_answers() {
     assert_eq!(browser.value("document.querySelectorAll('.node').length"), 304);
     // Small as the boxes are, some names can be read; colours have a legend.
     browser.wait_for("document.querySelectorAll('#names text').length > 10");
-    assert_eq!(browser.value("document.querySelectorAll('#legend button').length"), 3);
+    assert_eq!(browser.value("document.querySelectorAll('#legend button').length"), 4);
     browser.screenshot("graph-304.png");
 
     // All of it is to be seen; a click shows a model.
