@@ -78,6 +78,12 @@ pub enum Problem {
     /// The token is missing, or is another.
     #[error("this server asks for a token: none, or another one, was sent")]
     NoToken,
+    /// A head that is longer than the server reads.
+    #[error("the request's head has more than {most} bytes")]
+    LongHead {
+        /// The bytes that it may have.
+        most: usize,
+    },
     /// A name under which the server does not answer.
     #[error(
         "this server does not answer for {host:?}: whoever runs it behind another one says --base-url"
@@ -124,6 +130,7 @@ impl Problem {
             Problem::NoSuchRevision { .. } | Problem::NoSuchFile { .. } => 404,
             Problem::NoSuchPage { .. } => 404,
             Problem::NoToken => 401,
+            Problem::LongHead { .. } => 431,
             Problem::OtherHost { .. } => 421,
             Problem::Busy => 503,
             Problem::Unanswered => 500,

@@ -19,7 +19,7 @@ use super::respond::respond;
 use super::{Credentials, Limits, Mount};
 
 /// The longest head of a request, and what is written at a time of what lies in memory.
-const HEAD_LEN_MAX: usize = 64 << 10;
+pub const HEAD_LEN_MAX: usize = 64 << 10;
 /// How long nothing is accepted after the system could not give a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

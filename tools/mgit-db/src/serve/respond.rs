@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::access_log::Entry;
 use super::body::Sent;
 use super::hosts::is_allowed;
-use super::listener::Site;
+use super::listener::{HEAD_LEN_MAX, Site};
 use super::show::show;
 use super::target::{Target, target};
 
@@ -44,6 +44,11 @@ async fn answer(
     site: &Arc<Site>,
     request: Request<Incoming>,
 ) -> Result<(Answer, OwnedSemaphorePermit), Problem> {
+    // What is read at a time may be longer than what hyper bounds.
+    let length = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if length.sum::<usize>() > HEAD_LEN_MAX {
+        return Err(Problem::LongHead { most: HEAD_LEN_MAX });
+    }
     let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
     let host = header(HOST).or_else(|| request.uri().authority().map(|it| it.as_str()));
     if !is_allowed(site, host) {
