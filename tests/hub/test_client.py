@@ -197,7 +197,9 @@ def test_commits_show_at_once(tmp_path: Path) -> None:
         model = safetensors({"w": ("F32", [4096], weights(version, 4096, of=content))})
         source = folder(tmp_path / f"v{version}", model, {})
         tool("import", store, source, "--name", "m")
-        got = snapshot_download("m", endpoint=server.endpoint, cache_dir=tmp_path / "c", token=False)
+        got = snapshot_download(
+            "m", endpoint=server.endpoint, cache_dir=tmp_path / "c", token=False
+        )
         assert files(Path(got)) == files(source)
         tool("vacuum", store)
     tool("rm", store, "m@3")
@@ -258,7 +260,11 @@ def test_transformers_load_over_http(served: Served, tmp_path: Path) -> None:
     )
     environment = os.environ | {"HF_ENDPOINT": server.endpoint, "HF_HOME": str(tmp_path / "home")}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     expected = float(made(torch.arange(8)[None]).last_hidden_state.double().sum().detach())

@@ -440,7 +440,7 @@ fn a_store_is_filled_from_one_that_is_served() {
     let (sandbox, _) = family(200_000);
     let server = Server::start_with(
         &sandbox,
-        &["x=s", "--token-env", "HUB_TOKEN", "--base-url", "http://other.example"],
+        &["x=s", "--token-env", "HUB_TOKEN"],
         &[("HUB_TOKEN", "sesame")],
     );
     let endpoint = format!("http://{}/x", server.address);
