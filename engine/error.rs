@@ -18,6 +18,7 @@ use crate::container::io_code;
 pub use crate::container::{ContainerError, DestinationError, LockHolder, Locked, NoStore};
 pub use crate::container::{Shortage, full_message};
 pub use crate::format::FormatError;
+pub use crate::hub::RequestError;
 pub use crate::hub_client::{HubError, HubFault};
 pub use crate::interchange::{ExportError, InterchangeError};
 pub use crate::lineage::LineageError;
@@ -135,6 +136,9 @@ pub enum Error {
     /// A model of a hub could not be downloaded.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// A request to a store as a hub means nothing that is there.
+    #[error(transparent)]
+    Request(RequestError),
     /// Text that is no id.
     #[error(transparent)]
     Id(#[from] ParseIdError),
@@ -196,6 +200,8 @@ impl Error {
     ///   `no-such-remote`, `bad-remote`, `folder-not-empty`.
     /// - models of hubs: `not-built`, `bad-hub-address`, `hub-not-found`, `hub-needs-token`,
     ///   `hub-unreachable`, `hub-damaged`, `under-way`.
+    /// - requests to a store as a hub: `no-such-model`, `no-such-revision`, `no-such-file`,
+    ///   `bad-range`, `bad-request`, `no-token`, `busy`.
     /// - updates: `no-such-function`, `bad-parameter`, `bad-inputs`, `bad-tensor`,
     ///   `function-failed`, `no-recipe`, `bad-recipe`, `input-gone`, `update-begun`,
     ///   `interrupted`, `input-removed`, `temporary-file`.
@@ -218,6 +224,7 @@ impl Error {
             Error::Merge(error) => error.code(),
             Error::Adoption(error) => error.code(),
             Error::Hub(error) => error.code(),
+            Error::Request(error) => error.code(),
             Error::Id(_) => "bad-id",
             Error::Profile(_) => "unknown-profile",
             Error::Lossy(_) => "unknown-lossy",
@@ -283,6 +290,15 @@ impl From<TransferError> for Error {
             TransferError::Store(error) => error.into(),
             TransferError::Destination(error) => error.into(),
             error => Error::Transfer(error),
+        }
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Store(error) => error.into(),
+            error => Error::Request(error),
         }
     }
 }

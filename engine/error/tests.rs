@@ -275,11 +275,32 @@ fn of_hub() -> Vec<(Error, &'static str)> {
     table.into_iter().map(|(error, code)| (error.into(), code)).collect()
 }
 
+fn of_requests() -> Vec<(Error, &'static str)> {
+    use RequestError as R;
+    let table: Vec<(R, &str)> = vec![
+        (R::NoSuchModel { repo: text(), similar: vec![text()] }, "no-such-model"),
+        (R::SeveralModels { repo: text(), names: vec![text(), text()] }, "no-such-model"),
+        (R::NoSuchRevision { repo: text(), revision: text() }, "no-such-revision"),
+        (R::NoSuchFile { model: text(), path: text(), sha: text() }, "no-such-file"),
+        (R::Method { method: text(), allowed: "GET" }, "bad-request"),
+        (R::BadRequest { why: text() }, "bad-request"),
+        (R::NoSuchPage { why: text() }, "bad-request"),
+        (R::LongHead { most: 1 }, "bad-request"),
+        (R::OtherHost { host: text() }, "bad-request"),
+        (R::Unanswered, "bad-request"),
+        (R::RangeBehindEnd { len: 1 }, "bad-range"),
+        (R::NoToken, "no-token"),
+        (R::Busy, "busy"),
+        (R::Store(StoreError::ReadOnly), "read-only"),
+    ];
+    table.into_iter().map(|(error, code)| (error.into(), code)).collect()
+}
+
 fn all() -> Vec<(Error, &'static str)> {
     let undecodable = CodecError { encoding: crate::codec::Encoding::Raw, reason: text() };
     let mut all = vec![(undecodable.into(), "undecodable")];
     all.extend([of_store(), of_file(), of_lineage(), of_files_in_and_out()].into_iter().flatten());
-    all.extend([of_work(), of_transfer(), of_hub()].into_iter().flatten());
+    all.extend([of_work(), of_transfer(), of_hub(), of_requests()].into_iter().flatten());
     all
 }
 

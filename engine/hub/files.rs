@@ -1,7 +1,7 @@
 //! The files of a model as a repository has them.
 
-use super::problem::Problem;
 use super::repository::sha;
+use super::request_error::RequestError;
 use crate::interchange::name_in_folder;
 use crate::store::{Model, StoredFile};
 
@@ -33,7 +33,7 @@ pub(super) fn files_of(model: &Model) -> Vec<HubFile> {
 }
 
 /// The file at `path`.
-pub(super) fn file_at(model: &Model, path: &str) -> Result<StoredFile, Problem> {
+pub(super) fn file_at(model: &Model, path: &str) -> Result<StoredFile, RequestError> {
     let found = match model.is_folder() {
         true => model.file(path).ok(),
         false => model.files().next().filter(|file| path_of(model, file).as_deref() == Some(path)),
@@ -41,9 +41,9 @@ pub(super) fn file_at(model: &Model, path: &str) -> Result<StoredFile, Problem> 
     found.ok_or_else(|| no_such_file(model, path))
 }
 
-pub(super) fn no_such_file(model: &Model, path: &str) -> Problem {
+pub(super) fn no_such_file(model: &Model, path: &str) -> RequestError {
     let (model, sha) = (model.full_name(), sha(model.node()));
-    Problem::NoSuchFile { model, path: path.to_owned(), sha }
+    RequestError::NoSuchFile { model, path: path.to_owned(), sha }
 }
 
 /// The tag of a file: 64 hex digits, equal where the bytes are, and known without reading a weight.

@@ -4,14 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::files::{blob_id, files_of, tag};
-use super::problem::Problem;
 use super::repo_id::repo_id;
 use super::repository::{Repository, sha};
+use super::request_error::RequestError;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot};
 
 /// What the clients' lists of models hold of one: its latest version.
-pub(super) fn summary(snapshot: &Snapshot, node: &Node, id: &str) -> Result<Value, Problem> {
+pub(super) fn summary(snapshot: &Snapshot, node: &Node, id: &str) -> Result<Value, RequestError> {
     let graph = snapshot.graph();
     let tags = graph.tags_of(node.id())?;
     let mut parents = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn summary(snapshot: &Snapshot, node: &Node, id: &str) -> Result<Valu
             parents.push(json!({ "name": parent.full_name(), "how": edge.how.name() }));
         }
     }
-    let created = jiff::Timestamp::try_from(node.created()).ok().map(|time| format!("{time:.3}"));
+    let created = date(node);
     Ok(json!({
         "_id": node.id().to_string(),
         "id": id,
@@ -46,8 +46,17 @@ pub(super) fn summary(snapshot: &Snapshot, node: &Node, id: &str) -> Result<Valu
     }))
 }
 
+/// The first moment that no date is written for, in milliseconds: the year 10000.
+const DATES_END_MS: u64 = 253_402_300_800_000;
+
+/// When a node was made, as `2024-05-31T08:15:30.000Z`.
+fn date(node: &Node) -> Option<String> {
+    let is_written = node.created_ms() < DATES_END_MS;
+    is_written.then(|| humantime::format_rfc3339_millis(node.created()).to_string())
+}
+
 /// A revision with its files.
-pub(super) fn info(repository: &Repository, model: &Model) -> Result<Answer, Problem> {
+pub(super) fn info(repository: &Repository, model: &Model) -> Result<Answer, RequestError> {
     let mut siblings = Vec::new();
     for file in files_of(model) {
         let tag = tag(&file.file);
@@ -77,7 +86,7 @@ fn card(metadata: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// The branch, and the versions and tags as tags.
-pub(super) fn refs(snapshot: &Snapshot, repository: &Repository) -> Result<Answer, Problem> {
+pub(super) fn refs(snapshot: &Snapshot, repository: &Repository) -> Result<Answer, RequestError> {
     let graph = snapshot.graph();
     let entry = |kind: &str, name: &str, node: &Node| json!({ "name": name, "ref": format!("refs/{kind}/{name}"), "targetCommit": sha(node) });
     let mut tags = Vec::new();
@@ -96,23 +105,22 @@ pub(super) fn commits(
     snapshot: &Snapshot,
     repository: &Repository,
     revision: &Node,
-) -> Result<Answer, Problem> {
+) -> Result<Answer, RequestError> {
     let versions = versions(snapshot, repository)?.into_iter().rev();
     let until = versions.skip_while(|node| node.id() != revision.id());
     let commit = |node: Node| {
-        let date = jiff::Timestamp::try_from(node.created()).ok().map(|time| format!("{time:.3}"));
         json!({
             "id": sha(&node),
             "title": node.full_name(),
             "message": "",
             "authors": [],
-            "date": date,
+            "date": date(&node),
         })
     };
     Ok(Answer::json(200, &Value::Array(until.map(commit).collect())))
 }
 
-fn versions(snapshot: &Snapshot, repository: &Repository) -> Result<Vec<Node>, Problem> {
+fn versions(snapshot: &Snapshot, repository: &Repository) -> Result<Vec<Node>, RequestError> {
     let graph = snapshot.graph();
     let ids: Vec<NodeId> = graph.versions(&repository.main.name().parse()?)?;
     let nodes: Result<Vec<Option<Node>>, _> = ids.into_iter().map(|id| graph.node(id)).collect();

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::info::{listed_id, summary};
 use super::paging::{Page, next_link};
-use super::problem::Problem;
 use super::request::Request;
+use super::request_error::RequestError;
 use crate::lineage::Node;
 use crate::store::Snapshot;
 
@@ -23,7 +23,7 @@ const NOT_NEEDED: [&str; 7] =
     ["full", "config", "cardData", "expand", "direction", "fetch_config", "blobs"];
 
 /// The latest version of each name.
-pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answer, Problem> {
+pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answer, RequestError> {
     let page = Page::of(request, PAGE_LEN)?;
     check(&page)?;
     let mut found = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answe
         Some(other) => {
             let why =
                 format!("models are not sorted by {other:?} here: by lastModified or createdAt");
-            return Err(Problem::BadRequest { why });
+            return Err(RequestError::BadRequest { why });
         }
     }
     // Behind the model that the last page ended with, whatever the order.
@@ -54,7 +54,7 @@ pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answe
     let mut rest = found.iter().skip(from);
     let shown: Vec<&Node> = rest.by_ref().take(page.limit).collect();
     let list = shown.iter().map(|node| summary(snapshot, node, &listed_id(node)));
-    let list = list.collect::<Result<Vec<Value>, Problem>>()?;
+    let list = list.collect::<Result<Vec<Value>, RequestError>>()?;
     let mut answer = Answer::json(200, &Value::Array(list));
     if let Some(last) = shown.last().filter(|_| rest.next().is_some()) {
         answer.header("link", &next_link(request, last.name())?);
@@ -62,7 +62,7 @@ pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answe
     Ok(answer)
 }
 
-fn check(page: &Page) -> Result<(), Problem> {
+fn check(page: &Page) -> Result<(), RequestError> {
     let known =
         |key: &str| UNDERSTOOD.contains(&key) || NOT_NEEDED.contains(&key.trim_end_matches("[]"));
     match page.parameters.iter().find(|(key, _)| !known(key)) {
@@ -72,13 +72,13 @@ fn check(page: &Page) -> Result<(), Problem> {
                 "a store does not know the parameter {key:?}: {} narrow and order its list",
                 UNDERSTOOD.join(", ")
             );
-            Err(Problem::BadRequest { why })
+            Err(RequestError::BadRequest { why })
         }
     }
 }
 
 /// The latest version of each name, by name.
-fn latest(snapshot: &Snapshot) -> Result<Vec<Node>, Problem> {
+fn latest(snapshot: &Snapshot) -> Result<Vec<Node>, RequestError> {
     let mut latest: Vec<Node> = Vec::new();
     for node in snapshot.nodes()? {
         match latest.last_mut().filter(|last| last.name() == node.name()) {
@@ -89,7 +89,7 @@ fn latest(snapshot: &Snapshot) -> Result<Vec<Node>, Problem> {
     Ok(latest)
 }
 
-fn fits(snapshot: &Snapshot, page: &Page, node: &Node) -> Result<bool, Problem> {
+fn fits(snapshot: &Snapshot, page: &Page, node: &Node) -> Result<bool, RequestError> {
     let name = node.name().to_lowercase();
     let id = listed_id(node).to_lowercase();
     let has = |text: &str| name.contains(&text.to_lowercase()) || id.contains(&text.to_lowercase());

@@ -61,23 +61,24 @@ mod listing;
 mod paging;
 mod piece;
 mod piece_cache;
-mod problem;
 mod range;
 mod reading;
 mod repo_id;
 mod repository;
 mod request;
+mod request_error;
 mod resolve;
 mod route;
 mod tree;
 
 pub use answer::{Answer, Body};
+pub use paging::encoded;
 pub use piece::Piece;
 pub use piece_cache::PieceCache;
-pub use problem::Problem;
 pub use reading::FileReader;
 pub use repo_id::repo_id;
-pub use request::Request;
+pub use request::{Request, parameters};
+pub use request_error::RequestError;
 
 use crate::lineage::Node;
 use crate::store::Snapshot;
@@ -102,19 +103,19 @@ pub fn answer(snapshot: &Snapshot, request: &Request<'_>) -> Option<Answer> {
 ///
 /// # Errors
 ///
-/// [`Problem::NoSuchModel`], [`Problem::NoSuchRevision`]; those of the store.
-pub fn node_of(snapshot: &Snapshot, repo: &str, revision: &str) -> Result<Node, Problem> {
+/// [`RequestError::NoSuchModel`], [`RequestError::NoSuchRevision`]; those of the store.
+pub fn node_of(snapshot: &Snapshot, repo: &str, revision: &str) -> Result<Node, RequestError> {
     Repository::find(snapshot, repo)?.revision(snapshot, revision)
 }
 
-fn serve(snapshot: &Snapshot, request: &Request<'_>, route: Route) -> Result<Answer, Problem> {
+fn serve(snapshot: &Snapshot, request: &Request<'_>, route: Route) -> Result<Answer, RequestError> {
     let allowed = if matches!(route, Route::Paths { .. }) { "POST" } else { "GET, HEAD" };
     if request.is_get() != (allowed != "POST") || !(request.is_get() || request.method == "POST") {
-        return Err(Problem::Method { method: request.method.to_owned(), allowed });
+        return Err(RequestError::Method { method: request.method.to_owned(), allowed });
     }
     let model = |repository: &Repository, revision: &str| {
         let node = repository.revision(snapshot, revision)?;
-        Ok::<_, Problem>(snapshot.model_of(node)?)
+        Ok::<_, RequestError>(snapshot.model_of(node)?)
     };
     match route {
         Route::Models => listing::models(snapshot, request),

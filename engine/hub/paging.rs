@@ -2,14 +2,14 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::problem::Problem;
 use super::request::Request;
+use super::request_error::RequestError;
 
 /// What is not encoded in a query, or in a part of a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A part of a path or of a query, percent-encoded.
-pub(super) fn encoded(text: &str) -> String {
+/// A part of a path or of a query, percent-encoded: what is no letter, digit, `-`, `_`, `.` or `~` is.
+pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Page {
 
 impl Page {
     /// Reads what is asked for; a page has `most` entries at most.
-    pub(super) fn of(request: &Request<'_>, most: usize) -> Result<Self, Problem> {
+    pub(super) fn of(request: &Request<'_>, most: usize) -> Result<Self, RequestError> {
         let parameters = request.parameters()?;
         let value = |name: &str| {
             let mut found = parameters.iter().filter(|(key, _)| key == name);
@@ -33,7 +33,7 @@ impl Page {
             None => most,
             Some(Ok(limit)) => limit.clamp(1, most),
             Some(Err(_)) => {
-                return Err(Problem::BadRequest { why: "limit is no number".to_owned() });
+                return Err(RequestError::BadRequest { why: "limit is no number".to_owned() });
             }
         };
         let cursor = value("cursor");
@@ -62,7 +62,7 @@ impl Page {
 }
 
 /// The header that leads to the page behind `cursor`.
-pub(super) fn next_link(request: &Request<'_>, cursor: &str) -> Result<String, Problem> {
+pub(super) fn next_link(request: &Request<'_>, cursor: &str) -> Result<String, RequestError> {
     let mut query = String::new();
     for (key, value) in request.parameters()?.iter().filter(|(key, _)| key != "cursor") {
         query += &format!("{}={}&", encoded(key), encoded(value));

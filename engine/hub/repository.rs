@@ -1,7 +1,7 @@
 //! Which model a request means, and which version of it.
 
-use super::problem::Problem;
 use super::repo_id::alias;
+use super::request_error::RequestError;
 use crate::lineage::{LineageError, ModelName, Node, NodeId};
 use crate::store::Snapshot;
 
@@ -17,7 +17,7 @@ pub(super) struct Repository {
 impl Repository {
     /// The model of this name; else the node that has this tag or id; else the model whose name is
     /// this one when the second and later slashes are written as dots.
-    pub(super) fn find(snapshot: &Snapshot, asked: &str) -> Result<Self, Problem> {
+    pub(super) fn find(snapshot: &Snapshot, asked: &str) -> Result<Self, RequestError> {
         let similar = match snapshot.graph().find(asked) {
             Ok(main) => return Ok(Repository { asked: asked.to_owned(), main }),
             Err(LineageError::NoSuchModel { similar, .. }) => similar,
@@ -31,15 +31,19 @@ impl Repository {
             }
             (Some(name), false) => {
                 names.push(name);
-                Err(Problem::SeveralModels { repo: asked.to_owned(), names })
+                Err(RequestError::SeveralModels { repo: asked.to_owned(), names })
             }
-            (None, _) => Err(Problem::NoSuchModel { repo: asked.to_owned(), similar }),
+            (None, _) => Err(RequestError::NoSuchModel { repo: asked.to_owned(), similar }),
         }
     }
 
     /// The version that a revision names: by its number, by a tag on it, by its sha; `main` is the
     /// latest.
-    pub(super) fn revision(&self, snapshot: &Snapshot, revision: &str) -> Result<Node, Problem> {
+    pub(super) fn revision(
+        &self,
+        snapshot: &Snapshot,
+        revision: &str,
+    ) -> Result<Node, RequestError> {
         let graph = snapshot.graph();
         let name = self.main.name();
         let is_number = revision.bytes().all(|byte| byte.is_ascii_digit());
@@ -67,7 +71,7 @@ impl Repository {
             }
         }
         let (repo, revision) = (self.asked.clone(), revision.to_owned());
-        Err(Problem::NoSuchRevision { repo, revision })
+        Err(RequestError::NoSuchRevision { repo, revision })
     }
 }
 
@@ -80,7 +84,7 @@ fn found(node: Result<Node, LineageError>) -> Result<Option<Node>, LineageError>
 }
 
 /// The names whose alias is `asked`. Cost: every name, for those that may be aliases.
-fn of_alias(snapshot: &Snapshot, asked: &str) -> Result<Vec<String>, Problem> {
+fn of_alias(snapshot: &Snapshot, asked: &str) -> Result<Vec<String>, RequestError> {
     if !asked.contains('.') || asked.matches('/').count() != 1 {
         return Ok(vec![]);
     }

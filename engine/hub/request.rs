@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use super::problem::Problem;
+use super::request_error::RequestError;
 
 /// A request of the protocol, as a server has read it. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,14 +31,14 @@ impl Request<'_> {
     ///
     /// # Errors
     ///
-    /// [`Problem::BadRequest`]: they are not UTF-8.
-    pub fn segments(&self) -> Result<Vec<String>, Problem> {
+    /// [`RequestError::BadRequest`]: they are not UTF-8.
+    pub fn segments(&self) -> Result<Vec<String>, RequestError> {
         let path = self.path.strip_prefix('/').unwrap_or(self.path);
         path.split('/').map(decoded).collect()
     }
 
     /// The parameters of the query, in order.
-    pub(super) fn parameters(&self) -> Result<Vec<(String, String)>, Problem> {
+    pub(super) fn parameters(&self) -> Result<Vec<(String, String)>, RequestError> {
         parameters(self.query)
     }
 
@@ -47,8 +47,12 @@ impl Request<'_> {
     }
 }
 
-/// Reads what a query, or a form, holds.
-pub(super) fn parameters(text: &str) -> Result<Vec<(String, String)>, Problem> {
+/// Reads what a query, or a form, holds: names with values, in order.
+///
+/// # Errors
+///
+/// [`RequestError::BadRequest`]: they are not UTF-8.
+pub fn parameters(text: &str) -> Result<Vec<(String, String)>, RequestError> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {
@@ -58,9 +62,10 @@ pub(super) fn parameters(text: &str) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
-fn decoded(text: &str) -> Result<String, Problem> {
+fn decoded(text: &str) -> Result<String, RequestError> {
     let text = percent_decode_str(text).decode_utf8();
-    let text = text.map_err(|_| Problem::BadRequest { why: "a name that is not UTF-8".into() })?;
+    let text =
+        text.map_err(|_| RequestError::BadRequest { why: "a name that is not UTF-8".into() })?;
     Ok(text.into_owned())
 }
 
@@ -75,7 +80,7 @@ mod tests {
         let request = Request { path: "/a%2Fb/c%20d//e", ..Request::default() };
         assert_eq!(request.segments().unwrap(), ["a/b", "c d", "", "e"]);
         let bad = Request { path: "/%ff", ..Request::default() };
-        assert!(matches!(bad.segments(), Err(Problem::BadRequest { .. })));
+        assert!(matches!(bad.segments(), Err(RequestError::BadRequest { .. })));
         let query = Request { query: "a=b+c&d&e=%26", ..Request::default() };
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         let read = query.parameters().unwrap();

@@ -2,15 +2,19 @@
 
 use super::answer::{Answer, Body};
 use super::files::{file_at, tag};
-use super::problem::Problem;
 use super::range::{Wanted, names_tag, wanted};
 use super::reading::FileReader;
 use super::repository::sha;
 use super::request::Request;
+use super::request_error::RequestError;
 use crate::store::Model;
 
 /// The file at `path`: whole, a range of it, or nothing where the client has it already.
-pub(super) fn resolve(model: &Model, path: &str, request: &Request<'_>) -> Result<Answer, Problem> {
+pub(super) fn resolve(
+    model: &Model,
+    path: &str,
+    request: &Request<'_>,
+) -> Result<Answer, RequestError> {
     let file = file_at(model, path)?;
     let len = file.byte_len();
     let tag = format!("\"{}\"", tag(&file));
@@ -22,7 +26,7 @@ pub(super) fn resolve(model: &Model, path: &str, request: &Request<'_>) -> Resul
     let (status, range) = match wanted(range, len) {
         Wanted::Whole => (200, 0..len),
         Wanted::Part(part) => (206, part),
-        Wanted::BehindEnd => return Err(Problem::RangeBehindEnd { len }),
+        Wanted::BehindEnd => return Err(RequestError::RangeBehindEnd { len }),
     };
     let mut answer = Answer::new(status, Body::Bytes(vec![]));
     if status == 206 {

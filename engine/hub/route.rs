@@ -1,8 +1,8 @@
 //! Which question a path is.
 
-use super::problem::Problem;
 use super::repository::Repository;
 use super::request::Request;
+use super::request_error::RequestError;
 use crate::store::Snapshot;
 
 /// A question of the protocol.
@@ -32,7 +32,10 @@ const WORDS: [(&str, usize, usize); 5] = [
 const CUTS_MAX: usize = 8;
 
 /// The question that a path is; `None` where it is none.
-pub(super) fn of(snapshot: &Snapshot, request: &Request<'_>) -> Result<Option<Route>, Problem> {
+pub(super) fn of(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+) -> Result<Option<Route>, RequestError> {
     let segments = request.segments()?;
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     match parts.as_slice() {
@@ -44,7 +47,7 @@ pub(super) fn of(snapshot: &Snapshot, request: &Request<'_>) -> Result<Option<Ro
 
 /// What is asked about a repository. A name may have several parts, and one of them may be a word of
 /// the protocol: the shortest name that there is is meant.
-fn about(snapshot: &Snapshot, parts: &[&str]) -> Result<Route, Problem> {
+fn about(snapshot: &Snapshot, parts: &[&str]) -> Result<Route, RequestError> {
     let mut first_problem = None;
     let is_any = |(_, part): &(usize, &&str)| WORDS.iter().any(|(word, ..)| word == *part);
     for (at, part) in parts.iter().enumerate().skip(1).filter(is_any).take(CUTS_MAX) {
@@ -81,7 +84,7 @@ fn route(repository: Repository, word: &str, behind: &[&str]) -> Route {
 }
 
 /// A file: `REPO/resolve/REV/FILE`.
-fn file(snapshot: &Snapshot, parts: &[&str]) -> Result<Option<Route>, Problem> {
+fn file(snapshot: &Snapshot, parts: &[&str]) -> Result<Option<Route>, RequestError> {
     let mut first_problem = None;
     let cuts = parts.iter().enumerate().skip(1).filter(|(_, part)| **part == "resolve");
     for (at, _) in cuts.take(CUTS_MAX) {

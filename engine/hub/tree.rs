@@ -5,15 +5,19 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::files::{HubFile, blob_id, files_of, no_such_file, tag};
 use super::paging::{Page, next_link};
-use super::problem::Problem;
 use super::request::{Request, parameters};
+use super::request_error::RequestError;
 use crate::store::Model;
 
 /// Entries of a page.
 const PAGE_LEN: usize = 1000;
 
 /// The entries of a folder, or of all folders below it.
-pub(super) fn tree(model: &Model, folder: &str, request: &Request<'_>) -> Result<Answer, Problem> {
+pub(super) fn tree(
+    model: &Model,
+    folder: &str,
+    request: &Request<'_>,
+) -> Result<Answer, RequestError> {
     let page = Page::of(request, PAGE_LEN)?;
     let recursive = page.flag("recursive");
     let folder = folder.trim_end_matches('/');
@@ -36,7 +40,7 @@ pub(super) fn tree(model: &Model, folder: &str, request: &Request<'_>) -> Result
 
 /// The entries at paths that a POST names, as a form or as JSON; what is not there is left out, as the
 /// Hub does.
-pub(super) fn paths(model: &Model, request: &Request<'_>) -> Result<Answer, Problem> {
+pub(super) fn paths(model: &Model, request: &Request<'_>) -> Result<Answer, RequestError> {
     let files = files_of(model);
     let mut list = Vec::new();
     for path in paths_of(request)? {
@@ -52,8 +56,8 @@ pub(super) fn paths(model: &Model, request: &Request<'_>) -> Result<Answer, Prob
     Ok(Answer::json(200, &Value::Array(list)))
 }
 
-fn paths_of(request: &Request<'_>) -> Result<Vec<String>, Problem> {
-    let bad = || Problem::BadRequest { why: "the body names no paths".to_owned() };
+fn paths_of(request: &Request<'_>) -> Result<Vec<String>, RequestError> {
+    let bad = || RequestError::BadRequest { why: "the body names no paths".to_owned() };
     let body = std::str::from_utf8(request.body).map_err(|_| bad())?;
     if body.trim_start().starts_with('{') {
         let body: Value = serde_json::from_str(body).map_err(|_| bad())?;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use mgit::full_message;
-use mgit::hub::{FileReader, Piece, PieceCache, Problem};
+use mgit::hub::{FileReader, Piece, PieceCache, RequestError};
 use mgit::store::StoreError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -70,12 +70,12 @@ impl Sent {
         cache: &Arc<PieceCache>,
         (place, what): (OwnedSemaphorePermit, String),
         mut entry: Entry,
-    ) -> Result<Self, (Problem, Entry)> {
+    ) -> Result<Self, (RequestError, Entry)> {
         let left = reader.left();
         let (reader, first) = match read(reader, cache).await {
             Ok((reader, Ok(first))) => (reader, first),
             Ok((_, Err(error))) => return Err((error.into(), entry)),
-            Err(_) => return Err((Problem::Unanswered, entry)),
+            Err(_) => return Err((RequestError::Unanswered, entry)),
         };
         entry.is_whole = left == 0;
         let next = read(reader, cache);

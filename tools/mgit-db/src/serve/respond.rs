@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use mgit::hub::{self, Answer, Body, Problem};
+use mgit::hub::{self, Answer, Body, RequestError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -43,31 +43,31 @@ pub async fn respond(
 async fn answer(
     site: &Arc<Site>,
     request: Request<Incoming>,
-) -> Result<(Answer, OwnedSemaphorePermit), Problem> {
+) -> Result<(Answer, OwnedSemaphorePermit), RequestError> {
     // What is read at a time may be longer than what hyper bounds.
     let length = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     if length.sum::<usize>() > HEAD_LEN_MAX {
-        return Err(Problem::LongHead { most: HEAD_LEN_MAX });
+        return Err(RequestError::LongHead { most: HEAD_LEN_MAX });
     }
     let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
     let host = header(HOST).or_else(|| request.uri().authority().map(|it| it.as_str()));
     if !is_allowed(site, host) {
-        return Err(Problem::OtherHost { host: host.unwrap_or_default().to_owned() });
+        return Err(RequestError::OtherHost { host: host.unwrap_or_default().to_owned() });
     }
     if !site.credentials.accept(header(AUTHORIZATION)) {
-        return Err(Problem::NoToken);
+        return Err(RequestError::NoToken);
     }
     let origin = site.origin(host);
     let places = Arc::clone(&site.places);
     let place = timeout(site.limits.patience, places.acquire_owned()).await;
-    let place = place.ok().and_then(Result::ok).ok_or(Problem::Busy)?;
+    let place = place.ok().and_then(Result::ok).ok_or(RequestError::Busy)?;
     let (parts, body) = request.into_parts();
     let body = match parts.method {
         Method::POST => {
             let read = Limited::new(body, BODY_LEN_MAX).collect();
             let read = timeout(site.limits.patience, read).await.ok().and_then(Result::ok);
             let why = || "the body is too long, or did not come".to_owned();
-            read.ok_or_else(|| Problem::BadRequest { why: why() })?.to_bytes()
+            read.ok_or_else(|| RequestError::BadRequest { why: why() })?.to_bytes()
         }
         _ => Bytes::new(),
     };
@@ -81,7 +81,7 @@ async fn answer(
         };
         let snapshot = match mount.snapshot() {
             Ok(snapshot) => snapshot,
-            Err(error) => return Problem::from(error).into(),
+            Err(error) => return RequestError::from(error).into(),
         };
         let origin = format!("{origin}{}", mount.prefix);
         let request = hub::Request {
@@ -98,7 +98,7 @@ async fn answer(
         hub::answer(&snapshot, &request)
             .unwrap_or_else(|| show(mount, &snapshot, &request, in_html))
     });
-    Ok((answered.await.map_err(|_| Problem::Unanswered)?, place))
+    Ok((answered.await.map_err(|_| RequestError::Unanswered)?, place))
 }
 
 /// Makes an answer into a response. What cannot be read of a file is answered while it still can be.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mgit::Snapshot;
-use mgit::hub::{Answer, Body, Problem, Request, node_of};
+use mgit::hub::{Answer, Body, Request, RequestError, node_of};
 use mgit::lineage::Node;
 use serde_json::json;
 
@@ -23,7 +23,7 @@ pub fn show(mount: &Mount, snapshot: &Snapshot, request: &Request<'_>, in_html: 
         "GET" | "HEAD" => page(mount, snapshot, request, &site),
         method => {
             let method = method.to_owned();
-            Err(Wrong::Asked(Problem::Method { method, allowed: "GET, HEAD" }))
+            Err(Wrong::Asked(RequestError::Method { method, allowed: "GET, HEAD" }))
         }
     };
     match found {
@@ -61,7 +61,7 @@ pub fn asset(name: &str) -> Option<Answer> {
 }
 
 enum Wrong {
-    Asked(Problem),
+    Asked(RequestError),
     Failed(Failure),
 }
 
@@ -89,7 +89,7 @@ fn page(
         let body = json!({ "sequence": snapshot.sequence() }).to_string().into_bytes();
         return Ok(of_page(Page { content_type: "application/json", body }));
     }
-    let none = || Wrong::Asked(Problem::NoSuchPage { why: "no such page".to_owned() });
+    let none = || Wrong::Asked(RequestError::NoSuchPage { why: "no such page".to_owned() });
     if let Some(name) = path.strip_prefix("-/") {
         return asset(name).ok_or_else(none);
     }
@@ -100,10 +100,10 @@ fn page(
 }
 
 /// The version that `REPO` or `REPO/tree/REV` is the page of.
-fn node_at(snapshot: &Snapshot, request: &Request<'_>) -> Result<Node, Problem> {
+fn node_at(snapshot: &Snapshot, request: &Request<'_>) -> Result<Node, RequestError> {
     let parts = request.segments()?;
     match (node_of(snapshot, &parts.join("/"), "main"), parts.as_slice()) {
-        (Err(Problem::NoSuchModel { .. }), [repo @ .., tree, revision]) if tree == "tree" => {
+        (Err(RequestError::NoSuchModel { .. }), [repo @ .., tree, revision]) if tree == "tree" => {
             node_of(snapshot, &repo.join("/"), revision)
         }
         (found, _) => found,

@@ -1,6 +1,6 @@
 //! Which store a path is of.
 
-use mgit::hub::{Answer, Problem};
+use mgit::hub::{Answer, RequestError};
 
 use super::listener::Site;
 use super::mount::Mount;
@@ -34,5 +34,5 @@ pub fn target<'s>(site: &'s Site, path: &'s str, origin: &str) -> Target<'s> {
         "no store is served here: the endpoints are {}, each of one store",
         prefixes.join(", ")
     );
-    Target::Answer(Problem::NoSuchPage { why }.into())
+    Target::Answer(RequestError::NoSuchPage { why }.into())
 }

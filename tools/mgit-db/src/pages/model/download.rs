@@ -46,7 +46,7 @@ pub fn download(model: &Model, site: &Site) -> String {
         ),
         ("curl", format!("curl -fLO {}", quoted(url.as_ref()))),
         (
-            "hf-hub (Rust)",
+            "hf-hub 0.4 (Rust)",
             format!(
                 "hf_hub::api::sync::ApiBuilder::from_env().with_endpoint({}.into()).build()?\
                  .repo(hf_hub::Repo::with_revision({id_text}.into(), hf_hub::RepoType::Model, \

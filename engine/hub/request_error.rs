@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// code (`X-Error-Code`) and the text (`X-Error-Message`) by which the clients raise their errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum RequestError {
     /// No model of this name, tag or id.
     #[error("no model {repo:?} here{}", also(.similar))]
     NoSuchModel {
@@ -103,15 +103,15 @@ pub enum Problem {
     Store(#[source] StoreError),
 }
 
-impl From<StoreError> for Problem {
+impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
-        Problem::Store(error)
+        RequestError::Store(error)
     }
 }
 
-impl From<LineageError> for Problem {
+impl From<LineageError> for RequestError {
     fn from(error: LineageError) -> Self {
-        Problem::Store(error.into())
+        RequestError::Store(error.into())
     }
 }
 
@@ -122,54 +122,72 @@ fn also(similar: &[String]) -> String {
     }
 }
 
-impl Problem {
+impl RequestError {
     /// The status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Problem::NoSuchModel { .. } | Problem::SeveralModels { .. } => 404,
-            Problem::NoSuchRevision { .. } | Problem::NoSuchFile { .. } => 404,
-            Problem::NoSuchPage { .. } => 404,
-            Problem::NoToken => 401,
-            Problem::LongHead { .. } => 431,
-            Problem::OtherHost { .. } => 421,
-            Problem::Busy => 503,
-            Problem::Unanswered => 500,
-            Problem::Method { .. } => 405,
-            Problem::BadRequest { .. } => 400,
-            Problem::RangeBehindEnd { .. } => 416,
-            Problem::Store(StoreError::MissingContent { .. }) => 503,
-            Problem::Store(_) => 500,
+            RequestError::NoSuchModel { .. } | RequestError::SeveralModels { .. } => 404,
+            RequestError::NoSuchRevision { .. } | RequestError::NoSuchFile { .. } => 404,
+            RequestError::NoSuchPage { .. } => 404,
+            RequestError::NoToken => 401,
+            RequestError::LongHead { .. } => 431,
+            RequestError::OtherHost { .. } => 421,
+            RequestError::Busy => 503,
+            RequestError::Unanswered => 500,
+            RequestError::Method { .. } => 405,
+            RequestError::BadRequest { .. } => 400,
+            RequestError::RangeBehindEnd { .. } => 416,
+            RequestError::Store(StoreError::MissingContent { .. }) => 503,
+            RequestError::Store(_) => 500,
         }
     }
 
-    /// What the clients tell problems apart by, where they have a word for it.
-    pub fn code(&self) -> Option<&'static str> {
+    /// The stable name of the kind of error; see [`mgit::Error::code`](crate::Error::code).
+    pub(crate) fn code(&self) -> &'static str {
         match self {
-            Problem::NoSuchModel { .. } | Problem::SeveralModels { .. } => Some("RepoNotFound"),
-            Problem::NoSuchRevision { .. } => Some("RevisionNotFound"),
-            Problem::NoSuchFile { .. } => Some("EntryNotFound"),
+            RequestError::NoSuchModel { .. } | RequestError::SeveralModels { .. } => {
+                "no-such-model"
+            }
+            RequestError::NoSuchRevision { .. } => "no-such-revision",
+            RequestError::NoSuchFile { .. } => "no-such-file",
+            RequestError::RangeBehindEnd { .. } => "bad-range",
+            RequestError::NoToken => "no-token",
+            RequestError::Busy => "busy",
+            RequestError::Store(error) => error.code(),
+            _ => "bad-request",
+        }
+    }
+
+    /// What the clients tell errors apart by (`X-Error-Code`), where they have a word for it.
+    pub fn hub_code(&self) -> Option<&'static str> {
+        match self {
+            RequestError::NoSuchModel { .. } | RequestError::SeveralModels { .. } => {
+                Some("RepoNotFound")
+            }
+            RequestError::NoSuchRevision { .. } => Some("RevisionNotFound"),
+            RequestError::NoSuchFile { .. } => Some("EntryNotFound"),
             _ => None,
         }
     }
 }
 
-impl From<Problem> for Answer {
-    fn from(problem: Problem) -> Self {
+impl From<RequestError> for Answer {
+    fn from(problem: RequestError) -> Self {
         let message = full_message(&problem);
         let mut answer = Answer::json(problem.status(), &json!({ "error": message }));
-        if let Some(code) = problem.code() {
+        if let Some(code) = problem.hub_code() {
             answer.header("x-error-code", code);
         }
         answer.header("x-error-message", &message);
         match &problem {
-            Problem::NoSuchFile { sha, .. } => answer.header("x-repo-commit", sha),
-            Problem::Method { allowed, .. } => answer.header("allow", allowed),
-            Problem::Busy => answer.header("retry-after", "5"),
-            Problem::NoToken => {
+            RequestError::NoSuchFile { sha, .. } => answer.header("x-repo-commit", sha),
+            RequestError::Method { allowed, .. } => answer.header("allow", allowed),
+            RequestError::Busy => answer.header("retry-after", "5"),
+            RequestError::NoToken => {
                 answer
                     .header("www-authenticate", "Bearer, Basic realm=\"mgit\", charset=\"UTF-8\"");
             }
-            Problem::RangeBehindEnd { len } => {
+            RequestError::RangeBehindEnd { len } => {
                 answer.header("content-range", &format!("bytes */{len}"));
             }
             _ => {}
