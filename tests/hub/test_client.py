@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import Family, Served, folder, safetensors, serve, tool, weights
+from conftest import TOOL, Family, Served, folder, safetensors, serve, tool, weights
 
 hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 
@@ -132,6 +132,33 @@ def test_what_is_not_there(served: Served, tmp_path: Path) -> None:
     # A list that would have been narrowed by what a store does not know.
     with pytest.raises(HfHubHTTPError, match="pipeline_tag"):
         list(api.list_models(pipeline_tag="fill-mask"))
+
+
+DOOR = Path(__file__).parents[3] / "shared" / "door"
+
+
+@pytest.mark.skipif(not DOOR.is_dir(), reason="../shared/door is not here")
+def test_models_of_every_form(tmp_path: Path) -> None:
+    store = tmp_path / "door.mgit"
+    tool("init", store)
+    forms = {}
+    for at, source in enumerate(sorted(DOOR.iterdir())):
+        words = [TOOL, "import", store, source, "--name", f"door/m{at}"]
+        done = subprocess.run(words, capture_output=True, check=False)
+        if done.returncode == 0:
+            forms[f"door/m{at}"] = source
+    assert len(forms) > 20
+    server = serve(store)
+    for name, source in forms.items():
+        got = snapshot_download(
+            name, endpoint=server.endpoint, cache_dir=tmp_path / "cache", token=False
+        )
+        out = tmp_path / name.replace("/", "-")
+        tool("export", store, name, out)
+        # A file of its own is called as it was; as a folder it is what an export makes.
+        expected = files(out) if out.is_dir() else {source.name: out.read_bytes()}
+        assert files(Path(got)) == expected, source
+    assert server.stop() == (0, "")
 
 
 class Cutting(threading.Thread):

@@ -14,11 +14,8 @@ use crate::pages::{self, POLICY, Page};
 
 /// The page at a path, of one store. `in_html` is whether who asks understands a page.
 pub fn show(mount: &Mount, snapshot: &Snapshot, request: &Request<'_>, in_html: bool) -> Answer {
-    let site = pages::Site {
-        base: mount.prefix.clone(),
-        endpoint: request.origin.to_owned(),
-        title: mount.title.clone(),
-    };
+    let (endpoint, title) = (request.origin.to_owned(), mount.title.clone());
+    let site = pages::Site { base: path_of(&endpoint).to_owned(), endpoint, title };
     let found = match request.method {
         "GET" | "HEAD" => page(mount, snapshot, request, &site),
         method => {
@@ -51,8 +48,15 @@ pub fn stores(site: &Site, origin: &str) -> Answer {
         (mount.prefix.clone(), mount.title.clone(), models as u64)
     });
     let (list, title) = (list.collect::<Vec<_>>(), "mgit".to_owned());
-    let shown = pages::Site { base: String::new(), endpoint: origin.to_owned(), title };
+    let (base, endpoint) = (path_of(origin).to_owned(), origin.to_owned());
+    let shown = pages::Site { base, endpoint, title };
     of_page(pages::stores(&list, &shown))
+}
+
+/// What every path begins with, of an address such as `https://models.example.com/hub/team`.
+fn path_of(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default()
 }
 
 /// A file that pages need, by its name.
@@ -118,4 +122,15 @@ fn of_page(page: Page) -> Answer {
     ];
     let headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
     Answer { status: 200, headers, body: Body::Bytes(page.body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_begin_with_the_path_of_the_address() {
+        assert_eq!(path_of("https://models.example.com/hub/team"), "/hub/team");
+        assert_eq!(path_of("http://127.0.0.1:8420"), "");
+    }
 }

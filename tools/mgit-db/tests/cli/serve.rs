@@ -315,6 +315,34 @@ fn too_many_downloads_wait_and_are_told() {
 }
 
 #[test]
+fn behind_another_server_links_begin_with_its_address() {
+    let (sandbox, _) = family(1000);
+    let listen = "127.0.0.1:0";
+    let words = ["serve", "x=s", "--base-url", "https://models.example/hub", "--json"];
+    let mut child = sandbox.command(&[&words[..], &["--listen", listen]].concat());
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let document: String = lines.map(Result::unwrap).take_while(|line| line != "}").collect();
+    let told: serde_json::Value = serde_json::from_str(&(document + "}")).unwrap();
+    assert_eq!(told["stores"][0]["endpoint"], "https://models.example/hub/x");
+    let server = Server { child, address: told["listening"].as_str().unwrap().parse().unwrap() };
+    let host = "accept: text/html\r\n";
+    let get = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\n");
+        server.raw(format!("{request}{host}\r\n").as_bytes())
+    };
+    let page = get("/x/").text();
+    assert!(page.contains("\"/hub/x/-/page.css\"") && page.contains("\"/hub/x/base"), "{page}");
+    assert!(get("/x/base").text().contains("https://models.example/hub/x/base/resolve/1/"));
+    let list = get("/x/api/models?limit=1");
+    assert!(list.headers["link"].starts_with("<https://models.example/hub/x/api/models?"));
+    assert!(get("/").text().contains("\"/hub/x/\""));
+    let other = "GET /x/ HTTP/1.1\r\nhost: other.example\r\nconnection: close\r\n\r\n";
+    assert_eq!(server.raw(other.as_bytes()).status, 421);
+    assert_eq!(server.stop(), (Some(0), String::new()));
+}
+
+#[test]
 fn who_has_not_the_token_reads_nothing() {
     let (sandbox, [base, _]) = family(1000);
     let arguments = ["s", "--token-env", "HUB_TOKEN"];
