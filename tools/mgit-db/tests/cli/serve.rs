@@ -328,7 +328,8 @@ fn behind_another_server_links_begin_with_its_address() {
     let server = Server { child, address: told["listening"].as_str().unwrap().parse().unwrap() };
     let host = "accept: text/html\r\n";
     let get = |path: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: models.example\r\nconnection: close\r\n");
         server.raw(format!("{request}{host}\r\n").as_bytes())
     };
     let page = get("/x/").text();
