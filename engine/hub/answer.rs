@@ -1,5 +1,7 @@
 //! An answer, before a server writes it to a socket.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::reading::FileReader;
@@ -21,6 +23,8 @@ pub struct Answer {
 pub enum Body {
     /// Bytes that are there.
     Bytes(Vec<u8>),
+    /// Bytes that other answers have too: what a server adds to the protocol.
+    Shared(Arc<[u8]>),
     /// A range of a file, read piece by piece.
     File(Box<FileReader>),
 }
@@ -46,6 +50,7 @@ impl Answer {
     pub fn len(&self) -> u64 {
         match &self.body {
             Body::Bytes(bytes) => bytes.len() as u64,
+            Body::Shared(bytes) => bytes.len() as u64,
             Body::File(file) => file.left(),
         }
     }

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::files::{blob_id, files_of, tag};
+use super::paging::{Page, next_link};
 use super::repo_id::repo_id;
 use super::repository::{Repository, sha};
+use super::request::Request;
 use super::request_error::RequestError;
 use crate::lineage::{Node, NodeId};
 use crate::store::{Model, Snapshot};
@@ -100,24 +102,38 @@ pub(super) fn refs(snapshot: &Snapshot, repository: &Repository) -> Result<Answe
     Ok(Answer::json(200, &json!({ "branches": branches, "converts": [], "tags": tags })))
 }
 
-/// The versions up to a revision, the newest first, as commits.
+/// The most versions of a page.
+const PAGE_LEN: usize = 1000;
+
+/// The versions up to a revision, the newest first, as commits, in pages.
 pub(super) fn commits(
     snapshot: &Snapshot,
     repository: &Repository,
     revision: &Node,
+    request: &Request<'_>,
 ) -> Result<Answer, RequestError> {
+    let page = Page::of(request, PAGE_LEN)?;
+    let until: Option<u32> = page.cursor().and_then(|cursor| cursor.parse().ok());
+    let first = revision.version();
+    let is_shown =
+        |node: &Node| node.version() <= first && until.is_none_or(|until| node.version() < until);
     let versions = versions(snapshot, repository)?.into_iter().rev();
-    let until = versions.skip_while(|node| node.id() != revision.id());
-    let commit = |node: Node| {
+    let mut rest = versions.filter(is_shown);
+    let shown: Vec<Node> = rest.by_ref().take(page.limit).collect();
+    let commit = |node: &Node| {
         json!({
-            "id": sha(&node),
+            "id": sha(node),
             "title": node.full_name(),
             "message": "",
             "authors": [],
-            "date": date(&node),
+            "date": date(node),
         })
     };
-    Ok(Answer::json(200, &Value::Array(until.map(commit).collect())))
+    let mut answer = Answer::json(200, &Value::Array(shown.iter().map(commit).collect()));
+    if let Some(last) = shown.last().filter(|_| rest.next().is_some()) {
+        answer.header("link", &next_link(request, &last.version().to_string())?);
+    }
+    Ok(answer)
 }
 
 fn versions(snapshot: &Snapshot, repository: &Repository) -> Result<Vec<Node>, RequestError> {

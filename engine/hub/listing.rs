@@ -15,6 +15,9 @@ use crate::store::Snapshot;
 /// Models of a page.
 const PAGE_LEN: usize = 1000;
 
+/// Parameters at most: each is held against every model.
+const PARAMETERS_MAX: usize = 64;
+
 /// What narrows or orders the list. All else that narrows a list on the Hub is refused: its answer
 /// would be taken for what was asked.
 const UNDERSTOOD: [&str; 6] = ["search", "author", "filter", "sort", "limit", "cursor"];
@@ -32,37 +35,60 @@ pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answe
             found.push(node);
         }
     }
-    let sort = page.values("sort").last();
-    match sort {
-        None => {}
-        Some("lastModified" | "createdAt" | "last_modified" | "created_at") => {
-            found.sort_by_key(|node| Reverse(node.created_ms()));
-        }
-        // Nobody counts these here: all are alike.
-        Some("downloads" | "likes" | "trendingScore" | "trending_score") => {}
+    let by_time = match page.values("sort").last() {
+        // Nobody counts downloads and likes here: all are alike.
+        None | Some("downloads" | "likes" | "trendingScore" | "trending_score") => false,
+        Some("lastModified" | "createdAt" | "last_modified" | "created_at") => true,
         Some(other) => {
             let why =
                 format!("models are not sorted by {other:?} here: by lastModified or createdAt");
             return Err(RequestError::BadRequest { why });
         }
-    }
-    // Behind the model that the last page ended with, whatever the order.
-    let from = match page.cursor() {
-        None => 0,
-        Some(cursor) => found.iter().position(|node| node.name() == cursor).map_or(0, |at| at + 1),
     };
+    let place = |node: &Node| Place::of(node, by_time);
+    found.sort_by_key(place);
+    let behind = page.cursor().map(|cursor| Place::read(cursor, by_time));
+    let from = behind.map_or(0, |last| found.partition_point(|node| place(node) <= last));
     let mut rest = found.iter().skip(from);
     let shown: Vec<&Node> = rest.by_ref().take(page.limit).collect();
     let list = shown.iter().map(|node| summary(snapshot, node, &listed_id(node)));
     let list = list.collect::<Result<Vec<Value>, RequestError>>()?;
     let mut answer = Answer::json(200, &Value::Array(list));
     if let Some(last) = shown.last().filter(|_| rest.next().is_some()) {
-        answer.header("link", &next_link(request, last.name())?);
+        answer.header("link", &next_link(request, &place(last).written())?);
     }
     Ok(answer)
 }
 
+/// Where a model stands in the list. A page begins behind the last place of the one before, also when
+/// the model that stood there has gone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(Reverse<u64>, String);
+
+impl Place {
+    fn of(node: &Node, by_time: bool) -> Self {
+        Place(Reverse(if by_time { node.created_ms() } else { 0 }), node.name().to_owned())
+    }
+
+    fn written(&self) -> String {
+        match self.0.0 {
+            0 => self.1.clone(),
+            time => format!("{time}:{}", self.1),
+        }
+    }
+
+    fn read(cursor: &str, by_time: bool) -> Self {
+        let timed = cursor.split_once(':').filter(|_| by_time);
+        let (time, name) = timed.unwrap_or(("0", cursor));
+        Place(Reverse(time.parse().unwrap_or(0)), name.to_owned())
+    }
+}
+
 fn check(page: &Page) -> Result<(), RequestError> {
+    if page.parameters.len() > PARAMETERS_MAX {
+        let why = format!("more than {PARAMETERS_MAX} parameters");
+        return Err(RequestError::BadRequest { why });
+    }
     let known =
         |key: &str| UNDERSTOOD.contains(&key) || NOT_NEEDED.contains(&key.trim_end_matches("[]"));
     match page.parameters.iter().find(|(key, _)| !known(key)) {

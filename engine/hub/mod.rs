@@ -131,7 +131,7 @@ fn serve(snapshot: &Snapshot, request: &Request<'_>, route: Route) -> Result<Ans
         Route::Refs { repository } => info::refs(snapshot, &repository),
         Route::Commits { repository, revision } => {
             let node = repository.revision(snapshot, &revision)?;
-            info::commits(snapshot, &repository, &node)
+            info::commits(snapshot, &repository, &node, request)
         }
         Route::File { repository, revision, path } => {
             resolve::resolve(&model(&repository, &revision)?, &path, request)

@@ -49,6 +49,9 @@ impl FileReader {
             }
             _ => self.small_parts()?,
         };
+        if piece.is_empty() {
+            return Err(StoreError::BufferLength { expected: self.left(), found: 0 });
+        }
         self.at += piece.len() as u64;
         Ok(Some(piece))
     }
@@ -66,7 +69,9 @@ impl FileReader {
             }
         }
         let mut bytes = vec![0; len.min(most) as usize];
-        self.file.read_at(self.at, &mut bytes)?;
+        let read = self.file.read_at(self.at, &mut bytes);
+        self.file.forget_window();
+        read?;
         Ok(Piece::owned(bytes))
     }
 }

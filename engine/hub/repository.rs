@@ -44,6 +44,9 @@ impl Repository {
         snapshot: &Snapshot,
         revision: &str,
     ) -> Result<Node, RequestError> {
+        if revision == "main" {
+            return Ok(self.main.clone());
+        }
         let graph = snapshot.graph();
         let name = self.main.name();
         let is_number = revision.bytes().all(|byte| byte.is_ascii_digit());
@@ -58,9 +61,6 @@ impl Repository {
             && let Some(node) = graph.node(id)?.filter(|node| node.name() == name)
         {
             return Ok(node);
-        }
-        if revision == "main" {
-            return Ok(self.main.clone());
         }
         if revision.len() == SHA_LEN {
             let versions: ModelName = name.parse().map_err(|error: LineageError| error)?;

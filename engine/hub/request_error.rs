@@ -86,7 +86,7 @@ pub enum RequestError {
     },
     /// A name under which the server does not answer.
     #[error(
-        "this server does not answer for {host:?}: whoever runs it behind another one says --base-url"
+        "this server does not answer for {host:?}: it has to be told by which name it is reached"
     )]
     OtherHost {
         /// The name.

@@ -22,7 +22,8 @@ pub(super) fn resolve(
         return Ok(with_tags(Answer::new(304, Body::Bytes(vec![])), model, &tag));
     }
     // A range of another file than the client has begun with is of no use to it.
-    let range = request.range.filter(|_| request.if_range.is_none_or(|known| known == tag));
+    let is_same = request.if_range.is_none_or(|known| known == tag);
+    let range = request.range.filter(|_| is_same && request.method == "GET");
     let (status, range) = match wanted(range, len) {
         Wanted::Whole => (200, 0..len),
         Wanted::Part(part) => (206, part),

@@ -9,6 +9,8 @@ use super::request::{Request, parameters};
 use super::request_error::RequestError;
 use crate::store::Model;
 
+/// Paths that one request may name.
+const PATHS_MAX: usize = 1000;
 /// Entries of a page.
 const PAGE_LEN: usize = 1000;
 
@@ -41,15 +43,25 @@ pub(super) fn tree(
 /// The entries at paths that a POST names, as a form or as JSON; what is not there is left out, as the
 /// Hub does.
 pub(super) fn paths(model: &Model, request: &Request<'_>) -> Result<Answer, RequestError> {
+    let mut asked = paths_of(request)?;
+    if asked.len() > PATHS_MAX {
+        let why = format!("the body names more than {PATHS_MAX} paths");
+        return Err(RequestError::BadRequest { why });
+    }
+    asked.iter_mut().for_each(|path| path.truncate(path.trim_end_matches('/').len()));
+    asked.sort();
+    asked.dedup();
     let files = files_of(model);
     let mut list = Vec::new();
-    for path in paths_of(request)? {
-        let path = path.trim_end_matches('/');
-        let file = files.iter().find(|file| file.path == path);
-        let is_folder = || files.iter().any(|file| below(&file.path, path).is_some());
-        match file {
+    for path in &asked {
+        // They are in order.
+        let is_file = files.binary_search_by(|file| file.path.as_str().cmp(path));
+        let inside = format!("{path}/");
+        let first_inside = files.partition_point(|file| file.path < inside);
+        let is_folder = files.get(first_inside).is_some_and(|it| it.path.starts_with(&inside));
+        match is_file.ok().and_then(|at| files.get(at)) {
             Some(file) => list.push(Entry::File(file).json()),
-            None if is_folder() => list.push(Entry::Folder(path).json()),
+            None if is_folder => list.push(Entry::Folder(path).json()),
             None => {}
         }
     }

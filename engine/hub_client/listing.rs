@@ -116,14 +116,20 @@ fn parse(text: &[u8]) -> Result<Listing, HubFault> {
         let Some(len) = size.filter(|len| i64::try_from(*len).is_ok()) else {
             return Err(malformed("expected a size of every file".to_owned()));
         };
-        let hash = lfs.and_then(|lfs| lfs.sha256.or(lfs.oid)).map(|hash| hash.to_lowercase());
-        let is_hash =
-            |hash: &String| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-        files.push(ListedFile { path, len, sha256: hash.filter(is_hash) });
+        let sha256 = lfs.and_then(|lfs| hash_of(lfs.sha256).or_else(|| hash_of(lfs.oid)));
+        files.push(ListedFile { path, len, sha256 });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     check_distinct(&files)?;
     Ok(Listing { commit, files })
+}
+
+/// A SHA-256 as it is listed, also with its name before it.
+fn hash_of(listed: Option<String>) -> Option<String> {
+    let hash = listed?.to_lowercase();
+    let hash = hash.strip_prefix("sha256:").unwrap_or(&hash);
+    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| hash.to_owned())
 }
 
 fn is_path(path: &str) -> bool {

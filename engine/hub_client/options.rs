@@ -48,9 +48,10 @@ impl HubOptions {
     }
 
     /// What the environment says, as the Hub's own client reads it: the endpoint `HF_ENDPOINT`
-    /// (else `https://huggingface.co`); the token `HF_TOKEN`, else, unless
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set, the one in the file `HF_TOKEN_PATH`, which is else
-    /// `token` in `HF_HOME`, in `huggingface` of `XDG_CACHE_HOME`, or in `~/.cache/huggingface`.
+    /// (else `https://huggingface.co`); unless
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set, the token `HF_TOKEN`, else the one in the file
+    /// `HF_TOKEN_PATH`, which is else `token` in `HF_HOME`, in `huggingface` of `XDG_CACHE_HOME`, or in
+    /// `~/.cache/huggingface`.
     ///
     /// # Errors
     ///
@@ -58,8 +59,8 @@ impl HubOptions {
     pub fn from_environment() -> Result<Self, HubError> {
         let mut options = HubOptions::new(text("HF_ENDPOINT").unwrap_or_else(|| ENDPOINT.into()));
         options.token = match text("HF_TOKEN") {
+            _ if is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
             Some(token) => Some(token),
-            None if is_set("HF_HUB_DISABLE_IMPLICIT_TOKEN") => None,
             None => token_path().map_or(Ok(None), |path| token_of(&path))?,
         };
         Ok(options)

@@ -104,7 +104,13 @@ fn endpoint(text: &str) -> Result<Url, HubError> {
         endpoint: text.to_owned(),
         reason: reason.to_owned(),
     };
-    let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+    let url = Url::parse(text).map_err(|error| match text.rsplit_once('@') {
+        // What stands before it may be a password.
+        Some((_, behind)) => {
+            HubError::BadEndpoint { endpoint: format!("...@{behind}"), reason: error.to_string() }
+        }
+        None => bad(&error.to_string()),
+    })?;
     if has_credentials(&url) {
         // They would be in every message.
         let reason = "give the token beside it, not in it".to_owned();

@@ -72,6 +72,7 @@ fn checked(found: Answer) -> Vec<u8> {
             assert_eq!(bytes.len() as u64, len);
             bytes
         }
+        Body::Shared(_) => panic!("the protocol shares nothing"),
         Body::File(mut file) => {
             let cache = PieceCache::new(1 << 20);
             let mut bytes = Vec::new();

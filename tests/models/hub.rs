@@ -30,6 +30,7 @@ fn body(answer: Answer, cache: &PieceCache) -> Vec<u8> {
     let len = answer.len();
     let bytes = match answer.body {
         Body::Bytes(bytes) => bytes,
+        Body::Shared(_) => unreachable!("the protocol shares nothing"),
         Body::File(mut file) => {
             let mut bytes = Vec::new();
             while let Some(piece) = file.next(cache).unwrap() {
@@ -377,6 +378,36 @@ fn no_path_leads_out_of_the_store() {
         assert!(
             answer(&snapshot, &Request { method: "GET", path, ..Request::default() }).is_none()
         );
+    }
+}
+
+#[test]
+fn paths_are_answered_once_and_in_bounds() {
+    let (folder, _path, store) = new_store();
+    family(folder.path(), &store);
+    let snapshot = store.snapshot().unwrap();
+    let post = |body: &str| {
+        let path = "/api/models/whole/paths-info/main";
+        let request = Request { method: "POST", path, body: body.as_bytes(), ..Request::default() };
+        answer(&snapshot, &request).unwrap()
+    };
+    let list = |body: &str| -> Vec<String> {
+        let found = post(body);
+        assert_eq!(found.status, 200, "{body}");
+        let list: Vec<Value> =
+            serde_json::from_slice(&super::hub::body(found, &PieceCache::new(0))).unwrap();
+        list.iter().map(|it| it["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let json = r#"{"paths": ["zero.txt", "1_Pooling/", "zero.txt", "1_Pool", "missing", ""]}"#;
+    assert_eq!(list(json), ["1_Pooling", "zero.txt"]);
+    assert_eq!(
+        list("paths=config.json&expand=False&paths=1_Pooling%2Fdeep"),
+        ["1_Pooling/deep", "config.json"]
+    );
+    let many = vec!["\"config.json\""; 1001].join(",");
+    assert_eq!(post(&format!("{{\"paths\": [{many}]}}")).status, 400);
+    for bad in ["{", "{}", "{\"paths\": 1}", "{\"paths\": [1]}", "paths=%ff"] {
+        assert_eq!(post(bad).status, 400, "{bad}");
     }
 }
 

@@ -326,6 +326,11 @@ impl StoredFile {
         }
     }
 
+    /// Gives back the memory of the piece of skeleton that was read last.
+    pub(crate) fn forget_window(&self) {
+        self.window.clear();
+    }
+
     /// Whether both have the same bytes. Cost: nothing is read where both were read in the same way,
     /// as nearly all are; else both are, unless their lengths differ.
     ///

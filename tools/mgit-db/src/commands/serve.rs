@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
 use crate::serve::{Credentials, Limits, Mount, Site, mounts, serve};
-use crate::text::{count, shown};
+use crate::text::shown;
 
 /// Serve stores to every client of the Hugging Face Hub, and to browsers.
 ///
@@ -60,6 +60,9 @@ pub struct Arguments {
     access_log: bool,
 }
 
+/// Bodies of requests that are read at the same time.
+const POSTS_MAX: usize = 16;
+
 /// Serves until it is told to end.
 ///
 /// # Errors
@@ -78,7 +81,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::io("start threads", &error))?;
     let limits = Limits::new(arguments.downloads as usize, Duration::from_secs(arguments.patience));
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let listening = |error| Failure::io(format!("listen at {}", arguments.listen), &error);
         let listener = TcpListener::bind(arguments.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
@@ -91,23 +94,22 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
             limits,
             cache: Arc::new(PieceCache::new(arguments.cache << 20)),
             places: Arc::new(Semaphore::new(limits.downloads)),
+            posts: Arc::new(Semaphore::new(POSTS_MAX)),
         });
+        tell(&site, output)?;
         let stop = Arc::new(Notify::new());
         let told = Arc::clone(&stop);
         interrupt::instead_of_ending(move || told.notify_one());
-        tell(&site, output)?;
-        let cut_off = serve(listener, site, &stop).await;
-        match cut_off {
+        match serve(listener, site, &stop).await {
             0 => Ok(()),
-            cut_off => {
-                let message = format!("{} cut off", count(cut_off as u64, "connection was"));
-                Err(Failure::failed("interrupted", message))
-            }
+            1 => Err(Failure::failed("interrupted", "1 answer was cut off")),
+            more => Err(Failure::failed("interrupted", format!("{more} answers were cut off"))),
         }
-    })?;
+    });
+    // What is read for clients that are gone need not be waited for.
     runtime.shutdown_background();
     interrupt::has_ended();
-    Ok(())
+    served
 }
 
 fn credentials(variable: Option<&str>) -> Result<Credentials, Failure> {

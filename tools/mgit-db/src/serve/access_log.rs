@@ -1,5 +1,6 @@
 //! A line for each request that was answered.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -43,6 +44,8 @@ impl Drop for Entry {
         let Entry { peer, method, target, status, sent, is_whole, .. } = self;
         let ms = self.began.elapsed().as_millis();
         let cut = if *is_whole { "" } else { " cut off" };
-        eprintln!("{now} {peer} {method} {target} {status} {sent} {ms}ms{cut}");
+        // Nobody may be reading.
+        let _ =
+            writeln!(io::stderr(), "{now} {peer} {method} {target} {status} {sent} {ms}ms{cut}");
     }
 }

@@ -1,7 +1,7 @@
 //! The body of an answer as it is sent: bytes that are there, or a file read piece by piece.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -55,7 +55,8 @@ const SHORT_LEN: usize = 16 << 10;
 
 impl Sent {
     /// Bytes that are there.
-    pub fn bytes(bytes: Bytes, place: Option<OwnedSemaphorePermit>, entry: Entry) -> Self {
+    pub fn bytes(bytes: Bytes, place: Option<OwnedSemaphorePermit>, mut entry: Entry) -> Self {
+        entry.is_whole = bytes.is_empty();
         let place = place.filter(|_| bytes.len() > SHORT_LEN);
         Sent { left: bytes.len() as u64, source: Source::Bytes(bytes), entry, _place: place }
     }
@@ -140,7 +141,8 @@ impl Source {
             Ok((_, Err(error))) => full_message(&error),
             Err(error) => error.to_string(),
         };
-        eprintln!("error: {}: cut off: {}", shown(what), shown(&why));
+        // Nobody may be reading.
+        let _ = writeln!(io::stderr(), "error: {}: cut off: {}", shown(what), shown(&why));
         Poll::Ready(Err(io::Error::other(why)))
     }
 }

@@ -11,7 +11,8 @@ pub fn is_allowed(site: &Site, host: Option<&str>) -> bool {
         return true;
     }
     let Some(host) = host.map(name_of) else { return true };
-    let is_base = site.base_url.as_deref().is_some_and(|base| host == host_of(base));
+    let is_base =
+        site.base_url.as_deref().is_some_and(|base| host.eq_ignore_ascii_case(host_of(base)));
     let is_local = host.eq_ignore_ascii_case("localhost");
     is_base || is_local || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -42,6 +42,8 @@ pub struct Site {
     pub cache: Arc<PieceCache>,
     /// Of answers that are being made, and of long ones that are being sent.
     pub places: Arc<Semaphore>,
+    /// Of requests whose bodies are read.
+    pub posts: Arc<Semaphore>,
 }
 
 impl Site {
@@ -56,7 +58,7 @@ impl Site {
 }
 
 /// Answers requests until `stop`, and then finishes what is being sent for a little while. Returns the
-/// number of downloads that were cut off by that.
+/// number of answers that were cut off by that.
 pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: &Notify) -> usize {
     let connections = Arc::new(Semaphore::new(site.limits.connections));
     let graceful = GracefulShutdown::new();
@@ -87,10 +89,10 @@ pub async fn serve(listener: TcpListener, site: Arc<Site>, stop: &Notify) -> usi
         });
     }
     drop(listener);
-    let left = graceful.count();
     match timeout(site.limits.farewell, graceful.shutdown()).await {
         Ok(()) => 0,
-        Err(_) => left,
+        // Whoever has no place is sent nothing.
+        Err(_) => site.limits.downloads.saturating_sub(site.places.available_permits()),
     }
 }
 

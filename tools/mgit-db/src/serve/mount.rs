@@ -1,5 +1,6 @@
 //! The stores that are served, each under a prefix.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,63 +20,99 @@ pub struct Mount {
     pub prefix: String,
     /// The name of its file.
     pub title: String,
+    /// Held by who makes the page of the family.
+    pub drawing: Arc<tokio::sync::Mutex<()>>,
     path: PathBuf,
-    store: Mutex<Store>,
-    /// The page of the family, by the commit and the address that it was made for.
+    opened: Mutex<Opened>,
     family: Mutex<Option<FamilyPage>>,
 }
 
+/// The store's file as it was opened last.
+#[derive(Debug)]
+struct Opened {
+    store: Store,
+    file: FileId,
+    /// How often it was opened.
+    times: u64,
+}
+
+/// A store as a request sees it.
+pub struct Seen {
+    /// The store at a commit.
+    pub snapshot: Snapshot,
+    /// Which file, and which commit: another pair is another state.
+    pub state: (u64, u64),
+}
+
+/// The page of the family, and the state that it shows.
 #[derive(Debug)]
 struct FamilyPage {
-    sequence: u64,
-    endpoint: String,
-    body: Arc<Vec<u8>>,
+    state: (u64, u64),
+    body: Arc<[u8]>,
+}
+
+/// Which file has a path: the device and the number on it.
+type FileId = (u64, u64);
+
+fn file_at(path: &Path) -> Option<FileId> {
+    std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
 }
 
 impl Mount {
     fn new(prefix: String, path: &Path) -> Result<Self, Failure> {
         let title = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let store = Mutex::new(open(path)?);
-        Ok(Mount { prefix, title, path: path.to_owned(), store, family: Mutex::default() })
+        // Asked before: should another file come meanwhile, it is seen at the first request.
+        let file = file_at(path).unwrap_or_default();
+        let opened = Opened { store: open(path)?, file, times: 0 };
+        Ok(Mount {
+            prefix,
+            title,
+            drawing: Arc::default(),
+            path: path.to_owned(),
+            opened: Mutex::new(opened),
+            family: Mutex::default(),
+        })
     }
 
-    /// The store as it is now. A vacuum, or a copy that was put in its place, is followed.
+    /// The store as it is now. A vacuum, or another file that was put in its place, is followed.
     ///
     /// # Errors
     ///
-    /// Those of the store.
-    pub fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        match store.snapshot() {
-            Err(
+    /// Those of the store; there is none at the path now.
+    pub fn snapshot(&self) -> Result<Seen, StoreError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file_at(&self.path);
+        let is_same = file == Some(opened.file);
+        let taken = if is_same { Some(opened.store.snapshot()) } else { None };
+        let snapshot = match taken {
+            None
+            | Some(Err(
                 StoreError::Container(ContainerError::Retired)
                 | StoreError::Catalog(CatalogError::NeedsRepair),
-            ) => {
-                *store = open_for_reading(&self.path)?;
-                store.snapshot()
+            )) => {
+                let store = open_for_reading(&self.path)?;
+                let (file, times) = (file.unwrap_or_default(), opened.times + 1);
+                *opened = Opened { store, file, times };
+                opened.store.snapshot()?
             }
-            taken => taken,
-        }
+            Some(taken) => taken?,
+        };
+        let state = (opened.times, snapshot.sequence());
+        Ok(Seen { snapshot, state })
     }
-}
 
-impl Mount {
-    /// The page of the family at a commit: the one that is there, or what `make` makes. Whoever comes
-    /// while it is made waits for it.
+    /// The page of the family at a state: the one that is there, or what `make` makes.
     pub fn family_page(
         &self,
-        sequence: u64,
-        endpoint: &str,
-        make: impl FnOnce() -> Result<Arc<Vec<u8>>, Failure>,
-    ) -> Result<Arc<Vec<u8>>, Failure> {
-        let mut kept = self.family.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |page: &&FamilyPage| page.sequence == sequence && page.endpoint == endpoint;
-        if let Some(page) = kept.as_ref().filter(same) {
+        state: (u64, u64),
+        make: impl FnOnce() -> Result<Vec<u8>, Failure>,
+    ) -> Result<Arc<[u8]>, Failure> {
+        let kept = || self.family.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = kept().as_ref().filter(|page| page.state == state) {
             return Ok(Arc::clone(&page.body));
         }
-        let body = make()?;
-        let endpoint = endpoint.to_owned();
-        *kept = Some(FamilyPage { sequence, endpoint, body: Arc::clone(&body) });
+        let body: Arc<[u8]> = make()?.into();
+        *kept() = Some(FamilyPage { state, body: Arc::clone(&body) });
         Ok(body)
     }
 }
@@ -114,7 +151,8 @@ pub fn mounts(arguments: &[String]) -> Result<Vec<Mount>, Failure> {
         let (name, path) = named(argument, arguments.len() > 1);
         let prefix = if name.is_empty() { String::new() } else { format!("/{name}") };
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if !name.bytes().all(legal) || matches!(&*name, "-" | "." | ".." | "api") {
+        let is_empty = name.is_empty() && arguments.len() > 1;
+        if is_empty || !name.bytes().all(legal) || matches!(&*name, "-" | "." | ".." | "api") {
             return Err(Failure::usage(format!(
                 "a store cannot be served under {name:?}: write NAME={}, of letters, digits, '.', \
                  '_' and '-'",

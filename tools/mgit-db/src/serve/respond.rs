@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use mgit::hub::{self, Answer, Body, RequestError};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -18,7 +19,7 @@ use super::access_log::Entry;
 use super::body::Sent;
 use super::hosts::is_allowed;
 use super::listener::{HEAD_LEN_MAX, Site};
-use super::show::show;
+use super::show;
 use super::target::{Target, target};
 
 /// A body of a POST at most: the paths that it names.
@@ -58,10 +59,11 @@ async fn answer(
         return Err(RequestError::NoToken);
     }
     let origin = site.origin(host);
-    let places = Arc::clone(&site.places);
-    let place = timeout(site.limits.patience, places.acquire_owned()).await;
-    let place = place.ok().and_then(Result::ok).ok_or(RequestError::Busy)?;
     let (parts, body) = request.into_parts();
+    let post = match parts.method {
+        Method::POST => Some(place_of(site, &site.posts).await?),
+        _ => None,
+    };
     let body = match parts.method {
         Method::POST => {
             let read = Limited::new(body, BODY_LEN_MAX).collect();
@@ -71,34 +73,55 @@ async fn answer(
         }
         _ => Bytes::new(),
     };
+    let place = place_of(site, &site.places).await?;
+    // Who waits for the family to be drawn is not to keep the threads that read for others.
+    let turn = match target(site, parts.uri.path()) {
+        Target::Store(mount, "/") => Some(Arc::clone(&mount.drawing).lock_owned().await),
+        _ => None,
+    };
     let site = Arc::clone(site);
-    let answered = spawn_blocking(move || {
-        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let path = parts.uri.path();
-        let (mount, path) = match target(&site, path, &origin) {
-            Target::Store(mount, path) => (mount, path),
-            Target::Answer(answer) => return answer,
-        };
-        let snapshot = match mount.snapshot() {
-            Ok(snapshot) => snapshot,
-            Err(error) => return RequestError::from(error).into(),
-        };
-        let origin = format!("{origin}{}", mount.prefix);
-        let request = hub::Request {
-            method: parts.method.as_str(),
-            path,
-            query: parts.uri.query().unwrap_or_default(),
-            range: text("range"),
-            if_range: text("if-range"),
-            if_none_match: text("if-none-match"),
-            body: &body,
-            origin: &origin,
-        };
-        let in_html = text("accept").is_some_and(|accept| accept.contains("text/html"));
-        hub::answer(&snapshot, &request)
-            .unwrap_or_else(|| show(mount, &snapshot, &request, in_html))
-    });
-    Ok((answered.await.map_err(|_| RequestError::Unanswered)?, place))
+    // The place goes with the work, which is done even where the client has gone.
+    let answered =
+        spawn_blocking(move || (answer_now(&site, &parts, &body, &origin), place, post, turn));
+    let (answer, place, ..) = answered.await.map_err(|_| RequestError::Unanswered)?;
+    Ok((answer, place))
+}
+
+/// A place of these, if there is one in time.
+async fn place_of(
+    site: &Site,
+    places: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, RequestError> {
+    let place = timeout(site.limits.patience, Arc::clone(places).acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or(RequestError::Busy)
+}
+
+/// Answers from the store as it is now.
+fn answer_now(site: &Site, parts: &Parts, body: &[u8], origin: &str) -> Answer {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let (mount, path) = match target(site, parts.uri.path()) {
+        Target::Store(mount, path) => (mount, path),
+        Target::Stores => return show::stores(site, origin),
+        Target::Answer(answer) => return answer,
+    };
+    let seen = match mount.snapshot() {
+        Ok(seen) => seen,
+        Err(error) => return RequestError::from(error).into(),
+    };
+    let origin = format!("{origin}{}", mount.prefix);
+    let request = hub::Request {
+        method: parts.method.as_str(),
+        path,
+        query: parts.uri.query().unwrap_or_default(),
+        range: text("range"),
+        if_range: text("if-range"),
+        if_none_match: text("if-none-match"),
+        body,
+        origin: &origin,
+    };
+    let in_html = text("accept").is_some_and(|accept| accept.contains("text/html"));
+    hub::answer(&seen.snapshot, &request)
+        .unwrap_or_else(|| show::show(mount, &seen, &request, in_html))
 }
 
 /// Makes an answer into a response. What cannot be read of a file is answered while it still can be.
@@ -111,9 +134,10 @@ async fn send(
 ) -> Response<Sent> {
     let is_head = method == Method::HEAD;
     let (mut status, mut len, mut headers) = (answer.status, answer.len(), answer.headers);
-    let short = |bytes: Vec<u8>| if is_head { Bytes::new() } else { Bytes::from(bytes) };
+    let short = |bytes: Bytes| if is_head { Bytes::new() } else { bytes };
     let mut sent = match (answer.body, place) {
-        (Body::Bytes(bytes), place) => Sent::bytes(short(bytes), place, entry),
+        (Body::Bytes(bytes), place) => Sent::bytes(short(bytes.into()), place, entry),
+        (Body::Shared(bytes), place) => Sent::bytes(short(Bytes::from_owner(bytes)), place, entry),
         (Body::File(_), _) if is_head => Sent::bytes(Bytes::new(), None, entry),
         (Body::File(_), None) => Sent::bytes(Bytes::new(), None, entry),
         (Body::File(reader), Some(place)) => {

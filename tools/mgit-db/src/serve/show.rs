@@ -1,23 +1,21 @@
 //! What a browser is shown: everything that is none of the Hub's protocol.
 
-use std::sync::Arc;
-
 use mgit::Snapshot;
 use mgit::hub::{Answer, Body, Request, RequestError, node_of};
 use mgit::lineage::Node;
 use serde_json::json;
 
 use super::listener::Site;
-use super::mount::Mount;
+use super::mount::{Mount, Seen};
 use crate::failure::Failure;
 use crate::pages::{self, POLICY, Page};
 
 /// The page at a path, of one store. `in_html` is whether who asks understands a page.
-pub fn show(mount: &Mount, snapshot: &Snapshot, request: &Request<'_>, in_html: bool) -> Answer {
+pub fn show(mount: &Mount, seen: &Seen, request: &Request<'_>, in_html: bool) -> Answer {
     let (endpoint, title) = (request.origin.to_owned(), mount.title.clone());
     let site = pages::Site { base: path_of(&endpoint).to_owned(), endpoint, title };
     let found = match request.method {
-        "GET" | "HEAD" => page(mount, snapshot, request, &site),
+        "GET" | "HEAD" => page(mount, seen, request, &site),
         method => {
             let method = method.to_owned();
             Err(Wrong::Asked(RequestError::Method { method, allowed: "GET, HEAD" }))
@@ -43,9 +41,12 @@ pub fn show(mount: &Mount, snapshot: &Snapshot, request: &Request<'_>, in_html: 
 /// The list of all stores, where several are served.
 pub fn stores(site: &Site, origin: &str) -> Answer {
     let list = site.mounts.iter().map(|mount| {
-        let snapshot = mount.snapshot();
-        let models = snapshot.ok().and_then(|it| it.nodes().ok()).map_or(0, |it| it.len());
-        (mount.prefix.clone(), mount.title.clone(), models as u64)
+        let models = mount.snapshot().and_then(|seen| Ok(seen.snapshot.nodes()?.len()));
+        let (title, models) = match models {
+            Ok(models) => (mount.title.clone(), models as u64),
+            Err(error) => (format!("{}: {}", mount.title, mgit::full_message(&error)), 0),
+        };
+        (mount.prefix.clone(), title, models)
     });
     let (list, title) = (list.collect::<Vec<_>>(), "mgit".to_owned());
     let (base, endpoint) = (path_of(origin).to_owned(), origin.to_owned());
@@ -77,17 +78,17 @@ impl From<Failure> for Wrong {
 
 fn page(
     mount: &Mount,
-    snapshot: &Snapshot,
+    seen: &Seen,
     request: &Request<'_>,
     site: &pages::Site,
 ) -> Result<Answer, Wrong> {
+    let snapshot = &seen.snapshot;
     let path = request.path.trim_start_matches('/');
     if path.is_empty() {
-        let page = mount.family_page(snapshot.sequence(), &site.endpoint, || {
-            pages::family(snapshot, site).map(|page| Arc::new(page.body))
-        })?;
-        let body = page.to_vec();
-        return Ok(of_page(Page { content_type: "text/html; charset=utf-8", body }));
+        let page = mount
+            .family_page(seen.state, || pages::family(snapshot, site).map(|page| page.body))?;
+        let head = of_page(Page { content_type: "text/html; charset=utf-8", body: Vec::new() });
+        return Ok(Answer { body: Body::Shared(page), ..head });
     }
     if path == "-/commit" {
         let body = json!({ "sequence": snapshot.sequence() }).to_string().into_bytes();

@@ -10,12 +10,14 @@ use super::show;
 pub enum Target<'s> {
     /// A store, and the path in it.
     Store(&'s Mount, &'s str),
-    /// What is above the stores.
+    /// The list of all stores.
+    Stores,
+    /// What else is above the stores.
     Answer(Answer),
 }
 
 /// What a path leads to.
-pub fn target<'s>(site: &'s Site, path: &'s str, origin: &str) -> Target<'s> {
+pub fn target<'s>(site: &'s Site, path: &'s str) -> Target<'s> {
     for mount in &site.mounts {
         match path.strip_prefix(&mount.prefix) {
             Some("") => return Target::Store(mount, "/"),
@@ -24,7 +26,7 @@ pub fn target<'s>(site: &'s Site, path: &'s str, origin: &str) -> Target<'s> {
         }
     }
     if path == "/" {
-        return Target::Answer(show::stores(site, origin));
+        return Target::Stores;
     }
     if let Some(asset) = path.strip_prefix("/-/").and_then(show::asset) {
         return Target::Answer(asset);

@@ -169,7 +169,7 @@ fn stuck(sandbox: &Sandbox, stub: &Stub) -> Child {
         _ => Reply::Honest,
     });
     let (endpoint, home) = (stub.endpoint(), sandbox.path("hf").display().to_string());
-    let mut command = sandbox.command(&["import", "s", "hub:org/tiny"]);
+    let mut command = sandbox.command_for_signals(&["import", "s", "hub:org/tiny"]);
     command.envs(variables(&endpoint, &home)).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
     let begun = Instant::now();

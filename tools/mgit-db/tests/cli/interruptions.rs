@@ -132,14 +132,8 @@ fn begin(sandbox: &Sandbox, work: &Path) {
     }
 }
 
-/// Starts the tool with the signals of a terminal: whoever runs the tests in the background may have
-/// them ignored, which the tool would heed.
 fn start(sandbox: &Sandbox, work: &Path, words: &[&str]) -> Child {
-    let tool = sandbox.command(words);
-    let mut command = std::process::Command::new("env");
-    command.arg("--default-signal=INT,TERM,HUP").arg(tool.get_program()).args(tool.get_args());
-    let variables = tool.get_envs();
-    command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+    let mut command = sandbox.command_for_signals(words);
     command.current_dir(work).env("TMPDIR", work.join("tmp"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -30,7 +30,7 @@ impl Server {
 
     fn start_with(sandbox: &Sandbox, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let words = [&["serve"], arguments, &["--listen", "127.0.0.1:0"]].concat();
-        let mut command = sandbox.command(&words);
+        let mut command = sandbox.command_for_signals(&words);
         command.envs(environment.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -319,7 +319,7 @@ fn behind_another_server_links_begin_with_its_address() {
     let (sandbox, _) = family(1000);
     let listen = "127.0.0.1:0";
     let words = ["serve", "x=s", "--base-url", "https://models.example/hub", "--json"];
-    let mut child = sandbox.command(&[&words[..], &["--listen", listen]].concat());
+    let mut child = sandbox.command_for_signals(&[&words[..], &["--listen", listen]].concat());
     let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
     let document: String = lines.map(Result::unwrap).take_while(|line| line != "}").collect();
@@ -455,7 +455,6 @@ fn it_ends_when_it_is_told_and_finishes_what_runs() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
         assert!(rest.ends_with(&tuned[tuned.len() - 1000..]));
-        assert!(TcpStream::connect(server.address).is_err(), "it still listens");
         let mut told = String::new();
         server.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
         assert_eq!(server.child.wait().unwrap().code(), Some(0), "{told}");
@@ -504,6 +503,38 @@ fn a_store_is_filled_from_one_that_is_served() {
 }
 
 #[test]
+fn a_client_that_stalls_does_not_keep_it_from_ending() {
+    let (sandbox, _) = family(8 << 20);
+    let mut server = Server::start(&sandbox, &["s"]);
+    let mut stalled = server.connect();
+    let request = format!("GET {TUNED} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    stalled.write_all(request.as_bytes()).unwrap();
+    stalled.read_exact(&mut [0]).unwrap();
+    server.signal(Signal::TERM);
+    let mut told = String::new();
+    server.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert_eq!(server.child.wait().unwrap().code(), Some(1), "{told}");
+    assert!(told.contains("1 answer was cut off"), "{told}");
+}
+
+#[test]
+fn another_file_in_the_place_of_a_store_is_served() {
+    let (sandbox, [base, tuned]) = family(1000);
+    sandbox.ok(&["init", "t"]);
+    sandbox.ok(&["import", "t", "tuned.safetensors", "--name", "base"]);
+    let server = Server::start(&sandbox, &["s"]);
+    let html = "accept: text/html\r\n";
+    assert!(server.get(BASE).body == base && server.get_with("/", html).text().contains("team"));
+    fs::rename(sandbox.path("t"), sandbox.path("s")).unwrap();
+    assert!(server.get(BASE).body == tuned);
+    assert!(!server.get_with("/", html).text().contains("team"), "the page of the store before");
+    fs::remove_file(sandbox.path("s")).unwrap();
+    let gone = server.get(BASE);
+    assert!(gone.status == 500 && gone.text().contains("cannot be read"), "{}", gone.text());
+    assert_eq!(server.stop(), (Some(0), String::new()));
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_before_it_listens() {
     let (sandbox, _) = family(10);
     sandbox.ok(&["init", "t"]);
@@ -516,6 +547,7 @@ fn what_cannot_be_served_is_refused_before_it_listens() {
         (&["serve", "s", "--base-url", "models.example.com"], 2),
         (&["serve", "x=s", "x=t"], 2),
         (&["serve", "a/b=s", "t"], 2),
+        (&["serve", "=s", "x=t"], 2),
         (&["serve", "s", "--downloads", "0"], 2),
     ] {
         sandbox.refused(words, expected);

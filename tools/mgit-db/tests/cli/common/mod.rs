@@ -65,6 +65,18 @@ impl Sandbox {
         command
     }
 
+    /// The tool with the signals of a terminal: whoever runs the tests in the background may have
+    /// them ignored, which the tool would heed.
+    pub fn command_for_signals(&self, arguments: &[&str]) -> Command {
+        let tool = self.command(arguments);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM,HUP").arg(tool.get_program()).args(tool.get_args());
+        let variables = tool.get_envs();
+        command.envs(variables.filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.0.path());
+        command
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Answer {
         answer(self.command(arguments).output().unwrap())
     }
