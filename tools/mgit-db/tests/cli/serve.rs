@@ -431,13 +431,14 @@ fn a_file_that_cannot_be_read_is_never_taken_for_whole() {
     let server = Server::start(&sandbox, &["s"]);
     let (base, tuned) = (server.get(BASE), server.get(TUNED));
     for reply in [&base, &tuned] {
-        let is_loud = reply.status == 500 || reply.body.len() < reply.len();
+        // Cut off before its head had left, it is an end without an answer.
+        let is_loud = matches!(reply.status, 0 | 500) || reply.body.len() < reply.len();
         assert!(is_loud || reply.is_whole(), "{}", reply.status);
     }
     assert!(!(base.is_whole() && tuned.is_whole()), "nothing was damaged");
     let (code, told) = server.stop();
     assert_eq!(code, Some(0));
-    let was_cut = [&base, &tuned].into_iter().any(|it| it.status == 200 && !it.is_whole());
+    let was_cut = [&base, &tuned].into_iter().any(|it| it.status != 500 && !it.is_whole());
     assert_eq!(told.contains("cut off") && told.contains("model.safetensors"), was_cut, "{told}");
 }
 
