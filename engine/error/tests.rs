@@ -291,6 +291,7 @@ fn of_requests() -> Vec<(Error, &'static str)> {
         (R::RangeBehindEnd { len: 1 }, "bad-range"),
         (R::NoToken, "no-token"),
         (R::Busy, "busy"),
+        (R::NotFetched, "missing-content"),
         (R::Store(StoreError::ReadOnly), "read-only"),
     ];
     table.into_iter().map(|(error, code)| (error.into(), code)).collect()

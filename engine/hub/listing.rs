@@ -1,12 +1,14 @@
 //! The models of a store as a list.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use super::answer::Answer;
 use super::info::{listed_id, summary};
 use super::paging::{Page, next_link};
+use super::repo_id::alias;
 use super::request::Request;
 use super::request_error::RequestError;
 use crate::lineage::Node;
@@ -29,8 +31,10 @@ const NOT_NEEDED: [&str; 7] =
 pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answer, RequestError> {
     let page = Page::of(request, PAGE_LEN)?;
     check(&page)?;
+    let latest = latest(snapshot)?;
+    let ids = Ids::of(&latest);
     let mut found = Vec::new();
-    for node in latest(snapshot)? {
+    for node in latest {
         if fits(snapshot, &page, &node)? {
             found.push(node);
         }
@@ -51,13 +55,33 @@ pub(super) fn models(snapshot: &Snapshot, request: &Request<'_>) -> Result<Answe
     let from = behind.map_or(0, |last| found.partition_point(|node| place(node) <= last));
     let mut rest = found.iter().skip(from);
     let shown: Vec<&Node> = rest.by_ref().take(page.limit).collect();
-    let list = shown.iter().map(|node| summary(snapshot, node, &listed_id(node)));
+    let list = shown.iter().map(|node| summary(snapshot, node, &ids.of_node(node)));
     let list = list.collect::<Result<Vec<Value>, RequestError>>()?;
     let mut answer = Answer::json(200, &Value::Array(list));
     if let Some(last) = shown.last().filter(|_| rest.next().is_some()) {
         answer.header("link", &next_link(request, &place(last).written())?);
     }
     Ok(answer)
+}
+
+/// How often an id would be given: to models whose names it is, or becomes with dots.
+struct Ids(HashMap<String, u32>);
+
+impl Ids {
+    fn of(latest: &[Node]) -> Self {
+        let mut ids = HashMap::new();
+        for node in latest {
+            *ids.entry(alias(node.name())).or_default() += 1;
+        }
+        Ids(ids)
+    }
+
+    /// The id of a model: one that the clients take, and that means no other.
+    fn of_node(&self, node: &Node) -> String {
+        let id = listed_id(node);
+        let is_own = id == node.name() || self.0.get(&id).is_none_or(|count| *count == 1);
+        if is_own { id } else { node.id().to_string() }
+    }
 }
 
 /// Where a model stands in the list. A page begins behind the last place of the one before, also when

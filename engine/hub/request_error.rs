@@ -50,7 +50,7 @@ pub enum RequestError {
         sha: String,
     },
     /// A method that this path does not know.
-    #[error("{method} is not for this path: {allowed} is")]
+    #[error("{method} is not for this path: {allowed} is; a store is only read here")]
     Method {
         /// The method.
         method: String,
@@ -98,6 +98,9 @@ pub enum RequestError {
     /// The program has failed.
     #[error("the server could not make this answer: its own log says why")]
     Unanswered,
+    /// The tensors are still at the remote that the store was cloned from.
+    #[error("tensors of it were not fetched into this store: whoever runs the server has to")]
+    NotFetched,
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[source] StoreError),
@@ -105,7 +108,11 @@ pub enum RequestError {
 
 impl From<StoreError> for RequestError {
     fn from(error: StoreError) -> Self {
-        RequestError::Store(error)
+        match error {
+            // Where they are is not for clients.
+            StoreError::MissingContent { .. } => RequestError::NotFetched,
+            error => RequestError::Store(error),
+        }
     }
 }
 
@@ -137,7 +144,7 @@ impl RequestError {
             RequestError::Method { .. } => 405,
             RequestError::BadRequest { .. } => 400,
             RequestError::RangeBehindEnd { .. } => 416,
-            RequestError::Store(StoreError::MissingContent { .. }) => 503,
+            RequestError::NotFetched => 409,
             RequestError::Store(_) => 500,
         }
     }
@@ -153,6 +160,7 @@ impl RequestError {
             RequestError::RangeBehindEnd { .. } => "bad-range",
             RequestError::NoToken => "no-token",
             RequestError::Busy => "busy",
+            RequestError::NotFetched => "missing-content",
             RequestError::Store(error) => error.code(),
             _ => "bad-request",
         }

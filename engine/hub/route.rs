@@ -41,7 +41,13 @@ pub(super) fn of(
     match parts.as_slice() {
         ["api", "models"] | ["api", "models", ""] => Ok(Some(Route::Models)),
         ["api", "models", parts @ ..] => about(snapshot, parts).map(Some),
-        parts => file(snapshot, parts),
+        parts => match (file(snapshot, parts)?, parts) {
+            (None, ["api", _, ..]) => {
+                let why = "a store does not have this part of the Hub's protocol".to_owned();
+                Err(RequestError::NoSuchPage { why })
+            }
+            (found, _) => Ok(found),
+        },
     }
 }
 

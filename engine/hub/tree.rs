@@ -77,7 +77,9 @@ fn paths_of(request: &Request<'_>) -> Result<Vec<String>, RequestError> {
         return paths.iter().map(|it| it.as_str().map(str::to_owned).ok_or_else(bad)).collect();
     }
     let pairs = parameters(body)?.into_iter();
-    Ok(pairs.filter(|(key, _)| key == "paths").map(|(_, value)| value).collect())
+    let paths: Vec<String> =
+        pairs.filter(|(key, _)| key == "paths").map(|(_, value)| value).collect();
+    if paths.is_empty() { Err(bad()) } else { Ok(paths) }
 }
 
 /// What is in a folder.

@@ -217,11 +217,20 @@ fn revisions_and_names_mean_one_thing() {
         let path = format!("/api/models/{name}/revision/main");
         assert_eq!(problem(&snapshot, &path), not("RepoNotFound"), "{name}");
     }
-    // A name that may be two is neither.
-    write(&store, |t| t.add_model(NewModel::new("x/y/z.w"))).unwrap();
-    write(&store, |t| t.add_model(NewModel::new("x/y/z/w"))).unwrap();
+    // What may be two names is neither.
+    for name in ["x/y.z.w", "x/y/z/w", "x/u/v.t", "x/u/v/t"] {
+        write(&store, |t| t.add_model(NewModel::new(name))).unwrap();
+    }
     let snapshot = store.snapshot().unwrap();
-    assert_eq!(problem(&snapshot, "/api/models/x/y.z.w"), not("RepoNotFound"));
+    // The first is a name, so that the other has no such id in a list.
+    assert_eq!(json(&snapshot, "/api/models/x/y.z.w")["mgit"]["name"], "x/y.z.w");
+    let list = json(&snapshot, "/api/models?author=x");
+    for model in list.as_array().unwrap() {
+        let id = model["id"].as_str().unwrap();
+        let told = json(&snapshot, &format!("/api/models/{id}"));
+        assert_eq!(told["mgit"]["name"], model["mgit"]["name"], "{id}");
+    }
+    assert_eq!(problem(&snapshot, "/api/models/x/u.v.t"), not("RepoNotFound"));
     // Words of the protocol in names.
     for name in ["a/resolve/b", "resolve", "tree", "tree/main", "refs"] {
         add_one(&store, name, &[], &weights(1, 10)).unwrap();
@@ -367,14 +376,14 @@ fn no_path_leads_out_of_the_store() {
         ("GET", "/api/models/whole/paths-info/main", 405),
         ("", "/api/models", 405),
         ("HEAD", "/whole/resolve/main/config.json", 200),
-        ("POST", "/api/models/whole/paths-info/main", 200),
+        ("POST", "/api/models/whole/paths-info/main", 400),
+        ("GET", "/api/whoami-v2", 404),
+        ("GET", "/api/datasets/x", 404),
     ] {
         let request = Request { method, path, ..Request::default() };
         assert_eq!(answer(&snapshot, &request).unwrap().status, expected, "{method} {path}");
     }
-    for path in
-        ["/", "", "/whole", "/api", "/api/datasets/x", "/whole/tree/main", "/resolve/main/x"]
-    {
+    for path in ["/", "", "/whole", "/api", "/whole/tree/main", "/resolve/main/x"] {
         assert!(
             answer(&snapshot, &Request { method: "GET", path, ..Request::default() }).is_none()
         );

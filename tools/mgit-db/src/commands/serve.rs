@@ -115,6 +115,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 fn credentials(variable: Option<&str>) -> Result<Credentials, Failure> {
     let Some(name) = variable else { return Ok(Credentials::default()) };
     match std::env::var(name) {
+        Ok(token) if !token.trim().bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(Failure::usage(format!(
+                "--token-env {name}: a token is of visible ASCII: clients could not send this one"
+            )))
+        }
         Ok(token) if !token.trim().is_empty() => Ok(Credentials::token(token.trim().to_owned())),
         _ => Err(Failure::usage(format!(
             "--token-env {name}: the environment variable {name} is not set, or empty: nobody could \

@@ -4,8 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mgit::container::ContainerError;
-use mgit::error::CatalogError;
 use mgit::store::{Access, StoreError};
 use mgit::{Snapshot, Store};
 
@@ -85,17 +83,14 @@ impl Mount {
         let is_same = file == Some(opened.file);
         let taken = if is_same { Some(opened.store.snapshot()) } else { None };
         let snapshot = match taken {
-            None
-            | Some(Err(
-                StoreError::Container(ContainerError::Retired)
-                | StoreError::Catalog(CatalogError::NeedsRepair),
-            )) => {
+            // Whatever is wrong with the handle, the file may be right.
+            None | Some(Err(_)) => {
                 let store = open_for_reading(&self.path)?;
                 let (file, times) = (file.unwrap_or_default(), opened.times + 1);
                 *opened = Opened { store, file, times };
                 opened.store.snapshot()?
             }
-            Some(taken) => taken?,
+            Some(Ok(snapshot)) => snapshot,
         };
         let state = (opened.times, snapshot.sequence());
         Ok(Seen { snapshot, state })
@@ -123,7 +118,8 @@ fn open(path: &Path) -> Result<Store, Failure> {
         let path = shown(&path.display().to_string());
         eprintln!(
             "note: {path} was not closed cleanly, and this user may not write it: while it is served \
-             nobody can write to it; `mgit-db verify` by who may write it repairs it"
+             nobody can write to it; stop the server, and let `mgit-db verify` by who may write it \
+             repair it"
         );
     }
     Ok(store)
@@ -155,7 +151,7 @@ pub fn mounts(arguments: &[String]) -> Result<Vec<Mount>, Failure> {
         if is_empty || !name.bytes().all(legal) || matches!(&*name, "-" | "." | ".." | "api") {
             return Err(Failure::usage(format!(
                 "a store cannot be served under {name:?}: write NAME={}, of letters, digits, '.', \
-                 '_' and '-'",
+                 '_' and '-', and not api, '.' or '..'",
                 path.display()
             )));
         }

@@ -1,6 +1,7 @@
 //! A request in, a response out.
 
 use std::convert::Infallible;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use super::hosts::is_allowed;
 use super::listener::{HEAD_LEN_MAX, Site};
 use super::show;
 use super::target::{Target, target};
+use crate::text::shown;
 
 /// A body of a POST at most: the paths that it names.
 const BODY_LEN_MAX: usize = 1 << 20;
@@ -32,13 +34,17 @@ pub async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Sent>, Infallible> {
     let method = request.method().clone();
-    let target = request.uri().path_and_query().map_or("", |it| it.as_str());
-    let entry = Entry::new(site.access_log, peer, method.as_str(), target);
+    let asked = request.uri().path_and_query().map_or("", |it| it.as_str()).to_owned();
+    let entry = Entry::new(site.access_log, peer, method.as_str(), &asked);
     let (answer, place) = match answer(&site, request).await {
         Ok((answer, place)) => (answer, Some(place)),
         Err(problem) => (problem.into(), None),
     };
-    Ok(send(&site, &method, answer, place, entry).await)
+    let message = answer.headers.iter().find(|(name, _)| *name == "x-error-message");
+    if let (500, Some((_, message))) = (answer.status, message) {
+        tell(&asked, message);
+    }
+    Ok(send(&site, (&method, asked), answer, place, entry).await)
 }
 
 async fn answer(
@@ -51,7 +57,7 @@ async fn answer(
         return Err(RequestError::LongHead { most: HEAD_LEN_MAX });
     }
     let header = |name: HeaderName| request.headers().get(name)?.to_str().ok();
-    let host = header(HOST).or_else(|| request.uri().authority().map(|it| it.as_str()));
+    let host = request.uri().authority().map(|it| it.as_str()).or_else(|| header(HOST));
     if !is_allowed(site, host) {
         return Err(RequestError::OtherHost { host: host.unwrap_or_default().to_owned() });
     }
@@ -85,6 +91,12 @@ async fn answer(
         spawn_blocking(move || (answer_now(&site, &parts, &body, &origin), place, post, turn));
     let (answer, place, ..) = answered.await.map_err(|_| RequestError::Unanswered)?;
     Ok((answer, place))
+}
+
+/// Tells who runs the server what a client was told, of a fault that is not the client's.
+fn tell(target: &str, message: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(io::stderr(), "error: {}: {}", shown(target), shown(message));
 }
 
 /// A place of these, if there is one in time.
@@ -127,7 +139,7 @@ fn answer_now(site: &Site, parts: &Parts, body: &[u8], origin: &str) -> Answer {
 /// Makes an answer into a response. What cannot be read of a file is answered while it still can be.
 async fn send(
     site: &Site,
-    method: &Method,
+    (method, asked): (&Method, String),
     answer: Answer,
     place: Option<OwnedSemaphorePermit>,
     entry: Entry,
@@ -141,11 +153,10 @@ async fn send(
         (Body::File(_), _) if is_head => Sent::bytes(Bytes::new(), None, entry),
         (Body::File(_), None) => Sent::bytes(Bytes::new(), None, entry),
         (Body::File(reader), Some(place)) => {
-            let what = headers.iter().find(|(name, _)| *name == "content-disposition");
-            let what = what.map_or_else(String::new, |(_, value)| value.clone());
-            match Sent::file(reader, &site.cache, (place, what), entry).await {
+            match Sent::file(reader, &site.cache, (place, asked.clone()), entry).await {
                 Ok(sent) => sent,
                 Err((problem, entry)) => {
+                    tell(&asked, &mgit::full_message(&problem));
                     let answer = Answer::from(problem);
                     (status, len, headers) = (answer.status, answer.len(), answer.headers);
                     let Body::Bytes(bytes) = answer.body else {

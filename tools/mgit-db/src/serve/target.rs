@@ -31,6 +31,10 @@ pub fn target<'s>(site: &'s Site, path: &'s str) -> Target<'s> {
     if let Some(asset) = path.strip_prefix("/-/").and_then(show::asset) {
         return Target::Answer(asset);
     }
+    if !path.starts_with('/') {
+        let why = "a path begins with a slash".to_owned();
+        return Target::Answer(RequestError::BadRequest { why }.into());
+    }
     let prefixes: Vec<&str> = site.mounts.iter().map(|mount| &*mount.prefix).collect();
     let why = format!(
         "no store is served here: the endpoints are {}, each of one store",
