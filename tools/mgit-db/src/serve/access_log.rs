@@ -1,10 +1,16 @@
-//! A line for each request that was answered.
+//! What is said on standard error: a line for each request that was answered, and faults.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::text::{shown, timestamp};
+
+/// Tells who runs the server of a fault that is not the client's, at what was asked for.
+pub fn tell(asked: &str, message: &str) {
+    // Nobody may be reading.
+    let _ = writeln!(io::stderr(), "error: {}: {}", shown(asked), shown(message));
+}
 
 /// What is known of a request; its line is written when this is dropped, which the body's end does.
 #[derive(Debug)]

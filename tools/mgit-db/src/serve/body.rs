@@ -1,7 +1,7 @@
 //! The body of an answer as it is sent: bytes that are there, or a file read piece by piece.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -14,8 +14,7 @@ use mgit::store::StoreError;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::access_log::Entry;
-use crate::text::shown;
+use super::access_log::{Entry, tell};
 
 type Read = (Box<FileReader>, Result<Option<Piece>, StoreError>);
 
@@ -141,8 +140,7 @@ impl Source {
             Ok((_, Err(error))) => full_message(&error),
             Err(error) => error.to_string(),
         };
-        // Nobody may be reading.
-        let _ = writeln!(io::stderr(), "error: {}: cut off: {}", shown(what), shown(&why));
+        tell(what, &format!("cut off: {why}"));
         Poll::Ready(Err(io::Error::other(why)))
     }
 }

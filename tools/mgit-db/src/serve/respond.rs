@@ -1,7 +1,6 @@
 //! A request in, a response out.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,13 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::access_log::Entry;
+use super::access_log::{Entry, tell};
 use super::body::Sent;
 use super::hosts::is_allowed;
 use super::listener::{HEAD_LEN_MAX, Site};
 use super::show;
 use super::target::{Target, target};
-use crate::text::shown;
 
 /// A body of a POST at most: the paths that it names.
 const BODY_LEN_MAX: usize = 1 << 20;
@@ -66,18 +64,16 @@ async fn answer(
     }
     let origin = site.origin(host);
     let (parts, body) = request.into_parts();
-    let post = match parts.method {
-        Method::POST => Some(place_of(site, &site.posts).await?),
-        _ => None,
-    };
-    let body = match parts.method {
+    let (body, post) = match parts.method {
         Method::POST => {
+            let post = place_of(site, &site.posts).await?;
             let read = Limited::new(body, BODY_LEN_MAX).collect();
             let read = timeout(site.limits.patience, read).await.ok().and_then(Result::ok);
             let why = || "the body is too long, or did not come".to_owned();
-            read.ok_or_else(|| RequestError::BadRequest { why: why() })?.to_bytes()
+            let read = read.ok_or_else(|| RequestError::BadRequest { why: why() })?;
+            (read.to_bytes(), Some(post))
         }
-        _ => Bytes::new(),
+        _ => (Bytes::new(), None),
     };
     let place = place_of(site, &site.places).await?;
     // Who waits for the family to be drawn is not to keep the threads that read for others.
@@ -91,12 +87,6 @@ async fn answer(
         spawn_blocking(move || (answer_now(&site, &parts, &body, &origin), place, post, turn));
     let (answer, place, ..) = answered.await.map_err(|_| RequestError::Unanswered)?;
     Ok((answer, place))
-}
-
-/// Tells who runs the server what a client was told, of a fault that is not the client's.
-fn tell(target: &str, message: &str) {
-    // Nobody may be reading.
-    let _ = writeln!(io::stderr(), "error: {}: {}", shown(target), shown(message));
 }
 
 /// A place of these, if there is one in time.
