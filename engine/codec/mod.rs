@@ -32,6 +32,7 @@ mod tests;
 
 use std::cell::Cell;
 
+pub use cpu::{CPU_VARIABLE, Cpu, UnknownCpu};
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
 pub use profile::{Profile, UnknownProfile};

@@ -187,7 +187,7 @@ impl<'a> SymbolReader<'a> {
             SymbolReader::Wide(table, decoder) => {
                 #[cfg(target_arch = "x86_64")]
                 if let (Some(cpu), Ok(contexts), Ok(symbols)) = (
-                    Avx512::detect(),
+                    Avx512::current(),
                     <&[u8; BLOCK_LEN]>::try_from(&*contexts),
                     <&mut [u8; BLOCK_LEN]>::try_from(&mut *symbols),
                 ) {

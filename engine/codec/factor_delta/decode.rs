@@ -5,7 +5,7 @@ use super::model::{Known, Model};
 use super::predict::{apply, floor};
 use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::parts::{ClassReader, Parts, SymbolReader, read_tables, unzigzag};
-use crate::codec::cpu::Avx512;
+use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
 use crate::codec::float_delta::bits::BitReader;
 use crate::codec::float_delta::{Steps, store};
@@ -33,13 +33,7 @@ pub(in crate::codec) fn decode(
         symbols: SymbolReader::new(elements, &freqs, parts.symbols)?,
         open: BitReader::new(parts.open),
     };
-    match Avx512::detect() {
-        Some(cpu) => cpu.run(
-            #[inline(always)]
-            || decode_any(layout, &model, &mut streams, out),
-        ),
-        None => decode_any(layout, &model, &mut streams, out),
-    }
+    on_cpu!(_cpu => decode_any(layout, &model, &mut streams, out));
     if streams.is_finished() {
         Ok(())
     } else {

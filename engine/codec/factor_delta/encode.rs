@@ -9,7 +9,7 @@ use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::parts::{
     Parts, SymbolCounts, encode_classes, encode_symbols, put_wide, zigzag,
 };
-use crate::codec::cpu::Avx512;
+use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
 use crate::codec::float_delta::bits::BitWriter;
 
@@ -23,13 +23,7 @@ const WILD: f32 = 4.0;
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
-    match Avx512::detect() {
-        Some(cpu) => cpu.run(
-            #[inline(always)]
-            || encode_any(layout, chunk, base, out),
-        ),
-        None => encode_any(layout, chunk, base, out),
-    }
+    on_cpu!(_cpu => encode_any(layout, chunk, base, out));
 }
 
 /// The numbers of each layout are constants in its copy of the code.

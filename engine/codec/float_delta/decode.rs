@@ -8,7 +8,7 @@ use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
 use super::rans::{DecodeTable, Decoder};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
-use crate::codec::cpu::{Avx512, Portable, Target};
+use crate::codec::cpu::{Target, on_cpu};
 
 /// The parts of an encoded chunk.
 struct Parts<'a> {
@@ -65,13 +65,7 @@ fn decode_with(
     tables: &mut [DecodeTable; 2],
     out: &mut [u8],
 ) -> Result<(), String> {
-    match Avx512::detect() {
-        Some(cpu) => cpu.run(
-            #[inline(always)]
-            || decode_any(cpu, layout, parts, tables, out),
-        ),
-        None => decode_any(Portable, layout, parts, tables, out),
-    }
+    on_cpu!(cpu => decode_any(cpu, layout, parts, tables, out))
 }
 
 #[inline(always)]

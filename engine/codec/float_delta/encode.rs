@@ -16,7 +16,7 @@ use super::rans::Encoder;
 use super::refine::{Costs, refine};
 use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
-use crate::codec::cpu::{Avx512, Portable, Target};
+use crate::codec::cpu::{Target, on_cpu};
 
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
@@ -267,13 +267,7 @@ fn run(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> bool {
-    match Avx512::detect() {
-        Some(cpu) => cpu.run(
-            #[inline(always)]
-            || encode_any(cpu, layout, even, chunk, base, scratch, out),
-        ),
-        None => encode_any(Portable, layout, even, chunk, base, scratch, out),
-    }
+    on_cpu!(cpu => encode_any(cpu, layout, even, chunk, base, scratch, out))
 }
 
 /// The numbers of each layout are constants in its copy of the code.

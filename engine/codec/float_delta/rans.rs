@@ -87,7 +87,7 @@ impl Encoder {
 /// The stream of [`coded`] symbols with 32 states.
 pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(cpu) = Avx512::detect() {
+    if let Some(cpu) = Avx512::current() {
         let mut out = Vec::new();
         WideEncoder::default().encode(cpu, contexts, coded, &mut out);
         return out;
@@ -269,7 +269,7 @@ mod tests {
         let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
         #[cfg(target_arch = "x86_64")]
         if LANES == super::super::WIDE_LANES
-            && let Some(cpu) = Avx512::detect()
+            && let Some(cpu) = Avx512::current()
         {
             let mut encoder = WideEncoder::default();
             for _ in 0..2 {
@@ -287,7 +287,7 @@ mod tests {
         assert!(decoder.is_finished());
         assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
         #[cfg(target_arch = "x86_64")]
-        if let Some(cpu) = Avx512::detect() {
+        if let Some(cpu) = Avx512::current() {
             let mut decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
             let Some(decoder) = decoder.as_mut().ok().filter(|_| LANES == 32) else { return };
             for block in symbols.as_chunks::<128>().0 {

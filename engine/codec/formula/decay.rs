@@ -3,7 +3,7 @@
 
 use super::cast::{FloatType, rounded, write_singles};
 use super::{Formula, FormulaError, wrong};
-use crate::codec::cpu::Avx2;
+use crate::codec::cpu::on_cpu;
 use crate::codec::formula::arithmetic::{settled, singles};
 use crate::tensor::Dtype;
 
@@ -74,13 +74,7 @@ impl Decay {
     pub(super) fn predict(&self, base: &[u8], out: &mut [u8]) {
         let mut values = singles(self.of, base, out.len() / self.of.bytes());
         for piece in values.chunks_mut(PIECE) {
-            match Avx2::detect() {
-                Some(cpu) => cpu.run(
-                    #[inline(always)]
-                    || self.shrink(piece),
-                ),
-                None => self.shrink(piece),
-            }
+            on_cpu!(_cpu => self.shrink(piece));
         }
         write_singles(self.of, &values, out);
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::arithmetic::{settled, singles};
 use super::cast::{FloatType, write_singles};
 use super::{FormulaError, ROW_BYTES_MAX, wrong};
-use crate::codec::cpu::Avx2;
+use crate::codec::cpu::on_cpu;
 use crate::tensor::Dtype;
 
 /// The largest rank.
@@ -100,13 +100,7 @@ impl Lora {
 
 /// `sums + left * right`, each with one rounding.
 pub(crate) fn multiply_add(left: f32, right: &[f32], sums: &mut [f32]) {
-    match Avx2::detect() {
-        Some(cpu) => cpu.run(
-            #[inline(always)]
-            || multiply_add_portable(left, right, sums),
-        ),
-        None => multiply_add_portable(left, right, sums),
-    }
+    on_cpu!(_cpu => multiply_add_portable(left, right, sums));
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@
 #![allow(clippy::indexing_slicing, reason = "lanes of arrays that have so many")]
 
 use super::{Half, Loss, MULTIPLE_MAX};
-use crate::codec::cpu::{Avx2, Avx512};
+use crate::codec::cpu::on_cpu;
 
 /// Elements that are handled at once: so many sums of errors are kept, whatever the registers.
 const LANES: usize = 16;
@@ -165,19 +165,7 @@ impl Pass for Halves<'_> {
 
 /// Runs a pass with the widest registers of this processor.
 fn widest<P: Pass>(pass: P) -> P::Out {
-    if let Some(cpu) = Avx512::detect() {
-        return cpu.run(
-            #[inline(always)]
-            || pass.run(),
-        );
-    }
-    if let Some(cpu) = Avx2::detect() {
-        return cpu.run(
-            #[inline(always)]
-            || pass.run(),
-        );
-    }
-    pass.run()
+    on_cpu!(_cpu => pass.run())
 }
 
 impl Half {

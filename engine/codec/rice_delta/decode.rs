@@ -48,7 +48,7 @@ pub(super) fn decode(layout: FloatLayout, stored: &[u8], out: &mut [u8]) -> Resu
     let blocks = (out.len() / layout.bytes).div_ceil(BLOCK_LEN);
     let parts = Parts::read(layout, stored, blocks)?;
     #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::detect() {
+    if let Some(machine) = crate::codec::cpu::Avx512::current() {
         return machine.run(
             #[inline(always)]
             || decode_on(machine, &parts, out),
@@ -62,7 +62,7 @@ pub(super) fn gives(layout: FloatLayout, stored: &[u8], base: &[u8], chunk: &[u8
     let blocks = (base.len() / layout.bytes).div_ceil(BLOCK_LEN);
     let Ok(parts) = Parts::read(layout, stored, blocks) else { return false };
     #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::detect() {
+    if let Some(machine) = crate::codec::cpu::Avx512::current() {
         return machine.run(
             #[inline(always)]
             || compare_on(machine, &parts, base, chunk),

@@ -25,7 +25,7 @@ pub(super) fn encode(
     out: &mut Vec<u8>,
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::detect() {
+    if let Some(machine) = crate::codec::cpu::Avx512::current() {
         return machine.run(
             #[inline(always)]
             || encode_on(machine, scratch, layout, chunk, base, out),
