@@ -1,9 +1,9 @@
-//! [`Machine`] in AVX-512 registers: the one place with `unsafe` in this coder. Property-tested
-//! against [`super::machine::Portable`].
+//! [`Machine`] in AVX-512 registers. With `avx2.rs`, the one place with `unsafe` in this coder.
+//! Property-tested against the portable machine.
 
 use std::arch::x86_64::*;
 
-use super::machine::Machine;
+use super::machine::{Bits, Machine};
 use super::{BLOCK_BYTES_16, BLOCK_BYTES_32};
 use crate::codec::cpu::Avx512;
 
@@ -13,6 +13,83 @@ macro_rules! on {
         // SAFETY: methods of `Avx512`, which is made only where the features are.
         unsafe { $call }
     };
+}
+
+impl Bits for Avx512 {
+    type Bytes = __m512i;
+
+    #[inline(always)]
+    fn bytes(self, value: u8) -> Self::Bytes {
+        on!(_mm512_set1_epi8(value as i8))
+    }
+    #[inline(always)]
+    fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_subs_epu8(a, b))
+    }
+    #[inline(always)]
+    fn pack(self, a: Self::Bytes) -> [u64; 8] {
+        let mut words = [0; 8];
+        // SAFETY: the features are there, and eight words are 64 bytes.
+        unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), a) }
+        words
+    }
+    #[inline(always)]
+    fn unpack(self, words: [u64; 8]) -> Self::Bytes {
+        // SAFETY: the features are there, and eight words are 64 bytes.
+        unsafe { _mm512_loadu_epi64(words.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_add_epi8(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_min_epu8(a, b))
+    }
+    #[inline(always)]
+    fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_max_epu8(a, b))
+    }
+    #[inline(always)]
+    fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes {
+        on!(_mm512_mask_add_epi8(a, mask, a, _mm512_set1_epi8(value as i8)))
+    }
+    #[inline(always)]
+    fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_maskz_mov_epi8(mask, a))
+    }
+    #[inline(always)]
+    fn fill(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
+        on!(_mm512_mask_set1_epi8(a, mask, -1))
+    }
+    #[inline(always)]
+    fn above(self, a: Self::Bytes, value: u8) -> u64 {
+        on!(_mm512_cmpgt_epu8_mask(a, _mm512_set1_epi8(value as i8)))
+    }
+    #[inline(always)]
+    fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
+        on!(_mm512_test_epi8_mask(a, _mm512_set1_epi8((1u8 << bit) as i8)))
+    }
+    #[inline(always)]
+    fn sum(self, a: Self::Bytes) -> u32 {
+        on!(_mm512_reduce_add_epi64(_mm512_sad_epu8(a, _mm512_setzero_si512()))) as u32
+    }
+    #[inline(always)]
+    fn greatest(self, a: Self::Bytes) -> u8 {
+        let [low, high] = halves(a);
+        let words = on!(_mm512_max_epu16(_mm512_cvtepu8_epi16(low), _mm512_cvtepu8_epi16(high),));
+        let [low, high] = halves(words);
+        let words = on!(_mm512_max_epu32(_mm512_cvtepu16_epi32(low), _mm512_cvtepu16_epi32(high),));
+        on!(_mm512_reduce_max_epu32(words)) as u8
+    }
+    #[inline(always)]
+    fn deposit(self, word: u64, mask: u64) -> u64 {
+        on!(_pdep_u64(word, mask))
+    }
+    #[inline(always)]
+    fn extract(self, word: u64, mask: u64) -> u64 {
+        on!(_pext_u64(word, mask))
+    }
 }
 
 /// [`Machine`] for one width of elements, from its intrinsics.
@@ -28,7 +105,6 @@ macro_rules! machine {
     ) => {
         impl Machine<$block_bytes> for Avx512 {
             type Words = [__m512i; $count];
-            type Bytes = __m512i;
 
             #[inline(always)]
             fn load(self, bytes: &[u8; $block_bytes]) -> Self::Words {
@@ -108,80 +184,6 @@ macro_rules! machine {
             fn widen(self, a: Self::Bytes) -> Self::Words {
                 let parts = $split(a);
                 [$(on!($widen(parts[$at]))),+]
-            }
-            #[inline(always)]
-            fn bytes(self, value: u8) -> Self::Bytes {
-                on!(_mm512_set1_epi8(value as i8))
-            }
-            #[inline(always)]
-            fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                on!(_mm512_subs_epu8(a, b))
-            }
-            #[inline(always)]
-            fn pack(self, a: Self::Bytes) -> [u64; 8] {
-                let mut words = [0; 8];
-                // SAFETY: the features are there, and eight words are 64 bytes.
-                unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), a) }
-                words
-            }
-            #[inline(always)]
-            fn unpack(self, words: [u64; 8]) -> Self::Bytes {
-                // SAFETY: the features are there, and eight words are 64 bytes.
-                unsafe { _mm512_loadu_epi64(words.as_ptr().cast()) }
-            }
-            #[inline(always)]
-            fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                on!(_mm512_add_epi8(a, b))
-            }
-            #[inline(always)]
-            fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                on!(_mm512_min_epu8(a, b))
-            }
-            #[inline(always)]
-            fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                on!(_mm512_max_epu8(a, b))
-            }
-            #[inline(always)]
-            fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes {
-                on!(_mm512_mask_add_epi8(a, mask, a, _mm512_set1_epi8(value as i8)))
-            }
-            #[inline(always)]
-            fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-                on!(_mm512_maskz_mov_epi8(mask, a))
-            }
-            #[inline(always)]
-            fn above(self, a: Self::Bytes, value: u8) -> u64 {
-                on!(_mm512_cmpgt_epu8_mask(a, _mm512_set1_epi8(value as i8)))
-            }
-            #[inline(always)]
-            fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
-                on!(_mm512_test_epi8_mask(a, _mm512_set1_epi8((1u8 << bit) as i8)))
-            }
-            #[inline(always)]
-            fn sum(self, a: Self::Bytes) -> u32 {
-                on!(_mm512_reduce_add_epi64(_mm512_sad_epu8(a, _mm512_setzero_si512()))) as u32
-            }
-            #[inline(always)]
-            fn greatest(self, a: Self::Bytes) -> u8 {
-                let [low, high] = halves(a);
-                let words = on!(_mm512_max_epu16(
-                    _mm512_cvtepu8_epi16(low),
-                    _mm512_cvtepu8_epi16(high),
-                ));
-                let [low, high] = halves(words);
-                let words = on!(_mm512_max_epu32(
-                    _mm512_cvtepu16_epi32(low),
-                    _mm512_cvtepu16_epi32(high),
-                ));
-                on!(_mm512_reduce_max_epu32(words)) as u8
-            }
-            #[inline(always)]
-            fn deposit(self, word: u64, mask: u64) -> u64 {
-                on!(_pdep_u64(word, mask))
-            }
-            #[inline(always)]
-            fn extract(self, word: u64, mask: u64) -> u64 {
-                on!(_pext_u64(word, mask))
             }
         }
     };

@@ -1,8 +1,9 @@
 //! A chunk from its parent and what was written of it.
 
-use super::machine::{Machine, Portable};
+use super::machine::Machine;
 use super::planes::{PlaneReader, WINDOW_LEN};
 use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Shape, UNARY_MAX};
+use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
 
 /// The parts of an encoded chunk.
@@ -47,28 +48,14 @@ pub(super) fn decode(layout: FloatLayout, stored: &[u8], out: &mut [u8]) -> Resu
     }
     let blocks = (out.len() / layout.bytes).div_ceil(BLOCK_LEN);
     let parts = Parts::read(layout, stored, blocks)?;
-    #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::current() {
-        return machine.run(
-            #[inline(always)]
-            || decode_on(machine, &parts, out),
-        );
-    }
-    decode_on(Portable, &parts, out)
+    on_cpu!(cpu => decode_on(cpu, &parts, out))
 }
 
 /// Whether `stored` and the parent's bytes in `base` give `chunk`: [`decode`] without a copy.
 pub(super) fn gives(layout: FloatLayout, stored: &[u8], base: &[u8], chunk: &[u8]) -> bool {
     let blocks = (base.len() / layout.bytes).div_ceil(BLOCK_LEN);
     let Ok(parts) = Parts::read(layout, stored, blocks) else { return false };
-    #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::current() {
-        return machine.run(
-            #[inline(always)]
-            || compare_on(machine, &parts, base, chunk),
-        );
-    }
-    compare_on(Portable, &parts, base, chunk)
+    on_cpu!(cpu => compare_on(cpu, &parts, base, chunk))
 }
 
 #[inline(always)]
@@ -80,17 +67,6 @@ where
         16 => compare_blocks::<M, BLOCK_BYTES_16>(machine, parts, base, chunk),
         _ => compare_blocks::<M, BLOCK_BYTES_32>(machine, parts, base, chunk),
     }
-}
-
-/// Only by [`Portable`], for tests.
-#[cfg(test)]
-pub(super) fn decode_portable(
-    layout: FloatLayout,
-    stored: &[u8],
-    out: &mut [u8],
-) -> Result<(), String> {
-    let blocks = (out.len() / layout.bytes).div_ceil(BLOCK_LEN);
-    decode_on(Portable, &Parts::read(layout, stored, blocks)?, out)
 }
 
 #[inline(always)]

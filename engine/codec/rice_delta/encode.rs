@@ -1,11 +1,12 @@
 //! A chunk and its parent to the bytes that are stored.
 
 use super::decode::{filled, low_bit_counts, there};
-use super::machine::{Machine, Portable};
+use super::machine::Machine;
 use super::planes::{PlaneWriter, WINDOW_LEN};
 use super::{
     BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Scratch, Shape, UNARY_MAX,
 };
+use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
 
 /// All scales are tried for no more than one of so many blocks.
@@ -24,25 +25,7 @@ pub(super) fn encode(
     base: &[u8],
     out: &mut Vec<u8>,
 ) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(machine) = crate::codec::cpu::Avx512::current() {
-        return machine.run(
-            #[inline(always)]
-            || encode_on(machine, scratch, layout, chunk, base, out),
-        );
-    }
-    encode_on(Portable, scratch, layout, chunk, base, out)
-}
-
-/// Only by [`Portable`], for tests.
-#[cfg(test)]
-pub(super) fn encode_portable(
-    layout: FloatLayout,
-    chunk: &[u8],
-    base: &[u8],
-    out: &mut Vec<u8>,
-) -> bool {
-    encode_on(Portable, &mut Scratch::default(), layout, chunk, base, out)
+    on_cpu!(cpu => encode_on(cpu, scratch, layout, chunk, base, out))
 }
 
 #[inline(always)]

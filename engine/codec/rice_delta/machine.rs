@@ -1,13 +1,44 @@
 //! What the coder needs of a processor: 64 elements at once, and bits put into the places of a
-//! mask. [`Portable`] does it everywhere, and is what the others must equal.
+//! mask. [`Portable`](crate::codec::cpu::Portable) does it everywhere, and is what the others must
+//! equal.
 
-use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN};
-
-/// 64 elements of `BLOCK_BYTES / 64` bytes as `Words`, 64 small numbers as `Bytes`, and masks of
-/// 64 bits, whose lowest is the first element's. Arithmetic wraps.
-pub(super) trait Machine<const BLOCK_BYTES: usize>: Copy {
-    type Words: Copy;
+/// 64 small numbers as `Bytes`, and masks of 64 bits, whose lowest is the first number's.
+/// Arithmetic wraps.
+pub(super) trait Bits: Copy {
     type Bytes: Copy;
+
+    /// The same in all places.
+    fn bytes(self, value: u8) -> Self::Bytes;
+    /// `a - b`, or 0 where `b` is larger.
+    fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// Eight to a word, the first lowest, and back.
+    fn pack(self, a: Self::Bytes) -> [u64; 8];
+    fn unpack(self, words: [u64; 8]) -> Self::Bytes;
+    fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// `a`, and `value` more where the mask has a one.
+    fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes;
+    /// `a` where the mask has a one, 0 elsewhere.
+    fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes;
+    /// 255 where the mask has a one, `a` elsewhere.
+    fn fill(self, mask: u64, a: Self::Bytes) -> Self::Bytes;
+    /// Where `a` is larger than `value`.
+    fn above(self, a: Self::Bytes, value: u8) -> u64;
+    /// Where `a` has this bit.
+    fn has_bit(self, a: Self::Bytes, bit: u32) -> u64;
+    fn sum(self, a: Self::Bytes) -> u32;
+    fn greatest(self, a: Self::Bytes) -> u8;
+
+    /// The lowest bits of `word`, in order, where the mask has ones; 0 elsewhere.
+    fn deposit(self, word: u64, mask: u64) -> u64;
+    /// The inverse: the bits of `word` where the mask has ones, side by side from the lowest up.
+    fn extract(self, word: u64, mask: u64) -> u64;
+}
+
+/// 64 elements of `BLOCK_BYTES / 64` bytes as `Words`. Arithmetic wraps.
+pub(super) trait Machine<const BLOCK_BYTES: usize>: Bits {
+    type Words: Copy;
 
     /// Elements of little-endian bytes.
     fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Words;
@@ -35,220 +66,4 @@ pub(super) trait Machine<const BLOCK_BYTES: usize>: Copy {
     /// The numbers, or 255 where they are larger.
     fn narrow_saturating(self, a: Self::Words) -> Self::Bytes;
     fn widen(self, a: Self::Bytes) -> Self::Words;
-
-    /// The same in all places.
-    fn bytes(self, value: u8) -> Self::Bytes;
-    /// `a - b`, or 0 where `b` is larger.
-    fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// Eight to a word, the first lowest, and back.
-    fn pack(self, a: Self::Bytes) -> [u64; 8];
-    fn unpack(self, words: [u64; 8]) -> Self::Bytes;
-    fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// `a`, and `value` more where the mask has a one.
-    fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes;
-    /// `a` where the mask has a one, 0 elsewhere.
-    fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes;
-    /// Where `a` is larger than `value`.
-    fn above(self, a: Self::Bytes, value: u8) -> u64;
-    /// Where `a` has this bit.
-    fn has_bit(self, a: Self::Bytes, bit: u32) -> u64;
-    fn sum(self, a: Self::Bytes) -> u32;
-    fn greatest(self, a: Self::Bytes) -> u8;
-
-    /// The lowest bits of `word`, in order, where the mask has ones; 0 elsewhere.
-    fn deposit(self, word: u64, mask: u64) -> u64;
-    /// The inverse: the bits of `word` where the mask has ones, side by side from the lowest up.
-    fn extract(self, word: u64, mask: u64) -> u64;
-}
-
-/// Any processor.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Portable;
-
-/// A mask of where `test` holds.
-#[inline(always)]
-fn mask_of(test: impl Fn(usize) -> bool) -> u64 {
-    (0..BLOCK_LEN).fold(0, |mask, at| mask | u64::from(test(at)) << at)
-}
-
-macro_rules! portable {
-    ($word:ty, $bytes:expr) => {
-        #[expect(clippy::indexing_slicing, reason = "places below 64 of arrays of 64")]
-        impl Machine<{ $bytes }> for Portable {
-            type Words = [$word; BLOCK_LEN];
-            type Bytes = [u8; BLOCK_LEN];
-
-            #[inline(always)]
-            fn load(self, bytes: &[u8; $bytes]) -> Self::Words {
-                let chunks = bytes.as_chunks().0;
-                std::array::from_fn(|at| <$word>::from_le_bytes(chunks[at]))
-            }
-            #[inline(always)]
-            fn store(self, words: Self::Words, bytes: &mut [u8; $bytes]) {
-                for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-                    *to = word.to_le_bytes();
-                }
-            }
-            #[inline(always)]
-            fn words(self, value: u32) -> Self::Words {
-                [value as $word; BLOCK_LEN]
-            }
-            #[inline(always)]
-            fn and(self, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at] & b[at])
-            }
-            #[inline(always)]
-            fn or(self, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at] | b[at])
-            }
-            #[inline(always)]
-            fn xor(self, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at] ^ b[at])
-            }
-            #[inline(always)]
-            fn add(self, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at].wrapping_add(b[at]))
-            }
-            #[inline(always)]
-            fn sub(self, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at].wrapping_sub(b[at]))
-            }
-            #[inline(always)]
-            fn shl(self, a: Self::Words, count: u32) -> Self::Words {
-                a.map(|word| word.wrapping_shl(count))
-            }
-            #[inline(always)]
-            fn shr(self, a: Self::Words, count: u32) -> Self::Words {
-                a.map(|word| word.wrapping_shr(count))
-            }
-            #[inline(always)]
-            fn shl_each(self, a: Self::Words, counts: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at].wrapping_shl(u32::from(counts[at])))
-            }
-            #[inline(always)]
-            fn shr_each(self, a: Self::Words, counts: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| a[at].wrapping_shr(u32::from(counts[at])))
-            }
-            #[inline(always)]
-            fn select(self, mask: u64, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| if mask >> at & 1 == 1 { a[at] } else { b[at] })
-            }
-            #[inline(always)]
-            fn less(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(|at| a[at] < b[at])
-            }
-            #[inline(always)]
-            fn equal(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(|at| a[at] == b[at])
-            }
-            #[inline(always)]
-            fn narrow(self, a: Self::Words) -> Self::Bytes {
-                a.map(|word| word as u8)
-            }
-            #[inline(always)]
-            fn narrow_saturating(self, a: Self::Words) -> Self::Bytes {
-                a.map(|word| word.min(255) as u8)
-            }
-            #[inline(always)]
-            fn widen(self, a: Self::Bytes) -> Self::Words {
-                a.map(<$word>::from)
-            }
-            #[inline(always)]
-            fn bytes(self, value: u8) -> Self::Bytes {
-                [value; BLOCK_LEN]
-            }
-            #[inline(always)]
-            fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                std::array::from_fn(|at| a[at].saturating_sub(b[at]))
-            }
-            #[inline(always)]
-            fn pack(self, a: Self::Bytes) -> [u64; 8] {
-                let chunks = a.as_chunks().0;
-                std::array::from_fn(|at| u64::from_le_bytes(chunks[at]))
-            }
-            #[inline(always)]
-            fn unpack(self, words: [u64; 8]) -> Self::Bytes {
-                std::array::from_fn(|at| (words[at / 8] >> (8 * (at % 8))) as u8)
-            }
-            #[inline(always)]
-            fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                std::array::from_fn(|at| a[at].wrapping_add(b[at]))
-            }
-            #[inline(always)]
-            fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                std::array::from_fn(|at| a[at].min(b[at]))
-            }
-            #[inline(always)]
-            fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
-                std::array::from_fn(|at| a[at].max(b[at]))
-            }
-            #[inline(always)]
-            fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes {
-                std::array::from_fn(|at| a[at].wrapping_add((mask >> at & 1) as u8 * value))
-            }
-            #[inline(always)]
-            fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-                std::array::from_fn(|at| a[at] * (mask >> at & 1) as u8)
-            }
-            #[inline(always)]
-            fn above(self, a: Self::Bytes, value: u8) -> u64 {
-                mask_of(|at| a[at] > value)
-            }
-            #[inline(always)]
-            fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
-                mask_of(|at| a[at] >> bit & 1 == 1)
-            }
-            #[inline(always)]
-            fn sum(self, a: Self::Bytes) -> u32 {
-                a.into_iter().map(u32::from).sum()
-            }
-            #[inline(always)]
-            fn greatest(self, a: Self::Bytes) -> u8 {
-                a.into_iter().fold(0, u8::max)
-            }
-            #[inline(always)]
-            fn deposit(self, word: u64, mask: u64) -> u64 {
-                deposit(word, mask)
-            }
-            #[inline(always)]
-            fn extract(self, word: u64, mask: u64) -> u64 {
-                extract(word, mask)
-            }
-        }
-    };
-}
-
-portable!(u16, BLOCK_BYTES_16);
-portable!(u32, BLOCK_BYTES_32);
-
-/// Bit by bit, unless all bits stay where they are.
-#[inline]
-fn deposit(mut word: u64, mut mask: u64) -> u64 {
-    if mask == u64::MAX {
-        return word;
-    }
-    let mut out = 0;
-    while mask != 0 {
-        let lowest = mask & mask.wrapping_neg();
-        out |= lowest & (word & 1).wrapping_neg();
-        word >>= 1;
-        mask ^= lowest;
-    }
-    out
-}
-
-#[inline]
-fn extract(word: u64, mut mask: u64) -> u64 {
-    if mask == u64::MAX {
-        return word;
-    }
-    let (mut out, mut at) = (0, 0);
-    while mask != 0 {
-        out |= (word >> mask.trailing_zeros() & 1) << at;
-        at += 1;
-        mask &= mask - 1;
-    }
-    out
 }

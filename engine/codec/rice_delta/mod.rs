@@ -11,11 +11,14 @@
 //! The layout, byte for byte, is in `format-spec.md`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod decode;
 mod encode;
 mod machine;
 mod planes;
+mod portable;
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,9 @@
 use proptest::prelude::*;
 
 use super::FloatLayout;
-use super::decode::{decode, decode_portable, gives};
-use super::encode::encode_portable;
+use super::decode::{decode, gives};
+use super::encode::encode;
+use crate::codec::cpu::Cpu;
 
 #[path = "../../../tests/second/rice_delta.rs"]
 #[allow(unreachable_pub, reason = "the tests of the page use it too")]
@@ -17,27 +18,43 @@ fn bytes_of(elements: &[u32], bytes: usize) -> Vec<u8> {
     elements.iter().flat_map(|e| e.to_le_bytes().into_iter().take(bytes)).collect()
 }
 
-/// Both machines write the same bytes, and all readers give the chunk back.
+/// What a chunk becomes; every way writes the same.
+fn encoded(layout: FloatLayout, base: &[u8], chunk: &[u8]) -> Option<Vec<u8>> {
+    let on = |cpu: Cpu| {
+        let mut stored = b"before".to_vec();
+        let mut scratch = super::Scratch::default();
+        let done = cpu.lowered(|| encode(&mut scratch, layout, chunk, base, &mut stored));
+        let stored = stored.strip_prefix(b"before").unwrap().to_vec();
+        assert!(done || stored.is_empty());
+        done.then_some(stored)
+    };
+    let first = on(Cpu::Portable);
+    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
+    first
+}
+
+/// What is read; every way reads the same.
+fn decoded(layout: FloatLayout, base: &[u8], stored: &[u8]) -> Result<Vec<u8>, String> {
+    let on = |cpu: Cpu| {
+        let mut out = base.to_vec();
+        cpu.lowered(|| decode(layout, stored, &mut out)).map(|()| out)
+    };
+    let first = on(Cpu::Portable);
+    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
+    first
+}
+
+/// Every way writes the same bytes, and all readers give the chunk back.
 fn assert_comes_back(layout: FloatLayout, parents: &[u32], children: &[u32]) -> Option<Vec<u8>> {
     let (base, chunk) = (bytes_of(parents, layout.bytes), bytes_of(children, layout.bytes));
-    let (mut stored, mut portable) = (b"before".to_vec(), b"before".to_vec());
-    let done =
-        super::encode::encode(&mut super::Scratch::default(), layout, &chunk, &base, &mut stored);
-    assert_eq!(encode_portable(layout, &chunk, &base, &mut portable), done);
-    assert!(stored == portable);
-    let stored = stored.strip_prefix(b"before").unwrap();
-    if !done {
-        assert!(stored.is_empty());
-        return None;
-    }
+    let stored = encoded(layout, &base, &chunk)?;
     let float = page::Float { bytes: layout.bytes, mantissa_bits: layout.mantissa_bits };
-    assert!(page::decode(float, stored, &base) == chunk);
-    let (mut out, mut out_portable) = (base.clone(), base.clone());
-    decode(layout, stored, &mut out).unwrap();
-    decode_portable(layout, stored, &mut out_portable).unwrap();
-    assert!(out == chunk && out_portable == chunk);
-    assert!(gives(layout, stored, &base, &chunk));
-    Some(stored.to_vec())
+    assert!(page::decode(float, &stored, &base) == chunk);
+    assert!(decoded(layout, &base, &stored).unwrap() == chunk);
+    for cpu in Cpu::available() {
+        assert!(cpu.lowered(|| gives(layout, &stored, &base, &chunk)), "{cpu}");
+    }
+    Some(stored)
 }
 
 fn element() -> impl Strategy<Value = u32> {
@@ -158,10 +175,7 @@ proptest! {
                 // Most of them in the modes and scales.
                 let at = if at % 2 == 0 { at / 2 % 64 } else { at / 2 };
                 stored[at % len] ^= bits;
-                let (mut out, mut portable) = (base.clone(), base.clone());
-                let outcome = decode(layout, &stored, &mut out);
-                prop_assert_eq!(&outcome, &decode_portable(layout, &stored, &mut portable));
-                prop_assert!(outcome.is_err() || out == portable);
+                let _ = decoded(layout, &base, &stored);
             }
         }
     }
@@ -175,10 +189,7 @@ proptest! {
     ) {
         stored[0] = kept;
         let len = base.len() / layout.bytes * layout.bytes;
-        let (mut out, mut portable) = (base[..len].to_vec(), base[..len].to_vec());
-        let outcome = decode(layout, &stored, &mut out);
-        prop_assert_eq!(&outcome, &decode_portable(layout, &stored, &mut portable));
-        prop_assert!(outcome.is_err() || out == portable);
+        let _ = decoded(layout, &base[..len], &stored);
         let _ = decode(layout, &stored, &mut vec![0; base.len()]);
     }
 }
