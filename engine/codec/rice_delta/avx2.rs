@@ -17,16 +17,20 @@ macro_rules! on {
     };
 }
 
-/// A register of 32 bytes, of which those with a one in the mask are all ones.
+/// 64 bytes, of which those with a one in the mask are all ones.
 #[inline(always)]
-fn bytes_of_mask(mask: u32) -> __m256i {
+fn bytes_of_mask(mask: u64) -> [__m256i; 2] {
     on!({
-        let each = _mm256_setr_epi64x(0, 0x0101_0101_0101_0101, 0x0202_0202_0202_0202, {
-            0x0303_0303_0303_0303
-        });
+        const ONES: i64 = 0x0101_0101_0101_0101;
+        let mask = _mm256_set1_epi64x(mask as i64);
         let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
-        let spread = _mm256_shuffle_epi8(_mm256_set1_epi32(mask as i32), each);
-        _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit)
+        let low = _mm256_shuffle_epi8(mask, _mm256_setr_epi64x(0, ONES, 2 * ONES, 3 * ONES));
+        let order = _mm256_setr_epi64x(4 * ONES, 5 * ONES, 6 * ONES, 7 * ONES);
+        let high = _mm256_shuffle_epi8(mask, order);
+        [
+            _mm256_cmpeq_epi8(_mm256_and_si256(low, bit), bit),
+            _mm256_cmpeq_epi8(_mm256_and_si256(high, bit), bit),
+        ]
     })
 }
 
@@ -186,21 +190,53 @@ impl Bits for Avx2 {
         [on!(_mm256_subs_epu8(a[0], b[0])), on!(_mm256_subs_epu8(a[1], b[1]))]
     }
     #[inline(always)]
-    fn pack(self, a: Self::Bytes) -> [u64; 8] {
-        let mut words = [0u64; 8];
-        let to = words.as_mut_ptr().cast::<__m256i>();
-        // SAFETY: the features are there, and eight words are twice 32 bytes.
-        unsafe {
-            _mm256_storeu_si256(to, a[0]);
-            _mm256_storeu_si256(to.add(1), a[1]);
-        }
-        words
+    fn read(self, bytes: &[u8; 72], shift: u32) -> Self::Bytes {
+        let from = bytes.as_ptr();
+        // SAFETY: the features are there, and twice 32 bytes from 0 and from 8 on.
+        let [low, next, high, last] = unsafe {
+            [
+                _mm256_loadu_si256(from.cast()),
+                _mm256_loadu_si256(from.add(8).cast()),
+                _mm256_loadu_si256(from.add(32).cast()),
+                _mm256_loadu_si256(from.add(40).cast()),
+            ]
+        };
+        let shift = shift as i32;
+        // A shift by 64 leaves nothing.
+        let (down, up) = (on!(_mm_cvtsi32_si128(shift)), on!(_mm_cvtsi32_si128(64 - shift)));
+        on!({
+            [
+                _mm256_or_si256(_mm256_srl_epi64(low, down), _mm256_sll_epi64(next, up)),
+                _mm256_or_si256(_mm256_srl_epi64(high, down), _mm256_sll_epi64(last, up)),
+            ]
+        })
     }
     #[inline(always)]
-    fn unpack(self, words: [u64; 8]) -> Self::Bytes {
-        let from = words.as_ptr().cast::<__m256i>();
-        // SAFETY: the features are there, and eight words are twice 32 bytes.
-        unsafe { [_mm256_loadu_si256(from), _mm256_loadu_si256(from.add(1))] }
+    fn write(self, [low, high]: Self::Bytes, bytes: &mut [u8; 64], bits: u64, count: u32) -> u64 {
+        let count = count as i32;
+        let (up, down) = (on!(_mm_cvtsi32_si128(count)), on!(_mm_cvtsi32_si128(64 - count)));
+        let [first, second] = on!({
+            // Each word's place has the one before it.
+            let none = _mm256_setzero_si256();
+            let before = _mm256_permute4x64_epi64::<0b10_01_00_00>(low);
+            let before = _mm256_blend_epi32::<0b11>(before, none);
+            let last = _mm256_permute4x64_epi64::<0b00_00_00_11>(low);
+            let next = _mm256_permute4x64_epi64::<0b10_01_00_00>(high);
+            let next = _mm256_blend_epi32::<0b11>(next, last);
+            let bits = _mm256_zextsi128_si256(_mm_cvtsi64_si128(bits as i64));
+            let first = _mm256_or_si256(_mm256_sll_epi64(low, up), _mm256_srl_epi64(before, down));
+            [
+                _mm256_or_si256(first, bits),
+                _mm256_or_si256(_mm256_sll_epi64(high, up), _mm256_srl_epi64(next, down)),
+            ]
+        });
+        let to = bytes.as_mut_ptr().cast::<__m256i>();
+        // SAFETY: the features are there, and twice 32 bytes.
+        unsafe {
+            _mm256_storeu_si256(to, first);
+            _mm256_storeu_si256(to.add(1), second);
+        }
+        on!(_mm256_extract_epi64::<3>(high)) as u64 >> 1 >> (63 - count)
     }
     #[inline(always)]
     fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
@@ -220,22 +256,23 @@ impl Bits for Avx2 {
     }
     #[inline(always)]
     fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        let [low, high] = [bytes_of_mask(mask as u32), bytes_of_mask((mask >> 32) as u32)];
+        let [low, high] = bytes_of_mask(mask);
         [on!(_mm256_and_si256(a[0], low)), on!(_mm256_and_si256(a[1], high))]
     }
     #[inline(always)]
     fn fill(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        let [low, high] = [bytes_of_mask(mask as u32), bytes_of_mask((mask >> 32) as u32)];
+        let [low, high] = bytes_of_mask(mask);
         [on!(_mm256_or_si256(a[0], low)), on!(_mm256_or_si256(a[1], high))]
     }
     #[inline(always)]
     fn above(self, a: Self::Bytes, value: u8) -> u64 {
-        let rest = self.sub_saturating(a, self.bytes(value));
-        let zero = on!(_mm256_setzero_si256());
-        !mask_of_bytes([
-            on!(_mm256_cmpeq_epi8(rest[0], zero)),
-            on!(_mm256_cmpeq_epi8(rest[1], zero)),
-        ])
+        // There is no larger number than 255.
+        let least = self.bytes(value.saturating_add(1));
+        let mask = mask_of_bytes([
+            on!(_mm256_cmpeq_epi8(_mm256_max_epu8(a[0], least[0]), a[0])),
+            on!(_mm256_cmpeq_epi8(_mm256_max_epu8(a[1], least[1]), a[1])),
+        ]);
+        if value == u8::MAX { 0 } else { mask }
     }
     #[inline(always)]
     fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
@@ -331,6 +368,10 @@ macro_rules! machine {
             #[inline(always)]
             fn sub(self, a: Self::Words, b: Self::Words) -> Self::Words {
                 [$(on!($sub(a[$at], b[$at]))),+]
+            }
+            #[inline(always)]
+            fn abs_diff(self, a: Self::Words, b: Self::Words) -> Self::Words {
+                [$(on!($sub($max(a[$at], b[$at]), $min(a[$at], b[$at])))),+]
             }
             #[inline(always)]
             fn shl(self, a: Self::Words, count: u32) -> Self::Words {

@@ -27,16 +27,31 @@ impl Bits for Avx512 {
         on!(_mm512_subs_epu8(a, b))
     }
     #[inline(always)]
-    fn pack(self, a: Self::Bytes) -> [u64; 8] {
-        let mut words = [0; 8];
-        // SAFETY: the features are there, and eight words are 64 bytes.
-        unsafe { _mm512_storeu_epi64(words.as_mut_ptr().cast(), a) }
-        words
+    fn read(self, bytes: &[u8; 72], shift: u32) -> Self::Bytes {
+        let from = bytes.as_ptr();
+        // SAFETY: the features are there, and 64 bytes from 0 and from 8 on.
+        let (low, high) =
+            unsafe { (_mm512_loadu_epi64(from.cast()), _mm512_loadu_epi64(from.add(8).cast())) };
+        let shift = shift as i32;
+        // A shift by 64 leaves nothing.
+        let (down, up) = (on!(_mm_cvtsi32_si128(shift)), on!(_mm_cvtsi32_si128(64 - shift)));
+        on!(_mm512_or_si512(_mm512_srl_epi64(low, down), _mm512_sll_epi64(high, up)))
     }
     #[inline(always)]
-    fn unpack(self, words: [u64; 8]) -> Self::Bytes {
-        // SAFETY: the features are there, and eight words are 64 bytes.
-        unsafe { _mm512_loadu_epi64(words.as_ptr().cast()) }
+    fn write(self, a: Self::Bytes, bytes: &mut [u8; 64], bits: u64, count: u32) -> u64 {
+        let count = count as i32;
+        let (up, down) = (on!(_mm_cvtsi32_si128(count)), on!(_mm_cvtsi32_si128(64 - count)));
+        let words = on!({
+            // Each word's place has the one before it.
+            let before = _mm512_alignr_epi64::<7>(a, _mm512_setzero_si512());
+            let bits = _mm512_zextsi128_si512(_mm_cvtsi64_si128(bits as i64));
+            let both = _mm512_or_si512(_mm512_sll_epi64(a, up), _mm512_srl_epi64(before, down));
+            _mm512_or_si512(both, bits)
+        });
+        // SAFETY: the features are there, and 64 bytes.
+        unsafe { _mm512_storeu_epi64(bytes.as_mut_ptr().cast(), words) }
+        let last = on!(_mm256_extract_epi64::<3>(_mm512_extracti64x4_epi64::<1>(a)));
+        last as u64 >> 1 >> (63 - count)
     }
     #[inline(always)]
     fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
@@ -99,7 +114,7 @@ macro_rules! machine {
         lane: $lane:ty, mask: $mask:ty,
         mask bits: $mask_bits:literal, splat: $splat:ident, add: $add:ident, sub: $sub:ident,
         shl: $shl:ident, shr: $shr:ident, shl_each: $shl_each:ident, shr_each: $shr_each:ident,
-        blend: $blend:ident, less: $less:ident, equal: $equal:ident, narrow: $narrow:ident,
+        max: $max:ident, min: $min:ident, blend: $blend:ident, less: $less:ident, equal: $equal:ident, narrow: $narrow:ident,
         narrow_saturating: $narrow_saturating:ident, widen: $widen:ident,
         join: $join:ident, split: $split:ident,
     ) => {
@@ -141,6 +156,10 @@ macro_rules! machine {
             #[inline(always)]
             fn sub(self, a: Self::Words, b: Self::Words) -> Self::Words {
                 [$(on!($sub(a[$at], b[$at]))),+]
+            }
+            #[inline(always)]
+            fn abs_diff(self, a: Self::Words, b: Self::Words) -> Self::Words {
+                [$(on!($sub($max(a[$at], b[$at]), $min(a[$at], b[$at])))),+]
             }
             #[inline(always)]
             fn shl(self, a: Self::Words, count: u32) -> Self::Words {
@@ -221,7 +240,7 @@ machine! {
     mask bits: 32, splat: _mm512_set1_epi16, add: _mm512_add_epi16, sub: _mm512_sub_epi16,
     shl: _mm512_sll_epi16, shr: _mm512_srl_epi16,
     shl_each: _mm512_sllv_epi16, shr_each: _mm512_srlv_epi16,
-    blend: _mm512_mask_blend_epi16, less: _mm512_cmplt_epu16_mask,
+    max: _mm512_max_epu16, min: _mm512_min_epu16, blend: _mm512_mask_blend_epi16, less: _mm512_cmplt_epu16_mask,
     equal: _mm512_cmpeq_epi16_mask, narrow: _mm512_cvtepi16_epi8,
     narrow_saturating: _mm512_cvtusepi16_epi8, widen: _mm512_cvtepu8_epi16,
     join: join_halves, split: halves,
@@ -232,7 +251,7 @@ machine! {
     mask bits: 16, splat: _mm512_set1_epi32, add: _mm512_add_epi32, sub: _mm512_sub_epi32,
     shl: _mm512_sll_epi32, shr: _mm512_srl_epi32,
     shl_each: _mm512_sllv_epi32, shr_each: _mm512_srlv_epi32,
-    blend: _mm512_mask_blend_epi32, less: _mm512_cmplt_epu32_mask,
+    max: _mm512_max_epu32, min: _mm512_min_epu32, blend: _mm512_mask_blend_epi32, less: _mm512_cmplt_epu32_mask,
     equal: _mm512_cmpeq_epi32_mask, narrow: _mm512_cvtepi32_epi8,
     narrow_saturating: _mm512_cvtusepi32_epi8, widen: _mm512_cvtepu8_epi32,
     join: join_quarters, split: quarters,

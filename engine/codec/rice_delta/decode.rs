@@ -1,6 +1,6 @@
 //! A chunk from its parent and what was written of it.
 
-use super::machine::Machine;
+use super::machine::{Bits, Machine};
 use super::planes::{PlaneReader, WINDOW_LEN};
 use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Shape, UNARY_MAX};
 use crate::codec::cpu::on_cpu;
@@ -233,7 +233,7 @@ fn decode_block<M: Machine<N>, const N: usize>(
     let counts = if mode == BlockMode::Alone {
         machine.bytes(shape.mantissa_bits as u8)
     } else {
-        low_bit_counts(machine, shape, scale, magnitudes)
+        Sizes::new(machine, shape, magnitudes).low_bit_counts(machine, shape, scale)
     };
     let (low, counts_wide) = (low_bits(machine, live, counts, bits), machine.widen(counts));
     let (unary, escaped) = unary(machine, live, mode == BlockMode::Sparse, bits);
@@ -255,10 +255,14 @@ fn decode_block<M: Machine<N>, const N: usize>(
         let crossed = negative & machine.less(magnitudes, steps);
         let away = machine.add(magnitudes, steps);
         let towards = machine.sub(magnitudes, steps);
-        let behind = machine.xor(towards, machine.words(u32::MAX));
-        let to = machine.select(negative, machine.select(crossed, behind, towards), away);
-        let other = machine.xor(signs, machine.words(shape.sign()));
-        (to, machine.select(crossed, other, signs))
+        let to = machine.select(negative, towards, away);
+        if crossed == 0 {
+            (to, signs)
+        } else {
+            let behind = machine.xor(towards, machine.words(u32::MAX));
+            let other = machine.xor(signs, machine.words(shape.sign()));
+            (machine.select(crossed, behind, to), machine.select(crossed, other, signs))
+        }
     };
     let magnitudes = machine.shl(magnitudes, shape.kept_bits);
     let magnitudes = machine.and(magnitudes, machine.words(shape.magnitude_mask()));
@@ -279,23 +283,50 @@ fn decode_block<M: Machine<N>, const N: usize>(
     }
 }
 
-/// How many of the lowest bits of each step are stored as they are.
-#[inline(always)]
-pub(super) fn low_bit_counts<M: Machine<N>, const N: usize>(
-    machine: M,
-    shape: Shape,
-    scale: u8,
-    magnitudes: M::Words,
-) -> M::Bytes {
-    let exponents = machine.narrow(machine.shr(magnitudes, shape.mantissa_bits));
-    let exponents = machine.max(exponents, machine.bytes(1));
-    let counts = if scale >= FLAT {
-        machine.bytes(scale - FLAT)
-    } else {
-        machine.sub_saturating(machine.bytes(scale), exponents)
-    };
-    let counts = machine.min(counts, machine.bytes(shape.low_bits_max()));
-    machine.keep(!machine.equal(magnitudes, machine.words(0)), counts)
+/// What a block's parents say of the lengths of its steps.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes<B> {
+    /// Exponents, from 1 on; 255 where no bits are stored as they are, whatever the scale.
+    exponents: B,
+    /// 255 there, else 0.
+    none: B,
+}
+
+impl<B: Copy> Sizes<B> {
+    /// Of parents with these magnitudes: a step from zero has no such bits.
+    #[inline(always)]
+    pub(super) fn new<M: Machine<N, Bytes = B>, const N: usize>(
+        machine: M,
+        shape: Shape,
+        magnitudes: M::Words,
+    ) -> Self {
+        let exponents = machine.narrow(machine.shr(magnitudes, shape.mantissa_bits));
+        let exponents = machine.max(exponents, machine.bytes(1));
+        let sizes = Sizes { exponents, none: machine.bytes(0) };
+        sizes.without(machine, machine.equal(magnitudes, machine.words(0)))
+    }
+
+    /// The same, without those in the mask.
+    #[inline(always)]
+    pub(super) fn without<M: Bits<Bytes = B>>(self, machine: M, mask: u64) -> Self {
+        Sizes { exponents: machine.fill(mask, self.exponents), none: machine.fill(mask, self.none) }
+    }
+
+    /// How many of the lowest bits of each step are stored as they are, in a block of this scale.
+    #[inline(always)]
+    pub(super) fn low_bit_counts<M: Bits<Bytes = B>>(
+        &self,
+        machine: M,
+        shape: Shape,
+        scale: u8,
+    ) -> B {
+        let counts = if scale >= FLAT {
+            machine.sub_saturating(machine.bytes(scale - FLAT), self.none)
+        } else {
+            machine.sub_saturating(machine.bytes(scale), self.exponents)
+        };
+        machine.min(counts, machine.bytes(shape.low_bits_max()))
+    }
 }
 
 /// Reads the planes of the lowest bits.
@@ -313,7 +344,7 @@ fn low_bits<M: Machine<N>, const N: usize>(
             break;
         }
         if machine.above(counts, 8 * part as u8 + 7) & live == u64::MAX {
-            let bytes = machine.unpack(bits.take_bytes());
+            let bytes = bits.take_bytes(machine);
             low = machine.or(low, machine.shl(machine.widen(bytes), 8 * part));
             continue;
         }

@@ -1,7 +1,7 @@
 //! A chunk and its parent to the bytes that are stored.
 
-use super::decode::{filled, low_bit_counts, there};
-use super::machine::Machine;
+use super::decode::{Sizes, filled, there};
+use super::machine::{Bits, Machine};
 use super::planes::{PlaneWriter, WINDOW_LEN};
 use super::{
     BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Scratch, Shape, UNARY_MAX,
@@ -55,7 +55,7 @@ where
                 .map(|modes| modes.iter().rev().fold(0, |byte, mode| byte << 2 | *mode)),
         );
         out.extend_from_slice(&scratch.scales);
-        out.extend_from_slice(&scratch.stream);
+        out.extend_from_slice(scratch.stream.get(..scratch.len).unwrap_or_default());
     }
     done
 }
@@ -96,11 +96,13 @@ fn encode_blocks<M: Machine<N>, const N: usize>(
     chunk: &[u8],
     base: &[u8],
 ) -> bool {
-    let Scratch { stream, modes, scales, .. } = scratch;
+    let Scratch { stream, len, modes, scales } = scratch;
     modes.clear();
     scales.clear();
     // Room for the block that makes it too long. What stands there is written over.
-    stream.resize(stream.len().max(chunk.len() + 2 * WINDOW_LEN), 0);
+    if stream.len() < chunk.len() + 2 * WINDOW_LEN {
+        stream.resize(chunk.len() + 2 * WINDOW_LEN, 0);
+    }
     let mut coder =
         Coder { machine, shape, scale: 1, flat: FLAT, is_flat: false, block: 0, scan_from: 0 };
     let (mut at, mut pending, mut count) = (0, 0, 0);
@@ -127,7 +129,7 @@ fn encode_blocks<M: Machine<N>, const N: usize>(
     let end = stream.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
     let Some(end) = end else { return false };
     *end = pending.to_le_bytes();
-    stream.truncate(at + count.div_ceil(8) as usize);
+    *len = at + count.div_ceil(8) as usize;
     true
 }
 
@@ -155,7 +157,20 @@ struct Residual<W, B> {
     negative: u64,
 }
 
-impl<M> Coder<M> {
+/// How far a block's elements moved. Those that are coded in another way did not, and have no
+/// lowest bits.
+#[derive(Clone, Copy)]
+struct Moves<W, B> {
+    sizes: Sizes<B>,
+    steps: W,
+    /// How many are coded.
+    live: u32,
+}
+
+impl<M> Coder<M>
+where
+    M: Bits,
+{
     /// Appends a changed block; returns its mode and what stands in the place of its scale.
     #[inline(always)]
     fn encode_block<const N: usize>(
@@ -175,10 +190,14 @@ impl<M> Coder<M> {
         let own = machine.and(children, magnitude_mask);
         let sign = machine.words(shape.sign());
         let same_sign = machine.equal(machine.and(machine.xor(parents, children), sign), zero);
-        let candidates = there & !machine.equal(all, zero);
-        let mut zeroed = candidates & same_sign & machine.equal(own, zero);
+        let (mut candidates, mut zeroed) = (there, there & machine.equal(own, zero));
         // A plane of them costs 64 bits and a scale.
-        if zeroed.count_ones() * shape.bits <= 72 {
+        let pays = |zeroed: u64| zeroed.count_ones() * shape.bits > 72;
+        if pays(zeroed) {
+            candidates = there & !machine.equal(all, zero);
+            zeroed &= candidates & same_sign;
+        }
+        if !pays(zeroed) {
             zeroed = 0;
         }
         let live = there & !zeroed;
@@ -186,10 +205,15 @@ impl<M> Coder<M> {
         let from = machine.shr(all, shape.kept_bits);
         let to = machine.shr(own, shape.kept_bits);
         let less = machine.less(to, from);
-        let through = machine.add(machine.add(from, to), machine.words(1));
-        let near = machine.select(less, machine.sub(from, to), machine.sub(to, from));
-        let steps = machine.select(same_sign, near, through);
-        let (scale, cost) = self.choose_scale(from, steps, live);
+        let mut steps = machine.abs_diff(from, to);
+        if same_sign != u64::MAX {
+            let through = machine.add(machine.add(from, to), machine.words(1));
+            steps = machine.select(same_sign, steps, through);
+        }
+        let sizes = Sizes::new(machine, shape, from).without(machine, !live);
+        let steps = if live == u64::MAX { steps } else { machine.select(live, steps, zero) };
+        let moves = Moves { sizes, steps, live: live.count_ones() };
+        let (scale, cost) = self.choose_scale(from, moves, live);
         let escape_bits = shape.bits;
 
         // Alone, an element has at least its sign, its mantissa and one unary bit.
@@ -212,7 +236,7 @@ impl<M> Coder<M> {
                 return (BlockMode::Alone, top);
             }
         }
-        let counts = low_bit_counts(machine, shape, scale, from);
+        let counts = sizes.low_bit_counts(machine, shape, scale);
         let large = {
             let upper = machine.shr_each(steps, machine.widen(counts));
             machine.extract(!machine.equal(upper, zero), live)
@@ -234,7 +258,7 @@ impl<M> Coder<M> {
     fn choose_scale<const N: usize>(
         &mut self,
         magnitudes: M::Words,
-        steps: M::Words,
+        moves: Moves<M::Words, M::Bytes>,
         live: u64,
     ) -> (u8, u32)
     where
@@ -242,30 +266,27 @@ impl<M> Coder<M> {
     {
         let (machine, shape) = (self.machine, self.shape);
         let (scale, flat) = (self.scale, self.flat);
-        let mut best = if self.is_flat {
-            self.climb(magnitudes, steps, live, flat)
-        } else {
-            self.climb(magnitudes, steps, live, scale)
-        };
+        let mut best =
+            if self.is_flat { self.climb(moves, flat) } else { self.climb(moves, scale) };
         self.block = self.block.wrapping_add(1);
         if shape.mantissa_bits >= FLAT_FROM {
             // The other kind, only as good as it was when it was best.
             let other = if self.is_flat { scale } else { flat };
-            let cost = self.cost(magnitudes, steps, live, other);
+            let cost = self.cost(moves, other);
             if cost < best.1 {
                 best = (other, cost);
                 self.is_flat = !self.is_flat;
             }
         }
         // Far off, where every step is stored as it is, there is no slope.
-        let much = live.count_ones() * (shape.mantissa_bits + 3);
+        let much = moves.live * (shape.mantissa_bits + 3);
         if best.1 > much && self.block >= self.scan_from {
             self.scan_from = self.block + SCAN_EVERY;
             let (low, high) = self.range(magnitudes, live);
             let flats = FLAT..=FLAT + shape.low_bits_max();
             let flats = flats.filter(|_| shape.mantissa_bits >= FLAT_FROM);
             for scale in (low..=high).chain(flats) {
-                let cost = self.cost(magnitudes, steps, live, scale);
+                let cost = self.cost(moves, scale);
                 if cost < best.1 {
                     best = (scale, cost);
                 }
@@ -277,19 +298,13 @@ impl<M> Coder<M> {
         } else {
             self.scale = best.0;
         }
-        let moved = live & !machine.equal(steps, machine.words(0));
+        let moved = !machine.equal(moves.steps, machine.words(0));
         (best.0, best.1 + moved.count_ones())
     }
 
     /// The best scale around this one, and on as long as it gets better.
     #[inline(always)]
-    fn climb<const N: usize>(
-        &self,
-        magnitudes: M::Words,
-        steps: M::Words,
-        live: u64,
-        from: u8,
-    ) -> (u8, u32)
+    fn climb<const N: usize>(&self, moves: Moves<M::Words, M::Bytes>, from: u8) -> (u8, u32)
     where
         M: Machine<N>,
     {
@@ -299,17 +314,17 @@ impl<M> Coder<M> {
         let (down, up) = (from.max(low + 1) - 1, from.min(high - 1) + 1);
         // The higher of equals: below the exponents all scales cost the same, and a walk down
         // there would not find back.
-        let here = self.cost(magnitudes, steps, live, from);
+        let here = self.cost(moves, from);
         // Long steps cost about the same in a wide range: one side a block will do.
         let long = shape.mantissa_bits >= FLAT_FROM;
         let even = self.block.is_multiple_of(2);
         let (try_down, try_up) = (!long || even, !long || !even);
-        let below = if try_down { self.cost(magnitudes, steps, live, down) } else { u32::MAX };
-        let above = if try_up { self.cost(magnitudes, steps, live, up) } else { u32::MAX };
+        let below = if try_down { self.cost(moves, down) } else { u32::MAX };
+        let above = if try_up { self.cost(moves, up) } else { u32::MAX };
         if above <= here && above <= below {
             let mut best = (up, above);
             while best.0 < high {
-                let next = self.cost(magnitudes, steps, live, best.0 + 1);
+                let next = self.cost(moves, best.0 + 1);
                 if next > best.1 || next == best.1 && best.0 > up + 8 {
                     break;
                 }
@@ -319,7 +334,7 @@ impl<M> Coder<M> {
         } else if below < here {
             let mut best = (down, below);
             while best.0 > low {
-                let next = self.cost(magnitudes, steps, live, best.0 - 1);
+                let next = self.cost(moves, best.0 - 1);
                 if next >= best.1 {
                     break;
                 }
@@ -346,24 +361,18 @@ impl<M> Coder<M> {
 
     /// The bits that a block of this scale takes, but for signs and what all scales have.
     #[inline(always)]
-    fn cost<const N: usize>(
-        &self,
-        magnitudes: M::Words,
-        steps: M::Words,
-        live: u64,
-        scale: u8,
-    ) -> u32
+    fn cost<const N: usize>(&self, moves: Moves<M::Words, M::Bytes>, scale: u8) -> u32
     where
         M: Machine<N>,
     {
         let machine = self.machine;
-        let counts = low_bit_counts(machine, self.shape, scale, magnitudes);
-        let upper = machine.shr_each(steps, machine.widen(counts));
-        let upper = machine.keep(live, machine.narrow_saturating(upper));
+        let counts = moves.sizes.low_bit_counts(machine, self.shape, scale);
+        let upper = machine.shr_each(moves.steps, machine.widen(counts));
+        let upper = machine.narrow_saturating(upper);
         let first = 8 + 8 * bytes_used(machine.above(upper, 0)).count_ones();
         let rest = machine.min(upper, machine.bytes(UNARY_MAX));
         let escaped = machine.above(upper, UNARY_MAX - 1).count_ones();
-        let sums = machine.sum(machine.add_bytes(machine.keep(live, counts), rest));
+        let sums = machine.sum(machine.add_bytes(counts, rest));
         sums + first.min(64) + self.shape.bits * escaped
     }
 
@@ -387,7 +396,7 @@ impl<M> Coder<M> {
             }
             let bytes = machine.narrow(machine.shr(values, 8 * part));
             if machine.above(counts, (8 * part + 7) as u8) & live == u64::MAX {
-                bits.put_bytes(machine.pack(bytes));
+                bits.put_bytes(machine, bytes);
                 continue;
             }
             for bit in 0..8 {

@@ -11,9 +11,11 @@ pub(super) trait Bits: Copy {
     fn bytes(self, value: u8) -> Self::Bytes;
     /// `a - b`, or 0 where `b` is larger.
     fn sub_saturating(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
-    /// Eight to a word, the first lowest, and back.
-    fn pack(self, a: Self::Bytes) -> [u64; 8];
-    fn unpack(self, words: [u64; 8]) -> Self::Bytes;
+    /// Numbers of 8 bits, the first from bit `shift` on, which is below 8.
+    fn read(self, bytes: &[u8; 72], shift: u32) -> Self::Bytes;
+    /// The inverse: `count` bits, fewer than 64, then the numbers; returns the bits of these for
+    /// which there is no room.
+    fn write(self, a: Self::Bytes, bytes: &mut [u8; 64], bits: u64, count: u32) -> u64;
     fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn min(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
     fn max(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
@@ -50,6 +52,8 @@ pub(super) trait Machine<const BLOCK_BYTES: usize>: Bits {
     fn xor(self, a: Self::Words, b: Self::Words) -> Self::Words;
     fn add(self, a: Self::Words, b: Self::Words) -> Self::Words;
     fn sub(self, a: Self::Words, b: Self::Words) -> Self::Words;
+    /// How far apart both are, without signs.
+    fn abs_diff(self, a: Self::Words, b: Self::Words) -> Self::Words;
     /// Shifted by less than the element's bits.
     fn shl(self, a: Self::Words, count: u32) -> Self::Words;
     fn shr(self, a: Self::Words, count: u32) -> Self::Words;

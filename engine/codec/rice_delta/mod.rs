@@ -107,7 +107,9 @@ impl Shape {
 /// Memory that a thread keeps from chunk to chunk: fresh pages would cost more than the coding.
 #[derive(Default)]
 struct Scratch {
+    /// The stream, as far as `len`.
     stream: Vec<u8>,
+    len: usize,
     modes: Vec<u8>,
     scales: Vec<u8>,
 }

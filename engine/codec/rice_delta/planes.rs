@@ -1,6 +1,8 @@
 //! The bits of a block: planes of up to 64 bits one after the other, the lowest bit of each byte
 //! first.
 
+use super::machine::Bits;
+
 /// Bytes that a block's bits may reach into, and what is read or written behind them: with all
 /// of 32 bits stored as they are after the longest codes, a block takes 540.
 pub(super) const WINDOW_LEN: usize = 1024 + 16;
@@ -32,20 +34,14 @@ impl PlaneReader<'_> {
         u64::from_le_bytes(*low) >> shift | u64::from(*high) << 1 << (63 - shift)
     }
 
-    /// The next 512 bits.
+    /// The next 64 numbers of 8 bits.
     #[inline(always)]
-    pub(super) fn take_bytes(&mut self) -> [u64; 8] {
+    pub(super) fn take_bytes<B: Bits>(&mut self, machine: B) -> B::Bytes {
         let place = (self.at / 8) & BYTES_PLACE_MASK;
         let shift = (self.at % 8) as u32;
         self.at += 512;
-        let mut words = [0; 8];
-        let Some(bytes) = self.window.get(place..place + 72) else { return words };
-        let (low, high) = (bytes.as_chunks::<8>().0, bytes.split_at(8).1.as_chunks::<8>().0);
-        for (word, (low, high)) in words.iter_mut().zip(low.iter().zip(high)) {
-            let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
-            *word = low >> shift | high << 1 << (63 - shift);
-        }
-        words
+        let bytes = self.window.get(place..place + 72).and_then(|bytes| bytes.first_chunk());
+        machine.read(bytes.unwrap_or(&[0; 72]), shift)
     }
 }
 
@@ -76,17 +72,14 @@ impl PlaneWriter<'_> {
         self.count = total % 64;
     }
 
-    /// Appends 512 bits.
+    /// Appends 64 numbers of 8 bits.
     #[inline(always)]
-    pub(super) fn put_bytes(&mut self, words: [u64; 8]) {
+    pub(super) fn put_bytes<B: Bits>(&mut self, machine: B, numbers: B::Bytes) {
         let place = self.at & BYTES_PLACE_MASK;
-        let Some(bytes) = self.window.get_mut(place..place + 64) else { return };
-        let mut before = self.pending;
-        for (bytes, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *bytes = (before | word << self.count).to_le_bytes();
-            before = word >> 1 >> (63 - self.count);
-        }
-        self.pending = before;
+        let bytes =
+            self.window.get_mut(place..place + 64).and_then(|bytes| bytes.first_chunk_mut());
+        let Some(bytes) = bytes else { return };
+        self.pending = machine.write(numbers, bytes, self.pending, self.count);
         self.at += 64;
     }
 }
@@ -95,7 +88,42 @@ impl PlaneWriter<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use crate::codec::cpu::{Cpu, Portable, on_cpu};
     use proptest::prelude::*;
+
+    /// Bytes and planes, written and read by one machine.
+    fn assert_planes_come_back<B: Bits>(
+        machine: B,
+        skipped: u32,
+        planes: &[(u64, u32)],
+    ) -> [u8; WINDOW_LEN] {
+        let cut = |word: u64, count: u32| {
+            if count == 64 { word } else { word & ((1 << count) - 1) }
+        };
+        // The bytes of an element at the beginning, as in a block.
+        let mut bytes = [0; 72];
+        for (at, byte) in bytes.iter_mut().enumerate().take(64) {
+            *byte = planes.get(at / 8).map_or(7, |plane| plane.0.rotate_left(9) as u8 ^ at as u8);
+        }
+        let numbers = machine.read(&bytes, 0);
+        let mut window = [0xff; WINDOW_LEN];
+        let mut out = PlaneWriter { window: &mut window, at: 0, pending: 0, count: 0 };
+        out.put(1, skipped);
+        out.put_bytes(machine, numbers);
+        for (word, count) in planes {
+            out.put(cut(*word, *count), *count);
+        }
+        out.put(0, 64);
+        let mut input = PlaneReader { window: &window, at: 0 };
+        assert_eq!(cut(input.take(skipped), skipped), 1);
+        let mut back = [0; 64];
+        let behind = machine.write(input.take_bytes(machine), &mut back, 0, 0);
+        assert!(back == bytes[..64] && behind == 0);
+        for (word, count) in planes {
+            assert_eq!(cut(input.take(*count), *count), cut(*word, *count));
+        }
+        window
+    }
 
     proptest! {
         #[test]
@@ -103,27 +131,13 @@ mod tests {
             skipped in 1u32..64,
             planes in proptest::collection::vec((0u64.., 0u32..=64), 0..100),
         ) {
-            let cut = |word: u64, count: u32| {
-                if count == 64 { word } else { word & ((1 << count) - 1) }
-            };
-            // The bytes of an element at the beginning, as in a block.
-            let bytes: [u64; 8] = std::array::from_fn(|at| {
-                planes.get(at).map_or(7, |plane| plane.0.rotate_left(9))
+            let first = assert_planes_come_back(Portable, skipped, &planes);
+            Cpu::available().for_each(|cpu| {
+                let window = cpu.lowered(|| {
+                    on_cpu!(cpu => assert_planes_come_back(cpu, skipped, &planes))
+                });
+                assert!(window == first, "{cpu}");
             });
-            let mut window = [0xff; WINDOW_LEN];
-            let mut out = PlaneWriter { window: &mut window, at: 0, pending: 0, count: 0 };
-            out.put(1, skipped);
-            out.put_bytes(bytes);
-            for (word, count) in &planes {
-                out.put(cut(*word, *count), *count);
-            }
-            out.put(0, 64);
-            let mut input = PlaneReader { window: &window, at: 0 };
-            prop_assert_eq!(cut(input.take(skipped), skipped), 1);
-            prop_assert_eq!(input.take_bytes(), bytes);
-            for (word, count) in &planes {
-                prop_assert_eq!(cut(input.take(*count), *count), cut(*word, *count));
-            }
         }
     }
 }

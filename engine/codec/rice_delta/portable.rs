@@ -24,13 +24,25 @@ impl Bits for Portable {
         std::array::from_fn(|at| a[at].saturating_sub(b[at]))
     }
     #[inline(always)]
-    fn pack(self, a: Self::Bytes) -> [u64; 8] {
-        let chunks = a.as_chunks().0;
-        std::array::from_fn(|at| u64::from_le_bytes(chunks[at]))
+    fn read(self, bytes: &[u8; 72], shift: u32) -> Self::Bytes {
+        let mut numbers = [0; BLOCK_LEN];
+        let (low, high) = (bytes.as_chunks::<8>().0, bytes.split_at(8).1.as_chunks::<8>().0);
+        let to = numbers.as_chunks_mut::<8>().0.iter_mut();
+        for (to, (low, high)) in to.zip(low.iter().zip(high)) {
+            let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
+            *to = (low >> shift | high << 1 << (63 - shift)).to_le_bytes();
+        }
+        numbers
     }
     #[inline(always)]
-    fn unpack(self, words: [u64; 8]) -> Self::Bytes {
-        std::array::from_fn(|at| (words[at / 8] >> (8 * (at % 8))) as u8)
+    fn write(self, a: Self::Bytes, bytes: &mut [u8; 64], bits: u64, count: u32) -> u64 {
+        let mut before = bits;
+        for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(a.as_chunks::<8>().0) {
+            let word = u64::from_le_bytes(*word);
+            *to = (before | word << count).to_le_bytes();
+            before = word >> 1 >> (63 - count);
+        }
+        before
     }
     #[inline(always)]
     fn add_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes {
@@ -122,6 +134,10 @@ macro_rules! portable {
             #[inline(always)]
             fn sub(self, a: Self::Words, b: Self::Words) -> Self::Words {
                 std::array::from_fn(|at| a[at].wrapping_sub(b[at]))
+            }
+            #[inline(always)]
+            fn abs_diff(self, a: Self::Words, b: Self::Words) -> Self::Words {
+                std::array::from_fn(|at| a[at].abs_diff(b[at]))
             }
             #[inline(always)]
             fn shl(self, a: Self::Words, count: u32) -> Self::Words {
