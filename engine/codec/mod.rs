@@ -22,9 +22,11 @@ mod lane;
 mod lossy;
 pub mod low_rank;
 mod lz4;
+mod machine;
 mod planes;
 mod profile;
 mod rice_delta;
+mod sparse_delta;
 mod xor_lz4;
 
 #[cfg(test)]
@@ -60,11 +62,13 @@ pub enum Encoding {
     IntDelta = 7,
     /// Steps from the child that row and column factors predict.
     FactorDelta = 8,
+    /// Few changes: which elements, and steps as in [`FloatDelta`](Encoding::FloatDelta).
+    SparseDelta = 9,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 9] = [
+    pub const ALL: [Encoding; 10] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
@@ -74,6 +78,7 @@ impl Encoding {
         Encoding::Entropy,
         Encoding::IntDelta,
         Encoding::FactorDelta,
+        Encoding::SparseDelta,
     ];
 
     /// The code in the file.
@@ -95,7 +100,8 @@ impl Encoding {
             | Encoding::FloatDelta
             | Encoding::RiceDelta
             | Encoding::IntDelta
-            | Encoding::FactorDelta => true,
+            | Encoding::FactorDelta
+            | Encoding::SparseDelta => true,
         }
     }
 
@@ -111,6 +117,7 @@ impl Encoding {
             Encoding::Entropy => "entropy",
             Encoding::IntDelta => "int-delta",
             Encoding::FactorDelta => "factor-delta",
+            Encoding::SparseDelta => "sparse-delta",
         }
     }
 }
@@ -198,7 +205,12 @@ pub fn encode_delta(
             return Encoding::Unchanged;
         }
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
+        if let Some(layout) = float {
+            let right = sparse_delta::encode(layout, chunk, base, best.out);
+            best.settle(Encoding::SparseDelta, right);
+        }
         match float {
+            Some(_) if best.encoding != Encoding::Raw => {}
             Some(layout) if fast => {
                 let right = rice_delta::encode(layout, chunk, base, best.out);
                 best.settle(Encoding::RiceDelta, right);
@@ -367,6 +379,10 @@ pub fn decode(
         Encoding::IntDelta => int_delta::decode(lane.number(), stored, out),
         Encoding::FactorDelta => match lane.float() {
             Some(layout) => factor_delta::decode(layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
+        Encoding::SparseDelta => match lane.float() {
+            Some(layout) => sparse_delta::decode(layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
         Encoding::RiceDelta => match lane.float() {

@@ -31,6 +31,7 @@ pub(super) mod symbols;
 pub(super) use decode::{Steps, decode, store};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
+pub(super) use refine::log2;
 
 /// Elements of a block.
 const BLOCK_LEN: usize = 128;

@@ -29,7 +29,7 @@ const ROW: usize = SIZES + 2 * WINDOW;
 
 /// The binary logarithm of a positive number to three digits, without a call: many at once.
 #[inline(always)]
-fn log2(x: f32) -> f32 {
+pub(in crate::codec) fn log2(x: f32) -> f32 {
     let exponent = (x.to_bits() >> 23) as i32 - 127;
     let rest = f32::from_bits(x.to_bits() & 0x7f_ffff | 127 << 23) - 1.0;
     let bend = 0.4427 + rest * (0.0833 * rest - 0.2473);

@@ -1,10 +1,12 @@
 //! A chunk from its parent and what was written of it.
 
-use super::machine::{Bits, Machine};
 use super::planes::{PlaneReader, WINDOW_LEN};
-use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Shape, UNARY_MAX};
+use super::{BlockMode, FLAT, Shape, UNARY_MAX};
 use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
+use crate::codec::machine::{
+    BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Bits, Machine, filled, there,
+};
 
 /// The parts of an encoded chunk.
 struct Parts<'a> {
@@ -123,20 +125,6 @@ fn compare_blocks<M: Machine<N>, const N: usize>(
         right &= blocks.next_is(last, there::<N>(rest), &filled(rest), &filled(chunk_rest));
     }
     right && blocks.finish().is_ok()
-}
-
-/// A last block, filled up with zeros.
-#[inline(always)]
-pub(super) fn filled<const N: usize>(rest: &[u8]) -> [u8; N] {
-    let mut block = [0; N];
-    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    block
-}
-
-/// The elements that a last block has.
-#[inline(always)]
-pub(super) fn there<const N: usize>(rest: &[u8]) -> u64 {
-    (1 << ((rest.len() / (N / BLOCK_LEN)) % BLOCK_LEN)) - 1
 }
 
 /// Decodes block after block.

@@ -1,13 +1,13 @@
 //! A chunk and its parent to the bytes that are stored.
 
-use super::decode::{Sizes, filled, there};
-use super::machine::{Bits, Machine};
+use super::decode::Sizes;
 use super::planes::{PlaneWriter, WINDOW_LEN};
-use super::{
-    BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, BlockMode, FLAT, Scratch, Shape, UNARY_MAX,
-};
+use super::{BlockMode, FLAT, Scratch, Shape, UNARY_MAX};
 use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::FloatLayout;
+use crate::codec::machine::{
+    BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Bits, Machine, filled, there,
+};
 
 /// All scales are tried for no more than one of so many blocks.
 const SCAN_EVERY: u32 = 16;

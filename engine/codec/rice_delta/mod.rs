@@ -10,15 +10,9 @@
 //!
 //! The layout, byte for byte, is in `format-spec.md`.
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
 mod decode;
 mod encode;
-mod machine;
 mod planes;
-mod portable;
 
 #[cfg(test)]
 mod tests;
@@ -27,12 +21,6 @@ use std::cell::RefCell;
 
 use super::float_delta::FloatLayout;
 
-/// Elements of a block, and bits of a plane.
-const BLOCK_LEN: usize = 64;
-/// Bytes of a block of 16-bit elements.
-const BLOCK_BYTES_16: usize = 2 * BLOCK_LEN;
-/// Bytes of a block of 32-bit elements.
-const BLOCK_BYTES_32: usize = 4 * BLOCK_LEN;
 /// The longest unary code: an element that reaches it is stored as it is.
 const UNARY_MAX: u8 = 8;
 

@@ -1,7 +1,7 @@
 //! The bits of a block: planes of up to 64 bits one after the other, the lowest bit of each byte
 //! first.
 
-use super::machine::Bits;
+use crate::codec::machine::Bits;
 
 /// Bytes that a block's bits may reach into, and what is read or written behind them: with all
 /// of 32 bits stored as they are after the longest codes, a block takes 540.

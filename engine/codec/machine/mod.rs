@@ -1,6 +1,18 @@
-//! What the coder needs of a processor: 64 elements at once, and bits put into the places of a
-//! mask. [`Portable`](crate::codec::cpu::Portable) does it everywhere, and is what the others must
-//! equal.
+//! What codecs need of a processor: 64 elements at once, and bits put into the places of a mask.
+//! [`Portable`](super::cpu::Portable) does it everywhere, and is what the others must equal.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+/// Elements of a block, and bits of a mask.
+pub(super) const BLOCK_LEN: usize = 64;
+/// Bytes of a block of 16-bit elements.
+pub(super) const BLOCK_BYTES_16: usize = 2 * BLOCK_LEN;
+/// Bytes of a block of 32-bit elements.
+pub(super) const BLOCK_BYTES_32: usize = 4 * BLOCK_LEN;
 
 /// 64 small numbers as `Bytes`, and masks of 64 bits, whose lowest is the first number's.
 /// Arithmetic wraps.
@@ -70,4 +82,18 @@ pub(super) trait Machine<const BLOCK_BYTES: usize>: Bits {
     /// The numbers, or 255 where they are larger.
     fn narrow_saturating(self, a: Self::Words) -> Self::Bytes;
     fn widen(self, a: Self::Bytes) -> Self::Words;
+}
+
+/// A last block, filled up with zeros.
+#[inline(always)]
+pub(super) fn filled<const N: usize>(rest: &[u8]) -> [u8; N] {
+    let mut block = [0; N];
+    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    block
+}
+
+/// The elements that a last block has.
+#[inline(always)]
+pub(super) fn there<const N: usize>(rest: &[u8]) -> u64 {
+    (1 << ((rest.len() / (N / BLOCK_LEN)) % BLOCK_LEN)) - 1
 }

@@ -1,8 +1,7 @@
 //! [`Machine`] for any processor, in code that compilers make wide: loops of fixed length over
 //! arrays, and words of 64 bits. What the other machines must equal.
 
-use super::machine::{Bits, Machine};
-use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN};
+use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Bits, Machine};
 use crate::codec::cpu::Portable;
 
 /// A mask of where `test` holds.

@@ -1,10 +1,9 @@
-//! [`Machine`] in AVX-512 registers. With `avx2.rs`, the one place with `unsafe` in this coder.
+//! [`Machine`] in AVX-512 registers. With `avx2.rs`, the one place with `unsafe` here.
 //! Property-tested against the portable machine.
 
 use std::arch::x86_64::*;
 
-use super::machine::{Bits, Machine};
-use super::{BLOCK_BYTES_16, BLOCK_BYTES_32};
+use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, Bits, Machine};
 use crate::codec::cpu::Avx512;
 
 /// Calls an intrinsic that asks for nothing but features.

@@ -4,9 +4,8 @@
 
 use std::arch::x86_64::*;
 
-use super::machine::{Bits, Machine};
 use super::portable;
-use super::{BLOCK_BYTES_16, BLOCK_BYTES_32};
+use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, Bits, Machine};
 use crate::codec::cpu::Avx2;
 
 /// Calls an intrinsic that asks for nothing but features.
