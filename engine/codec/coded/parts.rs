@@ -20,7 +20,7 @@ pub(in crate::codec) fn unzigzag(value: u32) -> i32 {
     (value >> 1) as i32 ^ -((value & 1) as i32)
 }
 
-fn put_len(len: usize, out: &mut Vec<u8>) {
+pub(in crate::codec) fn put_len(len: usize, out: &mut Vec<u8>) {
     let mut rest = len;
     while rest > 127 {
         out.push(rest as u8 | 128);
@@ -29,7 +29,7 @@ fn put_len(len: usize, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
-fn take_len(stored: &mut &[u8]) -> Option<usize> {
+pub(in crate::codec) fn take_len(stored: &mut &[u8]) -> Option<usize> {
     let mut len = 0u64;
     for place in 0..5 {
         let (byte, rest) = stored.split_first()?;

@@ -93,7 +93,7 @@ fn decode_any<T: Target>(
 
 /// An element of 2 or 4 bytes.
 #[inline(always)]
-fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
+pub(in crate::codec) fn load<const BYTES: usize>(bytes: &[u8; BYTES]) -> u32 {
     match (bytes.first_chunk::<4>(), bytes.first_chunk::<2>()) {
         (Some(word), _) => u32::from_le_bytes(*word),
         (None, Some(word)) => u32::from(u16::from_le_bytes(*word)),

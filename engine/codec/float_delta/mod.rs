@@ -28,7 +28,7 @@ pub(super) mod rans;
 mod refine;
 pub(super) mod symbols;
 
-pub(super) use decode::{Steps, decode, store};
+pub(super) use decode::{Steps, decode, load, store};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 pub(super) use refine::log2;

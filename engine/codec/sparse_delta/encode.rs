@@ -1,17 +1,15 @@
 //! A chunk of which little changed to the bytes that are stored.
 
-use super::decode::below;
-use super::gaps::{FIRST_MAX, GapWriter};
-use super::level::Exponents;
-use super::{Scratch, each_pair, gather};
+use super::classes::{self, ALL_IN_ONE, CLASSES, Exponents};
+use super::gaps::GapWriter;
+use super::{Scratch, each_pair, gather, runs};
+use crate::codec::coded::parts::put_len;
 use crate::codec::cpu::on_cpu;
 use crate::codec::float_delta::{self, FloatLayout};
-use crate::codec::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, Machine};
+use crate::codec::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled};
 
 /// Where more than one element of so many changed, it is not worth looking.
 const CHANGED_SHARE: usize = 8;
-/// Nor where more than one of so many would be told.
-const TOLD_SHARE: usize = 3;
 
 /// Appends the encoded `chunk` to `out` and says so, or leaves `out` alone where too much changed.
 pub(super) fn encode(
@@ -22,21 +20,21 @@ pub(super) fn encode(
     out: &mut Vec<u8>,
 ) -> bool {
     let found = on_cpu!(cpu => find_on(cpu, scratch, layout, chunk, base));
-    let Some(Found { level, first, count, gaps }) = found else { return false };
-    out.extend_from_slice(&[level, first]);
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&(gaps.len() as u32).to_le_bytes());
-    out.extend_from_slice(&gaps);
+    let Some(Places { low, runs, first, others }) = found else { return false };
+    out.push(low);
+    let parts = [&runs, &first].into_iter().chain(&others);
+    parts.clone().for_each(|part| put_len(part.len(), out));
+    parts.for_each(|part| out.extend_from_slice(part));
     float_delta::encode(layout, &scratch.children, &scratch.parents, out);
     true
 }
 
-/// What is told, beside the elements.
-struct Found {
-    level: u8,
-    first: u8,
-    count: u32,
-    gaps: Vec<u8>,
+/// Which elements changed.
+struct Places {
+    low: u8,
+    runs: Vec<u8>,
+    first: Vec<u8>,
+    others: [Vec<u8>; CLASSES - 1],
 }
 
 #[inline(always)]
@@ -46,7 +44,7 @@ fn find_on<M>(
     layout: FloatLayout,
     chunk: &[u8],
     base: &[u8],
-) -> Option<Found>
+) -> Option<Places>
 where
     M: Machine<BLOCK_BYTES_16> + Machine<BLOCK_BYTES_32>,
 {
@@ -57,7 +55,7 @@ where
     }
 }
 
-/// Collects the told elements of parent and child in `scratch`.
+/// Collects the changed elements of parent and child in `scratch`.
 #[inline(always)]
 fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     machine: M,
@@ -65,40 +63,64 @@ fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     layout: FloatLayout,
     chunk: &[u8],
     base: &[u8],
-) -> Option<Found> {
+) -> Option<Places> {
     let elements = chunk.len() / BYTES;
-    let changed_max = elements / CHANGED_SHARE;
-    let mut changed = 0;
-    each_pair::<M, N>(machine, chunk, base, |_, _, mask| {
-        changed += mask.count_ones() as usize;
-        changed <= changed_max
-    });
-    if changed > changed_max {
+    let count_max = elements / CHANGED_SHARE;
+    let mut count = 0;
+    let Scratch { live, changed, parents, children } = scratch;
+    live.clear();
+    changed.clear();
+    each_pair::<M, N>(
+        machine,
+        chunk,
+        base,
+        #[inline(always)]
+        |_, _, differ| {
+            count += differ.count_ones() as usize;
+            live.push(differ != 0);
+            changed.push(differ);
+            count <= count_max
+        },
+    );
+    if count > count_max {
         return None;
     }
-    let exponents = Exponents::count::<M, N, BYTES>(machine, layout, (chunk, base));
-    let level = exponents.level(elements);
-    let first = (elements / changed.max(1)).max(1).ilog2().min(FIRST_MAX.into()) as u8;
-    let Scratch { parents, children, .. } = scratch;
+    // Of blocks with changes, too.
+    let with = live.iter().filter(|live| **live).count();
+    if count * CHANGED_SHARE > with * BLOCK_LEN
+        || classes::steps_are_large::<N, BYTES>(layout, chunk, base, changed)
+    {
+        return None;
+    }
+    let exponents = Exponents::count::<N, BYTES>(layout, base, changed);
+    let runs = runs::write(live, count);
+    let low = exponents.low();
+    let mut first = GapWriter::new();
+    let mut others: [GapWriter; CLASSES - 1] = std::array::from_fn(|_| GapWriter::new());
     parents.clear();
     children.clear();
-    let mut gaps = GapWriter::new(first);
-    let (mut block, mut count) = (0, 0);
-    let told_max = elements / TOLD_SHARE * BYTES;
-    each_pair::<M, N>(machine, chunk, base, |chunk, base, changed| {
-        let low = if level == 0 { 0 } else { below(machine, layout, level, base) };
-        // Behind the last element nothing is told.
-        let there = elements - block * 64;
-        let low = if there < 64 { low & ((1 << there) - 1) } else { low };
-        let alone = changed & !low;
-        if changed | low != 0 {
-            gaps.put(block, alone);
-            count += alone.count_ones();
-            gather::<N, BYTES>(base, changed | low, parents);
-            gather::<N, BYTES>(chunk, changed | low, children);
+    let (last, last_base) = (filled(chunk.as_chunks::<N>().1), filled(base.as_chunks::<N>().1));
+    let chunks = chunk.as_chunks::<N>().0.iter().chain([&last]);
+    let bases = base.as_chunks::<N>().0.iter().chain([&last_base]);
+    let mut there = elements;
+    for ((chunk, base), changed) in chunks.zip(bases).zip(changed.iter()) {
+        let here = if there < BLOCK_LEN { (1 << there) - 1 } else { u64::MAX };
+        there = there.saturating_sub(BLOCK_LEN);
+        if *changed == 0 && !runs.is_empty() {
+            continue;
         }
-        block += 1;
-        parents.len() <= told_max
-    });
-    (parents.len() <= told_max).then(|| Found { level, first, count, gaps: gaps.finish() })
+        if low == ALL_IN_ONE {
+            first.put(here, *changed);
+        } else {
+            let [class, classes @ ..] = classes::of_block(machine, layout, low, here, base);
+            first.put(class, changed & class);
+            for (class, gaps) in classes.into_iter().zip(&mut others) {
+                gaps.put(class, changed & class);
+            }
+        }
+        gather::<N, BYTES>(base, *changed, parents);
+        gather::<N, BYTES>(chunk, *changed, children);
+    }
+    let others = others.map(GapWriter::finish);
+    Some(Places { low, runs, first: first.finish(), others })
 }

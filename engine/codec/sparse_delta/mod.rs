@@ -1,17 +1,19 @@
-//! Few changes: which elements are told, and these as a chunk of their own.
+//! Few changes: which elements changed, and these as a chunk of their own.
 //!
 //! A step of fine-tuning in 16 bits, or of reinforcement learning, leaves most elements as they
-//! were: what it adds to a large weight is less than half a unit of its last place. So elements
-//! whose parent is below a *level* are told, changed or not; of the others those that changed, by
-//! the gaps between them. All told elements, parents and children, stand side by side and are coded
-//! as [`super::float_delta`] codes a chunk. What is not told costs a look of 64 elements at once.
+//! were: what it adds to a large weight is less than half a unit of its last place. How likely an
+//! element changes depends on the exponent of its parent, so there are classes of exponents; the
+//! changed elements of each class are told by the gaps between them. All changed elements, parents
+//! and children, stand side by side and are coded as [`super::float_delta`] codes a chunk. The
+//! others cost a look at 64 of them at once.
 //!
 //! The layout, byte for byte, is in `format-spec.md`.
 
+mod classes;
 mod decode;
 mod encode;
 mod gaps;
-mod level;
+mod runs;
 
 #[cfg(test)]
 mod tests;
@@ -20,18 +22,17 @@ use std::cell::Cell;
 
 use super::cpu::on_cpu;
 use super::float_delta::{self, FloatLayout};
-use super::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled, there};
+use super::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled};
 use decode::Parts;
-
-/// Bytes before the gaps: level, first gap, how many are changed above the level, bytes of gaps.
-const HEAD_LEN: usize = 10;
 
 /// Memory that a thread keeps from chunk to chunk.
 #[derive(Default)]
 struct Scratch {
-    /// Which elements of each block are told.
-    told: Vec<u64>,
-    /// The told elements of parent and child.
+    /// Which blocks have changed elements.
+    live: Vec<bool>,
+    /// Which elements of each block changed.
+    changed: Vec<u64>,
+    /// The changed elements of parent and child.
     parents: Vec<u8>,
     children: Vec<u8>,
 }
@@ -77,11 +78,11 @@ pub(super) fn decode(layout: FloatLayout, stored: &[u8], out: &mut [u8]) -> Resu
     if !out.len().is_multiple_of(layout.bytes) {
         return Err(format!("{} bytes are not whole elements", out.len()));
     }
-    let parts = Parts::read(layout, stored)?;
+    let parts = Parts::read(stored)?;
     with_scratch(|scratch| {
-        parts.tell(layout, out, scratch)?;
+        parts.find(layout, out, scratch)?;
         parts.children(layout, &mut scratch.parents)?;
-        on_cpu!(cpu => scatter(cpu, layout, &scratch.told, &scratch.parents, out));
+        on_cpu!(cpu => scatter(cpu, layout, &scratch.changed, &scratch.parents, out));
         Ok(())
     })
 }
@@ -94,21 +95,21 @@ fn gives(
     base: &[u8],
     chunk: &[u8],
 ) -> bool {
-    let Ok(parts) = Parts::read(layout, stored) else { return false };
-    if parts.tell(layout, base, scratch).is_err() {
+    let Ok(parts) = Parts::read(stored) else { return false };
+    if parts.find(layout, base, scratch).is_err() {
         return false;
     }
-    let Scratch { told, parents, children } = scratch;
-    let only_there = on_cpu!(cpu => gather_children(cpu, layout, told, base, chunk, children));
+    let Scratch { changed, parents, children, .. } = scratch;
+    let only_there = on_cpu!(cpu => gather_children(cpu, layout, changed, base, chunk, children));
     only_there && parts.children(layout, parents).is_ok() && parents == children
 }
 
-/// Collects the told elements of the child; says whether no other element changed.
+/// Collects these elements of the child; says whether no others changed.
 #[inline(always)]
 fn gather_children<M>(
     machine: M,
     layout: FloatLayout,
-    told: &[u64],
+    changed: &[u64],
     base: &[u8],
     chunk: &[u8],
     children: &mut Vec<u8>,
@@ -116,25 +117,36 @@ fn gather_children<M>(
 where
     M: Machine<BLOCK_BYTES_16> + Machine<BLOCK_BYTES_32>,
 {
-    children.clear();
-    let mut untold = 0;
-    let mut told = told.iter();
     if layout.bytes == 2 {
-        each_pair::<M, BLOCK_BYTES_16>(machine, chunk, base, |block, _, changed| {
-            let told = told.next().copied().unwrap_or(0);
-            untold |= changed & !told;
-            gather::<BLOCK_BYTES_16, 2>(block, told, children);
-            true
-        });
+        gather_as::<M, BLOCK_BYTES_16, 2>(machine, changed, base, chunk, children)
     } else {
-        each_pair::<M, BLOCK_BYTES_32>(machine, chunk, base, |block, _, changed| {
-            let told = told.next().copied().unwrap_or(0);
-            untold |= changed & !told;
-            gather::<BLOCK_BYTES_32, 4>(block, told, children);
-            true
-        });
+        gather_as::<M, BLOCK_BYTES_32, 4>(machine, changed, base, chunk, children)
     }
-    untold == 0
+}
+
+#[inline(always)]
+fn gather_as<M: Machine<N>, const N: usize, const BYTES: usize>(
+    machine: M,
+    changed: &[u64],
+    base: &[u8],
+    chunk: &[u8],
+    children: &mut Vec<u8>,
+) -> bool {
+    children.clear();
+    let (mut others, mut changed) = (0, changed.iter());
+    each_pair::<M, N>(
+        machine,
+        chunk,
+        base,
+        #[inline(always)]
+        |block, _, differ| {
+            let changed = changed.next().copied().unwrap_or(0);
+            others |= differ & !changed;
+            gather::<N, BYTES>(block, changed, children);
+            true
+        },
+    );
+    others == 0
 }
 
 /// Calls `look` with every block of chunk and base and which of their elements differ, until it
@@ -148,16 +160,14 @@ fn each_pair<M: Machine<N>, const N: usize>(
 ) {
     let (chunks, chunk_rest) = chunk.as_chunks::<N>();
     let (bases, base_rest) = base.as_chunks::<N>();
-    for (chunk, base) in chunks.iter().zip(bases) {
+    let (last, last_base) = (filled(chunk_rest), filled(base_rest));
+    // Filled up alike: there is nothing that differs.
+    let last = (!chunk_rest.is_empty()).then_some((&last, &last_base));
+    for (chunk, base) in chunks.iter().zip(bases).chain(last) {
         let changed = !machine.equal(machine.load(chunk), machine.load(base));
         if !look(chunk, base, changed) {
             return;
         }
-    }
-    if !chunk_rest.is_empty() {
-        let (chunk, base) = (filled(chunk_rest), filled(base_rest));
-        let changed = !machine.equal(machine.load(&chunk), machine.load(&base));
-        look(&chunk, &base, changed & there::<N>(chunk_rest));
     }
 }
 
@@ -177,21 +187,27 @@ fn gather<const N: usize, const BYTES: usize>(block: &[u8; N], mut mask: u64, to
     to.extend_from_slice(here.get(..count).unwrap_or_default().as_flattened());
 }
 
-/// Puts the told elements in their places.
+/// Puts the changed elements in their places.
 #[inline(always)]
-fn scatter<M: Copy>(_machine: M, layout: FloatLayout, told: &[u64], from: &[u8], out: &mut [u8]) {
+fn scatter<M: Copy>(
+    _machine: M,
+    layout: FloatLayout,
+    changed: &[u64],
+    from: &[u8],
+    out: &mut [u8],
+) {
     if layout.bytes == 2 {
-        scatter_as::<2>(told, from, out);
+        scatter_as::<2>(changed, from, out);
     } else {
-        scatter_as::<4>(told, from, out);
+        scatter_as::<4>(changed, from, out);
     }
 }
 
 #[inline(always)]
-fn scatter_as<const BYTES: usize>(told: &[u64], from: &[u8], out: &mut [u8]) {
+fn scatter_as<const BYTES: usize>(changed: &[u64], from: &[u8], out: &mut [u8]) {
     let mut from = from.as_chunks::<BYTES>().0.iter();
     let blocks = out.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN);
-    for (block, mask) in blocks.zip(told) {
+    for (block, mask) in blocks.zip(changed) {
         let mut mask = *mask;
         while mask != 0 {
             let at = mask.trailing_zeros() as usize;
