@@ -11,6 +11,8 @@ const ESCAPE: u32 = 16;
 const LOW_BITS_MAX: u32 = 15;
 /// The mean is of this many gaps at most, and then of half of them.
 const GAPS_MAX: u64 = 128;
+/// A gap counts no more than so many times the parameter's power.
+const CLAMP: u64 = 16;
 /// No gap is this long.
 const NEVER: u64 = 1 << 62;
 
@@ -35,7 +37,7 @@ impl Mean {
     /// One long gap does not say that all are.
     #[inline(always)]
     fn add(&mut self, gap: u64) {
-        self.sum += gap.min(4 << self.low_bits() << 2);
+        self.sum += gap.min(CLAMP << self.low_bits());
         self.count += 1;
         if self.count == GAPS_MAX {
             self.sum /= 2;
