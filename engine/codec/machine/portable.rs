@@ -4,10 +4,31 @@
 use super::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Bits, Machine};
 use crate::codec::cpu::Portable;
 
-/// A mask of where `test` holds.
+/// One in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// A mask of the bytes that are 1; the others are 0.
 #[inline(always)]
-fn mask_of(test: impl Fn(usize) -> bool) -> u64 {
-    (0..BLOCK_LEN).fold(0, |mask, at| mask | u64::from(test(at)) << at)
+fn mask_of(flags: [u8; BLOCK_LEN]) -> u64 {
+    let mut mask = 0;
+    for (flags, place) in flags.as_chunks::<8>().0.iter().zip((0..64).step_by(8)) {
+        // Bit 8 i goes to bit 56 + i.
+        let upper = u64::from_le_bytes(*flags).wrapping_mul(0x0102_0408_1020_4080);
+        mask |= upper >> 56 << place;
+    }
+    mask
+}
+
+/// Bytes that are 1 where the mask has a one, else 0.
+#[inline(always)]
+fn flags_of(mask: u64) -> [u8; BLOCK_LEN] {
+    let mut flags = [0; BLOCK_LEN];
+    for (flags, byte) in flags.as_chunks_mut::<8>().0.iter_mut().zip(mask.to_le_bytes()) {
+        // Each byte keeps a bit of its own; what is not zero carries into its highest one.
+        let bits = u64::from(byte) * ONES & 0x8040_2010_0804_0201;
+        *flags = ((bits + 0x7f * ONES) >> 7 & ONES).to_le_bytes();
+    }
+    flags
 }
 
 #[expect(clippy::indexing_slicing, reason = "places below 64 of arrays of 64")]
@@ -57,23 +78,26 @@ impl Bits for Portable {
     }
     #[inline(always)]
     fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes {
-        std::array::from_fn(|at| a[at].wrapping_add((mask >> at & 1) as u8 * value))
+        let flags = flags_of(mask);
+        std::array::from_fn(|at| a[at].wrapping_add(0u8.wrapping_sub(flags[at]) & value))
     }
     #[inline(always)]
     fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        std::array::from_fn(|at| a[at] * (mask >> at & 1) as u8)
+        let flags = flags_of(mask);
+        std::array::from_fn(|at| a[at] & 0u8.wrapping_sub(flags[at]))
     }
     #[inline(always)]
     fn fill(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        std::array::from_fn(|at| a[at] | 0u8.wrapping_sub((mask >> at & 1) as u8))
+        let flags = flags_of(mask);
+        std::array::from_fn(|at| a[at] | 0u8.wrapping_sub(flags[at]))
     }
     #[inline(always)]
     fn above(self, a: Self::Bytes, value: u8) -> u64 {
-        mask_of(|at| a[at] > value)
+        mask_of(a.map(|number| u8::from(number > value)))
     }
     #[inline(always)]
     fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
-        mask_of(|at| a[at] >> bit & 1 == 1)
+        mask_of(a.map(|number| number >> bit & 1))
     }
     #[inline(always)]
     fn sum(self, a: Self::Bytes) -> u32 {
@@ -156,15 +180,17 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn select(self, mask: u64, a: Self::Words, b: Self::Words) -> Self::Words {
-                std::array::from_fn(|at| if mask >> at & 1 == 1 { a[at] } else { b[at] })
+                let flags = flags_of(mask);
+                let all = |at: usize| (0 as $word).wrapping_sub(<$word>::from(flags[at]));
+                std::array::from_fn(|at| a[at] & all(at) | b[at] & !all(at))
             }
             #[inline(always)]
             fn less(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(|at| a[at] < b[at])
+                mask_of(std::array::from_fn(|at| u8::from(a[at] < b[at])))
             }
             #[inline(always)]
             fn equal(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(|at| a[at] == b[at])
+                mask_of(std::array::from_fn(|at| u8::from(a[at] == b[at])))
             }
             #[inline(always)]
             fn narrow(self, a: Self::Words) -> Self::Bytes {
@@ -185,32 +211,91 @@ macro_rules! portable {
 portable!(u16, BLOCK_BYTES_16);
 portable!(u32, BLOCK_BYTES_32);
 
-/// Bit by bit, unless all bits stay where they are.
+/// For each mask of eight bits: where the lowest bits of a number go, in order.
+static DEPOSITED: [[u8; 256]; 256] = table(true);
+/// For each mask of eight bits: the bits of a number that it has, side by side.
+static EXTRACTED: [[u8; 256]; 256] = table(false);
+
+#[expect(clippy::indexing_slicing, reason = "constant evaluation checks the bounds")]
+const fn table(deposited: bool) -> [[u8; 256]; 256] {
+    let mut table = [[0; 256]; 256];
+    let mut mask = 1usize;
+    while mask < 256 {
+        let lowest = mask & mask.wrapping_neg();
+        let rest = mask ^ lowest;
+        let mut number = 0;
+        while number < 256 {
+            table[mask][number] = if deposited {
+                table[rest][number >> 1] | ((number & 1) * lowest) as u8
+            } else {
+                table[rest][number] << 1 | (number & lowest != 0) as u8
+            };
+            number += 1;
+        }
+        mask += 1;
+    }
+    table
+}
+
+/// How many ones are in all bytes of a mask below each byte.
+#[inline(always)]
+fn ones_below(mask: u64) -> [u8; 8] {
+    let pairs = mask - (mask >> 1 & 0x55 * ONES);
+    let fours = (pairs & 0x33 * ONES) + (pairs >> 2 & 0x33 * ONES);
+    let bytes = fours + (fours >> 4) & 0x0f * ONES;
+    (bytes.wrapping_mul(ONES) << 8).to_le_bytes()
+}
+
+/// The lowest bits of `word`, in order, where the mask has ones: byte by byte, unless all bits stay
+/// where they are.
 #[inline]
-pub(super) fn deposit(mut word: u64, mut mask: u64) -> u64 {
+pub(super) fn deposit(word: u64, mask: u64) -> u64 {
+    if mask == u64::MAX {
+        return word;
+    }
+    let mut out = [0; 8];
+    let masks = mask.to_le_bytes().into_iter().zip(ones_below(mask));
+    for (out, (mask, below)) in out.iter_mut().zip(masks) {
+        let [row, number] = [usize::from(mask), usize::from((word >> below) as u8)];
+        *out = DEPOSITED.get(row).and_then(|row| row.get(number)).copied().unwrap_or(0);
+    }
+    u64::from_le_bytes(out)
+}
+
+/// The inverse.
+#[inline]
+pub(super) fn extract(word: u64, mask: u64) -> u64 {
     if mask == u64::MAX {
         return word;
     }
     let mut out = 0;
-    while mask != 0 {
-        let lowest = mask & mask.wrapping_neg();
-        out |= lowest & (word & 1).wrapping_neg();
-        word >>= 1;
-        mask ^= lowest;
+    let bytes = word.to_le_bytes().into_iter().zip(mask.to_le_bytes());
+    for ((byte, mask), below) in bytes.zip(ones_below(mask)) {
+        let row = EXTRACTED.get(usize::from(mask));
+        let bits = row.and_then(|row| row.get(usize::from(byte))).copied().unwrap_or(0);
+        out |= u64::from(bits) << below;
     }
     out
 }
 
-#[inline]
-pub(super) fn extract(word: u64, mut mask: u64) -> u64 {
-    if mask == u64::MAX {
-        return word;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bits_go_where_they_must(word in 0u64.., masks in proptest::collection::vec(0u64.., 3)) {
+            let dense = masks.iter().fold(0, |any, mask| any | mask);
+            let sparse = masks.iter().fold(u64::MAX, |all, mask| all & mask);
+            for mask in [dense, sparse, word, 0, 1, u64::MAX, u64::MAX >> 1, 1 << 63] {
+                let places: Vec<u32> = (0..64).filter(|place| mask >> place & 1 == 1).collect();
+                let spread = (0..).zip(&places).map(|(from, to)| (word >> from & 1) << to).sum::<u64>();
+                let close = (0..).zip(&places).map(|(to, from)| (word >> from & 1) << to).sum::<u64>();
+                prop_assert_eq!(deposit(word, mask), spread);
+                prop_assert_eq!(extract(word, mask), close);
+                prop_assert_eq!(mask_of(flags_of(mask)), mask);
+            }
+        }
     }
-    let (mut out, mut at) = (0, 0);
-    while mask != 0 {
-        out |= (word >> mask.trailing_zeros() & 1) << at;
-        at += 1;
-        mask &= mask - 1;
-    }
-    out
 }
