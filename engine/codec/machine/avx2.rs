@@ -144,6 +144,41 @@ fn widen_doubles([a, b]: [__m256i; 2]) -> [__m256i; 8] {
     })
 }
 
+/// How many bits numbers of 32 bits have: by the exponent of a float, which is not rounded up
+/// without the second bit.
+#[inline(always)]
+fn bit_lens(a: __m256i) -> __m256i {
+    on!({
+        let a = _mm256_andnot_si256(_mm256_srli_epi32::<1>(a), a);
+        let bits = _mm256_castps_si256(_mm256_cvtepi32_ps(a));
+        let lens = _mm256_sub_epi32(_mm256_srli_epi32::<23>(bits), _mm256_set1_epi32(126));
+        // Of a negative one, the highest bit is set.
+        let lens = _mm256_blendv_epi8(lens, _mm256_set1_epi32(32), _mm256_srai_epi32::<31>(a));
+        _mm256_max_epi32(lens, _mm256_setzero_si256())
+    })
+}
+
+#[inline(always)]
+fn bit_lens_of_both(word: __m256i) -> __m256i {
+    let low = bit_lens(on!(_mm256_and_si256(word, _mm256_set1_epi32(0xffff))));
+    let high = bit_lens(on!(_mm256_srli_epi32::<16>(word)));
+    on!(_mm256_or_si256(low, _mm256_slli_epi32::<16>(high)))
+}
+
+#[inline(always)]
+fn bit_lens_of_words([a, b, c, d]: [__m256i; 4]) -> [__m256i; 2] {
+    let [a, b] = [bit_lens_of_both(a), bit_lens_of_both(b)];
+    pack_words([a, b, bit_lens_of_both(c), bit_lens_of_both(d)])
+}
+
+#[inline(always)]
+fn bit_lens_of_doubles(words: [__m256i; 8]) -> [__m256i; 2] {
+    let [a, b, c, d, e, f, g, h] = words;
+    let [a, b, c, d] = [bit_lens(a), bit_lens(b), bit_lens(c), bit_lens(d)];
+    let [e, f, g, h] = [bit_lens(e), bit_lens(f), bit_lens(g), bit_lens(h)];
+    pack_doubles([a, b, c, d, e, f, g, h])
+}
+
 /// Numbers of 16 bits, each shifted by its own count: there is only an instruction for 32.
 #[inline(always)]
 fn shl_words(a: __m256i, counts: __m256i) -> __m256i {
@@ -327,7 +362,7 @@ macro_rules! machine {
         mask of: $mask_of:ident, splat: $splat:ident, add: $add:ident, sub: $sub:ident,
         shl: $shl:ident, shr: $shr:ident, shl_each: $shl_each:ident, shr_each: $shr_each:ident,
         max: $max:ident, min: $min:ident, equal: $equal:ident, pack: $pack:ident,
-        widen: $widen:ident,
+        widen: $widen:ident, bit lens: $bit_lens:ident,
     ) => {
         impl Machine<$block_bytes> for Avx2 {
             type Words = [__m256i; $count];
@@ -417,6 +452,10 @@ macro_rules! machine {
                 $pack([$(on!($min(a[$at], most))),+])
             }
             #[inline(always)]
+            fn bit_lens(self, a: Self::Words) -> Self::Bytes {
+                $bit_lens(a)
+            }
+            #[inline(always)]
             fn widen(self, a: Self::Bytes) -> Self::Words {
                 $widen(a)
             }
@@ -430,7 +469,7 @@ machine! {
     add: _mm256_add_epi16, sub: _mm256_sub_epi16,
     shl: _mm256_sll_epi16, shr: _mm256_srl_epi16, shl_each: shl_words, shr_each: shr_words,
     max: _mm256_max_epu16, min: _mm256_min_epu16, equal: _mm256_cmpeq_epi16, pack: pack_words,
-    widen: widen_words,
+    widen: widen_words, bit lens: bit_lens_of_words,
 }
 
 machine! {
@@ -439,5 +478,5 @@ machine! {
     add: _mm256_add_epi32, sub: _mm256_sub_epi32,
     shl: _mm256_sll_epi32, shr: _mm256_srl_epi32, shl_each: shl_doubles, shr_each: shr_doubles,
     max: _mm256_max_epu32, min: _mm256_min_epu32, equal: _mm256_cmpeq_epi32, pack: pack_doubles,
-    widen: widen_doubles,
+    widen: widen_doubles, bit lens: bit_lens_of_doubles,
 }

@@ -115,7 +115,7 @@ macro_rules! machine {
         shl: $shl:ident, shr: $shr:ident, shl_each: $shl_each:ident, shr_each: $shr_each:ident,
         max: $max:ident, min: $min:ident, blend: $blend:ident, less: $less:ident, equal: $equal:ident, narrow: $narrow:ident,
         narrow_saturating: $narrow_saturating:ident, widen: $widen:ident,
-        join: $join:ident, split: $split:ident,
+        join: $join:ident, split: $split:ident, bit lens: $bit_lens:ident,
     ) => {
         impl Machine<$block_bytes> for Avx512 {
             type Words = [__m512i; $count];
@@ -199,6 +199,10 @@ macro_rules! machine {
                 $join([$(on!($narrow_saturating(a[$at]))),+])
             }
             #[inline(always)]
+            fn bit_lens(self, a: Self::Words) -> Self::Bytes {
+                $bit_lens(a)
+            }
+            #[inline(always)]
             fn widen(self, a: Self::Bytes) -> Self::Words {
                 let parts = $split(a);
                 [$(on!($widen(parts[$at]))),+]
@@ -234,6 +238,29 @@ fn join_quarters([a, b, c, d]: [__m128i; 4]) -> __m512i {
     join_halves([low, high])
 }
 
+/// How many bits sixteen numbers of 32 bits have.
+#[inline(always)]
+fn bit_lens(a: __m512i) -> __m128i {
+    let zeros = on!(_mm512_lzcnt_epi32(a));
+    on!(_mm512_cvtepi32_epi8(_mm512_sub_epi32(_mm512_set1_epi32(32), zeros)))
+}
+
+#[inline(always)]
+fn bit_lens_of_words([a, b]: [__m512i; 2]) -> __m512i {
+    let ([a, b], [c, d]) = (halves(a), halves(b));
+    join_quarters([
+        bit_lens(on!(_mm512_cvtepu16_epi32(a))),
+        bit_lens(on!(_mm512_cvtepu16_epi32(b))),
+        bit_lens(on!(_mm512_cvtepu16_epi32(c))),
+        bit_lens(on!(_mm512_cvtepu16_epi32(d))),
+    ])
+}
+
+#[inline(always)]
+fn bit_lens_of_doubles([a, b, c, d]: [__m512i; 4]) -> __m512i {
+    join_quarters([bit_lens(a), bit_lens(b), bit_lens(c), bit_lens(d)])
+}
+
 machine! {
     BLOCK_BYTES_16, registers: 2, at: 0, 1; lane: i16, mask: __mmask32,
     mask bits: 32, splat: _mm512_set1_epi16, add: _mm512_add_epi16, sub: _mm512_sub_epi16,
@@ -242,7 +269,7 @@ machine! {
     max: _mm512_max_epu16, min: _mm512_min_epu16, blend: _mm512_mask_blend_epi16, less: _mm512_cmplt_epu16_mask,
     equal: _mm512_cmpeq_epi16_mask, narrow: _mm512_cvtepi16_epi8,
     narrow_saturating: _mm512_cvtusepi16_epi8, widen: _mm512_cvtepu8_epi16,
-    join: join_halves, split: halves,
+    join: join_halves, split: halves, bit lens: bit_lens_of_words,
 }
 
 machine! {
@@ -253,5 +280,5 @@ machine! {
     max: _mm512_max_epu32, min: _mm512_min_epu32, blend: _mm512_mask_blend_epi32, less: _mm512_cmplt_epu32_mask,
     equal: _mm512_cmpeq_epi32_mask, narrow: _mm512_cvtepi32_epi8,
     narrow_saturating: _mm512_cvtusepi32_epi8, widen: _mm512_cvtepu8_epi32,
-    join: join_quarters, split: quarters,
+    join: join_quarters, split: quarters, bit lens: bit_lens_of_doubles,
 }

@@ -82,6 +82,8 @@ pub(super) trait Machine<const BLOCK_BYTES: usize>: Bits {
     /// The numbers, or 255 where they are larger.
     fn narrow_saturating(self, a: Self::Words) -> Self::Bytes;
     fn widen(self, a: Self::Bytes) -> Self::Words;
+    /// How many bits each number has: 0 for 0.
+    fn bit_lens(self, a: Self::Words) -> Self::Bytes;
 }
 
 /// A last block, filled up with zeros.

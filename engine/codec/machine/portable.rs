@@ -201,6 +201,15 @@ macro_rules! portable {
                 a.map(|word| word.min(255) as u8)
             }
             #[inline(always)]
+            fn bit_lens(self, a: Self::Words) -> Self::Bytes {
+                a.map(|word| {
+                    // The exponent of a float, which is not rounded up without the second bit.
+                    let word = u32::from(word);
+                    let float = ((word & !(word >> 1)) as f32).to_bits() >> 23;
+                    float.saturating_sub(126) as u8
+                })
+            }
+            #[inline(always)]
             fn widen(self, a: Self::Bytes) -> Self::Words {
                 a.map(<$word>::from)
             }

@@ -154,15 +154,18 @@ struct Residual<W, B> {
     values: W,
     /// How many of the lowest bits are stored as they are.
     counts: B,
+    /// What is above these, or 255.
+    upper: B,
     negative: u64,
 }
 
 /// How far a block's elements moved. Those that are coded in another way did not, and have no
 /// lowest bits.
 #[derive(Clone, Copy)]
-struct Moves<W, B> {
+struct Moves<B> {
     sizes: Sizes<B>,
-    steps: W,
+    /// How many bits the steps have.
+    lens: B,
     /// How many are coded.
     live: u32,
 }
@@ -212,7 +215,7 @@ where
         }
         let sizes = Sizes::new(machine, shape, from).without(machine, !live);
         let steps = if live == u64::MAX { steps } else { machine.select(live, steps, zero) };
-        let moves = Moves { sizes, steps, live: live.count_ones() };
+        let moves = Moves { sizes, lens: machine.bit_lens(steps), live: live.count_ones() };
         let (scale, cost) = self.choose_scale(from, moves, live);
         let escape_bits = shape.bits;
 
@@ -231,16 +234,15 @@ where
                 );
                 let counts = machine.bytes(shape.mantissa_bits as u8);
                 let negative = there & !machine.equal(machine.and(children, sign), zero);
-                let residual = Residual { values, counts, negative };
+                let upper = below;
+                let residual = Residual { values, counts, upper, negative };
                 self.put_planes(&residual, chunk, there, BlockMode::Alone, bits);
                 return (BlockMode::Alone, top);
             }
         }
         let counts = sizes.low_bit_counts(machine, shape, scale);
-        let large = {
-            let upper = machine.shr_each(steps, machine.widen(counts));
-            machine.extract(!machine.equal(upper, zero), live)
-        };
+        let upper = machine.narrow_saturating(machine.shr_each(steps, machine.widen(counts)));
+        let large = machine.extract(machine.above(upper, 0), live);
         let sparse = 8 + 8 * bytes_used(large).count_ones() < live.count_ones();
         let mode = if sparse { BlockMode::Sparse } else { BlockMode::Steps };
         if zeroed != 0 {
@@ -248,7 +250,7 @@ where
             bits.put(machine.extract(zeroed, candidates), candidates.count_ones());
         }
         let negative = less | !same_sign;
-        let residual = Residual { values: steps, counts, negative };
+        let residual = Residual { values: steps, counts, upper, negative };
         self.put_planes(&residual, chunk, live, mode, bits);
         (mode, if zeroed != 0 { 0 } else { scale })
     }
@@ -258,7 +260,7 @@ where
     fn choose_scale<const N: usize>(
         &mut self,
         magnitudes: M::Words,
-        moves: Moves<M::Words, M::Bytes>,
+        moves: Moves<M::Bytes>,
         live: u64,
     ) -> (u8, u32)
     where
@@ -298,16 +300,13 @@ where
         } else {
             self.scale = best.0;
         }
-        let moved = !machine.equal(moves.steps, machine.words(0));
+        let moved = machine.above(moves.lens, 0);
         (best.0, best.1 + moved.count_ones())
     }
 
     /// The best scale around this one, and on as long as it gets better.
     #[inline(always)]
-    fn climb<const N: usize>(&self, moves: Moves<M::Words, M::Bytes>, from: u8) -> (u8, u32)
-    where
-        M: Machine<N>,
-    {
+    fn climb(&self, moves: Moves<M::Bytes>, from: u8) -> (u8, u32) {
         let shape = self.shape;
         let (low, high) =
             if from < FLAT { (1, SCALE_MAX) } else { (FLAT, FLAT + shape.low_bits_max()) };
@@ -359,21 +358,24 @@ where
         (top.max(13) - 12, end)
     }
 
-    /// The bits that a block of this scale takes, but for signs and what all scales have.
+    /// About the bits that a block of this scale takes, but for signs and what all scales have: a
+    /// step of `d` bits more than are stored as they are takes 0, 1, 2 or 3, 4 to 7 unary ones, or
+    /// is escaped.
     #[inline(always)]
-    fn cost<const N: usize>(&self, moves: Moves<M::Words, M::Bytes>, scale: u8) -> u32
-    where
-        M: Machine<N>,
-    {
+    fn cost(&self, moves: Moves<M::Bytes>, scale: u8) -> u32 {
         let machine = self.machine;
         let counts = moves.sizes.low_bit_counts(machine, self.shape, scale);
-        let upper = machine.shr_each(moves.steps, machine.widen(counts));
-        let upper = machine.narrow_saturating(upper);
-        let first = 8 + 8 * bytes_used(machine.above(upper, 0)).count_ones();
-        let rest = machine.min(upper, machine.bytes(UNARY_MAX));
-        let escaped = machine.above(upper, UNARY_MAX - 1).count_ones();
-        let sums = machine.sum(machine.add_bytes(counts, rest));
-        sums + first.min(64) + self.shape.bits * escaped
+        let above = machine.sub_saturating(moves.lens, counts);
+        let first = 8 + 8 * bytes_used(machine.above(above, 0)).count_ones();
+        // Twice 1, 2.5, 5.5 and 8 ones: 2, 5, 11 and 16.
+        let above = machine.min(above, machine.bytes(4));
+        let beyond = |least| machine.sub_saturating(above, machine.bytes(least));
+        let twice = |a| machine.add_bytes(a, a);
+        let (two, escaped) = (machine.min(beyond(1), machine.bytes(1)), beyond(3));
+        let more = machine.sub_saturating(twice(twice(beyond(2))), escaped);
+        let ones = machine.add_bytes(machine.add_bytes(twice(above), two), more);
+        let sums = machine.sum(machine.add_bytes(twice(counts), ones)) / 2;
+        sums + first.min(64) + self.shape.bits * machine.sum(escaped)
     }
 
     /// Appends low bits, unary planes, signs, and elements whose unary code was too long.
@@ -388,7 +390,7 @@ where
     ) where
         M: Machine<N>,
     {
-        let Residual { values, counts, negative } = *residual;
+        let Residual { values, counts, upper, negative } = *residual;
         let machine = self.machine;
         for part in 0..N as u32 / 64 {
             if machine.above(counts, 8 * part as u8) & live == 0 {
@@ -408,8 +410,6 @@ where
                 bits.put(plane, mask.count_ones());
             }
         }
-        let upper = machine.shr_each(values, machine.widen(counts));
-        let upper = machine.narrow_saturating(upper);
         let mut going = live;
         for unary in 0..UNARY_MAX {
             let above = machine.above(upper, unary) & live;
