@@ -7,28 +7,97 @@ use crate::codec::cpu::Portable;
 /// One in each byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// A mask of the bytes that are 1; the others are 0.
-#[inline(always)]
-fn mask_of(flags: [u8; BLOCK_LEN]) -> u64 {
-    let mut mask = 0;
-    for (flags, place) in flags.as_chunks::<8>().0.iter().zip((0..64).step_by(8)) {
-        // Bit 8 i goes to bit 56 + i.
-        let upper = u64::from_le_bytes(*flags).wrapping_mul(0x0102_0408_1020_4080);
-        mask |= upper >> 56 << place;
+/// Masks in registers of 16 bytes, which every processor of x86-64 has.
+#[cfg(target_arch = "x86_64")]
+mod masks {
+    use std::arch::x86_64::*;
+
+    use super::BLOCK_LEN;
+
+    /// A mask of the bytes that are all ones; the others are 0.
+    #[inline(always)]
+    pub(super) fn mask_of(bytes: [u8; BLOCK_LEN]) -> u64 {
+        let [a, b, c, d]: [__m128i; 4] = bytemuck::cast(bytes);
+        // SAFETY: every processor of x86-64 has SSE2.
+        #[allow(unused_unsafe, reason = "older compilers ask for it")]
+        let [a, b, c, d] = unsafe {
+            [_mm_movemask_epi8(a), _mm_movemask_epi8(b), _mm_movemask_epi8(c), _mm_movemask_epi8(d)]
+        }
+        .map(|mask| mask as u64);
+        a | b << 16 | c << 32 | d << 48
     }
-    mask
+
+    /// Bytes that are all ones where the mask has a one, else 0.
+    #[inline(always)]
+    pub(super) fn bytes_of(mask: u64) -> [u8; BLOCK_LEN] {
+        // SAFETY: every processor of x86-64 has SSE2.
+        #[allow(unused_unsafe, reason = "older compilers ask for it")]
+        let parts = unsafe {
+            let bit = _mm_set1_epi64x(0x8040_2010_0804_0201u64 as i64);
+            let mask = _mm_set1_epi64x(mask as i64);
+            // Each byte twice, then four times, then eight times.
+            let twice = _mm_unpacklo_epi8(mask, mask);
+            let [low, high] = [_mm_unpacklo_epi16(twice, twice), _mm_unpackhi_epi16(twice, twice)];
+            [
+                _mm_unpacklo_epi32(low, low),
+                _mm_unpackhi_epi32(low, low),
+                _mm_unpacklo_epi32(high, high),
+                _mm_unpackhi_epi32(high, high),
+            ]
+            .map(|part| (part, bit))
+        };
+        let of = |(part, bit)| {
+            // SAFETY: as above.
+            #[allow(unused_unsafe, reason = "older compilers ask for it")]
+            unsafe {
+                _mm_cmpeq_epi8(_mm_and_si128(part, bit), bit)
+            }
+        };
+        let [a, b, c, d] = parts;
+        bytemuck::cast([of(a), of(b), of(c), of(d)])
+    }
 }
 
-/// Bytes that are 1 where the mask has a one, else 0.
-#[inline(always)]
-fn flags_of(mask: u64) -> [u8; BLOCK_LEN] {
-    let mut flags = [0; BLOCK_LEN];
-    for (flags, byte) in flags.as_chunks_mut::<8>().0.iter_mut().zip(mask.to_le_bytes()) {
-        // Each byte keeps a bit of its own; what is not zero carries into its highest one.
-        let bits = u64::from(byte) * ONES & 0x8040_2010_0804_0201;
-        *flags = ((bits + 0x7f * ONES) >> 7 & ONES).to_le_bytes();
+/// Masks in words of 64 bits.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "the oracle of the tests"))]
+mod words {
+    use super::{BLOCK_LEN, ONES};
+
+    /// A mask of the bytes that are all ones; the others are 0.
+    #[inline(always)]
+    pub(super) fn mask_of(bytes: [u8; BLOCK_LEN]) -> u64 {
+        let mut mask = 0;
+        for (bytes, place) in bytes.as_chunks::<8>().0.iter().zip((0..64).step_by(8)) {
+            // Bit 8 i goes to bit 56 + i.
+            let flags = u64::from_le_bytes(*bytes) & ONES;
+            mask |= flags.wrapping_mul(0x0102_0408_1020_4080) >> 56 << place;
+        }
+        mask
     }
-    flags
+
+    /// Bytes that are all ones where the mask has a one, else 0.
+    #[inline(always)]
+    pub(super) fn bytes_of(mask: u64) -> [u8; BLOCK_LEN] {
+        let mut bytes = [0; BLOCK_LEN];
+        for (bytes, byte) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(mask.to_le_bytes()) {
+            // Each byte keeps a bit of its own; what is not zero carries into its highest one.
+            let bits = u64::from(byte) * ONES & 0x8040_2010_0804_0201;
+            *bytes = (((bits + 0x7f * ONES) >> 7 & ONES) * 255).to_le_bytes();
+        }
+        bytes
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+use masks::{bytes_of, mask_of};
+#[cfg(not(target_arch = "x86_64"))]
+use words::{bytes_of, mask_of};
+
+/// All ones for true.
+#[inline(always)]
+fn all(test: bool) -> u8 {
+    0u8.wrapping_sub(u8::from(test))
 }
 
 #[expect(clippy::indexing_slicing, reason = "places below 64 of arrays of 64")]
@@ -78,26 +147,26 @@ impl Bits for Portable {
     }
     #[inline(always)]
     fn add_where(self, a: Self::Bytes, mask: u64, value: u8) -> Self::Bytes {
-        let flags = flags_of(mask);
-        std::array::from_fn(|at| a[at].wrapping_add(0u8.wrapping_sub(flags[at]) & value))
+        let ones = bytes_of(mask);
+        std::array::from_fn(|at| a[at].wrapping_add(ones[at] & value))
     }
     #[inline(always)]
     fn keep(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        let flags = flags_of(mask);
-        std::array::from_fn(|at| a[at] & 0u8.wrapping_sub(flags[at]))
+        let ones = bytes_of(mask);
+        std::array::from_fn(|at| a[at] & ones[at])
     }
     #[inline(always)]
     fn fill(self, mask: u64, a: Self::Bytes) -> Self::Bytes {
-        let flags = flags_of(mask);
-        std::array::from_fn(|at| a[at] | 0u8.wrapping_sub(flags[at]))
+        let ones = bytes_of(mask);
+        std::array::from_fn(|at| a[at] | ones[at])
     }
     #[inline(always)]
     fn above(self, a: Self::Bytes, value: u8) -> u64 {
-        mask_of(a.map(|number| u8::from(number > value)))
+        mask_of(a.map(|number| all(number > value)))
     }
     #[inline(always)]
     fn has_bit(self, a: Self::Bytes, bit: u32) -> u64 {
-        mask_of(a.map(|number| number >> bit & 1))
+        mask_of(a.map(|number| all(number >> bit & 1 == 1)))
     }
     #[inline(always)]
     fn sum(self, a: Self::Bytes) -> u32 {
@@ -180,17 +249,17 @@ macro_rules! portable {
             }
             #[inline(always)]
             fn select(self, mask: u64, a: Self::Words, b: Self::Words) -> Self::Words {
-                let flags = flags_of(mask);
-                let all = |at: usize| (0 as $word).wrapping_sub(<$word>::from(flags[at]));
-                std::array::from_fn(|at| a[at] & all(at) | b[at] & !all(at))
+                let ones = bytes_of(mask);
+                let ones = |at: usize| ones[at] as i8 as $word;
+                std::array::from_fn(|at| a[at] & ones(at) | b[at] & !ones(at))
             }
             #[inline(always)]
             fn less(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(std::array::from_fn(|at| u8::from(a[at] < b[at])))
+                mask_of(std::array::from_fn(|at| all(a[at] < b[at])))
             }
             #[inline(always)]
             fn equal(self, a: Self::Words, b: Self::Words) -> u64 {
-                mask_of(std::array::from_fn(|at| u8::from(a[at] == b[at])))
+                mask_of(std::array::from_fn(|at| all(a[at] == b[at])))
             }
             #[inline(always)]
             fn narrow(self, a: Self::Words) -> Self::Bytes {
@@ -303,7 +372,9 @@ mod tests {
                 let close = (0..).zip(&places).map(|(to, from)| (word >> from & 1) << to).sum::<u64>();
                 prop_assert_eq!(deposit(word, mask), spread);
                 prop_assert_eq!(extract(word, mask), close);
-                prop_assert_eq!(mask_of(flags_of(mask)), mask);
+                prop_assert_eq!(bytes_of(mask), words::bytes_of(mask));
+                prop_assert_eq!(mask_of(bytes_of(mask)), mask);
+                prop_assert_eq!(words::mask_of(bytes_of(mask)), mask);
             }
         }
     }
