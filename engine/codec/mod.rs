@@ -30,8 +30,6 @@ mod xor_lz4;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-
 pub use cpu::{CPU_VARIABLE, Cpu, UnknownCpu};
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
@@ -137,11 +135,6 @@ pub struct CodecError {
 /// may not pay there.
 const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
-thread_local! {
-    /// What a thread decodes again; its memory is kept from chunk to chunk.
-    static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// A delta that takes more bytes is tried without the base too: about what numbers of that width
 /// take alone.
 fn alone_len(lane: Lane, len: usize) -> usize {
@@ -205,8 +198,11 @@ pub fn encode_delta(
             }
             Some(layout) => {
                 float_delta::encode(layout, chunk, base, best.out);
-                let right =
-                    comes_back(layout, chunk, base, best.out.get(start..).unwrap_or_default());
+                let stored = best.out.get(start..).unwrap_or_default();
+                // Decoded again before it is believed: a fault of ours must not cost anyone's
+                // weights.
+                let right = float_delta::gives(layout, stored, base, chunk);
+                debug_assert!(right, "a chunk does not come back");
                 best.settle(Encoding::FloatDelta, right);
                 if profile == Profile::Dense {
                     let stored = try_factor_delta(layout, chunk, base, best.len);
@@ -234,18 +230,6 @@ pub fn encode_delta(
         best.out.extend_from_slice(chunk);
     }
     best.encoding
-}
-
-/// Whether what is stored decodes to the chunk. Decoded again before it is believed: a fault of
-/// ours must not cost anyone's weights.
-fn comes_back(layout: float_delta::FloatLayout, chunk: &[u8], base: &[u8], stored: &[u8]) -> bool {
-    let mut decoded = DECODED.take();
-    decoded.clear();
-    decoded.extend_from_slice(base);
-    let right = float_delta::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
-    DECODED.set(decoded);
-    debug_assert!(right, "a chunk does not come back");
-    right
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.

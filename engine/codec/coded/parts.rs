@@ -2,8 +2,6 @@
 
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
-#[cfg(target_arch = "x86_64")]
-use crate::codec::cpu::Avx512;
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
 use crate::codec::float_delta::rans::{DecodeTable, Decoder, Encoder, encode_wide};
@@ -185,13 +183,11 @@ impl<'a> SymbolReader<'a> {
     pub(in crate::codec) fn next(&mut self, contexts: &mut [u8], symbols: &mut [u8]) {
         match self {
             SymbolReader::Wide(table, decoder) => {
-                #[cfg(target_arch = "x86_64")]
-                if let (Some(cpu), Ok(contexts), Ok(symbols)) = (
-                    Avx512::current(),
+                if let (Ok(contexts), Ok(symbols)) = (
                     <&[u8; BLOCK_LEN]>::try_from(&*contexts),
                     <&mut [u8; BLOCK_LEN]>::try_from(&mut *symbols),
                 ) {
-                    return decoder.decode_avx512(cpu, table, contexts, symbols);
+                    return decoder.decode_whole(table, contexts, symbols);
                 }
                 decoder.decode(table, contexts, symbols);
             }

@@ -13,8 +13,12 @@
 //! The layout, byte for byte, is in `format-spec.md`.
 
 pub(super) mod bits;
+mod block;
+#[cfg(target_arch = "x86_64")]
+mod block_avx2;
 #[cfg(target_arch = "x86_64")]
 mod block_avx512;
+mod block_portable;
 mod decode;
 mod elements;
 mod encode;
@@ -28,7 +32,7 @@ pub(super) mod rans;
 mod refine;
 pub(super) mod symbols;
 
-pub(super) use decode::{Steps, decode, store};
+pub(super) use decode::{Steps, decode, gives, store};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 

@@ -110,7 +110,6 @@ impl DecodeTable {
         DecodeTable { entries: Vec::new(), context_max: 0 };
 
     /// For every context, as many entries as the precision has slots; and the largest context.
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
         (&self.entries, self.context_max)
@@ -165,6 +164,20 @@ pub(in crate::codec) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
     bytes
 }
 
+/// Decodes a symbol by one state, whose table begins at `context`. Also says whether the next word
+/// was needed.
+#[inline(always)]
+pub(super) fn decode_step(state: &mut u32, table: &[u32], context: u32, word: u16) -> (u8, bool) {
+    let slot = context | *state & (TOTAL - 1);
+    let entry = table.get(slot as usize).copied().unwrap_or(0);
+    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
+    let next = freq.wrapping_mul(*state >> PRECISION_BITS).wrapping_add(entry >> 20);
+    // Whether a word is needed is anyone's guess: no branch.
+    let refill = next < STATE_MIN;
+    *state = std::hint::select_unpredictable(refill, next << 16 | u32::from(word), next);
+    (entry as u8, refill)
+}
+
 /// Decodes symbols.
 #[derive(Debug)]
 pub(in crate::codec) struct Decoder<'a, const LANES: usize> {
@@ -206,19 +219,11 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
                 let mut words = u64::from_le_bytes(words);
                 let mut used = 0;
                 for ((state, context), symbol) in states.iter_mut().zip(contexts).zip(symbols) {
-                    let slot =
-                        usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
-                    let entry = table.entries.get(slot).copied().unwrap_or(0);
-                    *symbol = entry as u8;
-                    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
-                    let next = freq.wrapping_mul(*state >> PRECISION_BITS);
-                    let next = next.wrapping_add(entry >> 20);
-                    // Whether a word is needed is anyone's guess: no branch.
-                    let refill = u32::from(next < STATE_MIN);
-                    let fresh = next << 16 | u32::from(words as u16);
-                    *state = std::hint::select_unpredictable(refill == 1, fresh, next);
-                    words >>= 16 * refill;
-                    used += refill as usize;
+                    let context = u32::from(*context) << PRECISION_BITS;
+                    let refilled;
+                    (*symbol, refilled) = decode_step(state, &table.entries, context, words as u16);
+                    words >>= 16 * u32::from(refilled);
+                    used += usize::from(refilled);
                 }
                 skip(&mut self.words, 2 * used);
             }
@@ -227,7 +232,6 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
 
     /// States and the words to come, for who decodes in another way; what they use of the words is
     /// [skipped](skip).
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
         (&mut self.states, &mut self.words)
@@ -286,15 +290,12 @@ mod tests {
         decoder.decode(&table, &mut contexts, &mut out);
         assert!(decoder.is_finished());
         assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
-        #[cfg(target_arch = "x86_64")]
-        if let Some(cpu) = Avx512::current() {
-            let mut decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
-            let Some(decoder) = decoder.as_mut().ok().filter(|_| LANES == 32) else { return };
-            for block in symbols.as_chunks::<128>().0 {
-                let (contexts, mut out) = (block.map(|symbol| symbol.0), [0; 128]);
-                decoder.decode_avx512(cpu, &table, &contexts, &mut out);
-                assert_eq!(out, block.map(|symbol| symbol.1));
-            }
+        let decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
+        let Some(mut decoder) = decoder.ok().filter(|_| LANES == 32) else { return };
+        for block in symbols.as_chunks::<128>().0 {
+            let (contexts, mut out) = (block.map(|symbol| symbol.0), [0; 128]);
+            decoder.decode_whole(&table, &contexts, &mut out);
+            assert_eq!(out, block.map(|symbol| symbol.1));
         }
     }
 
