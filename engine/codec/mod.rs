@@ -160,6 +160,19 @@ impl Best<'_> {
         }
     }
 
+    /// Decodes what is stored again before it is believed: a fault of ours must not cost anyone's
+    /// weights.
+    fn check(&mut self, lane: Lane, chunk: &[u8], base: &[u8]) {
+        let stored = self.out.get(self.start..).unwrap_or_default();
+        let gives = |layout| float_delta::gives(layout, stored, base, chunk);
+        let right = lane.float().is_some_and(gives);
+        debug_assert!(right, "a chunk does not come back");
+        if !right {
+            self.out.truncate(self.start);
+            (self.encoding, self.len) = (Encoding::Raw, chunk.len());
+        }
+    }
+
     /// Puts other bytes in the place of the best so far, if they are shorter.
     fn replace(&mut self, encoding: Encoding, stored: Option<Vec<u8>>) {
         if let Some(stored) = stored.filter(|stored| stored.len() < self.len) {
@@ -198,12 +211,8 @@ pub fn encode_delta(
             }
             Some(layout) => {
                 float_delta::encode(layout, chunk, base, best.out);
-                let stored = best.out.get(start..).unwrap_or_default();
-                // Decoded again before it is believed: a fault of ours must not cost anyone's
-                // weights.
-                let right = float_delta::gives(layout, stored, base, chunk);
-                debug_assert!(right, "a chunk does not come back");
-                best.settle(Encoding::FloatDelta, right);
+                // Decoded again at the end, unless another way is shorter.
+                best.settle(Encoding::FloatDelta, true);
                 if profile == Profile::Dense {
                     let stored = try_factor_delta(layout, chunk, base, best.len);
                     best.replace(Encoding::FactorDelta, stored);
@@ -225,6 +234,9 @@ pub fn encode_delta(
     // Of a base that says little, less is lost without it.
     if !fast && best.len > alone_len(lane, chunk.len()) {
         best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
+    }
+    if best.encoding == Encoding::FloatDelta {
+        best.check(lane, chunk, base);
     }
     if best.encoding == Encoding::Raw {
         best.out.extend_from_slice(chunk);
@@ -296,8 +308,8 @@ fn try_entropy(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut stored = Vec::new();
-    entropy::encode(number, chunk, &mut stored);
-    if stored.len() >= limit {
+    entropy::encode(number, chunk, limit, &mut stored);
+    if stored.is_empty() || stored.len() >= limit {
         return None;
     }
     let mut decoded = vec![0; chunk.len()];

@@ -50,7 +50,7 @@ proptest! {
         let number = lane.number();
         if super::entropy::fits(number, chunk.len()) {
             let mut stored = Vec::new();
-            super::entropy::encode(number, &chunk, &mut stored);
+            super::entropy::encode(number, &chunk, usize::MAX >> 8, &mut stored);
             let mut out = vec![0xaa; chunk.len()];
             if chunk.len() <= 256 * stored.len() {
                 super::entropy::decode(number, &stored, &mut out).unwrap();

@@ -4,7 +4,7 @@ use super::BLOCK_LEN;
 use super::tables::{self, Levels};
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
-use crate::codec::float_delta::rans::{DecodeTable, Decoder, Encoder, encode_wide};
+use crate::codec::float_delta::rans::{DecodeTable, Decoder, encode_narrow, encode_wide};
 use crate::codec::float_delta::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
 /// The largest step between classes that a symbol can tell.
@@ -122,7 +122,7 @@ pub(in crate::codec) fn encode_symbols(
     if elements >= WIDE_FROM {
         encode_wide(freqs, &pairs)
     } else {
-        Encoder::new(freqs).encode::<NARROW_LANES>(&pairs)
+        encode_narrow::<NARROW_LANES>(freqs, &pairs)
     }
 }
 
@@ -132,7 +132,7 @@ pub(in crate::codec) fn encode_classes(symbols: &[u8], model: &mut BitWriter) ->
     symbols.iter().for_each(|symbol| counts.add(0, *symbol));
     let freqs = counts.write(model);
     let symbols: Vec<u16> = symbols.iter().map(|symbol| coded(0, *symbol)).collect();
-    Encoder::new(&freqs).encode::<1>(&symbols)
+    encode_narrow::<1>(&freqs, &symbols)
 }
 
 /// Reads symbols of blocks' classes, one at a time.

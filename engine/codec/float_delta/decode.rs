@@ -77,10 +77,14 @@ fn with_tables(
     if !len.is_multiple_of(layout.bytes) {
         return Err(format!("{len} bytes are not whole elements"));
     }
-    let parts = Parts::read(stored)?;
+    let mut parts = Parts::read(stored)?;
     let function_bits = parts.model.function.len().checked_ilog2().unwrap_or(0);
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
+    }
+    // One that moves nothing need not be asked.
+    if parts.model.function.iter().all(|step| *step == 0) {
+        parts.model.function.clear();
     }
     // Taken, so that what follows is in no closure of the thread's: that would not be compiled for
     // wide registers.

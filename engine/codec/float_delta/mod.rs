@@ -23,7 +23,10 @@ mod decode;
 mod elements;
 mod encode;
 #[cfg(target_arch = "x86_64")]
+mod encode_avx2;
+#[cfg(target_arch = "x86_64")]
 mod encode_avx512;
+mod encode_wide;
 mod floats;
 pub(super) mod frequencies;
 mod function;
