@@ -1,5 +1,5 @@
-//! The encoding rounds of [`super::rans`] for 32 states, eight at a time. Property-tested against the
-//! portable rounds.
+//! The encoding rounds of [`super::rans`] for 32 states, eight at a time. Property-tested against
+//! the portable rounds.
 
 use std::arch::x86_64::*;
 
