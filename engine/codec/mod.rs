@@ -32,8 +32,6 @@ mod xor_lz4;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
-
 pub use cpu::{CPU_VARIABLE, Cpu, UnknownCpu};
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
@@ -144,11 +142,6 @@ pub struct CodecError {
 /// may not pay there.
 const SHORT_CHUNK_BYTES: usize = 1 << 15;
 
-thread_local! {
-    /// What a thread decodes again; its memory is kept from chunk to chunk.
-    static DECODED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
 /// A delta that takes more bytes is tried without the base too: about what numbers of that width
 /// take alone.
 fn alone_len(lane: Lane, len: usize) -> usize {
@@ -171,6 +164,19 @@ impl Best<'_> {
             (self.encoding, self.len) = (encoding, len);
         } else {
             self.out.truncate(self.start);
+        }
+    }
+
+    /// Decodes what is stored again before it is believed: a fault of ours must not cost anyone's
+    /// weights.
+    fn check(&mut self, lane: Lane, chunk: &[u8], base: &[u8]) {
+        let stored = self.out.get(self.start..).unwrap_or_default();
+        let gives = |layout| float_delta::gives(layout, stored, base, chunk);
+        let right = lane.float().is_some_and(gives);
+        debug_assert!(right, "a chunk does not come back");
+        if !right {
+            self.out.truncate(self.start);
+            (self.encoding, self.len) = (Encoding::Raw, chunk.len());
         }
     }
 
@@ -217,9 +223,8 @@ pub fn encode_delta(
             }
             Some(layout) => {
                 float_delta::encode(layout, chunk, base, best.out);
-                let right =
-                    comes_back(layout, chunk, base, best.out.get(start..).unwrap_or_default());
-                best.settle(Encoding::FloatDelta, right);
+                // Decoded again at the end, unless another way is shorter.
+                best.settle(Encoding::FloatDelta, true);
                 if profile == Profile::Dense {
                     let stored = try_factor_delta(layout, chunk, base, best.len);
                     best.replace(Encoding::FactorDelta, stored);
@@ -242,22 +247,13 @@ pub fn encode_delta(
     if !fast && best.len > alone_len(lane, chunk.len()) {
         best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
     }
+    if best.encoding == Encoding::FloatDelta {
+        best.check(lane, chunk, base);
+    }
     if best.encoding == Encoding::Raw {
         best.out.extend_from_slice(chunk);
     }
     best.encoding
-}
-
-/// Whether what is stored decodes to the chunk. Decoded again before it is believed: a fault of
-/// ours must not cost anyone's weights.
-fn comes_back(layout: float_delta::FloatLayout, chunk: &[u8], base: &[u8], stored: &[u8]) -> bool {
-    let mut decoded = DECODED.take();
-    decoded.clear();
-    decoded.extend_from_slice(base);
-    let right = float_delta::decode(layout, stored, &mut decoded).is_ok() && decoded == chunk;
-    DECODED.set(decoded);
-    debug_assert!(right, "a chunk does not come back");
-    right
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
@@ -324,8 +320,8 @@ fn try_entropy(lane: Lane, chunk: &[u8], limit: usize) -> Option<Vec<u8>> {
         return None;
     }
     let mut stored = Vec::new();
-    entropy::encode(number, chunk, &mut stored);
-    if stored.len() >= limit {
+    entropy::encode(number, chunk, limit, &mut stored);
+    if stored.is_empty() || stored.len() >= limit {
         return None;
     }
     let mut decoded = vec![0; chunk.len()];

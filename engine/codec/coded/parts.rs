@@ -2,11 +2,9 @@
 
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
-#[cfg(target_arch = "x86_64")]
-use crate::codec::cpu::Avx512;
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
-use crate::codec::float_delta::rans::{DecodeTable, Decoder, Encoder, encode_wide};
+use crate::codec::float_delta::rans::{DecodeTable, Decoder, encode_narrow, encode_wide};
 use crate::codec::float_delta::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
 /// The largest step between classes that a symbol can tell.
@@ -124,7 +122,7 @@ pub(in crate::codec) fn encode_symbols(
     if elements >= WIDE_FROM {
         encode_wide(freqs, &pairs)
     } else {
-        Encoder::new(freqs).encode::<NARROW_LANES>(&pairs)
+        encode_narrow::<NARROW_LANES>(freqs, &pairs)
     }
 }
 
@@ -134,7 +132,7 @@ pub(in crate::codec) fn encode_classes(symbols: &[u8], model: &mut BitWriter) ->
     symbols.iter().for_each(|symbol| counts.add(0, *symbol));
     let freqs = counts.write(model);
     let symbols: Vec<u16> = symbols.iter().map(|symbol| coded(0, *symbol)).collect();
-    Encoder::new(&freqs).encode::<1>(&symbols)
+    encode_narrow::<1>(&freqs, &symbols)
 }
 
 /// Reads symbols of blocks' classes, one at a time.
@@ -185,13 +183,11 @@ impl<'a> SymbolReader<'a> {
     pub(in crate::codec) fn next(&mut self, contexts: &mut [u8], symbols: &mut [u8]) {
         match self {
             SymbolReader::Wide(table, decoder) => {
-                #[cfg(target_arch = "x86_64")]
-                if let (Some(cpu), Ok(contexts), Ok(symbols)) = (
-                    Avx512::current(),
+                if let (Ok(contexts), Ok(symbols)) = (
                     <&[u8; BLOCK_LEN]>::try_from(&*contexts),
                     <&mut [u8; BLOCK_LEN]>::try_from(&mut *symbols),
                 ) {
-                    return decoder.decode_avx512(cpu, table, contexts, symbols);
+                    return decoder.decode_whole(table, contexts, symbols);
                 }
                 decoder.decode(table, contexts, symbols);
             }

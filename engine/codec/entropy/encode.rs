@@ -12,8 +12,9 @@ use crate::codec::coded::tables::{SYMBOL_BITS, entropy_bits};
 use crate::codec::float_delta::bits::BitWriter;
 use crate::codec::float_delta::frequencies::SYMBOLS_MAX;
 
-/// Appends the encoded `chunk` to `out`, which [`fits`](super::fits) the coder.
-pub(in crate::codec) fn encode(number: Number, chunk: &[u8], out: &mut Vec<u8>) {
+/// Appends the encoded `chunk` to `out`, which [`fits`](super::fits) the coder; nothing where an
+/// estimate, which is a little too low, says that this takes more than `limit` bytes.
+pub(in crate::codec) fn encode(number: Number, chunk: &[u8], limit: usize, out: &mut Vec<u8>) {
     let elements = number.load(chunk);
     let found = stats::classes(number, &elements);
     let chosen = if is_float(number) {
@@ -21,7 +22,7 @@ pub(in crate::codec) fn encode(number: Number, chunk: &[u8], out: &mut Vec<u8>) 
     } else {
         choose_for_bytes(&elements, &found)
     };
-    if let Some(chosen) = chosen {
+    if let Some(chosen) = chosen.filter(|chosen| chosen.bits < 8.0 * limit as f32) {
         write(&chosen, &elements, out);
     }
 }

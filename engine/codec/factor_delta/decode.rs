@@ -89,11 +89,7 @@ fn decode_as<const BYTES: usize>(
         let symbols = symbols.get_mut(..len).unwrap_or_default();
         let contexts = contexts.get_mut(..len).unwrap_or_default();
         streams.symbols.next(contexts, symbols);
-        if BYTES == 2 {
-            steps.fill::<true>(symbols, &mut streams.open);
-        } else {
-            steps.fill::<false>(symbols, &mut streams.open);
-        }
+        streams.open.with_open(|open| steps.fill(symbols, open));
         let floor = floor(layout, scale);
         let moves = steps.magnitudes.iter().zip(&steps.negatives).zip(&known.flips);
         let elements = known.predicted.iter_mut().zip(moves);

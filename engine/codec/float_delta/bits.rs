@@ -113,7 +113,6 @@ impl<'a> BitReader<'a> {
     }
 
     /// As [`window`](Self::window) near the end: what is left is copied, with zeros behind.
-    #[cfg(target_arch = "x86_64")]
     #[cold]
     pub(super) fn window_at_end<const N: usize>(&self) -> ([u8; N], usize) {
         let mut copy = [0; N];

@@ -4,122 +4,55 @@
 
 use std::arch::x86_64::*;
 
-use super::decode::Streams;
+use super::block::{
+    BlockMachine, BlockModel, Context, FunctionTable, OPEN_BYTES, OPEN_END, OpenBits, WORD_BYTES,
+};
 use super::floats::FloatLayout;
 use super::frequencies::{PRECISION_BITS, STATE_MIN};
-use super::model::{BlockClass, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
-use super::rans::{DecodeTable, Decoder, skip, words_at_end};
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 use crate::codec::cpu::Avx512;
 
 /// Elements that are handled at once.
 const LANES: usize = 16;
-/// Bytes of open bits that a block may look at: at most 29 bits an element are its own.
-pub(super) const OPEN_BYTES: usize = 512;
-/// Bytes of the step stream that a block may look at: at most two an element are its own.
-pub(super) const WORD_BYTES: usize = 2 * BLOCK_LEN;
-/// From this symbol on, none has open bits.
-const OPEN_END: i32 = 247;
-
-/// The function's table, and which bits of the parent select from it.
-#[derive(Clone, Copy)]
-pub(super) struct FunctionTable<'a> {
-    /// A step for each place.
-    pub(super) steps: &'a [i32],
-    /// By how many bits a parent is shortened.
-    pub(super) shift: u32,
-}
-
-/// Which context an element has.
-#[derive(Clone, Copy)]
-pub(super) enum Context {
-    /// That of its size, `size` being what an exponent of zero has, shortened by `shift` bits.
-    BySize { size: i32, shift: u32, max: u8 },
-    /// This one.
-    Always(u8),
-}
-
-/// How a block is decoded.
-#[derive(Clone, Copy)]
-pub(super) struct BlockModel<'a> {
-    pub(super) layout: FloatLayout,
-    pub(super) context: Context,
-    pub(super) function: Option<FunctionTable<'a>>,
-}
-
-/// Open bits of a block, from bit `at` on.
-pub(super) struct OpenBits<'a> {
-    pub(super) bytes: &'a [u8; OPEN_BYTES],
-    pub(super) at: usize,
-}
-
-impl<const LANES: usize> Streams<'_, LANES> {
-    /// [`decode`](Self::decode) in wide registers.
+impl BlockMachine for Avx512 {
     #[inline(always)]
-    pub(super) fn decode_avx512<const BYTES: usize>(
-        &mut self,
-        _cpu: Avx512,
-        layout: FloatLayout,
-        model: &Model,
-        class: BlockClass,
-        table: &DecodeTable,
+    fn decode_block<const BYTES: usize>(
+        self,
+        model: BlockModel<'_>,
+        states: &mut [u32; WIDE_LANES],
+        table: &[u32],
+        words: &[u8; WORD_BYTES],
+        open: &mut OpenBits<'_>,
         block: &mut [[u8; BYTES]; BLOCK_LEN],
-    ) {
+    ) -> usize {
         // SAFETY: the token exists only where the processor has the features.
-        unsafe { self.decode_wide(layout, model, class, table, block) }
+        unsafe { decode_block(model, states, table, words, open, block) }
     }
 
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-    fn decode_wide<const BYTES: usize>(
-        &mut self,
+    #[inline(always)]
+    fn decode_symbols(
+        self,
+        states: &mut [u32; WIDE_LANES],
+        table: &[u32],
+        words: &[u8; WORD_BYTES],
+        contexts: &[u8; BLOCK_LEN],
+        symbols: &mut [u8; BLOCK_LEN],
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { decode_symbols(states, table, words, contexts, symbols) }
+    }
+
+    #[inline(always)]
+    fn put_back<const BYTES: usize>(
+        self,
         layout: FloatLayout,
-        model: &Model,
-        class: BlockClass,
-        table: &DecodeTable,
+        function: Option<FunctionTable<'_>>,
+        symbols: &[u8; BLOCK_LEN],
+        open: &mut OpenBits<'_>,
         block: &mut [[u8; BYTES]; BLOCK_LEN],
     ) {
-        let function = model.function_of(layout, class);
-        let function = function.map(|(steps, shift)| FunctionTable { steps, shift });
-        let copy;
-        let (bytes, start) = match self.open.window() {
-            Some(window) => window,
-            None => {
-                copy = self.open.window_at_end();
-                (&copy.0, copy.1)
-            }
-        };
-        let mut open = OpenBits { bytes, at: start };
-        let (states, rest) = self.steps.inside();
-        if LANES == WIDE_LANES
-            && let Some(states) = states.first_chunk_mut()
-        {
-            let (table, max) = table.entries();
-            let context = match class {
-                BlockClass::Scale(scale) => Context::BySize {
-                    size: scale - model.context_low,
-                    shift: model.context_shift,
-                    max: max.min(SIZE_CONTEXTS as u8 - 1),
-                },
-                _ => Context::Always(FUNCTION_CONTEXT.min(max)),
-            };
-            let copy: [u8; WORD_BYTES];
-            let words = match rest.first_chunk() {
-                Some(words) => words,
-                None => {
-                    copy = words_at_end(rest);
-                    &copy
-                }
-            };
-            let model = BlockModel { layout, context, function };
-            skip(rest, decode_block(model, states, table, words, &mut open, block));
-        } else {
-            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-            model.contexts(layout, class, block, &mut contexts);
-            self.steps.decode(table, &mut contexts, &mut symbols);
-            put_back(layout, function, &symbols, &mut open, block);
-        }
-        self.open.skip(open.at - start);
+        // SAFETY: as above.
+        unsafe { put_back(layout, function, symbols, open, block) }
     }
 }
 
@@ -216,33 +149,6 @@ unsafe fn decode_16(
     (symbol, next)
 }
 
-impl Decoder<'_, WIDE_LANES> {
-    /// [`decode`](Self::decode) of a block's symbols in wide registers. Contexts beyond the table's
-    /// are held down to its last.
-    #[inline]
-    pub(in crate::codec) fn decode_avx512(
-        &mut self,
-        _cpu: Avx512,
-        table: &DecodeTable,
-        contexts: &[u8; BLOCK_LEN],
-        symbols: &mut [u8; BLOCK_LEN],
-    ) {
-        let (states, rest) = self.inside();
-        let (table, max) = table.entries();
-        let copy: [u8; WORD_BYTES];
-        let words = match rest.first_chunk() {
-            Some(words) => words,
-            None => {
-                copy = words_at_end(rest);
-                &copy
-            }
-        };
-        // SAFETY: the token exists only where the processor has the features.
-        let used = unsafe { decode_symbols(states, (table, max), words, contexts, symbols) };
-        skip(rest, used);
-    }
-}
-
 /// Decodes a block's symbols; returns how many bytes of `words` were used.
 ///
 /// # Panics
@@ -252,12 +158,14 @@ impl Decoder<'_, WIDE_LANES> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
 fn decode_symbols(
     states: &mut [u32; WIDE_LANES],
-    (table, max): (&[u32], u8),
+    table: &[u32],
     words: &[u8; WORD_BYTES],
     contexts: &[u8; BLOCK_LEN],
     symbols: &mut [u8; BLOCK_LEN],
 ) -> usize {
-    assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
+    let tables = (table.len() >> PRECISION_BITS).min(256);
+    assert!(tables > 0, "a table for every context");
+    let max = tables as u32 - 1;
     let (low, high) = states.split_at_mut(LANES);
     // SAFETY: each half is 16 numbers long.
     let (mut state, mut next_state) = unsafe {
@@ -322,7 +230,7 @@ fn put_back_16(
     let seven = _mm512_set1_epi32(7);
     let magnitude_mask = set(layout.magnitude_mask());
     let sign_bit = set(layout.sign());
-    let known = _mm512_cmplt_epu32_mask(symbol, _mm512_set1_epi32(OPEN_END));
+    let known = _mm512_cmplt_epu32_mask(symbol, set(OPEN_END));
     let mut negative = _mm512_testn_epi32_mask(symbol, one);
     let above = _mm512_sub_epi32(_mm512_max_epu32(symbol, seven), seven);
     let count = _mm512_maskz_srli_epi32::<3>(known, above);
@@ -443,73 +351,4 @@ fn add_function(
     let rest = _mm512_sub_epi32(_mm512_max_epu32(own, magnitude), least);
     // Opposed steps leave the sign of the longer one.
     (_mm512_mask_mov_epi32(sum, opposed, rest), negative ^ (opposed & farther))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-    use crate::codec::float_delta::bits::BitReader;
-    use crate::codec::float_delta::decode::Steps;
-    use proptest::prelude::*;
-
-    fn compare<const BYTES: usize>(
-        layout: FloatLayout,
-        parents: &[u32],
-        symbols: &[u8; BLOCK_LEN],
-        open: &[u8; OPEN_BYTES],
-        start: usize,
-        steps: Option<&[i32]>,
-    ) {
-        let mut block = [[0; BYTES]; BLOCK_LEN];
-        for (bytes, parent) in block.iter_mut().zip(parents) {
-            bytes.copy_from_slice(&parent.to_le_bytes()[..BYTES]);
-        }
-        let shift = layout.mantissa_bits - 4;
-        let mut portable = block;
-        let mut reader = BitReader::new(open);
-        reader.skip(start);
-        let mut moves = Steps::default();
-        moves.fill::<false>(symbols, &mut reader);
-        moves.put_back(layout, steps.map(|s| (s, shift)), symbols, &mut portable);
-        let function = steps.map(|steps| FunctionTable { steps, shift });
-        let mut open_bits = OpenBits { bytes: open, at: start };
-        // SAFETY: the caller asked for the features.
-        unsafe { put_back(layout, function, symbols, &mut open_bits, &mut block) };
-        assert_eq!(block, portable);
-        assert_eq!(reader.take(13), {
-            let mut other = BitReader::new(open);
-            other.skip(open_bits.at);
-            other.take(13)
-        });
-    }
-
-    proptest! {
-        #[test]
-        fn equals_the_portable_way(
-            parents in proptest::collection::vec(
-                prop_oneof![0u32.., Just(0), Just(1 << 31), 0u32..100],
-                BLOCK_LEN,
-            ),
-            symbols in prop_oneof![
-                proptest::collection::vec(0u8.., BLOCK_LEN),
-                proptest::collection::vec(0u8..15, BLOCK_LEN),
-                proptest::collection::vec(prop_oneof![0u8..60, Just(246), Just(255)], BLOCK_LEN),
-            ],
-            open in proptest::collection::vec(0u8.., OPEN_BYTES),
-            start in 0usize..8,
-            steps in proptest::collection::vec(prop_oneof![any::<i32>(), -9i32..9], 16),
-        ) {
-            if Avx512::current().is_none() {
-                return Ok(());
-            }
-            let symbols: [u8; BLOCK_LEN] = symbols.try_into().unwrap();
-            let open: [u8; OPEN_BYTES] = open.try_into().unwrap();
-            for steps in [None, Some(&steps[..])] {
-                compare::<2>(FloatLayout::F16, &parents, &symbols, &open, start, steps);
-                compare::<2>(FloatLayout::BF16, &parents, &symbols, &open, start, steps);
-                compare::<4>(FloatLayout::F32, &parents, &symbols, &open, start, steps);
-            }
-        }
-    }
 }

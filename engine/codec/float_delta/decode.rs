@@ -3,12 +3,13 @@
 use std::cell::Cell;
 
 use super::bits::BitReader;
+use super::block::{FunctionTable, OPEN_BYTES, OpenBits};
 use super::floats::FloatLayout;
 use super::model::{BlockClass, ClassCoder, FUNCTION_CONTEXT, Model};
 use super::rans::{DecodeTable, Decoder};
 use super::symbols::{FIRST_CLASS, MEANINGS, NOTHING};
 use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
-use crate::codec::cpu::{Target, on_cpu};
+use crate::codec::cpu::{Portable, Target, on_cpu};
 
 /// The parts of an encoded chunk.
 struct Parts<'a> {
@@ -43,51 +44,143 @@ pub(in crate::codec) fn decode(
     stored: &[u8],
     out: &mut [u8],
 ) -> Result<(), String> {
-    if !out.len().is_multiple_of(layout.bytes) {
-        return Err(format!("{} bytes are not whole elements", out.len()));
+    with_tables(
+        layout,
+        stored,
+        out.len(),
+        |parts, tables| on_cpu!(cpu => decode_any(cpu, layout, parts, tables, InPlace(out))),
+    )
+}
+
+/// Whether `stored` and the parent's bytes in `base` give `chunk`: [`decode`] without a copy.
+pub(in crate::codec) fn gives(
+    layout: FloatLayout,
+    stored: &[u8],
+    base: &[u8],
+    chunk: &[u8],
+) -> bool {
+    let mut right = base.len() == chunk.len();
+    let outcome = with_tables(layout, stored, base.len(), |parts, tables| {
+        let compared = Compared { base, chunk, right: &mut right };
+        on_cpu!(cpu => decode_any(cpu, layout, parts, tables, compared))
+    });
+    outcome.is_ok() && right
+}
+
+/// Does something with the parts of an encoded chunk of so many bytes.
+fn with_tables(
+    layout: FloatLayout,
+    stored: &[u8],
+    len: usize,
+    work: impl FnOnce(&Parts<'_>, &mut [DecodeTable; 2]) -> Result<(), String>,
+) -> Result<(), String> {
+    if !len.is_multiple_of(layout.bytes) {
+        return Err(format!("{len} bytes are not whole elements"));
     }
-    let parts = Parts::read(stored)?;
+    let mut parts = Parts::read(stored)?;
     let function_bits = parts.model.function.len().checked_ilog2().unwrap_or(0);
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
     }
+    // One that moves nothing need not be asked.
+    if parts.model.function.iter().all(|step| *step == 0) {
+        parts.model.function.clear();
+    }
     // Taken, so that what follows is in no closure of the thread's: that would not be compiled for
     // wide registers.
     let mut tables = TABLES.take();
-    let done = decode_with(layout, &parts, &mut tables, out);
+    let done = work(&parts, &mut tables);
     TABLES.set(tables);
     done
 }
 
-fn decode_with(
-    layout: FloatLayout,
-    parts: &Parts<'_>,
-    tables: &mut [DecodeTable; 2],
-    out: &mut [u8],
-) -> Result<(), String> {
-    on_cpu!(cpu => decode_any(cpu, layout, parts, tables, out))
+/// Where a chunk's blocks come from and go to.
+trait Blocks {
+    /// Bytes of all blocks.
+    fn len(&self) -> usize;
+
+    /// Has `reader` decode every block that changed.
+    fn each<const BYTES: usize, R: BlockDecoder<BYTES>>(self, reader: &mut R);
+}
+
+/// Turns blocks of parents into those of children.
+trait BlockDecoder<const BYTES: usize> {
+    /// The class of the next block; `None` if it did not change.
+    fn class(&mut self) -> Option<BlockClass>;
+
+    /// Decodes a block of that class.
+    fn decode(&mut self, class: BlockClass, block: &mut [[u8; BYTES]]);
+}
+
+/// Parents that become children.
+struct InPlace<'a>(&'a mut [u8]);
+
+impl Blocks for InPlace<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn each<const BYTES: usize, R: BlockDecoder<BYTES>>(self, reader: &mut R) {
+        for block in self.0.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN) {
+            if let Some(class) = reader.class() {
+                reader.decode(class, block);
+            }
+        }
+    }
+}
+
+/// Parents whose children should be those of `chunk`.
+struct Compared<'a> {
+    base: &'a [u8],
+    chunk: &'a [u8],
+    right: &'a mut bool,
+}
+
+impl Blocks for Compared<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.base.len()
+    }
+
+    #[inline(always)]
+    fn each<const BYTES: usize, R: BlockDecoder<BYTES>>(self, reader: &mut R) {
+        let blocks = self.base.as_chunks::<BYTES>().0.chunks(BLOCK_LEN);
+        let mut space = [[0; BYTES]; BLOCK_LEN];
+        for (base, chunk) in blocks.zip(self.chunk.as_chunks::<BYTES>().0.chunks(BLOCK_LEN)) {
+            let Some(class) = reader.class() else {
+                *self.right &= base == chunk;
+                continue;
+            };
+            let space = space.get_mut(..base.len()).unwrap_or_default();
+            space.copy_from_slice(base);
+            reader.decode(class, space);
+            *self.right &= space == chunk;
+        }
+    }
 }
 
 #[inline(always)]
-fn decode_any<T: Target>(
+fn decode_any<T: Target, B: Blocks>(
     cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
-    out: &mut [u8],
+    blocks: B,
 ) -> Result<(), String> {
-    match (out.len() / layout.bytes >= WIDE_FROM, layout) {
+    match (blocks.len() / layout.bytes >= WIDE_FROM, layout) {
         (true, FloatLayout::F16) => {
-            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::F16, parts, tables, out)
+            run::<WIDE_LANES, 2, T, B>(cpu, FloatLayout::F16, parts, tables, blocks)
         }
         (true, FloatLayout::BF16) => {
-            run::<WIDE_LANES, 2, T>(cpu, FloatLayout::BF16, parts, tables, out)
+            run::<WIDE_LANES, 2, T, B>(cpu, FloatLayout::BF16, parts, tables, blocks)
         }
-        (true, _) => run::<WIDE_LANES, 4, T>(cpu, FloatLayout::F32, parts, tables, out),
+        (true, _) => run::<WIDE_LANES, 4, T, B>(cpu, FloatLayout::F32, parts, tables, blocks),
         (false, layout) if layout.bytes == 2 => {
-            run::<NARROW_LANES, 2, T>(cpu, layout, parts, tables, out)
+            run::<NARROW_LANES, 2, T, B>(cpu, layout, parts, tables, blocks)
         }
-        (false, layout) => run::<NARROW_LANES, 4, T>(cpu, layout, parts, tables, out),
+        (false, layout) => run::<NARROW_LANES, 4, T, B>(cpu, layout, parts, tables, blocks),
     }
 }
 
@@ -118,8 +211,8 @@ pub(in crate::codec) struct Steps {
     pub(in crate::codec) negatives: [u32; BLOCK_LEN],
 }
 
-/// Bytes that hold the open bits of a block, at most 30 an element, and a whole word behind.
-const WINDOW_LEN: usize = 512 + 8;
+/// Symbols that are asked together whether any leaves bits open.
+const PART: usize = 16;
 
 impl Default for Steps {
     fn default() -> Self {
@@ -128,73 +221,66 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// From a block's symbols and the open bits. With `FEW_OPEN`, most symbols leave none open.
+    /// From a block's symbols and the open bits.
     #[inline(always)]
-    pub(in crate::codec) fn fill<const FEW_OPEN: bool>(
-        &mut self,
-        symbols: &[u8],
-        open: &mut BitReader<'_>,
-    ) {
-        if FEW_OPEN {
-            let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
-            for ((magnitude, negative), symbol) in steps.zip(symbols) {
-                let symbol = u32::from(*symbol);
-                *magnitude = symbol.div_ceil(2);
-                *negative = (symbol & 1).wrapping_sub(1);
-            }
-        }
+    pub(in crate::codec) fn fill(&mut self, symbols: &[u8], open: &mut OpenBits<'_>) {
         let steps = self.magnitudes.iter_mut().zip(&mut self.negatives);
-        let Some((window, start)) = open.window::<WINDOW_LEN>() else {
-            for ((magnitude, negative), symbol) in steps.zip(symbols) {
-                let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
-                *magnitude = meaning.magnitude | open.take(meaning.open);
-                *negative = meaning.negative;
-            }
-            return;
-        };
-        let mut at = start;
         for ((magnitude, negative), symbol) in steps.zip(symbols) {
-            if FEW_OPEN && u32::from(*symbol) < FIRST_CLASS {
+            let symbol = u32::from(*symbol);
+            *magnitude = symbol.div_ceil(2);
+            *negative = (symbol & 1).wrapping_sub(1);
+        }
+        let steps = self.magnitudes.chunks_mut(PART).zip(self.negatives.chunks_mut(PART));
+        for ((magnitudes, negatives), symbols) in steps.zip(symbols.chunks(PART)) {
+            let most = symbols.iter().fold(0, |most, symbol| (*symbol).max(most));
+            if u32::from(most) < FIRST_CLASS {
                 continue;
             }
-            let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
-            let byte = (at / 8) & 511;
-            let word = window.get(byte..byte + 8).and_then(|word| word.first_chunk());
-            let word = word.map_or(0, |word| u64::from_le_bytes(*word)) >> (at % 8);
-            *magnitude = meaning.magnitude | (word as u32 & ((1 << meaning.open) - 1));
-            *negative = meaning.negative;
-            at += meaning.open as usize;
+            for ((magnitude, negative), symbol) in magnitudes.iter_mut().zip(negatives).zip(symbols)
+            {
+                let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
+                let byte = (open.at / 8).min(OPEN_BYTES - 8);
+                let word = open.bytes.get(byte..byte + 8).and_then(|word| word.first_chunk());
+                let word = word.map_or(0, |word| u64::from_le_bytes(*word)) >> (open.at % 8);
+                *magnitude = meaning.magnitude | (word as u32 & ((1 << meaning.open) - 1));
+                *negative = meaning.negative;
+                open.at += meaning.open as usize;
+            }
         }
-        open.skip(at - start);
     }
 
-    /// Adds the function's steps.
-    fn add(&mut self, at: usize, step: i32) {
-        let (Some(magnitude), Some(negative)) =
-            (self.magnitudes.get_mut(at), self.negatives.get_mut(at))
-        else {
-            return;
-        };
-        let own = i64::from(*magnitude);
-        let sum = i64::from(step) + if *negative == 0 { own } else { -own };
-        (*magnitude, *negative) = (sum.unsigned_abs() as u32, (sum >> 63) as u32);
+    /// Adds the function's steps to those of a block's parents.
+    #[inline(always)]
+    fn add<const BYTES: usize>(&mut self, function: FunctionTable<'_>, block: &[[u8; BYTES]]) {
+        let FunctionTable { steps, shift } = function;
+        let mut own = [0i32; BLOCK_LEN];
+        for (own, element) in own.iter_mut().zip(block) {
+            let place = (load(element) >> shift) as usize & steps.len().saturating_sub(1);
+            *own = steps.get(place).copied().unwrap_or(0);
+        }
+        let moves = self.magnitudes.iter_mut().zip(&mut self.negatives);
+        for ((magnitude, negative), own) in moves.zip(own) {
+            let opposed = *negative ^ (own >> 31) as u32;
+            let own = own.unsigned_abs();
+            // Opposed steps leave the sign of the longer one.
+            let turned = if own > *magnitude { opposed } else { 0 };
+            let sum = magnitude.wrapping_add(own);
+            *magnitude = if opposed == 0 { sum } else { own.abs_diff(*magnitude) };
+            *negative ^= turned;
+        }
     }
 
-    /// Turns the parents in `block` into children. A function is its table and by how many bits a
-    /// parent is shortened to select from it.
+    /// Turns the parents in `block` into children.
     #[inline(always)]
     pub(super) fn put_back<const BYTES: usize>(
         &mut self,
         layout: FloatLayout,
-        function: Option<(&[i32], u32)>,
+        function: Option<FunctionTable<'_>>,
         symbols: &[u8],
         block: &mut [[u8; BYTES]],
     ) {
-        if let Some((table, shift)) = function {
-            for (at, element) in block.iter().enumerate() {
-                let place = (load(element) >> shift) as usize & table.len().saturating_sub(1);
-                self.add(at, table.get(place).copied().unwrap_or(0));
-            }
+        if let Some(function) = function {
+            self.add(function, block);
         }
         let moves = self.magnitudes.iter().zip(&self.negatives).zip(symbols.iter());
         for (element, ((magnitude, negative), symbol)) in block.iter_mut().zip(moves) {
@@ -212,7 +298,7 @@ pub(super) struct Streams<'a, const LANES: usize> {
 }
 
 impl<const LANES: usize> Streams<'_, LANES> {
-    /// Decodes a block.
+    /// Decodes a block that may not be whole.
     #[inline(always)]
     fn decode<const BYTES: usize>(
         &mut self,
@@ -220,7 +306,6 @@ impl<const LANES: usize> Streams<'_, LANES> {
         model: &Model,
         class: BlockClass,
         table: &DecodeTable,
-        steps: &mut Steps,
         block: &mut [[u8; BYTES]],
     ) {
         let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
@@ -228,11 +313,8 @@ impl<const LANES: usize> Streams<'_, LANES> {
         let symbols = symbols.get_mut(..block.len()).unwrap_or_default();
         model.contexts(layout, class, block, contexts);
         self.steps.decode(table, contexts, symbols);
-        if BYTES == 2 {
-            steps.fill::<true>(symbols, &mut self.open);
-        } else {
-            steps.fill::<false>(symbols, &mut self.open);
-        }
+        let mut steps = Steps::default();
+        self.open.with_open(|open| steps.fill(symbols, open));
         steps.put_back(layout, model.function_of(layout, class), symbols, block);
     }
 }
@@ -244,45 +326,73 @@ thread_local! {
     };
 }
 
+/// All streams of a chunk, at a block.
+struct Reader<'a, const LANES: usize, T> {
+    cpu: T,
+    layout: FloatLayout,
+    model: &'a Model,
+    class_table: &'a DecodeTable,
+    step_table: &'a DecodeTable,
+    classes: Decoder<'a, 1>,
+    coder: ClassCoder,
+    streams: Streams<'a, LANES>,
+}
+
+impl<const LANES: usize, const BYTES: usize, T: Target> BlockDecoder<BYTES>
+    for Reader<'_, LANES, T>
+{
+    #[inline(always)]
+    fn class(&mut self) -> Option<BlockClass> {
+        let mut symbol = [0];
+        self.classes.decode(self.class_table, &mut [self.coder.next_context()], &mut symbol);
+        let [symbol] = symbol;
+        Some(self.coder.class(symbol)).filter(|class| *class != BlockClass::Unchanged)
+    }
+
+    #[inline(always)]
+    fn decode(&mut self, class: BlockClass, block: &mut [[u8; BYTES]]) {
+        let Reader { cpu, layout, model, step_table, streams, .. } = self;
+        let Ok(block) = <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block) else {
+            return streams.decode(*layout, model, class, step_table, block);
+        };
+        match (cpu.avx512(), cpu.avx2()) {
+            #[cfg(target_arch = "x86_64")]
+            (Some(cpu), _) => streams.decode_whole(cpu, *layout, model, class, step_table, block),
+            #[cfg(target_arch = "x86_64")]
+            (_, Some(cpu)) => streams.decode_whole(cpu, *layout, model, class, step_table, block),
+            _ => streams.decode_whole(Portable, *layout, model, class, step_table, block),
+        }
+    }
+}
+
 /// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
 #[inline(always)]
-fn run<const LANES: usize, const BYTES: usize, T: Target>(
+fn run<const LANES: usize, const BYTES: usize, T: Target, B: Blocks>(
     cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
     tables: &mut [DecodeTable; 2],
-    out: &mut [u8],
+    blocks: B,
 ) -> Result<(), String> {
     let [class_table, step_table] = tables;
     class_table.fill(&parts.model.class_freqs);
     step_table.fill(&parts.model.step_freqs);
-    let (class_table, step_table) = (&*class_table, &*step_table);
-    let model = &parts.model;
-    let mut class_decoder = Decoder::<1>::new(parts.class_stream)?;
-    let mut streams = Streams::<LANES> {
-        steps: Decoder::new(parts.step_stream)?,
-        open: BitReader::new(parts.open),
+    let mut reader = Reader::<LANES, T> {
+        cpu,
+        layout,
+        model: &parts.model,
+        class_table,
+        step_table,
+        classes: Decoder::new(parts.class_stream)?,
+        coder: ClassCoder::new(parts.model.first_scale),
+        streams: Streams {
+            steps: Decoder::new(parts.step_stream)?,
+            open: BitReader::new(parts.open),
+        },
     };
-    let mut coder = ClassCoder::new(model.first_scale);
-    let mut steps = Steps::default();
-    for block in out.as_chunks_mut::<BYTES>().0.chunks_mut(BLOCK_LEN) {
-        let mut symbol = [0];
-        class_decoder.decode(class_table, &mut [coder.next_context()], &mut symbol);
-        let [symbol] = symbol;
-        let class = coder.class(symbol);
-        if class == BlockClass::Unchanged {
-            continue;
-        }
-        match (cpu.avx512(), <&mut [[u8; BYTES]; BLOCK_LEN]>::try_from(&mut *block)) {
-            #[cfg(target_arch = "x86_64")]
-            (Some(cpu), Ok(block)) => {
-                streams.decode_avx512(cpu, layout, model, class, step_table, block);
-            }
-            _ => streams.decode(layout, model, class, step_table, &mut steps, block),
-        }
-    }
-    let Streams { steps, open } = streams;
-    if !class_decoder.is_finished() || !steps.is_finished() || !open.is_finished() {
+    blocks.each::<BYTES, _>(&mut reader);
+    let Streams { steps, open } = reader.streams;
+    if !reader.classes.is_finished() || !steps.is_finished() || !open.is_finished() {
         return Err("streams that do not end with the chunk".to_owned());
     }
     Ok(())
@@ -304,15 +414,16 @@ impl Model {
         }
     }
 
-    /// The function of a block, and by how many bits a parent is shortened to select from it.
+    /// The function of a block.
     #[inline(always)]
     pub(super) fn function_of(
         &self,
         layout: FloatLayout,
         class: BlockClass,
-    ) -> Option<(&[i32], u32)> {
+    ) -> Option<FunctionTable<'_>> {
         let bits = self.function.len().checked_ilog2()?;
+        let shift = layout.mantissa_bits.saturating_sub(bits);
         let follows = class == BlockClass::Function;
-        follows.then(|| (self.function.as_slice(), layout.mantissa_bits.saturating_sub(bits)))
+        follows.then_some(FunctionTable { steps: &self.function, shift })
     }
 }

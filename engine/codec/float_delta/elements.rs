@@ -1,7 +1,7 @@
 //! A chunk as floats: elements of parent and child, block by block.
 
 use super::floats::FloatLayout;
-use super::symbols::symbol_of;
+use super::symbols::{EXACT, exact_symbol_of, symbol_of};
 use super::{BLOCK_LEN, ZEROED};
 
 /// A chunk as elements of parent and child, with what coding them asks again and again.
@@ -28,6 +28,8 @@ pub(super) struct Known {
 pub(super) struct BlockSum {
     /// How many elements are not the parent's.
     pub(super) moved: usize,
+    /// All bits of the steps' magnitudes.
+    pub(super) steps: u32,
     /// How many elements only lost their magnitude.
     pub(super) zeroed: usize,
     /// Twice the binary logarithm of the mean distance between parent and child, in the float's
@@ -75,6 +77,28 @@ impl Pairs {
         })
     }
 
+    /// The symbols of the steps, but for what became zero in `symbols`. Returns all bits of the
+    /// steps' magnitudes.
+    #[inline(always)]
+    pub(super) fn symbols(&self, symbols: &mut [u8; BLOCK_LEN]) -> u32 {
+        let any = self.magnitudes.iter().fold(0, |any, magnitude| any | magnitude);
+        let steps = self.magnitudes.iter().zip(&self.negatives);
+        let steps = symbols.iter_mut().zip(steps);
+        // Short steps are the rule in some blocks.
+        if any < EXACT {
+            for (symbol, (magnitude, negative)) in steps {
+                let moved = exact_symbol_of(*magnitude, *negative);
+                *symbol = if *symbol == ZEROED { ZEROED } else { moved };
+            }
+        } else {
+            for (symbol, (magnitude, negative)) in steps {
+                let moved = symbol_of(*magnitude, *negative);
+                *symbol = if *symbol == ZEROED { ZEROED } else { moved };
+            }
+        }
+        any
+    }
+
     #[inline(always)]
     fn sum(
         &self,
@@ -91,16 +115,14 @@ impl Pairs {
         {
             *zeroed = u32::from(*child == parent & layout.sign() && parent != child);
         }
-        let steps = self.magnitudes.iter().zip(&self.negatives);
-        for ((symbol, zeroed), (magnitude, negative)) in symbols.iter_mut().zip(&zeroed).zip(steps)
-        {
-            let moved = symbol_of(*magnitude, *negative);
-            *symbol = if *zeroed == 1 { ZEROED } else { moved };
+        for (symbol, zeroed) in symbols.iter_mut().zip(&zeroed) {
+            *symbol = if *zeroed == 1 { ZEROED } else { 0 };
         }
+        let steps = self.symbols(symbols);
         let moved = symbols.iter().map(|symbol| u32::from(*symbol != 0)).sum::<u32>() as usize;
         let count = zeroed.iter().sum::<u32>() as usize;
         let scale = if moved > count { self.scale(layout, &zeroed) } else { None };
-        BlockSum { moved, zeroed: count, scale }
+        BlockSum { moved, steps, zeroed: count, scale }
     }
 
     #[inline(always)]

@@ -4,18 +4,16 @@ use std::cell::Cell;
 
 use super::bits::BitWriter;
 use super::elements::{Elements, Known, Pairs};
-#[cfg(target_arch = "x86_64")]
-use super::encode_avx512::WideEncoder;
 use super::floats::FloatLayout;
-use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise};
+use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, TOTAL, coded, normalise, write_freqs};
 use super::function::Function;
 use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::rans::Encoder;
 use super::refine::{Costs, refine};
-use super::symbols::{FIRST_CLASS, open_bits, symbol_of};
-use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES, ZEROED};
+use super::symbols::{FIRST_CLASS, open_bits};
+use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, ZEROED};
 use crate::codec::cpu::{Target, on_cpu};
 
 /// Elements that a context should have, to pay for its frequencies.
@@ -31,8 +29,7 @@ pub(super) struct Scratch {
     known: Known,
     costs: Costs,
     symbols: Symbols,
-    #[cfg(target_arch = "x86_64")]
-    wide: WideEncoder,
+    encoder: Encoder,
 }
 
 thread_local! {
@@ -116,13 +113,14 @@ fn choose_contexts(elements: &Elements<'_>, classes: &[BlockClass]) -> (i32, u32
 #[derive(Default)]
 struct Symbols {
     coded: Vec<u16>,
-    /// How often each occurs, in four parts.
-    counts: Vec<[u32; 4]>,
+    /// How often each occurs, by context.
+    counts: Vec<Histogram>,
     open: Vec<u8>,
+    /// How often each occurs, in four parts: zeros between chunks.
+    parts: Vec<[u32; 4]>,
 }
 
 impl Symbols {
-    /// Fills in all but the open bits, which are returned.
     #[inline(always)]
     fn fill(
         &mut self,
@@ -130,31 +128,35 @@ impl Symbols {
         classes: &[BlockClass],
         function: Option<&Function>,
         model: &Model,
-    ) -> BitWriter {
+    ) {
         self.coded.clear();
         self.coded.reserve(elements.count());
-        self.counts.clear();
-        self.counts.resize(CODED_MAX, [0; 4]);
+        self.parts.resize(CODED_MAX, [0; 4]);
         let mut open = BitWriter::reusing(std::mem::take(&mut self.open));
         let mut pairs = Pairs::new();
+        let (mut context_max, mut follows) = (0, false);
+        let moves = function.is_some_and(|function| !function.is_zero());
         for (at, ((exponents, symbols), class)) in elements.coded().zip(classes).enumerate() {
             let mut own = *symbols;
             let mut contexts = [FUNCTION_CONTEXT; BLOCK_LEN];
             let len = BLOCK_LEN.min(elements.count() - at * BLOCK_LEN);
             match (class, function) {
                 (BlockClass::Function, Some(function)) => {
-                    elements.pairs(at, &mut pairs);
-                    function.take_off(&mut pairs);
-                    let rests = pairs.magnitudes.iter().zip(&pairs.negatives);
-                    for (symbol, (magnitude, negative)) in own.iter_mut().zip(rests) {
-                        let moved = symbol_of(*magnitude, *negative);
-                        *symbol = if *symbol == ZEROED { ZEROED } else { moved };
+                    follows = true;
+                    if moves {
+                        elements.pairs(at, &mut pairs);
+                        function.take_off(&mut pairs);
+                        pairs.symbols(&mut own);
+                    } else if has_open(&own) {
+                        elements.pairs(at, &mut pairs);
                     }
                 }
                 (BlockClass::Scale(scale), _) => {
                     for (context, exponent) in contexts.iter_mut().zip(exponents) {
                         *context = model.context(*scale, i32::from(*exponent));
                     }
+                    let least = exponents.iter().fold(u8::MAX, |least, own| least.min(*own));
+                    context_max = context_max.max(model.context(*scale, i32::from(least)));
                     if has_open(&own) {
                         elements.pairs(at, &mut pairs);
                     }
@@ -166,7 +168,7 @@ impl Symbols {
                 *to = coded(*context, *symbol);
             }
             let block = block.get(..len).unwrap_or_default();
-            if let Some(counts) = self.counts.first_chunk_mut::<CODED_MAX>() {
+            if let Some(counts) = self.parts.first_chunk_mut::<CODED_MAX>() {
                 count(block, counts);
             }
             self.coded.extend_from_slice(block);
@@ -174,7 +176,29 @@ impl Symbols {
                 put_open(elements.layout, &own, &pairs, &mut open);
             }
         }
-        open
+        self.open = open.finish();
+        self.sum(context_max, follows);
+    }
+
+    /// Sums the parts up for contexts up to a largest one, and that of the function. Those behind
+    /// the last that occurs have no counts.
+    #[inline(always)]
+    fn sum(&mut self, context_max: u8, follows: bool) {
+        self.counts.clear();
+        for (context, parts) in self.parts.as_chunks_mut::<SYMBOLS_MAX>().0.iter_mut().enumerate() {
+            let mut sums: Histogram = [0; SYMBOLS_MAX];
+            let is_function = context == usize::from(FUNCTION_CONTEXT) && follows;
+            if is_function || context <= usize::from(context_max) {
+                sums.iter_mut()
+                    .zip(parts.iter())
+                    .for_each(|(sum, parts)| *sum = parts.iter().sum());
+                parts.fill([0; 4]);
+            }
+            self.counts.push(sums);
+        }
+        while self.counts.last().is_some_and(|counts| counts.iter().all(|count| *count == 0)) {
+            self.counts.pop();
+        }
     }
 }
 
@@ -242,32 +266,21 @@ fn put_open(layout: FloatLayout, symbols: &[u8; BLOCK_LEN], pairs: &Pairs, open:
 
 /// Where fewer than one in so many short floats moved, blocks without scales are tried too.
 const SPARSE: usize = 50;
+/// Two estimates that differ by less than one in so many may be in the wrong order.
+const NEAR: u64 = 64;
+/// So may two that differ by fewer bits.
+const NEAR_BITS: u64 = 512;
 
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
     let mut scratch = SCRATCH.take().unwrap_or_default();
-    let start = out.len();
-    if run(layout, false, chunk, base, &mut scratch, out) {
-        let mut other = Vec::new();
-        run(layout, true, chunk, base, &mut scratch, &mut other);
-        if other.len() < out.len() - start {
-            out.truncate(start);
-            out.extend_from_slice(&other);
-        }
-    }
+    run(layout, chunk, base, &mut scratch, out);
     SCRATCH.set(Some(scratch));
 }
 
-fn run(
-    layout: FloatLayout,
-    even: bool,
-    chunk: &[u8],
-    base: &[u8],
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> bool {
-    on_cpu!(cpu => encode_any(cpu, layout, even, chunk, base, scratch, out))
+fn run(layout: FloatLayout, chunk: &[u8], base: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
+    on_cpu!(cpu => encode_any(cpu, layout, chunk, base, scratch, out));
 }
 
 /// The numbers of each layout are constants in its copy of the code.
@@ -275,110 +288,192 @@ fn run(
 fn encode_any<T: Target>(
     cpu: T,
     layout: FloatLayout,
-    even: bool,
     chunk: &[u8],
     base: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> bool {
+) {
     match layout {
-        FloatLayout::F16 => encode_as(cpu, FloatLayout::F16, even, chunk, base, scratch, out),
-        FloatLayout::BF16 => encode_as(cpu, FloatLayout::BF16, even, chunk, base, scratch, out),
-        _ => encode_as(cpu, FloatLayout::F32, even, chunk, base, scratch, out),
+        FloatLayout::F16 => encode_as(cpu, FloatLayout::F16, chunk, base, scratch, out),
+        FloatLayout::BF16 => encode_as(cpu, FloatLayout::BF16, chunk, base, scratch, out),
+        _ => encode_as(cpu, FloatLayout::F32, chunk, base, scratch, out),
     }
 }
 
-/// `even` is for changes that tell nothing of each other: all blocks under one context, by a
-/// function that is zero. Says whether that is worth trying.
 #[inline(always)]
 fn encode_as<T: Target>(
     cpu: T,
     layout: FloatLayout,
-    even: bool,
     chunk: &[u8],
     base: &[u8],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> bool {
-    let elements = Elements::new(layout, chunk, base, &mut scratch.known);
+) {
+    let Scratch { known, costs, symbols, encoder } = scratch;
+    let elements = Elements::new(layout, chunk, base, known);
+    let mut draft = Draft::new(&elements, &Plan::new(&elements, costs), symbols);
     let moved: usize = elements.blocks().iter().map(|block| block.moved).sum();
-    let sparse = layout.bytes == 2 && moved * SPARSE < elements.count();
-    let found = if even { None } else { Function::find(&elements) };
-    let (mut classes, function) = if even {
-        (vec![BlockClass::Function; elements.blocks().len()], Some(Function::zero(layout)))
-    } else {
-        (classify(&elements, found.as_ref()), found.map(|(function, _)| function))
-    };
-    let (mut context_low, mut context_shift) = choose_contexts(&elements, &classes);
-    if layout.bytes == 2
-        && !even
-        && refine(&elements, &mut classes, context_low, &mut scratch.costs)
-    {
-        (context_low, context_shift) = choose_contexts(&elements, &classes);
-    }
-    let first_scale = classes.iter().find_map(|class| match class {
-        BlockClass::Scale(scale) => Some(*scale),
-        _ => None,
-    });
-    let mut model = Model {
-        first_scale: first_scale.unwrap_or(0),
-        context_low,
-        context_shift,
-        function: function.as_ref().map(|function| function.steps.clone()).unwrap_or_default(),
-        class_freqs: [[0; SYMBOLS_MAX]; CLASS_CONTEXTS],
-        step_freqs: Vec::new(),
-    };
-    let mut coder = ClassCoder::new(model.first_scale);
-    let mut class_counts = [[0u32; SYMBOLS_MAX]; CLASS_CONTEXTS];
-    let mut class_symbols = Vec::with_capacity(classes.len());
-    for class in &classes {
-        let (context, symbol) = coder.symbol(*class);
-        class_symbols.push(coded(context, symbol));
-        let counts = class_counts.get_mut(usize::from(context));
-        if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(symbol))) {
-            *count += 1;
+    if layout.bytes == 2 && moved * SPARSE < elements.count() {
+        let (own, even) = (draft.bits(symbols), Draft::even_bits(&elements, symbols));
+        let near = own.abs_diff(even) < own / NEAR + NEAR_BITS;
+        let start = out.len();
+        if near {
+            draft.write(cpu, &elements, symbols, encoder, out);
+        }
+        if near || even < own {
+            draft = Draft::new(&elements, &Plan::even(&elements), symbols);
+        }
+        if near {
+            let mut other = Vec::new();
+            draft.write(cpu, &elements, symbols, encoder, &mut other);
+            if other.len() < out.len() - start {
+                out.truncate(start);
+                out.extend_from_slice(&other);
+            }
+            return;
         }
     }
-    model.class_freqs = class_counts.map(|counts| normalise(&counts));
-    let symbols = &mut scratch.symbols;
-    let open = symbols.fill(&elements, &classes, function.as_ref(), &model);
-    for counts in symbols.counts.as_chunks::<SYMBOLS_MAX>().0 {
-        let mut sums: Histogram = [0; SYMBOLS_MAX];
-        sums.iter_mut().zip(counts).for_each(|(sum, parts)| *sum = parts.iter().sum());
-        model.step_freqs.push(normalise(&sums));
-    }
-    while model.step_freqs.last().is_some_and(|freqs| freqs.iter().all(|freq| *freq == 0)) {
-        model.step_freqs.pop();
+    draft.write(cpu, &elements, symbols, encoder, out);
+}
+
+/// What is chosen for a chunk.
+struct Plan {
+    classes: Vec<BlockClass>,
+    function: Option<Function>,
+    context_low: i32,
+    context_shift: u32,
+}
+
+impl Plan {
+    #[inline(always)]
+    fn new(elements: &Elements<'_>, costs: &mut Costs) -> Self {
+        let found = Function::find(elements);
+        let mut classes = classify(elements, found.as_ref());
+        let (mut context_low, mut context_shift) = choose_contexts(elements, &classes);
+        if elements.layout.bytes == 2 && refine(elements, &mut classes, context_low, costs) {
+            (context_low, context_shift) = choose_contexts(elements, &classes);
+        }
+        let function = found.map(|(function, _)| function);
+        Plan { classes, function, context_low, context_shift }
     }
 
-    let mut model_bits = BitWriter::default();
-    model.write(&mut model_bits);
-    let model_bytes = model_bits.finish();
-    let class_stream = Encoder::new(&model.class_freqs).encode::<1>(&class_symbols);
-    let head = out.len();
-    for part in [model_bytes.len(), class_stream.len(), 0] {
-        out.extend_from_slice(&(part as u32).to_le_bytes());
+    /// For changes that tell nothing of each other: all blocks under one context, by a function
+    /// that is zero.
+    fn even(elements: &Elements<'_>) -> Self {
+        let classes = vec![BlockClass::Function; elements.blocks().len()];
+        let function = Some(Function::zero(elements.layout));
+        Plan { classes, function, context_low: 0, context_shift: 0 }
     }
-    out.extend_from_slice(&model_bytes);
-    out.extend_from_slice(&class_stream);
-    let start = out.len();
-    match (elements.count() >= WIDE_FROM, cpu.avx512()) {
-        #[cfg(target_arch = "x86_64")]
-        (true, Some(cpu)) => scratch.wide.encode(cpu, &model.step_freqs, &symbols.coded, out),
-        (wide, _) => {
-            let encoder = Encoder::new(&model.step_freqs);
-            out.extend_from_slice(&if wide {
-                encoder.encode::<WIDE_LANES>(&symbols.coded)
-            } else {
-                encoder.encode::<NARROW_LANES>(&symbols.coded)
-            });
+}
+
+/// A chunk before its symbols are coded.
+struct Draft {
+    model: Vec<u8>,
+    class_freqs: [Histogram; CLASS_CONTEXTS],
+    class_counts: [Histogram; CLASS_CONTEXTS],
+    class_symbols: Vec<u16>,
+    step_freqs: Vec<Histogram>,
+}
+
+impl Draft {
+    #[inline(always)]
+    fn new(elements: &Elements<'_>, plan: &Plan, symbols: &mut Symbols) -> Self {
+        let Plan { classes, function, context_low, context_shift } = plan;
+        let first_scale = classes.iter().find_map(|class| match class {
+            BlockClass::Scale(scale) => Some(*scale),
+            _ => None,
+        });
+        let mut model = Model {
+            first_scale: first_scale.unwrap_or(0),
+            context_low: *context_low,
+            context_shift: *context_shift,
+            function: function.as_ref().map(|function| function.steps.clone()).unwrap_or_default(),
+            class_freqs: [[0; SYMBOLS_MAX]; CLASS_CONTEXTS],
+            step_freqs: Vec::new(),
+        };
+        let mut coder = ClassCoder::new(model.first_scale);
+        let mut class_counts = [[0u32; SYMBOLS_MAX]; CLASS_CONTEXTS];
+        let mut class_symbols = Vec::with_capacity(classes.len());
+        for class in classes {
+            let (context, symbol) = coder.symbol(*class);
+            class_symbols.push(coded(context, symbol));
+            let counts = class_counts.get_mut(usize::from(context));
+            if let Some(count) = counts.and_then(|counts| counts.get_mut(usize::from(symbol))) {
+                *count += 1;
+            }
         }
+        model.class_freqs = class_counts.map(|counts| normalise(&counts));
+        symbols.fill(elements, classes, function.as_ref(), &model);
+        model.step_freqs = symbols.counts.iter().map(normalise).collect();
+        let mut bits = BitWriter::default();
+        model.write(&mut bits);
+        let Model { class_freqs, step_freqs, .. } = model;
+        Draft { model: bits.finish(), class_freqs, class_counts, class_symbols, step_freqs }
     }
-    let len = ((out.len() - start) as u32).to_le_bytes();
-    if let Some(field) = out.get_mut(head + 8..head + 12) {
-        field.copy_from_slice(&len);
+
+    /// Bits that the model, classes and steps take, about.
+    fn bits(&self, symbols: &Symbols) -> u64 {
+        let classes = self.class_counts.iter().zip(&self.class_freqs);
+        let all = classes.chain(symbols.counts.iter().zip(&self.step_freqs));
+        8 * self.model.len() as u64
+            + all.map(|(counts, freqs)| coded_bits(counts, freqs)).sum::<u64>()
     }
-    symbols.open = open.finish();
-    out.extend_from_slice(&symbols.open);
-    sparse
+
+    /// About the bits of the [even](Plan::even) plan, from the symbols of another.
+    fn even_bits(elements: &Elements<'_>, symbols: &Symbols) -> u64 {
+        let mut counts: Histogram = [0; SYMBOLS_MAX];
+        for own in &symbols.counts {
+            counts.iter_mut().zip(own).for_each(|(count, own)| *count += own);
+        }
+        // Blocks that did not change have no symbols there.
+        if let Some(unmoved) = counts.first_mut() {
+            *unmoved += (elements.count() - symbols.coded.len()) as u32;
+        }
+        let mut bits = BitWriter::default();
+        let freqs = normalise(&counts);
+        write_freqs(&freqs, &mut bits);
+        8 * bits.finish().len() as u64 + EVEN_BITS + coded_bits(&counts, &freqs)
+    }
+
+    /// Appends the encoded chunk.
+    #[inline(always)]
+    fn write<T: Target>(
+        &self,
+        cpu: T,
+        elements: &Elements<'_>,
+        symbols: &Symbols,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+    ) {
+        let mut class_stream = Vec::new();
+        encoder.encode::<1>(&self.class_freqs, &self.class_symbols, &mut class_stream);
+        let head = out.len();
+        for part in [self.model.len(), class_stream.len(), 0] {
+            out.extend_from_slice(&(part as u32).to_le_bytes());
+        }
+        out.extend_from_slice(&self.model);
+        out.extend_from_slice(&class_stream);
+        let start = out.len();
+        if elements.count() >= WIDE_FROM {
+            encoder.encode_wide(cpu, &self.step_freqs, &symbols.coded, out);
+        } else {
+            encoder.encode::<NARROW_LANES>(&self.step_freqs, &symbols.coded, out);
+        }
+        let len = ((out.len() - start) as u32).to_le_bytes();
+        if let Some(field) = out.get_mut(head + 8..head + 12) {
+            field.copy_from_slice(&len);
+        }
+        out.extend_from_slice(&symbols.open);
+    }
+}
+
+/// Bits of a model with one table and one class, but for the table's.
+const EVEN_BITS: u64 = 150;
+
+/// Bits that symbols of these counts take under these frequencies.
+fn coded_bits(counts: &Histogram, freqs: &Histogram) -> u64 {
+    let occurring = counts.iter().zip(freqs).filter(|(count, _)| **count > 0);
+    let bits =
+        |(count, freq): (&u32, &u32)| *count as f32 * (TOTAL as f32 / (*freq).max(1) as f32).log2();
+    occurring.map(bits).sum::<f32>() as u64
 }

@@ -1,85 +1,28 @@
-//! The encoding rounds of [`super::rans`] for 32 states, sixteen at a time. With the calls of it and
-//! of the functions compiled like it, the one place with `unsafe` in encoding. Property-tested
-//! against the portable rounds.
+//! The encoding rounds of [`super::rans`] for 32 states, sixteen at a time. Property-tested against
+//! the portable rounds.
 
 use std::arch::x86_64::*;
 
 use super::WIDE_LANES;
-use super::frequencies::{CODED_MAX, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL};
+use super::encode_wide::{Frequency, Rounds};
+use super::frequencies::{CODED_MAX, PRECISION_BITS};
 use crate::codec::cpu::Avx512;
-
-/// A symbol's frequency, and from bit 0 on in [`PRECISION_BITS`] those of the symbols before it.
-type Frequency = u32;
 
 /// Symbols encoded at once.
 const LANES: usize = 16;
 
-/// What [`Encoder::encode`](super::rans::Encoder::encode) does for 32 states, in wide registers.
-#[derive(Debug, Default)]
-pub(in crate::codec) struct WideEncoder {
-    table: Vec<Frequency>,
-    words: Vec<u16>,
-}
-
-impl WideEncoder {
-    /// Appends the stream of [`coded`] symbols to `out`. The memory of the encoder is kept for the
-    /// next stream.
+impl Rounds for Avx512 {
     #[inline(always)]
-    pub(in crate::codec) fn encode(
-        &mut self,
-        cpu: Avx512,
-        contexts: &[Histogram],
-        coded: &[u16],
-        out: &mut Vec<u8>,
-    ) {
-        self.table.resize(CODED_MAX, 0);
-        for (table, freqs) in self.table.as_chunks_mut::<SYMBOLS_MAX>().0.iter_mut().zip(contexts) {
-            let mut start = 0;
-            for (entry, freq) in table.iter_mut().zip(freqs) {
-                *entry = *freq << PRECISION_BITS | start & (TOTAL - 1);
-                start += freq;
-            }
-        }
-        let Some(table) = self.table.first_chunk::<CODED_MAX>() else { return };
-        let (whole, rest) = coded.as_chunks::<WIDE_LANES>();
-        let mut states = [STATE_MIN; WIDE_LANES];
-        if self.words.len() < coded.len() {
-            self.words.resize(coded.len(), 0);
-        }
-        // The last symbols, which are no whole round, come first. Their states are full of nothing
-        // yet, so that at most one word a state is written.
-        let mut at = self.words.len();
-        for (coded, state) in rest.iter().zip(&mut states).rev() {
-            let entry = table.get(usize::from(*coded)).copied().unwrap_or(0);
-            let (freq, start) = ((entry >> PRECISION_BITS).max(1), entry & (TOTAL - 1));
-            if *state >= freq << (31 - PRECISION_BITS) {
-                at -= 1;
-                if let Some(word) = self.words.get_mut(at) {
-                    *word = *state as u16;
-                }
-                *state >>= 16;
-            }
-            *state = ((*state / freq) << PRECISION_BITS) + *state % freq + start;
-        }
-        let room = self.words.get_mut(..at).unwrap_or_default();
-        let start = rounds(cpu, table, whole, &mut states, room);
-        states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
-        out.extend_from_slice(bytemuck::cast_slice(self.words.get(start..).unwrap_or_default()));
+    fn rounds(
+        self,
+        table: &[Frequency; CODED_MAX],
+        coded: &[[u16; WIDE_LANES]],
+        states: &mut [u32; WIDE_LANES],
+        words: &mut [u16],
+    ) -> usize {
+        // SAFETY: the token exists only where the processor has the features.
+        unsafe { wide_rounds(table, coded, states, words) }
     }
-}
-
-/// Encodes `coded`, the last symbol first, onto `states`. Words are written to the end of `words`,
-/// which has room for one a symbol; returns where they begin.
-#[inline(always)]
-fn rounds(
-    _cpu: Avx512,
-    table: &[Frequency; CODED_MAX],
-    coded: &[[u16; WIDE_LANES]],
-    states: &mut [u32; WIDE_LANES],
-    words: &mut [u16],
-) -> usize {
-    // SAFETY: the token exists only where the processor has the features.
-    unsafe { wide_rounds(table, coded, states, words) }
 }
 
 #[inline]

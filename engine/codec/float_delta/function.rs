@@ -6,7 +6,9 @@ use super::floats::FloatLayout;
 use super::symbols::STEP_MAX;
 
 /// A step this near to the function's counts as following it.
-const NEAR: u64 = 2;
+const NEAR: u32 = 2;
+/// Steps below this are not so long that what is left of them by a function could be too long.
+const STEP_SHORT: u32 = 1 << 30;
 /// Mantissa bits that select an entry of the function table.
 const FUNCTION_BITS: u32 = 10;
 /// Fewer elements are too few to see a function in.
@@ -57,6 +59,11 @@ impl Function {
         Function { shift: layout.mantissa_bits - 1, steps: vec![0; 2] }
     }
 
+    /// Whether it moves nothing.
+    pub(super) fn is_zero(&self) -> bool {
+        self.steps.iter().all(|step| *step == 0)
+    }
+
     /// Whether a table pays for so many blocks. A change of it costs about 20 bits, a block saves
     /// about 8 bits an element.
     fn pays(&self, following: usize) -> bool {
@@ -72,8 +79,8 @@ impl Function {
 
     /// The step of a parent.
     #[inline(always)]
-    pub(super) fn step(&self, parent: u32) -> i64 {
-        i64::from(self.steps.get(self.place(parent)).copied().unwrap_or(0))
+    pub(super) fn step(&self, parent: u32) -> i32 {
+        self.steps.get(self.place(parent)).copied().unwrap_or(0)
     }
 
     /// For every place, the step that most of the elements there take, if most take one.
@@ -88,9 +95,11 @@ impl Function {
         let mut votes = vec![0i32; 1 << FUNCTION_BITS];
         for at in voters {
             elements.pairs(at, pairs);
-            for (parent, step) in pairs.steps() {
-                let place = function.place(parent);
-                let Ok(step) = i32::try_from(step) else { continue };
+            let steps = pairs.magnitudes.iter().zip(&pairs.negatives).take(pairs.len);
+            for (parent, (magnitude, negative)) in pairs.parents.iter().zip(steps) {
+                let place = function.place(*parent);
+                let Ok(magnitude) = i32::try_from(*magnitude) else { continue };
+                let step = if *negative == 0 { magnitude } else { -magnitude };
                 let (Some(vote), Some(known)) =
                     (votes.get_mut(place), function.steps.get_mut(place))
                 else {
@@ -119,10 +128,13 @@ impl Function {
     #[inline(always)]
     fn fits(&self, elements: &Elements<'_>, at: usize, pairs: &mut Pairs) -> bool {
         elements.pairs(at, pairs);
-        let near = |(parent, step): (u32, i64)| {
-            u32::from((step - self.step(parent)).unsigned_abs() <= NEAR)
+        let steps = pairs.magnitudes.iter().zip(&pairs.negatives).take(pairs.len);
+        let near = |(parent, (magnitude, negative)): (&u32, (&u32, &u32))| {
+            let step = (magnitude ^ 0u32.wrapping_sub(*negative)).wrapping_add(*negative);
+            let far = step.wrapping_sub(self.step(*parent) as u32).wrapping_add(NEAR);
+            u32::from(*magnitude < STEP_SHORT) & u32::from(far <= 2 * NEAR)
         };
-        let count: u32 = pairs.steps().map(near).sum();
+        let count: u32 = pairs.parents.iter().zip(steps).map(near).sum();
         let zeroed = elements.blocks().get(at).map_or(0, |block| block.zeroed);
         2 * count as usize > pairs.len && 16 * zeroed < pairs.len
     }
@@ -130,8 +142,13 @@ impl Function {
     /// Whether symbols can tell how far each element of a block is from the table.
     #[inline(always)]
     pub(super) fn reaches(&self, elements: &Elements<'_>, at: usize, pairs: &mut Pairs) -> bool {
+        if elements.blocks().get(at).is_some_and(|block| block.steps < STEP_SHORT) {
+            return true;
+        }
         elements.pairs(at, pairs);
-        let far = |(parent, step): (u32, i64)| (step - self.step(parent)).unsigned_abs() > STEP_MAX;
+        let far = |(parent, step): (u32, i64)| {
+            (step - i64::from(self.step(parent))).unsigned_abs() > STEP_MAX
+        };
         !pairs.steps().fold(false, |any, pair| any | far(pair))
     }
 
@@ -140,9 +157,14 @@ impl Function {
     pub(super) fn take_off(&self, pairs: &mut Pairs) {
         let steps = pairs.magnitudes.iter_mut().zip(&mut pairs.negatives);
         for ((magnitude, negative), parent) in steps.zip(&pairs.parents).take(pairs.len) {
-            let step = i64::from(*magnitude);
-            let rest = if *negative == 0 { step } else { -step } - self.step(*parent);
-            (*magnitude, *negative) = (rest.unsigned_abs() as u32, u32::from(rest < 0));
+            let own = self.step(*parent);
+            let opposed = *negative ^ u32::from(own >= 0);
+            let own = own.unsigned_abs();
+            // Opposed steps leave the sign of the longer one.
+            let turned = opposed & u32::from(own > *magnitude);
+            let sum = magnitude.wrapping_add(own);
+            *magnitude = if opposed == 0 { sum } else { own.abs_diff(*magnitude) };
+            *negative ^= turned;
         }
     }
 }

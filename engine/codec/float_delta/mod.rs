@@ -13,13 +13,20 @@
 //! The layout, byte for byte, is in `format-spec.md`.
 
 pub(super) mod bits;
+mod block;
+#[cfg(target_arch = "x86_64")]
+mod block_avx2;
 #[cfg(target_arch = "x86_64")]
 mod block_avx512;
+mod block_portable;
 mod decode;
 mod elements;
 mod encode;
 #[cfg(target_arch = "x86_64")]
+mod encode_avx2;
+#[cfg(target_arch = "x86_64")]
 mod encode_avx512;
+mod encode_wide;
 mod floats;
 pub(super) mod frequencies;
 mod function;
@@ -28,7 +35,7 @@ pub(super) mod rans;
 mod refine;
 pub(super) mod symbols;
 
-pub(super) use decode::{Steps, decode, load, store};
+pub(super) use decode::{Steps, decode, gives, load, store};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 pub(super) use refine::log2;

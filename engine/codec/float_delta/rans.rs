@@ -7,92 +7,130 @@
 //! After J. Duda, "Asymmetric numeral systems" (2013), and F. Giesen, "Interleaved entropy
 //! coders" (2014).
 
-#[cfg(target_arch = "x86_64")]
-use super::encode_avx512::WideEncoder;
+use super::encode_wide::WideEncoder;
 use super::frequencies::{CONTEXTS_MAX, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL};
-#[cfg(target_arch = "x86_64")]
-use crate::codec::cpu::Avx512;
+use crate::codec::cpu::{Target, on_cpu};
 
 /// What coding one symbol needs, with the division by its frequency made a multiplication.
 #[derive(Clone, Copy, Debug, Default)]
 struct EncodeStep {
-    state_max: u64,
+    /// From this state on, a word leaves it first.
+    state_max: u32,
     reciprocal: u32,
-    shift: u32,
     bias: u32,
-    complement: u32,
+    complement: u16,
+    shift: u16,
 }
 
 impl EncodeStep {
     fn new(start: u32, freq: u32) -> Self {
-        let state_max = u64::from(freq) << (31 - PRECISION_BITS);
-        let complement = TOTAL - freq;
+        let state_max = freq << (31 - PRECISION_BITS);
+        let complement = (TOTAL - freq) as u16;
         if freq < 2 {
             let bias = start + TOTAL - 1;
-            return EncodeStep { state_max, reciprocal: u32::MAX, shift: 0, bias, complement };
+            return EncodeStep { state_max, reciprocal: u32::MAX, bias, complement, shift: 0 };
         }
         let shift = 32 - (freq - 1).leading_zeros();
         let reciprocal = ((1u64 << (shift + 31)).div_ceil(u64::from(freq))) as u32;
-        EncodeStep { state_max, reciprocal, shift: shift - 1, bias: start, complement }
+        EncodeStep { state_max, reciprocal, bias: start, complement, shift: shift as u16 - 1 }
     }
 }
 
-/// Encodes symbols with their contexts.
-#[derive(Debug)]
+/// Encodes symbols with their contexts. Its memory is kept from stream to stream.
+#[derive(Debug, Default)]
 pub(in crate::codec) struct Encoder {
     steps: Vec<[EncodeStep; SYMBOLS_MAX]>,
+    words: Vec<u16>,
+    wide: WideEncoder,
 }
 
 impl Encoder {
-    /// An encoder for contexts of these frequencies.
-    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
-        let steps = contexts.iter().map(|freqs| {
+    /// Takes over these frequencies.
+    fn fill(&mut self, contexts: &[Histogram]) {
+        self.steps.resize(contexts.len(), [EncodeStep::default(); SYMBOLS_MAX]);
+        for (steps, freqs) in self.steps.iter_mut().zip(contexts) {
             let mut start = 0;
-            let mut steps = [EncodeStep::default(); SYMBOLS_MAX];
             for (step, freq) in steps.iter_mut().zip(freqs).filter(|(_, freq)| **freq > 0) {
                 *step = EncodeStep::new(start, *freq);
                 start += freq;
             }
-            steps
-        });
-        Encoder { steps: steps.collect() }
+        }
     }
 
-    /// The stream of [`coded`] symbols, all of which have a frequency. First the states, 4 bytes
-    /// each, then the words, 2 bytes each.
-    #[expect(clippy::indexing_slicing, reason = "lanes are taken modulo their number")]
-    pub(in crate::codec) fn encode<const LANES: usize>(&self, coded: &[u16]) -> Vec<u8> {
-        let mut states = [STATE_MIN; LANES];
-        let mut words: Vec<u16> = Vec::with_capacity(coded.len() / 2 + 16);
-        for (at, coded) in coded.iter().enumerate().rev() {
-            let [symbol, context] = coded.to_le_bytes();
-            let step = &self.steps[usize::from(context)][usize::from(symbol)];
-            let mut state = states[at % LANES];
-            if u64::from(state) >= step.state_max {
-                words.push(state as u16);
-                state >>= 16;
-            }
-            let quotient =
-                ((u64::from(state) * u64::from(step.reciprocal)) >> 32) as u32 >> step.shift;
-            states[at % LANES] =
-                state.wrapping_add(step.bias).wrapping_add(quotient.wrapping_mul(step.complement));
+    /// Appends the stream of [`coded`] symbols, all of which have a frequency in `contexts`. First
+    /// the states, 4 bytes each, then the words, 2 bytes each.
+    #[inline(always)]
+    pub(in crate::codec) fn encode<const LANES: usize>(
+        &mut self,
+        contexts: &[Histogram],
+        coded: &[u16],
+        out: &mut Vec<u8>,
+    ) {
+        self.fill(contexts);
+        if self.words.len() < coded.len() {
+            self.words.resize(coded.len(), 0);
         }
-        let mut out = Vec::with_capacity(4 * LANES + 2 * words.len());
+        let mut states = [STATE_MIN; LANES];
+        let mut at = coded.len();
+        let (whole, rest) = coded.as_chunks::<LANES>();
+        for part in std::iter::once(rest).chain(whole.iter().rev().map(<[u16; LANES]>::as_slice)) {
+            for (coded, state) in part.iter().zip(&mut states).rev() {
+                let [symbol, context] = coded.to_le_bytes();
+                let steps = self.steps.get(usize::from(context));
+                let step = steps.and_then(|steps| steps.get(usize::from(symbol)));
+                let step = step.copied().unwrap_or_default();
+                // Written in any case, and kept if the state is full: which is anyone's guess.
+                if let Some(word) = self.words.get_mut(at.wrapping_sub(1)) {
+                    *word = *state as u16;
+                }
+                let full = *state >= step.state_max;
+                at = at.wrapping_sub(usize::from(full));
+                let state_now = std::hint::select_unpredictable(full, *state >> 16, *state);
+                let quotient = (u64::from(state_now) * u64::from(step.reciprocal)) >> 32;
+                let quotient = (quotient as u32) >> (step.shift & 31);
+                let more = quotient.wrapping_mul(step.complement.into());
+                *state = state_now.wrapping_add(step.bias).wrapping_add(more);
+            }
+        }
+        let words = self.words.get(at..coded.len()).unwrap_or_default();
         states.iter().for_each(|state| out.extend_from_slice(&state.to_le_bytes()));
-        words.iter().rev().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
-        out
+        out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    }
+
+    /// [`encode`](Self::encode) with 32 states, in wide registers where there are some.
+    #[inline(always)]
+    pub(super) fn encode_wide<T: Target>(
+        &mut self,
+        cpu: T,
+        contexts: &[Histogram],
+        coded: &[u16],
+        out: &mut Vec<u8>,
+    ) {
+        match (cpu.avx512(), cpu.avx2()) {
+            #[cfg(target_arch = "x86_64")]
+            (Some(cpu), _) => self.wide.encode(cpu, contexts, coded, out),
+            #[cfg(target_arch = "x86_64")]
+            (_, Some(cpu)) => self.wide.encode(cpu, contexts, coded, out),
+            _ => self.encode::<{ super::WIDE_LANES }>(contexts, coded, out),
+        }
     }
 }
 
 /// The stream of [`coded`] symbols with 32 states.
 pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(cpu) = Avx512::current() {
-        let mut out = Vec::new();
-        WideEncoder::default().encode(cpu, contexts, coded, &mut out);
-        return out;
-    }
-    Encoder::new(contexts).encode::<{ super::WIDE_LANES }>(coded)
+    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+    on_cpu!(cpu => encoder.encode_wide(cpu, contexts, coded, &mut out));
+    out
+}
+
+/// The stream of [`coded`] symbols with fewer.
+pub(in crate::codec) fn encode_narrow<const LANES: usize>(
+    contexts: &[Histogram],
+    coded: &[u16],
+) -> Vec<u8> {
+    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+    encoder.encode::<LANES>(contexts, coded, &mut out);
+    out
 }
 
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
@@ -110,7 +148,6 @@ impl DecodeTable {
         DecodeTable { entries: Vec::new(), context_max: 0 };
 
     /// For every context, as many entries as the precision has slots; and the largest context.
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
         (&self.entries, self.context_max)
@@ -165,6 +202,20 @@ pub(in crate::codec) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
     bytes
 }
 
+/// Decodes a symbol by one state, whose table begins at `context`. Also says whether the next word
+/// was needed.
+#[inline(always)]
+pub(super) fn decode_step(state: &mut u32, table: &[u32], context: u32, word: u16) -> (u8, bool) {
+    let slot = context | *state & (TOTAL - 1);
+    let entry = table.get(slot as usize).copied().unwrap_or(0);
+    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
+    let next = freq.wrapping_mul(*state >> PRECISION_BITS).wrapping_add(entry >> 20);
+    // Whether a word is needed is anyone's guess: no branch.
+    let refill = next < STATE_MIN;
+    *state = std::hint::select_unpredictable(refill, next << 16 | u32::from(word), next);
+    (entry as u8, refill)
+}
+
 /// Decodes symbols.
 #[derive(Debug)]
 pub(in crate::codec) struct Decoder<'a, const LANES: usize> {
@@ -206,19 +257,11 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
                 let mut words = u64::from_le_bytes(words);
                 let mut used = 0;
                 for ((state, context), symbol) in states.iter_mut().zip(contexts).zip(symbols) {
-                    let slot =
-                        usize::from(*context) << PRECISION_BITS | (*state & (TOTAL - 1)) as usize;
-                    let entry = table.entries.get(slot).copied().unwrap_or(0);
-                    *symbol = entry as u8;
-                    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
-                    let next = freq.wrapping_mul(*state >> PRECISION_BITS);
-                    let next = next.wrapping_add(entry >> 20);
-                    // Whether a word is needed is anyone's guess: no branch.
-                    let refill = u32::from(next < STATE_MIN);
-                    let fresh = next << 16 | u32::from(words as u16);
-                    *state = std::hint::select_unpredictable(refill == 1, fresh, next);
-                    words >>= 16 * refill;
-                    used += refill as usize;
+                    let context = u32::from(*context) << PRECISION_BITS;
+                    let refilled;
+                    (*symbol, refilled) = decode_step(state, &table.entries, context, words as u16);
+                    words >>= 16 * u32::from(refilled);
+                    used += usize::from(refilled);
                 }
                 skip(&mut self.words, 2 * used);
             }
@@ -227,7 +270,6 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
 
     /// States and the words to come, for who decodes in another way; what they use of the words is
     /// [skipped](skip).
-    #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(in crate::codec) fn inside(&mut self) -> (&mut [u32; LANES], &mut &'a [u8]) {
         (&mut self.states, &mut self.words)
@@ -245,6 +287,7 @@ mod tests {
     use super::super::bits::{BitReader, BitWriter};
     use super::super::frequencies::{coded, normalise, read_freqs, write_freqs};
     use super::*;
+    use crate::codec::cpu::Cpu;
     use proptest::prelude::*;
 
     fn round_trip<const LANES: usize>(symbols: &[(u8, u8)]) {
@@ -266,16 +309,15 @@ mod tests {
         }
         let coded: Vec<u16> =
             symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
-        let stream = Encoder::new(&freqs).encode::<LANES>(&coded);
-        #[cfg(target_arch = "x86_64")]
-        if LANES == super::super::WIDE_LANES
-            && let Some(cpu) = Avx512::current()
-        {
-            let mut encoder = WideEncoder::default();
+        let stream = encode_narrow::<LANES>(&freqs, &coded);
+        for cpu in Cpu::available().filter(|_| LANES == super::super::WIDE_LANES) {
+            let mut encoder = Encoder::default();
             for _ in 0..2 {
                 let mut wide = Vec::new();
-                encoder.encode(cpu, &freqs, &coded, &mut wide);
-                assert_eq!(wide, stream);
+                cpu.lowered(|| {
+                    on_cpu!(cpu => encoder.encode_wide(cpu, &freqs, &coded, &mut wide));
+                });
+                assert_eq!(wide, stream, "{cpu}");
             }
         }
         let mut table = DecodeTable::EMPTY;
@@ -286,15 +328,13 @@ mod tests {
         decoder.decode(&table, &mut contexts, &mut out);
         assert!(decoder.is_finished());
         assert!(out.iter().zip(symbols).all(|(a, b)| *a == b.1));
-        #[cfg(target_arch = "x86_64")]
-        if let Some(cpu) = Avx512::current() {
-            let mut decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
-            let Some(decoder) = decoder.as_mut().ok().filter(|_| LANES == 32) else { return };
-            for block in symbols.as_chunks::<128>().0 {
-                let (contexts, mut out) = (block.map(|symbol| symbol.0), [0; 128]);
-                decoder.decode_avx512(cpu, &table, &contexts, &mut out);
-                assert_eq!(out, block.map(|symbol| symbol.1));
-            }
+        let decoder = Decoder::<{ super::super::WIDE_LANES }>::new(&stream);
+        let Some(mut decoder) = decoder.ok().filter(|_| LANES == 32) else { return };
+        let ways: Vec<Cpu> = Cpu::available().collect();
+        for (block, cpu) in symbols.as_chunks::<128>().0.iter().zip(ways.iter().cycle()) {
+            let (contexts, mut out) = (block.map(|symbol| symbol.0), [0; 128]);
+            cpu.lowered(|| decoder.decode_whole(&table, &contexts, &mut out));
+            assert_eq!(out, block.map(|symbol| symbol.1));
         }
     }
 
@@ -317,7 +357,7 @@ mod tests {
         let symbols = vec![9u16; 10_000];
         let mut counts = [0; SYMBOLS_MAX];
         counts[9] = 10_000;
-        let stream = Encoder::new(&[normalise(&counts)]).encode::<4>(&symbols);
+        let stream = encode_narrow::<4>(&[normalise(&counts)], &symbols);
         assert_eq!(stream.len(), 16);
     }
 }

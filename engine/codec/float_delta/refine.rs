@@ -45,11 +45,6 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    #[inline(always)]
-    fn place(low: i32, scale: i32, exponent: u8) -> usize {
-        (scale - 2 * i32::from(exponent) - low).clamp(0, SIZES as i32 - 1) as usize
-    }
-
     /// From the symbols of all blocks under the scales they have now.
     #[inline(always)]
     fn fill(&mut self, elements: &Elements<'_>, classes: &[BlockClass], low: i32) {
@@ -59,10 +54,15 @@ impl Costs {
         self.counts.resize(SYMBOLS_MAX, [0; SIZES]);
         for ((exponents, symbols), class) in elements.coded().zip(classes) {
             let BlockClass::Scale(scale) = class else { continue };
-            for (exponent, symbol) in exponents.iter().zip(symbols) {
-                let place = Self::place(low, *scale, *exponent);
-                let counts = self.counts.get_mut(usize::from(*symbol));
-                if let Some(count) = counts.and_then(|counts| counts.get_mut(place)) {
+            let mut places = [0u32; BLOCK_LEN];
+            for (place, (exponent, symbol)) in places.iter_mut().zip(exponents.iter().zip(symbols))
+            {
+                let size = (scale - 2 * i32::from(*exponent) - low).clamp(0, SIZES as i32 - 1);
+                *place = u32::from(*symbol) * SIZES as u32 + size as u32;
+            }
+            let counts = self.counts.as_flattened_mut();
+            for place in places {
+                if let Some(count) = counts.get_mut(place as usize) {
                     *count += 1;
                 }
             }

@@ -1,0 +1,400 @@
+//! Decoding a block, eight elements at a time: what [`super::block_portable`] does, in registers of
+//! AVX2. Property-tested against it.
+
+use std::arch::x86_64::*;
+
+use super::block::{
+    BlockMachine, BlockModel, Context, FunctionTable, OPEN_BYTES, OPEN_END, OpenBits, WORD_BYTES,
+};
+use super::floats::FloatLayout;
+use super::frequencies::{PRECISION_BITS, STATE_MIN};
+use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
+use crate::codec::cpu::Avx2;
+
+/// Elements that are handled at once.
+const LANES: usize = 8;
+/// Registers of states.
+const REGISTERS: usize = WIDE_LANES / LANES;
+
+/// For each set of lanes, which of the next words each of them takes.
+static TAKEN: [u64; 1 << LANES] = taken();
+
+#[expect(clippy::indexing_slicing, reason = "constant evaluation checks the bounds")]
+const fn taken() -> [u64; 1 << LANES] {
+    let mut all = [0; 1 << LANES];
+    let mut set = 0;
+    while set < all.len() {
+        let (mut lane, mut word) = (0, 0);
+        while lane < LANES {
+            if set >> lane & 1 == 1 {
+                all[set] |= word << (8 * lane);
+                word += 1;
+            }
+            lane += 1;
+        }
+        set += 1;
+    }
+    all
+}
+
+impl BlockMachine for Avx2 {
+    #[inline(always)]
+    fn decode_block<const BYTES: usize>(
+        self,
+        model: BlockModel<'_>,
+        states: &mut [u32; WIDE_LANES],
+        table: &[u32],
+        words: &[u8; WORD_BYTES],
+        open: &mut OpenBits<'_>,
+        block: &mut [[u8; BYTES]; BLOCK_LEN],
+    ) -> usize {
+        // SAFETY: the token exists only where the processor has the features.
+        unsafe { decode_block(model, states, table, words, open, block) }
+    }
+
+    #[inline(always)]
+    fn decode_symbols(
+        self,
+        states: &mut [u32; WIDE_LANES],
+        table: &[u32],
+        words: &[u8; WORD_BYTES],
+        contexts: &[u8; BLOCK_LEN],
+        symbols: &mut [u8; BLOCK_LEN],
+    ) -> usize {
+        // SAFETY: as above.
+        unsafe { decode_symbols(states, table, words, contexts, symbols) }
+    }
+
+    #[inline(always)]
+    fn put_back<const BYTES: usize>(
+        self,
+        layout: FloatLayout,
+        function: Option<FunctionTable<'_>>,
+        symbols: &[u8; BLOCK_LEN],
+        open: &mut OpenBits<'_>,
+        block: &mut [[u8; BYTES]; BLOCK_LEN],
+    ) {
+        // SAFETY: as above.
+        unsafe { put_back(layout, function, symbols, open, block) }
+    }
+}
+
+/// The states in registers.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn load_states(states: &[u32; WIDE_LANES]) -> [__m256i; REGISTERS] {
+    let mut registers = [_mm256_setzero_si256(); REGISTERS];
+    for (register, states) in registers.iter_mut().zip(states.as_chunks::<LANES>().0) {
+        // SAFETY: eight numbers are read.
+        *register = unsafe { _mm256_loadu_si256(states.as_ptr().cast()) };
+    }
+    registers
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn store_states(registers: [__m256i; REGISTERS], states: &mut [u32; WIDE_LANES]) {
+    for (register, states) in registers.iter().zip(states.as_chunks_mut::<LANES>().0) {
+        // SAFETY: eight numbers are written.
+        unsafe { _mm256_storeu_si256(states.as_mut_ptr().cast(), *register) };
+    }
+}
+
+/// # Panics
+///
+/// If `table` is shorter than the contexts need.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn decode_block<const BYTES: usize>(
+    BlockModel { layout, context, function }: BlockModel<'_>,
+    states: &mut [u32; WIDE_LANES],
+    table: &[u32],
+    words: &[u8; WORD_BYTES],
+    open: &mut OpenBits<'_>,
+    block: &mut [[u8; BYTES]; BLOCK_LEN],
+) -> usize {
+    let (Context::BySize { max, .. } | Context::Always(max)) = context;
+    assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
+    let mut registers = load_states(states);
+    let mut used = 0;
+    for round in block.as_chunks_mut::<WIDE_LANES>().0 {
+        let blocks = round.as_chunks_mut::<LANES>().0;
+        let mut parents = [_mm256_setzero_si256(); REGISTERS];
+        for (parent, block) in parents.iter_mut().zip(blocks.iter()) {
+            *parent = load(block);
+        }
+        let mut contexts = [set(max.into()); REGISTERS];
+        if let Context::BySize { size, shift, max } = context {
+            for (context, parent) in contexts.iter_mut().zip(&parents) {
+                let exponent = _mm256_and_si256(*parent, set(layout.magnitude_mask()));
+                let exponent = _mm256_srl_epi32(exponent, count_of(layout.mantissa_bits));
+                let exponent = _mm256_max_epu32(exponent, set(1));
+                let size = _mm256_sub_epi32(set(size as u32), _mm256_slli_epi32::<1>(exponent));
+                let size = _mm256_sra_epi32(size, count_of(shift));
+                let size = _mm256_max_epi32(size, _mm256_setzero_si256());
+                *context = _mm256_min_epi32(size, set(max.into()));
+            }
+        }
+        // SAFETY: a context is at most `max`, for which there is a table.
+        let symbols = unsafe { decode_32(&mut registers, contexts, table, words, &mut used) };
+        for (block, (symbol, parent)) in blocks.iter_mut().zip(symbols.into_iter().zip(parents)) {
+            store(put_back_8(layout, function, symbol, parent, open), block);
+        }
+    }
+    store_states(registers, states);
+    used
+}
+
+/// # Panics
+///
+/// If the table is shorter than its largest context needs.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn decode_symbols(
+    states: &mut [u32; WIDE_LANES],
+    table: &[u32],
+    words: &[u8; WORD_BYTES],
+    contexts: &[u8; BLOCK_LEN],
+    symbols: &mut [u8; BLOCK_LEN],
+) -> usize {
+    let max = (table.len() >> PRECISION_BITS).min(256);
+    assert!(max > 0, "a table for every context");
+    let max = set(max as u32 - 1);
+    let mut registers = load_states(states);
+    let mut used = 0;
+    let rounds = contexts.as_chunks::<WIDE_LANES>().0.iter();
+    for (contexts, symbols) in rounds.zip(symbols.as_chunks_mut::<WIDE_LANES>().0) {
+        let mut wide = [_mm256_setzero_si256(); REGISTERS];
+        for (wide, contexts) in wide.iter_mut().zip(contexts.as_chunks::<LANES>().0) {
+            *wide = _mm256_min_epu32(load_bytes(contexts), max);
+        }
+        // SAFETY: a context is at most `max`, for which there is a table.
+        let found = unsafe { decode_32(&mut registers, wide, table, words, &mut used) };
+        for (symbols, found) in symbols.as_chunks_mut::<LANES>().0.iter_mut().zip(found) {
+            let found = _mm_packus_epi16(narrow(found), _mm_setzero_si128());
+            *symbols = _mm_cvtsi128_si64(found).to_le_bytes();
+        }
+    }
+    store_states(registers, states);
+    used
+}
+
+/// Decodes a symbol of each of the states, which become those after it. `used` are the bytes of
+/// `words` that were used. One step of all registers comes before the next, so that the processor
+/// sees what it can do at once.
+///
+/// # Safety
+///
+/// `table` has the entries of each of the contexts.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+unsafe fn decode_32(
+    states: &mut [__m256i; REGISTERS],
+    contexts: [__m256i; REGISTERS],
+    table: &[u32],
+    words: &[u8; WORD_BYTES],
+    used: &mut usize,
+) -> [__m256i; REGISTERS] {
+    let slot_mask = set((1 << PRECISION_BITS) - 1);
+    let mut entries = contexts;
+    for (entry, state) in entries.iter_mut().zip(states.iter()) {
+        let context = _mm256_slli_epi32::<{ PRECISION_BITS as i32 }>(*entry);
+        let place = _mm256_or_si256(context, _mm256_and_si256(*state, slot_mask));
+        // SAFETY: a place is a context, shifted by the precision, plus less than the precision's
+        // range.
+        *entry = unsafe { _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), place) };
+    }
+    for (state, entry) in states.iter_mut().zip(&mut entries) {
+        let freq = _mm256_and_si256(_mm256_srli_epi32::<8>(*entry), slot_mask);
+        let freq = _mm256_add_epi32(freq, set(1));
+        let high = _mm256_srli_epi32::<{ PRECISION_BITS as i32 }>(*state);
+        let place = _mm256_srli_epi32::<20>(*entry);
+        *state = _mm256_add_epi32(_mm256_mullo_epi32(freq, high), place);
+        *entry = _mm256_and_si256(*entry, set(0xff));
+    }
+    for state in states {
+        let next = *state;
+        let refill = _mm256_cmpeq_epi32(_mm256_min_epu32(next, set(STATE_MIN - 1)), next);
+        let lanes = _mm256_movemask_ps(_mm256_castsi256_ps(refill)) as u32 & 0xff;
+        let taken = TAKEN.get(lanes as usize).copied().unwrap_or(0);
+        let taken = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(taken as i64));
+        // At most 16 bytes were used by each eight before.
+        let from = (*used).min(WORD_BYTES - 2 * LANES);
+        // SAFETY: 16 bytes from `from` on are inside `words`.
+        let fresh = unsafe { _mm_loadu_si128(words.as_ptr().add(from).cast()) };
+        let fresh = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(fresh), taken);
+        let fresh = _mm256_or_si256(_mm256_slli_epi32::<16>(next), fresh);
+        *state = _mm256_blendv_epi8(next, fresh, refill);
+        *used += 2 * lanes.count_ones() as usize;
+    }
+    entries
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn put_back<const BYTES: usize>(
+    layout: FloatLayout,
+    function: Option<FunctionTable<'_>>,
+    symbols: &[u8; BLOCK_LEN],
+    open: &mut OpenBits<'_>,
+    block: &mut [[u8; BYTES]; BLOCK_LEN],
+) {
+    let symbols = symbols.as_chunks::<LANES>().0.iter();
+    for (symbols, block) in symbols.zip(block.as_chunks_mut::<LANES>().0) {
+        store(put_back_8(layout, function, load_bytes(symbols), load(block), open), block);
+    }
+}
+
+/// The children of eight parents.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn put_back_8(
+    layout: FloatLayout,
+    function: Option<FunctionTable<'_>>,
+    symbol: __m256i,
+    parent: __m256i,
+    open: &mut OpenBits<'_>,
+) -> __m256i {
+    let (zero, one) = (_mm256_setzero_si256(), set(1));
+    let sign_bit = set(layout.sign());
+    let known = _mm256_cmpgt_epi32(set(OPEN_END), symbol);
+    let mut negative = _mm256_cmpeq_epi32(_mm256_and_si256(symbol, one), zero);
+    let exact = _mm256_srli_epi32::<1>(_mm256_add_epi32(symbol, one));
+    let mut magnitude = _mm256_and_si256(known, exact);
+    let has_open = _mm256_and_si256(known, _mm256_cmpgt_epi32(symbol, set(14)));
+    if _mm256_testz_si256(has_open, has_open) == 0 {
+        magnitude = _mm256_blendv_epi8(magnitude, with_open(symbol, has_open, open), has_open);
+    }
+    if let Some(function) = function {
+        (magnitude, negative) = add_function(function, parent, magnitude, negative);
+    }
+    let from = _mm256_and_si256(parent, set(layout.magnitude_mask()));
+    let signed = _mm256_sub_epi32(_mm256_xor_si256(magnitude, negative), negative);
+    let inside = _mm256_cmpeq_epi32(_mm256_max_epu32(magnitude, from), from);
+    let crossed = _mm256_andnot_si256(inside, negative);
+    let to = _mm256_xor_si256(_mm256_add_epi32(from, signed), crossed);
+    // The sign is the parent's, the other one behind zero.
+    let sign = _mm256_and_si256(_mm256_xor_si256(parent, crossed), sign_bit);
+    let moved = _mm256_or_si256(_mm256_andnot_si256(sign_bit, to), sign);
+    let moved = _mm256_and_si256(moved, set(layout.sign() | layout.magnitude_mask()));
+    let zeroed = _mm256_cmpeq_epi32(symbol, set(ZEROED.into()));
+    _mm256_blendv_epi8(moved, _mm256_and_si256(parent, sign_bit), zeroed)
+}
+
+/// The magnitudes of symbols that leave bits open.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn with_open(symbol: __m256i, has_open: __m256i, open: &mut OpenBits<'_>) -> __m256i {
+    let above = _mm256_and_si256(_mm256_sub_epi32(symbol, set(7)), has_open);
+    let count = _mm256_srli_epi32::<3>(above);
+    let end = running_sum(count);
+    let place = _mm256_add_epi32(_mm256_sub_epi32(end, count), set(open.at as u32 & 7));
+    let byte = (open.at / 8).min(OPEN_BYTES - 32);
+    // At most 7 + 8 * 29 bits: in one register.
+    // SAFETY: 32 bytes from `byte` on are inside `open`.
+    let bits = unsafe { _mm256_loadu_si256(open.bytes.as_ptr().add(byte).cast()) };
+    let word = _mm256_srli_epi32::<5>(place);
+    let shift = _mm256_and_si256(place, set(31));
+    let low = _mm256_permutevar8x32_epi32(bits, word);
+    let high = _mm256_permutevar8x32_epi32(bits, _mm256_add_epi32(word, set(1)));
+    // A shift by 32 leaves nothing.
+    let left = _mm256_sub_epi32(set(32), shift);
+    let taken = _mm256_or_si256(_mm256_srlv_epi32(low, shift), _mm256_sllv_epi32(high, left));
+    let taken = _mm256_andnot_si256(_mm256_sllv_epi32(set(u32::MAX), count), taken);
+    let quarter = _mm256_and_si256(_mm256_srli_epi32::<1>(above), set(3));
+    let least = _mm256_sllv_epi32(_mm256_or_si256(quarter, set(4)), count);
+    open.at += _mm256_extract_epi32::<7>(end) as usize;
+    _mm256_or_si256(least, taken)
+}
+
+/// The sum of each lane and all before it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn running_sum(lanes: __m256i) -> __m256i {
+    let sum = _mm256_add_epi32(lanes, _mm256_slli_si256::<4>(lanes));
+    let sum = _mm256_add_epi32(sum, _mm256_slli_si256::<8>(sum));
+    // The last of the lower half, in all lanes of the upper one.
+    let lower = _mm256_permute2x128_si256::<0x08>(sum, sum);
+    _mm256_add_epi32(sum, _mm256_shuffle_epi32::<0xff>(lower))
+}
+
+/// Steps of magnitude and sign with the function's steps added.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn add_function(
+    function: FunctionTable<'_>,
+    parent: __m256i,
+    magnitude: __m256i,
+    negative: __m256i,
+) -> (__m256i, __m256i) {
+    let FunctionTable { steps, shift } = function;
+    if !steps.len().is_power_of_two() || steps.len() > 1 << 16 {
+        return (magnitude, negative);
+    }
+    let place = _mm256_srl_epi32(parent, count_of(shift));
+    let place = _mm256_and_si256(place, set(steps.len() as u32 - 1));
+    // SAFETY: a place is below the length, which is a power of two.
+    let own = unsafe { _mm256_i32gather_epi32::<4>(steps.as_ptr(), place) };
+    let opposed = _mm256_xor_si256(negative, _mm256_srai_epi32::<31>(own));
+    let own = _mm256_abs_epi32(own);
+    let sum = _mm256_add_epi32(magnitude, own);
+    let least = _mm256_min_epu32(own, magnitude);
+    let rest = _mm256_sub_epi32(_mm256_max_epu32(own, magnitude), least);
+    // Opposed steps leave the sign of the longer one.
+    let farther = _mm256_andnot_si256(_mm256_cmpeq_epi32(least, own), opposed);
+    (_mm256_blendv_epi8(sum, rest, opposed), _mm256_xor_si256(negative, farther))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn set(number: u32) -> __m256i {
+    _mm256_set1_epi32(number as i32)
+}
+
+/// By how many bits a shift of all lanes goes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn count_of(bits: u32) -> __m128i {
+    _mm_cvtsi32_si128(bits as i32)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_bytes(bytes: &[u8; LANES]) -> __m256i {
+    _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(*bytes)))
+}
+
+/// The lower halves of eight numbers below 2^16.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn narrow(numbers: __m256i) -> __m128i {
+    _mm_packus_epi32(_mm256_castsi256_si128(numbers), _mm256_extracti128_si256::<1>(numbers))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load<const BYTES: usize>(block: &[[u8; BYTES]; LANES]) -> __m256i {
+    const { assert!(BYTES == 2 || BYTES == 4) };
+    // SAFETY: the block is 8 times 2 or 4 bytes long, and so much is read.
+    unsafe {
+        if BYTES == 2 {
+            _mm256_cvtepu16_epi32(_mm_loadu_si128(block.as_ptr().cast()))
+        } else {
+            _mm256_loadu_si256(block.as_ptr().cast())
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store<const BYTES: usize>(elements: __m256i, block: &mut [[u8; BYTES]; LANES]) {
+    const { assert!(BYTES == 2 || BYTES == 4) };
+    // SAFETY: as for `load`.
+    unsafe {
+        if BYTES == 2 {
+            _mm_storeu_si128(block.as_mut_ptr().cast(), narrow(elements));
+        } else {
+            _mm256_storeu_si256(block.as_mut_ptr().cast(), elements);
+        }
+    }
+}
