@@ -9,7 +9,8 @@ use std::sync::PoisonError;
 
 use redb::{CompactionError, ReadableTable, ReadableTableMetadata, TableHandle};
 
-use super::engine::{Catalog, CatalogWrite, Engine, definition, guard};
+use super::engine::{Catalog, definition, guard};
+use super::tables::CatalogWrite;
 use super::{CatalogError, Row, Table};
 use crate::format::PAGE_ALIGN;
 
@@ -29,7 +30,7 @@ impl Catalog {
     ///
     /// Those of the database; a transaction that is open.
     fn spare_bytes(&self) -> Result<u64, CatalogError> {
-        let Engine::Own(database) = &self.engine else { return Ok(0) };
+        let Some(database) = self.engine.own() else { return Ok(0) };
         let used = guard(&self.health, || {
             let database = database.read().unwrap_or_else(PoisonError::into_inner);
             let transaction = database.get()?.try_begin_write().map_err(CatalogError::from_redb)?;
@@ -94,7 +95,7 @@ impl Catalog {
     }
 
     fn move_pages_down(&self) -> Result<bool, CatalogError> {
-        let Engine::Own(database) = &self.engine else { return Ok(false) };
+        let Some(database) = self.engine.own() else { return Ok(false) };
         guard(&self.health, || {
             let mut database = database.write().unwrap_or_else(PoisonError::into_inner);
             match database.get_mut()?.compact() {

@@ -159,6 +159,32 @@ impl Container {
         self.poison_on_error(result)
     }
 
+    /// Whether nothing shows that the last writer did not end well, so far as the superblock tells.
+    pub(crate) fn ended_well(&self) -> bool {
+        self.check_extents().is_ok() && !self.state().superblock_lonely
+    }
+
+    /// Runs `work` while no writer is let in; `None` while there is another one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; lock calls that fail.
+    pub(crate) fn without_writers<T, E: From<ContainerError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        if self.access != Access::Follow {
+            return work().map(Some);
+        }
+        let writer = byte(WRITER_LOCK_BYTE);
+        if !self.writer_lock.try_lock(writer, true).map_err(lock_error)? {
+            return Ok(None);
+        }
+        let result = work();
+        self.writer_lock.unlock(writer).map_err(lock_error)?;
+        result.map(Some)
+    }
+
     /// Makes the other slot of the superblock say what the current one says, where a crash has
     /// left it torn or behind. The catalogue has been found sound before.
     pub(crate) fn settle_superblock(&self) -> Result<(), ContainerError> {

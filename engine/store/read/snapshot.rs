@@ -77,6 +77,17 @@ impl Snapshot {
         &self.inner.shared
     }
 
+    /// Checks every page of the catalogue, as [`Catalog::check_every_page`] says.
+    ///
+    /// # Errors
+    ///
+    /// Damage that is found.
+    ///
+    /// [`Catalog::check_every_page`]: crate::catalog::Catalog::check_every_page
+    pub(crate) fn check_catalogue(&self) -> Result<()> {
+        Ok(self.shared().catalog.check_every_page()?)
+    }
+
     /// The record that a row names, its header and index checked; read through the disk, as all
     /// that upkeep judges is.
     ///

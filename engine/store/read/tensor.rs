@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Verify};
 use super::missing::tensor_row;
-use super::record::{ReadVia, is_raw};
+use super::record::{ReadVia, is_raw, raw_at};
 use super::snapshot::Snapshot;
 use super::view::TensorView;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
+use crate::container::full_message;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::source::TensorSource;
@@ -218,6 +219,14 @@ impl Tensor {
         {
             return Ok(self.reconstructed(buffer, self.shape().clone()));
         }
+        if verify == Verify::Nothing
+            && let Some(offset) = raw_at(&row)
+        {
+            // Nothing of the record is read: what is wrong with it shows in the bytes.
+            let seen = shared.container.bytes(offset, row.raw_len);
+            seen.map_err(|error| damaged(id, row.offset)(&full_message(&error)))?;
+            return Ok(self.mapped_at(offset, row.raw_len, self.shape().clone()));
+        }
         let tables = self.snapshot.tables();
         let via = if is_raw(&row) { ReadVia::Map } else { ReadVia::Either };
         let chain = Chain::open_via(shared, tables, RecordKind::Tensor, id, row, via)?;
@@ -236,9 +245,12 @@ impl Tensor {
     }
 
     fn mapped(&self, chain: &Chain<'_>, start: u64, len: usize, shape: Shape) -> TensorView {
-        let offset = chain.record().payload_at() + start;
+        self.mapped_at(chain.record().payload_at() + start, len as u64, shape)
+    }
+
+    fn mapped_at(&self, offset: u64, len: u64, shape: Shape) -> TensorView {
         let snapshot = self.snapshot.clone();
-        TensorView::mapped(snapshot, (offset, len as u64), self.dtype().clone(), shape)
+        TensorView::mapped(snapshot, (offset, len), self.dtype().clone(), shape)
     }
 
     fn reconstructed(&self, buffer: Arc<AlignedBuffer>, shape: Shape) -> TensorView {
