@@ -9,7 +9,7 @@ use redb::{BackendError, StorageBackend};
 use super::error::ContainerError;
 use super::locks::LockSpace;
 use super::open::Container;
-use super::page_checks::PageChecks;
+use super::page_checks::{HEADER_LEN, PageChecks};
 
 /// redb's view of the container. Of a writer's: reads and writes. Of a follower's: reads, and
 /// knows the extents that a writer adds.
@@ -62,7 +62,7 @@ impl CatalogBackend {
         if self.container.is_writer() {
             return read_catalog(&self.container, offset, out);
         }
-        if offset == 0 {
+        if offset == 0 && out.len() >= HEADER_LEN {
             // redb's header is read at the start of every snapshot. The extents of what it names
             // were in the superblock before it was written, so read them after it.
             read_catalog(&self.container, offset, out)?;

@@ -9,7 +9,7 @@ use crate::format::{
     Superblock, WRITER_FLAGS_KNOWN,
 };
 
-use super::disk::{Disk, FileDisk, read_disk};
+use super::disk::{Disk, FileDisk, read_disk, read_disk_into};
 use super::error::ContainerError;
 use super::extents::ExtentMap;
 use super::locks::lock_error;
@@ -358,6 +358,15 @@ impl Container {
     /// [`ContainerError::Truncated`] when the file ends before; those of the disk.
     pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
         read_disk(&*self.disk, offset, len)
+    }
+
+    /// As [`read`](Self::read), into the caller's buffer.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), ContainerError> {
+        read_disk_into(&*self.disk, offset, out)
     }
 
     /// Reads the superblock again: a writer may have added extents.

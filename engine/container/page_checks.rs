@@ -20,7 +20,7 @@ use crate::format::{ByteReader, FormatError};
 /// Bytes of a page of the lowest order; the header has one of its own.
 const PAGE_LEN: u64 = 4096;
 /// Bytes of the header that say something; the first bytes alone are read to know the file.
-const HEADER_LEN: usize = 320;
+pub(super) const HEADER_LEN: usize = 320;
 /// Where the header says how long a region is, and where its two commit slots begin.
 const REGION_AT: usize = 16;
 const SLOTS_AT: [usize; 2] = [64, 192];
@@ -257,5 +257,69 @@ impl Node {
             }
         }
         Ok(roots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// A branch of two pages, and its checksum.
+    fn branch(numbers: [u64; 2]) -> (Vec<u8>, u128) {
+        let mut page = vec![BRANCH, 0, 1, 0, 0, 0, 0, 0];
+        page.extend_from_slice(&[7; 32]);
+        numbers.iter().for_each(|number| page.extend_from_slice(&number.to_le_bytes()));
+        let end = page.len() as u32 + 4 + 3;
+        page.extend_from_slice(&end.to_le_bytes());
+        page.extend_from_slice(b"key");
+        let checksum = XxHash3_128::oneshot(&page);
+        page.resize(PAGE_LEN as usize, 0);
+        (page, checksum)
+    }
+
+    /// Checks that know one page, at 8192 of a catalogue of a region of a million pages.
+    fn knowing(checksum: u128) -> PageChecks {
+        let checks = PageChecks::default();
+        let claim = Claim { len: PAGE_LEN, checksum, tree: Tree::Rows };
+        let claims = HashMap::from([(8192, claim)]);
+        *checks.known() = Known { region: (0, 1 << 20), claims };
+        checks
+    }
+
+    #[test]
+    fn a_page_is_believed_by_the_page_above_it_alone() {
+        let (page, checksum) = branch([3, 4]);
+        assert!(knowing(checksum ^ 1).check(8192, &page, 1 << 20).is_err());
+        assert!(knowing(checksum).check(12_288, &page, 1 << 20).is_err());
+        assert!(
+            knowing(checksum).check(8192, &[page.clone(), page.clone()].concat(), 1 << 20).is_err()
+        );
+        let checks = knowing(checksum);
+        checks.check(8192, &page, 1 << 20).unwrap();
+        let led_to = [16_384, 20_480].map(|at| checks.known().claims.contains_key(&at));
+        assert_eq!(led_to, [true; 2]);
+    }
+
+    #[test]
+    fn what_leads_out_of_the_catalogue_is_refused_with_the_page_that_says_so() {
+        // Behind the end, of an order that ends behind it, of one that is none, in another region.
+        for number in [300, 1 << 59 | 127, 8 << 59, 31 << 59, 1 << 20, 0xf_ffff << 20] {
+            let (page, checksum) = branch([3, number]);
+            assert!(knowing(checksum).check(8192, &page, 1 << 20).is_err(), "{number:#x}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_no_node_is_refused() {
+        let (page, _) = branch([3, 4]);
+        // Another kind, no key, more keys than there is room for, a key that ends before it begins.
+        for (at, byte) in [(0, 3), (2, 0), (3, 0xff), (56, 0)] {
+            let mut page = page.clone();
+            page[at] = byte;
+            for len in [page.len(), 60, 9, 0] {
+                assert!(Node::read(&page[..len]).is_err(), "{at} of {len}");
+            }
+        }
     }
 }

@@ -95,6 +95,7 @@ pub use read::model::Model;
 pub use read::record::StoredRecord;
 pub use read::snapshot::Snapshot;
 pub use read::strided::NamedView;
+pub(crate) use read::tensor::OpenTensor;
 pub use read::tensor::{StoredAs, Tensor};
 pub use read::view::TensorView;
 pub use read::writable::WritableView;

@@ -16,8 +16,8 @@ use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::{CheckedPlace, Shared};
 use crate::tensor::{ContentId, Dtype};
 
-/// The longest record that is read at once.
-const SHORT_MAX: u64 = 1 << 12;
+/// The longest record that is read at once: most manifests, and many small tensors.
+const SHORT_MAX: u64 = 1 << 14;
 
 /// Payloads from this length on are remembered as checked; to check a shorter one again costs about
 /// as much as to look it up, and there can be millions of them.
@@ -320,7 +320,8 @@ impl<'c> StoredRecord<'c> {
         }
         let chunk_len = self.header.chunk_len();
         let last = (start + len - 1) / chunk_len;
-        (start / chunk_len..=last).try_for_each(|at| self.check_chunk(at as usize))
+        let chunks = (start / chunk_len) as usize..last as usize + 1;
+        chunks.into_par_iter().try_for_each(|at| self.check_chunk(at))
     }
 
     /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is

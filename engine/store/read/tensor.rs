@@ -327,6 +327,15 @@ impl Tensor {
         Ok(Some(self.mapped(&chain, offset, len, shape)))
     }
 
+    /// The tensor, opened once to be read range by range.
+    ///
+    /// # Errors
+    ///
+    /// As [`view`](Self::view).
+    pub(crate) fn opened(&self) -> Result<OpenTensor<'_>> {
+        Ok(OpenTensor { chain: self.chain_to_copy()? })
+    }
+
     /// Writes the tensor's bytes into `out`, on all cores, without another buffer of its size.
     ///
     /// # Errors
@@ -355,5 +364,38 @@ impl Tensor {
             return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
         self.chain_to_copy()?.read(offset, out, Verify::Checksums)
+    }
+}
+
+/// A tensor whose record was looked for and opened.
+pub(crate) struct OpenTensor<'t> {
+    chain: Chain<'t>,
+}
+
+impl OpenTensor<'_> {
+    /// The range in the file, its chunks checked, on all cores; `None` where it does not lie raw in
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::view`].
+    pub(crate) fn raw(&self, start: u64, len: usize) -> Result<Option<&[u8]>> {
+        let record = self.chain.record();
+        let Some(raw) = record.raw() else { return Ok(None) };
+        let range = raw.get(start as usize..).and_then(|from| from.get(..len));
+        let expected = raw.len() as u64;
+        let found = start.saturating_add(len as u64);
+        let range = range.ok_or(StoreError::BufferLength { expected, found })?;
+        record.check_range(start, len as u64)?;
+        Ok(Some(range))
+    }
+
+    /// Writes the bytes from `start` on into `out`, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::read_range_into`].
+    pub(crate) fn read(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        self.chain.read(start, out, Verify::Checksums)
     }
 }
