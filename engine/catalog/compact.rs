@@ -1,9 +1,9 @@
 //! The catalogue made as short as its rows allow.
 //!
-//! The database doubles its address space when it grows, and lets pages lie where they were written.
-//! Pages that lie low let it cut its end, and the container then gives up the extents there. Rows
-//! that come in any order, as content ids do, leave pages two thirds full; in the order of their keys
-//! they fill them.
+//! The database doubles its address space when it grows, and lets pages lie where they were
+//! written. Pages that lie low let it cut its end, and the container then gives up the extents
+//! there. Rows that come in any order, as content ids do, leave pages two thirds full; in the
+//! order of their keys they fill them.
 
 use std::sync::PoisonError;
 
@@ -41,8 +41,8 @@ impl Catalog {
         Ok(self.health.container.catalog_len().saturating_sub(used))
     }
 
-    /// Bytes that [`compact`](Self::compact) would take from the catalogue, about. Cost: visits every
-    /// page.
+    /// Bytes that [`compact`](Self::compact) would take from the catalogue, about. Cost: visits
+    /// every page.
     ///
     /// # Errors
     ///

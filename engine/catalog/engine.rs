@@ -247,8 +247,8 @@ impl Catalog {
         Ok(own)
     }
 
-    /// Opens the catalogue to read what a writer, if there is one, commits; each page is checked when
-    /// it is read. Cost: a few pages.
+    /// Opens the catalogue to read what a writer, if there is one, commits; each page is checked
+    /// when it is read. Cost: a few pages.
     ///
     /// # Errors
     ///

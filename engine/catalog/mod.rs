@@ -5,8 +5,8 @@
 //! - All keys and values are bytes in the layouts of `format-spec.md`; nothing depends on how the
 //!   database encodes typed keys.
 //! - Numbers in keys are big-endian, so that they sort.
-//! - Every page is checked before a row of it is believed: when a reader reads it, or all of them before
-//!   the first write.
+//! - Every page is checked before a row of it is believed: when a reader reads it, or all of them
+//! before   the first write.
 //! - A panic of the database on a damaged file is caught here and becomes an error; the handle
 //!   then refuses further work.
 

@@ -2,10 +2,11 @@
 //!
 //! The database trusts its pages. But it keeps the checksum of each beside the number of the page:
 //! of a root in its header, or in the row of its table; of every other page in the branch above it.
-//! A page is therefore believed only if a page that was believed before leads to it, and if its bytes
-//! have the checksum that is kept there and the form of a node. What leads out of the catalogue is
-//! refused with the page that says so, before room is made for it. That a tree does not lead to a page
-//! twice is not seen here: whoever walks through a tree sees to it by the order of its keys.
+//! A page is therefore believed only if a page that was believed before leads to it, and if its
+//! bytes have the checksum that is kept there and the form of a node. What leads out of the
+//! catalogue is refused with the page that says so, before room is made for it. That a tree does
+//! not lead to a page twice is not seen here: whoever walks through a tree sees to it by the order
+//! of its keys.
 //!
 //! A page may be led to in several snapshots. It is not written anew as long as one that reads it
 //! lives, so that what was said of it last is true for all of them.

@@ -234,7 +234,8 @@ impl Store {
     /// another, has committed by then. Works on read-only files and folders. Should the store
     /// not have been closed cleanly, it is repaired in memory and writers are kept out as long as
     /// this handle lives. Each page of the catalogue is checked when it is read: damage is found by
-    /// what asks for it. Cost: a few pages; where it was not closed cleanly, reads the catalogue once.
+    /// what asks for it. Cost: a few pages; where it was not closed cleanly, reads the catalogue
+    /// once.
     ///
     /// # Errors
     ///

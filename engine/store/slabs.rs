@@ -144,8 +144,8 @@ pub(in crate::store) fn for_slabs(
     ahead(tensor.byte_len, &mut arena[..batch_len()], &fill, work)
 }
 
-/// Fills slab after slab of `len` bytes, each while `work` has the one before. Memory: `arena`, which
-/// has room for two.
+/// Fills slab after slab of `len` bytes, each while `work` has the one before. Memory: `arena`,
+/// which has room for two.
 pub(in crate::store) fn ahead(
     len: u64,
     arena: &mut [u8],

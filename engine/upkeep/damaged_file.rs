@@ -9,8 +9,9 @@ use super::verify::verify_rows;
 use crate::container::full_message;
 use crate::store::OpenOptions;
 
-/// As [`verify`](super::verify), of the last commit of the store at `path`. Where its catalogue cannot be read,
-/// the file is looked through for records instead, and the report says what a salvage would save.
+/// As [`verify`](super::verify), of the last commit of the store at `path`. Where its catalogue
+/// cannot be read, the file is looked through for records instead, and the report says what a
+/// salvage would save.
 ///
 /// # Errors
 ///

@@ -1,6 +1,6 @@
 //! Promise: a page of the catalogue is checked before anything of it is believed. A damaged page
-//! gives an error to whoever asks for what is in it, and a check of the store names it; pages that a
-//! hostile file leads to in other ways than a tree does give errors too.
+//! gives an error to whoever asks for what is in it, and a check of the store names it; pages that
+//! a hostile file leads to in other ways than a tree does give errors too.
 
 use std::path::Path;
 

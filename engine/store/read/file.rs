@@ -165,8 +165,8 @@ impl StoredFile {
     }
 
     /// The contents that it is made of: its tensors', and what belongs to no tensor where that is
-    /// stored beside them. Of a model whose tensors are still at a remote, the file can be read when
-    /// [these have come](crate::transfer::fetch_contents).
+    /// stored beside them. Of a model whose tensors are still at a remote, the file can be read
+    /// when [these have come](crate::transfer::fetch_contents).
     pub fn contents(&self) -> impl Iterator<Item = ContentId> + '_ {
         let skeleton = match &self.skeleton {
             Bones::Memory(_) => None,
@@ -231,8 +231,8 @@ impl StoredFile {
     }
 
     /// A hash of what the file is made of: the identities of its tensors, where they lie in it, and
-    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes in which the same
-    /// tensors were found have equal ones. Cost: reads no weight.
+    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes in which the
+    /// same tensors were found have equal ones. Cost: reads no weight.
     pub fn fingerprint(&self) -> ContentId {
         let mut hasher = blake3::Hasher::new_derive_key("mgit 2026 fingerprint of a file");
         let skeleton = match &self.skeleton {
@@ -329,8 +329,8 @@ impl StoredFile {
         self.window.clear();
     }
 
-    /// Whether both have the same bytes. Cost: nothing is read where both were read in the same way,
-    /// as nearly all are; else both are, unless their lengths differ.
+    /// Whether both have the same bytes. Cost: nothing is read where both were read in the same
+    /// way, as nearly all are; else both are, unless their lengths differ.
     ///
     /// # Errors
     ///
@@ -439,8 +439,8 @@ pub enum WriteToError {
     Write(#[source] io::Error),
 }
 
-/// Hands a range of a content to `write`, piece by piece; the next is checked or decoded while one is
-/// written.
+/// Hands a range of a content to `write`, piece by piece; the next is checked or decoded while one
+/// is written.
 fn copy(
     content: &Tensor,
     (start, len): (u64, u64),

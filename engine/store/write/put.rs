@@ -119,8 +119,8 @@ impl Surveyor {
         Surveyor { hasher: blake3::Hasher::new(), sums: Vec::new(), sketcher }
     }
 
-    /// Takes the bytes from `start` on, where the last ended: whole chunks, but for the last. On all
-    /// cores.
+    /// Takes the bytes from `start` on, where the last ended: whole chunks, but for the last. On
+    /// all cores.
     pub(in crate::store) fn feed(&mut self, start: u64, slab: &[u8]) {
         self.sketcher.feed(start, slab);
         let hasher = &mut self.hasher;
