@@ -1,6 +1,8 @@
 //! Opening a model and looking at every tensor of it, from a warm page cache: a store, opened
 //! read-only, against `mmap` and `SafeTensors::deserialize` of the plain file. Three depths: the
-//! views alone; one byte of every page read; and, ours alone, every checksum checked.
+//! views alone; one byte of every page read; and, ours alone, every checksum checked. Then a small
+//! store of one model, and one neighbour asked for in a store of 100,000 (`MGIT_BENCH_NODES` sets
+//! another number).
 //!
 //! The limit is `mmap` with one byte of every page read: the page faults that nobody is spared.
 
@@ -9,7 +11,8 @@ mod common;
 use common::{Comparison, models, timed, touch_pages};
 use criterion::{Criterion, criterion_group, criterion_main};
 use memmap2::Mmap;
-use mgit::{Snapshot, Store, TensorView};
+use mgit::lineage::EdgeKind;
+use mgit::{How, NewModel, Snapshot, Store, TensorView};
 use safetensors::SafeTensors;
 use std::fs::File;
 use std::path::Path;
@@ -111,5 +114,51 @@ fn open(criterion: &mut Criterion) {
         );
 }
 
-criterion_group!(benches, open);
+/// A store of one chain in ten of ten models each, opened anew for each question.
+fn neighbour(criterion: &mut Criterion) {
+    let nodes = std::env::var("MGIT_BENCH_NODES").ok().and_then(|text| text.parse().ok());
+    let nodes: usize = nodes.unwrap_or(100_000);
+    let folder = models::scratch();
+    let path = folder.path().join("family.mgit");
+    let store = Store::create(&path).expect("a store");
+    let mut transaction = store.begin_write().expect("a transaction");
+    let mut before = None;
+    for at in 0..nodes {
+        let mut new = NewModel::new(format!("family/model-{at}"));
+        if let Some(parent) = before.take().filter(|_| at % 10 > 0) {
+            new = new.parent(parent, How::FineTune);
+        }
+        let added = transaction.add_model(new).expect("a model");
+        before = Some(added.node.id().to_string());
+    }
+    transaction.commit().expect("a commit");
+    drop(store);
+    models::warm(&path);
+    let bytes = std::fs::metadata(&path).expect("the store").len();
+    println!("{nodes} models in a file of {bytes} bytes");
+    let name = format!("family/model-{}", nodes / 2 / 10 * 10 + 5);
+    let ask = |store: Store, parents: bool| {
+        let snapshot = store.snapshot().expect("a snapshot");
+        let node = snapshot.find(name.as_str()).expect("the model");
+        let found = match parents {
+            true => snapshot.graph().parents(node.id()).expect("parents").len(),
+            false => {
+                snapshot.graph().children(node.id(), EdgeKind::Provenance).expect("children").len()
+            }
+        };
+        assert_eq!(found, 1);
+    };
+    let read = || Store::open_read_only(&path).expect("the store");
+    let write = || Store::open(&path).expect("the store");
+    Comparison::new("open a store of many models, ask for one neighbour", bytes)
+        .add("open to read, parents", || timed(|| ask(read(), true)))
+        .add("open to read, children", || timed(|| ask(read(), false)))
+        .add("open to write, parents", || timed(|| ask(write(), true)))
+        .add("open to write, begin a transaction", || {
+            timed(|| drop(write().begin_write().expect("a transaction")))
+        })
+        .run(criterion, &[]);
+}
+
+criterion_group!(benches, open, neighbour);
 criterion_main!(benches);

@@ -56,6 +56,11 @@ impl<'a> Comparison<'a> {
         self
     }
 
+    /// Measures everything in turn, without criterion: for what takes seconds.
+    pub fn run_in_turn(mut self, pairs: &[(&str, &str)]) {
+        self.rounds(pairs);
+    }
+
     /// Measures everything; `pairs` are the ratios to print: ours, theirs.
     pub fn run(mut self, criterion: &mut Criterion, pairs: &[(&str, &str)]) {
         let mut group = criterion.benchmark_group(self.title);

@@ -1,15 +1,16 @@
 //! The catalogue made as short as its rows allow.
 //!
-//! The database doubles its address space when it grows, and lets pages lie where they were written.
-//! Pages that lie low let it cut its end, and the container then gives up the extents there. Rows
-//! that come in any order, as content ids do, leave pages two thirds full; in the order of their keys
-//! they fill them.
+//! The database doubles its address space when it grows, and lets pages lie where they were
+//! written. Pages that lie low let it cut its end, and the container then gives up the extents
+//! there. Rows that come in any order, as content ids do, leave pages two thirds full; in the
+//! order of their keys they fill them.
 
 use std::sync::PoisonError;
 
 use redb::{CompactionError, ReadableTable, ReadableTableMetadata, TableHandle};
 
-use super::engine::{Catalog, CatalogWrite, Engine, definition, guard};
+use super::engine::{Catalog, definition, guard};
+use super::tables::CatalogWrite;
 use super::{CatalogError, Row, Table};
 use crate::format::PAGE_ALIGN;
 
@@ -29,7 +30,7 @@ impl Catalog {
     ///
     /// Those of the database; a transaction that is open.
     fn spare_bytes(&self) -> Result<u64, CatalogError> {
-        let Engine::Own(database) = &self.engine else { return Ok(0) };
+        let Some(database) = self.engine.own() else { return Ok(0) };
         let used = guard(&self.health, || {
             let database = database.read().unwrap_or_else(PoisonError::into_inner);
             let transaction = database.get()?.try_begin_write().map_err(CatalogError::from_redb)?;
@@ -40,8 +41,8 @@ impl Catalog {
         Ok(self.health.container.catalog_len().saturating_sub(used))
     }
 
-    /// Bytes that [`compact`](Self::compact) would take from the catalogue, about. Cost: visits every
-    /// page.
+    /// Bytes that [`compact`](Self::compact) would take from the catalogue, about. Cost: visits
+    /// every page.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl Catalog {
     }
 
     fn move_pages_down(&self) -> Result<bool, CatalogError> {
-        let Engine::Own(database) = &self.engine else { return Ok(false) };
+        let Some(database) = self.engine.own() else { return Ok(false) };
         guard(&self.health, || {
             let mut database = database.write().unwrap_or_else(PoisonError::into_inner);
             match database.get_mut()?.compact() {

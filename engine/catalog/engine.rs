@@ -1,18 +1,17 @@
 //! The database behind the tables: redb, in the three ways a store is opened.
 
-use std::ops::{Bound, ControlFlow};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use redb::{
-    Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadTransaction,
-    ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, TableError,
-    TableHandle, WriteTransaction,
+    Builder, ConcurrencyMode, Database, Durability, ReadOnlyDatabase, ReadableDatabase,
+    TableDefinition,
 };
 
-use super::home::{Arrangement, Home};
-use super::{CatalogError, ReadTables, Row, Table, Visit, Visitor, WriteTables, meta};
+use super::home::Arrangement;
+use super::tables::{CatalogRead, CatalogWrite};
+use super::{CatalogError, Table, Visit, Visitor, WriteTables, meta};
 use crate::container::{CatalogBackend, Container, ContainerError, OverlayBackend};
 use crate::format::FEATURE_SHARED_TABLE;
 
@@ -23,12 +22,24 @@ pub(super) const fn definition(name: &str) -> TableDefinition<'_, &'static [u8],
     TableDefinition::new(name)
 }
 
-#[derive(Debug)]
-pub(super) enum Engine {
-    /// Writes, and reads its own commits. Also a view of the file through an overlay.
-    Own(Box<RwLock<Guarded<Database>>>),
-    /// Reads what a writer in any process commits.
-    Follower(Guarded<ReadOnlyDatabaseDebug>),
+/// The database, as far as it was needed.
+#[derive(Debug, Default)]
+pub(super) struct Engine {
+    /// Reads what a writer in any process commits, and checks each page that it reads. A writer
+    /// reads through it until it first writes; what was read through it stays valid then.
+    follower: Option<Guarded<ReadOnlyDatabaseDebug>>,
+    /// Writes, and reads its own commits; every page was checked. Also a view of the file through
+    /// an overlay.
+    own: OnceLock<Box<RwLock<Guarded<Database>>>>,
+    /// Held while `own` is opened.
+    opening: Mutex<()>,
+}
+
+impl Engine {
+    /// The database that writes, where it was opened.
+    pub(super) fn own(&self) -> Option<&RwLock<Guarded<Database>>> {
+        self.own.get().map(|own| &**own)
+    }
 }
 
 /// `ReadOnlyDatabase` has no `Debug` of its own.
@@ -61,12 +72,12 @@ impl Health {
         Arc::new(Health { container, arrangement, broken: AtomicBool::new(false), rows })
     }
 
-    fn count_row(&self) {
+    pub(super) fn count_row(&self) {
         self.rows.fetch_add(1, Ordering::Relaxed);
     }
 
     /// `visit`, with what it is shown counted.
-    fn counting<'v>(
+    pub(super) fn counting<'v>(
         &'v self,
         visit: &'v mut Visitor<'_>,
     ) -> impl FnMut(&[u8], &[u8]) -> Result<Visit, CatalogError> + 'v {
@@ -87,7 +98,7 @@ impl Health {
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
     /// `None` only while it is dropped.
-    value: Option<T>,
+    pub(super) value: Option<T>,
     pub(super) health: Arc<Health>,
 }
 
@@ -114,7 +125,7 @@ impl<T> Drop for Guarded<T> {
     }
 }
 
-/// Runs `work` on the database. A panic becomes an error, for ever.
+/// Runs `work` on the database. A panic becomes an error, for ever, as damage that it finds does.
 pub(super) fn guard<T>(
     health: &Health,
     work: impl FnOnce() -> Result<T, CatalogError>,
@@ -123,14 +134,17 @@ pub(super) fn guard<T>(
     if health.broken.load(Ordering::Acquire) {
         return damaged("found earlier by this handle".to_owned());
     }
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        health.set_broken();
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message = panic
             .downcast_ref::<String>()
             .cloned()
             .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         damaged(message.unwrap_or_else(|| "the database gave up".to_owned()))
-    })
+    });
+    if matches!(result, Err(CatalogError::Damaged { .. })) {
+        health.set_broken();
+    }
+    result
 }
 
 fn builder(mode: ConcurrencyMode, check: bool) -> Builder {
@@ -152,9 +166,22 @@ impl Catalog {
         container: &Arc<Container>,
         make: impl FnOnce() -> Result<Database, CatalogError>,
     ) -> Result<Self, CatalogError> {
-        let health = Health::new(container);
-        let database = Guarded::new(guard(&health, make)?, &health);
-        Ok(Catalog { engine: Engine::Own(Box::new(RwLock::new(database))), health })
+        let catalog = Catalog { engine: Engine::default(), health: Health::new(container) };
+        catalog.open_own(make)?;
+        Ok(catalog)
+    }
+
+    /// Opens the database that writes, unless it is open.
+    fn open_own(
+        &self,
+        make: impl FnOnce() -> Result<Database, CatalogError>,
+    ) -> Result<&RwLock<Guarded<Database>>, CatalogError> {
+        let _opening = self.engine.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = self.engine.own() {
+            return Ok(own);
+        }
+        let database = Guarded::new(guard(&self.health, make)?, &self.health);
+        Ok(self.engine.own.get_or_init(|| Box::new(RwLock::new(database))))
     }
 
     /// Makes the catalogue of a new store, with every table.
@@ -164,7 +191,7 @@ impl Catalog {
     /// Those of the disk.
     pub fn create(container: &Arc<Container>, now_ms: u64) -> Result<Self, CatalogError> {
         container.require_features(FEATURE_SHARED_TABLE, 0);
-        let backend = CatalogBackend::new(Arc::clone(container))?;
+        let backend = CatalogBackend::to_write(Arc::clone(container))?;
         let catalog = Self::own(container, || {
             builder(ConcurrencyMode::SingleWriter, false)
                 .create_with_backend(backend)
@@ -179,34 +206,56 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Opens the catalogue to write it: repairs it after a crash, and checks every page. Cost:
-    /// reads the catalogue once.
+    /// Opens the catalogue to write it. After a crash this repairs it, and checks every page; else
+    /// that is done when it is first written, and until then each page is checked when it is read.
+    /// Cost: a few pages; after a crash, reads the catalogue once.
     ///
     /// # Errors
     ///
-    /// Damage that cannot be repaired; those of the disk.
+    /// Damage that is found; those of the disk.
     pub fn open_writer(container: &Arc<Container>) -> Result<Self, CatalogError> {
+        if container.ended_well() {
+            match Self::open_follower(container) {
+                Err(CatalogError::NeedsRepair) => {}
+                opened => return opened,
+            }
+        }
+        let catalog = Catalog { engine: Engine::default(), health: Health::new(container) };
+        catalog.writing()?;
+        Ok(catalog)
+    }
+
+    /// The database that writes. Cost: reads the catalogue once where it was not opened before.
+    fn writing(&self) -> Result<&RwLock<Guarded<Database>>, CatalogError> {
+        if let Some(own) = self.engine.own() {
+            return Ok(own);
+        }
+        let container = &self.health.container;
+        if !container.is_writer() {
+            return Err(CatalogError::Database(Box::new(redb::Error::DatabaseAlreadyOpen)));
+        }
         refuse_empty(container)?;
-        let backend = CatalogBackend::new(Arc::clone(container))?;
-        let catalog = Self::own(container, || {
+        let backend = CatalogBackend::to_write(Arc::clone(container))?;
+        let own = self.open_own(|| {
             builder(ConcurrencyMode::SingleWriter, true)
                 .create_with_backend(backend)
                 .map_err(CatalogError::from_redb)
         });
-        let catalog = catalog.map_err(|error| or_truncated(container, error))?;
+        let own = own.map_err(|error| or_truncated(container, error))?;
         container.cover_extents()?;
         container.settle_superblock()?;
-        Ok(catalog)
+        Ok(own)
     }
 
-    /// Opens the catalogue to read what a writer, if there is one, commits.
+    /// Opens the catalogue to read what a writer, if there is one, commits; each page is checked
+    /// when it is read. Cost: a few pages.
     ///
     /// # Errors
     ///
     /// [`CatalogError::NeedsRepair`] after a crash.
     pub fn open_follower(container: &Arc<Container>) -> Result<Self, CatalogError> {
         refuse_empty(container)?;
-        let backend = CatalogBackend::new(Arc::clone(container))?;
+        let backend = CatalogBackend::to_read(Arc::clone(container))?;
         let health = Health::new(container);
         let database = guard(&health, || {
             builder(ConcurrencyMode::SingleWriter, false)
@@ -214,8 +263,23 @@ impl Catalog {
                 .map_err(CatalogError::from_redb)
         });
         let database = database.map_err(|error| or_truncated(container, error))?;
-        let database = Guarded::new(ReadOnlyDatabaseDebug(database), &health);
-        Ok(Catalog { engine: Engine::Follower(database), health })
+        let follower = Some(Guarded::new(ReadOnlyDatabaseDebug(database), &health));
+        Ok(Catalog { engine: Engine { follower, ..Engine::default() }, health })
+    }
+
+    /// Checks every page, those among them that no reader asks for; of another writer's catalogue,
+    /// which it has checked before it wrote, none. Cost: reads the catalogue once, unless that was
+    /// done when it was opened.
+    ///
+    /// # Errors
+    ///
+    /// Damage that is found.
+    pub(crate) fn check_every_page(&self) -> Result<(), CatalogError> {
+        if self.engine.own().is_some() {
+            return Ok(());
+        }
+        let container = &self.health.container;
+        container.without_writers(|| Self::open_view(container).map(drop)).map(drop)
     }
 
     /// Opens the catalogue of a container that no writer can open, checks every page and repairs
@@ -247,29 +311,32 @@ impl Catalog {
     /// Those of the database.
     pub fn begin_read(&self) -> Result<CatalogRead, CatalogError> {
         let transaction = guard(&self.health, || {
-            match &self.engine {
-                Engine::Own(database) => {
-                    database.read().unwrap_or_else(PoisonError::into_inner).get()?.begin_read()
+            match (self.engine.own(), &self.engine.follower) {
+                (Some(own), _) => {
+                    own.read().unwrap_or_else(PoisonError::into_inner).get()?.begin_read()
                 }
-                Engine::Follower(database) => database.get()?.0.begin_read(),
+                (None, Some(follower)) => {
+                    // Of a writer whose database could not be opened, nothing is shown any more.
+                    self.health.container.check_writable()?;
+                    follower.get()?.0.begin_read()
+                }
+                (None, None) => return Err(ContainerError::Poisoned.into()),
             }
             .map_err(CatalogError::from_redb)
         })?;
-        let tables = std::array::from_fn(|_| OnceLock::new());
-        Ok(CatalogRead { tables, transaction: Guarded::new(transaction, &self.health) })
+        Ok(CatalogRead::new(Guarded::new(transaction, &self.health)))
     }
 
-    /// Begins to write. Waits for the transaction before it.
+    /// Begins to write. Waits for the transaction before it. Cost: the first time, reads the
+    /// catalogue once to check it.
     ///
     /// # Errors
     ///
     /// Those of the database.
     pub fn begin_write(&self) -> Result<CatalogWrite, CatalogError> {
-        let Engine::Own(database) = &self.engine else {
-            return Err(CatalogError::Database(Box::new(redb::Error::DatabaseAlreadyOpen)));
-        };
+        let own = self.writing()?;
         let transaction = guard(&self.health, || {
-            let database = database.read().unwrap_or_else(PoisonError::into_inner);
+            let database = own.read().unwrap_or_else(PoisonError::into_inner);
             let mut transaction = database.get()?.begin_write().map_err(CatalogError::from_redb)?;
             transaction
                 .set_durability(Durability::Immediate)
@@ -279,7 +346,7 @@ impl Catalog {
             transaction.set_two_phase_commit(true);
             Ok(transaction)
         })?;
-        Ok(CatalogWrite { transaction: Guarded::new(transaction, &self.health), changes: 0 })
+        Ok(CatalogWrite::new(Guarded::new(transaction, &self.health)))
     }
 }
 
@@ -298,293 +365,5 @@ fn or_truncated(container: &Container, error: CatalogError) -> CatalogError {
             truncated.into()
         }
         _ => error,
-    }
-}
-
-fn value_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
-    table: &T,
-    home: Home,
-    key: &[u8],
-) -> Result<Option<Vec<u8>>, CatalogError> {
-    let value = table.get(&*home.key(key)).map_err(CatalogError::from_redb)?;
-    Ok(value.map(|value| value.value().to_vec()))
-}
-
-fn visit_range<T: ReadableTable<&'static [u8], &'static [u8]>>(
-    table: &T,
-    home: Home,
-    prefix: &[u8],
-    after: Option<&[u8]>,
-    visit: &mut Visitor<'_>,
-) -> Result<(), CatalogError> {
-    let (prefix, after) = (home.key(prefix), after.map(|after| home.key(after)));
-    let start = match &after {
-        Some(after) if *after >= prefix => Bound::Excluded(&**after),
-        _ => Bound::Included(&*prefix),
-    };
-    let rows = table.range::<&[u8]>((start, Bound::Unbounded));
-    for row in rows.map_err(CatalogError::from_redb)? {
-        let (key, value) = row.map_err(CatalogError::from_redb)?;
-        let key = key.value();
-        if !key.starts_with(&prefix) || visit(home.inner(key), value.value())?.is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn last_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
-    table: &T,
-    home: Home,
-    prefix: &[u8],
-) -> Result<Option<Row>, CatalogError> {
-    let prefix = home.key(prefix);
-    let next = successor(&prefix);
-    let end = next.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let rows = table.range::<&[u8]>((Bound::Included(&*prefix), end));
-    match rows.map_err(CatalogError::from_redb)?.next_back() {
-        None => Ok(None),
-        Some(row) => {
-            let (key, value) = row.map_err(CatalogError::from_redb)?;
-            Ok(Some((home.inner(key.value()).to_vec(), value.value().to_vec())))
-        }
-    }
-}
-
-/// How many rows there are, counted up to `limit`.
-fn count_of<T: ReadableTable<&'static [u8], &'static [u8]>>(
-    table: &T,
-    home: Home,
-    limit: u64,
-) -> Result<u64, CatalogError> {
-    if !home.is_shared() {
-        return Ok(table.len().map_err(CatalogError::from_redb)?.min(limit));
-    }
-    let mut count = 0;
-    visit_range(table, home, &[], None, &mut |_, _| {
-        count += 1;
-        Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    Ok(count.min(limit))
-}
-
-/// The lowest key above every key that begins with `prefix`; `None` when there is none.
-fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
-    let mut key = prefix.to_vec();
-    while let Some(last) = key.pop() {
-        if let Some(next) = last.checked_add(1) {
-            key.push(next);
-            return Some(key);
-        }
-    }
-    None
-}
-
-type WriteTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
-pub(super) type OpenTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
-
-/// The tables as of one commit.
-pub struct CatalogRead {
-    /// Tables opened so far, in the order of [`Table::ALL`]: opening one costs as much as finding
-    /// a row in it. Dropped before the transaction.
-    tables: [OnceLock<OpenTable>; Table::ALL.len()],
-    transaction: Guarded<ReadTransaction>,
-}
-
-impl std::fmt::Debug for CatalogRead {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CatalogRead")
-    }
-}
-
-impl CatalogRead {
-    /// Works on a table; what an empty one gives is the default.
-    pub(super) fn with<T: Default>(
-        &self,
-        table: Table,
-        work: impl FnOnce(&OpenTable, Home) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        let arrangement = self.transaction.health.arrangement;
-        let (home, may_be_missing) =
-            (arrangement.home(table), !arrangement.is_from_the_start(table));
-        guard(&self.transaction.health, || {
-            let open = || match self.transaction.get()?.open_table(definition(home.name)) {
-                Err(TableError::TableDoesNotExist(_)) if may_be_missing => Ok(None),
-                opened => opened.map(Some).map_err(CatalogError::from_redb),
-            };
-            match self.tables.get(arrangement.slot(table)) {
-                Some(kept) => match kept.get() {
-                    Some(table) => work(table, home),
-                    None => match open()? {
-                        Some(table) => work(kept.get_or_init(|| table), home),
-                        None => Ok(T::default()),
-                    },
-                },
-                None => open()?.map_or_else(|| Ok(T::default()), |table| work(&table, home)),
-            }
-        })
-    }
-}
-
-impl CatalogRead {
-    /// Bytes of all tables' rows, and of the pages that they and the trees above them lie in.
-    /// Cost: visits every page.
-    ///
-    /// # Errors
-    ///
-    /// Those of the database.
-    pub fn lengths(&self) -> Result<(u64, u64), CatalogError> {
-        let (mut rows, mut pages) = (0u64, 0u64);
-        for table in self.transaction.health.arrangement.apart() {
-            let stats = self.with(table, |table, _| {
-                let stats = table.stats().map_err(CatalogError::from_redb)?;
-                let above = stats.metadata_bytes().saturating_add(stats.fragmented_bytes());
-                Ok((stats.stored_bytes(), above))
-            })?;
-            rows = rows.saturating_add(stats.0);
-            pages = pages.saturating_add(stats.0).saturating_add(stats.1);
-        }
-        Ok((rows, pages))
-    }
-}
-
-impl ReadTables for CatalogRead {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.transaction.health.count_row();
-        self.with(table, |table, home| value_of(table, home, key))
-    }
-
-    fn scan_after(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), CatalogError> {
-        let mut visit = self.transaction.health.counting(visit);
-        self.with(table, |table, home| visit_range(table, home, prefix, after, &mut visit))
-    }
-
-    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
-        self.transaction.health.count_row();
-        self.with(table, |table, home| last_of(table, home, prefix))
-    }
-
-    fn count_to(&self, table: Table, limit: u64) -> Result<u64, CatalogError> {
-        self.with(table, |table, home| count_of(table, home, limit))
-    }
-}
-
-/// A transaction over the tables. Dropped without [`commit`](CatalogWrite::commit), it changes
-/// nothing.
-pub struct CatalogWrite {
-    pub(super) transaction: Guarded<WriteTransaction>,
-    /// How often a row was put or deleted.
-    pub(crate) changes: u64,
-}
-
-impl std::fmt::Debug for CatalogWrite {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CatalogWrite")
-    }
-}
-
-impl CatalogWrite {
-    fn create_tables(&self) -> Result<(), CatalogError> {
-        let mut tables = Table::ALL.into_iter().filter(|table| table.is_from_the_start());
-        tables.try_for_each(|table| self.with(table, |_, _| Ok(())))
-    }
-
-    /// Reads a table. One that is not there is not made for that; what an empty one gives is the
-    /// default.
-    fn read<T: Default>(
-        &self,
-        table: Table,
-        work: impl FnOnce(&mut WriteTable<'_>, Home) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        let arrangement = self.transaction.health.arrangement;
-        if !arrangement.is_from_the_start(table) {
-            let name = arrangement.home(table).name;
-            let exists = guard(&self.transaction.health, || {
-                let mut tables =
-                    self.transaction.get()?.list_tables().map_err(CatalogError::from_redb)?;
-                Ok(tables.any(|there| there.name() == name))
-            })?;
-            if !exists {
-                return Ok(T::default());
-            }
-        }
-        self.with(table, work)
-    }
-
-    fn with<T>(
-        &self,
-        table: Table,
-        work: impl FnOnce(&mut WriteTable<'_>, Home) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
-        let home = self.transaction.health.arrangement.home(table);
-        guard(&self.transaction.health, || {
-            let table = self.transaction.get()?.open_table(definition(home.name));
-            work(&mut table.map_err(CatalogError::from_redb)?, home)
-        })
-    }
-
-    /// Makes all changes durable, together. The first of its two syncs covers the records written
-    /// before.
-    ///
-    /// # Errors
-    ///
-    /// Those of the database. Whether the commit happened is then unknown until the store is
-    /// opened again.
-    pub fn commit(self) -> Result<(), CatalogError> {
-        let mut guarded = self.transaction;
-        let Some(transaction) = guarded.value.take() else {
-            return Err(ContainerError::Poisoned.into());
-        };
-        guard(&guarded.health, || transaction.commit().map_err(CatalogError::from_redb))
-    }
-}
-
-impl ReadTables for CatalogWrite {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, CatalogError> {
-        self.transaction.health.count_row();
-        self.read(table, |table, home| value_of(table, home, key))
-    }
-
-    fn scan_after(
-        &self,
-        table: Table,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        visit: &mut Visitor<'_>,
-    ) -> Result<(), CatalogError> {
-        let mut visit = self.transaction.health.counting(visit);
-        self.read(table, |table, home| visit_range(table, home, prefix, after, &mut visit))
-    }
-
-    fn last(&self, table: Table, prefix: &[u8]) -> Result<Option<Row>, CatalogError> {
-        self.transaction.health.count_row();
-        self.read(table, |table, home| last_of(table, home, prefix))
-    }
-
-    fn count_to(&self, table: Table, limit: u64) -> Result<u64, CatalogError> {
-        self.read(table, |table, home| count_of(table, home, limit))
-    }
-}
-
-impl WriteTables for CatalogWrite {
-    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), CatalogError> {
-        self.changes += 1;
-        self.with(table, |table, home| {
-            table.insert(&*home.key(key), value).map_err(CatalogError::from_redb)?;
-            Ok(())
-        })
-    }
-
-    fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool, CatalogError> {
-        self.changes += 1;
-        self.read(table, |table, home| {
-            Ok(table.remove(&*home.key(key)).map_err(CatalogError::from_redb)?.is_some())
-        })
     }
 }

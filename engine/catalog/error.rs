@@ -29,14 +29,7 @@ impl CatalogError {
     /// From an error of the database; an error of the container below it is taken out again.
     pub(super) fn from_redb(error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::Io(source) => {
-                CatalogError::Container(match source.downcast::<ContainerError>() {
-                    Ok(container) => container,
-                    Err(source) => {
-                        ContainerError::Io { operation: "catalogue access", offset: 0, source }
-                    }
-                })
-            }
+            redb::Error::Io(source) => Self::from_io(source),
             redb::Error::PreviousIo => CatalogError::Container(ContainerError::Poisoned),
             redb::Error::RepairAborted => CatalogError::NeedsRepair,
             redb::Error::Corrupted(message) => CatalogError::Damaged { message },
@@ -44,6 +37,17 @@ impl CatalogError {
                 CatalogError::Container(ContainerError::locked_by_writer())
             }
             other => CatalogError::Database(Box::new(other)),
+        }
+    }
+
+    /// From an error of the backend, which says what it is.
+    fn from_io(source: std::io::Error) -> Self {
+        match source.downcast::<ContainerError>().map_err(|s| s.downcast::<FormatError>()) {
+            Ok(container) => container.into(),
+            Err(Ok(page)) => CatalogError::Damaged { message: page.to_string() },
+            Err(Err(source)) => {
+                ContainerError::Io { operation: "catalogue access", offset: 0, source }.into()
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 //! - All keys and values are bytes in the layouts of `format-spec.md`; nothing depends on how the
 //!   database encodes typed keys.
 //! - Numbers in keys are big-endian, so that they sort.
+//! - Every page is checked before a row of it is believed: when a reader reads it, or all of them
+//! before   the first write.
 //! - A panic of the database on a damaged file is caught here and becomes an error; the handle
 //!   then refuses further work.
 
@@ -16,13 +18,15 @@ mod error;
 mod home;
 mod record_rows;
 mod rows;
+mod tables;
 
 use std::ops::ControlFlow;
 
-pub use engine::{Catalog, CatalogRead, CatalogWrite};
+pub use engine::Catalog;
 pub use error::CatalogError;
 pub use record_rows::RecordRows;
 pub use rows::{EdgeKind, FoldsRow, MissingRow, NodeRow, ParentRow, RecordRow, keys};
+pub use tables::{CatalogRead, CatalogWrite};
 
 /// A table of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

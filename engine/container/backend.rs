@@ -9,6 +9,7 @@ use redb::{BackendError, StorageBackend};
 use super::error::ContainerError;
 use super::locks::LockSpace;
 use super::open::Container;
+use super::page_checks::{HEADER_LEN, PageChecks};
 
 /// redb's view of the container. Of a writer's: reads and writes. Of a follower's: reads, and
 /// knows the extents that a writer adds.
@@ -17,17 +18,60 @@ pub(crate) struct CatalogBackend {
     container: Arc<Container>,
     /// redb's own locks, apart from the container's, so that closing one leaves the other.
     locks: Box<dyn LockSpace>,
+    /// Of a follower's: the pages are checked as they are read, and nothing is written.
+    checks: Option<PageChecks>,
 }
 
 impl CatalogBackend {
-    /// A backend over `container`.
+    /// A backend over `container`, to write. Whoever opens the database has it check every page.
     ///
     /// # Errors
     ///
     /// Those of the disk.
-    pub(crate) fn new(container: Arc<Container>) -> Result<Self, ContainerError> {
+    pub(crate) fn to_write(container: Arc<Container>) -> Result<Self, ContainerError> {
+        Self::new(container, None)
+    }
+
+    /// A backend over `container`, to read. What is read is checked: damage is a [`FormatError`]
+    /// below the error of the system.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    ///
+    /// [`FormatError`]: crate::format::FormatError
+    pub(crate) fn to_read(container: Arc<Container>) -> Result<Self, ContainerError> {
+        Self::new(container, Some(PageChecks::default()))
+    }
+
+    fn new(container: Arc<Container>, checks: Option<PageChecks>) -> Result<Self, ContainerError> {
         let locks = container.disk().locks().map_err(ContainerError::io("lock", 0))?;
-        Ok(CatalogBackend { container, locks })
+        Ok(CatalogBackend { container, locks, checks })
+    }
+
+    /// Refuses to write where the pages are only read, or where an earlier write has failed.
+    fn check_writable(&self) -> io::Result<()> {
+        match self.checks {
+            Some(_) => Err(io::ErrorKind::PermissionDenied.into()),
+            None => self.container.check_writable().map_err(to_io),
+        }
+    }
+
+    /// Reads as of the last list of extents.
+    fn read_current(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if self.container.is_writer() {
+            return read_catalog(&self.container, offset, out);
+        }
+        if offset == 0 && out.len() >= HEADER_LEN {
+            // redb's header is read at the start of every snapshot. The extents of what it names
+            // were in the superblock before it was written, so read them after it.
+            read_catalog(&self.container, offset, out)?;
+            return self.container.reload().map_err(to_io);
+        }
+        read_catalog(&self.container, offset, out).or_else(|_| {
+            self.container.reload().map_err(to_io)?;
+            read_catalog(&self.container, offset, out)
+        })
     }
 }
 
@@ -82,32 +126,25 @@ impl StorageBackend for CatalogBackend {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.container.is_writer() {
-            return read_catalog(&self.container, offset, out);
-        }
-        if offset == 0 {
-            // redb's header is read at the start of every snapshot. The extents of what it names
-            // were in the superblock before it was written, so read them after it.
-            read_catalog(&self.container, offset, out)?;
-            return self.container.reload().map_err(to_io);
-        }
-        read_catalog(&self.container, offset, out).or_else(|_| {
-            self.container.reload().map_err(to_io)?;
-            read_catalog(&self.container, offset, out)
-        })
+        self.read_current(offset, out)?;
+        let Some(checks) = &self.checks else { return Ok(()) };
+        let checked = checks.check(offset, out, self.container.catalog_len());
+        checked.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.check_writable()?;
         self.container.set_catalog_len(len).map_err(to_io)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.check_writable()?;
         self.container.sync().map_err(to_io)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let container = &self.container;
-        container.check_writable().map_err(to_io)?;
+        self.check_writable()?;
         let mut rest = data;
         for piece in container.catalog_pieces(offset, data.len() as u64) {
             let (part, behind) = rest
@@ -125,8 +162,11 @@ impl StorageBackend for CatalogBackend {
     }
 
     fn close(&self) -> io::Result<()> {
-        // The last that the database writes is written. What fails now stays for the next writer.
-        let _ = self.container.give_back_end();
+        if self.checks.is_none() {
+            // The last that the database writes is written. What fails now stays for the next
+            // writer.
+            let _ = self.container.give_back_end();
+        }
         self.locks.unlock_all()
     }
 

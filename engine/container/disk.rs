@@ -190,14 +190,27 @@ impl Disk for FileDisk {
 /// A copy of a range of a disk. A length that the file does not have is refused before memory is
 /// asked for.
 pub(crate) fn read_disk(disk: &dyn Disk, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
-    let found = disk.len().map_err(ContainerError::io("read length", 0))?;
-    match offset.checked_add(len) {
-        Some(end) if end <= found => {}
-        end => {
-            return Err(ContainerError::Truncated { expected: end.unwrap_or(u64::MAX), found });
-        }
-    }
+    check_inside(disk, offset, len)?;
     let mut bytes = vec![0; len as usize];
     disk.read_at(offset, &mut bytes).map_err(ContainerError::io("read", offset))?;
     Ok(bytes)
+}
+
+/// As [`read_disk`], into the caller's buffer.
+pub(super) fn read_disk_into(
+    disk: &dyn Disk,
+    offset: u64,
+    out: &mut [u8],
+) -> Result<(), ContainerError> {
+    check_inside(disk, offset, out.len() as u64)?;
+    disk.read_at(offset, out).map_err(ContainerError::io("read", offset))
+}
+
+/// [`ContainerError::Truncated`] where the file ends before the range does: no memory is asked for.
+fn check_inside(disk: &dyn Disk, offset: u64, len: u64) -> Result<(), ContainerError> {
+    let found = disk.len().map_err(ContainerError::io("read length", 0))?;
+    match offset.checked_add(len) {
+        Some(end) if end <= found => Ok(()),
+        end => Err(ContainerError::Truncated { expected: end.unwrap_or(u64::MAX), found }),
+    }
 }

@@ -9,7 +9,7 @@ use crate::format::{
     Superblock, WRITER_FLAGS_KNOWN,
 };
 
-use super::disk::{Disk, FileDisk, read_disk};
+use super::disk::{Disk, FileDisk, read_disk, read_disk_into};
 use super::error::ContainerError;
 use super::extents::ExtentMap;
 use super::locks::lock_error;
@@ -157,6 +157,32 @@ impl Container {
         self.found_len.store(self.disk_len()?, Ordering::Relaxed);
         let result = self.disk.set_len(end).map_err(ContainerError::io("set length", end));
         self.poison_on_error(result)
+    }
+
+    /// Whether nothing shows that the last writer did not end well, so far as the superblock tells.
+    pub(crate) fn ended_well(&self) -> bool {
+        self.check_extents().is_ok() && !self.state().superblock_lonely
+    }
+
+    /// Runs `work` while no writer is let in; `None` while there is another one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`; lock calls that fail.
+    pub(crate) fn without_writers<T, E: From<ContainerError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Option<T>, E> {
+        if self.access != Access::Follow {
+            return work().map(Some);
+        }
+        let writer = byte(WRITER_LOCK_BYTE);
+        if !self.writer_lock.try_lock(writer, true).map_err(lock_error)? {
+            return Ok(None);
+        }
+        let result = work();
+        self.writer_lock.unlock(writer).map_err(lock_error)?;
+        result.map(Some)
     }
 
     /// Makes the other slot of the superblock say what the current one says, where a crash has
@@ -332,6 +358,15 @@ impl Container {
     /// [`ContainerError::Truncated`] when the file ends before; those of the disk.
     pub(crate) fn read(&self, offset: u64, len: u64) -> Result<Vec<u8>, ContainerError> {
         read_disk(&*self.disk, offset, len)
+    }
+
+    /// As [`read`](Self::read), into the caller's buffer.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn read_into(&self, offset: u64, out: &mut [u8]) -> Result<(), ContainerError> {
+        read_disk_into(&*self.disk, offset, out)
     }
 
     /// Reads the superblock again: a writer may have added extents.

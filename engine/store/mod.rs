@@ -12,8 +12,8 @@
 //!   longer when they come from another store, and are read chunk by chunk.
 //! - What comes from another store stays until the transaction that brings it is committed.
 //!
-//! Its front is at the root of the crate: [`Store`], [`Snapshot`], [`Transaction`] and their kin. Here
-//! are the small values beside them: reports, options, what errors say.
+//! Its front is at the root of the crate: [`Store`], [`Snapshot`], [`Transaction`] and their kin.
+//! Here are the small values beside them: reports, options, what errors say.
 //!
 //! ```
 //! use mgit::store::{Advice, Repack};
@@ -95,6 +95,7 @@ pub use read::model::Model;
 pub use read::record::StoredRecord;
 pub use read::snapshot::Snapshot;
 pub use read::strided::NamedView;
+pub(crate) use read::tensor::OpenTensor;
 pub use read::tensor::{StoredAs, Tensor};
 pub use read::view::TensorView;
 pub use read::writable::WritableView;

@@ -147,7 +147,8 @@ impl Store {
 
     /// Opens a store for reading and writing. After a crash this repairs it. Other writers are kept
     /// out as long as the handle lives, and not waited for: [`OpenOptions`] can do otherwise. Cost:
-    /// reads the catalogue once, to check it.
+    /// a few pages of the catalogue; its first transaction, or the repair, reads all of it once, to
+    /// check it.
     ///
     /// # Errors
     ///
@@ -232,8 +233,9 @@ impl Store {
     /// Opens a store for reading. Snapshots taken later see what a writer, in this process or
     /// another, has committed by then. Works on read-only files and folders. Should the store
     /// not have been closed cleanly, it is repaired in memory and writers are kept out as long as
-    /// this handle lives. Cost: reads the catalogue once, to check it, unless a writer has it
-    /// open, which has checked it.
+    /// this handle lives. Each page of the catalogue is checked when it is read: damage is found by
+    /// what asks for it. Cost: a few pages; where it was not closed cleanly, reads the catalogue
+    /// once.
     ///
     /// # Errors
     ///
@@ -263,16 +265,7 @@ impl Store {
     ) -> Result<Self> {
         let mut wait = options.waiting.begin();
         loop {
-            let (checking, following) = (disk()?, disk()?);
-            let ids = (checking.file_id(), following.file_id());
-            let (a, b) = (ids.0.map_err(StoreError::open_file(path))?, ids.1.ok().flatten());
-            // Another file has taken the name between the two.
-            let replaced = a != b;
-            let opened = match replaced {
-                true => None,
-                false => Self::try_open_read_only(checking, following, path)?,
-            };
-            match opened {
+            match Self::try_open_read_only(disk, disk()?, path)? {
                 Some(store) => return Ok(store.with_options(options)),
                 None => wait.go_on(LockHolder::RepairingWriter, None)?,
             }
@@ -281,7 +274,7 @@ impl Store {
 
     /// `None` when a writer is just opening or closing the store.
     fn try_open_read_only(
-        checking: Arc<dyn Disk>,
+        checking: &dyn Fn() -> Result<Arc<dyn Disk>>,
         following: Arc<dyn Disk>,
         path: &Path,
     ) -> Result<Option<Self>> {
@@ -291,9 +284,22 @@ impl Store {
         if follower.is_retired() && !is_at(path, id)? {
             return Ok(None);
         }
-        // While no writer is there, keep it so and check every page: the database itself trusts
-        // them.
-        let view = Container::open_view(checking)?.map(Arc::new);
+        if follower.check_extents().is_ok() {
+            match Catalog::open_follower(&follower) {
+                Err(CatalogError::NeedsRepair) => {}
+                opened => {
+                    let store = Self::new(opened?, follower, Access::Read, path.to_owned());
+                    return Ok(Some(store));
+                }
+            }
+        }
+        // It did not end well: while no writer is there, keep it so, check every page, and repair
+        // what is in memory.
+        let disk = checking()?;
+        if disk.file_id().map_err(StoreError::open_file(path))? != id {
+            return Ok(None);
+        }
+        let view = Container::open_view(disk)?.map(Arc::new);
         let checked = view.as_ref().map(Catalog::open_view).transpose()?;
         match Catalog::open_follower(&follower) {
             Ok(catalog) => Ok(Some(Self::new(catalog, follower, Access::Read, path.to_owned()))),

@@ -135,16 +135,95 @@ pub(in crate::store) fn for_slabs(
         return slabs.try_for_each(|(at, slab)| work((at * slab_len()) as u64, slab));
     }
     fit_arena(arena);
-    let mut start = 0;
-    while start < tensor.byte_len {
-        let len = (tensor.byte_len - start).min(slab_len() as u64);
-        let slab = &mut arena[..len as usize];
+    let fill = |start: u64, slab: &mut [u8]| {
         // On all cores: copying out of the page cache takes as long as hashing does.
-        slab.par_chunks_mut(CHUNK_LEN).enumerate().try_for_each(|(at, piece)| {
-            read_source(tensor, start + (at * CHUNK_LEN) as u64, piece)
-        })?;
-        work(start, slab)?;
-        start += len;
+        slab.par_chunks_mut(CHUNK_LEN)
+            .enumerate()
+            .try_for_each(|(at, piece)| read_source(tensor, start + (at * CHUNK_LEN) as u64, piece))
+    };
+    ahead(tensor.byte_len, &mut arena[..batch_len()], &fill, work)
+}
+
+/// Fills slab after slab of `len` bytes, each while `work` has the one before. Memory: `arena`,
+/// which has room for two.
+pub(in crate::store) fn ahead(
+    len: u64,
+    arena: &mut [u8],
+    fill: &(dyn Fn(u64, &mut [u8]) -> Result<()> + Sync),
+    work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let (mut now, mut next) = arena.split_at_mut(arena.len() / 2);
+    let slab_len = now.len() as u64;
+    let len_at = |start: u64| len.saturating_sub(start).min(slab_len) as usize;
+    let mut filled = fill(0, &mut now[..len_at(0)]);
+    let mut start = 0;
+    while start < len {
+        filled?;
+        let behind = start + slab_len;
+        let (slab, room) = (&now[..len_at(start)], &mut next[..len_at(behind)]);
+        filled = Ok(());
+        let worked = rayon::in_place_scope(|scope| {
+            if !room.is_empty() {
+                scope.spawn(|_| filled = fill(behind, room));
+            }
+            work(start, slab)
+        });
+        worked?;
+        (start, now, next) = (behind, next, now);
     }
-    Ok(())
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn byte(at: u64) -> u8 {
+        (at * 7 % 251) as u8
+    }
+
+    fn fill(start: u64, slab: &mut [u8]) -> Result<()> {
+        (start..).zip(slab).for_each(|(at, out)| *out = byte(at));
+        Ok(())
+    }
+
+    #[test]
+    fn every_byte_is_seen_once_and_in_order() {
+        for (len, room) in [(0, 2), (1, 2), (5, 10), (6, 6), (7, 6), (9, 6), (1000, 64)] {
+            let mut seen = Vec::new();
+            ahead(len, &mut vec![0; room], &fill, &mut |start, slab| {
+                assert_eq!(start, seen.len() as u64);
+                seen.extend_from_slice(slab);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(seen, (0..len).map(byte).collect::<Vec<u8>>(), "{len} by {room}");
+        }
+    }
+
+    #[test]
+    fn what_fails_ends_it_before_more_is_seen() {
+        let failed = || StoreError::OutOfMemory { bytes: 1 };
+        for bad in [0, 4, 12] {
+            let mut seen = 0;
+            let fill = |start: u64, slab: &mut [u8]| match start == bad {
+                true => Err(failed()),
+                false => fill(start, slab),
+            };
+            let work = &mut |_: u64, slab: &[u8]| {
+                seen += slab.len() as u64;
+                Ok(())
+            };
+            assert!(ahead(20, &mut [0; 8], &fill, work).is_err());
+            assert_eq!(seen, bad);
+        }
+        let mut calls = 0;
+        let work = &mut |_: u64, _: &[u8]| {
+            calls += 1;
+            Err(failed())
+        };
+        assert!(ahead(20, &mut [0; 8], &fill, work).is_err());
+        assert_eq!(calls, 1);
+    }
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 use super::UpkeepError;
 use super::finding::{Finding, VerifyDepth, VerifyReport};
 use super::salvage::{Survey, survey_with};
-use super::verify::verify;
+use super::verify::verify_rows;
 use crate::container::full_message;
 use crate::store::OpenOptions;
 
-/// As [`verify`], of the last commit of the store at `path`. Where its catalogue cannot be read,
-/// the file is looked through for records instead, and the report says what a salvage would save.
+/// As [`verify`](super::verify), of the last commit of the store at `path`. Where its catalogue
+/// cannot be read, the file is looked through for records instead, and the report says what a
+/// salvage would save.
 ///
 /// # Errors
 ///
@@ -37,7 +38,12 @@ pub fn verify_path_with(
 ) -> Result<VerifyReport, UpkeepError> {
     let path = path.as_ref();
     let opened = options.open_read_only(path);
-    match opened.and_then(|store| verify(&store, &store.snapshot()?, depth, progress)) {
+    let verified = opened.and_then(|store| {
+        let snapshot = store.snapshot()?;
+        snapshot.check_catalogue()?;
+        verify_rows(&store, &snapshot, depth, Ok(()), progress)
+    });
+    match verified {
         Err(error) if error.is_damage() => {
             scanned(survey_with(path, options, progress), full_message(&error))
         }

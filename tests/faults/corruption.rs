@@ -13,7 +13,7 @@ use crate::common::{
 use mgit::store::{Result, StoreError};
 use mgit::{OnChildren, Store};
 
-fn original() -> (tempfile::TempDir, Vec<u8>, Contents) {
+pub(crate) fn original() -> (tempfile::TempDir, Vec<u8>, Contents) {
     let (folder, path, store) = new_store();
     let mut bytes = weights(1, 3000);
     for step in 0..3 {
@@ -72,7 +72,7 @@ fn read_all(store: &Store, expected: &Contents, context: &str) -> Result<()> {
     Ok(())
 }
 
-fn try_all(path: &Path, expected: &Contents, context: &str) -> bool {
+pub(crate) fn try_all(path: &Path, expected: &Contents, context: &str) -> bool {
     let mut sound = true;
     let mut note = |result: Result<()>| {
         if let Err(error) = result {

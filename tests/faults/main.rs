@@ -7,6 +7,7 @@ mod corruption;
 mod io_faults;
 mod model_based;
 mod multiprocess;
+mod pages;
 mod power_cuts;
 mod refusals;
 mod rot;

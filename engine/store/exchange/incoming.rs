@@ -9,9 +9,10 @@ use serde_json::{Map, Value};
 
 use super::packed_record::PackedHead;
 use crate::catalog::{EdgeKind, NodeRow, ReadTables, RecordRow, Table, WriteTables};
+use crate::codec::Encoding;
 use crate::format::{
-    CHAIN_DEPTH_LIMIT, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA, FEATURE_LOSSY,
-    FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RecordHeader, RecordKind,
+    CHAIN_DEPTH_LIMIT, CHUNK_LEN, ChunkEntry, Extent, FEATURE_ARRIVALS, FEATURE_EDGE_METADATA,
+    FEATURE_LOSSY, FEATURE_RENAMES, FEATURE_TAGS, Manifest, Operation, RecordHeader, RecordKind,
 };
 use crate::lineage::{Edge, GraphMut, LOSSY_KEY, ModelName, Node, NodeId, OWN_KEYS};
 use crate::planning::{CHAIN_DEPTH_MAX, Sketcher};
@@ -22,16 +23,13 @@ use crate::store::read::chain::{Chain, VISITS_MAX, Verify};
 use crate::store::read::missing::missing_row;
 use crate::store::read::model::read_manifest;
 use crate::store::read::record::{encodings_used, record_row};
-use crate::store::slabs::slab_len;
+use crate::store::slabs::{ahead, fit_arena};
 use crate::store::source::TensorSource;
 use crate::store::write::operations::{added_node, provenance};
-use crate::store::write::put::store_raw;
+use crate::store::write::put::{Survey, Surveyor, store_raw};
 use crate::store::write::sketches::{add_bands, put_sketch};
 use crate::store::write::transaction::Transaction;
 use crate::tensor::{ContentId, Dtype};
-
-/// Bytes that are moved at a time.
-const PIECE_LEN: u64 = 1 << 20;
 
 /// A model that comes from another store, its tensors before it.
 #[derive(Clone, Debug)]
@@ -65,10 +63,16 @@ pub(in crate::store) fn import_record(
 ) -> Result<()> {
     transaction.check_whole()?;
     transaction.change(|this| {
-        let (row, sent_depth) = write_incoming(this, id, len, source)?;
+        let Written { row, sent_depth, survey } = write_incoming(this, id, len, source)?;
         let row = this.references.insert_tensor(id, row)?;
         this.references.incoming.insert(id);
-        let steps = check_incoming(this, id, &row)?;
+        let steps = match survey {
+            Some(survey) => {
+                put_sketch(this.tables_mut()?, id, &survey.sketch)?;
+                0
+            }
+            None => check_incoming(this, id, &row)?,
+        };
         let has_grown = row.depth > sent_depth;
         if has_grown && steps > CHAIN_DEPTH_MAX { shorten(this, id, row) } else { Ok(()) }
     })
@@ -104,14 +108,23 @@ fn depth_over(transaction: &mut Transaction, id: ContentId, bases: &[ContentId])
     }
 }
 
-/// Writes the record as it comes, with this store's own fields in its header. Returns its row, and
-/// how deep it was where it comes from.
+/// A record that was written as it came.
+struct Written {
+    row: RecordRow,
+    /// How deep it was where it comes from.
+    sent_depth: u8,
+    /// What one that lies raw holds: the id and the checksums are right. Others are still to be
+    /// decoded.
+    survey: Option<Survey>,
+}
+
+/// Writes the record as it comes, with this store's own fields in its header.
 fn write_incoming(
     transaction: &mut Transaction,
     id: ContentId,
     len: u64,
     source: &dyn TensorSource,
-) -> Result<(RecordRow, u8)> {
+) -> Result<Written> {
     let read = |offset: u64, out: &mut [u8]| {
         let failed = |source| StoreError::Source { tensor: id.to_string(), source };
         source.read_at(offset, out).map_err(failed)
@@ -125,13 +138,32 @@ fn write_incoming(
     let container = std::sync::Arc::clone(&transaction.shared_arc().container);
     let place = container.reserve(head_len, header.stored_len, raw)?;
     transaction.records.reserved.push(Extent { offset: place.offset, len: place.len });
-    let mut piece = vec![0; PIECE_LEN.min(header.stored_len) as usize];
-    let mut done = 0;
-    while done < header.stored_len {
-        let part = &mut piece[..PIECE_LEN.min(header.stored_len - done) as usize];
-        read(head_len + done, part)?;
-        container.write(place.offset + head_len + done, part)?;
-        done += part.len() as u64;
+    let known = Dtype::from_code(header.dtype_code);
+    let dtype = known.unwrap_or_else(|| Dtype::from_name("unknown"));
+    let is_raw = |entry: &ChunkEntry| entry.encoding == Encoding::Raw.code();
+    let is_plain = raw
+        && formula.is_none()
+        && header.chunk_len() == CHUNK_LEN as u64
+        && entries.iter().all(is_raw);
+    let mut surveyor = is_plain.then(|| Surveyor::new(&dtype, header.raw_len));
+    let mut arena = std::mem::take(&mut transaction.records.arena);
+    fit_arena(&mut arena);
+    let fill = |start: u64, slab: &mut [u8]| read(head_len + start, slab);
+    ahead(header.stored_len, &mut arena, &fill, &mut |start, slab| {
+        let write = || container.write(place.offset + head_len + start, slab);
+        let feed = || surveyor.as_mut().map(|surveyor| surveyor.feed(start, slab));
+        Ok(rayon::join(write, feed).0?)
+    })?;
+    transaction.records.arena = arena;
+    let survey = surveyor.map(Surveyor::finish);
+    if let Some(survey) = &survey {
+        let wrong = |reason: &str| damaged(id, place.offset)(&format!("as it came: {reason}"));
+        if survey.sums != entries {
+            return Err(wrong("checksums of its chunks"));
+        }
+        if survey.id != id {
+            return Err(wrong("the content hashes to another id"));
+        }
     }
     let [a, b, c, d, ..] = container.superblock().store_id;
     let own = RecordHeader {
@@ -159,7 +191,7 @@ fn write_incoming(
         dependents: 0,
         more_bases: bases.into_iter().skip(1).collect(),
     };
-    Ok((row, header.depth))
+    Ok(Written { row, sent_depth: header.depth, survey })
 }
 
 /// Decodes a tensor that has come, all of it, and compares its id; sketches it meanwhile. Gives
@@ -171,15 +203,15 @@ fn check_incoming(transaction: &mut Transaction, id: ContentId, row: &RecordRow)
     let dtype = known.unwrap_or_else(|| Dtype::from_name("unknown"));
     let mut sketcher = Sketcher::new(&dtype, row.raw_len);
     let mut hasher = blake3::Hasher::new();
-    let mut slab = vec![0; (slab_len() as u64).min(row.raw_len) as usize];
-    let mut start = 0;
-    while start < row.raw_len {
-        let part = &mut slab[..(slab_len() as u64).min(row.raw_len - start) as usize];
-        chain.read(start, part, Verify::Checksums)?;
-        hasher.update_rayon(part);
-        sketcher.feed(start, part);
-        start += part.len() as u64;
-    }
+    let mut arena = std::mem::take(&mut transaction.records.arena);
+    fit_arena(&mut arena);
+    let decode = |start: u64, slab: &mut [u8]| chain.read(start, slab, Verify::Checksums);
+    ahead(row.raw_len, &mut arena, &decode, &mut |start, slab| {
+        hasher.update_rayon(slab);
+        sketcher.feed(start, slab);
+        Ok(())
+    })?;
+    transaction.records.arena = arena;
     if ContentId::from(hasher.finalize()) != id {
         return Err(damaged(id, row.offset)(&"as it came: the content hashes to another id"));
     }

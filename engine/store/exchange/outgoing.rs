@@ -45,8 +45,7 @@ impl TensorSource for OutgoingRecord<'_> {
         let (start, payload) = read_head(&self.head, offset, out);
         if !payload.is_empty() {
             let at = self.payload_at + start;
-            let bytes = self.container.read(at, payload.len() as u64).map_err(io::Error::other)?;
-            payload.copy_from_slice(&bytes);
+            self.container.read_into(at, payload).map_err(io::Error::other)?;
         }
         Ok(())
     }

@@ -7,14 +7,12 @@ use super::model::Model;
 use super::tensor::Tensor;
 use crate::format::{FileFormat, ManifestPart, Skeleton, with_length, write_header};
 use crate::store::error::{Result, StoreError};
+use crate::store::slabs::ahead;
 use crate::store::source::NewView;
 use crate::tensor::ContentId;
 
 /// Bytes that are copied at a time: whole chunks, so that each is decoded once.
 const PIECE_LEN: usize = 8 << 20;
-/// Bytes that lie raw in the store are checked and written at a time, while they are in the cache:
-/// whole chunks too.
-const RAW_PIECE_LEN: usize = 1 << 20;
 
 /// A file of a model, as it was imported, byte for byte: read as a whole, or at any place. A range
 /// decodes no more than the chunks that it lies in.
@@ -167,8 +165,8 @@ impl StoredFile {
     }
 
     /// The contents that it is made of: its tensors', and what belongs to no tensor where that is
-    /// stored beside them. Of a model whose tensors are still at a remote, the file can be read when
-    /// [these have come](crate::transfer::fetch_contents).
+    /// stored beside them. Of a model whose tensors are still at a remote, the file can be read
+    /// when [these have come](crate::transfer::fetch_contents).
     pub fn contents(&self) -> impl Iterator<Item = ContentId> + '_ {
         let skeleton = match &self.skeleton {
             Bones::Memory(_) => None,
@@ -233,8 +231,8 @@ impl StoredFile {
     }
 
     /// A hash of what the file is made of: the identities of its tensors, where they lie in it, and
-    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes in which the same
-    /// tensors were found have equal ones. Cost: reads no weight.
+    /// its other bytes. Equal fingerprints are of equal bytes; files of equal bytes in which the
+    /// same tensors were found have equal ones. Cost: reads no weight.
     pub fn fingerprint(&self) -> ContentId {
         let mut hasher = blake3::Hasher::new_derive_key("mgit 2026 fingerprint of a file");
         let skeleton = match &self.skeleton {
@@ -331,8 +329,8 @@ impl StoredFile {
         self.window.clear();
     }
 
-    /// Whether both have the same bytes. Cost: nothing is read where both were read in the same way,
-    /// as nearly all are; else both are, unless their lengths differ.
+    /// Whether both have the same bytes. Cost: nothing is read where both were read in the same
+    /// way, as nearly all are; else both are, unless their lengths differ.
     ///
     /// # Errors
     ///
@@ -441,26 +439,36 @@ pub enum WriteToError {
     Write(#[source] io::Error),
 }
 
-/// Hands a range of a content to `write`, piece by piece.
+/// Hands a range of a content to `write`, piece by piece; the next is checked or decoded while one
+/// is written.
 fn copy(
     content: &Tensor,
-    (mut start, mut left): (u64, u64),
+    (start, len): (u64, u64),
     buffer: &mut Vec<u8>,
     write: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    while left > 0 {
-        // What lies raw in the file is written from there, without a copy.
-        let len = left.min(RAW_PIECE_LEN as u64);
-        if let Some(view) = content.raw_range(start, len as usize)? {
-            write(&view)?;
-            (start, left) = (start + len, left - len);
-            continue;
+    let content = content.opened()?;
+    if content.raw(start, 0)?.is_none() {
+        let room = 2 * len.min(PIECE_LEN as u64) as usize;
+        if buffer.len() < room {
+            buffer.resize(room, 0);
         }
-        let len = left.min(PIECE_LEN as u64);
-        buffer.resize(len as usize, 0);
-        content.read_range_into(start, buffer)?;
-        write(buffer)?;
-        (start, left) = (start + len, left - len);
+        let decode = |at: u64, piece: &mut [u8]| content.read(start + at, piece);
+        return ahead(len, &mut buffer[..room], &decode, &mut |_, piece| write(piece));
+    }
+    // What lies raw in the file is written from there, without a copy.
+    let piece_at = |at: u64| content.raw(start + at, (len - at).min(PIECE_LEN as u64) as usize);
+    let (mut at, mut next) = (0, piece_at(0));
+    while let Some(piece) = next?.filter(|piece| !piece.is_empty()) {
+        at += piece.len() as u64;
+        next = Ok(None);
+        let written = rayon::in_place_scope(|scope| {
+            if at < len {
+                scope.spawn(|_| next = piece_at(at));
+            }
+            write(piece)
+        });
+        written?;
     }
     Ok(())
 }

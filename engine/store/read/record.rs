@@ -16,8 +16,8 @@ use crate::store::error::{Result, StoreError, damaged};
 use crate::store::shared::{CheckedPlace, Shared};
 use crate::tensor::{ContentId, Dtype};
 
-/// The longest record that is read at once.
-const SHORT_MAX: u64 = 1 << 12;
+/// The longest record that is read at once: most manifests, and many small tensors.
+const SHORT_MAX: u64 = 1 << 14;
 
 /// Payloads from this length on are remembered as checked; to check a shorter one again costs about
 /// as much as to look it up, and there can be millions of them.
@@ -70,8 +70,8 @@ struct RecordBytes<'c> {
     offset: u64,
     /// The map or the disk.
     via: ReadVia,
-    /// All of a short record: one call has read it.
-    whole: Vec<u8>,
+    /// All of it, through the map, or of a short record: one call has read it.
+    whole: Cow<'c, [u8]>,
 }
 
 impl<'c> RecordBytes<'c> {
@@ -82,9 +82,12 @@ impl<'c> RecordBytes<'c> {
             ReadVia::Either => ReadVia::Disk,
             via => via,
         };
-        let mut bytes = RecordBytes { shared, id, offset: row.offset, via, whole: Vec::new() };
-        if is_short {
-            bytes.whole = bytes.read(0, row.len)?;
+        let whole = Cow::default();
+        let mut bytes = RecordBytes { shared, id, offset: row.offset, via, whole };
+        if via == ReadVia::Map {
+            bytes.whole = Cow::Borrowed(bytes.mapped(0, row.len)?);
+        } else if is_short {
+            bytes.whole = Cow::Owned(bytes.read(0, row.len)?);
         }
         Ok(bytes)
     }
@@ -108,10 +111,10 @@ impl<'c> RecordBytes<'c> {
 
     fn bytes(&self, at: u64, len: u64) -> Result<Cow<'_, [u8]>> {
         let start = at as usize;
-        match (self.via, self.whole.get(start..start.saturating_add(len as usize))) {
-            (ReadVia::Map, _) => self.mapped(at, len).map(Cow::Borrowed),
-            (_, Some(part)) => Ok(Cow::Borrowed(part)),
-            (_, None) => self.read(at, len).map(Cow::Owned),
+        match self.whole.get(start..start.saturating_add(len as usize)) {
+            Some(part) => Ok(Cow::Borrowed(part)),
+            None if self.via == ReadVia::Map => self.mapped(at, len).map(Cow::Borrowed),
+            None => self.read(at, len).map(Cow::Owned),
         }
     }
 
@@ -210,12 +213,12 @@ impl<'c> StoredRecord<'c> {
         let index = bytes.index(&header)?;
         let formula = bytes.formula(&header, row)?;
         let (entries, starts) = bytes.chunks(&index, &header)?;
-        let payload_at = u64::from(header.payload_offset);
-        let payload = match bytes.via {
-            ReadVia::Map => Some(bytes.mapped(payload_at, header.stored_len)?),
-            _ => None,
+        let payload_at = header.payload_offset as usize;
+        // The row's length is that of the header: what is behind is the payload, and no more.
+        let (payload, copied) = match bytes.whole {
+            Cow::Borrowed(whole) if bytes.via == ReadVia::Map => (whole.get(payload_at..), vec![]),
+            whole => (None, whole.get(payload_at..).unwrap_or_default().to_vec()),
         };
-        let copied = bytes.whole.get(header.payload_offset as usize..).unwrap_or_default().to_vec();
         let lane =
             Dtype::from_code(header.dtype_code).map_or(Lane::BYTES, |dtype| Lane::of(&dtype));
         let offset = row.offset;
@@ -317,7 +320,8 @@ impl<'c> StoredRecord<'c> {
         }
         let chunk_len = self.header.chunk_len();
         let last = (start + len - 1) / chunk_len;
-        (start / chunk_len..=last).try_for_each(|at| self.check_chunk(at as usize))
+        let chunks = (start / chunk_len) as usize..last as usize + 1;
+        chunks.into_par_iter().try_for_each(|at| self.check_chunk(at))
     }
 
     /// Checks the checksum of every chunk; of a longer record once a handle, whatever this is
@@ -388,4 +392,11 @@ pub(in crate::store) fn encodings_used(entries: &[ChunkEntry]) -> u32 {
 pub(in crate::store) fn is_raw(row: &RecordRow) -> bool {
     let raw = 1u32 << Encoding::Raw.code();
     row.base_id.is_none() && row.encodings & !raw == 0
+}
+
+/// Where the content lies in the file by its row alone, if it lies raw in it.
+pub(in crate::store) fn raw_at(row: &RecordRow) -> Option<u64> {
+    let is_whole = is_raw(row) && row.stored_len == row.raw_len;
+    let payload_at = row.len.checked_sub(row.stored_len).filter(|_| is_whole)?;
+    row.offset.checked_add(payload_at)
 }

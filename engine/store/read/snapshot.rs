@@ -24,8 +24,8 @@ use crate::tensor::ContentId;
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;
-/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [3], vec![0f32; 3])))?;
-/// # transaction.commit()?;
+/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [3], vec![0f32;
+/// 3])))?; # transaction.commit()?;
 /// let snapshot = store.snapshot()?;
 /// store.begin_write()?.remove_model("base", Default::default())?; // dropped: nothing happens
 ///
@@ -75,6 +75,17 @@ impl Snapshot {
 
     pub(in crate::store) fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// Checks every page of the catalogue, as [`Catalog::check_every_page`] says.
+    ///
+    /// # Errors
+    ///
+    /// Damage that is found.
+    ///
+    /// [`Catalog::check_every_page`]: crate::catalog::Catalog::check_every_page
+    pub(crate) fn check_catalogue(&self) -> Result<()> {
+        Ok(self.shared().catalog.check_every_page()?)
     }
 
     /// The record that a row names, its header and index checked; read through the disk, as all

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Verify};
 use super::missing::tensor_row;
-use super::record::{ReadVia, is_raw};
+use super::record::{ReadVia, is_raw, raw_at};
 use super::snapshot::Snapshot;
 use super::view::TensorView;
 use crate::catalog::RecordRow;
 use crate::codec::Encoding;
 use crate::codec::formula::Formula;
+use crate::container::full_message;
 use crate::format::{Manifest, ManifestTensor, RecordKind};
 use crate::store::error::{Result, StoreError, damaged};
 use crate::store::source::TensorSource;
@@ -218,6 +219,14 @@ impl Tensor {
         {
             return Ok(self.reconstructed(buffer, self.shape().clone()));
         }
+        if verify == Verify::Nothing
+            && let Some(offset) = raw_at(&row)
+        {
+            // Nothing of the record is read: what is wrong with it shows in the bytes.
+            let seen = shared.container.bytes(offset, row.raw_len);
+            seen.map_err(|error| damaged(id, row.offset)(&full_message(&error)))?;
+            return Ok(self.mapped_at(offset, row.raw_len, self.shape().clone()));
+        }
         let tables = self.snapshot.tables();
         let via = if is_raw(&row) { ReadVia::Map } else { ReadVia::Either };
         let chain = Chain::open_via(shared, tables, RecordKind::Tensor, id, row, via)?;
@@ -236,9 +245,12 @@ impl Tensor {
     }
 
     fn mapped(&self, chain: &Chain<'_>, start: u64, len: usize, shape: Shape) -> TensorView {
-        let offset = chain.record().payload_at() + start;
+        self.mapped_at(chain.record().payload_at() + start, len as u64, shape)
+    }
+
+    fn mapped_at(&self, offset: u64, len: u64, shape: Shape) -> TensorView {
         let snapshot = self.snapshot.clone();
-        TensorView::mapped(snapshot, (offset, len as u64), self.dtype().clone(), shape)
+        TensorView::mapped(snapshot, (offset, len), self.dtype().clone(), shape)
     }
 
     fn reconstructed(&self, buffer: Arc<AlignedBuffer>, shape: Shape) -> TensorView {
@@ -315,6 +327,15 @@ impl Tensor {
         Ok(Some(self.mapped(&chain, offset, len, shape)))
     }
 
+    /// The tensor, opened once to be read range by range.
+    ///
+    /// # Errors
+    ///
+    /// As [`view`](Self::view).
+    pub(crate) fn opened(&self) -> Result<OpenTensor<'_>> {
+        Ok(OpenTensor { chain: self.chain_to_copy()? })
+    }
+
     /// Writes the tensor's bytes into `out`, on all cores, without another buffer of its size.
     ///
     /// # Errors
@@ -343,5 +364,38 @@ impl Tensor {
             return Err(StoreError::BufferLength { expected: self.byte_len(), found });
         }
         self.chain_to_copy()?.read(offset, out, Verify::Checksums)
+    }
+}
+
+/// A tensor whose record was looked for and opened.
+pub(crate) struct OpenTensor<'t> {
+    chain: Chain<'t>,
+}
+
+impl OpenTensor<'_> {
+    /// The range in the file, its chunks checked, on all cores; `None` where it does not lie raw in
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::view`].
+    pub(crate) fn raw(&self, start: u64, len: usize) -> Result<Option<&[u8]>> {
+        let record = self.chain.record();
+        let Some(raw) = record.raw() else { return Ok(None) };
+        let range = raw.get(start as usize..).and_then(|from| from.get(..len));
+        let expected = raw.len() as u64;
+        let found = start.saturating_add(len as u64);
+        let range = range.ok_or(StoreError::BufferLength { expected, found })?;
+        record.check_range(start, len as u64)?;
+        Ok(Some(range))
+    }
+
+    /// Writes the bytes from `start` on into `out`, on all cores.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tensor::read_range_into`].
+    pub(crate) fn read(&self, start: u64, out: &mut [u8]) -> Result<()> {
+        self.chain.read(start, out, Verify::Checksums)
     }
 }

@@ -106,22 +106,46 @@ pub(in crate::store) struct Survey {
     pub(in crate::store) sketch: Sketch,
 }
 
+/// A pass over a content under way.
+pub(in crate::store) struct Surveyor {
+    hasher: blake3::Hasher,
+    sums: Vec<ChunkEntry>,
+    sketcher: Sketcher,
+}
+
+impl Surveyor {
+    pub(in crate::store) fn new(dtype: &Dtype, byte_len: u64) -> Self {
+        let sketcher = Sketcher::new(dtype, byte_len);
+        Surveyor { hasher: blake3::Hasher::new(), sums: Vec::new(), sketcher }
+    }
+
+    /// Takes the bytes from `start` on, where the last ended: whole chunks, but for the last. On
+    /// all cores.
+    pub(in crate::store) fn feed(&mut self, start: u64, slab: &[u8]) {
+        self.sketcher.feed(start, slab);
+        let hasher = &mut self.hasher;
+        let (_, entries) = rayon::join(|| hasher.update_rayon(slab), || raw_entries(slab));
+        self.sums.extend(entries);
+    }
+
+    pub(in crate::store) fn finish(self) -> Survey {
+        let (id, sketch) = (self.hasher.finalize().into(), self.sketcher.finish());
+        Survey { id, sums: self.sums, sketch }
+    }
+}
+
 /// Reads a long tensor once, and shows each slab with its offset to `each`. Memory: `arena`.
 pub(in crate::store) fn survey(
     tensor: &NewTensor<'_>,
     arena: &mut Vec<u8>,
     each: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<Survey> {
-    let mut hasher = blake3::Hasher::new();
-    let mut sums: Vec<ChunkEntry> = Vec::new();
-    let mut sketcher = Sketcher::new(&tensor.dtype, tensor.byte_len);
+    let mut surveyor = Surveyor::new(&tensor.dtype, tensor.byte_len);
     for_slabs(tensor, arena, &mut |start, slab| {
-        sketcher.feed(start, slab);
-        let (_, entries) = rayon::join(|| hasher.update_rayon(slab), || raw_entries(slab));
-        sums.extend(entries);
+        surveyor.feed(start, slab);
         each(start, slab)
     })?;
-    Ok(Survey { id: hasher.finalize().into(), sums, sketch: sketcher.finish() })
+    Ok(surveyor.finish())
 }
 
 /// A content that was brought into the store.

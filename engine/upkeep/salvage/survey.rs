@@ -126,6 +126,7 @@ struct Catalogue {
 impl Catalogue {
     fn read(store: &Store) -> crate::store::Result<Self> {
         let snapshot: Snapshot = store.snapshot()?;
+        snapshot.check_catalogue()?;
         let mut places = HashMap::new();
         snapshot.tables().scan(Table::Tensors, &[], &mut |key, value| {
             if let Ok(id) = key.try_into() {

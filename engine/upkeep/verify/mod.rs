@@ -37,6 +37,18 @@ pub fn verify(
     depth: VerifyDepth,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<VerifyReport> {
+    let checked = snapshot.check_catalogue();
+    verify_rows(store, snapshot, depth, checked, progress)
+}
+
+/// As [`verify`], of a store whose catalogue's pages were all checked, as `checked` says.
+pub(super) fn verify_rows(
+    store: &Store,
+    snapshot: &Snapshot,
+    depth: VerifyDepth,
+    checked: Result<()>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<VerifyReport> {
     let container = store.container();
     let file_len = container.disk_len()?;
     let mut check = Check {
@@ -52,6 +64,9 @@ pub fn verify(
         faults: Mutex::default(),
         bytes: Mutex::default(),
     };
+    if let Err(error) = checked {
+        check.hurt(Subject::Store, full_message(&error));
+    }
     check.check_slots();
     check.read_tables();
     check.check_ranges();
