@@ -6,7 +6,7 @@
 //!   database encodes typed keys.
 //! - Numbers in keys are big-endian, so that they sort.
 //! - Every page is checked before a row of it is believed: when a reader reads it, or all of them
-//! before   the first write.
+//!   before the first write.
 //! - A panic of the database on a damaged file is caught here and becomes an error; the handle
 //!   then refuses further work.
 

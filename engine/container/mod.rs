@@ -7,8 +7,9 @@
 //! - The superblock is written only inside a sync, into the slot that is not the current one, and
 //!   each slot is judged by its own checksum (rules 3 and 4).
 //! - The catalogue's first extent stays where it is, and one that is given up or moved keeps its
-//! bytes   while a snapshot may read there: a reader's older extent list is good until its next
-//! snapshot. - The file is cut only behind what the last commit and every snapshot need (rule 7).
+//!   bytes while a snapshot may read there: a reader's older extent list is good until its next
+//!   snapshot.
+//! - The file is cut only behind what the last commit and every snapshot need (rule 7).
 //! - A page of the catalogue is checked before a reader gets it; a writer has all of them checked.
 //! - After a failed write or sync the container is poisoned; nothing is written any more.
 //! - The only `unsafe` for maps is in `map`; one system call without memory is in `writeback`.

@@ -214,7 +214,7 @@ fn sums((dtype_a, left, width_a): Piece<'_>, (dtype_b, right, width_b): Piece<'_
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     /// The sums of the same numbers of a type, by the loop that knows every type.
@@ -242,9 +242,9 @@ mod tests {
                 // Numbers of about one, of both signs, one of three moved.
                 let bytes = |step: usize| -> Vec<u8> {
                     let element = |at: usize| {
-                        let moved = if at % 3 == 0 { step } else { 0 };
+                        let moved = if at.is_multiple_of(3) { step } else { 0 };
                         let low = (at * 37 + moved) as u8 & 0x7f;
-                        let high = if at % 2 == 0 { 0x3f } else { 0xbf };
+                        let high = if at.is_multiple_of(2) { 0x3f } else { 0xbf };
                         let mut element = vec![low; width];
                         element[width - 1] = high;
                         element

@@ -82,7 +82,7 @@ mod words {
         let mut bytes = [0; BLOCK_LEN];
         for (bytes, byte) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(mask.to_le_bytes()) {
             // Each byte keeps a bit of its own; what is not zero carries into its highest one.
-            let bits = u64::from(byte) * ONES & 0x8040_2010_0804_0201;
+            let bits = (u64::from(byte) * ONES) & 0x8040_2010_0804_0201;
             *bytes = (((bits + 0x7f * ONES) >> 7 & ONES) * 255).to_le_bytes();
         }
         bytes
@@ -318,9 +318,9 @@ const fn table(deposited: bool) -> [[u8; 256]; 256] {
 /// How many ones are in all bytes of a mask below each byte.
 #[inline(always)]
 fn ones_below(mask: u64) -> [u8; 8] {
-    let pairs = mask - (mask >> 1 & 0x55 * ONES);
-    let fours = (pairs & 0x33 * ONES) + (pairs >> 2 & 0x33 * ONES);
-    let bytes = fours + (fours >> 4) & 0x0f * ONES;
+    let pairs = mask - ((mask >> 1) & (0x55 * ONES));
+    let fours = (pairs & (0x33 * ONES)) + ((pairs >> 2) & (0x33 * ONES));
+    let bytes = (fours + (fours >> 4)) & (0x0f * ONES);
     (bytes.wrapping_mul(ONES) << 8).to_le_bytes()
 }
 
