@@ -2,6 +2,8 @@
 //! and of other people's methods (`peers`) on the same tensors, piece by piece, in turn. Criterion
 //! has no place for such a table, so this prints its own.
 //!
+//! Every way of the processor is measured (`MGIT_CPU` lowers the widest); the peers take the widest.
+//!
 //! The pairs are those of `peers::pairs` whose files are in a folder of `MGIT_MODELS` or in the
 //! repository's demo. Only tensors that changed count. `MGIT_SLOW=1` adds methods that take
 //! minutes; `MGIT_BENCH_PAIR` takes only the pairs whose name has that in it, and
@@ -92,7 +94,7 @@ impl<'a> Run<'a> {
         let pieces = &mut self.pieces;
         self.encode.push(seconds(|| pieces.iter_mut().for_each(|piece| encode(method, piece))));
         self.decode.push(seconds(|| pieces.iter_mut().for_each(|piece| decode(method, piece))));
-        check(pieces, self.entry.name);
+        check(pieces, &self.entry.name);
         if self.entry.all_cores {
             // One for each thread, kept from round to round as the one above is.
             let all = |pieces: &mut [Piece], work: fn(&mut dyn Method, &mut Piece)| {
@@ -103,7 +105,7 @@ impl<'a> Run<'a> {
             };
             self.encode_all.push(seconds(|| all(pieces, encode)));
             self.decode_all.push(seconds(|| all(pieces, decode)));
-            check(pieces, self.entry.name);
+            check(pieces, &self.entry.name);
         }
     }
 
@@ -128,9 +130,10 @@ fn seconds(work: impl FnOnce()) -> f64 {
 
 fn measure(pair: &Pair, rounds: usize, slow: bool) {
     let only = std::env::var("MGIT_BENCH_METHODS").ok();
-    let named = |name| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
+    let named =
+        |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == name));
     let entries = peers::entries().into_iter();
-    let entries = entries.filter(|entry| (slow || !entry.slow) && named(entry.name));
+    let entries = entries.filter(|entry| (slow || !entry.slow) && named(&entry.name));
     let mut runs: Vec<Run> = entries.map(|entry| Run::new(entry, pair)).collect();
     let [mut memcpy, mut blake3] = [const { Vec::new() }; 2];
     let mut copies: Vec<Vec<u8>> =
@@ -171,28 +174,28 @@ fn print(pair: &Pair, runs: &[Run], limits: [(&str, Vec<f64>); 2], rounds: usize
     );
     println!("speeds in MB/s, on one core and on all");
     println!(
-        "{:14} {:>10} {:>7} | {:>6} {:>6} | all cores",
+        "{:17} {:>10} {:>7} | {:>6} {:>6} | all cores",
         "method", "stored", "plain/", "enc", "dec"
     );
     for run in runs {
         let size = run.stored();
         let speed = speeds(bytes, [&run.encode, &run.decode]);
-        print!("{:14} {size:10} {:7.3} | {speed}", run.entry.name, bytes as f64 / size as f64);
+        print!("{:17} {size:10} {:7.3} | {speed}", run.entry.name, bytes as f64 / size as f64);
         if run.entry.all_cores {
             print!(" | {}", speeds(bytes, [&run.encode_all, &run.decode_all]));
         }
         println!();
     }
     for (name, times) in limits {
-        println!("{name:14} {:18} | {:6.0}", "", rate(bytes, &times));
+        println!("{name:17} {:18} | {:6.0}", "", rate(bytes, &times));
     }
     println!("ours / theirs: size, below 1 is smaller, and speeds, above 1 is faster");
     for ours in runs.iter().filter(|run| run.entry.profile.is_some()) {
         for run in runs.iter().filter(|run| run.entry.profile.is_none()) {
             let size = ours.stored() as f64 / run.stored() as f64;
             let speed = ratios([&ours.encode, &ours.decode], [&run.encode, &run.decode]);
-            print!("{:14} / {:14} {size:6.3} | enc dec {speed}", ours.entry.name, run.entry.name);
-            if run.entry.all_cores {
+            print!("{:17} / {:14} {size:6.3} | enc dec {speed}", ours.entry.name, run.entry.name);
+            if ours.entry.all_cores && run.entry.all_cores {
                 let all = [&run.encode_all, &run.decode_all];
                 print!(" | all {}", ratios([&ours.encode_all, &ours.decode_all], all));
             }

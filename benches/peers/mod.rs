@@ -18,7 +18,7 @@ mod tensordex;
 mod zipnn;
 
 use mgit::Dtype;
-use mgit::codec::Profile;
+use mgit::codec::{Cpu, Profile};
 
 /// A float type, as every method must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +52,8 @@ pub trait Method {
 }
 
 /// A method as the table names it.
-#[derive(Clone, Copy)]
 pub struct Entry {
-    pub name: &'static str,
+    pub name: String,
     /// Which of ours it is.
     pub profile: Option<Profile>,
     /// Most bytes of a piece; a tensor is cut into such.
@@ -63,30 +62,42 @@ pub struct Entry {
     pub all_cores: bool,
     /// So slow that it runs once, and only when asked for.
     pub slow: bool,
-    pub make: fn() -> Box<dyn Method + Send>,
+    pub make: Box<dyn Fn() -> Box<dyn Method + Send>>,
 }
 
 const MIB: usize = 1 << 20;
 
-/// Every method, ours first, a profile after the other.
+/// Every method: ours first, a profile after the other on every way of this processor, the widest
+/// first; then the peers.
 pub fn entries() -> Vec<Entry> {
-    let entry = |name, piece, make| Entry {
-        name,
+    type Make = fn() -> Box<dyn Method + Send>;
+    let entry = |name: &str, piece, make: Make| Entry {
+        name: name.to_owned(),
         profile: None,
         piece,
         all_cores: false,
         slow: false,
-        make,
+        make: Box::new(make),
     };
-    let ours = |profile, name, make| Entry {
-        profile: Some(profile),
-        all_cores: true,
-        ..entry(name, MIB, make)
+    let slow = |name: &str, piece, make: Make| Entry { slow: true, ..entry(name, piece, make) };
+    let mut ways: Vec<Cpu> = Cpu::available().filter(|cpu| *cpu <= Cpu::current()).collect();
+    ways.reverse();
+    let ours = |profile: Profile| {
+        ways.iter().map(move |cpu| {
+            let (cpu, widest) = (*cpu, *cpu == Cpu::current());
+            Entry {
+                name: if widest { profile.to_string() } else { format!("{profile} {cpu}") },
+                profile: Some(profile),
+                piece: MIB,
+                all_cores: widest,
+                slow: false,
+                make: Box::new(move || Box::new(ours::Ours(profile, cpu))),
+            }
+        })
     };
-    vec![
-        ours(Profile::Balanced, "balanced", || Box::new(ours::Ours(Profile::Balanced))),
-        ours(Profile::Fast, "fast", || Box::new(ours::Ours(Profile::Fast))),
-        ours(Profile::Dense, "dense", || Box::new(ours::Ours(Profile::Dense))),
+    let profiles = [Profile::Balanced, Profile::Fast, Profile::Dense];
+    let mut entries: Vec<Entry> = profiles.into_iter().flat_map(ours).collect();
+    entries.extend([
         Entry {
             all_cores: true,
             ..entry("TensorDex", 2 * MIB, || Box::new(tensordex::TensorDex::new()))
@@ -94,14 +105,12 @@ pub fn entries() -> Vec<Entry> {
         entry("BitX", usize::MAX, || Box::new(bitx::BitX::new())),
         entry("FM-Delta", usize::MAX, || Box::new(fm_delta::FmDelta)),
         entry("ZipNN alone", MIB / 4, || Box::new(zipnn::ZipNn::default())),
-        Entry { slow: true, ..entry("pco steps", usize::MAX, || Box::new(pco::Pco)) },
-        Entry {
-            slow: true,
-            ..entry("zstd-19 XOR", usize::MAX, || Box::new(plain::XorZstd::new()))
-        },
-        Entry { slow: true, ..entry("zstd-19 plain", usize::MAX, || Box::new(plain::Zstd::new())) },
-        Entry { slow: true, ..entry("LZMA plain", usize::MAX, || Box::new(plain::Lzma)) },
-    ]
+        slow("pco steps", usize::MAX, || Box::new(pco::Pco)),
+        slow("zstd-19 XOR", usize::MAX, || Box::new(plain::XorZstd::new())),
+        slow("zstd-19 plain", usize::MAX, || Box::new(plain::Zstd::new())),
+        slow("LZMA plain", usize::MAX, || Box::new(plain::Lzma)),
+    ]);
+    entries
 }
 
 /// A zstd context for both directions, kept from piece to piece.

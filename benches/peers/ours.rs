@@ -1,15 +1,16 @@
-use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
+use mgit::codec::{Cpu, Encoding, Lane, Profile, decode, encode_delta};
 
 use super::{Kind, Method};
 
-/// The codec of this crate. The encoding, which the store keeps in a chunk's row, goes before.
-pub struct Ours(pub Profile);
+/// The codec of this crate, in one of the ways of this processor. The encoding, which the store keeps in a chunk's row, goes before.
+pub struct Ours(pub Profile, pub Cpu);
 
 impl Method for Ours {
     fn encode(&mut self, kind: Kind, child: &[u8], base: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; 2]);
-        let encoding = encode_delta(self.0, Lane::of(&kind.dtype()), child, base, out);
+        let lane = Lane::of(&kind.dtype());
+        let encoding = self.1.lowered(|| encode_delta(self.0, lane, child, base, out));
         out[start..start + 2].copy_from_slice(&encoding.code().to_le_bytes());
     }
 
@@ -19,6 +20,7 @@ impl Method for Ours {
         if encoding.needs_base() {
             out.copy_from_slice(base);
         }
-        decode(encoding, Lane::of(&kind.dtype()), stored, out).expect("a chunk");
+        let lane = Lane::of(&kind.dtype());
+        self.1.lowered(|| decode(encoding, lane, stored, out)).expect("a chunk");
     }
 }

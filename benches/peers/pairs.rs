@@ -49,7 +49,7 @@ impl Source {
 
 type Change = fn(Vec<Tensor>) -> Vec<Tensor>;
 
-const PAIRS: [(&str, &str, &str, Change); 12] = [
+const PAIRS: [(&str, &str, &str, Change); 16] = [
     ("f32 base > A-v1", "minilm-base", "minilm-A-v1", as_they_are),
     ("f32 base > B-lora-merged", "minilm-base", "minilm-B-lora-merged", as_they_are),
     ("f32 base > pruned 50 %", "minilm-base", "minilm-base", pruned),
@@ -59,6 +59,9 @@ const PAIRS: [(&str, &str, &str, Change); 12] = [
     ("f16 casts of base > A-v1", "minilm-base", "minilm-A-v1", cast_f16),
     ("f32 ANI-1x > 1ccx", "ani-1x-m0", "ani-1ccx-m0", as_they_are),
     ("f32 CHGNet > r2SCAN", "chgnet-0.3.0", "chgnet-r2scan", as_they_are),
+    ("bf16 99 % unchanged", "minilm-base-bf16", "minilm-base-bf16", few::<100>),
+    ("bf16 97 % unchanged", "minilm-base-bf16", "minilm-base-bf16", few::<33>),
+    ("bf16 95 % unchanged", "minilm-base-bf16", "minilm-base-bf16", few::<20>),
     ("f32 slice base > A-v1", "minilm-slice-base", "minilm-slice-A-v1", as_they_are),
     (
         "bf16 slice base > A-bf16-mixed-v1",
@@ -72,6 +75,7 @@ const PAIRS: [(&str, &str, &str, Change); 12] = [
         "minilm-slice-A-bf16-pure",
         as_they_are,
     ),
+    ("bf16 slice 97 % unchanged", "minilm-slice-base-bf16", "minilm-slice-base-bf16", few::<33>),
 ];
 
 /// Every pair whose files are found.
@@ -145,6 +149,25 @@ fn cast(mut tensors: Vec<Tensor>, kind: Kind, to: fn(&[f32]) -> Vec<u8>) -> Vec<
         tensor.kind = kind;
         tensor.base = to(&f32s(&tensor.base));
         tensor.child = to(&f32s(&tensor.child));
+    }
+    tensors
+}
+
+/// One in so many elements is a step away, to either side.
+fn few<const ONE_IN: u64>(mut tensors: Vec<Tensor>) -> Vec<Tensor> {
+    let mut state = ONE_IN;
+    let mut random = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state >> 33
+    };
+    tensors.retain(|tensor| tensor.kind == Kind::Bf16);
+    for tensor in &mut tensors {
+        for element in tensor.child.as_chunks_mut::<2>().0 {
+            if random().is_multiple_of(ONE_IN) {
+                let step = if random() & 1 == 0 { 1 } else { -1 };
+                *element = u16::from_le_bytes(*element).wrapping_add_signed(step).to_le_bytes();
+            }
+        }
     }
     tensors
 }

@@ -67,7 +67,8 @@ fn main() -> ExitCode {
         output.print_failure(&failure);
         return failure.exit_code();
     }
-    let done = threads::start().and_then(|()| commands::run(arguments.command, &output));
+    let ready = threads::check_instructions().and_then(|()| threads::start());
+    let done = ready.and_then(|()| commands::run(arguments.command, &output));
     let done = done.map_err(opening::of_first);
     let code = match done {
         Ok(code) => code,

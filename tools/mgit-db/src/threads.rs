@@ -1,8 +1,10 @@
-//! The threads that work side by side, where the system gives so little address space that they may
-//! not be had: rayon would panic in the middle of a command.
+//! The processor: the threads that work side by side, where the system gives so little address
+//! space that they may not be had (rayon would panic in the middle of a command), and which of its
+//! instructions are used.
 
 use std::num::NonZero;
 
+use mgit::codec::{CPU_VARIABLE, Cpu};
 use rayon::ThreadPoolBuilder;
 
 use crate::failure::Failure;
@@ -17,6 +19,21 @@ fn threads_in(bytes: u64) -> usize {
     let wanted = wanted.filter(|wanted| *wanted > 0).unwrap_or(cores);
     let room = usize::try_from(bytes / OF_A_THREAD).unwrap_or(usize::MAX);
     wanted.min(room).max(1)
+}
+
+/// Refuses a value of `MGIT_CPU` that names no instructions: the library would not use it, and say
+/// nothing. That the processor has no such instructions is no fault: narrower ones are used.
+///
+/// # Errors
+///
+/// As told.
+pub fn check_instructions() -> Result<(), Failure> {
+    let Some(value) = std::env::var_os(CPU_VARIABLE) else { return Ok(()) };
+    let name = value.to_string_lossy();
+    match name.parse::<Cpu>() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::usage(format!("{CPU_VARIABLE}: {error}"))),
+    }
 }
 
 /// Where address space is limited, starts as many threads as there is room for, or one. (Elsewhere
