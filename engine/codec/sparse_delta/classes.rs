@@ -2,7 +2,7 @@
 //! changes it.
 
 use crate::codec::float_delta::{FloatLayout, load, log2};
-use crate::codec::machine::{BLOCK_LEN, Bits, Machine};
+use crate::codec::machine::{Bits, Machine};
 
 /// How many classes there are.
 pub(super) const CLASSES: usize = 8;

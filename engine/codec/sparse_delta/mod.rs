@@ -21,7 +21,7 @@ mod tests;
 use std::cell::Cell;
 
 use super::cpu::on_cpu;
-use super::float_delta::{self, FloatLayout};
+use super::float_delta::FloatLayout;
 use super::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled};
 use decode::Parts;
 
