@@ -111,8 +111,6 @@ fn of_process() -> Cpu {
 pub(in crate::codec) trait Target: Copy {
     /// The token of AVX-512, where the code is compiled for it: a constant for each target.
     fn avx512(self) -> Option<Avx512>;
-    /// The token of AVX2, where the code is compiled for that and no more.
-    fn avx2(self) -> Option<Avx2>;
 }
 
 /// Any processor.
@@ -122,11 +120,6 @@ pub(in crate::codec) struct Portable;
 impl Target for Portable {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
-        None
-    }
-
-    #[inline(always)]
-    fn avx2(self) -> Option<Avx2> {
         None
     }
 }
@@ -139,11 +132,6 @@ impl Target for Avx512 {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
         Some(self)
-    }
-
-    #[inline(always)]
-    fn avx2(self) -> Option<Avx2> {
-        None
     }
 }
 
@@ -165,11 +153,6 @@ impl Target for Avx2 {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
         None
-    }
-
-    #[inline(always)]
-    fn avx2(self) -> Option<Avx2> {
-        Some(self)
     }
 }
 

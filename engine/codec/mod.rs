@@ -56,7 +56,7 @@ pub enum Encoding {
     RiceDelta = 5,
     /// Without a base: exponents and highest mantissa bits entropy coded, the rest as it is.
     Entropy = 6,
-    /// Steps between numbers of other types than [`Ordered`](Encoding::FloatDelta) is for.
+    /// Steps between numbers of other types than [`FloatDelta`](Encoding::FloatDelta) is for.
     IntDelta = 7,
     /// Steps from the child that row and column factors predict.
     FactorDelta = 8,
@@ -193,8 +193,8 @@ impl Best<'_> {
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
 /// A base of another length than the chunk is not used. What is coded as [`Encoding::FloatDelta`],
-/// [`Encoding::RiceDelta`], [`Encoding::FactorDelta`], [`Encoding::Entropy`] or
-/// [`Encoding::IntDelta`] has been decoded and compared.
+/// [`Encoding::RiceDelta`], [`Encoding::FactorDelta`], [`Encoding::SparseDelta`],
+/// [`Encoding::Entropy`] or [`Encoding::IntDelta`] has been decoded and compared.
 /// Cost: a few passes over the chunk; scratch memory of some times the chunk, of which a thread
 /// keeps a part.
 pub fn encode_delta(

@@ -10,7 +10,8 @@
 //! casts to and from them, `make_decays` one of moments that shrank, `make_factors` one of factors,
 //! `make_files` one of models of
 //! other files than safetensors alone, `make_folds` one whose change records were folded,
-//! `make_lossy` one of rounded and of pinned models, `make_tests` one of tests, and `make_transfer` one that has pulled from a
+//! `make_lossy` one of rounded and of pinned models, `make_sparse` one of models that changed in few
+//! weights, `make_tests` one of tests, and `make_transfer` one that has pulled from a
 //! remote, with that remote as `NAME-remote` and what the store contains when it has pulled the
 //! rest as `NAME-remote.txt`; `make_partial` one in `tests/golden/partial` that has pulled the
 //! graph alone of an older golden remote.

@@ -11,7 +11,7 @@ use mgit::format::Superblock;
 use mgit::{OnChildren, Profile, Store};
 
 /// The sources of the second reader: none of them may know the engine.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("../second/mod.rs"),
     include_str!("../second/record.rs"),
     include_str!("../second/encodings.rs"),
@@ -23,6 +23,7 @@ const SOURCES: [&str; 11] = [
     include_str!("../second/rice_delta.rs"),
     include_str!("../second/int_delta.rs"),
     include_str!("../second/factor_delta.rs"),
+    include_str!("../second/sparse_delta.rs"),
 ];
 
 #[test]

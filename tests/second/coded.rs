@@ -1,6 +1,5 @@
-//! What the encodings `alone` and `guided` share, as the page tells it: parts, coarse tables,
-//! streams. A second reader, slow and obvious, that panics where the bytes are not as the page
-//! says.
+//! What several encodings share, as the page tells it: parts, coarse tables, streams. A second
+//! reader, slow and obvious, that panics where the bytes are not as the page says.
 
 /// Bits, the lowest of each byte first.
 pub struct Bits<'a> {
@@ -30,6 +29,11 @@ impl<'a> Bits<'a> {
         (1 << bits) + self.number(bits)
     }
 
+    /// Whether a one is still to come.
+    pub fn ones_left(&self) -> bool {
+        (self.at..8 * self.bytes.len()).any(|at| self.bytes[at / 8] >> (at % 8) & 1 == 1)
+    }
+
     pub fn end(mut self) {
         while !self.at.is_multiple_of(8) {
             assert_eq!(self.number(1), 0, "bits to spare are zero");
@@ -56,15 +60,15 @@ fn length(bytes: &mut &[u8]) -> usize {
     panic!("a length of more than 5 bytes");
 }
 
-/// Model, class stream, symbol stream, open bits.
-pub fn parts(mut stored: &[u8]) -> [&[u8]; 4] {
-    let lens = [length(&mut stored), length(&mut stored), length(&mut stored)];
-    let mut parts = [stored; 4];
+/// Parts whose lengths come before all of them; the last one is what is left.
+pub fn parts<const PARTS: usize>(mut stored: &[u8]) -> [&[u8]; PARTS] {
+    let lens: Vec<usize> = (1..PARTS).map(|_| length(&mut stored)).collect();
+    let mut parts = [stored; PARTS];
     for (part, len) in parts.iter_mut().zip(lens) {
         *part = &stored[..len];
         stored = &stored[len..];
     }
-    parts[3] = stored;
+    parts[PARTS - 1] = stored;
     parts
 }
 

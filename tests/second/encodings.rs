@@ -1,6 +1,6 @@
 //! How chunks are encoded. A new encoding of the page is a new line of [`ENCODINGS`].
 
-use super::{entropy, factor_delta, float_delta, int_delta, rice_delta};
+use super::{entropy, factor_delta, float_delta, int_delta, rice_delta, sparse_delta};
 
 /// A stored chunk, and what it is decoded with.
 pub struct Stored<'a> {
@@ -22,7 +22,7 @@ impl Stored<'_> {
 type Decode = fn(&Stored<'_>) -> Vec<u8>;
 
 /// Every encoding by its code.
-pub const ENCODINGS: [(u64, Decode); 9] = [
+pub const ENCODINGS: [(u64, Decode); 10] = [
     (0, |chunk| chunk.bytes.to_vec()),
     (1, |chunk| chunk.base().to_vec()),
     (2, |chunk| lz4(chunk.bytes)),
@@ -65,6 +65,11 @@ pub const ENCODINGS: [(u64, Decode); 9] = [
         let (bytes, mantissa_bits) = float(chunk.dtype);
         let of = factor_delta::Float { bytes, mantissa_bits };
         factor_delta::decode(of, chunk.bytes, chunk.base())
+    }),
+    (9, |chunk| {
+        let (bytes, mantissa_bits) = float(chunk.dtype);
+        let of = float_delta::Float { bytes, mantissa_bits };
+        sparse_delta::decode(of, chunk.bytes, chunk.base())
     }),
 ];
 

@@ -14,6 +14,7 @@ pub mod int_delta;
 pub mod json;
 pub mod record;
 pub mod rice_delta;
+pub mod sparse_delta;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

@@ -15,7 +15,7 @@ mod encode;
 mod planes;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::cell::RefCell;
 

@@ -12,9 +12,10 @@ use crate::codec::cpu::Cpu;
 #[allow(unreachable_pub, reason = "the tests of the page use it too")]
 mod page;
 
-const LAYOUTS: [FloatLayout; 3] = [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32];
+pub(in crate::codec) const LAYOUTS: [FloatLayout; 3] =
+    [FloatLayout::F16, FloatLayout::BF16, FloatLayout::F32];
 
-fn bytes_of(elements: &[u32], bytes: usize) -> Vec<u8> {
+pub(in crate::codec) fn bytes_of(elements: &[u32], bytes: usize) -> Vec<u8> {
     elements.iter().flat_map(|e| e.to_le_bytes().into_iter().take(bytes)).collect()
 }
 
@@ -84,7 +85,7 @@ fn element() -> impl Strategy<Value = u32> {
 
 /// What happens to a run of elements.
 #[derive(Clone, Copy, Debug)]
-enum Change {
+pub(in crate::codec) enum Change {
     Nothing,
     /// Up to so many steps.
     Steps(u32),
@@ -95,7 +96,7 @@ enum Change {
     Wild,
 }
 
-fn parts() -> impl Strategy<Value = Vec<(u32, u32, Change, usize)>> {
+pub(in crate::codec) fn parts() -> impl Strategy<Value = Vec<(u32, u32, Change, usize)>> {
     let change = prop_oneof![
         Just(Change::Nothing),
         (1u32..2000).prop_map(Change::Steps),
@@ -112,16 +113,16 @@ fn parts() -> impl Strategy<Value = Vec<(u32, u32, Change, usize)>> {
 }
 
 /// A seeded stream of pseudo-random numbers.
-struct Random(u64);
+pub(in crate::codec) struct Random(pub(in crate::codec) u64);
 
 impl Random {
-    fn next(&mut self) -> u32 {
+    pub(in crate::codec) fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 32) as u32
     }
 }
 
-fn elements_of(
+pub(in crate::codec) fn elements_of(
     layout: FloatLayout,
     parts: &[(u32, u32, Change, usize)],
     seed: u64,

@@ -64,32 +64,9 @@ fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     chunk: &[u8],
     base: &[u8],
 ) -> Option<Places> {
-    let elements = chunk.len() / BYTES;
-    let count_max = elements / CHANGED_SHARE;
-    let mut count = 0;
+    let count = compare::<M, N>(machine, scratch, chunk.len() / BYTES, chunk, base)?;
     let Scratch { live, changed, parents, children } = scratch;
-    live.clear();
-    changed.clear();
-    each_pair::<M, N>(
-        machine,
-        chunk,
-        base,
-        #[inline(always)]
-        |_, _, differ| {
-            count += differ.count_ones() as usize;
-            live.push(differ != 0);
-            changed.push(differ);
-            count <= count_max
-        },
-    );
-    if count > count_max {
-        return None;
-    }
-    // Of blocks with changes, too.
-    let with = live.iter().filter(|live| **live).count();
-    if count * CHANGED_SHARE > with * BLOCK_LEN
-        || classes::steps_are_large::<N, BYTES>(layout, chunk, base, changed)
-    {
+    if classes::steps_are_large::<N, BYTES>(layout, chunk, base, changed) {
         return None;
     }
     let exponents = Exponents::count::<N, BYTES>(layout, base, changed);
@@ -102,7 +79,7 @@ fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     let (last, last_base) = (filled(chunk.as_chunks::<N>().1), filled(base.as_chunks::<N>().1));
     let chunks = chunk.as_chunks::<N>().0.iter().chain([&last]);
     let bases = base.as_chunks::<N>().0.iter().chain([&last_base]);
-    let mut there = elements;
+    let mut there = chunk.len() / BYTES;
     for ((chunk, base), changed) in chunks.zip(bases).zip(changed.iter()) {
         let here = if there < BLOCK_LEN { (1 << there) - 1 } else { u64::MAX };
         there = there.saturating_sub(BLOCK_LEN);
@@ -123,4 +100,34 @@ fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     }
     let others = others.map(GapWriter::finish);
     Some(Places { low, runs, first: first.finish(), others })
+}
+
+/// Finds in which elements chunk and base differ. How many these are, unless they are too many: of
+/// the chunk, or of the blocks that have some.
+#[inline(always)]
+fn compare<M: Machine<N>, const N: usize>(
+    machine: M,
+    scratch: &mut Scratch,
+    elements: usize,
+    chunk: &[u8],
+    base: &[u8],
+) -> Option<usize> {
+    let Scratch { live, changed, .. } = scratch;
+    let (mut count, count_max) = (0, elements / CHANGED_SHARE);
+    live.clear();
+    changed.clear();
+    each_pair::<M, N>(
+        machine,
+        chunk,
+        base,
+        #[inline(always)]
+        |_, _, differ| {
+            count += differ.count_ones() as usize;
+            live.push(differ != 0);
+            changed.push(differ);
+            count <= count_max
+        },
+    );
+    let with = live.iter().filter(|live| **live).count();
+    (count <= count_max && count * CHANGED_SHARE <= with * BLOCK_LEN).then_some(count)
 }

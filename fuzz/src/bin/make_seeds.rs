@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mgit::codec::{Profile, encode_delta, encode_plain, encode_standalone};
+use mgit::codec::{Encoding, Profile, encode_delta, encode_plain, encode_standalone};
 use mgit::format::{
     ChangeRecord, ChunkEntry, Extent, FORMAT_VERSION, FileFormat, Fold, FormulaBase, FormulaBlock,
     Manifest, ManifestPart, ManifestTensor, ManifestView, Operation, ProvenanceEdge, RecordHeader,
@@ -385,6 +385,7 @@ fn chunks() {
         put("codec_decode", &format!("alone-{choice}"), &seed);
     }
     factors();
+    few_changes();
     let text = "tensor.weight ".repeat(30);
     let mut stored = Vec::new();
     encode_plain(text.as_bytes(), &mut stored);
@@ -395,6 +396,33 @@ fn chunks() {
     put("codec_roundtrip", "weights", &[&[2][..], &base, &change].concat());
     put("codec_roundtrip", "unchanged", &[&[1][..], &base, &vec![0; base.len()]].concat());
     put("codec_roundtrip", "odd", &[&[3][..], &base[..77], &change[..77]].concat());
+}
+
+/// One element in forty is one unit of the last place further on, for each float; and with parents
+/// of every size, of which the small ones change.
+fn few_changes() {
+    for (choice, bytes) in [(1, 2), (2, 4), (4, 2)] {
+        let mut chunk = vec![0; 4_096 * bytes];
+        chunk.chunks_mut(40 * bytes).for_each(|elements| elements[0] = 1);
+        let mut stored = Vec::new();
+        let lane = mgit_fuzz::lane(choice);
+        let encoding =
+            encode_delta(Profile::Balanced, lane, &chunk, &vec![0; chunk.len()], &mut stored);
+        assert_eq!(encoding, Encoding::SparseDelta);
+        let [low, high] = (chunk.len() as u16).to_le_bytes();
+        let seed = [&[choice, low, high, 0][..], &stored].concat();
+        put("codec_decode", &format!("few-{choice}"), &seed);
+
+        let exponents = (0..4_096u32).map(|at| 60 + (at.wrapping_mul(2_654_435_761) >> 29));
+        let base: Vec<u8> =
+            exponents.flat_map(|high| vec![high as u8; bytes].into_iter()).collect();
+        let mut change = vec![0; base.len()];
+        for (at, change) in change.chunks_mut(bytes).enumerate() {
+            change[0] = u8::from(base[at * bytes] < 63 && at % 11 == 0);
+        }
+        let seed = [&[choice][..], &base, &change].concat();
+        put("codec_roundtrip", &format!("few-{choice}"), &seed);
+    }
 }
 
 /// A matrix that moved from nothing by one product and a little noise, for each float.

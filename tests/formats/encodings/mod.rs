@@ -5,3 +5,4 @@ mod factor_delta;
 mod float_delta;
 mod int_delta;
 mod sparse;
+mod sparse_delta;

@@ -4,22 +4,22 @@ use mgit::Dtype;
 use mgit::codec::{Encoding, Lane, Profile, encode_delta};
 
 /// A seeded stream of pseudo-random numbers.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.0 >> 32
     }
 
-    fn bell(&mut self) -> f32 {
+    pub(super) fn bell(&mut self) -> f32 {
         (0..4).map(|_| self.next() as f32 / u32::MAX as f32 - 0.5).sum::<f32>() * 0.05
     }
 }
 
 const ELEMENTS: usize = 1 << 18;
 
-fn to_bytes(dtype: &Dtype, value: f32) -> Vec<u8> {
+pub(super) fn to_bytes(dtype: &Dtype, value: f32) -> Vec<u8> {
     match dtype {
         Dtype::F32 => value.to_le_bytes().to_vec(),
         Dtype::Bf16 => mgit::half::bf16::from_f32(value).to_le_bytes().to_vec(),
