@@ -111,6 +111,8 @@ fn of_process() -> Cpu {
 pub(in crate::codec) trait Target: Copy {
     /// The token of AVX-512, where the code is compiled for it: a constant for each target.
     fn avx512(self) -> Option<Avx512>;
+    /// The token of AVX2, where the code is compiled for that and no more.
+    fn avx2(self) -> Option<Avx2>;
 }
 
 /// Any processor.
@@ -120,6 +122,11 @@ pub(in crate::codec) struct Portable;
 impl Target for Portable {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
+        None
+    }
+
+    #[inline(always)]
+    fn avx2(self) -> Option<Avx2> {
         None
     }
 }
@@ -132,6 +139,11 @@ impl Target for Avx512 {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
         Some(self)
+    }
+
+    #[inline(always)]
+    fn avx2(self) -> Option<Avx2> {
+        None
     }
 }
 
@@ -153,6 +165,11 @@ impl Target for Avx2 {
     #[inline(always)]
     fn avx512(self) -> Option<Avx512> {
         None
+    }
+
+    #[inline(always)]
+    fn avx2(self) -> Option<Avx2> {
+        Some(self)
     }
 }
 

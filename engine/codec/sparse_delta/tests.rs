@@ -16,7 +16,7 @@ use crate::codec::rice_delta::tests::{LAYOUTS, Random, bytes_of, elements_of, pa
 #[allow(unreachable_pub, dead_code, reason = "the tests of the page use it too, and all of it")]
 mod page {
     pub mod coded;
-    pub mod float_delta;
+    pub(super) use crate::codec::tests::page as float_delta;
     pub mod sparse_delta;
 }
 
