@@ -211,24 +211,11 @@ pub fn encode_delta(
             return Encoding::Unchanged;
         }
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
-        if let Some(layout) = float {
-            let right = sparse_delta::encode(layout, chunk, base, best.out);
-            best.settle(Encoding::SparseDelta, right);
-        }
+        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
         match float {
-            Some(_) if best.encoding != Encoding::Raw => {}
-            Some(layout) if fast => {
-                let right = rice_delta::encode(layout, chunk, base, best.out);
-                best.settle(Encoding::RiceDelta, right);
-            }
             Some(layout) => {
-                float_delta::encode(layout, chunk, base, best.out);
-                // Decoded again at the end, unless another way is shorter.
-                best.settle(Encoding::FloatDelta, true);
-                if profile == Profile::Dense {
-                    let stored = try_factor_delta(layout, chunk, base, best.len);
-                    best.replace(Encoding::FactorDelta, stored);
-                }
+                let all = short || profile == Profile::Dense;
+                encode_floats(profile, all, layout, chunk, base, &mut best);
             }
             None if !fast => {
                 best.replace(Encoding::IntDelta, try_int_delta(lane, chunk, base, best.len));
@@ -236,7 +223,6 @@ pub fn encode_delta(
             None => {}
         }
         // The tables of the conditioned difference may not pay in a short chunk.
-        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
         if float.is_none() || short || best.encoding == Encoding::Raw {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
@@ -254,6 +240,40 @@ pub fn encode_delta(
         best.out.extend_from_slice(chunk);
     }
     best.encoding
+}
+
+/// The ways to store steps between floats, which are as many as the base's. With `all`, steps are
+/// coded one by one though few elements changed.
+fn encode_floats(
+    profile: Profile,
+    all: bool,
+    layout: float_delta::FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    best: &mut Best<'_>,
+) {
+    let right = sparse_delta::encode(layout, chunk, base, best.out);
+    best.settle(Encoding::SparseDelta, right);
+    let found = best.encoding == Encoding::SparseDelta;
+    if profile == Profile::Fast {
+        if !found {
+            let right = rice_delta::encode(layout, chunk, base, best.out);
+            best.settle(Encoding::RiceDelta, right);
+        }
+        return;
+    }
+    // Decoded again at the end, unless another way is shorter.
+    if !found {
+        float_delta::encode(layout, chunk, base, best.out);
+        best.settle(Encoding::FloatDelta, true);
+    } else if all {
+        let mut other = Vec::new();
+        float_delta::encode(layout, chunk, base, &mut other);
+        best.replace(Encoding::FloatDelta, Some(other));
+    }
+    if profile == Profile::Dense {
+        best.replace(Encoding::FactorDelta, try_factor_delta(layout, chunk, base, best.len));
+    }
 }
 
 /// Encodes `chunk` without a base, the smallest way that `profile` allows, and appends it to `out`.
