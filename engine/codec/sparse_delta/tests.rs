@@ -340,7 +340,7 @@ fn steps_len(layout: FloatLayout, parents: &[u32], children: &[u32]) -> usize {
 #[test]
 fn it_is_not_larger_than_the_steps_alone() {
     let mut random = Random(3);
-    let mut seen = 0;
+    let (mut seen, mut larger) = (0, Vec::new());
     let any = [1_000, 100, 33, 20, 10].map(Which::Any);
     let others = [Which::Small(1), Which::Small(3), Which::Rows(20, 128), Which::Rows(9, 1000)];
     for layout in LAYOUTS {
@@ -354,6 +354,8 @@ fn it_is_not_larger_than_the_steps_alone() {
                 seen += 1;
                 let changed = parents.iter().zip(&children).filter(|(p, c)| p != c).count();
                 let (part, head) = match layout.bytes {
+                    // As much as that is lost by codes of whole bits.
+                    2 if changed * 12 > *len => (0.007, 24.0),
                     2 => (0.003, 24.0),
                     // Steps that are short and dense look like a function of the parent to the
                     // coder of steps, when they are many; they are not.
@@ -363,10 +365,13 @@ fn it_is_not_larger_than_the_steps_alone() {
                 let steps = steps_len(layout, &parents, &children) as f64;
                 let what = format!("{} bits, {len}, {which:?}, {wild}", layout.mantissa_bits);
                 let stored = stored.len() as f64;
-                assert!(stored <= steps * (1.0 + part) + head, "{what}: {stored} of {steps}");
+                if stored > steps * (1.0 + part) + head {
+                    larger.push(format!("{what}: {stored} of {steps}"));
+                }
             }
         }
     }
+    assert!(larger.is_empty(), "{}", larger.join("\n"));
     assert!(seen > 200, "only {seen} chunks");
 }
 
