@@ -9,7 +9,7 @@ use crate::tensor::Dtype;
 
 #[path = "../../tests/second/float_delta.rs"]
 #[allow(unreachable_pub, reason = "the tests of the page use it too")]
-mod page;
+pub(super) mod page;
 
 fn lanes() -> impl Strategy<Value = Lane> {
     let lanes: Vec<Lane> = Dtype::all_known().map(|(dtype, _)| Lane::of(&dtype)).collect();

@@ -1,5 +1,5 @@
 //! Every chunk comes back, on every processor, and is what `format-spec.md` says.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 
@@ -16,8 +16,9 @@ use crate::codec::rice_delta::tests::{LAYOUTS, Random, bytes_of, elements_of, pa
 #[allow(unreachable_pub, dead_code, reason = "the tests of the page use it too, and all of it")]
 mod page {
     pub mod coded;
-    pub mod float_delta;
     pub mod sparse_delta;
+
+    pub(super) use crate::codec::tests::page as float_delta;
 }
 
 /// What a chunk becomes; every way writes the same.
