@@ -209,7 +209,10 @@ proptest! {
     /// Side by side, and as far apart as only the escaped code tells.
     #[test]
     fn gaps_come_back(
-        gaps in proptest::collection::vec(prop_oneof![0usize..3, 0usize..200, 0usize..90_000], 0..300),
+        gaps in proptest::collection::vec(
+            prop_oneof![0usize..3, 0usize..200, 0usize..90_000],
+            0..300,
+        ),
         holes in proptest::sample::select(vec![u64::MAX, 0x5555_5555_5555_5555, 1 << 63, 0xff0f]),
         behind in 0usize..100,
     ) {
