@@ -1,5 +1,5 @@
 //! Every chunk comes back, on every processor, and is what `format-spec.md` says.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 
@@ -16,8 +16,9 @@ use crate::codec::rice_delta::tests::{LAYOUTS, Random, bytes_of, elements_of, pa
 #[allow(unreachable_pub, dead_code, reason = "the tests of the page use it too, and all of it")]
 mod page {
     pub mod coded;
-    pub(super) use crate::codec::tests::page as float_delta;
     pub mod sparse_delta;
+
+    pub(super) use crate::codec::tests::page as float_delta;
 }
 
 /// What a chunk becomes; every way writes the same.
@@ -208,7 +209,10 @@ proptest! {
     /// Side by side, and as far apart as only the escaped code tells.
     #[test]
     fn gaps_come_back(
-        gaps in proptest::collection::vec(prop_oneof![0usize..3, 0usize..200, 0usize..90_000], 0..300),
+        gaps in proptest::collection::vec(
+            prop_oneof![0usize..3, 0usize..200, 0usize..90_000],
+            0..300,
+        ),
         holes in proptest::sample::select(vec![u64::MAX, 0x5555_5555_5555_5555, 1 << 63, 0xff0f]),
         behind in 0usize..100,
     ) {
@@ -340,7 +344,7 @@ fn steps_len(layout: FloatLayout, parents: &[u32], children: &[u32]) -> usize {
 #[test]
 fn it_is_not_larger_than_the_steps_alone() {
     let mut random = Random(3);
-    let mut seen = 0;
+    let (mut seen, mut larger) = (0, Vec::new());
     let any = [1_000, 100, 33, 20, 10].map(Which::Any);
     let others = [Which::Small(1), Which::Small(3), Which::Rows(20, 128), Which::Rows(9, 1000)];
     for layout in LAYOUTS {
@@ -354,6 +358,8 @@ fn it_is_not_larger_than_the_steps_alone() {
                 seen += 1;
                 let changed = parents.iter().zip(&children).filter(|(p, c)| p != c).count();
                 let (part, head) = match layout.bytes {
+                    // As much as that is lost by codes of whole bits.
+                    2 if changed * 12 > *len => (0.007, 24.0),
                     2 => (0.003, 24.0),
                     // Steps that are short and dense look like a function of the parent to the
                     // coder of steps, when they are many; they are not.
@@ -363,10 +369,13 @@ fn it_is_not_larger_than_the_steps_alone() {
                 let steps = steps_len(layout, &parents, &children) as f64;
                 let what = format!("{} bits, {len}, {which:?}, {wild}", layout.mantissa_bits);
                 let stored = stored.len() as f64;
-                assert!(stored <= steps * (1.0 + part) + head, "{what}: {stored} of {steps}");
+                if stored > steps * (1.0 + part) + head {
+                    larger.push(format!("{what}: {stored} of {steps}"));
+                }
             }
         }
     }
+    assert!(larger.is_empty(), "{}", larger.join("\n"));
     assert!(seen > 200, "only {seen} chunks");
 }
 

@@ -401,9 +401,11 @@ fn chunks() {
 /// One element in forty is one unit of the last place further on, for each float; and with parents
 /// of every size, of which the small ones change.
 fn few_changes() {
+    let mixed = |at: usize| (at as u32).wrapping_mul(2_654_435_761) >> 12;
     for (choice, bytes) in [(1, 2), (2, 4), (4, 2)] {
-        let mut chunk = vec![0; 4_096 * bytes];
-        chunk.chunks_mut(40 * bytes).for_each(|elements| elements[0] = 1);
+        let step = |at| u8::from(mixed(at) % 40 == 0);
+        let chunk: Vec<u8> =
+            (0..4_096).flat_map(|at| [step(at), 0, 0, 0].into_iter().take(bytes)).collect();
         let mut stored = Vec::new();
         let lane = mgit_fuzz::lane(choice);
         let encoding =
@@ -413,9 +415,8 @@ fn few_changes() {
         let seed = [&[choice, low, high, 0][..], &stored].concat();
         put("codec_decode", &format!("few-{choice}"), &seed);
 
-        let exponents = (0..4_096u32).map(|at| 60 + (at.wrapping_mul(2_654_435_761) >> 29));
-        let base: Vec<u8> =
-            exponents.flat_map(|high| vec![high as u8; bytes].into_iter()).collect();
+        let exponents = (0..4_096).map(|at| 60 + mixed(at) as u8 % 8);
+        let base: Vec<u8> = exponents.flat_map(|high| std::iter::repeat_n(high, bytes)).collect();
         let mut change = vec![0; base.len()];
         for (at, change) in change.chunks_mut(bytes).enumerate() {
             change[0] = u8::from(base[at * bytes] < 63 && at % 11 == 0);

@@ -1,6 +1,6 @@
 //! Promise: which elements changed, and how, decodes as `format-spec.md` says: a second reader,
-//! written from the page, reads what the codec writes. Chunks of few and small changes are stored so,
-//! of every profile.
+//! written from the page, reads what the codec writes. Chunks of few and small changes are stored
+//! so, of every profile.
 
 use mgit::codec::{Encoding, Lane, Profile, decode, encode_delta};
 use mgit::{Dtype, How, NewModel, NewTensor, Store};
@@ -43,8 +43,8 @@ fn parent(random: &mut Random, len: usize, special: u64) -> Vec<f32> {
     (0..len).map(value).collect()
 }
 
-/// Parent and child: where it changed, by one unit of the last place, and (`wild`) seldom to zero, to
-/// what is no number, or to the other sign.
+/// Parent and child: where it changed, by one unit of the last place, and (`wild`) seldom to zero,
+/// to what is no number, or to the other sign.
 fn pair(
     random: &mut Random,
     (dtype, float): &(Dtype, Float),
@@ -106,7 +106,8 @@ fn what_the_codec_writes_decodes_as_the_page_says() {
     assert!(short > 40, "only {short} short chunks");
 }
 
-/// A model of two types, and descendants that changed in few elements: in any, in small ones, in rows.
+/// A model of two types, and descendants that changed in few elements: in any, in small ones, in
+/// rows.
 #[test]
 #[ignore = "makes a new golden store; run by hand when the format gains something"]
 fn make_sparse() {
