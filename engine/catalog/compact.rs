@@ -9,7 +9,8 @@ use std::sync::PoisonError;
 
 use redb::{CompactionError, ReadableTable, ReadableTableMetadata, TableHandle};
 
-use super::engine::{Catalog, definition, guard};
+use super::engine::Catalog;
+use super::health::{definition, guard};
 use super::tables::CatalogWrite;
 use super::{CatalogError, Row, Table};
 use crate::format::PAGE_ALIGN;

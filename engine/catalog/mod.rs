@@ -15,6 +15,7 @@
 mod compact;
 mod engine;
 mod error;
+mod health;
 mod home;
 mod record_rows;
 mod rows;

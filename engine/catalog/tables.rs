@@ -8,7 +8,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::engine::{Guarded, definition, guard};
+use super::health::{Guarded, definition, guard};
 use super::home::Home;
 use super::{CatalogError, ReadTables, Row, Table, Visitor, WriteTables};
 use crate::container::ContainerError;

@@ -85,7 +85,7 @@ fn a_cast_costs_a_row() {
     }
     add(&store, "tuned", Some("bf16"), Dtype::Bf16, ROWS, &bytes_of(&tuned));
     let (formula, encodings, len) = stored(&store, "tuned", &bytes_of(&tuned));
-    assert_eq!((formula, encodings), (None, vec![Encoding::FloatDelta]));
+    assert_eq!((formula, encodings), (None, vec![Encoding::SparseDelta]));
     assert!(len < 1000, "{len}");
 }
 
@@ -100,7 +100,7 @@ fn a_cast_with_changes_costs_the_changes() {
     }
     add(&store, "near", Some("base"), Dtype::F16, ROWS, &bytes_of(&half));
     let (formula, encodings, len) = stored(&store, "near", &bytes_of(&half));
-    assert_eq!((formula, encodings), (Some("cast"), vec![Encoding::FloatDelta]));
+    assert_eq!((formula, encodings), (Some("cast"), vec![Encoding::SparseDelta]));
     assert!(len < 1000, "{len}");
 }
 
@@ -241,7 +241,7 @@ fn merges_cost_a_row() {
     );
     write(&store, |transaction| transaction.add_model(model)).unwrap();
     let (formula, encodings, len) = stored(&store, "near", &bytes);
-    assert_eq!((formula, encodings), (Some("mean"), vec![Encoding::FloatDelta]));
+    assert_eq!((formula, encodings), (Some("mean"), vec![Encoding::SparseDelta]));
     assert!(len < 300, "{len}");
 }
 

@@ -1,7 +1,6 @@
 //! Decoding a whole block, on any processor and in wide registers: what all ways share.
 
 use super::bits::BitReader;
-use super::decode::Streams;
 use super::floats::FloatLayout;
 use super::model::{BlockClass, FUNCTION_CONTEXT, Model, SIZE_CONTEXTS};
 use super::rans::{DecodeTable, Decoder, skip, words_at_end};
@@ -120,7 +119,7 @@ impl Context {
 
 /// Gives the next words of a stream, zeros behind its end, to who tells how many bytes it used.
 #[inline(always)]
-fn with_words(rest: &mut &[u8], work: impl FnOnce(&[u8; WORD_BYTES]) -> usize) {
+pub(super) fn with_words(rest: &mut &[u8], work: impl FnOnce(&[u8; WORD_BYTES]) -> usize) {
     let copy: [u8; WORD_BYTES];
     let words = match rest.first_chunk() {
         Some(words) => words,
@@ -131,42 +130,6 @@ fn with_words(rest: &mut &[u8], work: impl FnOnce(&[u8; WORD_BYTES]) -> usize) {
     };
     let used = work(words);
     skip(rest, used);
-}
-
-impl<const LANES: usize> Streams<'_, LANES> {
-    /// Turns a parent's whole block into the child's.
-    #[inline(always)]
-    pub(super) fn decode_whole<const BYTES: usize, M: BlockMachine>(
-        &mut self,
-        machine: M,
-        layout: FloatLayout,
-        model: &Model,
-        class: BlockClass,
-        table: &DecodeTable,
-        block: &mut [[u8; BYTES]; BLOCK_LEN],
-    ) {
-        let function = model.function_of(layout, class);
-        let (states, rest) = self.steps.inside();
-        if LANES == WIDE_LANES
-            && let Some(states) = states.first_chunk_mut()
-        {
-            let (table, max) = table.entries();
-            let model = BlockModel { layout, context: Context::of(model, class, max), function };
-            self.open.with_open(|open| {
-                with_words(rest, |words| {
-                    machine.decode_block(model, states, table, words, open, block)
-                });
-            });
-        } else {
-            let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
-            model.contexts(layout, class, block, &mut contexts);
-            self.steps.decode(table, &mut contexts, &mut symbols);
-            let put_back = |open: &mut OpenBits<'_>| {
-                machine.put_back(layout, function, &symbols, open, block);
-            };
-            self.open.with_open(put_back);
-        }
-    }
 }
 
 impl Decoder<'_, WIDE_LANES> {

@@ -2,10 +2,10 @@
 //! one thing after the other, which compilers make wide code of.
 
 use super::block::{BlockMachine, BlockModel, Context, FunctionTable, OpenBits, WORD_BYTES};
-use super::decode::{Steps, load};
 use super::floats::FloatLayout;
 use super::frequencies::PRECISION_BITS;
 use super::rans::decode_step;
+use super::steps::{Steps, load};
 use super::{BLOCK_LEN, WIDE_LANES};
 use crate::codec::cpu::Portable;
 

@@ -33,12 +33,15 @@ mod function;
 mod model;
 pub(super) mod rans;
 mod refine;
+mod steps;
+mod streams;
 pub(super) mod symbols;
 
-pub(super) use decode::{Steps, decode, gives, load, store};
+pub(super) use decode::{decode, gives};
 pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 pub(super) use refine::log2;
+pub(super) use steps::{Steps, load, store};
 
 /// Elements of a block.
 const BLOCK_LEN: usize = 128;

@@ -45,7 +45,7 @@ fn family(folder: &Path) -> PathBuf {
     let store = Store::create(&path).unwrap();
     let base = noise(400_000, 1);
     let (mut child, shared, other) = (base.clone(), noise(100, 2), noise(50_000, 3));
-    (0..child.len()).step_by(4000).for_each(|at| child[at] ^= 1);
+    (0..child.len()).step_by(400).for_each(|at| child[at] ^= 1);
     let mut grandchild = child.clone();
     (2..child.len()).step_by(5000).for_each(|at| grandchild[at] ^= 2);
     commit(&store, model("base", &[("w", &base), ("shared", &shared)]));

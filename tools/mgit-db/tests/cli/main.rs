@@ -19,6 +19,7 @@ mod hub;
 #[path = "../../../../tests/common/hub_stub.rs"]
 mod hub_stub;
 mod import;
+mod instructions;
 mod interruptions;
 mod locked;
 mod log;
