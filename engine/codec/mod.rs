@@ -211,11 +211,9 @@ pub fn encode_delta(
             return Encoding::Unchanged;
         }
         let float = lane.float().filter(|layout| chunk.len().is_multiple_of(layout.bytes));
-        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
         match float {
             Some(layout) => {
-                let all = short || profile == Profile::Dense;
-                encode_floats(profile, all, layout, chunk, base, &mut best);
+                encode_floats(profile, layout, chunk, base, &mut best);
             }
             None if !fast => {
                 best.replace(Encoding::IntDelta, try_int_delta(lane, chunk, base, best.len));
@@ -223,6 +221,7 @@ pub fn encode_delta(
             None => {}
         }
         // The tables of the conditioned difference may not pay in a short chunk.
+        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
         if float.is_none() || short || best.encoding == Encoding::Raw {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
@@ -242,11 +241,9 @@ pub fn encode_delta(
     best.encoding
 }
 
-/// The ways to store steps between floats, which are as many as the base's. With `all`, steps are
-/// coded one by one though few elements changed.
+/// The ways to store steps between floats, which are as many as the base's.
 fn encode_floats(
     profile: Profile,
-    all: bool,
     layout: float_delta::FloatLayout,
     chunk: &[u8],
     base: &[u8],
@@ -266,7 +263,7 @@ fn encode_floats(
     if !found {
         float_delta::encode(layout, chunk, base, best.out);
         best.settle(Encoding::FloatDelta, true);
-    } else if all {
+    } else if profile == Profile::Dense {
         let mut other = Vec::new();
         float_delta::encode(layout, chunk, base, &mut other);
         best.replace(Encoding::FloatDelta, Some(other));

@@ -114,9 +114,10 @@ impl Exponents {
         let changed = |at: &u8| self.changed.get(usize::from(*at)).is_some_and(|count| *count > 0);
         let Some(least) = (0..=u8::MAX).find(changed) else { return 0 };
         let most = (least..=u8::MAX).rev().find(changed).unwrap_or(least);
-        let mut best = (ALL_IN_ONE, self.bits(ALL_IN_ONE) * (1.0 - GAIN_MIN));
+        let below = self.below();
+        let mut best = (ALL_IN_ONE, place_bits(&below, ALL_IN_ONE) * (1.0 - GAIN_MIN));
         for low in least..=most {
-            let bits = self.bits(low);
+            let bits = place_bits(&below, low);
             if bits < best.1 {
                 best = (low, bits);
             }
@@ -124,26 +125,33 @@ impl Exponents {
         best.0
     }
 
-    /// About what the places cost.
-    fn bits(&self, low: u8) -> f32 {
-        let low = usize::from(low);
-        let ends = (0..CLASSES).map(|class| match class + 1 {
-            CLASSES => EXPONENTS,
-            next => (low + next).min(EXPONENTS),
-        });
-        let (mut from, mut bits) = (0, 0.0);
-        for to in ends.filter(|to| *to <= EXPONENTS) {
-            let sum =
-                |counts: &[u32]| -> u32 { counts.get(from..to).unwrap_or_default().iter().sum() };
-            let (all, changed) = (sum(&self.all), sum(&self.changed));
-            if changed > 0 {
-                let gap = all.max(changed) as f32 / changed as f32;
-                bits += changed as f32 * (log2(gap) + GAP_BITS) + CLASS_BITS;
-            }
-            from = to;
+    /// How many elements have a smaller exponent than each, and how many of these changed.
+    fn below(&self) -> [(u32, u32); EXPONENTS + 1] {
+        let mut below = [(0, 0); EXPONENTS + 1];
+        let mut sum = (0, 0);
+        let counts = self.all.iter().zip(&self.changed);
+        for (below, (all, changed)) in below.iter_mut().skip(1).zip(counts) {
+            sum = (sum.0 + all, sum.1 + changed);
+            *below = sum;
         }
-        bits
+        below
     }
+}
+
+/// About what the places cost.
+fn place_bits(below: &[(u32, u32); EXPONENTS + 1], low: u8) -> f32 {
+    let (mut from, mut bits) = ((0, 0), 0.0);
+    for class in 0..CLASSES {
+        let end = if class + 1 == CLASSES { EXPONENTS } else { usize::from(low) + class + 1 };
+        let to = below.get(end.min(EXPONENTS)).copied().unwrap_or(from);
+        let (all, changed) = (to.0 - from.0, to.1 - from.1);
+        if changed > 0 {
+            let gap = all.max(changed) as f32 / changed as f32;
+            bits += changed as f32 * (log2(gap) + GAP_BITS) + CLASS_BITS;
+        }
+        from = to;
+    }
+    bits
 }
 
 /// Calls `look` with the elements in the mask.

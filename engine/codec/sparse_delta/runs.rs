@@ -4,9 +4,19 @@
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::log2;
 
+/// About the bits of a short run.
+const RUN_BITS: usize = 2;
+
 /// The runs of blocks without, of blocks with, and so on; only the first may be empty. Nothing
 /// when they would not pay: these changes lie as anywhere.
 pub(super) fn write(live: &[bool], changed: usize) -> Vec<u8> {
+    let with = live.iter().filter(|live| **live).count().max(1);
+    // What the gaps lose when they count elements of these blocks only.
+    let gain = changed as f32 * log2(live.len() as f32 / with as f32);
+    let turns = live.iter().zip(live.iter().skip(1)).filter(|(a, b)| a != b).count();
+    if (RUN_BITS * turns) as f32 > gain {
+        return Vec::new();
+    }
     let mut out = BitWriter::default();
     let mut runs = live.chunk_by(|a, b| a == b).peekable();
     if runs.peek().is_some_and(|run| run.first() == Some(&true)) {
@@ -16,9 +26,6 @@ pub(super) fn write(live: &[bool], changed: usize) -> Vec<u8> {
     }
     runs.for_each(|run| out.put_gamma(run.len() as u32));
     let runs = out.finish();
-    let with = live.iter().filter(|live| **live).count().max(1);
-    // What the gaps lose when they count elements of these blocks only.
-    let gain = changed as f32 * log2(live.len() as f32 / with as f32);
     if (8 * runs.len()) as f32 <= gain { runs } else { Vec::new() }
 }
 
