@@ -85,6 +85,10 @@
 //! 64-bit little-endian Linux: the file is read through a memory map, and locked by open file
 //! descriptions. Elsewhere this does not compile.
 //!
+//! Differences are coded with AVX-512 or AVX2 where the processor has them, and give the same bytes
+//! without. The environment variable `MGIT_CPU` (`portable`, `avx2` or `avx512`) lowers what is used;
+//! another value is not.
+//!
 //! # Safety of maps
 //!
 //! Raw tensors are slices of a memory map. The store never changes or frees bytes that a
