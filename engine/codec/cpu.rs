@@ -313,9 +313,16 @@ mod elsewhere {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::codec) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// What `work` gives, which is the same on every way of this processor.
+    pub(in crate::codec) fn on_every_way<R: PartialEq>(work: impl Fn() -> R) -> R {
+        let first = Cpu::Portable.lowered(&work);
+        Cpu::available().for_each(|cpu| assert!(cpu.lowered(&work) == first, "{cpu}"));
+        first
+    }
 
     #[test]
     fn ways_are_lowered_and_never_raised() {

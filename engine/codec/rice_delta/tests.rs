@@ -7,6 +7,7 @@ use super::FloatLayout;
 use super::decode::{decode, gives};
 use super::encode::encode;
 use crate::codec::cpu::Cpu;
+use crate::codec::cpu::tests::on_every_way;
 
 #[path = "../../../tests/second/rice_delta.rs"]
 #[allow(unreachable_pub, reason = "the tests of the page use it too")]
@@ -21,28 +22,21 @@ pub(in crate::codec) fn bytes_of(elements: &[u32], bytes: usize) -> Vec<u8> {
 
 /// What a chunk becomes; every way writes the same.
 fn encoded(layout: FloatLayout, base: &[u8], chunk: &[u8]) -> Option<Vec<u8>> {
-    let on = |cpu: Cpu| {
+    on_every_way(|| {
         let mut stored = b"before".to_vec();
-        let mut scratch = super::Scratch::default();
-        let done = cpu.lowered(|| encode(&mut scratch, layout, chunk, base, &mut stored));
+        let done = encode(&mut super::Scratch::default(), layout, chunk, base, &mut stored);
         let stored = stored.strip_prefix(b"before").unwrap().to_vec();
         assert!(done || stored.is_empty());
         done.then_some(stored)
-    };
-    let first = on(Cpu::Portable);
-    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
-    first
+    })
 }
 
 /// What is read; every way reads the same.
 fn decoded(layout: FloatLayout, base: &[u8], stored: &[u8]) -> Result<Vec<u8>, String> {
-    let on = |cpu: Cpu| {
+    on_every_way(|| {
         let mut out = base.to_vec();
-        cpu.lowered(|| decode(layout, stored, &mut out)).map(|()| out)
-    };
-    let first = on(Cpu::Portable);
-    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
-    first
+        decode(layout, stored, &mut out).map(|()| out)
+    })
 }
 
 /// Every way writes the same bytes, and all readers give the chunk back.

@@ -7,6 +7,7 @@ use super::decode::Parts;
 use super::gaps::{GapReader, GapWriter};
 use super::{decode, encode, gives, with_scratch};
 use crate::codec::coded::parts::put_len;
+use crate::codec::cpu::tests::on_every_way;
 use crate::codec::cpu::{Cpu, on_cpu};
 use crate::codec::float_delta::{self, FloatLayout};
 use crate::codec::machine::Bits;
@@ -23,27 +24,21 @@ mod page {
 
 /// What a chunk becomes; every way writes the same.
 fn encoded(layout: FloatLayout, base: &[u8], chunk: &[u8]) -> Option<Vec<u8>> {
-    let on = |cpu: Cpu| {
+    on_every_way(|| {
         let mut stored = b"before".to_vec();
-        let done = cpu.lowered(|| encode(layout, chunk, base, &mut stored));
+        let done = encode(layout, chunk, base, &mut stored);
         let stored = stored.strip_prefix(b"before").unwrap().to_vec();
         assert!(done || stored.is_empty());
         done.then_some(stored)
-    };
-    let first = on(Cpu::Portable);
-    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
-    first
+    })
 }
 
 /// What is read; every way reads the same.
 fn decoded(layout: FloatLayout, base: &[u8], stored: &[u8]) -> Result<Vec<u8>, String> {
-    let on = |cpu: Cpu| {
+    on_every_way(|| {
         let mut out = base.to_vec();
-        cpu.lowered(|| decode(layout, stored, &mut out)).map(|()| out)
-    };
-    let first = on(Cpu::Portable);
-    Cpu::available().for_each(|cpu| assert!(on(cpu) == first, "{cpu}"));
-    first
+        decode(layout, stored, &mut out).map(|()| out)
+    })
 }
 
 /// What the page makes of it.
