@@ -24,8 +24,9 @@ use crate::tensor::ContentId;
 /// # let folder = tempfile::tempdir()?;
 /// # let store = Store::create(folder.path().join("models.mgit"))?;
 /// # let mut transaction = store.begin_write()?;
-/// # transaction.add_model(NewModel::new("base").tensor(NewTensor::from_vec("w", [3], vec![0f32;
-/// 3])))?; # transaction.commit()?;
+/// # let weight = NewTensor::from_vec("w", [3], vec![0f32; 3]);
+/// # transaction.add_model(NewModel::new("base").tensor(weight))?;
+/// # transaction.commit()?;
 /// let snapshot = store.snapshot()?;
 /// store.begin_write()?.remove_model("base", Default::default())?; // dropped: nothing happens
 ///
