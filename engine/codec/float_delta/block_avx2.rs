@@ -8,6 +8,7 @@ use super::block::{
 };
 use super::floats::FloatLayout;
 use super::frequencies::{PRECISION_BITS, STATE_MIN};
+use super::symbols::FIRST_CLASS;
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 use crate::codec::cpu::Avx2;
 
@@ -15,6 +16,12 @@ use crate::codec::cpu::Avx2;
 const LANES: usize = 8;
 /// Registers of states.
 const REGISTERS: usize = WIDE_LANES / LANES;
+/// Short floats that are handled at once.
+const SHORT_LANES: usize = 16;
+/// From this symbol on, one leaves more bits open than short floats have.
+const SHORT_END: u32 = 119;
+/// So many symbols of a block that leave bits open are looked at one by one.
+const FEW_OPEN: usize = 16;
 
 /// For each set of lanes, which of the next words each of them takes.
 static TAKEN: [u64; 1 << LANES] = taken();
@@ -113,36 +120,45 @@ fn decode_block<const BYTES: usize>(
     open: &mut OpenBits<'_>,
     block: &mut [[u8; BYTES]; BLOCK_LEN],
 ) -> usize {
-    let (Context::BySize { max, .. } | Context::Always(max)) = context;
-    assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
-    let mut registers = load_states(states);
-    let mut used = 0;
-    for round in block.as_chunks_mut::<WIDE_LANES>().0 {
-        let blocks = round.as_chunks_mut::<LANES>().0;
-        let mut parents = [_mm256_setzero_si256(); REGISTERS];
-        for (parent, block) in parents.iter_mut().zip(blocks.iter()) {
-            *parent = load(block);
+    let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
+    match context {
+        Context::BySize { size, shift, max } => {
+            contexts_by_size(layout, size, shift, max, block, &mut contexts);
         }
-        let mut contexts = [set(max.into()); REGISTERS];
-        if let Context::BySize { size, shift, max } = context {
-            for (context, parent) in contexts.iter_mut().zip(&parents) {
-                let exponent = _mm256_and_si256(*parent, set(layout.magnitude_mask()));
-                let exponent = _mm256_srl_epi32(exponent, count_of(layout.mantissa_bits));
-                let exponent = _mm256_max_epu32(exponent, set(1));
-                let size = _mm256_sub_epi32(set(size as u32), _mm256_slli_epi32::<1>(exponent));
-                let size = _mm256_sra_epi32(size, count_of(shift));
-                let size = _mm256_max_epi32(size, _mm256_setzero_si256());
-                *context = _mm256_min_epi32(size, set(max.into()));
-            }
-        }
-        // SAFETY: a context is at most `max`, for which there is a table.
-        let symbols = unsafe { decode_32(&mut registers, contexts, table, words, &mut used) };
-        for (block, (symbol, parent)) in blocks.iter_mut().zip(symbols.into_iter().zip(parents)) {
-            store(put_back_8(layout, function, symbol, parent, open), block);
-        }
+        Context::Always(context) => contexts.fill(context),
     }
-    store_states(registers, states);
+    let used = decode_symbols(states, table, words, &contexts, &mut symbols);
+    put_back(layout, function, &symbols, open, block);
     used
+}
+
+/// The contexts of a block's elements.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn contexts_by_size<const BYTES: usize>(
+    layout: FloatLayout,
+    size: i32,
+    shift: u32,
+    max: u8,
+    block: &[[u8; BYTES]; BLOCK_LEN],
+    contexts: &mut [u8; BLOCK_LEN],
+) {
+    let (one, mask) = (set(1), set(layout.magnitude_mask()));
+    let (size, max) = (set(size as u32), set(max.into()));
+    let rounds = block.as_chunks::<WIDE_LANES>().0.iter();
+    for (round, contexts) in rounds.zip(contexts.as_chunks_mut::<WIDE_LANES>().0) {
+        let mut found = [_mm256_setzero_si256(); REGISTERS];
+        for (found, parents) in found.iter_mut().zip(round.as_chunks::<LANES>().0) {
+            let exponent = _mm256_and_si256(load(parents), mask);
+            let exponent = _mm256_srl_epi32(exponent, count_of(layout.mantissa_bits));
+            let exponent = _mm256_max_epu32(exponent, one);
+            let size = _mm256_sub_epi32(size, _mm256_slli_epi32::<1>(exponent));
+            let size = _mm256_sra_epi32(size, count_of(shift));
+            let size = _mm256_max_epi32(size, _mm256_setzero_si256());
+            *found = _mm256_min_epi32(size, max);
+        }
+        store_bytes(found, contexts);
+    }
 }
 
 /// # Panics
@@ -170,10 +186,7 @@ fn decode_symbols(
         }
         // SAFETY: a context is at most `max`, for which there is a table.
         let found = unsafe { decode_32(&mut registers, wide, table, words, &mut used) };
-        for (symbols, found) in symbols.as_chunks_mut::<LANES>().0.iter_mut().zip(found) {
-            let found = _mm_packus_epi16(narrow(found), _mm_setzero_si128());
-            *symbols = _mm_cvtsi128_si64(found).to_le_bytes();
-        }
+        store_bytes(found, symbols);
     }
     store_states(registers, states);
     used
@@ -230,6 +243,8 @@ unsafe fn decode_32(
     entries
 }
 
+/// Turns parents into children: of short floats sixteen at once, unless a symbol leaves more bits
+/// open than those have.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
 fn put_back<const BYTES: usize>(
@@ -239,10 +254,130 @@ fn put_back<const BYTES: usize>(
     open: &mut OpenBits<'_>,
     block: &mut [[u8; BYTES]; BLOCK_LEN],
 ) {
+    if BYTES == 2
+        && function.is_none()
+        && let Some(opened) = short_open(symbols)
+    {
+        return put_back_short(layout, symbols, opened, open, block);
+    }
     let symbols = symbols.as_chunks::<LANES>().0.iter();
     for (symbols, block) in symbols.zip(block.as_chunks_mut::<LANES>().0) {
         store(put_back_8(layout, function, load_bytes(symbols), load(block), open), block);
     }
+}
+
+/// Which symbols leave bits open; `None` if one leaves more than short floats have.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn short_open(symbols: &[u8; BLOCK_LEN]) -> Option<u128> {
+    let (mut opened, mut any_long) = (0, _mm256_setzero_si256());
+    for part in symbols.as_chunks::<WIDE_LANES>().0.iter().rev() {
+        // SAFETY: 32 bytes are read.
+        let part = unsafe { _mm256_loadu_si256(part.as_ptr().cast()) };
+        let beyond = |first| {
+            let rest = _mm256_subs_epu8(part, _mm256_set1_epi8((first - 1) as u8 as i8));
+            _mm256_cmpeq_epi8(rest, _mm256_setzero_si256())
+        };
+        // All ones where it is not so.
+        let (none, short, end) = (beyond(FIRST_CLASS), beyond(SHORT_END), beyond(OPEN_END));
+        any_long = _mm256_or_si256(any_long, _mm256_andnot_si256(short, end));
+        let own = _mm256_movemask_epi8(_mm256_andnot_si256(none, end)) as u32;
+        opened = opened << WIDE_LANES | u128::from(own);
+    }
+    (_mm256_testz_si256(any_long, any_long) == 1).then_some(opened)
+}
+
+/// Turns parents of 2 bytes into children. `opened` are the symbols that leave bits open, at most
+/// 13 each.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn put_back_short<const BYTES: usize>(
+    layout: FloatLayout,
+    symbols: &[u8; BLOCK_LEN],
+    opened: u128,
+    open: &mut OpenBits<'_>,
+    block: &mut [[u8; BYTES]; BLOCK_LEN],
+) {
+    let count = opened.count_ones() as usize;
+    let all_open = count > FEW_OPEN;
+    // Few are looked at one by one: which of the others stand beside one is anyone's guess.
+    let mut few = [(0, 0); FEW_OPEN];
+    if !all_open {
+        let mut rest = opened;
+        for few in few.iter_mut().take(count) {
+            let place = rest.trailing_zeros() as usize % BLOCK_LEN;
+            rest &= rest.wrapping_sub(1);
+            let symbol = symbols.get(place).copied().unwrap_or(0);
+            let (magnitude, negative) = open.step(symbol);
+            let parent = block.get(place).map_or(0, super::steps::load);
+            *few = (place, layout.apply(parent, magnitude, negative));
+        }
+    }
+    let symbols = symbols.as_chunks::<SHORT_LANES>().0.iter();
+    for (symbols, block) in symbols.zip(block.as_chunks_mut::<SHORT_LANES>().0) {
+        // SAFETY: 16 bytes are read; sixteen elements of 2 bytes are read and written.
+        unsafe {
+            let symbols = _mm256_cvtepu8_epi16(_mm_loadu_si128(symbols.as_ptr().cast()));
+            let parents = _mm256_loadu_si256(block.as_ptr().cast());
+            let children = put_back_16(symbols, parents, all_open.then_some(&mut *open));
+            _mm256_storeu_si256(block.as_mut_ptr().cast(), children);
+        }
+    }
+    for (place, child) in few.iter().take(if all_open { 0 } else { count }) {
+        if let Some(element) = block.get_mut(*place) {
+            super::steps::store(*child, element);
+        }
+    }
+}
+
+/// The children of sixteen parents of 2 bytes. Without open bits, those of symbols that leave some
+/// are of no meaning.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn put_back_16(symbol: __m256i, parent: __m256i, open: Option<&mut OpenBits<'_>>) -> __m256i {
+    let (zero, one) = (_mm256_setzero_si256(), _mm256_set1_epi16(1));
+    let sign_bit = _mm256_set1_epi16(i16::MIN);
+    let known = _mm256_cmpgt_epi16(_mm256_set1_epi16(OPEN_END as i16), symbol);
+    let negative = _mm256_cmpeq_epi16(_mm256_and_si256(symbol, one), zero);
+    let exact = _mm256_srli_epi16::<1>(_mm256_add_epi16(symbol, one));
+    let mut magnitude = _mm256_and_si256(known, exact);
+    if let Some(open) = open {
+        let least = _mm256_set1_epi16(FIRST_CLASS as i16 - 1);
+        let has_open = _mm256_and_si256(known, _mm256_cmpgt_epi16(symbol, least));
+        magnitude = _mm256_blendv_epi8(magnitude, with_open_16(symbol, has_open, open), has_open);
+    }
+    let from = _mm256_andnot_si256(sign_bit, parent);
+    let signed = _mm256_sub_epi16(_mm256_xor_si256(magnitude, negative), negative);
+    let inside = _mm256_cmpeq_epi16(_mm256_max_epu16(magnitude, from), from);
+    let crossed = _mm256_andnot_si256(inside, negative);
+    let to = _mm256_xor_si256(_mm256_add_epi16(from, signed), crossed);
+    let sign = _mm256_and_si256(_mm256_xor_si256(parent, crossed), sign_bit);
+    let moved = _mm256_or_si256(_mm256_andnot_si256(sign_bit, to), sign);
+    let zeroed = _mm256_cmpeq_epi16(symbol, _mm256_set1_epi16(ZEROED.into()));
+    _mm256_blendv_epi8(moved, _mm256_and_si256(parent, sign_bit), zeroed)
+}
+
+/// The magnitudes of sixteen symbols that leave at most 13 bits open. Two neighbours' bits are
+/// taken as one number.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+fn with_open_16(symbol: __m256i, has_open: __m256i, open: &mut OpenBits<'_>) -> __m256i {
+    let low_half = set(0xffff);
+    let above = _mm256_sub_epi16(symbol, _mm256_set1_epi16(7));
+    let above = _mm256_and_si256(above, has_open);
+    let count = _mm256_srli_epi16::<3>(above);
+    let (low_count, high_count) =
+        (_mm256_and_si256(count, low_half), _mm256_srli_epi32::<16>(count));
+    let taken = open.take_8(_mm256_add_epi32(low_count, high_count));
+    let quarter = _mm256_and_si256(_mm256_srli_epi16::<1>(above), _mm256_set1_epi16(3));
+    let first = _mm256_or_si256(quarter, _mm256_set1_epi16(4));
+    // Above the lower neighbour's bits: its first bits. Above those of the higher one: its own.
+    let low_first = _mm256_sllv_epi32(_mm256_and_si256(first, low_half), low_count);
+    let low_taken = _mm256_andnot_si256(_mm256_sllv_epi32(set(u32::MAX), low_count), taken);
+    let high_first = _mm256_sllv_epi32(_mm256_srli_epi32::<16>(first), high_count);
+    let high = _mm256_or_si256(high_first, _mm256_srlv_epi32(taken, low_count));
+    let low = _mm256_or_si256(low_first, low_taken);
+    _mm256_or_si256(low, _mm256_slli_epi32::<16>(high))
 }
 
 /// The children of eight parents.
@@ -287,24 +422,33 @@ fn put_back_8(
 fn with_open(symbol: __m256i, has_open: __m256i, open: &mut OpenBits<'_>) -> __m256i {
     let above = _mm256_and_si256(_mm256_sub_epi32(symbol, set(7)), has_open);
     let count = _mm256_srli_epi32::<3>(above);
-    let end = running_sum(count);
-    let place = _mm256_add_epi32(_mm256_sub_epi32(end, count), set(open.at as u32 & 7));
-    let byte = (open.at / 8).min(OPEN_BYTES - 32);
-    // At most 7 + 8 * 29 bits: in one register.
-    // SAFETY: 32 bytes from `byte` on are inside `open`.
-    let bits = unsafe { _mm256_loadu_si256(open.bytes.as_ptr().add(byte).cast()) };
-    let word = _mm256_srli_epi32::<5>(place);
-    let shift = _mm256_and_si256(place, set(31));
-    let low = _mm256_permutevar8x32_epi32(bits, word);
-    let high = _mm256_permutevar8x32_epi32(bits, _mm256_add_epi32(word, set(1)));
-    // A shift by 32 leaves nothing.
-    let left = _mm256_sub_epi32(set(32), shift);
-    let taken = _mm256_or_si256(_mm256_srlv_epi32(low, shift), _mm256_sllv_epi32(high, left));
-    let taken = _mm256_andnot_si256(_mm256_sllv_epi32(set(u32::MAX), count), taken);
+    let taken = open.take_8(count);
     let quarter = _mm256_and_si256(_mm256_srli_epi32::<1>(above), set(3));
     let least = _mm256_sllv_epi32(_mm256_or_si256(quarter, set(4)), count);
-    open.at += _mm256_extract_epi32::<7>(end) as usize;
     _mm256_or_si256(least, taken)
+}
+
+impl OpenBits<'_> {
+    /// The next bits of each lane, as many as `count` says: at most 29 each.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
+    fn take_8(&mut self, count: __m256i) -> __m256i {
+        let end = running_sum(count);
+        let place = _mm256_add_epi32(_mm256_sub_epi32(end, count), set(self.at as u32 & 7));
+        let byte = (self.at / 8).min(OPEN_BYTES - 32);
+        // At most 7 + 8 * 29 bits: in one register.
+        // SAFETY: 32 bytes from `byte` on are inside `bytes`.
+        let bits = unsafe { _mm256_loadu_si256(self.bytes.as_ptr().add(byte).cast()) };
+        let word = _mm256_srli_epi32::<5>(place);
+        let shift = _mm256_and_si256(place, set(31));
+        let low = _mm256_permutevar8x32_epi32(bits, word);
+        let high = _mm256_permutevar8x32_epi32(bits, _mm256_add_epi32(word, set(1)));
+        // A shift by 32 leaves nothing.
+        let left = _mm256_sub_epi32(set(32), shift);
+        let taken = _mm256_or_si256(_mm256_srlv_epi32(low, shift), _mm256_sllv_epi32(high, left));
+        self.at += _mm256_extract_epi32::<7>(end) as usize;
+        _mm256_andnot_si256(_mm256_sllv_epi32(set(u32::MAX), count), taken)
+    }
 }
 
 /// The sum of each lane and all before it.
@@ -362,6 +506,18 @@ fn count_of(bits: u32) -> __m128i {
 #[target_feature(enable = "avx2")]
 fn load_bytes(bytes: &[u8; LANES]) -> __m256i {
     _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(*bytes)))
+}
+
+/// The lowest bytes of 32 numbers below 2^8.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_bytes([a, b, c, d]: [__m256i; REGISTERS], bytes: &mut [u8; WIDE_LANES]) {
+    // Halves are packed on their own, so that fours come in another order.
+    let packed = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    let packed = _mm256_permutevar8x32_epi32(packed, order);
+    // SAFETY: 32 bytes are written.
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), packed) };
 }
 
 /// The lower halves of eight numbers below 2^16.

@@ -25,6 +25,20 @@ pub(in crate::codec) fn store<const BYTES: usize>(element: u32, bytes: &mut [u8;
     }
 }
 
+impl OpenBits<'_> {
+    /// The magnitude of a symbol's step, with the bits that it leaves open, and all ones if it is
+    /// negative.
+    #[inline(always)]
+    pub(super) fn step(&mut self, symbol: u8) -> (u32, u32) {
+        let meaning = MEANINGS.get(usize::from(symbol)).copied().unwrap_or(NOTHING);
+        let byte = (self.at / 8).min(OPEN_BYTES - 8);
+        let word = self.bytes.get(byte..byte + 8).and_then(|word| word.first_chunk());
+        let word = word.map_or(0, |word| u64::from_le_bytes(*word)) >> (self.at % 8);
+        self.at += meaning.open as usize;
+        (meaning.magnitude | (word as u32 & ((1 << meaning.open) - 1)), meaning.negative)
+    }
+}
+
 /// The steps of a block: magnitudes, and all ones where they are negative.
 #[derive(Debug)]
 pub(in crate::codec) struct Steps {
@@ -59,13 +73,7 @@ impl Steps {
             }
             for ((magnitude, negative), symbol) in magnitudes.iter_mut().zip(negatives).zip(symbols)
             {
-                let meaning = MEANINGS.get(usize::from(*symbol)).copied().unwrap_or(NOTHING);
-                let byte = (open.at / 8).min(OPEN_BYTES - 8);
-                let word = open.bytes.get(byte..byte + 8).and_then(|word| word.first_chunk());
-                let word = word.map_or(0, |word| u64::from_le_bytes(*word)) >> (open.at % 8);
-                *magnitude = meaning.magnitude | (word as u32 & ((1 << meaning.open) - 1));
-                *negative = meaning.negative;
-                open.at += meaning.open as usize;
+                (*magnitude, *negative) = open.step(*symbol);
             }
         }
     }
