@@ -32,6 +32,8 @@ mod xor_lz4;
 #[cfg(test)]
 mod tests;
 
+use float_delta::Version;
+
 pub use cpu::{CPU_VARIABLE, Cpu, UnknownCpu};
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};
@@ -62,11 +64,14 @@ pub enum Encoding {
     FactorDelta = 8,
     /// Few changes: which elements, and steps as in [`FloatDelta`](Encoding::FloatDelta).
     SparseDelta = 9,
+    /// [`FloatDelta`](Encoding::FloatDelta), whose frequencies are told in fewer bits: written in its
+    /// place.
+    FloatDelta2 = 10,
 }
 
 impl Encoding {
     /// Every encoding of this format version.
-    pub const ALL: [Encoding; 10] = [
+    pub const ALL: [Encoding; 11] = [
         Encoding::Raw,
         Encoding::Unchanged,
         Encoding::Lz4,
@@ -77,6 +82,7 @@ impl Encoding {
         Encoding::IntDelta,
         Encoding::FactorDelta,
         Encoding::SparseDelta,
+        Encoding::FloatDelta2,
     ];
 
     /// The code in the file.
@@ -99,7 +105,8 @@ impl Encoding {
             | Encoding::RiceDelta
             | Encoding::IntDelta
             | Encoding::FactorDelta
-            | Encoding::SparseDelta => true,
+            | Encoding::SparseDelta
+            | Encoding::FloatDelta2 => true,
         }
     }
 
@@ -116,6 +123,7 @@ impl Encoding {
             Encoding::IntDelta => "int-delta",
             Encoding::FactorDelta => "factor-delta",
             Encoding::SparseDelta => "sparse-delta",
+            Encoding::FloatDelta2 => "float-delta-2",
         }
     }
 }
@@ -192,7 +200,7 @@ impl Best<'_> {
 
 /// Encodes `chunk` against `base`, the smallest way that `profile` allows, and appends it to `out`.
 ///
-/// A base of another length than the chunk is not used. What is coded as [`Encoding::FloatDelta`],
+/// A base of another length than the chunk is not used. What is coded as [`Encoding::FloatDelta2`],
 /// [`Encoding::RiceDelta`], [`Encoding::FactorDelta`], [`Encoding::SparseDelta`],
 /// [`Encoding::Entropy`] or [`Encoding::IntDelta`] has been decoded and compared.
 /// Cost: a few passes over the chunk; scratch memory of some times the chunk, of which a thread
@@ -232,7 +240,7 @@ pub fn encode_delta(
     if !fast && best.len > alone_len(lane, chunk.len()) {
         best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
     }
-    if best.encoding == Encoding::FloatDelta {
+    if best.encoding == Encoding::FloatDelta2 {
         best.check(lane, chunk, base);
     }
     if best.encoding == Encoding::Raw {
@@ -262,11 +270,11 @@ fn encode_floats(
     // Decoded again at the end, unless another way is shorter.
     if !found {
         float_delta::encode(layout, chunk, base, best.out);
-        best.settle(Encoding::FloatDelta, true);
+        best.settle(Encoding::FloatDelta2, true);
     } else if profile == Profile::Dense {
         let mut other = Vec::new();
         float_delta::encode(layout, chunk, base, &mut other);
-        best.replace(Encoding::FloatDelta, Some(other));
+        best.replace(Encoding::FloatDelta2, Some(other));
     }
     if profile == Profile::Dense {
         best.replace(Encoding::FactorDelta, try_factor_delta(layout, chunk, base, best.len));
@@ -385,7 +393,11 @@ pub fn decode(
         Encoding::Lz4 => lz4::decode(stored, out),
         Encoding::XorPlanesLz4 => xor_lz4::decode(lane.width(), stored, out),
         Encoding::FloatDelta => match lane.float() {
-            Some(layout) => float_delta::decode(layout, stored, out),
+            Some(layout) => float_delta::decode(Version::First, layout, stored, out),
+            None => Err("not a chunk of floats".to_owned()),
+        },
+        Encoding::FloatDelta2 => match lane.float() {
+            Some(layout) => float_delta::decode(Version::Second, layout, stored, out),
             None => Err("not a chunk of floats".to_owned()),
         },
         Encoding::Entropy => entropy::decode(lane.number(), stored, out),

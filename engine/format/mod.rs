@@ -116,8 +116,12 @@ pub const FEATURE_FACTOR_DELTA: u64 = 1 << 22;
 
 /// Reader's feature flag: tables of the catalogue share one of the database.
 pub const FEATURE_SHARED_TABLE: u64 = 1 << 23;
+
 /// Reader's feature flag: some chunk has the encoding `sparse-delta`.
 pub const FEATURE_SPARSE_DELTA: u64 = 1 << 24;
+
+/// Reader's feature flag: some chunk has the encoding `float-delta-2`.
+pub const FEATURE_FLOAT_DELTA_2: u64 = 1 << 25;
 
 /// Feature flags of the superblock that a reader must know, all of format version 1.
 pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
@@ -135,6 +139,7 @@ pub const READER_FLAGS_KNOWN: u64 = FEATURE_FLOAT_DELTA
     | FEATURE_SCALED_F8
     | FEATURE_FACTOR_DELTA
     | FEATURE_SPARSE_DELTA
+    | FEATURE_FLOAT_DELTA_2
     | FEATURE_SHARED_TABLE;
 
 /// Feature flags of the superblock that a writer must know, all of format version 1.

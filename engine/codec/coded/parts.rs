@@ -3,7 +3,7 @@
 use super::BLOCK_LEN;
 use super::tables::{self, Levels};
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
-use crate::codec::float_delta::frequencies::{Histogram, SYMBOLS_MAX, coded};
+use crate::codec::float_delta::frequencies::{FINE, Histogram, SYMBOLS_MAX, coded};
 use crate::codec::float_delta::rans::{DecodeTable, Decoder, encode_narrow, encode_wide};
 use crate::codec::float_delta::{NARROW_LANES, WIDE_FROM, WIDE_LANES};
 
@@ -120,9 +120,9 @@ pub(in crate::codec) fn encode_symbols(
     let pairs: Vec<u16> =
         contexts.iter().zip(symbols).map(|(context, symbol)| coded(*context, *symbol)).collect();
     if elements >= WIDE_FROM {
-        encode_wide(freqs, &pairs)
+        encode_wide::<FINE>(freqs, &pairs)
     } else {
-        encode_narrow::<NARROW_LANES>(freqs, &pairs)
+        encode_narrow::<NARROW_LANES, FINE>(freqs, &pairs)
     }
 }
 
@@ -132,18 +132,21 @@ pub(in crate::codec) fn encode_classes(symbols: &[u8], model: &mut BitWriter) ->
     symbols.iter().for_each(|symbol| counts.add(0, *symbol));
     let freqs = counts.write(model);
     let symbols: Vec<u16> = symbols.iter().map(|symbol| coded(0, *symbol)).collect();
-    encode_narrow::<1>(&freqs, &symbols)
+    encode_narrow::<1, FINE>(&freqs, &symbols)
 }
 
 /// Reads symbols of blocks' classes, one at a time.
 pub(in crate::codec) struct ClassReader<'a> {
-    table: DecodeTable,
+    table: DecodeTable<FINE>,
     decoder: Decoder<'a, 1>,
 }
 
 impl<'a> ClassReader<'a> {
     pub(in crate::codec) fn new(freqs: &[Histogram], stream: &'a [u8]) -> Result<Self, String> {
-        Ok(ClassReader { table: DecodeTable::new(freqs), decoder: Decoder::new(stream)? })
+        Ok(ClassReader {
+            table: DecodeTable::new(Vec::new(), freqs),
+            decoder: Decoder::new(stream)?,
+        })
     }
 
     #[inline]
@@ -161,8 +164,8 @@ impl<'a> ClassReader<'a> {
 
 /// Reads the symbols of elements, a block at a time.
 pub(in crate::codec) enum SymbolReader<'a> {
-    Wide(DecodeTable, Decoder<'a, WIDE_LANES>),
-    Narrow(DecodeTable, Decoder<'a, NARROW_LANES>),
+    Wide(DecodeTable<FINE>, Decoder<'a, WIDE_LANES>),
+    Narrow(DecodeTable<FINE>, Decoder<'a, NARROW_LANES>),
 }
 
 impl<'a> SymbolReader<'a> {
@@ -171,7 +174,7 @@ impl<'a> SymbolReader<'a> {
         freqs: &[Histogram],
         stream: &'a [u8],
     ) -> Result<Self, String> {
-        let table = DecodeTable::new(freqs);
+        let table = DecodeTable::new(Vec::new(), freqs);
         Ok(if elements >= WIDE_FROM {
             SymbolReader::Wide(table, Decoder::new(stream)?)
         } else {

@@ -4,9 +4,9 @@
 //! exact enough: it costs less than 0.002 bits a symbol.
 
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
-use crate::codec::float_delta::frequencies::{Histogram, PRECISION_BITS, SYMBOLS_MAX};
+use crate::codec::float_delta::frequencies::{FINE, Histogram, SYMBOLS_MAX};
 
-const TOTAL: u64 = 1 << PRECISION_BITS;
+const TOTAL: u64 = 1 << FINE;
 /// The level of the most frequent symbol; 0 is that of a symbol that does not occur.
 const LEVEL_MAX: i32 = 49;
 /// Weights of levels 1, 2, 3 and 4: fourths of an octave; each four levels more double them.

@@ -51,7 +51,7 @@ pub(in crate::codec) trait BlockMachine: Copy {
     /// Decodes a block's symbols and turns the parents in `block` into the children that they tell.
     /// `words` are the next of the step stream, `open.at` is below 8 and moves on. Returns how many
     /// bytes of `words` were used. `table` has the entries of every context of the model.
-    fn decode_block<const BYTES: usize>(
+    fn decode_block<const BYTES: usize, const BITS: u32>(
         self,
         model: BlockModel<'_>,
         states: &mut [u32; WIDE_LANES],
@@ -63,7 +63,7 @@ pub(in crate::codec) trait BlockMachine: Copy {
 
     /// Decodes a block's symbols; returns how many bytes of `words` were used. `table` has the
     /// entries of every context.
-    fn decode_symbols(
+    fn decode_symbols<const BITS: u32>(
         self,
         states: &mut [u32; WIDE_LANES],
         table: &[u32],
@@ -136,9 +136,9 @@ impl Decoder<'_, WIDE_LANES> {
     /// [`decode`](Self::decode) of a whole block's symbols. Contexts beyond the table's are held
     /// down to its last.
     #[inline]
-    pub(in crate::codec) fn decode_whole(
+    pub(in crate::codec) fn decode_whole<const BITS: u32>(
         &mut self,
-        table: &DecodeTable,
+        table: &DecodeTable<BITS>,
         contexts: &[u8; BLOCK_LEN],
         symbols: &mut [u8; BLOCK_LEN],
     ) {
@@ -147,13 +147,13 @@ impl Decoder<'_, WIDE_LANES> {
         let contexts = contexts.map(|context| context.min(max));
         with_words(
             rest,
-            |words| on_cpu!(cpu => symbols_on(cpu, states, table, words, &contexts, symbols)),
+            |words| on_cpu!(cpu => symbols_on::<BITS, _>(cpu, states, table, words, &contexts, symbols)),
         );
     }
 }
 
 #[inline(always)]
-fn symbols_on<T: Target>(
+fn symbols_on<const BITS: u32, T: Target>(
     cpu: T,
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
@@ -163,10 +163,10 @@ fn symbols_on<T: Target>(
 ) -> usize {
     match (cpu.avx512(), cpu.avx2()) {
         #[cfg(target_arch = "x86_64")]
-        (Some(cpu), _) => cpu.decode_symbols(states, table, words, contexts, symbols),
+        (Some(cpu), _) => cpu.decode_symbols::<BITS>(states, table, words, contexts, symbols),
         #[cfg(target_arch = "x86_64")]
-        (_, Some(cpu)) => cpu.decode_symbols(states, table, words, contexts, symbols),
-        _ => Portable.decode_symbols(states, table, words, contexts, symbols),
+        (_, Some(cpu)) => cpu.decode_symbols::<BITS>(states, table, words, contexts, symbols),
+        _ => Portable.decode_symbols::<BITS>(states, table, words, contexts, symbols),
     }
 }
 

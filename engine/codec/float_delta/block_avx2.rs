@@ -7,7 +7,7 @@ use super::block::{
     BlockMachine, BlockModel, Context, FunctionTable, OPEN_BYTES, OPEN_END, OpenBits, WORD_BYTES,
 };
 use super::floats::FloatLayout;
-use super::frequencies::{PRECISION_BITS, STATE_MIN};
+use super::frequencies::{FINE, STATE_MIN};
 use super::symbols::FIRST_CLASS;
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 use crate::codec::cpu::Avx2;
@@ -46,7 +46,7 @@ const fn taken() -> [u64; 1 << LANES] {
 
 impl BlockMachine for Avx2 {
     #[inline(always)]
-    fn decode_block<const BYTES: usize>(
+    fn decode_block<const BYTES: usize, const BITS: u32>(
         self,
         model: BlockModel<'_>,
         states: &mut [u32; WIDE_LANES],
@@ -56,11 +56,11 @@ impl BlockMachine for Avx2 {
         block: &mut [[u8; BYTES]; BLOCK_LEN],
     ) -> usize {
         // SAFETY: the token exists only where the processor has the features.
-        unsafe { decode_block(model, states, table, words, open, block) }
+        unsafe { decode_block::<BYTES, BITS>(model, states, table, words, open, block) }
     }
 
     #[inline(always)]
-    fn decode_symbols(
+    fn decode_symbols<const BITS: u32>(
         self,
         states: &mut [u32; WIDE_LANES],
         table: &[u32],
@@ -69,7 +69,7 @@ impl BlockMachine for Avx2 {
         symbols: &mut [u8; BLOCK_LEN],
     ) -> usize {
         // SAFETY: as above.
-        unsafe { decode_symbols(states, table, words, contexts, symbols) }
+        unsafe { decode_symbols::<BITS>(states, table, words, contexts, symbols) }
     }
 
     #[inline(always)]
@@ -112,7 +112,7 @@ fn store_states(registers: [__m256i; REGISTERS], states: &mut [u32; WIDE_LANES])
 /// If `table` is shorter than the contexts need.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
-fn decode_block<const BYTES: usize>(
+fn decode_block<const BYTES: usize, const BITS: u32>(
     BlockModel { layout, context, function }: BlockModel<'_>,
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
@@ -127,7 +127,7 @@ fn decode_block<const BYTES: usize>(
         }
         Context::Always(context) => contexts.fill(context),
     }
-    let used = decode_symbols(states, table, words, &contexts, &mut symbols);
+    let used = decode_symbols::<BITS>(states, table, words, &contexts, &mut symbols);
     put_back(layout, function, &symbols, open, block);
     used
 }
@@ -166,14 +166,14 @@ fn contexts_by_size<const BYTES: usize>(
 /// If the table is shorter than its largest context needs.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
-fn decode_symbols(
+fn decode_symbols<const BITS: u32>(
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
     words: &[u8; WORD_BYTES],
     contexts: &[u8; BLOCK_LEN],
     symbols: &mut [u8; BLOCK_LEN],
 ) -> usize {
-    let max = (table.len() >> PRECISION_BITS).min(256);
+    let max = (table.len() >> BITS).min(256);
     assert!(max > 0, "a table for every context");
     let max = set(max as u32 - 1);
     let mut registers = load_states(states);
@@ -185,7 +185,7 @@ fn decode_symbols(
             *wide = _mm256_min_epu32(load_bytes(contexts), max);
         }
         // SAFETY: a context is at most `max`, for which there is a table.
-        let found = unsafe { decode_32(&mut registers, wide, table, words, &mut used) };
+        let found = unsafe { decode_32::<BITS>(&mut registers, wide, table, words, &mut used) };
         store_bytes(found, symbols);
     }
     store_states(registers, states);
@@ -201,26 +201,26 @@ fn decode_symbols(
 /// `table` has the entries of each of the contexts.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
-unsafe fn decode_32(
+unsafe fn decode_32<const BITS: u32>(
     states: &mut [__m256i; REGISTERS],
     contexts: [__m256i; REGISTERS],
     table: &[u32],
     words: &[u8; WORD_BYTES],
     used: &mut usize,
 ) -> [__m256i; REGISTERS] {
-    let slot_mask = set((1 << PRECISION_BITS) - 1);
+    let (slot_mask, freq_mask) = (set((1 << BITS) - 1), set((1 << FINE) - 1));
     let mut entries = contexts;
     for (entry, state) in entries.iter_mut().zip(states.iter()) {
-        let context = _mm256_slli_epi32::<{ PRECISION_BITS as i32 }>(*entry);
+        let context = _mm256_sll_epi32(*entry, count_of(BITS));
         let place = _mm256_or_si256(context, _mm256_and_si256(*state, slot_mask));
         // SAFETY: a place is a context, shifted by the precision, plus less than the precision's
         // range.
         *entry = unsafe { _mm256_i32gather_epi32::<4>(table.as_ptr().cast(), place) };
     }
     for (state, entry) in states.iter_mut().zip(&mut entries) {
-        let freq = _mm256_and_si256(_mm256_srli_epi32::<8>(*entry), slot_mask);
+        let freq = _mm256_and_si256(_mm256_srli_epi32::<8>(*entry), freq_mask);
         let freq = _mm256_add_epi32(freq, set(1));
-        let high = _mm256_srli_epi32::<{ PRECISION_BITS as i32 }>(*state);
+        let high = _mm256_srl_epi32(*state, count_of(BITS));
         let place = _mm256_srli_epi32::<20>(*entry);
         *state = _mm256_add_epi32(_mm256_mullo_epi32(freq, high), place);
         *entry = _mm256_and_si256(*entry, set(0xff));
@@ -498,7 +498,7 @@ fn set(number: u32) -> __m256i {
 /// By how many bits a shift of all lanes goes.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn count_of(bits: u32) -> __m128i {
+pub(super) fn count_of(bits: u32) -> __m128i {
     _mm_cvtsi32_si128(bits as i32)
 }
 

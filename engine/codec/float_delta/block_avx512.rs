@@ -8,7 +8,7 @@ use super::block::{
     BlockMachine, BlockModel, Context, FunctionTable, OPEN_BYTES, OPEN_END, OpenBits, WORD_BYTES,
 };
 use super::floats::FloatLayout;
-use super::frequencies::{PRECISION_BITS, STATE_MIN};
+use super::frequencies::{FINE, STATE_MIN};
 use super::{BLOCK_LEN, WIDE_LANES, ZEROED};
 use crate::codec::cpu::Avx512;
 
@@ -16,7 +16,7 @@ use crate::codec::cpu::Avx512;
 const LANES: usize = 16;
 impl BlockMachine for Avx512 {
     #[inline(always)]
-    fn decode_block<const BYTES: usize>(
+    fn decode_block<const BYTES: usize, const BITS: u32>(
         self,
         model: BlockModel<'_>,
         states: &mut [u32; WIDE_LANES],
@@ -26,11 +26,11 @@ impl BlockMachine for Avx512 {
         block: &mut [[u8; BYTES]; BLOCK_LEN],
     ) -> usize {
         // SAFETY: the token exists only where the processor has the features.
-        unsafe { decode_block(model, states, table, words, open, block) }
+        unsafe { decode_block::<BYTES, BITS>(model, states, table, words, open, block) }
     }
 
     #[inline(always)]
-    fn decode_symbols(
+    fn decode_symbols<const BITS: u32>(
         self,
         states: &mut [u32; WIDE_LANES],
         table: &[u32],
@@ -39,7 +39,7 @@ impl BlockMachine for Avx512 {
         symbols: &mut [u8; BLOCK_LEN],
     ) -> usize {
         // SAFETY: as above.
-        unsafe { decode_symbols(states, table, words, contexts, symbols) }
+        unsafe { decode_symbols::<BITS>(states, table, words, contexts, symbols) }
     }
 
     #[inline(always)]
@@ -65,7 +65,7 @@ impl BlockMachine for Avx512 {
 /// If `table` is shorter than the contexts need.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-pub(super) fn decode_block<const BYTES: usize>(
+pub(super) fn decode_block<const BYTES: usize, const BITS: u32>(
     BlockModel { layout, context, function }: BlockModel<'_>,
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
@@ -74,8 +74,8 @@ pub(super) fn decode_block<const BYTES: usize>(
     block: &mut [[u8; BYTES]; BLOCK_LEN],
 ) -> usize {
     let (Context::BySize { max, .. } | Context::Always(max)) = context;
-    assert!(table.len() >> PRECISION_BITS > usize::from(max), "a table for every context");
-    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
+    assert!(table.len() >> BITS > usize::from(max), "a table for every context");
+    let slot_mask = _mm512_set1_epi32((1 << BITS) - 1);
     let one = _mm512_set1_epi32(1);
     let (low, high) = states.split_at_mut(LANES);
     // SAFETY: each half is 16 numbers long.
@@ -93,14 +93,14 @@ pub(super) fn decode_block<const BYTES: usize>(
                 let size = _mm512_sub_epi32(set(size as u32), _mm512_slli_epi32::<1>(exponent));
                 let size = _mm512_sra_epi32(size, count_of(shift));
                 let size = _mm512_max_epi32(size, _mm512_setzero_si512());
-                _mm512_slli_epi32::<PRECISION_BITS>(_mm512_min_epi32(size, set(max.into())))
+                _mm512_sll_epi32(_mm512_min_epi32(size, set(max.into())), count_of(BITS))
             }
-            Context::Always(context) => set(u32::from(context) << PRECISION_BITS),
+            Context::Always(context) => set(u32::from(context) << BITS),
         };
         let place = _mm512_or_si512(place, _mm512_and_si512(state, slot_mask));
         // SAFETY: a place is a context, at most `max`, shifted by the precision, plus less than the
         // precision's range: inside `table`.
-        let (symbol, next) = unsafe { decode_16(state, place, table, words, &mut used) };
+        let (symbol, next) = unsafe { decode_16::<BITS>(state, place, table, words, &mut used) };
         (state, next_state) = (next_state, next);
         store(put_back_16(layout, function, symbol, parent, open), block);
     }
@@ -120,14 +120,14 @@ pub(super) fn decode_block<const BYTES: usize>(
 /// The places are inside `table`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-unsafe fn decode_16(
+unsafe fn decode_16<const BITS: u32>(
     state: __m512i,
     place: __m512i,
     table: &[u32],
     words: &[u8; WORD_BYTES],
     used: &mut usize,
 ) -> (__m512i, __m512i) {
-    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
+    let freq_mask = _mm512_set1_epi32((1 << FINE) - 1);
     // At most 32 bytes were used by each round before.
     let from = (*used).min(WORD_BYTES - 2 * LANES);
     // SAFETY: the caller's, of the places. 32 bytes from `from` on are inside `words`.
@@ -138,9 +138,9 @@ unsafe fn decode_16(
         )
     };
     let symbol = _mm512_and_si512(entry, _mm512_set1_epi32(0xff));
-    let freq = _mm512_and_si512(_mm512_srli_epi32::<8>(entry), slot_mask);
+    let freq = _mm512_and_si512(_mm512_srli_epi32::<8>(entry), freq_mask);
     let freq = _mm512_add_epi32(freq, _mm512_set1_epi32(1));
-    let next = _mm512_mullo_epi32(freq, _mm512_srli_epi32::<PRECISION_BITS>(state));
+    let next = _mm512_mullo_epi32(freq, _mm512_srl_epi32(state, count_of(BITS)));
     let next = _mm512_add_epi32(next, _mm512_srli_epi32::<20>(entry));
     let refill = _mm512_cmplt_epu32_mask(next, _mm512_set1_epi32(STATE_MIN as i32));
     let fresh = _mm512_maskz_expand_epi32(refill, _mm512_cvtepu16_epi32(fresh));
@@ -156,14 +156,14 @@ unsafe fn decode_16(
 /// If the table is shorter than its largest context needs.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-fn decode_symbols(
+fn decode_symbols<const BITS: u32>(
     states: &mut [u32; WIDE_LANES],
     table: &[u32],
     words: &[u8; WORD_BYTES],
     contexts: &[u8; BLOCK_LEN],
     symbols: &mut [u8; BLOCK_LEN],
 ) -> usize {
-    let tables = (table.len() >> PRECISION_BITS).min(256);
+    let tables = (table.len() >> BITS).min(256);
     assert!(tables > 0, "a table for every context");
     let max = tables as u32 - 1;
     let (low, high) = states.split_at_mut(LANES);
@@ -171,17 +171,17 @@ fn decode_symbols(
     let (mut state, mut next_state) = unsafe {
         (_mm512_loadu_si512(low.as_ptr().cast()), _mm512_loadu_si512(high.as_ptr().cast()))
     };
-    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
+    let slot_mask = _mm512_set1_epi32((1 << BITS) - 1);
     let mut used = 0;
     let contexts = contexts.as_chunks::<LANES>().0.iter();
     for (contexts, symbols) in contexts.zip(symbols.as_chunks_mut::<LANES>().0) {
         // SAFETY: 16 bytes are read.
         let context = unsafe { _mm_loadu_si128(contexts.as_ptr().cast()) };
         let context = _mm_min_epu8(context, _mm_set1_epi8(max as i8));
-        let place = _mm512_slli_epi32::<PRECISION_BITS>(_mm512_cvtepu8_epi32(context));
+        let place = _mm512_sll_epi32(_mm512_cvtepu8_epi32(context), count_of(BITS));
         let place = _mm512_or_si512(place, _mm512_and_si512(state, slot_mask));
         // SAFETY: as in `decode_block`.
-        let (symbol, next) = unsafe { decode_16(state, place, table, words, &mut used) };
+        let (symbol, next) = unsafe { decode_16::<BITS>(state, place, table, words, &mut used) };
         // SAFETY: 16 bytes are written.
         unsafe {
             _mm_storeu_si128(symbols.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(symbol));
@@ -282,7 +282,7 @@ fn set(number: u32) -> __m512i {
 /// By how many bits a shift of all lanes goes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn count_of(bits: u32) -> __m128i {
+pub(super) fn count_of(bits: u32) -> __m128i {
     _mm_cvtsi32_si128(bits as i32)
 }
 

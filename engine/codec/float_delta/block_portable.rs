@@ -3,7 +3,6 @@
 
 use super::block::{BlockMachine, BlockModel, Context, FunctionTable, OpenBits, WORD_BYTES};
 use super::floats::FloatLayout;
-use super::frequencies::PRECISION_BITS;
 use super::rans::decode_step;
 use super::steps::{Steps, load};
 use super::{BLOCK_LEN, WIDE_LANES};
@@ -11,7 +10,7 @@ use crate::codec::cpu::Portable;
 
 impl BlockMachine for Portable {
     #[inline(always)]
-    fn decode_block<const BYTES: usize>(
+    fn decode_block<const BYTES: usize, const BITS: u32>(
         self,
         BlockModel { layout, context, function }: BlockModel<'_>,
         states: &mut [u32; WIDE_LANES],
@@ -31,13 +30,13 @@ impl BlockMachine for Portable {
             }
             Context::Always(context) => contexts.fill(context),
         }
-        let used = self.decode_symbols(states, table, words, &contexts, &mut symbols);
+        let used = self.decode_symbols::<BITS>(states, table, words, &contexts, &mut symbols);
         self.put_back(layout, function, &symbols, open, block);
         used
     }
 
     #[inline(always)]
-    fn decode_symbols(
+    fn decode_symbols<const BITS: u32>(
         self,
         states: &mut [u32; WIDE_LANES],
         table: &[u32],
@@ -52,9 +51,8 @@ impl BlockMachine for Portable {
                 let at = used & (WORD_BYTES - 2);
                 let word = words.get(at..at + 2).and_then(|word| word.first_chunk());
                 let word = word.map_or(0, |word| u16::from_le_bytes(*word));
-                let context = u32::from(*context) << PRECISION_BITS;
                 let refilled;
-                (*symbol, refilled) = decode_step(state, table, context, word);
+                (*symbol, refilled) = decode_step::<BITS>(state, table, *context, word);
                 used += 2 * usize::from(refilled);
             }
         }

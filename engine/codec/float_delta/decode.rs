@@ -4,10 +4,11 @@ use std::cell::Cell;
 
 use super::bits::BitReader;
 use super::floats::FloatLayout;
+use super::frequencies::{COARSE, FINE};
 use super::model::{BlockClass, ClassCoder, Model};
 use super::rans::{DecodeTable, Decoder};
 use super::streams::Streams;
-use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, WIDE_FROM, WIDE_LANES};
+use super::{BLOCK_LEN, HEAD_LEN, NARROW_LANES, Version, WIDE_FROM, WIDE_LANES};
 use crate::codec::cpu::{Portable, Target, on_cpu};
 
 /// The parts of an encoded chunk.
@@ -19,7 +20,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn read(stored: &'a [u8]) -> Result<Self, String> {
+    fn read<const BITS: u32>(stored: &'a [u8]) -> Result<Self, String> {
         let cut = || format!("{} bytes, shorter than its parts", stored.len());
         let (head, mut rest) = stored.split_at_checked(HEAD_LEN).ok_or_else(cut)?;
         let mut parts: [&[u8]; 3] = [&[]; 3];
@@ -29,7 +30,7 @@ impl<'a> Parts<'a> {
         }
         let [model, class_stream, step_stream] = parts;
         let mut input = BitReader::new(model);
-        let model = Model::read(&mut input)?;
+        let model = Model::read::<BITS>(&mut input)?;
         if !input.is_finished() {
             return Err("a model of another length".to_owned());
         }
@@ -39,19 +40,32 @@ impl<'a> Parts<'a> {
 
 /// Turns the parent's bytes in `out` into the child's.
 pub(in crate::codec) fn decode(
+    version: Version,
     layout: FloatLayout,
     stored: &[u8],
     out: &mut [u8],
 ) -> Result<(), String> {
-    with_tables(
+    match version {
+        Version::First => decode_as::<FINE>(layout, stored, out),
+        Version::Second => decode_as::<COARSE>(layout, stored, out),
+    }
+}
+
+fn decode_as<const BITS: u32>(
+    layout: FloatLayout,
+    stored: &[u8],
+    out: &mut [u8],
+) -> Result<(), String> {
+    with_tables::<BITS>(
         layout,
         stored,
         out.len(),
-        |parts, tables| on_cpu!(cpu => decode_any(cpu, layout, parts, tables, InPlace(out))),
+        |parts, memory| on_cpu!(cpu => decode_any::<BITS, _, _>(cpu, layout, parts, memory, InPlace(out))),
     )
 }
 
-/// Whether `stored` and the parent's bytes in `base` give `chunk`: [`decode`] without a copy.
+/// Whether `stored`, as it is written now, and the parent's bytes in `base` give `chunk`: [`decode`]
+/// without a copy.
 pub(in crate::codec) fn gives(
     layout: FloatLayout,
     stored: &[u8],
@@ -59,24 +73,24 @@ pub(in crate::codec) fn gives(
     chunk: &[u8],
 ) -> bool {
     let mut right = base.len() == chunk.len();
-    let outcome = with_tables(layout, stored, base.len(), |parts, tables| {
+    let outcome = with_tables::<COARSE>(layout, stored, base.len(), |parts, memory| {
         let compared = Compared { base, chunk, right: &mut right };
-        on_cpu!(cpu => decode_any(cpu, layout, parts, tables, compared))
+        on_cpu!(cpu => decode_any::<COARSE, _, _>(cpu, layout, parts, memory, compared))
     });
     outcome.is_ok() && right
 }
 
 /// Does something with the parts of an encoded chunk of so many bytes.
-fn with_tables(
+fn with_tables<const BITS: u32>(
     layout: FloatLayout,
     stored: &[u8],
     len: usize,
-    work: impl FnOnce(&Parts<'_>, &mut [DecodeTable; 2]) -> Result<(), String>,
+    work: impl FnOnce(&Parts<'_>, &mut Memory) -> Result<(), String>,
 ) -> Result<(), String> {
     if !len.is_multiple_of(layout.bytes) {
         return Err(format!("{len} bytes are not whole elements"));
     }
-    let mut parts = Parts::read(stored)?;
+    let mut parts = Parts::read::<BITS>(stored)?;
     let function_bits = parts.model.function.len().checked_ilog2().unwrap_or(0);
     if function_bits > layout.mantissa_bits {
         return Err(format!("a function of {function_bits} bits"));
@@ -87,9 +101,9 @@ fn with_tables(
     }
     // Taken, so that what follows is in no closure of the thread's: that would not be compiled for
     // wide registers.
-    let mut tables = TABLES.take();
-    let done = work(&parts, &mut tables);
-    TABLES.set(tables);
+    let mut memory = MEMORY.take();
+    let done = work(&parts, &mut memory);
+    MEMORY.set(memory);
     done
 }
 
@@ -161,49 +175,50 @@ impl Blocks for Compared<'_> {
 }
 
 #[inline(always)]
-fn decode_any<T: Target, B: Blocks>(
+fn decode_any<const BITS: u32, T: Target, B: Blocks>(
     cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
-    tables: &mut [DecodeTable; 2],
+    memory: &mut Memory,
     blocks: B,
 ) -> Result<(), String> {
     match (blocks.len() / layout.bytes >= WIDE_FROM, layout) {
         (true, FloatLayout::F16) => {
-            run::<WIDE_LANES, 2, T, B>(cpu, FloatLayout::F16, parts, tables, blocks)
+            run::<WIDE_LANES, 2, BITS, T, B>(cpu, FloatLayout::F16, parts, memory, blocks)
         }
         (true, FloatLayout::BF16) => {
-            run::<WIDE_LANES, 2, T, B>(cpu, FloatLayout::BF16, parts, tables, blocks)
+            run::<WIDE_LANES, 2, BITS, T, B>(cpu, FloatLayout::BF16, parts, memory, blocks)
         }
-        (true, _) => run::<WIDE_LANES, 4, T, B>(cpu, FloatLayout::F32, parts, tables, blocks),
+        (true, _) => run::<WIDE_LANES, 4, BITS, T, B>(cpu, FloatLayout::F32, parts, memory, blocks),
         (false, layout) if layout.bytes == 2 => {
-            run::<NARROW_LANES, 2, T, B>(cpu, layout, parts, tables, blocks)
+            run::<NARROW_LANES, 2, BITS, T, B>(cpu, layout, parts, memory, blocks)
         }
-        (false, layout) => run::<NARROW_LANES, 4, T, B>(cpu, layout, parts, tables, blocks),
+        (false, layout) => run::<NARROW_LANES, 4, BITS, T, B>(cpu, layout, parts, memory, blocks),
     }
 }
 
+/// Memory of the tables for classes and steps.
+type Memory = [Vec<u32>; 2];
+
 thread_local! {
-    /// Tables for classes and steps, whose memory a thread keeps from chunk to chunk.
-    static TABLES: Cell<[DecodeTable; 2]> = const {
-        Cell::new([DecodeTable::EMPTY; 2])
-    };
+    /// What a thread keeps from chunk to chunk.
+    static MEMORY: Cell<Memory> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
 
 /// All streams of a chunk, at a block.
-struct Reader<'a, const LANES: usize, T> {
+struct Reader<'a, const LANES: usize, const BITS: u32, T> {
     cpu: T,
     layout: FloatLayout,
     model: &'a Model,
-    class_table: &'a DecodeTable,
-    step_table: &'a DecodeTable,
+    class_table: &'a DecodeTable<BITS>,
+    step_table: &'a DecodeTable<BITS>,
     classes: Decoder<'a, 1>,
     coder: ClassCoder,
     streams: Streams<'a, LANES>,
 }
 
-impl<const LANES: usize, const BYTES: usize, T: Target> BlockDecoder<BYTES>
-    for Reader<'_, LANES, T>
+impl<const LANES: usize, const BYTES: usize, const BITS: u32, T: Target> BlockDecoder<BYTES>
+    for Reader<'_, LANES, BITS, T>
 {
     #[inline(always)]
     fn class(&mut self) -> Option<BlockClass> {
@@ -231,22 +246,22 @@ impl<const LANES: usize, const BYTES: usize, T: Target> BlockDecoder<BYTES>
 
 /// Decodes all blocks. Inlined for each layout, so that its numbers are constants.
 #[inline(always)]
-fn run<const LANES: usize, const BYTES: usize, T: Target, B: Blocks>(
+fn run<const LANES: usize, const BYTES: usize, const BITS: u32, T: Target, B: Blocks>(
     cpu: T,
     layout: FloatLayout,
     parts: &Parts<'_>,
-    tables: &mut [DecodeTable; 2],
+    memory: &mut Memory,
     blocks: B,
 ) -> Result<(), String> {
-    let [class_table, step_table] = tables;
-    class_table.fill(&parts.model.class_freqs);
-    step_table.fill(&parts.model.step_freqs);
-    let mut reader = Reader::<LANES, T> {
+    let [class_memory, step_memory] = std::mem::take(memory);
+    let class_table = DecodeTable::<BITS>::new(class_memory, &parts.model.class_freqs);
+    let step_table = DecodeTable::<BITS>::new(step_memory, &parts.model.step_freqs);
+    let mut reader = Reader::<LANES, BITS, T> {
         cpu,
         layout,
         model: &parts.model,
-        class_table,
-        step_table,
+        class_table: &class_table,
+        step_table: &step_table,
         classes: Decoder::new(parts.class_stream)?,
         coder: ClassCoder::new(parts.model.first_scale),
         streams: Streams {
@@ -255,8 +270,10 @@ fn run<const LANES: usize, const BYTES: usize, T: Target, B: Blocks>(
         },
     };
     blocks.each::<BYTES, _>(&mut reader);
-    let Streams { steps, open } = reader.streams;
-    if !reader.classes.is_finished() || !steps.is_finished() || !open.is_finished() {
+    let Reader { classes, streams: Streams { steps, open }, .. } = reader;
+    let finished = classes.is_finished() && steps.is_finished() && open.is_finished();
+    *memory = [class_table.into_memory(), step_table.into_memory()];
+    if !finished {
         return Err("streams that do not end with the chunk".to_owned());
     }
     Ok(())

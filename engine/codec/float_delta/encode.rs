@@ -5,7 +5,9 @@ use std::cell::Cell;
 use super::bits::BitWriter;
 use super::elements::{Elements, Known, Pairs};
 use super::floats::FloatLayout;
-use super::frequencies::{CODED_MAX, Histogram, SYMBOLS_MAX, TOTAL, coded, normalise, write_freqs};
+use super::frequencies::{
+    COARSE, CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise, write_freqs,
+};
 use super::function::Function;
 use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
@@ -402,9 +404,9 @@ impl Draft {
                 *count += 1;
             }
         }
-        model.class_freqs = class_counts.map(|counts| normalise(&counts));
+        model.class_freqs = class_counts.map(|counts| normalise::<COARSE>(&counts));
         symbols.fill(elements, classes, function.as_ref(), &model);
-        model.step_freqs = symbols.counts.iter().map(normalise).collect();
+        model.step_freqs = symbols.counts.iter().map(normalise::<COARSE>).collect();
         let mut bits = BitWriter::default();
         model.write(&mut bits);
         let Model { class_freqs, step_freqs, .. } = model;
@@ -430,7 +432,7 @@ impl Draft {
             *unmoved += (elements.count() - symbols.coded.len()) as u32;
         }
         let mut bits = BitWriter::default();
-        let freqs = normalise(&counts);
+        let freqs = normalise::<COARSE>(&counts);
         write_freqs(&freqs, &mut bits);
         8 * bits.finish().len() as u64 + EVEN_BITS + coded_bits(&counts, &freqs)
     }
@@ -446,7 +448,7 @@ impl Draft {
         out: &mut Vec<u8>,
     ) {
         let mut class_stream = Vec::new();
-        encoder.encode::<1>(&self.class_freqs, &self.class_symbols, &mut class_stream);
+        encoder.encode::<1, COARSE>(&self.class_freqs, &self.class_symbols, &mut class_stream);
         let head = out.len();
         for part in [self.model.len(), class_stream.len(), 0] {
             out.extend_from_slice(&(part as u32).to_le_bytes());
@@ -455,9 +457,9 @@ impl Draft {
         out.extend_from_slice(&class_stream);
         let start = out.len();
         if elements.count() >= WIDE_FROM {
-            encoder.encode_wide(cpu, &self.step_freqs, &symbols.coded, out);
+            encoder.encode_wide::<COARSE, _>(cpu, &self.step_freqs, &symbols.coded, out);
         } else {
-            encoder.encode::<NARROW_LANES>(&self.step_freqs, &symbols.coded, out);
+            encoder.encode::<NARROW_LANES, COARSE>(&self.step_freqs, &symbols.coded, out);
         }
         let len = ((out.len() - start) as u32).to_le_bytes();
         if let Some(field) = out.get_mut(head + 8..head + 12) {
@@ -473,7 +475,8 @@ const EVEN_BITS: u64 = 150;
 /// Bits that symbols of these counts take under these frequencies.
 fn coded_bits(counts: &Histogram, freqs: &Histogram) -> u64 {
     let occurring = counts.iter().zip(freqs).filter(|(count, _)| **count > 0);
-    let bits =
-        |(count, freq): (&u32, &u32)| *count as f32 * (TOTAL as f32 / (*freq).max(1) as f32).log2();
+    let bits = |(count, freq): (&u32, &u32)| {
+        *count as f32 * (COARSE as f32 - ((*freq).max(1) as f32).log2())
+    };
     occurring.map(bits).sum::<f32>() as u64
 }

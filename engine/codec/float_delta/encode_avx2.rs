@@ -4,8 +4,9 @@
 use std::arch::x86_64::*;
 
 use super::WIDE_LANES;
+use super::block_avx2::count_of;
 use super::encode_wide::{Frequency, Rounds};
-use super::frequencies::{CODED_MAX, PRECISION_BITS};
+use super::frequencies::CODED_MAX;
 use crate::codec::cpu::Avx2;
 
 /// Symbols encoded at once.
@@ -36,7 +37,7 @@ const fn to_end() -> [u64; 1 << LANES] {
 
 impl Rounds for Avx2 {
     #[inline(always)]
-    fn rounds(
+    fn rounds<const BITS: u32>(
         self,
         table: &[Frequency; CODED_MAX],
         coded: &[[u16; WIDE_LANES]],
@@ -44,13 +45,13 @@ impl Rounds for Avx2 {
         words: &mut [u16],
     ) -> usize {
         // SAFETY: the token exists only where the processor has the features.
-        unsafe { wide_rounds(table, coded, states, words) }
+        unsafe { wide_rounds::<BITS>(table, coded, states, words) }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
-fn wide_rounds(
+fn wide_rounds<const BITS: u32>(
     table: &[Frequency; CODED_MAX],
     coded: &[[u16; WIDE_LANES]],
     states: &mut [u32; WIDE_LANES],
@@ -74,8 +75,8 @@ fn wide_rounds(
             };
         }
         for (state, entry) in registers.iter_mut().zip(&entries).rev() {
-            let freq = _mm256_srli_epi32::<{ PRECISION_BITS as i32 }>(*entry);
-            let limit = _mm256_slli_epi32::<{ 31 - PRECISION_BITS as i32 }>(freq);
+            let freq = _mm256_srl_epi32(*entry, count_of(BITS));
+            let limit = _mm256_sll_epi32(freq, count_of(31 - BITS));
             let full = _mm256_cmpeq_epi32(_mm256_max_epu32(*state, limit), *state);
             let lanes = _mm256_movemask_ps(_mm256_castsi256_ps(full)) as u32 & 0xff;
             let to_end = TO_END.get(lanes as usize).copied().unwrap_or(0);
@@ -91,7 +92,7 @@ fn wide_rounds(
             *state = _mm256_blendv_epi8(*state, _mm256_srli_epi32::<16>(*state), full);
         }
         for (state, entry) in registers.iter_mut().zip(&entries) {
-            *state = next(*state, *entry);
+            *state = next::<BITS>(*state, *entry);
         }
     }
     for (register, states) in registers.iter().zip(states.as_chunks_mut::<LANES>().0) {
@@ -104,17 +105,17 @@ fn wide_rounds(
 /// The states after symbols of these entries.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt,lzcnt,bmi1,bmi2")]
-fn next(state: __m256i, entry: __m256i) -> __m256i {
-    let start = _mm256_and_si256(entry, _mm256_set1_epi32((1 << PRECISION_BITS) - 1));
-    let freq = _mm256_srli_epi32::<{ PRECISION_BITS as i32 }>(entry);
-    // Quotients are below 2^19, so a float is off by less than a quarter: the whole number is
+fn next<const BITS: u32>(state: __m256i, entry: __m256i) -> __m256i {
+    let start = _mm256_and_si256(entry, _mm256_set1_epi32((1 << BITS) - 1));
+    let freq = _mm256_srl_epi32(entry, count_of(BITS));
+    // Quotients are below 2^21, so floats are off by at most a quarter: the whole number is
     // right, or one too small.
     let quotient = _mm256_div_ps(_mm256_cvtepi32_ps(state), _mm256_cvtepi32_ps(freq));
-    let quotient = _mm256_cvttps_epi32(_mm256_sub_ps(quotient, _mm256_set1_ps(0.25)));
+    let quotient = _mm256_cvttps_epi32(_mm256_sub_ps(quotient, _mm256_set1_ps(0.5)));
     let rest = _mm256_sub_epi32(state, _mm256_mullo_epi32(quotient, freq));
     let right = _mm256_cmpgt_epi32(freq, rest);
-    let next = _mm256_slli_epi32::<{ PRECISION_BITS as i32 }>(quotient);
+    let next = _mm256_sll_epi32(quotient, count_of(BITS));
     let next = _mm256_add_epi32(next, _mm256_add_epi32(rest, start));
-    let more = _mm256_sub_epi32(_mm256_set1_epi32(1 << PRECISION_BITS), freq);
+    let more = _mm256_sub_epi32(_mm256_set1_epi32(1 << BITS), freq);
     _mm256_add_epi32(next, _mm256_andnot_si256(right, more))
 }

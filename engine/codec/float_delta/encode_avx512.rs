@@ -4,8 +4,9 @@
 use std::arch::x86_64::*;
 
 use super::WIDE_LANES;
+use super::block_avx512::count_of;
 use super::encode_wide::{Frequency, Rounds};
-use super::frequencies::{CODED_MAX, PRECISION_BITS};
+use super::frequencies::CODED_MAX;
 use crate::codec::cpu::Avx512;
 
 /// Symbols encoded at once.
@@ -13,7 +14,7 @@ const LANES: usize = 16;
 
 impl Rounds for Avx512 {
     #[inline(always)]
-    fn rounds(
+    fn rounds<const BITS: u32>(
         self,
         table: &[Frequency; CODED_MAX],
         coded: &[[u16; WIDE_LANES]],
@@ -21,13 +22,13 @@ impl Rounds for Avx512 {
         words: &mut [u16],
     ) -> usize {
         // SAFETY: the token exists only where the processor has the features.
-        unsafe { wide_rounds(table, coded, states, words) }
+        unsafe { wide_rounds::<BITS>(table, coded, states, words) }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512cd,avx512dq,popcnt,lzcnt,bmi1,bmi2")]
-fn wide_rounds(
+fn wide_rounds<const BITS: u32>(
     table: &[Frequency; CODED_MAX],
     coded: &[[u16; WIDE_LANES]],
     states: &mut [u32; WIDE_LANES],
@@ -41,8 +42,8 @@ fn wide_rounds(
         (_mm512_loadu_si512(low.as_ptr().cast()), _mm512_loadu_si512(high.as_ptr().cast()))
     };
     let place_mask = _mm512_set1_epi32(CODED_MAX as i32 - 1);
-    let slot_mask = _mm512_set1_epi32((1 << PRECISION_BITS) - 1);
-    let total = _mm512_set1_epi32(1 << PRECISION_BITS);
+    let slot_mask = _mm512_set1_epi32((1 << BITS) - 1);
+    let total = _mm512_set1_epi32(1 << BITS);
     for round in coded.iter().rev() {
         for coded in round.as_chunks::<LANES>().0.iter().rev() {
             let state = high_state;
@@ -53,8 +54,8 @@ fn wide_rounds(
                 _mm512_i32gather_epi32::<4>(place, table.as_ptr().cast())
             };
             let start = _mm512_and_si512(entry, slot_mask);
-            let freq = _mm512_srli_epi32::<PRECISION_BITS>(entry);
-            let limit = _mm512_slli_epi32::<{ 31 - PRECISION_BITS }>(freq);
+            let freq = _mm512_srl_epi32(entry, count_of(BITS));
+            let limit = _mm512_sll_epi32(freq, count_of(31 - BITS));
             let full = _mm512_cmpge_epu32_mask(state, limit);
             let count = full.count_ones();
             let out = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(full, state));
@@ -66,14 +67,14 @@ fn wide_rounds(
                 _mm256_mask_storeu_epi16(to.cast(), ((1u32 << count) - 1) as u16, out);
             }
             let state = _mm512_mask_srli_epi32::<16>(state, full, state);
-            // Quotients are below 2^19, so a float is off by less than a quarter: the whole number
+            // Quotients are below 2^21, so floats are off by at most a quarter: the whole number
             // is right, or one too small.
             let quotient = _mm512_div_ps(_mm512_cvtepi32_ps(state), _mm512_cvtepi32_ps(freq));
-            let quotient = _mm512_sub_ps(quotient, _mm512_set1_ps(0.25));
+            let quotient = _mm512_sub_ps(quotient, _mm512_set1_ps(0.5));
             let quotient = _mm512_cvttps_epi32(quotient);
             let rest = _mm512_sub_epi32(state, _mm512_mullo_epi32(quotient, freq));
             let short = _mm512_cmpge_epu32_mask(rest, freq);
-            let next = _mm512_slli_epi32::<PRECISION_BITS>(quotient);
+            let next = _mm512_sll_epi32(quotient, count_of(BITS));
             let next = _mm512_add_epi32(next, _mm512_add_epi32(rest, start));
             let more = _mm512_sub_epi32(total, freq);
             let next = _mm512_mask_add_epi32(next, short, next, more);

@@ -2,10 +2,12 @@
 
 use super::bits::{BitReader, BitWriter};
 
-/// Frequencies sum to 2^`PRECISION_BITS`.
-pub(in crate::codec) const PRECISION_BITS: u32 = 12;
+/// Frequencies that are told finely sum to 2 to this power.
+pub(in crate::codec) const FINE: u32 = 12;
 
-pub(in crate::codec) const TOTAL: u32 = 1 << PRECISION_BITS;
+/// Those that are told coarsely sum to 2 to this power: tables are a quarter as long, and what rare
+/// symbols cost more is less than what the frequencies themselves cost less.
+pub(in crate::codec) const COARSE: u32 = 10;
 
 /// A state is never below this between symbols, and below this times 2^16: 31 bits, so that the
 /// encoder can divide by multiplying.
@@ -20,15 +22,17 @@ pub(in crate::codec) const CONTEXTS_MAX: usize = 32;
 /// How often each symbol of one context occurs.
 pub(in crate::codec) type Histogram = [u32; SYMBOLS_MAX];
 
-/// Scales counts to frequencies that sum to [`TOTAL`]; what occurs keeps at least 1. All zeros
-/// stay zeros.
-pub(in crate::codec) fn normalise(counts: &Histogram) -> Histogram {
+/// Scales counts to frequencies that sum to 2^`BITS`; what occurs keeps at least 1. All zeros stay
+/// zeros.
+pub(in crate::codec) fn normalise<const BITS: u32>(counts: &Histogram) -> Histogram {
+    const { assert!(1 << BITS >= SYMBOLS_MAX) };
+    let total = 1 << BITS;
     let sum: u64 = counts.iter().map(|count| u64::from(*count)).sum();
     let mut freqs = [0; SYMBOLS_MAX];
     if sum == 0 {
         return freqs;
     }
-    let scaled = |count: u32| (u64::from(count) * u64::from(TOTAL) / sum) as u32;
+    let scaled = |count: u32| (u64::from(count) * u64::from(total) / sum) as u32;
     for (freq, count) in freqs.iter_mut().zip(counts).filter(|(_, count)| **count > 0) {
         *freq = scaled(*count).max(1);
     }
@@ -37,16 +41,16 @@ pub(in crate::codec) fn normalise(counts: &Histogram) -> Histogram {
     order.sort_by_key(|at| std::cmp::Reverse(counts.get(*at)));
     loop {
         let sum: u32 = freqs.iter().sum();
-        if sum == TOTAL {
+        if sum == total {
             return freqs;
         }
-        let mut rest = TOTAL.abs_diff(sum);
+        let mut rest = sum.abs_diff(total);
         for at in &order {
             let Some(freq) = freqs.get_mut(*at) else { continue };
             if rest == 0 {
                 break;
             }
-            if sum < TOTAL {
+            if sum < total {
                 let more = (rest / 2).max(1);
                 *freq += more;
                 rest -= more;
@@ -74,17 +78,20 @@ pub(in crate::codec) fn write_freqs(freqs: &Histogram, out: &mut BitWriter) {
     }
 }
 
-/// Reads what [`write_freqs`] wrote.
-pub(in crate::codec) fn read_freqs(input: &mut BitReader<'_>) -> Result<Histogram, String> {
+/// Reads what [`write_freqs`] wrote of frequencies that sum to 2^`BITS`.
+pub(in crate::codec) fn read_freqs<const BITS: u32>(
+    input: &mut BitReader<'_>,
+) -> Result<Histogram, String> {
+    let total = 1 << BITS;
     let mut freqs = [0; SYMBOLS_MAX];
     let (mut symbol, mut sum) = (0usize, 0u32);
-    while sum < TOTAL {
+    while sum < total {
         let gap = input.take_gamma().ok_or("a symbol beyond the alphabet")?;
         let freq = input.take_gamma().ok_or("a frequency beyond the total")?;
         symbol += gap as usize - 1;
         sum = sum.saturating_add(freq);
         let slot = freqs.get_mut(symbol).ok_or("a symbol beyond the alphabet")?;
-        if sum > TOTAL {
+        if sum > total {
             return Err(format!("frequencies that sum to {sum}"));
         }
         *slot = freq;

@@ -10,7 +10,8 @@
 //! of the parent (weights that only decayed) are coded against a table that gives the step for
 //! the highest bits of the parent's mantissa, which the encoder reads off the majority.
 //!
-//! The layout, byte for byte, is in `format-spec.md`.
+//! There are two versions, which differ in how finely frequencies are told. The second is written,
+//! both are read. The layout, byte for byte, is in `format-spec.md`.
 
 pub(super) mod bits;
 mod block;
@@ -42,6 +43,15 @@ pub(super) use encode::encode;
 pub(super) use floats::FloatLayout;
 pub(super) use refine::log2;
 pub(super) use steps::{Steps, load, store};
+
+/// How finely a chunk's frequencies are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// They sum to 2^12.
+    First,
+    /// They sum to 2^10: what is written.
+    Second,
+}
 
 /// Elements of a block.
 const BLOCK_LEN: usize = 128;

@@ -124,8 +124,8 @@ fn write_tables(tables: &[Histogram], out: &mut BitWriter) {
     }
 }
 
-fn read_table(input: &mut BitReader<'_>) -> Result<Histogram, String> {
-    if input.take(1) == 0 { Ok([0; SYMBOLS_MAX]) } else { read_freqs(input) }
+fn read_table<const BITS: u32>(input: &mut BitReader<'_>) -> Result<Histogram, String> {
+    if input.take(1) == 0 { Ok([0; SYMBOLS_MAX]) } else { read_freqs::<BITS>(input) }
 }
 
 impl Model {
@@ -162,8 +162,8 @@ impl Model {
         write_tables(&self.step_freqs, out);
     }
 
-    /// Reads what [`write`](Self::write) wrote.
-    pub(super) fn read(input: &mut BitReader<'_>) -> Result<Self, String> {
+    /// Reads what [`write`](Self::write) wrote of frequencies that sum to 2^`BITS`.
+    pub(super) fn read<const BITS: u32>(input: &mut BitReader<'_>) -> Result<Self, String> {
         let first_scale = unzigzag(input.take(16));
         let context_low = unzigzag(input.take(16));
         let context_shift = input.take(4);
@@ -188,7 +188,7 @@ impl Model {
         }
         let mut class_freqs = [[0; SYMBOLS_MAX]; CLASS_CONTEXTS];
         for freqs in &mut class_freqs {
-            *freqs = read_table(input)?;
+            *freqs = read_table::<BITS>(input)?;
         }
         let count = input.take(6) as usize;
         if count > CONTEXTS_MAX {
@@ -196,7 +196,7 @@ impl Model {
         }
         let mut step_freqs = Vec::with_capacity(count);
         for _ in 0..count {
-            step_freqs.push(read_table(input)?);
+            step_freqs.push(read_table::<BITS>(input)?);
         }
         Ok(Model { first_scale, context_low, context_shift, function, class_freqs, step_freqs })
     }
@@ -206,7 +206,7 @@ impl Model {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
-    use crate::codec::float_delta::frequencies::normalise;
+    use crate::codec::float_delta::frequencies::{COARSE, normalise};
 
     #[test]
     fn models_come_back() {
@@ -218,14 +218,18 @@ mod tests {
             context_low: -7,
             context_shift: 2,
             function: (0..256).map(|at| if at < 100 { 5 } else { -at }).collect(),
-            class_freqs: [normalise(&counts), [0; SYMBOLS_MAX], normalise(&counts)],
-            step_freqs: vec![normalise(&counts); 3],
+            class_freqs: [
+                normalise::<COARSE>(&counts),
+                [0; SYMBOLS_MAX],
+                normalise::<COARSE>(&counts),
+            ],
+            step_freqs: vec![normalise::<COARSE>(&counts); 3],
         };
         let mut out = BitWriter::default();
         model.write(&mut out);
         let bytes = out.finish();
         let mut input = BitReader::new(&bytes);
-        assert_eq!(Model::read(&mut input), Ok(model));
+        assert_eq!(Model::read::<COARSE>(&mut input), Ok(model));
         assert!(input.is_finished());
     }
 

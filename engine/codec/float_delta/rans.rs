@@ -2,13 +2,14 @@
 //!
 //! Symbols are dealt to `LANES` states in turn: symbol `i` belongs to state `i % LANES`. A state
 //! is 31 bits, refilled by 16 from one stream of words that all states share, in the order in
-//! which the symbols are decoded. Frequencies of a context sum to 2^12.
+//! which the symbols are decoded. Frequencies of a context sum to 2^`BITS`: [`FINE`](super::frequencies::FINE) or
+//! [`COARSE`](super::frequencies::COARSE).
 //!
 //! After J. Duda, "Asymmetric numeral systems" (2013), and F. Giesen, "Interleaved entropy
 //! coders" (2014).
 
 use super::encode_wide::WideEncoder;
-use super::frequencies::{CONTEXTS_MAX, Histogram, PRECISION_BITS, STATE_MIN, SYMBOLS_MAX, TOTAL};
+use super::frequencies::{CONTEXTS_MAX, FINE, Histogram, STATE_MIN, SYMBOLS_MAX};
 use crate::codec::cpu::{Target, on_cpu};
 
 /// What coding one symbol needs, with the division by its frequency made a multiplication.
@@ -23,11 +24,12 @@ struct EncodeStep {
 }
 
 impl EncodeStep {
-    fn new(start: u32, freq: u32) -> Self {
-        let state_max = freq << (31 - PRECISION_BITS);
-        let complement = (TOTAL - freq) as u16;
+    fn new<const BITS: u32>(start: u32, freq: u32) -> Self {
+        let state_max = freq << (31 - BITS);
+        let total = 1 << BITS;
+        let complement = (total - freq) as u16;
         if freq < 2 {
-            let bias = start + TOTAL - 1;
+            let bias = start + total - 1;
             return EncodeStep { state_max, reciprocal: u32::MAX, bias, complement, shift: 0 };
         }
         let shift = 32 - (freq - 1).leading_zeros();
@@ -46,12 +48,12 @@ pub(in crate::codec) struct Encoder {
 
 impl Encoder {
     /// Takes over these frequencies.
-    fn fill(&mut self, contexts: &[Histogram]) {
+    fn fill<const BITS: u32>(&mut self, contexts: &[Histogram]) {
         self.steps.resize(contexts.len(), [EncodeStep::default(); SYMBOLS_MAX]);
         for (steps, freqs) in self.steps.iter_mut().zip(contexts) {
             let mut start = 0;
             for (step, freq) in steps.iter_mut().zip(freqs).filter(|(_, freq)| **freq > 0) {
-                *step = EncodeStep::new(start, *freq);
+                *step = EncodeStep::new::<BITS>(start, *freq);
                 start += freq;
             }
         }
@@ -60,13 +62,13 @@ impl Encoder {
     /// Appends the stream of [`coded`] symbols, all of which have a frequency in `contexts`. First
     /// the states, 4 bytes each, then the words, 2 bytes each.
     #[inline(always)]
-    pub(in crate::codec) fn encode<const LANES: usize>(
+    pub(in crate::codec) fn encode<const LANES: usize, const BITS: u32>(
         &mut self,
         contexts: &[Histogram],
         coded: &[u16],
         out: &mut Vec<u8>,
     ) {
-        self.fill(contexts);
+        self.fill::<BITS>(contexts);
         if self.words.len() < coded.len() {
             self.words.resize(coded.len(), 0);
         }
@@ -99,7 +101,7 @@ impl Encoder {
 
     /// [`encode`](Self::encode) with 32 states, in wide registers where there are some.
     #[inline(always)]
-    pub(super) fn encode_wide<T: Target>(
+    pub(super) fn encode_wide<const BITS: u32, T: Target>(
         &mut self,
         cpu: T,
         contexts: &[Histogram],
@@ -108,67 +110,59 @@ impl Encoder {
     ) {
         match (cpu.avx512(), cpu.avx2()) {
             #[cfg(target_arch = "x86_64")]
-            (Some(cpu), _) => self.wide.encode(cpu, contexts, coded, out),
+            (Some(cpu), _) => self.wide.encode::<BITS, _>(cpu, contexts, coded, out),
             #[cfg(target_arch = "x86_64")]
-            (_, Some(cpu)) => self.wide.encode(cpu, contexts, coded, out),
-            _ => self.encode::<{ super::WIDE_LANES }>(contexts, coded, out),
+            (_, Some(cpu)) => self.wide.encode::<BITS, _>(cpu, contexts, coded, out),
+            _ => self.encode::<{ super::WIDE_LANES }, BITS>(contexts, coded, out),
         }
     }
 }
 
 /// The stream of [`coded`] symbols with 32 states.
-pub(in crate::codec) fn encode_wide(contexts: &[Histogram], coded: &[u16]) -> Vec<u8> {
-    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
-    on_cpu!(cpu => encoder.encode_wide(cpu, contexts, coded, &mut out));
-    out
-}
-
-/// The stream of [`coded`] symbols with fewer.
-pub(in crate::codec) fn encode_narrow<const LANES: usize>(
+pub(in crate::codec) fn encode_wide<const BITS: u32>(
     contexts: &[Histogram],
     coded: &[u16],
 ) -> Vec<u8> {
     let (mut encoder, mut out) = (Encoder::default(), Vec::new());
-    encoder.encode::<LANES>(contexts, coded, &mut out);
+    on_cpu!(cpu => encoder.encode_wide::<BITS, _>(cpu, contexts, coded, &mut out));
+    out
+}
+
+/// The stream of [`coded`] symbols with fewer.
+pub(in crate::codec) fn encode_narrow<const LANES: usize, const BITS: u32>(
+    contexts: &[Histogram],
+    coded: &[u16],
+) -> Vec<u8> {
+    let (mut encoder, mut out) = (Encoder::default(), Vec::new());
+    encoder.encode::<LANES, BITS>(contexts, coded, &mut out);
     out
 }
 
 /// For every context and slot: the symbol (8 bits), its frequency less one (12 bits), and the
 /// slot's place among the symbol's (12 bits).
 #[derive(Debug, Default)]
-pub(in crate::codec) struct DecodeTable {
+pub(in crate::codec) struct DecodeTable<const BITS: u32> {
     entries: Vec<u32>,
     /// The largest context.
     context_max: u8,
 }
 
-impl DecodeTable {
-    /// No table.
-    pub(in crate::codec) const EMPTY: DecodeTable =
-        DecodeTable { entries: Vec::new(), context_max: 0 };
-
+impl<const BITS: u32> DecodeTable<BITS> {
     /// For every context, as many entries as the precision has slots; and the largest context.
     #[inline]
     pub(in crate::codec) fn entries(&self) -> (&[u32], u8) {
         (&self.entries, self.context_max)
     }
 
-    /// The table for contexts of these frequencies.
-    pub(in crate::codec) fn new(contexts: &[Histogram]) -> Self {
-        let mut table = DecodeTable::EMPTY;
-        table.fill(contexts);
-        table
-    }
-
-    /// Becomes the table for contexts of these frequencies. A context that is not there decodes as
-    /// the last one, one without symbols as symbol 0.
-    pub(in crate::codec) fn fill(&mut self, contexts: &[Histogram]) {
+    /// The table for contexts of these frequencies, in memory that becomes its own. A context that
+    /// is not there decodes as the last one, one without symbols as symbol 0.
+    pub(in crate::codec) fn new(mut entries: Vec<u32>, contexts: &[Histogram]) -> Self {
+        const { assert!(8 + 2 * BITS <= u32::BITS) };
         let count = contexts.len().clamp(1, CONTEXTS_MAX);
-        self.context_max = (count - 1) as u8;
-        self.entries.resize(count << PRECISION_BITS, 0);
-        let mut rest = self.entries.as_mut_slice();
+        entries.resize(count << BITS, 0);
+        let mut rest = entries.as_mut_slice();
         for freqs in contexts.iter().take(count) {
-            let (table, behind) = rest.split_at_mut(TOTAL as usize);
+            let (table, behind) = rest.split_at_mut(1 << BITS);
             rest = behind;
             let mut at = 0;
             for (symbol, freq) in freqs.iter().enumerate().filter(|(_, freq)| **freq > 0) {
@@ -181,6 +175,12 @@ impl DecodeTable {
             table.get_mut(at..).unwrap_or_default().fill(0);
         }
         rest.fill(0);
+        DecodeTable { entries, context_max: (count - 1) as u8 }
+    }
+
+    /// Its memory.
+    pub(in crate::codec) fn into_memory(self) -> Vec<u32> {
+        self.entries
     }
 }
 
@@ -202,14 +202,19 @@ pub(in crate::codec) fn words_at_end<const N: usize>(words: &[u8]) -> [u8; N] {
     bytes
 }
 
-/// Decodes a symbol by one state, whose table begins at `context`. Also says whether the next word
+/// Decodes a symbol by one state. Also says whether the next word
 /// was needed.
 #[inline(always)]
-pub(super) fn decode_step(state: &mut u32, table: &[u32], context: u32, word: u16) -> (u8, bool) {
-    let slot = context | *state & (TOTAL - 1);
+pub(super) fn decode_step<const BITS: u32>(
+    state: &mut u32,
+    table: &[u32],
+    context: u8,
+    word: u16,
+) -> (u8, bool) {
+    let slot = u32::from(context) << BITS | *state & ((1 << BITS) - 1);
     let entry = table.get(slot as usize).copied().unwrap_or(0);
-    let freq = (entry >> 8 & (TOTAL - 1)) + 1;
-    let next = freq.wrapping_mul(*state >> PRECISION_BITS).wrapping_add(entry >> 20);
+    let freq = (entry >> 8 & ((1 << FINE) - 1)) + 1;
+    let next = freq.wrapping_mul(*state >> BITS).wrapping_add(entry >> 20);
     // Whether a word is needed is anyone's guess: no branch.
     let refill = next < STATE_MIN;
     *state = std::hint::select_unpredictable(refill, next << 16 | u32::from(word), next);
@@ -240,9 +245,9 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
     /// state 0, so every call but the last is for a multiple of `LANES`. Contexts beyond the
     /// table's are held down to its last.
     #[inline(always)]
-    pub(in crate::codec) fn decode(
+    pub(in crate::codec) fn decode<const BITS: u32>(
         &mut self,
-        table: &DecodeTable,
+        table: &DecodeTable<BITS>,
         contexts: &mut [u8],
         symbols: &mut [u8],
     ) {
@@ -257,9 +262,9 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
                 let mut words = u64::from_le_bytes(words);
                 let mut used = 0;
                 for ((state, context), symbol) in states.iter_mut().zip(contexts).zip(symbols) {
-                    let context = u32::from(*context) << PRECISION_BITS;
                     let refilled;
-                    (*symbol, refilled) = decode_step(state, &table.entries, context, words as u16);
+                    (*symbol, refilled) =
+                        decode_step::<BITS>(state, &table.entries, *context, words as u16);
                     words >>= 16 * u32::from(refilled);
                     used += usize::from(refilled);
                 }
@@ -285,17 +290,17 @@ impl<'a, const LANES: usize> Decoder<'a, LANES> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::super::bits::{BitReader, BitWriter};
-    use super::super::frequencies::{coded, normalise, read_freqs, write_freqs};
+    use super::super::frequencies::{COARSE, coded, normalise, read_freqs, write_freqs};
     use super::*;
     use crate::codec::cpu::Cpu;
     use proptest::prelude::*;
 
-    fn round_trip<const LANES: usize>(symbols: &[(u8, u8)]) {
+    fn round_trip<const LANES: usize, const BITS: u32>(symbols: &[(u8, u8)]) {
         let mut counts = vec![[0u32; SYMBOLS_MAX]; 3];
         for (context, symbol) in symbols {
             counts[usize::from(*context)][usize::from(*symbol)] += 1;
         }
-        let freqs: Vec<Histogram> = counts.iter().map(normalise).collect();
+        let freqs: Vec<Histogram> = counts.iter().map(normalise::<BITS>).collect();
         let mut bits = BitWriter::default();
         freqs
             .iter()
@@ -304,24 +309,23 @@ mod tests {
         let bits = bits.finish();
         let mut input = BitReader::new(&bits);
         for freqs in freqs.iter().filter(|freqs| freqs.iter().any(|f| *f > 0)) {
-            assert_eq!(&read_freqs(&mut input).unwrap(), freqs);
-            assert_eq!(freqs.iter().sum::<u32>(), TOTAL);
+            assert_eq!(&read_freqs::<BITS>(&mut input).unwrap(), freqs);
+            assert_eq!(freqs.iter().sum::<u32>(), 1 << BITS);
         }
         let coded: Vec<u16> =
             symbols.iter().map(|(context, symbol)| coded(*context, *symbol)).collect();
-        let stream = encode_narrow::<LANES>(&freqs, &coded);
+        let stream = encode_narrow::<LANES, BITS>(&freqs, &coded);
         for cpu in Cpu::available().filter(|_| LANES == super::super::WIDE_LANES) {
             let mut encoder = Encoder::default();
             for _ in 0..2 {
                 let mut wide = Vec::new();
                 cpu.lowered(|| {
-                    on_cpu!(cpu => encoder.encode_wide(cpu, &freqs, &coded, &mut wide));
+                    on_cpu!(cpu => encoder.encode_wide::<BITS, _>(cpu, &freqs, &coded, &mut wide));
                 });
                 assert_eq!(wide, stream, "{cpu}");
             }
         }
-        let mut table = DecodeTable::EMPTY;
-        table.fill(&freqs);
+        let table = DecodeTable::<BITS>::new(vec![9; 100_000], &freqs);
         let mut decoder = Decoder::<LANES>::new(&stream).unwrap();
         let mut contexts: Vec<u8> = symbols.iter().map(|s| s.0).collect();
         let mut out = vec![0; symbols.len()];
@@ -346,9 +350,12 @@ mod tests {
                 0..3000,
             ),
         ) {
-            round_trip::<1>(&symbols);
-            round_trip::<4>(&symbols);
-            round_trip::<32>(&symbols);
+            round_trip::<1, FINE>(&symbols);
+            round_trip::<1, COARSE>(&symbols);
+            round_trip::<4, FINE>(&symbols);
+            round_trip::<4, COARSE>(&symbols);
+            round_trip::<32, FINE>(&symbols);
+            round_trip::<32, COARSE>(&symbols);
         }
     }
 
@@ -357,7 +364,7 @@ mod tests {
         let symbols = vec![9u16; 10_000];
         let mut counts = [0; SYMBOLS_MAX];
         counts[9] = 10_000;
-        let stream = encode_narrow::<4>(&[normalise(&counts)], &symbols);
+        let stream = encode_narrow::<4, FINE>(&[normalise::<FINE>(&counts)], &symbols);
         assert_eq!(stream.len(), 16);
     }
 }

@@ -17,12 +17,12 @@ pub(super) struct Streams<'a, const LANES: usize> {
 impl<const LANES: usize> Streams<'_, LANES> {
     /// Decodes a block that may not be whole.
     #[inline(always)]
-    pub(super) fn decode<const BYTES: usize>(
+    pub(super) fn decode<const BYTES: usize, const BITS: u32>(
         &mut self,
         layout: FloatLayout,
         model: &Model,
         class: BlockClass,
-        table: &DecodeTable,
+        table: &DecodeTable<BITS>,
         block: &mut [[u8; BYTES]],
     ) {
         let (mut contexts, mut symbols) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);
@@ -37,13 +37,13 @@ impl<const LANES: usize> Streams<'_, LANES> {
 
     /// Turns a parent's whole block into the child's.
     #[inline(always)]
-    pub(super) fn decode_whole<const BYTES: usize, M: BlockMachine>(
+    pub(super) fn decode_whole<const BYTES: usize, const BITS: u32, M: BlockMachine>(
         &mut self,
         machine: M,
         layout: FloatLayout,
         model: &Model,
         class: BlockClass,
-        table: &DecodeTable,
+        table: &DecodeTable<BITS>,
         block: &mut [[u8; BYTES]; BLOCK_LEN],
     ) {
         let function = model.function_of(layout, class);
@@ -55,7 +55,7 @@ impl<const LANES: usize> Streams<'_, LANES> {
             let model = BlockModel { layout, context: Context::of(model, class, max), function };
             self.open.with_open(|open| {
                 with_words(rest, |words| {
-                    machine.decode_block(model, states, table, words, open, block)
+                    machine.decode_block::<BYTES, BITS>(model, states, table, words, open, block)
                 });
             });
         } else {

@@ -5,7 +5,7 @@ use super::gaps::GapReader;
 use super::{Scratch, gather, runs};
 use crate::codec::coded::parts::take_len;
 use crate::codec::cpu::on_cpu;
-use crate::codec::float_delta::{self, FloatLayout};
+use crate::codec::float_delta::{self, FloatLayout, Version};
 use crate::codec::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled, there};
 
 /// The parts of an encoded chunk.
@@ -54,7 +54,7 @@ impl<'a> Parts<'a> {
 
     /// Turns the parents of all changed elements into their children.
     pub(super) fn children(&self, layout: FloatLayout, parents: &mut [u8]) -> Result<(), String> {
-        float_delta::decode(layout, self.children, parents)
+        float_delta::decode(Version::Second, layout, self.children, parents)
     }
 }
 

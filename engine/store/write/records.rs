@@ -11,9 +11,10 @@ use crate::codec::{Encoding, Lane, Profile};
 use crate::container::RecordPlace;
 use crate::format::{
     CHUNK_ENTRY_LEN, CHUNK_LEN, CHUNK_LOG2, ChunkEntry, Extent, FEATURE_ABSMAX_F8, FEATURE_CAST_F8,
-    FEATURE_DECAY, FEATURE_ENTROPY, FEATURE_FACTOR_DELTA, FEATURE_FLOAT_DELTA, FEATURE_FORMULA,
-    FEATURE_INCREMENT, FEATURE_INT_DELTA, FEATURE_RICE_DELTA, FEATURE_SCALED_F8,
-    FEATURE_SPARSE_DELTA, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, RecordKind,
+    FEATURE_DECAY, FEATURE_ENTROPY, FEATURE_FACTOR_DELTA, FEATURE_FLOAT_DELTA,
+    FEATURE_FLOAT_DELTA_2, FEATURE_FORMULA, FEATURE_INCREMENT, FEATURE_INT_DELTA,
+    FEATURE_RICE_DELTA, FEATURE_SCALED_F8, FEATURE_SPARSE_DELTA, RECORD_ALIGN, RECORD_HEADER_LEN,
+    RecordHeader, RecordKind,
 };
 use crate::store::base::chunks::{EncodedChunks, plain_chunk, raw_entries, standalone_chunks};
 use crate::store::base::encode::delta_chunks;
@@ -36,6 +37,7 @@ fn feature_of(encoding: Encoding) -> u64 {
         Encoding::IntDelta => FEATURE_INT_DELTA,
         Encoding::FactorDelta => FEATURE_FACTOR_DELTA,
         Encoding::SparseDelta => FEATURE_SPARSE_DELTA,
+        Encoding::FloatDelta2 => FEATURE_FLOAT_DELTA_2,
     }
 }
 
