@@ -22,36 +22,6 @@ impl BitWriter {
         }
     }
 
-    /// Appends the lowest bits of many values, at most 58 of each; the others are zero.
-    #[inline(always)]
-    pub(super) fn put_all(&mut self, values: &[u64], counts: &[u32]) {
-        while self.count >= 8 {
-            self.bytes.push(self.pending as u8);
-            self.pending >>= 8;
-            self.count -= 8;
-        }
-        let mut at = self.bytes.len();
-        self.bytes.resize(at + 8 * (values.len() + 1), 0);
-        for (value, count) in values.iter().zip(counts) {
-            let word = self.pending | value << self.count;
-            if let Some(room) = self.bytes.get_mut(at..at + 8) {
-                room.copy_from_slice(&word.to_le_bytes());
-            }
-            let filled = self.count + count;
-            at += filled as usize / 8;
-            self.pending =
-                if filled < 64 { word >> (filled & !7) } else { value >> (64 - self.count) };
-            self.count = filled & 7;
-        }
-        self.bytes.truncate(at);
-    }
-
-    /// Forgets the bits but keeps the memory, for others.
-    pub(super) fn reusing(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
-        BitWriter { bytes, pending: 0, count: 0 }
-    }
-
     /// Appends `value`, from 1, as Elias gamma code: its length in zeros, a one, its lower bits.
     pub(in crate::codec) fn put_gamma(&mut self, value: u32) {
         let len = value.max(1).ilog2();
@@ -196,26 +166,6 @@ mod tests {
                 prop_assert_eq!(input.take_gamma(), Some((*value >> 1).max(1)));
             }
             prop_assert!(input.is_finished());
-        }
-
-        #[test]
-        fn many_at_once_equal_one_by_one(
-            values in proptest::collection::vec((0u64.., 0u32..=58), 0..100),
-            before in 0u32..32,
-        ) {
-            let (mut slow, mut fast) = (BitWriter::default(), BitWriter::default());
-            let masked: Vec<u64> = values.iter().map(|(v, count)| v & ((1 << count) - 1)).collect();
-            let counts: Vec<u32> = values.iter().map(|(_, count)| *count).collect();
-            slow.put(0, before);
-            fast.put(0, before);
-            for (value, count) in masked.iter().zip(&counts) {
-                slow.put(*value as u32 & ((1 << (*count).min(29)) - 1), (*count).min(29));
-                slow.put((*value >> 29) as u32, count.saturating_sub(29));
-            }
-            fast.put_all(&masked, &counts);
-            slow.put(5, 3);
-            fast.put(5, 3);
-            prop_assert_eq!(slow.finish(), fast.finish());
         }
     }
 

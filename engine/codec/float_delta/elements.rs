@@ -1,6 +1,7 @@
 //! A chunk as floats: elements of parent and child, block by block.
 
 use super::floats::FloatLayout;
+use super::open::{OpenWriter, has_open};
 use super::symbols::{EXACT, exact_symbol_of, symbol_of};
 use super::{BLOCK_LEN, ZEROED};
 
@@ -21,6 +22,8 @@ pub(super) struct Known {
     /// The symbols of the steps, as they are coded under a scale.
     symbols: Vec<[u8; BLOCK_LEN]>,
     blocks: Vec<BlockSum>,
+    /// The bits that the symbols leave open.
+    open: OpenWriter,
 }
 
 /// A block in short.
@@ -159,13 +162,18 @@ impl<'e> Elements<'e> {
         known.exponents.resize(count, [0; BLOCK_LEN]);
         known.symbols.resize(count, [0; BLOCK_LEN]);
         known.blocks.resize(count, BlockSum::default());
+        known.open.clear();
         let mut pairs = Pairs::new();
         let chunks = chunk.chunks(block_bytes).zip(base.chunks(block_bytes));
         let coded = known.exponents.iter_mut().zip(&mut known.symbols).zip(&mut known.blocks);
         for ((chunk, base), ((exponents, symbols), sum)) in chunks.zip(coded) {
             pairs.fill(layout, chunk, base);
             *sum = pairs.sum(layout, exponents, symbols);
+            if has_open(symbols) {
+                known.open.put(layout, symbols, &pairs.magnitudes);
+            }
         }
+        known.open.finish();
         Elements { layout, chunk, base, known }
     }
 
@@ -187,6 +195,12 @@ impl<'e> Elements<'e> {
         &self,
     ) -> impl Iterator<Item = (&'e [u8; BLOCK_LEN], &'e [u8; BLOCK_LEN])> + use<'e> {
         self.known.exponents.iter().zip(&self.known.symbols)
+    }
+
+    /// The bits that the symbols of all blocks leave open.
+    #[inline(always)]
+    pub(super) fn open(&self) -> &'e [u8] {
+        self.known.open.bytes()
     }
 
     /// The elements of a block.

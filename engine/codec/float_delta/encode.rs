@@ -12,10 +12,10 @@ use super::function::Function;
 use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
+use super::open::{OpenWriter, has_open};
 use super::rans::Encoder;
 use super::refine::{Costs, refine};
-use super::symbols::{FIRST_CLASS, open_bits};
-use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM, ZEROED};
+use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM};
 use crate::codec::cpu::{Target, on_cpu};
 
 /// Elements that a context should have, to pay for its frequencies.
@@ -117,7 +117,9 @@ struct Symbols {
     coded: Vec<u16>,
     /// How often each occurs, by context.
     counts: Vec<Histogram>,
-    open: Vec<u8>,
+    /// The bits that they leave open, if blocks follow a function that moves.
+    open: OpenWriter,
+    moves: bool,
     /// How often each occurs, in four parts: zeros between chunks.
     parts: Vec<[u32; 4]>,
 }
@@ -134,10 +136,11 @@ impl Symbols {
         self.coded.clear();
         self.coded.reserve(elements.count());
         self.parts.resize(CODED_MAX, [0; 4]);
-        let mut open = BitWriter::reusing(std::mem::take(&mut self.open));
+        self.open.clear();
         let mut pairs = Pairs::new();
         let (mut context_max, mut follows) = (0, false);
         let moves = function.is_some_and(|function| !function.is_zero());
+        self.moves = moves;
         for (at, ((exponents, symbols), class)) in elements.coded().zip(classes).enumerate() {
             let mut own = *symbols;
             let mut contexts = [FUNCTION_CONTEXT; BLOCK_LEN];
@@ -149,8 +152,6 @@ impl Symbols {
                         elements.pairs(at, &mut pairs);
                         function.take_off(&mut pairs);
                         pairs.symbols(&mut own);
-                    } else if has_open(&own) {
-                        elements.pairs(at, &mut pairs);
                     }
                 }
                 (BlockClass::Scale(scale), _) => {
@@ -159,7 +160,7 @@ impl Symbols {
                     }
                     let least = exponents.iter().fold(u8::MAX, |least, own| least.min(*own));
                     context_max = context_max.max(model.context(*scale, i32::from(least)));
-                    if has_open(&own) {
+                    if moves && has_open(&own) {
                         elements.pairs(at, &mut pairs);
                     }
                 }
@@ -174,11 +175,11 @@ impl Symbols {
                 count(block, counts);
             }
             self.coded.extend_from_slice(block);
-            if has_open(&own) {
-                put_open(elements.layout, &own, &pairs, &mut open);
+            if moves && has_open(&own) {
+                self.open.put(elements.layout, &own, &pairs.magnitudes);
             }
         }
-        self.open = open.finish();
+        self.open.finish();
         self.sum(context_max, follows);
     }
 
@@ -220,49 +221,6 @@ fn count(block: &[u16], counts: &mut [[u32; 4]; CODED_MAX]) {
         if let Some([count, ..]) = counts.get_mut(usize::from(*coded) % CODED_MAX) {
             *count += 1;
         }
-    }
-}
-
-/// Whether a symbol of a block leaves bits open.
-#[inline(always)]
-fn has_open(symbols: &[u8; BLOCK_LEN]) -> bool {
-    let open = |symbol: &u8| u8::from(*symbol >= FIRST_CLASS as u8 && *symbol != ZEROED);
-    symbols.iter().fold(0, |any, symbol| any | open(symbol)) != 0
-}
-
-/// Two numbers of so many bits each, as one.
-#[inline(always)]
-fn join<const N: usize, const HALF: usize>(
-    values: &[u64; N],
-    lens: &[u32; N],
-) -> ([u64; HALF], [u32; HALF]) {
-    let (mut joined, mut joined_lens) = ([0; HALF], [0; HALF]);
-    let pairs = values.as_chunks::<2>().0.iter().zip(lens.as_chunks::<2>().0);
-    for ((to, to_len), ([low, high], [low_len, high_len])) in
-        joined.iter_mut().zip(&mut joined_lens).zip(pairs)
-    {
-        *to = low | high << low_len;
-        *to_len = low_len + high_len;
-    }
-    (joined, joined_lens)
-}
-
-/// Appends the open bits of a block.
-#[inline(always)]
-fn put_open(layout: FloatLayout, symbols: &[u8; BLOCK_LEN], pairs: &Pairs, open: &mut BitWriter) {
-    let (mut values, mut lens) = ([0u64; BLOCK_LEN], [0u32; BLOCK_LEN]);
-    let to = values.iter_mut().zip(&mut lens);
-    for ((value, len), (magnitude, symbol)) in to.zip(pairs.magnitudes.iter().zip(symbols)) {
-        let (bits, count) = open_bits(*magnitude);
-        (*value, *len) = if *symbol == ZEROED { (0, 0) } else { (u64::from(bits), count) };
-    }
-    // At most 29 bits each, so two together; of a short float at most 13, so four.
-    let (values, lens) = join::<BLOCK_LEN, { BLOCK_LEN / 2 }>(&values, &lens);
-    if layout.bytes == 2 {
-        let (values, lens) = join::<{ BLOCK_LEN / 2 }, { BLOCK_LEN / 4 }>(&values, &lens);
-        open.put_all(&values, &lens);
-    } else {
-        open.put_all(&values, &lens);
     }
 }
 
@@ -465,7 +423,8 @@ impl Draft {
         if let Some(field) = out.get_mut(head + 8..head + 12) {
             field.copy_from_slice(&len);
         }
-        out.extend_from_slice(&symbols.open);
+        let open = if symbols.moves { symbols.open.bytes() } else { elements.open() };
+        out.extend_from_slice(open);
     }
 }
 

@@ -32,6 +32,7 @@ mod floats;
 pub(super) mod frequencies;
 mod function;
 mod model;
+mod open;
 pub(super) mod rans;
 mod refine;
 mod steps;
