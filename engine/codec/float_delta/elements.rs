@@ -2,6 +2,7 @@
 
 use super::floats::FloatLayout;
 use super::open::{OpenWriter, has_open};
+use super::short::ShortPairs;
 use super::symbols::{EXACT, exact_symbol_of, symbol_of};
 use super::{BLOCK_LEN, ZEROED};
 
@@ -27,7 +28,7 @@ pub(super) struct Known {
 }
 
 /// A block in short.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct BlockSum {
     /// How many elements are not the parent's.
     pub(super) moved: usize,
@@ -58,7 +59,7 @@ impl Pairs {
     }
 
     #[inline(always)]
-    fn fill(&mut self, layout: FloatLayout, chunk: &[u8], base: &[u8]) {
+    pub(super) fn fill(&mut self, layout: FloatLayout, chunk: &[u8], base: &[u8]) {
         self.len = chunk.len() / layout.bytes;
         layout.load(chunk, &mut self.children);
         layout.load(base, &mut self.parents);
@@ -103,7 +104,7 @@ impl Pairs {
     }
 
     #[inline(always)]
-    fn sum(
+    pub(super) fn sum(
         &self,
         layout: FloatLayout,
         exponents: &mut [u8; BLOCK_LEN],
@@ -143,8 +144,16 @@ impl Pairs {
                 *sum += if *zeroed == 1 { 0.0 } else { distance };
             }
         }
-        let sum: f32 = sums.iter().sum();
-        let mean = sum / self.len as f32;
+        BlockSum::scale(&sums, layout, self.len)
+    }
+}
+
+impl BlockSum {
+    /// The scale of so many elements' distances.
+    #[inline(always)]
+    pub(super) fn scale(distances: &[f32; 16], layout: FloatLayout, len: usize) -> Option<i32> {
+        let sum: f32 = distances.iter().sum();
+        let mean = sum / len as f32;
         (mean > 0.0).then(|| (2.0 * mean.log2()).round() as i32 + 2 * layout.bias)
     }
 }
@@ -163,10 +172,21 @@ impl<'e> Elements<'e> {
         known.symbols.resize(count, [0; BLOCK_LEN]);
         known.blocks.resize(count, BlockSum::default());
         known.open.clear();
-        let mut pairs = Pairs::new();
+        let (mut pairs, mut short) = (Pairs::new(), ShortPairs::new());
         let chunks = chunk.chunks(block_bytes).zip(base.chunks(block_bytes));
         let coded = known.exponents.iter_mut().zip(&mut known.symbols).zip(&mut known.blocks);
         for ((chunk, base), ((exponents, symbols), sum)) in chunks.zip(coded) {
+            if layout.bytes == 2
+                && let Ok(chunk) = chunk.as_chunks::<2>().0.try_into()
+                && let Ok(base) = base.as_chunks::<2>().0.try_into()
+            {
+                short.fill(layout, chunk, base);
+                *sum = short.sum(layout, exponents, symbols);
+                if has_open(symbols) {
+                    known.open.put(layout, symbols, &short.magnitudes);
+                }
+                continue;
+            }
             pairs.fill(layout, chunk, base);
             *sum = pairs.sum(layout, exponents, symbols);
             if has_open(symbols) {

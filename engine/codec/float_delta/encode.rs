@@ -21,7 +21,7 @@ use crate::codec::cpu::{Target, on_cpu};
 /// Elements that a context should have, to pay for its frequencies.
 const CONTEXT_ELEMENTS: usize = 2048;
 /// Of many blocks, one element of so many is asked for the size that is predicted for it.
-const SIZE_SAMPLE: usize = 8;
+const SIZE_SAMPLE: usize = 16;
 /// So many blocks are many.
 const SAMPLED_FROM: usize = 1024;
 

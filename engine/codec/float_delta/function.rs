@@ -13,8 +13,10 @@ const STEP_SHORT: u32 = 1 << 30;
 const FUNCTION_BITS: u32 = 10;
 /// Fewer elements are too few to see a function in.
 const FUNCTION_FROM: usize = 1 << 13;
-/// One block of so many is asked whether there is a function.
+/// At most one block of so many is asked whether there is a function.
 const FUNCTION_SAMPLE: usize = 4;
+/// So many blocks are enough to ask.
+const ASKED: usize = 384;
 /// So many blocks that follow a function are enough to tell it.
 const VOTERS: usize = 768;
 
@@ -34,13 +36,14 @@ impl Function {
         let mut pairs = Pairs::new();
         let blocks = elements.blocks().len();
         // A part of the blocks shows whether there is a function, those that follow it say which.
-        let sample = || (0..blocks).step_by(FUNCTION_SAMPLE);
+        let every = (blocks / ASKED).max(FUNCTION_SAMPLE);
+        let sample = || (0..blocks).step_by(every);
         let seen = Function::majority(elements, sample(), &mut pairs);
         let mut following = 0;
         for at in sample() {
             following += usize::from(seen.fits(elements, at, &mut pairs));
         }
-        if !seen.pays(2 * FUNCTION_SAMPLE * following) {
+        if !seen.pays(2 * every * following) {
             return None;
         }
         let mut follows = vec![false; blocks];

@@ -35,6 +35,7 @@ mod model;
 mod open;
 pub(super) mod rans;
 mod refine;
+mod short;
 mod steps;
 mod streams;
 pub(super) mod symbols;

@@ -40,18 +40,18 @@ impl OpenWriter {
 
     /// Appends the open bits of a block's steps.
     #[inline(always)]
-    pub(super) fn put(
+    pub(super) fn put<M: Copy + Into<u32>>(
         &mut self,
         layout: FloatLayout,
         symbols: &[u8; BLOCK_LEN],
-        magnitudes: &[u32; BLOCK_LEN],
+        magnitudes: &[M; BLOCK_LEN],
     ) {
         const HALF: usize = BLOCK_LEN / 2;
         const QUARTER: usize = BLOCK_LEN / 4;
         let (mut values, mut lens) = ([0u32; BLOCK_LEN], [0u32; BLOCK_LEN]);
         let to = values.iter_mut().zip(&mut lens);
         for ((value, len), (magnitude, symbol)) in to.zip(magnitudes.iter().zip(symbols)) {
-            let (bits, count) = open_bits(*magnitude);
+            let (bits, count) = open_bits((*magnitude).into());
             (*value, *len) = if *symbol == ZEROED { (0, 0) } else { (bits, count) };
         }
         // At most 13 bits of a short float, so four together; else at most 29, so two.
@@ -156,7 +156,7 @@ mod tests {
         ) {
             let layout = if short { FloatLayout::F16 } else { FloatLayout::F32 };
             let (mut slow, mut fast) = (BitWriter::default(), OpenWriter::default());
-            fast.put(layout, &[20; BLOCK_LEN], &[33; BLOCK_LEN]);
+            fast.put(layout, &[20; BLOCK_LEN], &[33u16; BLOCK_LEN]);
             fast.clear();
             for block in &blocks {
                 let (mut symbols, mut magnitudes) = ([0; BLOCK_LEN], [0; BLOCK_LEN]);

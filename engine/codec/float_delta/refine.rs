@@ -22,6 +22,10 @@ const HALF_OCTAVE_BITS: f32 = 0.5;
 /// Unless one block of so many has few moved elements, it is not worth looking.
 const FEW: usize = 32;
 
+/// Of so many blocks, one of so many tells what symbols cost.
+const SAMPLED_FROM: usize = 1024;
+const SAMPLE: usize = 2;
+
 /// Scales that are priced together.
 const WINDOW: usize = 16;
 /// Costs of one symbol: for each predicted size, and as many as a window has before and behind.
@@ -52,7 +56,8 @@ impl Costs {
         self.bits.resize(SYMBOLS_MAX, [0.0; ROW]);
         self.counts.clear();
         self.counts.resize(SYMBOLS_MAX, [0; SIZES]);
-        for ((exponents, symbols), class) in elements.coded().zip(classes) {
+        let every = if classes.len() >= SAMPLED_FROM { SAMPLE } else { 1 };
+        for ((exponents, symbols), class) in elements.coded().zip(classes).step_by(every) {
             let BlockClass::Scale(scale) = class else { continue };
             let mut places = [0u32; BLOCK_LEN];
             for (place, (exponent, symbol)) in places.iter_mut().zip(exponents.iter().zip(symbols))
