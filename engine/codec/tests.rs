@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::float_delta::FloatLayout;
+use super::float_delta::{self, FloatLayout, Version};
 use super::formula::Formula;
 use super::{Cpu, Encoding, Lane, Profile, decode, encode_delta, encode_plain, encode_standalone};
 use crate::tensor::Dtype;
@@ -107,18 +107,18 @@ proptest! {
         };
         let (base, chunk) = (bytes(&base), bytes(&child));
         let mut stored = Vec::new();
-        super::float_delta::encode(layout, &chunk, &base, &mut stored);
+        float_delta::encode(layout, &chunk, &base, &mut stored);
         let mut out = base.clone();
-        super::float_delta::decode(layout, &stored, &mut out).unwrap();
+        float_delta::decode(Version::Second, layout, &stored, &mut out).unwrap();
         prop_assert_eq!(&out, &chunk);
         // A cut or hurt stream is an error or other bytes of the same length.
         for at in 0..stored.len().min(64) {
             let mut hurt = stored.clone();
             hurt[at] ^= 0x55;
             let mut out = base.clone();
-            let _ = super::float_delta::decode(layout, &hurt, &mut out);
+            let _ = float_delta::decode(Version::Second, layout, &hurt, &mut out);
             let mut out = base.clone();
-            let _ = super::float_delta::decode(layout, &stored[..at], &mut out);
+            let _ = float_delta::decode(Version::Second, layout, &stored[..at], &mut out);
         }
     }
 }
@@ -219,22 +219,28 @@ fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8
     let layout = Lane::of(dtype).float().unwrap();
     let (base, chunk) = (low_bytes(parents, layout.bytes), low_bytes(children, layout.bytes));
     let mut stored = Vec::new();
-    super::float_delta::encode(layout, &chunk, &base, &mut stored);
+    float_delta::encode(layout, &chunk, &base, &mut stored);
     let float = page::Float { bytes: layout.bytes, mantissa_bits: layout.mantissa_bits };
-    assert!(page::decode(float, &stored, &base) == chunk);
+    assert!(page::decode(float, page::TOTAL_2, &stored, &base) == chunk);
+    let mut first = Vec::new();
+    float_delta::encode_first(layout, &chunk, &base, &mut first);
+    assert!(page::decode(float, page::TOTAL_1, &first, &base) == chunk);
     for cpu in Cpu::available() {
         cpu.lowered(|| {
             let mut again = Vec::new();
-            super::float_delta::encode(layout, &chunk, &base, &mut again);
+            float_delta::encode(layout, &chunk, &base, &mut again);
             assert!(again == stored, "{cpu} writes other bytes");
-            assert!(super::float_delta::gives(layout, &stored, &base, &chunk), "{cpu}");
+            assert!(float_delta::gives(layout, &stored, &base, &chunk), "{cpu}");
             let mut out = base.clone();
-            super::float_delta::decode(layout, &stored, &mut out).unwrap();
+            float_delta::decode(Version::Second, layout, &stored, &mut out).unwrap();
             assert!(out == chunk, "{cpu}");
+            let mut out = base.clone();
+            float_delta::decode(Version::First, layout, &first, &mut out).unwrap();
+            assert!(out == chunk, "{cpu}, the first version");
             let mut other = chunk.clone();
             if let Some(last) = other.last_mut() {
                 *last ^= 1;
-                assert!(!super::float_delta::gives(layout, &stored, &base, &other), "{cpu}");
+                assert!(!float_delta::gives(layout, &stored, &base, &other), "{cpu}");
             }
         });
     }
@@ -242,10 +248,10 @@ fn assert_comes_back(dtype: &Dtype, parents: &[u32], children: &[u32]) -> Vec<u8
 }
 
 /// What each way makes of stored bytes that may be hurt: all the same.
-fn assert_alike(layout: FloatLayout, stored: &[u8], base: &[u8]) {
+fn assert_alike(version: Version, layout: FloatLayout, stored: &[u8], base: &[u8]) {
     let outcomes = Cpu::available().map(|cpu| {
         let mut out = base.to_vec();
-        cpu.lowered(|| super::float_delta::decode(layout, stored, &mut out)).map(|()| out)
+        cpu.lowered(|| float_delta::decode(version, layout, stored, &mut out)).map(|()| out)
     });
     let outcomes: Vec<Result<Vec<u8>, String>> = outcomes.collect();
     assert!(outcomes.windows(2).all(|pair| pair[0] == pair[1]));
@@ -269,7 +275,8 @@ proptest! {
             // Most of them in the lengths and the model.
             let at = if at % 2 == 0 { at / 2 % 64 } else { at / 2 };
             stored[at % len] ^= bits;
-            assert_alike(layout, &stored, &low_bytes(&parents, layout.bytes));
+            assert_alike(Version::First, layout, &stored, &low_bytes(&parents, layout.bytes));
+            assert_alike(Version::Second, layout, &stored, &low_bytes(&parents, layout.bytes));
         }
     }
 }
@@ -295,7 +302,8 @@ fn a_function_has_no_more_bits_than_the_mantissa() {
     let chunk = vec![1u32; 10_000];
     let stored = assert_comes_back(&Dtype::F32, &vec![0; chunk.len()], &chunk);
     let layout = Lane::of(&Dtype::Bf16).float().unwrap();
-    let reason = super::float_delta::decode(layout, &stored, &mut vec![0; 20_000]).unwrap_err();
+    let reason =
+        float_delta::decode(Version::Second, layout, &stored, &mut vec![0; 20_000]).unwrap_err();
     assert_eq!(reason, "a function of 10 bits");
 }
 

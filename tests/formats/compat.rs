@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use mgit::catalog::{EdgeKind, ReadTables, Table};
+use mgit::codec::Cpu;
 use mgit::interchange::export_to_stream;
 use mgit::model_tests::{Builtin, RunOptions, Runner, Selector, Test, What};
 use mgit::store::StoreError;
@@ -91,7 +92,10 @@ fn golden_stores_open_read_only_and_contain_what_they_must() {
         let before = fs::read(&path).unwrap();
         let store = Store::open_read_only(&path).unwrap();
         let expected = fs::read_to_string(path.with_extension("txt")).unwrap();
-        assert_eq!(contents(&store), expected, "{}", path.display());
+        for cpu in Cpu::available() {
+            let found = cpu.lowered(|| contents(&store));
+            assert_eq!(found, expected, "{}, {cpu}", path.display());
+        }
         let snapshot = store.snapshot().unwrap();
         let report = verify(&store, &snapshot, VerifyDepth::Full, &|_| ()).unwrap();
         assert!(report.is_clean(), "{}: {:?}", path.display(), report.findings);

@@ -22,15 +22,12 @@ impl Stored<'_> {
 type Decode = fn(&Stored<'_>) -> Vec<u8>;
 
 /// Every encoding by its code.
-pub const ENCODINGS: [(u64, Decode); 10] = [
+pub const ENCODINGS: [(u64, Decode); 11] = [
     (0, |chunk| chunk.bytes.to_vec()),
     (1, |chunk| chunk.base().to_vec()),
     (2, |chunk| lz4(chunk.bytes)),
     (3, xor_lz4),
-    (4, |chunk| {
-        let (bytes, mantissa_bits) = float(chunk.dtype);
-        float_delta::decode(float_delta::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
-    }),
+    (4, |chunk| by_steps(float_delta::TOTAL_1, chunk)),
     (5, |chunk| {
         let (bytes, mantissa_bits) = float(chunk.dtype);
         rice_delta::decode(rice_delta::Float { bytes, mantissa_bits }, chunk.bytes, chunk.base())
@@ -71,7 +68,14 @@ pub const ENCODINGS: [(u64, Decode); 10] = [
         let of = float_delta::Float { bytes, mantissa_bits };
         sparse_delta::decode(of, chunk.bytes, chunk.base())
     }),
+    (10, |chunk| by_steps(float_delta::TOTAL_2, chunk)),
 ];
+
+fn by_steps(total: u64, chunk: &Stored<'_>) -> Vec<u8> {
+    let (bytes, mantissa_bits) = float(chunk.dtype);
+    let of = float_delta::Float { bytes, mantissa_bits };
+    float_delta::decode(of, total, chunk.bytes, chunk.base())
+}
 
 /// Bytes and mantissa bits of the floats that have encodings of their own.
 fn float(dtype: u8) -> (usize, u32) {

@@ -1,5 +1,10 @@
-//! The `float-delta` encoding as its page tells it: a second reader, slow and obvious. It was written
-//! from the page, and panics where the bytes are not as the page says.
+//! The `float-delta` encodings as their page tells them: a second reader, slow and obvious. It was
+//! written from the page, and panics where the bytes are not as the page says.
+
+/// What the frequencies of a table of `float-delta` sum to.
+pub const TOTAL_1: u64 = 4096;
+/// And of `float-delta-2`.
+pub const TOTAL_2: u64 = 1024;
 
 /// An element's type: its bytes and the bits of its mantissa.
 #[derive(Clone, Copy)]
@@ -79,18 +84,18 @@ impl Bits<'_> {
         (1 << bits) + self.number(bits)
     }
 
-    fn table(&mut self) -> Option<Table> {
+    fn table(&mut self, total: u64) -> Option<Table> {
         if self.bit() == 0 {
             return None;
         }
         let mut table = Table([0; 256]);
         let mut next = 0;
-        while table.0.iter().sum::<u64>() < 4096 {
+        while table.0.iter().sum::<u64>() < total {
             let symbol = next + self.gamma() as usize - 1;
             table.0[symbol] = self.gamma();
             next = symbol + 1;
         }
-        assert_eq!(table.0.iter().sum::<u64>(), 4096);
+        assert_eq!(table.0.iter().sum::<u64>(), total);
         Some(table)
     }
 
@@ -102,7 +107,7 @@ impl Bits<'_> {
     }
 }
 
-/// How often each symbol occurs, of 4,096.
+/// How often each symbol occurs, of the total.
 struct Table([u64; 256]);
 
 struct Model {
@@ -116,7 +121,7 @@ struct Model {
 }
 
 impl Model {
-    fn read(bytes: &[u8]) -> Self {
+    fn read(bytes: &[u8], total: u64) -> Self {
         let mut bits = Bits { bytes, at: 0 };
         let first_scale = zigzag(bits.number(16));
         let context_low = zigzag(bits.number(16));
@@ -135,10 +140,10 @@ impl Model {
             }
         }
         assert_eq!(function.len(), entries);
-        let classes = (0..3).map(|_| bits.table()).collect();
+        let classes = (0..3).map(|_| bits.table(total)).collect();
         let count = bits.number(6);
         assert!(count <= 32);
-        let steps = (0..count).map(|_| bits.table()).collect();
+        let steps = (0..count).map(|_| bits.table(total)).collect();
         bits.end();
         Model { first_scale, context_low, context_shift, function_bits, function, classes, steps }
     }
@@ -146,6 +151,7 @@ impl Model {
 
 /// A stream of symbols.
 struct Stream {
+    total: u64,
     states: Vec<u64>,
     words: Vec<u64>,
     symbols_read: usize,
@@ -153,9 +159,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(bytes: &[u8], states: usize) -> Self {
+    fn new(bytes: &[u8], states: usize, total: u64) -> Self {
         let words = bytes[4 * states..].chunks(2);
         Stream {
+            total,
             states: (0..states).map(|i| u32_at(bytes, 4 * i) as u64).collect(),
             words: words.map(|word| u16::from_le_bytes(word.try_into().unwrap()).into()).collect(),
             symbols_read: 0,
@@ -167,13 +174,13 @@ impl Stream {
         let lane = self.symbols_read % self.states.len();
         self.symbols_read += 1;
         let x = self.states[lane];
-        let s = x % 4096;
+        let s = x % self.total;
         let (mut symbol, mut before) = (0, 0);
         while s >= before + table.0[symbol] {
             before += table.0[symbol];
             symbol += 1;
         }
-        let mut x = table.0[symbol] * (x / 4096) + s - before;
+        let mut x = table.0[symbol] * (x / self.total) + s - before;
         if x < 1 << 15 {
             x = (x << 16) + self.words[self.words_read];
             self.words_read += 1;
@@ -209,16 +216,16 @@ fn said(symbol: u8, open: &mut Bits) -> Said {
 }
 
 /// The chunk that is stored as `stored` against `base`.
-pub fn decode(float: Float, stored: &[u8], base: &[u8]) -> Vec<u8> {
+pub fn decode(float: Float, total: u64, stored: &[u8], base: &[u8]) -> Vec<u8> {
     let lens: Vec<usize> = (0..3).map(|i| u32_at(stored, 4 * i)).collect();
     let (model, rest) = stored[12..].split_at(lens[0]);
     let (classes, rest) = rest.split_at(lens[1]);
     let (steps, open) = rest.split_at(lens[2]);
 
     let count = base.len() / float.bytes;
-    let model = Model::read(model);
-    let mut classes = Stream::new(classes, 1);
-    let mut steps = Stream::new(steps, if count >= 1 << 14 { 32 } else { 4 });
+    let model = Model::read(model, total);
+    let mut classes = Stream::new(classes, 1, total);
+    let mut steps = Stream::new(steps, if count >= 1 << 14 { 32 } else { 4 }, total);
     let mut open = Bits { bytes: open, at: 0 };
 
     let mut out = Vec::new();

@@ -26,7 +26,7 @@ pub fn decode(float: Float, stored: &[u8], base: &[u8]) -> Vec<u8> {
 
     let bytes_of = |at: &usize| at * float.bytes..(at + 1) * float.bytes;
     let parents: Vec<u8> = places.iter().flat_map(|at| base[bytes_of(at)].to_vec()).collect();
-    let children = float_delta::decode(float, changed, &parents);
+    let children = float_delta::decode(float, float_delta::TOTAL_2, changed, &parents);
     let mut out = base.to_vec();
     for (at, child) in places.iter().zip(children.chunks(float.bytes)) {
         out[bytes_of(at)].copy_from_slice(child);

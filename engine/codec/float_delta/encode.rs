@@ -234,18 +234,29 @@ const NEAR_BITS: u64 = 512;
 /// Appends the encoded `chunk` to `out`. `chunk` and `base` have the same length, a multiple of
 /// the element's.
 pub(in crate::codec) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
-    let mut scratch = SCRATCH.take().unwrap_or_default();
-    run(layout, chunk, base, &mut scratch, out);
-    SCRATCH.set(Some(scratch));
+    run::<COARSE>(layout, chunk, base, out);
 }
 
-fn run(layout: FloatLayout, chunk: &[u8], base: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
-    on_cpu!(cpu => encode_any(cpu, layout, chunk, base, scratch, out));
+/// What [`encode`] did before there was a second version.
+#[cfg(test)]
+pub(in crate::codec) fn encode_first(
+    layout: FloatLayout,
+    chunk: &[u8],
+    base: &[u8],
+    out: &mut Vec<u8>,
+) {
+    run::<{ super::frequencies::FINE }>(layout, chunk, base, out);
+}
+
+fn run<const BITS: u32>(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut Vec<u8>) {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    on_cpu!(cpu => encode_any::<BITS, _>(cpu, layout, chunk, base, &mut scratch, out));
+    SCRATCH.set(Some(scratch));
 }
 
 /// The numbers of each layout are constants in its copy of the code.
 #[inline(always)]
-fn encode_any<T: Target>(
+fn encode_any<const BITS: u32, T: Target>(
     cpu: T,
     layout: FloatLayout,
     chunk: &[u8],
@@ -254,14 +265,16 @@ fn encode_any<T: Target>(
     out: &mut Vec<u8>,
 ) {
     match layout {
-        FloatLayout::F16 => encode_as(cpu, FloatLayout::F16, chunk, base, scratch, out),
-        FloatLayout::BF16 => encode_as(cpu, FloatLayout::BF16, chunk, base, scratch, out),
-        _ => encode_as(cpu, FloatLayout::F32, chunk, base, scratch, out),
+        FloatLayout::F16 => encode_as::<BITS, _>(cpu, FloatLayout::F16, chunk, base, scratch, out),
+        FloatLayout::BF16 => {
+            encode_as::<BITS, _>(cpu, FloatLayout::BF16, chunk, base, scratch, out)
+        }
+        _ => encode_as::<BITS, _>(cpu, FloatLayout::F32, chunk, base, scratch, out),
     }
 }
 
 #[inline(always)]
-fn encode_as<T: Target>(
+fn encode_as<const BITS: u32, T: Target>(
     cpu: T,
     layout: FloatLayout,
     chunk: &[u8],
@@ -271,17 +284,17 @@ fn encode_as<T: Target>(
 ) {
     let Scratch { known, costs, symbols, encoder } = scratch;
     let elements = Elements::new(layout, chunk, base, known);
-    let mut draft = Draft::new(&elements, &Plan::new(&elements, costs), symbols);
+    let mut draft = Draft::<BITS>::new(&elements, &Plan::new(&elements, costs), symbols);
     let moved: usize = elements.blocks().iter().map(|block| block.moved).sum();
     if layout.bytes == 2 && moved * SPARSE < elements.count() {
-        let (own, even) = (draft.bits(symbols), Draft::even_bits(&elements, symbols));
+        let (own, even) = (draft.bits(symbols), Draft::<BITS>::even_bits(&elements, symbols));
         let near = own.abs_diff(even) < own / NEAR + NEAR_BITS;
         let start = out.len();
         if near {
             draft.write(cpu, &elements, symbols, encoder, out);
         }
         if near || even < own {
-            draft = Draft::new(&elements, &Plan::even(&elements), symbols);
+            draft = Draft::<BITS>::new(&elements, &Plan::even(&elements), symbols);
         }
         if near {
             let mut other = Vec::new();
@@ -327,7 +340,7 @@ impl Plan {
 }
 
 /// A chunk before its symbols are coded.
-struct Draft {
+struct Draft<const BITS: u32> {
     model: Vec<u8>,
     class_freqs: [Histogram; CLASS_CONTEXTS],
     class_counts: [Histogram; CLASS_CONTEXTS],
@@ -335,7 +348,7 @@ struct Draft {
     step_freqs: Vec<Histogram>,
 }
 
-impl Draft {
+impl<const BITS: u32> Draft<BITS> {
     #[inline(always)]
     fn new(elements: &Elements<'_>, plan: &Plan, symbols: &mut Symbols) -> Self {
         let Plan { classes, function, context_low, context_shift } = plan;
@@ -362,9 +375,9 @@ impl Draft {
                 *count += 1;
             }
         }
-        model.class_freqs = class_counts.map(|counts| normalise::<COARSE>(&counts));
+        model.class_freqs = class_counts.map(|counts| normalise::<BITS>(&counts));
         symbols.fill(elements, classes, function.as_ref(), &model);
-        model.step_freqs = symbols.counts.iter().map(normalise::<COARSE>).collect();
+        model.step_freqs = symbols.counts.iter().map(normalise::<BITS>).collect();
         let mut bits = BitWriter::default();
         model.write(&mut bits);
         let Model { class_freqs, step_freqs, .. } = model;
@@ -376,7 +389,7 @@ impl Draft {
         let classes = self.class_counts.iter().zip(&self.class_freqs);
         let all = classes.chain(symbols.counts.iter().zip(&self.step_freqs));
         8 * self.model.len() as u64
-            + all.map(|(counts, freqs)| coded_bits(counts, freqs)).sum::<u64>()
+            + all.map(|(counts, freqs)| coded_bits::<BITS>(counts, freqs)).sum::<u64>()
     }
 
     /// About the bits of the [even](Plan::even) plan, from the symbols of another.
@@ -390,9 +403,9 @@ impl Draft {
             *unmoved += (elements.count() - symbols.coded.len()) as u32;
         }
         let mut bits = BitWriter::default();
-        let freqs = normalise::<COARSE>(&counts);
+        let freqs = normalise::<BITS>(&counts);
         write_freqs(&freqs, &mut bits);
-        8 * bits.finish().len() as u64 + EVEN_BITS + coded_bits(&counts, &freqs)
+        8 * bits.finish().len() as u64 + EVEN_BITS + coded_bits::<BITS>(&counts, &freqs)
     }
 
     /// Appends the encoded chunk.
@@ -406,7 +419,7 @@ impl Draft {
         out: &mut Vec<u8>,
     ) {
         let mut class_stream = Vec::new();
-        encoder.encode::<1, COARSE>(&self.class_freqs, &self.class_symbols, &mut class_stream);
+        encoder.encode::<1, BITS>(&self.class_freqs, &self.class_symbols, &mut class_stream);
         let head = out.len();
         for part in [self.model.len(), class_stream.len(), 0] {
             out.extend_from_slice(&(part as u32).to_le_bytes());
@@ -415,9 +428,9 @@ impl Draft {
         out.extend_from_slice(&class_stream);
         let start = out.len();
         if elements.count() >= WIDE_FROM {
-            encoder.encode_wide::<COARSE, _>(cpu, &self.step_freqs, &symbols.coded, out);
+            encoder.encode_wide::<BITS, _>(cpu, &self.step_freqs, &symbols.coded, out);
         } else {
-            encoder.encode::<NARROW_LANES, COARSE>(&self.step_freqs, &symbols.coded, out);
+            encoder.encode::<NARROW_LANES, BITS>(&self.step_freqs, &symbols.coded, out);
         }
         let len = ((out.len() - start) as u32).to_le_bytes();
         if let Some(field) = out.get_mut(head + 8..head + 12) {
@@ -432,10 +445,10 @@ impl Draft {
 const EVEN_BITS: u64 = 150;
 
 /// Bits that symbols of these counts take under these frequencies.
-fn coded_bits(counts: &Histogram, freqs: &Histogram) -> u64 {
+fn coded_bits<const BITS: u32>(counts: &Histogram, freqs: &Histogram) -> u64 {
     let occurring = counts.iter().zip(freqs).filter(|(count, _)| **count > 0);
     let bits = |(count, freq): (&u32, &u32)| {
-        *count as f32 * (COARSE as f32 - ((*freq).max(1) as f32).log2())
+        *count as f32 * (BITS as f32 - ((*freq).max(1) as f32).log2())
     };
     occurring.map(bits).sum::<f32>() as u64
 }

@@ -42,6 +42,8 @@ pub(super) mod symbols;
 
 pub(super) use decode::{decode, gives};
 pub(super) use encode::encode;
+#[cfg(test)]
+pub(super) use encode::encode_first;
 pub(super) use floats::FloatLayout;
 pub(super) use refine::log2;
 pub(super) use steps::{Steps, load, store};

@@ -280,7 +280,7 @@ fn ls_and_show_tell_what_there_is() {
     assert_eq!(layer["shape"], json!([200, 100]));
     assert_eq!(layer["bytes"], 80_000);
     assert!(layer["stored_bytes"].as_u64() < Some(80_000));
-    assert_eq!((&layer["encoding"], &layer["chain_depth"]), (&json!("float-delta"), &json!(1)));
+    assert_eq!((&layer["encoding"], &layer["chain_depth"]), (&json!("float-delta-2"), &json!(1)));
     let text = sandbox.ok(&["show", "s", "tuned"]);
     assert!(text.contains("distil of base@1") && text.contains("[200, 100]"), "{text}");
     let id = show["id"].as_str().unwrap();
