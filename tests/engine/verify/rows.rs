@@ -13,7 +13,7 @@ use mgit::catalog::{
     meta,
 };
 use mgit::container::Container;
-use mgit::format::{FEATURE_FLOAT_DELTA, FEATURE_FOLDS, FEATURE_TAGS};
+use mgit::format::{FEATURE_FLOAT_DELTA_2, FEATURE_FOLDS, FEATURE_TAGS};
 use mgit::transfer::{Place, Selection, add_remote, pull, push};
 use mgit::upkeep::{VerifyDepth, VerifyReport, verify};
 use mgit::{OnChildren, Store};
@@ -270,7 +270,7 @@ fn a_feature_that_is_used_and_not_flagged_is_found() {
     let path = everything(folder.path());
     let bytes = std::fs::read(&path).unwrap();
     for (feature, offset, word) in [
-        (FEATURE_FLOAT_DELTA, 40, "reader"),
+        (FEATURE_FLOAT_DELTA_2, 40, "reader"),
         (FEATURE_TAGS, 48, "writer"),
         (FEATURE_FOLDS, 48, "writer"),
     ] {
