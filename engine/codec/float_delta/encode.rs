@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use super::bits::BitWriter;
-use super::elements::{Elements, Known, Pairs};
+use super::elements::{Elements, Known};
 use super::floats::FloatLayout;
 use super::frequencies::{
     COARSE, CODED_MAX, Histogram, SYMBOLS_MAX, coded, normalise, write_freqs,
@@ -13,6 +13,7 @@ use super::model::{
     BlockClass, CLASS_CONTEXTS, ClassCoder, FUNCTION_CONTEXT, Model, SCALE_JUMP_MAX, SIZE_CONTEXTS,
 };
 use super::open::{OpenWriter, has_open};
+use super::pairs::Pairs;
 use super::rans::Encoder;
 use super::refine::{Costs, refine};
 use super::{BLOCK_LEN, NARROW_LANES, WIDE_FROM};

@@ -1,8 +1,9 @@
 //! The function that a child may be of its parent: a table of steps by the highest mantissa bits.
 
 use super::BLOCK_LEN;
-use super::elements::{Elements, Pairs};
+use super::elements::Elements;
 use super::floats::FloatLayout;
+use super::pairs::Pairs;
 use super::symbols::STEP_MAX;
 
 /// A step this near to the function's counts as following it.

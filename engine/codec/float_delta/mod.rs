@@ -33,6 +33,7 @@ pub(super) mod frequencies;
 mod function;
 mod model;
 mod open;
+mod pairs;
 pub(super) mod rans;
 mod refine;
 mod short;

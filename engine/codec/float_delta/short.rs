@@ -1,9 +1,9 @@
 //! What is asked of a block of short floats, in lanes of 16 bits: twice as many at once as
-//! [`Pairs`](super::elements::Pairs) takes, against which it is property-tested.
+//! [`Pairs`](super::pairs::Pairs) takes, against which it is property-tested.
 
 use super::BLOCK_LEN;
-use super::elements::BlockSum;
 use super::floats::FloatLayout;
+use super::pairs::BlockSum;
 use super::symbols::{EXACT, symbol_of};
 
 /// A whole block of parents and children of 2 bytes, and the steps between them.
@@ -46,7 +46,7 @@ impl ShortPairs {
         }
     }
 
-    /// What [`Pairs::sum`](super::elements::Pairs::sum) gives.
+    /// What [`Pairs::sum`](super::pairs::Pairs::sum) gives.
     #[inline(always)]
     pub(super) fn sum(
         &self,
@@ -105,7 +105,7 @@ impl ShortPairs {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::elements::Pairs;
+    use super::super::pairs::Pairs;
     use super::*;
     use proptest::prelude::*;
 
