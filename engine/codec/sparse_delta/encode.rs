@@ -65,7 +65,7 @@ fn find_as<M: Machine<N>, const N: usize, const BYTES: usize>(
     base: &[u8],
 ) -> Option<Places> {
     let count = compare::<M, N>(machine, scratch, chunk.len() / BYTES, chunk, base)?;
-    let Scratch { live, changed, parents, children } = scratch;
+    let Scratch { live, changed, parents, children, .. } = scratch;
     if classes::steps_are_large::<N, BYTES>(layout, chunk, base, changed) {
         return None;
     }

@@ -32,6 +32,8 @@ struct Scratch {
     live: Vec<bool>,
     /// Which elements of each block changed.
     changed: Vec<u64>,
+    /// The same, when what was written of it is decoded.
+    encoded: Vec<u64>,
     /// The changed elements of parent and child.
     parents: Vec<u8>,
     children: Vec<u8>,
@@ -62,7 +64,7 @@ pub(super) fn encode(layout: FloatLayout, chunk: &[u8], base: &[u8], out: &mut V
     let right = with_scratch(|scratch| {
         encode::encode(scratch, layout, chunk, base, out) && out.len() - start < chunk.len() && {
             // Decoded again before it is believed: a fault of ours must not cost anyone's weights.
-            let right = gives(scratch, layout, out.get(start..).unwrap_or_default(), base, chunk);
+            let right = gives(scratch, layout, out.get(start..).unwrap_or_default(), base);
             debug_assert!(right, "a chunk does not come back");
             right
         }
@@ -87,66 +89,16 @@ pub(super) fn decode(layout: FloatLayout, stored: &[u8], out: &mut [u8]) -> Resu
     })
 }
 
-/// Whether `stored` and the parent's bytes in `base` give `chunk`: [`decode`] without a copy.
-fn gives(
-    scratch: &mut Scratch,
-    layout: FloatLayout,
-    stored: &[u8],
-    base: &[u8],
-    chunk: &[u8],
-) -> bool {
+/// Whether `stored` and the parent's bytes in `base` give the chunk whose changed elements `scratch`
+/// holds since it was encoded: they are in the same places, and the same.
+fn gives(scratch: &mut Scratch, layout: FloatLayout, stored: &[u8], base: &[u8]) -> bool {
     let Ok(parts) = Parts::read(stored) else { return false };
+    std::mem::swap(&mut scratch.changed, &mut scratch.encoded);
     if parts.find(layout, base, scratch).is_err() {
         return false;
     }
-    let Scratch { changed, parents, children, .. } = scratch;
-    let only_there = on_cpu!(cpu => gather_children(cpu, layout, changed, base, chunk, children));
-    only_there && parts.children(layout, parents).is_ok() && parents == children
-}
-
-/// Collects these elements of the child; says whether no others changed.
-#[inline(always)]
-fn gather_children<M>(
-    machine: M,
-    layout: FloatLayout,
-    changed: &[u64],
-    base: &[u8],
-    chunk: &[u8],
-    children: &mut Vec<u8>,
-) -> bool
-where
-    M: Machine<BLOCK_BYTES_16> + Machine<BLOCK_BYTES_32>,
-{
-    if layout.bytes == 2 {
-        gather_as::<M, BLOCK_BYTES_16, 2>(machine, changed, base, chunk, children)
-    } else {
-        gather_as::<M, BLOCK_BYTES_32, 4>(machine, changed, base, chunk, children)
-    }
-}
-
-#[inline(always)]
-fn gather_as<M: Machine<N>, const N: usize, const BYTES: usize>(
-    machine: M,
-    changed: &[u64],
-    base: &[u8],
-    chunk: &[u8],
-    children: &mut Vec<u8>,
-) -> bool {
-    children.clear();
-    let (mut others, mut changed) = (0, changed.iter());
-    each_pair::<M, N>(
-        machine,
-        chunk,
-        base,
-        #[inline(always)]
-        |block, _, differ| {
-            let changed = changed.next().copied().unwrap_or(0);
-            others |= differ & !changed;
-            gather::<N, BYTES>(block, changed, children);
-            true
-        },
-    );
-    others == 0
+    let Scratch { changed, encoded, parents, children, .. } = scratch;
+    changed == encoded && parts.children(layout, parents).is_ok() && parents == children
 }
 
 /// Calls `look` with every block of chunk and base and which of their elements differ, until it
@@ -175,16 +127,13 @@ fn each_pair<M: Machine<N>, const N: usize>(
 #[inline(always)]
 fn gather<const N: usize, const BYTES: usize>(block: &[u8; N], mut mask: u64, to: &mut Vec<u8>) {
     let elements = block.as_chunks::<BYTES>().0;
-    let (mut here, mut count) = ([[0; BYTES]; BLOCK_LEN], 0);
     while mask != 0 {
         let at = mask.trailing_zeros() as usize;
         mask &= mask - 1;
-        if let (Some(to), Some(from)) = (here.get_mut(count), elements.get(at)) {
-            *to = *from;
-            count += 1;
+        if let Some(element) = elements.get(at) {
+            to.extend_from_slice(element);
         }
     }
-    to.extend_from_slice(here.get(..count).unwrap_or_default().as_flattened());
 }
 
 /// Puts the changed elements in their places.
