@@ -22,7 +22,7 @@ use std::cell::Cell;
 
 use super::cpu::on_cpu;
 use super::float_delta::FloatLayout;
-use super::machine::{BLOCK_BYTES_16, BLOCK_BYTES_32, BLOCK_LEN, Machine, filled};
+use super::machine::{BLOCK_LEN, Machine, filled};
 use decode::Parts;
 
 /// Memory that a thread keeps from chunk to chunk.
