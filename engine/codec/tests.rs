@@ -431,3 +431,31 @@ fn unchanged_parts_cost_next_to_nothing() {
     let len = coded_len(&child, &base);
     assert!(len < 200, "{len}");
 }
+
+/// What a thread keeps of a chunk does not tell in the next one: not of symbols that only some of
+/// many blocks have.
+#[test]
+fn what_was_encoded_before_does_not_matter() {
+    let layout = FloatLayout::BF16;
+    let chunk = |seed: u32, odd: bool| {
+        let parents = (0..1 << 18).map(|at: u32| 0x3c00 + (at.wrapping_mul(seed) >> 22));
+        let step = |(at, parent): (u32, u32)| match at.wrapping_mul(0x9e37_79b9) >> 20 {
+            // In odd blocks alone, or everywhere.
+            0..4 if !odd || at >> 7 & 1 == 1 => parent + 40,
+            4..200 => parent + (at >> 9 & 3),
+            _ => parent,
+        };
+        let parents: Vec<u32> = parents.collect();
+        let children: Vec<u32> = (0..).zip(parents.iter().copied()).map(step).collect();
+        (low_bytes(&parents, 2), low_bytes(&children, 2))
+    };
+    let encoded = |(base, chunk): &(Vec<u8>, Vec<u8>)| {
+        let mut stored = Vec::new();
+        float_delta::encode(layout, chunk, base, &mut stored);
+        stored
+    };
+    let (first, second) = (chunk(0x9e37_79b9, false), chunk(0x85eb_ca6b, true));
+    let fresh = std::thread::scope(|scope| scope.spawn(|| encoded(&second)).join().unwrap());
+    encoded(&first);
+    assert!(encoded(&second) == fresh);
+}

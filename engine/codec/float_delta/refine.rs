@@ -79,8 +79,8 @@ impl Costs {
         let totals = totals.map(|total| log2(total as f32 + 0.5));
         let never = -(0.05f32).log2();
         for (bits, counts) in self.bits.iter_mut().zip(&self.counts) {
-            // What does not occur is not asked for.
-            if counts.iter().fold(0, |any, count| any | count) == 0 {
+            // What occurs nowhere is not asked for; a sample may have missed it.
+            if every == 1 && counts.iter().fold(0, |any, count| any | count) == 0 {
                 continue;
             }
             let mut inner = [0f32; SIZES];
