@@ -381,6 +381,7 @@ pub fn decode(
     stored: &[u8],
     out: &mut [u8],
 ) -> Result<(), CodecError> {
+    let floats = || lane.float().ok_or_else(|| "not a chunk of floats".to_owned());
     let result = match encoding {
         Encoding::Raw if stored.len() == out.len() => {
             out.copy_from_slice(stored);
@@ -392,28 +393,21 @@ pub fn decode(
         }
         Encoding::Lz4 => lz4::decode(stored, out),
         Encoding::XorPlanesLz4 => xor_lz4::decode(lane.width(), stored, out),
-        Encoding::FloatDelta => match lane.float() {
-            Some(layout) => float_delta::decode(Version::First, layout, stored, out),
-            None => Err("not a chunk of floats".to_owned()),
-        },
-        Encoding::FloatDelta2 => match lane.float() {
-            Some(layout) => float_delta::decode(Version::Second, layout, stored, out),
-            None => Err("not a chunk of floats".to_owned()),
-        },
+        Encoding::FloatDelta => {
+            floats().and_then(|layout| float_delta::decode(Version::First, layout, stored, out))
+        }
+        Encoding::FloatDelta2 => {
+            floats().and_then(|layout| float_delta::decode(Version::Second, layout, stored, out))
+        }
         Encoding::Entropy => entropy::decode(lane.number(), stored, out),
         Encoding::IntDelta => int_delta::decode(lane.number(), stored, out),
-        Encoding::FactorDelta => match lane.float() {
-            Some(layout) => factor_delta::decode(layout, stored, out),
-            None => Err("not a chunk of floats".to_owned()),
-        },
-        Encoding::SparseDelta => match lane.float() {
-            Some(layout) => sparse_delta::decode(layout, stored, out),
-            None => Err("not a chunk of floats".to_owned()),
-        },
-        Encoding::RiceDelta => match lane.float() {
-            Some(layout) => rice_delta::decode(layout, stored, out),
-            None => Err("not a chunk of floats".to_owned()),
-        },
+        Encoding::FactorDelta => {
+            floats().and_then(|layout| factor_delta::decode(layout, stored, out))
+        }
+        Encoding::SparseDelta => {
+            floats().and_then(|layout| sparse_delta::decode(layout, stored, out))
+        }
+        Encoding::RiceDelta => floats().and_then(|layout| rice_delta::decode(layout, stored, out)),
     };
     result.map_err(|reason| CodecError { encoding, reason })
 }

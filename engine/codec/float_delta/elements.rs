@@ -2,7 +2,7 @@
 
 use super::BLOCK_LEN;
 use super::floats::FloatLayout;
-use super::open::{OpenWriter, has_open};
+use super::open::OpenWriter;
 use super::pairs::{BlockSum, Pairs};
 use super::short::ShortPairs;
 
@@ -51,16 +51,12 @@ impl<'e> Elements<'e> {
             {
                 short.fill(layout, chunk, base);
                 *sum = short.sum(layout, exponents, symbols);
-                if has_open(symbols) {
-                    known.open.put(layout, symbols, &short.magnitudes);
-                }
+                known.open.put(layout, symbols, &short.magnitudes);
                 continue;
             }
             pairs.fill(layout, chunk, base);
             *sum = pairs.sum(layout, exponents, symbols);
-            if has_open(symbols) {
-                known.open.put(layout, symbols, &pairs.magnitudes);
-            }
+            known.open.put(layout, symbols, &pairs.magnitudes);
         }
         known.open.finish();
         Elements { layout, chunk, base, known }

@@ -176,7 +176,7 @@ impl Symbols {
                 count(block, counts);
             }
             self.coded.extend_from_slice(block);
-            if moves && has_open(&own) {
+            if moves {
                 self.open.put(elements.layout, &own, &pairs.magnitudes);
             }
         }

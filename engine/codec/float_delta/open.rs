@@ -38,7 +38,7 @@ impl OpenWriter {
         self.bytes.get(..self.at).unwrap_or_default()
     }
 
-    /// Appends the open bits of a block's steps.
+    /// Appends the open bits of a block's steps, if it has any.
     #[inline(always)]
     pub(super) fn put<M: Copy + Into<u32>>(
         &mut self,
@@ -48,6 +48,9 @@ impl OpenWriter {
     ) {
         const HALF: usize = BLOCK_LEN / 2;
         const QUARTER: usize = BLOCK_LEN / 4;
+        if !has_open(symbols) {
+            return;
+        }
         let (mut values, mut lens) = ([0u32; BLOCK_LEN], [0u32; BLOCK_LEN]);
         let to = values.iter_mut().zip(&mut lens);
         for ((value, len), (magnitude, symbol)) in to.zip(magnitudes.iter().zip(symbols)) {
