@@ -61,7 +61,7 @@ pub use shortage::{Shortage, is_disk_full};
 pub use superblock_slots::Slots;
 #[cfg(feature = "unstable-format")]
 pub(crate) use superblock_slots::superblock_slots;
-pub(crate) use temporary::{TemporaryFile, folder_of, new_folder, sweep_once};
+pub(crate) use temporary::{TemporaryFile, folder_of, make_folders, new_folder, sweep_once};
 pub use temporary::{TemporaryFolder, TemporaryKind, sweep};
 pub(crate) use unnamed::unnamed_file;
 pub use waiting::Waiting;

@@ -94,6 +94,12 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
+/// Makes a folder, and those that it lies in. Never behind an interruption: a thread that goes on
+/// writing would make a temporary folder again that has just been removed.
+pub(crate) fn make_folders(path: &Path) -> io::Result<()> {
+    critical(|| std::fs::create_dir_all(path))
+}
+
 /// A name that holds a temporary file or folder, until this is dropped.
 #[derive(Debug)]
 struct Name {

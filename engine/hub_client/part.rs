@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::HubError;
 use super::listing::ListedFile;
 use super::work_folder::failed;
+use crate::container::make_folders;
 
 /// The longest ETag that is kept, and the longest note beside a part that is read.
 const ETAG_LEN_MAX: usize = 1024;
@@ -121,7 +122,7 @@ impl Part {
     pub(super) fn finish(self, to: &Path) -> Result<(), HubError> {
         self.file.sync_data().map_err(failed("write", &self.path))?;
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(failed("make", folder))?;
+            make_folders(folder).map_err(failed("make", folder))?;
         }
         fs::rename(&self.path, to).map_err(failed("write", to))?;
         match fs::remove_file(&self.note_path) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::{HubError, HubModel};
+use crate::container::make_folders;
 use crate::shutdown::remove;
 
 const LOCK: &str = "lock";
@@ -78,7 +79,7 @@ impl WorkFolder {
             }
         }
         for folder in [&parts, &snapshot] {
-            fs::create_dir_all(folder).map_err(failed("make", folder))?;
+            make_folders(folder).map_err(failed("make", folder))?;
         }
         Ok(snapshot)
     }

@@ -10,7 +10,7 @@ use std::thread;
 use super::export_error::ExportError;
 use crate::container::{
     DestinationError, EarlyWriter, Overwrite, TemporaryFolder, TemporaryKind, folder_of,
-    start_writeback, sweep,
+    make_folders, start_writeback, sweep,
 };
 use crate::format::is_inner_path;
 use crate::shutdown::{critical, note_written};
@@ -69,7 +69,7 @@ impl ModelFolder {
             }
             TemporaryFolder::create_with(path, TemporaryKind::Export, 0o777)
         } else {
-            fs::create_dir_all(folder_of(path)).map_err(&failed)?;
+            make_folders(folder_of(path)).map_err(&failed)?;
             TemporaryFolder::create_with(folder_of(path), TemporaryKind::Export, 0o777)
         };
         let temporary = temporary.map_err(failed)?;
@@ -91,7 +91,7 @@ impl ModelFolder {
     ) -> Result<(), ExportError> {
         let path = self.temporary.path().join(name);
         let failed = ExportError::target(&self.path);
-        fs::create_dir_all(folder_of(&path)).map_err(&failed)?;
+        make_folders(folder_of(&path)).map_err(&failed)?;
         let file = File::create_new(&path).map_err(&failed)?;
         let mut out = BufWriter::new(EarlyWriter::new(&file));
         write(&mut out)?;
@@ -133,7 +133,7 @@ impl ModelFolder {
         }
         critical(|| {
             for folder in &inner {
-                fs::create_dir_all(path.join(folder))?;
+                make_folders(&path.join(folder))?;
             }
             for name in &written {
                 fs::rename(temporary.path().join(name), path.join(name))?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Remote, Result, TransferError};
 use crate::container::{
-    ContainerError, TemporaryFile, TemporaryKind, folder_of, open_regular, sweep_once,
+    ContainerError, TemporaryFile, TemporaryKind, folder_of, make_folders, open_regular, sweep_once,
 };
 use crate::tensor::ContentId;
 
@@ -76,7 +76,7 @@ impl FolderRemote {
         content: &mut dyn Read,
     ) -> io::Result<TemporaryFile> {
         let folder = folder_of(path);
-        fs::create_dir_all(folder)?;
+        make_folders(folder)?;
         let temporary = TemporaryFile::create(folder, TemporaryKind::Put, 0o666)?;
         let written = io::copy(&mut content.take(len), &mut temporary.as_file())?;
         if written != len {

@@ -225,6 +225,16 @@ fn a_transaction_is_in_few_files() {
     assert!((1..=4).contains(&files.len()), "{files:?}");
 }
 
+/// A thread that goes on writing must not make a temporary folder again that an interruption has
+/// just removed.
+#[test]
+fn folders_are_made_in_one_place() {
+    let engine = Engine::read();
+    let makers = engine.code.iter().filter(|(_, code)| code.contains("create_dir_all"));
+    let makers: Vec<String> = makers.map(|(module, _)| module.join("/")).collect();
+    assert_eq!(makers, ["container/temporary"]);
+}
+
 /// The table of behaviours in `docs/architecture.md` is a promise to whoever looks for one.
 #[test]
 fn what_is_told_to_be_somewhere_is_there() {
