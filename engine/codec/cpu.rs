@@ -203,6 +203,13 @@ macro_rules! on_cpu {
 }
 pub(in crate::codec) use on_cpu;
 
+/// Runs `work`, compiled for the widest way as far as it is inlined, for rooms that have loops of
+/// numbers and no tokens: the closure and what it calls are `#[inline(always)]`.
+#[inline]
+pub(crate) fn run_wide<R>(work: impl FnOnce() -> R) -> R {
+    on_cpu!(_cpu => work())
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
     use std::arch::x86_64::__cpuid;
@@ -313,12 +320,12 @@ mod elsewhere {
 }
 
 #[cfg(test)]
-pub(in crate::codec) mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// What `work` gives, which is the same on every way of this processor.
-    pub(in crate::codec) fn on_every_way<R: PartialEq>(work: impl Fn() -> R) -> R {
+    pub(crate) fn on_every_way<R: PartialEq>(work: impl Fn() -> R) -> R {
         let first = Cpu::Portable.lowered(&work);
         Cpu::available().for_each(|cpu| assert!(cpu.lowered(&work) == first, "{cpu}"));
         first

@@ -34,6 +34,9 @@ mod tests;
 
 use float_delta::Version;
 
+pub(crate) use cpu::run_wide;
+#[cfg(test)]
+pub(crate) use cpu::tests::on_every_way;
 pub use cpu::{CPU_VARIABLE, Cpu, UnknownCpu};
 pub use lane::Lane;
 pub use lossy::{Half, Loss, Lossy, LossyCoder, UnknownLossy};

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use half::{bf16, f16};
 use rayon::prelude::*;
 
+use crate::codec::run_wide;
 use crate::store::{OpenTensor, Result, Tensor};
 use crate::tensor::{Dtype, number, number_bytes};
 
@@ -124,48 +124,103 @@ fn load<'b>(
 
 type Piece<'p> = (&'p Dtype, &'p [u8], usize);
 
-/// Sums that are taken side by side, and added up at the end of a piece.
+/// How many sums of a kind are taken side by side.
 const LANES: usize = 8;
+
+/// Sums that are taken side by side, and added up at the end of a piece: each kind in an array of
+/// its own, which compilers make wide registers of.
+#[derive(Default)]
+struct Lanes {
+    changed: [u64; LANES],
+    dd: [f64; LANES],
+    aa: [f64; LANES],
+    bb: [f64; LANES],
+    ab: [f64; LANES],
+    max: [f64; LANES],
+}
+
+#[expect(clippy::indexing_slicing, reason = "arrays of LANES, at numbers below it")]
+impl Lanes {
+    #[inline(always)]
+    fn add<const WIDTH: usize>(
+        &mut self,
+        left: &[[u8; WIDTH]; LANES],
+        right: &[[u8; WIDTH]; LANES],
+        number: impl Fn([u8; WIDTH]) -> f32,
+    ) {
+        let numbers = |of: &[[u8; WIDTH]; LANES]| of.map(|bytes| f64::from(number(bytes)));
+        let (a, b) = (numbers(left), numbers(right));
+        for at in 0..LANES {
+            // A NaN that has stayed is no change.
+            let is_changed = left[at] != right[at];
+            let change = if is_changed { b[at] - a[at] } else { 0.0 };
+            self.aa[at] += a[at] * a[at];
+            self.bb[at] += b[at] * b[at];
+            self.ab[at] += a[at] * b[at];
+            self.dd[at] += change * change;
+            self.changed[at] += u64::from(is_changed);
+            // Where the square is no number the largest is none either, which is seen at the end.
+            self.max[at] = if change.abs() > self.max[at] { change.abs() } else { self.max[at] };
+        }
+    }
+
+    fn sums(&self) -> Sums {
+        let lane = |at: usize| Sums {
+            changed: self.changed[at],
+            bits: 0,
+            dd: self.dd[at],
+            aa: self.aa[at],
+            bb: self.bb[at],
+            ab: self.ab[at],
+            max: self.max[at],
+        };
+        let sums = (0..LANES).map(lane).fold(Sums::default(), Sums::join);
+        Sums { max: if sums.dd.is_nan() { f64::NAN } else { sums.max }, ..sums }
+    }
+}
 
 /// The sums of two pieces of one type, which is asked for once, and not for each element.
 fn same_sums<const WIDTH: usize>(
     left: &[u8],
     right: &[u8],
-    number: impl Fn([u8; WIDTH]) -> f64,
+    number: impl Fn([u8; WIDTH]) -> f32 + Copy,
 ) -> Sums {
-    let mut lanes = [Sums::default(); LANES];
-    let mut add = |left: &[[u8; WIDTH]; LANES], right: &[[u8; WIDTH]; LANES]| {
-        for (sums, (left, right)) in lanes.iter_mut().zip(left.iter().zip(right)) {
-            let (a, b) = (number(*left), number(*right));
-            // A NaN that has stayed is no change.
-            let is_changed = left != right;
-            let change = if is_changed { b - a } else { 0.0 };
-            sums.aa += a * a;
-            sums.bb += b * b;
-            sums.ab += a * b;
-            sums.dd += change * change;
-            sums.changed += u64::from(is_changed);
-            // Where the square is no number the largest is none either, which is seen at the end.
-            sums.max = if change.abs() > sums.max { change.abs() } else { sums.max };
-        }
-    };
-    let (left_rows, left_rest) = left.as_chunks().0.as_chunks();
-    let (right_rows, right_rest) = right.as_chunks().0.as_chunks();
-    left_rows.iter().zip(right_rows).for_each(|(left, right)| add(left, right));
-    // Two zeros add nothing.
-    let mut last = [[[0; WIDTH]; LANES]; 2];
-    for (last, rest) in last.iter_mut().zip([left_rest, right_rest]) {
-        last.iter_mut().zip(rest).for_each(|(last, rest)| *last = *rest);
-    }
-    add(&last[0], &last[1]);
-    let mut sums = lanes.into_iter().fold(Sums::default(), Sums::join);
-    if sums.dd.is_nan() {
-        sums.max = f64::NAN;
-    }
-    Sums { bits: bits_changed(left, right), ..sums }
+    run_wide(
+        #[inline(always)]
+        || {
+            let mut lanes = Lanes::default();
+            let (left_rows, left_rest) = left.as_chunks().0.as_chunks();
+            let (right_rows, right_rest) = right.as_chunks().0.as_chunks();
+            for (left, right) in left_rows.iter().zip(right_rows) {
+                lanes.add(left, right, number);
+            }
+            // Two zeros add nothing.
+            let mut last = [[[0; WIDTH]; LANES]; 2];
+            for (last, rest) in last.iter_mut().zip([left_rest, right_rest]) {
+                last.iter_mut().zip(rest).for_each(|(last, rest)| *last = *rest);
+            }
+            lanes.add(&last[0], &last[1], number);
+            Sums { bits: bits_changed(left, right), ..lanes.sums() }
+        },
+    )
+}
+
+/// A float of 16 bits as one of 32, without a branch: what a loop over it can be made wide of.
+#[inline(always)]
+fn widened(half: [u8; 2]) -> f32 {
+    const SMALLEST_NORMAL: u32 = 113 << 23;
+    let bits = u32::from(u16::from_le_bytes(half));
+    let (sign, rest) = ((bits & 0x8000) << 16, bits & 0x7fff);
+    let normal = (rest << 13) + (112 << 23);
+    let none = normal + (112 << 23);
+    // Its digits behind a one, and that one taken away again.
+    let small = f32::from_bits(SMALLEST_NORMAL | rest << 13) - f32::from_bits(SMALLEST_NORMAL);
+    let below = if rest < 0x400 { small.to_bits() } else { normal };
+    f32::from_bits(sign | if rest < 0x7c00 { below } else { none })
 }
 
 /// How many bits differ, eight bytes at a time.
+#[inline(always)]
 fn bits_changed(left: &[u8], right: &[u8]) -> u64 {
     let (left, left_rest) = left.as_chunks();
     let (right, right_rest) = right.as_chunks();
@@ -179,15 +234,11 @@ fn sums((dtype_a, left, width_a): Piece<'_>, (dtype_b, right, width_b): Piece<'_
     let same_type = dtype_a == dtype_b;
     match dtype_a {
         Dtype::Bf16 if same_type => {
-            let number = |bytes| f64::from(bf16::from_le_bytes(bytes).to_f32());
-            return same_sums(left, right, number);
+            // Its bits are the upper half of those of an f32.
+            return same_sums(left, right, |[low, high]| f32::from_le_bytes([0, 0, low, high]));
         }
-        Dtype::F16 if same_type => {
-            return same_sums(left, right, |bytes| f16::from_le_bytes(bytes).to_f64());
-        }
-        Dtype::F32 if same_type => {
-            return same_sums(left, right, |bytes| f64::from(f32::from_le_bytes(bytes)));
-        }
+        Dtype::F16 if same_type => return same_sums(left, right, widened),
+        Dtype::F32 if same_type => return same_sums(left, right, f32::from_le_bytes),
         _ => {}
     }
     let mut sums = Sums::default();
@@ -215,7 +266,10 @@ fn sums((dtype_a, left, width_a): Piece<'_>, (dtype_b, right, width_b): Piece<'_
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use half::{bf16, f16};
+
     use super::*;
+    use crate::codec::on_every_way;
 
     /// The sums of the same numbers of a type, by the loop that knows every type.
     fn by_number(dtype: &Dtype, left: &[u8], right: &[u8], width: usize) -> (u64, u64, [f64; 5]) {
@@ -252,14 +306,28 @@ mod tests {
                     (0..count).flat_map(element).collect()
                 };
                 let (left, right) = (bytes(0), bytes(5));
-                let found = sums((&dtype, &left, width), (&dtype, &right, width));
+                let found = on_every_way(|| {
+                    let found = sums((&dtype, &left, width), (&dtype, &right, width));
+                    let reals = [found.aa, found.bb, found.ab, found.dd, found.max];
+                    // To the last bit.
+                    (found.changed, found.bits, reals.map(f64::to_bits))
+                });
+                let (found_counts, found) = ((found.0, found.1), found.2.map(f64::from_bits));
                 let (changed, bits, expected) = by_number(&dtype, &left, &right, width);
-                assert_eq!((found.changed, found.bits), (changed, bits), "{dtype} {count}");
-                let sums = [found.aa, found.bb, found.ab, found.dd, found.max];
-                for (found, expected) in sums.into_iter().zip(expected) {
+                assert_eq!(found_counts, (changed, bits), "{dtype} {count}");
+                for (found, expected) in found.into_iter().zip(expected) {
                     assert!((found - expected).abs() <= expected.abs() * 1e-12, "{dtype} {count}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_float_of_16_bits_is_widened_as_it_is() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (widened(bits.to_le_bytes()), f16::from_bits(bits).to_f32());
+            let is_same = found.to_bits() == expected.to_bits();
+            assert!(is_same || (found.is_nan() && expected.is_nan()), "{bits:x}: {found}");
         }
     }
 
