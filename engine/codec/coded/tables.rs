@@ -3,6 +3,8 @@
 //! A table is a *level* for each symbol: the frequency's binary logarithm in quarters. That is
 //! exact enough: it costs less than 0.002 bits a symbol.
 
+use std::sync::LazyLock;
+
 use crate::codec::float_delta::bits::{BitReader, BitWriter};
 use crate::codec::float_delta::frequencies::{FINE, Histogram, SYMBOLS_MAX};
 
@@ -104,9 +106,16 @@ pub(in crate::codec) fn read(input: &mut BitReader<'_>) -> Result<Levels, String
 /// Bits that coding so many symbols with their own frequencies takes.
 pub(in crate::codec) fn entropy_bits<'c>(counts: impl Iterator<Item = &'c u32> + Clone) -> f32 {
     let total: u32 = counts.clone().sum();
-    let own = |count: &u32| *count as f32 * (*count as f32).log2();
+    let own = |count: &u32| *count as f32 * log2_of(*count);
     let occurring = counts.filter(|count| **count > 0);
-    total as f32 * (total.max(1) as f32).log2() - occurring.map(own).sum::<f32>()
+    total as f32 * log2_of(total.max(1)) - occurring.map(own).sum::<f32>()
+}
+
+/// The binary logarithm of a number, which is not 0; that of a small one is looked up.
+pub(in crate::codec) fn log2_of(number: u32) -> f32 {
+    static SMALL: LazyLock<Vec<f32>> =
+        LazyLock::new(|| (0..1 << 12).map(|number| (number as f32).log2()).collect());
+    SMALL.get(number as usize).copied().unwrap_or_else(|| (number as f32).log2())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Choosing a model for a chunk, and writing the chunk with it.
 
-use super::stats::{self, Counts, FRACTION_BITS, TOP_BITS};
+use super::stats::{self, Counts, FRACTION_BITS, Joint, TOP_BITS};
 use super::{Model, is_float};
 use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::floats::{FIRST, FloatShape};
@@ -70,6 +70,18 @@ impl Chosen {
     }
 }
 
+/// Classes told with so many bits of fraction, and what is counted under them.
+struct Fraction {
+    bits: u32,
+    classes: Vec<i32>,
+    merged: Vec<Joint>,
+    /// Bits that telling the classes takes.
+    fixed: f32,
+}
+
+/// Bits that a shape takes.
+type Priced = (f32, FloatShape);
+
 fn choose_for_floats(number: Number, elements: &[u64], found: &[i32]) -> Option<Chosen> {
     let mantissa_bits = number.mantissa_bits.unwrap_or(0);
     let zeros = stats::trailing(number, elements);
@@ -85,33 +97,41 @@ fn choose_for_floats(number: Number, elements: &[u64], found: &[i32]) -> Option<
         let under: &[i32] = if blocked { found } else { &same };
         let counts = Counts::new(number, elements, under.iter().copied());
         let (low, high) = counts.range().unwrap_or((0, 0));
-        let try_with = |fraction_bits: u32, top: u32, signed: bool| {
-            let shift = FRACTION_BITS - fraction_bits;
-            let classes: Vec<i32> = under.iter().map(|class| class >> shift).collect();
+        let fraction = |bits: u32| {
+            let classes: Vec<i32> =
+                under.iter().map(|class| class >> (FRACTION_BITS - bits)).collect();
             let fixed = if blocked { class_bits(&classes, &short) } else { 0.0 };
+            Fraction { bits, merged: counts.merged(bits), classes, fixed }
+        };
+        let price = |fraction: &Fraction, top: u32, signed: bool| {
             let shape = FloatShape { number, low, top, signed, trailing };
             // Where there are more exponents than symbols, the lowest go without.
             let room = shape.exponents() as i32;
             let shape = FloatShape { low: low.max(high + 1 - room), ..shape };
-            let bits = fixed + counts.bits(fraction_bits, shape, high) - saved;
-            let first_class = classes.first().copied().unwrap_or(0);
-            let model = Model { fraction_bits, first_class, blocked, shape: Some(shape) };
-            Chosen { bits, model, classes, short: short.clone() }
+            (fraction.fixed + counts.bits(&fraction.merged, shape, high) - saved, shape)
         };
         // One choice after the other: they hardly depend on each other.
         let top = 1.min(mantissa_bits - trailing);
-        let mut found = try_with(0, top, false);
-        if blocked {
-            found =
-                (1..=FRACTION_BITS).fold(found, |f, bits| try_with(bits, top, false).or(Some(f)));
+        let mut fine = fraction(0);
+        let mut found = price(&fine, top, false);
+        for bits in 1..=if blocked { FRACTION_BITS } else { 0 } {
+            let other = fraction(bits);
+            let tried = price(&other, top, false);
+            if tried.0 < found.0 {
+                (fine, found) = (other, tried);
+            }
         }
-        let fraction_bits = found.model.fraction_bits;
-        found = try_with(fraction_bits, top, true).or(Some(found));
-        let signed = found.model.shape.is_some_and(|shape| shape.signed);
+        let less = |one: Priced, other: Priced| if other.0 < one.0 { other } else { one };
+        found = less(found, price(&fine, top, true));
+        let signed = found.1.signed;
         for top in 0..=TOP_BITS.min(mantissa_bits - trailing) {
-            found = try_with(fraction_bits, top, signed).or(Some(found));
+            found = less(found, price(&fine, top, signed));
         }
-        best = Some(found.or(best));
+        let (bits, shape) = found;
+        let Fraction { bits: fraction_bits, classes, .. } = fine;
+        let first_class = classes.first().copied().unwrap_or(0);
+        let model = Model { fraction_bits, first_class, blocked, shape: Some(shape) };
+        best = Some(Chosen { bits, model, classes, short }.or(best));
     }
     best
 }

@@ -16,7 +16,7 @@ pub(super) const EXPONENTS: usize = 64;
 pub(super) const BELOW: i32 = 48;
 
 /// Counts by exponent, highest mantissa bits, and sign.
-type Joint = Vec<u32>;
+pub(super) type Joint = Vec<u32>;
 const JOINT_LEN: usize = EXPONENTS << (TOP_BITS + 1);
 
 /// The class of each block: the binary logarithm of its mean size, in parts of an octave.
@@ -66,7 +66,8 @@ pub(super) fn best_trailing(trailing: &[u32]) -> u32 {
 pub(super) struct Counts {
     joint: Vec<Joint>,
     zeros: u32,
-    beyond: u32,
+    /// Those that are not zero.
+    all: u32,
 }
 
 impl Counts {
@@ -76,79 +77,83 @@ impl Counts {
         elements: &[u64],
         classes: impl Iterator<Item = i32>,
     ) -> Self {
-        let mut counts =
-            Counts { joint: vec![vec![0; JOINT_LEN]; 1 << FRACTION_BITS], zeros: 0, beyond: 0 };
+        let mut joint = vec![vec![0; JOINT_LEN]; 1 << FRACTION_BITS];
+        let mut zeros = 0;
         let mantissa_bits = number.mantissa_bits.unwrap_or(TOP_BITS);
         let magnitudes = number.sign() - 1;
         for (block, class) in elements.chunks(BLOCK_LEN).zip(classes) {
             let from = (class >> FRACTION_BITS) - BELOW;
             let fraction = (class & ((1 << FRACTION_BITS) - 1)) as usize;
-            let Some(joint) = counts.joint.get_mut(fraction) else { continue };
+            let Some(joint) = joint.get_mut(fraction) else { continue };
             for element in block {
                 let magnitude = element & magnitudes;
                 let top = (magnitude >> (mantissa_bits - TOP_BITS)) as i64;
                 let place = (top - (i64::from(from) << TOP_BITS)) << 1
                     | i64::from(element & number.sign() != 0);
-                if magnitude == 0 {
-                    counts.zeros += 1;
-                } else if let Some(count) =
-                    usize::try_from(place).ok().and_then(|place| joint.get_mut(place))
-                {
+                zeros += u32::from(magnitude == 0);
+                // There is no such place, nor are there some of the others.
+                let place = if magnitude == 0 { usize::MAX } else { place as usize };
+                if let Some(count) = joint.get_mut(place) {
                     *count += 1;
-                } else {
-                    counts.beyond += 1;
                 }
             }
         }
-        counts
+        Counts { joint, zeros, all: elements.len() as u32 - zeros }
     }
 
     /// The exponents, counted from a block's, between which all counted floats are.
     pub(super) fn range(&self) -> Option<(i32, i32)> {
-        let per_exponent = 1 << (TOP_BITS + 1);
-        let occurs = |at: usize| {
-            let place = at * per_exponent;
-            let counts = |joint: &Joint| {
-                joint.get(place..place + per_exponent).unwrap_or_default().iter().any(|c| *c > 0)
-            };
-            self.joint.iter().any(counts)
-        };
-        let low = (0..EXPONENTS).find(|at| occurs(*at))?;
-        let high = (0..EXPONENTS).rfind(|at| occurs(*at))?;
+        let all = self.merged(0);
+        let mut exponents = all.first()?.chunks(1 << (TOP_BITS + 1));
+        let occurs = |counts: &[u32]| counts.iter().fold(0, |any, count| any | count) > 0;
+        let low = exponents.clone().position(occurs)?;
+        let high = exponents.rposition(occurs)?;
         Some((low as i32 - BELOW, high as i32 - BELOW))
     }
 
-    /// Bits that coding takes with so many bits of fraction, up to an exponent, if no block is
-    /// short.
-    pub(super) fn bits(&self, fraction_bits: u32, shape: FloatShape, high: i32) -> f32 {
+    /// The counts of classes that are not told apart with so many bits of fraction, together.
+    pub(super) fn merged(&self, fraction_bits: u32) -> Vec<Joint> {
+        let together = |joints: &[Joint]| {
+            let mut sums = vec![0; JOINT_LEN];
+            for joint in joints {
+                sums.iter_mut().zip(joint).for_each(|(sum, count)| *sum += count);
+            }
+            sums
+        };
+        self.joint.chunks(1 << (FRACTION_BITS - fraction_bits)).map(together).collect()
+    }
+
+    /// Bits that coding takes with counts that are [`merged`](Self::merged), up to an exponent, if
+    /// no block is short.
+    pub(super) fn bits(&self, merged: &[Joint], shape: FloatShape, high: i32) -> f32 {
         let FloatShape { top, signed, low, .. } = shape;
         let exponents = (high + 1 - low) as usize;
-        let merged = 1 << (FRACTION_BITS - fraction_bits);
-        let sign_shift = u32::from(!signed);
-        let mut bits = 0.0;
         let from = ((low + BELOW).max(0) as usize) << (TOP_BITS + 1);
-        let to = from + (exponents << (TOP_BITS + 1));
+        let to = JOINT_LEN.min(from + (exponents << (TOP_BITS + 1)));
+        // Counts of both signs in turn that have a symbol, or one for each sign.
+        let together = 2 << (TOP_BITS - top);
+        let mut bits = 0.0;
         let mut told = 0u32;
-        for joints in self.joint.chunks(merged) {
-            let mut counts = vec![0u32; JOINT_LEN >> (TOP_BITS - top + sign_shift)];
-            for joint in joints {
-                for (at, count) in joint.iter().enumerate().skip(from).take(to - from) {
-                    let exponent_and_top = at >> 1 >> (TOP_BITS - top);
-                    let place =
-                        if signed { exponent_and_top << 1 | at & 1 } else { exponent_and_top };
-                    if let Some(sum) = counts.get_mut(place) {
-                        *sum += count;
-                    }
-                    told += count;
+        let mut counts = Vec::with_capacity(JOINT_LEN);
+        for joint in merged {
+            let counted = joint.get(from..to).unwrap_or_default();
+            counts.clear();
+            for counts_of_one in counted.chunks(together) {
+                let all: u32 = counts_of_one.iter().sum();
+                told += all;
+                if signed {
+                    let negative: u32 = counts_of_one.iter().skip(1).step_by(2).sum();
+                    counts.extend([all - negative, negative]);
+                } else {
+                    counts.push(all);
                 }
             }
             let occurring = counts.iter().filter(|count| **count > 0);
             bits += occurring.clone().count() as f32 * SYMBOL_BITS + 20.0;
             bits += entropy_bits(occurring);
         }
-        let all: u32 = self.joint.iter().flatten().sum::<u32>() + self.beyond;
-        let escaped = (all - told) as f32;
-        let total = (all + self.zeros) as f32;
+        let escaped = (self.all - told) as f32;
+        let total = (self.all + self.zeros) as f32;
         let rare = |count: f32| if count > 0.0 { count * (total / count).log2() } else { 0.0 };
         bits + told as f32 * shape.of_block(false).open() as f32
             + escaped * shape.number.bits() as f32
