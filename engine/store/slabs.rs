@@ -19,6 +19,13 @@ pub(in crate::store) fn slab_len() -> usize {
     (rayon::current_num_threads() * 2 * CHUNK_LEN).clamp(4 << 20, 16 << 20) / CHUNK_LEN * CHUNK_LEN
 }
 
+/// What is read, decoded or checked at a time while the piece before it is written or hashed: a
+/// chunk for every core, from 2 MiB to 8 MiB. Longer pieces leave the cache in between: with 8 MiB,
+/// two cores exported a sixth more slowly, and with 4 MiB they cloned a quarter more slowly.
+pub(in crate::store) fn piece_len() -> usize {
+    (rayon::current_num_threads() * CHUNK_LEN).clamp(2 << 20, 8 << 20) / CHUNK_LEN * CHUNK_LEN
+}
+
 /// Short tensors are taken together up to this many bytes.
 pub(in crate::store) fn batch_len() -> usize {
     2 * slab_len()
@@ -144,7 +151,7 @@ pub(in crate::store) fn for_slabs(
     ahead(tensor.byte_len, &mut arena[..batch_len()], &fill, work)
 }
 
-/// Fills slab after slab of `len` bytes, each while `work` has the one before. Memory: `arena`,
+/// Fills piece after piece of `len` bytes, each while `work` has the one before. Memory: `arena`,
 /// which has room for two.
 pub(in crate::store) fn ahead(
     len: u64,
@@ -152,8 +159,9 @@ pub(in crate::store) fn ahead(
     fill: &(dyn Fn(u64, &mut [u8]) -> Result<()> + Sync),
     work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let (mut now, mut next) = arena.split_at_mut(arena.len() / 2);
-    let slab_len = now.len() as u64;
+    let slab_len = piece_len().min(arena.len() / 2);
+    let (mut now, mut next) = arena[..2 * slab_len].split_at_mut(slab_len);
+    let slab_len = slab_len as u64;
     let len_at = |start: u64| len.saturating_sub(start).min(slab_len) as usize;
     let mut filled = fill(0, &mut now[..len_at(0)]);
     let mut start = 0;

@@ -7,12 +7,9 @@ use super::model::Model;
 use super::tensor::Tensor;
 use crate::format::{FileFormat, ManifestPart, Skeleton, with_length, write_header};
 use crate::store::error::{Result, StoreError};
-use crate::store::slabs::ahead;
+use crate::store::slabs::{ahead, piece_len};
 use crate::store::source::NewView;
 use crate::tensor::ContentId;
-
-/// Bytes that are copied at a time: whole chunks, so that each is decoded once.
-const PIECE_LEN: usize = 8 << 20;
 
 /// A file of a model, as it was imported, byte for byte: read as a whole, or at any place. A range
 /// decodes no more than the chunks that it lies in.
@@ -351,7 +348,7 @@ impl StoredFile {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         let mut offset = 0;
         while offset < self.len {
-            let len = (self.len - offset).min(PIECE_LEN as u64) as usize;
+            let len = (self.len - offset).min(piece_len() as u64) as usize;
             own.resize(len, 0);
             others.resize(len, 0);
             self.read_at(offset, &mut own)?;
@@ -449,7 +446,7 @@ fn copy(
 ) -> Result<()> {
     let content = content.opened()?;
     if content.raw(start, 0)?.is_none() {
-        let room = 2 * len.min(PIECE_LEN as u64) as usize;
+        let room = 2 * len.min(piece_len() as u64) as usize;
         if buffer.len() < room {
             buffer.resize(room, 0);
         }
@@ -457,7 +454,7 @@ fn copy(
         return ahead(len, &mut buffer[..room], &decode, &mut |_, piece| write(piece));
     }
     // What lies raw in the file is written from there, without a copy.
-    let piece_at = |at: u64| content.raw(start + at, (len - at).min(PIECE_LEN as u64) as usize);
+    let piece_at = |at: u64| content.raw(start + at, (len - at).min(piece_len() as u64) as usize);
     let (mut at, mut next) = (0, piece_at(0));
     while let Some(piece) = next?.filter(|piece| !piece.is_empty()) {
         at += piece.len() as u64;
