@@ -13,8 +13,8 @@ use crate::container::unnamed_file;
 use crate::format::CHUNK_LEN;
 use crate::tensor::ContentId;
 
-/// A longer tensor goes slab by slab: two chunks for every core, at most 16 MiB. Small enough to
-/// stay in the cache between reading, hashing and writing, and to be had without many page faults.
+/// A longer tensor is never whole in memory: two chunks for every core, at most 16 MiB, which are
+/// had without many page faults.
 pub(in crate::store) fn slab_len() -> usize {
     (rayon::current_num_threads() * 2 * CHUNK_LEN).clamp(4 << 20, 16 << 20) / CHUNK_LEN * CHUNK_LEN
 }
@@ -131,7 +131,7 @@ pub(in crate::store) fn read_and_hash(tensor: &NewTensor<'_>, out: &mut [u8]) ->
     Ok(hasher.finalize().into())
 }
 
-/// Calls `work` with every slab of a tensor and its offset.
+/// Calls `work` with every piece of a tensor and its offset.
 pub(in crate::store) fn for_slabs(
     tensor: &NewTensor<'_>,
     arena: &mut Vec<u8>,
@@ -159,22 +159,21 @@ pub(in crate::store) fn ahead(
     fill: &(dyn Fn(u64, &mut [u8]) -> Result<()> + Sync),
     work: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let slab_len = piece_len().min(arena.len() / 2);
-    let (mut now, mut next) = arena[..2 * slab_len].split_at_mut(slab_len);
-    let slab_len = slab_len as u64;
-    let len_at = |start: u64| len.saturating_sub(start).min(slab_len) as usize;
+    let piece_len = piece_len().min(arena.len() / 2);
+    let (mut now, mut next) = arena[..2 * piece_len].split_at_mut(piece_len);
+    let len_at = |start: u64| len.saturating_sub(start).min(piece_len as u64) as usize;
     let mut filled = fill(0, &mut now[..len_at(0)]);
     let mut start = 0;
     while start < len {
         filled?;
-        let behind = start + slab_len;
-        let (slab, room) = (&now[..len_at(start)], &mut next[..len_at(behind)]);
+        let behind = start + piece_len as u64;
+        let (piece, room) = (&now[..len_at(start)], &mut next[..len_at(behind)]);
         filled = Ok(());
         let worked = rayon::in_place_scope(|scope| {
             if !room.is_empty() {
                 scope.spawn(|_| filled = fill(behind, room));
             }
-            work(start, slab)
+            work(start, piece)
         });
         worked?;
         (start, now, next) = (behind, next, now);

@@ -96,13 +96,15 @@ fn choose_for_floats(number: Number, elements: &[u64], found: &[i32]) -> Option<
         let saved = (blocks * BLOCK_LEN) as f32 * trailing as f32;
         let under: &[i32] = if blocked { found } else { &same };
         let counts = Counts::new(number, elements, under.iter().copied());
-        let (low, high) = counts.range().unwrap_or((0, 0));
         let fraction = |bits: u32| {
             let classes: Vec<i32> =
                 under.iter().map(|class| class >> (FRACTION_BITS - bits)).collect();
             let fixed = if blocked { class_bits(&classes, &short) } else { 0.0 };
             Fraction { bits, merged: counts.merged(bits), classes, fixed }
         };
+        let mut fine = fraction(0);
+        // Without fractions all counts are together.
+        let (low, high) = fine.merged.first().and_then(stats::range).unwrap_or((0, 0));
         let price = |fraction: &Fraction, top: u32, signed: bool| {
             let shape = FloatShape { number, low, top, signed, trailing };
             // Where there are more exponents than symbols, the lowest go without.
@@ -112,7 +114,6 @@ fn choose_for_floats(number: Number, elements: &[u64], found: &[i32]) -> Option<
         };
         // One choice after the other: they hardly depend on each other.
         let top = 1.min(mantissa_bits - trailing);
-        let mut fine = fraction(0);
         let mut found = price(&fine, top, false);
         for bits in 1..=if blocked { FRACTION_BITS } else { 0 } {
             let other = fraction(bits);

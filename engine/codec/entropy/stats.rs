@@ -101,16 +101,6 @@ impl Counts {
         Counts { joint, zeros, all: elements.len() as u32 - zeros }
     }
 
-    /// The exponents, counted from a block's, between which all counted floats are.
-    pub(super) fn range(&self) -> Option<(i32, i32)> {
-        let all = self.merged(0);
-        let mut exponents = all.first()?.chunks(1 << (TOP_BITS + 1));
-        let occurs = |counts: &[u32]| counts.iter().fold(0, |any, count| any | count) > 0;
-        let low = exponents.clone().position(occurs)?;
-        let high = exponents.rposition(occurs)?;
-        Some((low as i32 - BELOW, high as i32 - BELOW))
-    }
-
     /// The counts of classes that are not told apart with so many bits of fraction, together.
     pub(super) fn merged(&self, fraction_bits: u32) -> Vec<Joint> {
         let together = |joints: &[Joint]| {
@@ -160,4 +150,13 @@ impl Counts {
             + rare(escaped)
             + rare(self.zeros as f32)
     }
+}
+
+/// The exponents, counted from a block's, between which all counted floats are.
+pub(super) fn range(counts: &Joint) -> Option<(i32, i32)> {
+    let mut exponents = counts.chunks(1 << (TOP_BITS + 1));
+    let occurs = |counts: &[u32]| counts.iter().fold(0, |any, count| any | count) > 0;
+    let low = exponents.clone().position(occurs)?;
+    let high = exponents.rposition(occurs)?;
+    Some((low as i32 - BELOW, high as i32 - BELOW))
 }
