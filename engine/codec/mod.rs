@@ -149,9 +149,11 @@ pub struct CodecError {
     pub reason: String,
 }
 
-/// A float chunk shorter than this is tried both ways: the tables of the conditioned difference
-/// may not pay there.
+/// In a float chunk shorter than this, the tables of the conditioned difference may not pay: codes
+/// without tables are tried too.
 const SHORT_CHUNK_BYTES: usize = 1 << 15;
+/// In one shorter than this they hardly ever do: they are not tried.
+const TINY_CHUNK_BYTES: usize = 1 << 11;
 
 /// A delta that takes more bytes is tried without the base too: about what numbers of that width
 /// take alone.
@@ -231,16 +233,19 @@ pub fn encode_delta(
             }
             None => {}
         }
-        // The tables of the conditioned difference may not pay in a short chunk.
-        let short = !fast && chunk.len() < SHORT_CHUNK_BYTES;
-        if float.is_none() || short || best.encoding == Encoding::Raw {
+        // Where most is the same, what tells of each block may be more than the changes.
+        let still = !fast && chunk.len() < SHORT_CHUNK_BYTES && best.len < chunk.len() / 2;
+        if float.is_none() || still || best.encoding == Encoding::Raw {
             let mut other = Vec::new();
             xor_lz4::encode(lane.width(), chunk, base, &mut other);
             best.replace(Encoding::XorPlanesLz4, Some(other));
         }
     }
     // Of a base that says little, less is lost without it.
-    if !fast && best.len > alone_len(lane, chunk.len()) {
+    let tiny = profile == Profile::Balanced
+        && best.encoding == Encoding::RiceDelta
+        && chunk.len() < TINY_CHUNK_BYTES;
+    if !fast && !tiny && best.len > alone_len(lane, chunk.len()) {
         best.replace(Encoding::Entropy, try_entropy(lane, chunk, best.len));
     }
     if best.encoding == Encoding::FloatDelta2 {
@@ -262,24 +267,28 @@ fn encode_floats(
 ) {
     let right = sparse_delta::encode(layout, chunk, base, best.out);
     best.settle(Encoding::SparseDelta, right);
-    let found = best.encoding == Encoding::SparseDelta;
-    if profile == Profile::Fast {
-        if !found {
-            let right = rice_delta::encode(layout, chunk, base, best.out);
-            best.settle(Encoding::RiceDelta, right);
-        }
+    let dense = profile == Profile::Dense;
+    if best.encoding == Encoding::SparseDelta && !dense {
+        return;
+    }
+    let short = chunk.len() < SHORT_CHUNK_BYTES;
+    if best.encoding == Encoding::Raw && (short || profile == Profile::Fast) {
+        let right = rice_delta::encode(layout, chunk, base, best.out);
+        best.settle(Encoding::RiceDelta, right);
+    }
+    if profile == Profile::Fast || chunk.len() < TINY_CHUNK_BYTES && !dense {
         return;
     }
     // Decoded again at the end, unless another way is shorter.
-    if !found {
+    if best.encoding == Encoding::Raw {
         float_delta::encode(layout, chunk, base, best.out);
         best.settle(Encoding::FloatDelta2, true);
-    } else if profile == Profile::Dense {
+    } else {
         let mut other = Vec::new();
         float_delta::encode(layout, chunk, base, &mut other);
         best.replace(Encoding::FloatDelta2, Some(other));
     }
-    if profile == Profile::Dense {
+    if dense {
         best.replace(Encoding::FactorDelta, try_factor_delta(layout, chunk, base, best.len));
     }
 }

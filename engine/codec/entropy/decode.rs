@@ -1,10 +1,11 @@
 //! A chunk from what was written of it.
 
-use super::{EXPANSION_MAX, Model, fits, tables};
+use super::{BRAIN, DOUBLE, EXPANSION_MAX, HALF, Model, SINGLE, fits, tables};
 use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::floats::FloatReader;
 use crate::codec::coded::number::Number;
 use crate::codec::coded::parts::{ClassReader, Parts, SymbolReader, unzigzag};
+use crate::codec::cpu::run_wide;
 use crate::codec::float_delta::bits::BitReader;
 
 /// Fills `out` with the chunk.
@@ -19,13 +20,16 @@ pub(in crate::codec) fn decode(
     if out.len() > stored.len().saturating_mul(EXPANSION_MAX) {
         return Err(format!("{} bytes from {}", out.len(), stored.len()));
     }
-    match (number.bytes, number.mantissa_bits) {
-        (1, _) => run::<1>(number, stored, out),
-        (2, Some(10)) => run::<2>(Number { bytes: 2, mantissa_bits: Some(10) }, stored, out),
-        (2, _) => run::<2>(Number { bytes: 2, mantissa_bits: Some(7) }, stored, out),
-        (4, _) => run::<4>(Number { bytes: 4, mantissa_bits: Some(23) }, stored, out),
-        (_, _) => run::<8>(Number { bytes: 8, mantissa_bits: Some(52) }, stored, out),
-    }
+    run_wide(
+        #[inline(always)]
+        || match (number.bytes, number.mantissa_bits) {
+            (1, _) => run::<1>(number, stored, out),
+            (2, Some(10)) => run::<2>(HALF, stored, out),
+            (2, _) => run::<2>(BRAIN, stored, out),
+            (4, _) => run::<4>(SINGLE, stored, out),
+            (_, _) => run::<8>(DOUBLE, stored, out),
+        },
+    )
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! Choosing a model for a chunk, and writing the chunk with it.
 
 use super::stats::{self, Counts, FRACTION_BITS, Joint, TOP_BITS};
-use super::{Model, is_float};
+use super::{BRAIN, DOUBLE, HALF, Model, SINGLE, is_float};
 use crate::codec::coded::BLOCK_LEN;
 use crate::codec::coded::floats::{FIRST, FloatShape};
 use crate::codec::coded::number::Number;
@@ -9,12 +9,28 @@ use crate::codec::coded::parts::{
     CLASS_JUMP_MAX, Parts, SymbolCounts, encode_classes, encode_symbols, put_wide, zigzag,
 };
 use crate::codec::coded::tables::{SYMBOL_BITS, entropy_bits};
+use crate::codec::cpu::run_wide;
 use crate::codec::float_delta::bits::BitWriter;
 use crate::codec::float_delta::frequencies::SYMBOLS_MAX;
 
 /// Appends the encoded `chunk` to `out`, which [`fits`](super::fits) the coder; nothing where an
 /// estimate, which is a little too low, says that this takes more than `limit` bytes.
 pub(in crate::codec) fn encode(number: Number, chunk: &[u8], limit: usize, out: &mut Vec<u8>) {
+    run_wide(
+        #[inline(always)]
+        || match (number.bytes, number.mantissa_bits) {
+            (1, _) => encode_as(number, chunk, limit, out),
+            (2, Some(10)) => encode_as(HALF, chunk, limit, out),
+            (2, _) => encode_as(BRAIN, chunk, limit, out),
+            (4, _) => encode_as(SINGLE, chunk, limit, out),
+            (_, _) => encode_as(DOUBLE, chunk, limit, out),
+        },
+    );
+}
+
+/// Inlined for each layout, so that its numbers are constants.
+#[inline(always)]
+fn encode_as(number: Number, chunk: &[u8], limit: usize, out: &mut Vec<u8>) {
     let elements = number.load(chunk);
     let found = stats::classes(number, &elements);
     let chosen = if is_float(number) {
@@ -23,7 +39,7 @@ pub(in crate::codec) fn encode(number: Number, chunk: &[u8], limit: usize, out: 
         choose_for_bytes(&elements, &found)
     };
     if let Some(chosen) = chosen.filter(|chosen| chosen.bits < 8.0 * limit as f32) {
-        write(&chosen, &elements, out);
+        write(number, &chosen, &elements, out);
     }
 }
 
@@ -82,6 +98,7 @@ struct Fraction {
 /// Bits that a shape takes.
 type Priced = (f32, FloatShape);
 
+#[inline(always)]
 fn choose_for_floats(number: Number, elements: &[u64], found: &[i32]) -> Option<Chosen> {
     let mantissa_bits = number.mantissa_bits.unwrap_or(0);
     let zeros = stats::trailing(number, elements);
@@ -167,14 +184,15 @@ fn choose_for_bytes(elements: &[u64], found: &[i32]) -> Option<Chosen> {
     best
 }
 
-fn write(chosen: &Chosen, elements: &[u64], out: &mut Vec<u8>) {
+#[inline(always)]
+fn write(number: Number, chosen: &Chosen, elements: &[u64], out: &mut Vec<u8>) {
     let Chosen { model, classes, short, .. } = chosen;
     let count = elements.len();
     let (mut contexts, mut symbols) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let mut counts = SymbolCounts::new(model.contexts());
     let mut open = BitWriter::default();
     for (block, (class, short)) in elements.chunks(BLOCK_LEN).zip(classes.iter().zip(short)) {
-        let shape = model.shape.map(|shape| shape.of_block(*short));
+        let shape = model.shape.map(|shape| FloatShape { number, ..shape.of_block(*short) });
         let context = model.context(*class);
         let from = model.from(*class);
         for element in block {

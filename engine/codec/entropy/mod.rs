@@ -21,6 +21,12 @@ use super::coded::parts::{read_tables, unzigzag, zigzag};
 use super::float_delta::bits::{BitReader, BitWriter};
 use super::float_delta::frequencies::Histogram;
 
+/// Floats of each layout.
+const HALF: Number = Number { bytes: 2, mantissa_bits: Some(10) };
+const BRAIN: Number = Number { bytes: 2, mantissa_bits: Some(7) };
+const SINGLE: Number = Number { bytes: 4, mantissa_bits: Some(23) };
+const DOUBLE: Number = Number { bytes: 8, mantissa_bits: Some(52) };
+
 /// The most bits of a class that select frequencies.
 const FRACTION_BITS_MAX: u32 = 5;
 

@@ -20,6 +20,7 @@ pub(super) type Joint = Vec<u32>;
 const JOINT_LEN: usize = EXPONENTS << (TOP_BITS + 1);
 
 /// The class of each block: the binary logarithm of its mean size, in parts of an octave.
+#[inline(always)]
 pub(super) fn classes(number: Number, elements: &[u64]) -> Vec<i32> {
     let mut before = None;
     let class = |block: &[u64]| {
@@ -47,6 +48,7 @@ pub(super) fn mean_class(classes: &[i32]) -> i32 {
 }
 
 /// How many of the lowest bits of the mantissas of a block are zero everywhere, for each block.
+#[inline(always)]
 pub(super) fn trailing(number: Number, elements: &[u64]) -> Vec<u32> {
     let mantissa_bits = number.mantissa_bits.unwrap_or(0);
     let zeros = |block: &[u64]| {

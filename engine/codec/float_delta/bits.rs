@@ -25,6 +25,9 @@ impl BitWriter {
     /// Appends `value`, from 1, as Elias gamma code: its length in zeros, a one, its lower bits.
     pub(in crate::codec) fn put_gamma(&mut self, value: u32) {
         let len = value.max(1).ilog2();
+        if 2 * len < 32 {
+            return self.put((value << 1 & !(2 << len) | 1) << len, 2 * len + 1);
+        }
         self.put(0, len);
         self.put(1, 1);
         self.put(value & !(1 << len), len);
@@ -57,13 +60,19 @@ impl<'a> BitReader<'a> {
     /// The next `count` bits, at most 32.
     #[inline]
     pub(in crate::codec) fn take(&mut self, count: u32) -> u32 {
+        let value = self.word() & ((1 << count) - 1);
+        self.at += count as usize;
+        value as u32
+    }
+
+    /// The next bits, at least 57, with zeros behind the last.
+    #[inline]
+    fn word(&self) -> u64 {
         let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>()) {
             Some(word) => u64::from_le_bytes(*word),
             None => self.word_at_end(),
         };
-        let value = (word >> (self.at % 8)) & ((1 << count) - 1);
-        self.at += count as usize;
-        value as u32
+        word >> (self.at % 8)
     }
 
     #[cold]
@@ -103,13 +112,7 @@ impl<'a> BitReader<'a> {
     pub(in crate::codec) fn take_unary(&mut self, most: u32) -> Option<u32> {
         let mut zeros = 0;
         loop {
-            let word = match self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk::<8>())
-            {
-                Some(word) => u64::from_le_bytes(*word),
-                None => self.word_at_end(),
-            };
-            // At least 57 bits of the word are to come.
-            let run = (word >> (self.at % 8) | 1 << 57).trailing_zeros();
+            let run = (self.word() | 1 << 57).trailing_zeros();
             zeros += run;
             if zeros > most {
                 return None;
@@ -124,13 +127,12 @@ impl<'a> BitReader<'a> {
 
     /// The next Elias gamma code; `None` when it is longer than 32 bits.
     pub(in crate::codec) fn take_gamma(&mut self) -> Option<u32> {
-        let mut len = 0;
-        while self.take(1) == 0 {
-            len += 1;
-            if len > 31 {
-                return None;
-            }
+        let word = self.word();
+        let len = word.trailing_zeros();
+        if len > 31 {
+            return None;
         }
+        self.at += len as usize + 1;
         Some(1 << len | self.take(len))
     }
 
