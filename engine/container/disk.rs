@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::error::ContainerError;
 use super::locks::{FileLocks, LockSpace};
-use super::map::{FileMapping, Mapping};
+use super::map::{FileMapping, Mapping, file_len};
 use super::writeback::{WRITEBACK_FROM, start_writeback};
 
 /// The file as the container uses it. Every access goes through here, so that a test can put a
@@ -88,7 +88,7 @@ pub struct FileDisk {
 }
 
 impl FileDisk {
-    /// Uses `file`, opened for reading, or for reading and writing.
+    /// Uses `file`, opened for reading, or for reading and writing. Its position is moved.
     pub fn new(file: File) -> Self {
         FileDisk { file }
     }
@@ -130,7 +130,7 @@ pub(crate) fn open_regular(path: &Path, write: bool) -> io::Result<File> {
 
 impl Disk for FileDisk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        file_len(&self.file)
     }
 
     fn allocated_len(&self) -> io::Result<u64> {

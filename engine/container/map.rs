@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::sync::RwLock;
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
@@ -31,6 +31,11 @@ pub trait Mapping: Debug + Send + Sync {
     }
 }
 
+/// Length of a file whose position nobody uses: a third of what asking for its metadata takes.
+pub(super) fn file_len(mut file: &File) -> io::Result<u64> {
+    file.seek(SeekFrom::End(0))
+}
+
 /// The map of a real file. Address: the same for a range for the life of the mapping.
 #[derive(Debug)]
 pub(super) struct FileMapping {
@@ -42,7 +47,7 @@ pub(super) struct FileMapping {
 
 impl FileMapping {
     pub(super) fn new(file: File) -> io::Result<Self> {
-        let file_len = file.metadata()?.len();
+        let file_len = file_len(&file)?;
         let first = Self::map(&file, RESERVE_BYTES.max(file_len)).or_else(|_| {
             // Address space is limited here: map what there is.
             Self::map(&file, file_len)
@@ -79,7 +84,7 @@ impl Mapping for FileMapping {
         let end = offset.checked_add(len)?;
         // Asked each time: a writer in another process may have cut off a free tail, and a row that
         // has rotted may name it.
-        let file_len = self.file.metadata().ok()?.len();
+        let file_len = file_len(&self.file).ok()?;
         if end > file_len {
             return None;
         }
@@ -95,7 +100,7 @@ impl Mapping for FileMapping {
 
     unsafe fn private(&self, offset: u64, len: u64) -> Option<MmapMut> {
         let end = offset.checked_add(len)?;
-        if end > self.file.metadata().ok()?.len() {
+        if end > file_len(&self.file).ok()? {
             return None;
         }
         let len = usize::try_from(len).ok()?;
