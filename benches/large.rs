@@ -1,7 +1,8 @@
 //! A pair of models of 2 GiB in bf16 (`MGIT_BENCH_BYTES` sets another size), half of each in one
 //! tensor: of the child, about 31 of 100 elements have moved by a step. Import, export, a clone of
 //! the store, a difference and a check, each from a warm page cache and synced to the medium, in
-//! turn. The limits: `cp` and `fsync` of the same bytes, and reading both files.
+//! turn, in memory that the host has given before (`common/host.rs`). The limits: `cp` and `fsync` of
+//! the same bytes, and reading both files.
 //!
 //! `cargo bench --manifest-path benches/Cargo.toml --bench large`
 
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::models::{self, Random};
-use common::{Comparison, timed};
+use common::{Comparison, host, timed};
 use mgit::diff::diff;
 use mgit::interchange::{export_to_path, write_header};
 use mgit::transfer::{Selection, pull_from_store};
@@ -68,8 +69,16 @@ fn write(root: &Path, child: &Path, bytes: u64) {
     files.iter_mut().for_each(|file| file.flush().expect("room"));
 }
 
+/// As [`timed`], for what writes beside `near` no more than that file's length and an eighth.
+fn timed_writing<T>(near: &Path, work: impl FnOnce() -> T) -> Duration {
+    let folder = near.parent().expect("a folder");
+    let bytes = fs::metadata(near).expect("the file").len();
+    host::fill_memory(folder, bytes + bytes / 8);
+    timed(work)
+}
+
 fn copy(from: &Path, to: &Path) -> Duration {
-    let took = timed(|| {
+    let took = timed_writing(from, || {
         fs::copy(from, to).expect("a copy");
         File::open(to).expect("the copy").sync_all().expect("a sync");
     });
@@ -125,14 +134,16 @@ fn main() {
         Comparison::new("import", bytes)
             .add("mgit import the root", || {
                 let store = Store::create(&new_path).expect("a store");
-                let took = timed(|| import(&store, &root, "root", None, profile));
+                let took = timed_writing(&root, || import(&store, &root, "root", None, profile));
                 away();
                 took
             })
             .add("mgit import the child", || {
                 let store = Store::create(&new_path).expect("a store");
                 import(&store, &root, "root", None, profile);
-                let took = timed(|| import(&store, &child, "child", Some("root"), profile));
+                let took = timed_writing(&child, || {
+                    import(&store, &child, "child", Some("root"), profile)
+                });
                 away();
                 took
             })
@@ -142,7 +153,9 @@ fn main() {
         let snapshot = kept.snapshot().expect("a snapshot");
         let export = |name: &str| {
             let model = snapshot.model(name).expect("the model");
-            let took = timed(|| export_to_path(&model, &copy_to, &|_| ()).expect("an export"));
+            let took = timed_writing(&child, || {
+                export_to_path(&model, &copy_to, &|_| ()).expect("an export")
+            });
             fs::remove_file(&copy_to).expect("the export is there");
             took
         };
@@ -156,7 +169,7 @@ fn main() {
         let alone = Store::create(&alone_path).expect("a store");
         import(&alone, &root, "root", None, profile);
         let cloned = |from: &Store| {
-            let took = timed(|| {
+            let took = timed_writing(&kept_path, || {
                 let store = Store::create(&new_path).expect("a store");
                 pull_from_store(&store, from, Selection::ALL).expect("a pull");
             });

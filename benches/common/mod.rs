@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "no benchmark uses every helper")]
 
+pub mod host;
 pub mod models;
 
 use std::hint::black_box;
@@ -33,9 +34,11 @@ pub struct Comparison<'a> {
 
 /// The time `work` takes.
 pub fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let watch = host::Watch::start();
     let start = Instant::now();
     let result = black_box(work());
     let took = start.elapsed();
+    watch.stop();
     drop(result);
     took
 }
@@ -84,12 +87,18 @@ impl<'a> Comparison<'a> {
         let rounds = std::env::var("MGIT_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok());
         let rounds: usize = rounds.unwrap_or(ROUNDS).max(1);
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); self.contestants.len()];
+        let mut disturbed = 0;
         for _ in 0..rounds {
             for (times, contestant) in times.iter_mut().zip(&mut self.contestants) {
-                times.push((contestant.run)().as_secs_f64());
+                let (took, still) = host::undisturbed(&mut contestant.run);
+                disturbed += usize::from(still);
+                times.push(took.as_secs_f64());
             }
         }
         println!("\n== {} ({rounds} rounds in turn, medians)", self.title);
+        if disturbed > 0 {
+            println!("DISTURBED {disturbed} measurements: the host took memory back meanwhile");
+        }
         for (times, contestant) in times.iter().zip(&self.contestants) {
             let time = median(times.clone());
             let rate = self.bytes as f64 / 1e6 / time;
