@@ -28,6 +28,10 @@ pub enum Access {
 /// a writer uses a place again, so the offset alone would not do.
 pub(in crate::store) type CheckedPlace = (u64, ContentId, u64);
 
+/// Payloads from this length on are remembered as checked; to check a shorter one again costs about
+/// as much as to look it up, and there can be millions of them.
+const REMEMBERED_FROM: u64 = 1 << 12;
+
 /// What a store, its snapshots and its views share. The catalogue is closed before the file.
 #[derive(Debug)]
 pub(in crate::store) struct Shared {
@@ -39,7 +43,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) named: PathBuf,
     /// The file had been replaced before it was opened.
     pub(in crate::store) opened_retired: bool,
-    /// Records whose every chunk checksum this handle has found right.
+    /// Records whose every chunk checksum this handle has found right, in the file or while the
+    /// record came from another store.
     pub(in crate::store) checked: Mutex<HashSet<CheckedPlace>>,
     /// Reconstructed tensors.
     pub(in crate::store) buffers: Arc<Mutex<Cache>>,
@@ -67,8 +72,11 @@ impl Shared {
         locked(&self.checked).contains(&place)
     }
 
-    pub(in crate::store) fn set_checked(&self, place: CheckedPlace) {
-        locked(&self.checked).insert(place);
+    /// Remembers a record whose payload of `stored_len` bytes is right.
+    pub(in crate::store) fn set_checked(&self, place: CheckedPlace, stored_len: u64) {
+        if stored_len >= REMEMBERED_FROM {
+            locked(&self.checked).insert(place);
+        }
     }
 
     /// Forgets what was known of records whose places may be used again.

@@ -164,6 +164,9 @@ fn write_incoming(
         if survey.id != id {
             return Err(wrong("the content hashes to another id"));
         }
+        // What is coded against it is decoded next.
+        let here = (place.offset, id, transaction.sequence);
+        transaction.shared.set_checked(here, header.stored_len);
     }
     let [a, b, c, d, ..] = container.superblock().store_id;
     let own = RecordHeader {

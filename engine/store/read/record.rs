@@ -19,10 +19,6 @@ use crate::tensor::{ContentId, Dtype};
 /// The longest record that is read at once: most manifests, and many small tensors.
 const SHORT_MAX: u64 = 1 << 14;
 
-/// Payloads from this length on are remembered as checked; to check a shorter one again costs about
-/// as much as to look it up, and there can be millions of them.
-const REMEMBERED_FROM: u64 = 1 << 12;
-
 /// What a failed read of a record is: the medium's error, or damage where the record is not.
 fn unreadable(id: ContentId, offset: u64) -> impl Fn(ContainerError) -> StoreError {
     move |error| match &error {
@@ -347,9 +343,7 @@ impl<'c> StoredRecord<'c> {
             return Ok(());
         }
         (0..self.entries.len()).into_par_iter().try_for_each(check)?;
-        if self.header.stored_len >= REMEMBERED_FROM {
-            self.shared.set_checked(self.place());
-        }
+        self.shared.set_checked(self.place(), self.header.stored_len);
         Ok(())
     }
 }
