@@ -37,6 +37,40 @@ fn member(values: &[u8]) -> Vec<(String, Dtype, Vec<u8>)> {
     ]
 }
 
+/// A content has no type: of what two models have under different ones, the record has one.
+#[test]
+fn a_content_of_two_types_is_recoded_under_either() {
+    let longer = weights(3, 6000);
+    let shared = nudged(&longer[..12_000], 5, 3);
+    let shorter = [("floats".to_owned(), Dtype::F32, shared.clone())];
+    let halves = [("halves".to_owned(), Dtype::Bf16, shared)];
+    for (first, profile) in
+        Profile::ALL.iter().flat_map(|first| Profile::ALL.map(|then| (*first, then)))
+    {
+        let (_folder, _, store) = new_store();
+        let add = |name: &str, parent: Option<&str>, tensors: &[(String, Dtype, Vec<u8>)]| {
+            let mut model = NewModel::new(name).profile(first);
+            for (tensor, dtype, bytes) in tensors {
+                let columns = 60;
+                let rows = (bytes.len() * 8) as u64 / u64::from(dtype.bits().unwrap()) / columns;
+                let shape = mgit::Shape::new(&[rows, columns]).unwrap();
+                model = model.tensor(NewTensor::from_bytes(tensor, dtype.clone(), shape, bytes));
+            }
+            let model =
+                parent.into_iter().fold(model, |model, parent| model.parent(parent, How::FineTune));
+            write(&store, |transaction| transaction.add_model(model)).unwrap();
+        };
+        add("longer", None, &[("floats".to_owned(), Dtype::F32, longer.clone())]);
+        add("shorter", Some("longer"), &shorter);
+        add("halves", None, &halves);
+        let expected = contents(&store.snapshot().unwrap()).unwrap();
+        for model in ["halves", "shorter", "halves"] {
+            recode(&store, Some(model), profile);
+            assert_sound(&store, &expected, &format!("{first:?}, {model} as {profile:?}"));
+        }
+    }
+}
+
 #[test]
 fn random_histories_keep_every_byte() {
     for seed in 0..16 {

@@ -123,6 +123,21 @@ fn check(models: &[Made], rows: &[&str], one_in: usize) {
     }
 }
 
+/// A content has no type: zeros are floats in one model and halves in another.
+#[test]
+fn a_content_of_two_types_is_read_under_both() {
+    let longer = weights(9, ROWS);
+    let shared = bytes_of(&longer[..ROWS / 2 * COLUMNS]);
+    let models = [
+        one("halves", Dtype::Bf16, ROWS, shared.clone()),
+        floats("longer", &longer),
+        Made { parents: &["longer"], ..one("shorter", Dtype::F32, ROWS / 2, shared) },
+    ];
+    for order in orders(models.len()) {
+        repacked(&models, &order);
+    }
+}
+
 #[test]
 fn casts_cost_a_row_in_every_order() {
     let master = weights(1, ROWS);

@@ -66,6 +66,11 @@ impl<'c> Prediction<'c> {
         Prediction { formula, chains: chains.clone(), unstored: Vec::new(), depth: None, exact }
     }
 
+    /// Whether a record of this type may be coded against it.
+    pub(in crate::store) fn is_for(&self, dtype: &Dtype) -> bool {
+        self.formula.as_ref().is_none_or(|formula| formula.is_for(dtype))
+    }
+
     /// All bases of `tensor`, over all candidates, whose checksums are checked. `sample` is the
     /// tensor's beginning: at least a chunk, unless the tensor is shorter.
     pub(in crate::store) fn of_candidates(

@@ -57,9 +57,10 @@ pub(in crate::store) fn select_encoding<'c>(
     profile: Profile,
     tensor: &NewTensor<'_>,
     bytes: &[u8],
-    bases: Vec<Prediction<'c>>,
+    mut bases: Vec<Prediction<'c>>,
 ) -> Result<Encoded<'c>> {
     let lane = Lane::of(&tensor.dtype);
+    bases.retain(|prediction| prediction.is_for(&tensor.dtype));
     let mut best = Encoded { chunks: standalone_chunks(profile, lane, bytes), prediction: None };
     let bases = prune(profile, lane, bytes, bases)?;
     let plain = bases.iter().find(|prediction| prediction.formula.is_none()).cloned();
@@ -111,8 +112,8 @@ pub(in crate::store) fn best_by_sample<'c>(
     let lane = Lane::of(&tensor.dtype);
     let chunks = tensor.byte_len / CHUNK_LEN as u64;
     let places = [0, chunks / 2, chunks.saturating_sub(1)].map(|at| at * CHUNK_LEN as u64);
-    let mut bases: Vec<(u64, Prediction<'c>)> =
-        bases.into_iter().map(|prediction| (0, prediction)).collect();
+    let fitting = bases.into_iter().filter(|prediction| prediction.is_for(&tensor.dtype));
+    let mut bases: Vec<(u64, Prediction<'c>)> = fitting.map(|prediction| (0, prediction)).collect();
     for start in places {
         if bases.is_empty() {
             return Ok(None);

@@ -1,6 +1,6 @@
 //! A formula together with the bases it stands on.
 
-use crate::codec::formula::Formula;
+use crate::codec::formula::{Formula, FormulaError};
 use crate::format::{FormulaBase, FormulaBlock, RecordHeader};
 use crate::tensor::{ContentId, Dtype};
 
@@ -39,11 +39,14 @@ impl StoredFormula {
         let Some(own) = Dtype::from_code(header.dtype_code) else {
             return Err("a formula for an unknown element type".to_owned());
         };
-        let dtype = |base: &FormulaBase| Dtype::from_code(base.dtype_code);
-        let bases: Vec<Dtype> = block.bases.iter().filter_map(dtype).collect();
-        let formula = Formula::parse(block.code, &own, &bases, &block.parameters)
-            .map_err(|error| error.to_string())?;
+        let formula = parse(&block, &own).map_err(|error| error.to_string())?;
         Ok(StoredFormula { formula, block })
+    }
+
+    /// Whether a record of this type can be read with it. Contents have no type: one that models
+    /// have under two, of zeros say, has that of its record, and a formula may be for the other.
+    pub(in crate::store) fn is_for(&self, own: &Dtype) -> bool {
+        parse(&self.block, own).is_ok_and(|formula| formula == self.formula)
     }
 
     /// The block's bytes in the record.
@@ -81,6 +84,12 @@ impl StoredFormula {
     pub fn base_ids(&self) -> impl Iterator<Item = ContentId> + '_ {
         self.block.bases.iter().map(|base| base.content_id)
     }
+}
+
+fn parse(block: &FormulaBlock, own: &Dtype) -> Result<Formula, FormulaError> {
+    let dtype = |base: &FormulaBase| Dtype::from_code(base.dtype_code);
+    let bases: Vec<Dtype> = block.bases.iter().filter_map(dtype).collect();
+    Formula::parse(block.code, own, &bases, &block.parameters)
 }
 
 /// The content ids of what a record of this header and formula stands on.

@@ -80,6 +80,10 @@ fn as_imported(
     member: &Member<'_>,
     search: &Search,
 ) -> Result<Vec<StoredFormula>> {
+    // A model may have the content under another type than its record has.
+    if search.dtype != member.dtype {
+        return Ok(Vec::new());
+    }
     let opened = finder.open_candidates(member.id, &search.candidates)?;
     let len = member.row.raw_len;
     // As much as an import has at hand.
