@@ -24,7 +24,12 @@ fn assert_sound(store: &Store, expected: &Contents, context: &str) {
     assert!(report.is_clean(), "{context}: {:?}", report.findings);
 }
 
-/// A model of three tensors: floats, halves made of them, and integers.
+fn of_columns<'a>(name: &str, dtype: &Dtype, columns: u64, bytes: &'a [u8]) -> NewTensor<'a> {
+    let rows = bytes.len() as u64 * 8 / u64::from(dtype.bits().unwrap()) / columns;
+    NewTensor::from_bytes(name, dtype.clone(), shape(&[rows, columns]), bytes)
+}
+
+/// A model of four tensors: floats, halves made of them, integers, and the floats' bytes as halves.
 fn member(values: &[u8]) -> Vec<(String, Dtype, Vec<u8>)> {
     let floats: Vec<f32> =
         values.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
@@ -34,6 +39,8 @@ fn member(values: &[u8]) -> Vec<(String, Dtype, Vec<u8>)> {
         ("floats".to_owned(), Dtype::F32, values.to_vec()),
         ("halves".to_owned(), Dtype::Bf16, halves),
         ("integers".to_owned(), Dtype::I8, integers),
+        // The first's content again: its record has one type, and who comes first decides.
+        ("words".to_owned(), Dtype::Bf16, values.to_vec()),
     ]
 }
 
@@ -51,10 +58,7 @@ fn a_content_of_two_types_is_recoded_under_either() {
         let add = |name: &str, parent: Option<&str>, tensors: &[(String, Dtype, Vec<u8>)]| {
             let mut model = NewModel::new(name).profile(first);
             for (tensor, dtype, bytes) in tensors {
-                let columns = 60;
-                let rows = (bytes.len() * 8) as u64 / u64::from(dtype.bits().unwrap()) / columns;
-                let shape = mgit::Shape::new(&[rows, columns]).unwrap();
-                model = model.tensor(NewTensor::from_bytes(tensor, dtype.clone(), shape, bytes));
+                model = model.tensor(of_columns(tensor, dtype, 60, bytes));
             }
             let model =
                 parent.into_iter().fold(model, |model, parent| model.parent(parent, How::FineTune));
@@ -96,9 +100,7 @@ fn random_histories_keep_every_byte() {
                         model = model.parent(parent, How::FineTune);
                     }
                     for (name, dtype, bytes) in &tensors {
-                        let tensor =
-                            NewTensor::from_bytes(name, dtype.clone(), shape(&[30, 100]), bytes);
-                        model = model.tensor(tensor);
+                        model = model.tensor(of_columns(name, dtype, 100, bytes));
                     }
                     add(&store, model).unwrap();
                     let kept = tensors.into_iter().map(|(name, _, bytes)| (name, bytes)).collect();
