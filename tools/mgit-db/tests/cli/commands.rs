@@ -89,8 +89,8 @@ fn import_says_what_it_kept_how() {
     assert_eq!((&base["raw"]["tensors"], &base["delta"]["tensors"]), (&json!(3), &json!(0)));
     let tuned = &sandbox.import(1, "tuned", &["--parent", "base"])["imported"][0];
     assert_eq!(tuned["deduplicated"]["tensors"], 1);
-    assert_eq!(tuned["delta"]["tensors"], 1);
-    assert_eq!(tuned["raw"]["tensors"], 1);
+    // The layer, and the head: of 64 numbers that are its own, a difference is a little shorter.
+    assert_eq!((&tuned["raw"]["tensors"], &tuned["delta"]["tensors"]), (&json!(0), &json!(2)));
     assert!(tuned["added_bytes"].as_u64() < base["added_bytes"].as_u64());
     assert!(tuned["delta"]["stored_bytes"].as_u64() < tuned["delta"]["bytes"].as_u64());
 
@@ -377,7 +377,7 @@ fn verify_finds_damage_and_names_the_models() {
     assert!(sandbox.ok(&["verify", "s"]).contains("no damage"));
     assert_eq!(sandbox.json(&["verify", "s", "--quick"])["clean"], true);
 
-    // The head of `tuned` is its own: the only raw tensor of the second commit.
+    // The head of `tuned` is its own.
     let records = records(&sandbox);
     let head = records.iter().find(|record| record["commit"] == 2 && record["raw_bytes"] == 256);
     let head = head.unwrap();
