@@ -325,7 +325,7 @@ fn is_store(head: &[u8]) -> bool {
 }
 
 /// Whether a store lies at `path`, also a damaged one. What cannot be read is none.
-pub(crate) fn is_store_at(path: &Path) -> bool {
+pub fn is_store_at(path: &Path) -> bool {
     head(path).is_ok_and(|head| is_store(&head))
 }
 

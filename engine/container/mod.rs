@@ -41,8 +41,8 @@ mod waiting;
 mod writeback;
 
 pub(crate) use backend::CatalogBackend;
-pub use destination::{Destination, DestinationError, Overwrite};
-pub(crate) use destination::{EarlyWriter, cannot_write, is_store_at, what_is_at};
+pub use destination::{Destination, DestinationError, Overwrite, is_store_at};
+pub(crate) use destination::{EarlyWriter, cannot_write, what_is_at};
 pub use disk::{Disk, FileDisk, FileId};
 pub(crate) use disk::{open_regular, read_disk};
 pub use error::{ContainerError, LockHolder, Locked, NoStore};

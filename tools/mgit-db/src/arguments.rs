@@ -20,6 +20,9 @@ Start with:
   mgit-db import family.mgit base.safetensors --name base
   mgit-db import family.mgit tuned.safetensors --name tuned --parent base
 
+STORE may be left out: it is the one of MGIT_STORE, else the only *.mgit of this folder, or of the
+nearest folder above it that has any (MGIT_CEILING ends the search). A path that ends in .mgit, or is
+a store, counts first; with --store PATH nothing else is taken for the store.
 MODEL is a name (its highest version), name@version, a tag, or a node id.
 Exit codes: 0 done, 1 failed or damage found, 2 wrong usage. An interrupted command (INT, TERM,
 HUP) removes its temporary files, reports what it has done, and ends by the signal; a second signal
@@ -60,9 +63,9 @@ pub enum Command {
     Update(update::Arguments),
     Merge(merge::Arguments),
     Recode(recode::Arguments),
-    /// Keep a model raw, so that it is read without a copy
+    /// Keep models raw, so that they are read without a copy
     Pin(pin::Arguments),
-    /// Let a pinned model be encoded as others are
+    /// Let pinned models be encoded as others are
     Unpin(pin::Arguments),
     Repack(repack::Arguments),
     Ls(ls::Arguments),

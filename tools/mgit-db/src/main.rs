@@ -34,11 +34,14 @@ mod partial;
 mod picture;
 mod program_output;
 mod progress;
+mod question;
 mod refusal;
 mod select;
 #[cfg(feature = "serve")]
 mod serve;
 mod side_by_side;
+mod store_argument;
+mod store_search;
 mod taken;
 mod text;
 mod threads;
@@ -47,7 +50,7 @@ mod what_to_do;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
 use serde_json::json;
 
@@ -56,9 +59,9 @@ use failure::Failure;
 use output::Output;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match arguments() {
         Ok(arguments) => arguments,
-        Err(error) => return refuse(&error),
+        Err(code) => return code,
     };
     let output = Output::new(arguments.json);
     opening::set_wait(arguments.wait);
@@ -82,11 +85,31 @@ fn main() -> ExitCode {
     code
 }
 
+/// Reads the command line; where that cannot be done, says why and returns the exit code.
+fn arguments() -> Result<Arguments, ExitCode> {
+    let mut command = store_argument::command();
+    let typed = std::env::args_os().collect();
+    let told = |failure: Failure| {
+        Output::new(asks_for_json()).print_failure(&failure);
+        failure.exit_code()
+    };
+    let typed = store_argument::with_store(&command, typed).map_err(told)?;
+    let matches = command.try_get_matches_from_mut(typed).map_err(|error| refuse(&error))?;
+    store_argument::check_early(&matches).map_err(told)?;
+    let arguments = Arguments::from_arg_matches(&matches);
+    arguments.map_err(|error| refuse(&error.format(&mut command)))
+}
+
+/// Whether `--json` is there, of arguments that cannot be read.
+fn asks_for_json() -> bool {
+    let arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    arguments.into_iter().any(|argument| argument == "--json")
+}
+
 /// Answers arguments that are wrong, or that ask for help.
 fn refuse(error: &clap::Error) -> ExitCode {
     // The arguments could not be read, so that nothing better than a look at them is left.
-    let arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
-    let output = Output::new(arguments.into_iter().any(|argument| argument == "--json"));
+    let output = Output::new(asks_for_json());
     let text = error.render().to_string();
     let answer = match error.kind() {
         ErrorKind::DisplayHelp => Some("help"),

@@ -62,6 +62,17 @@ impl Output {
         }
     }
 
+    /// How long a line may be, in characters: None where no terminal shows it. COLUMNS goes over what
+    /// the terminal says.
+    pub fn width(&self) -> Option<usize> {
+        if self.json || !io::stdout().is_terminal() {
+            return None;
+        }
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let asked = || ratatui::crossterm::terminal::size().ok().map(|(columns, _)| columns);
+        columns.or_else(|| asked().map(usize::from)).filter(|columns| *columns > 0)
+    }
+
     /// `text` in a colour, where there are colours.
     pub fn paint(&self, ink: Ink, text: &str) -> String {
         let code = match ink {

@@ -1,8 +1,51 @@
-//! Which models a user speaks of: globs of names, points in time.
+//! Which models a user speaks of: names, globs of names, points in time.
 
 use jiff::{Timestamp, tz};
 
+use mgit::Snapshot;
 pub use mgit::lineage::glob_matches;
+use mgit::lineage::{ModelRef, Node};
+
+use crate::failure::Failure;
+
+/// Whether this is a pattern of names, and no name.
+pub fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?'])
+}
+
+/// Whether a node's name, or name@version, matches a glob.
+pub fn fits(glob: &str, node: &Node) -> bool {
+    glob_matches(glob, node.name()) || glob_matches(glob, &node.full_name())
+}
+
+/// The models that are meant, each once, in the order in which they were named; those of a glob by
+/// name and version. All of them where none is named.
+///
+/// # Errors
+///
+/// One is not there, or a glob fits none.
+pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failure> {
+    let nodes = snapshot.nodes()?;
+    if models.is_empty() {
+        return Ok(nodes);
+    }
+    let mut selected: Vec<Node> = Vec::new();
+    let mut known = std::collections::HashSet::new();
+    for model in models {
+        let found: Vec<Node> = if is_glob(model) {
+            nodes.iter().filter(|node| fits(model, node)).cloned().collect()
+        } else {
+            let reference: ModelRef = model.parse()?;
+            vec![snapshot.graph().find(&reference)?]
+        };
+        if found.is_empty() {
+            let message = format!("no model's name fits {model:?}");
+            return Err(Failure::failed("no-such-model", message));
+        }
+        selected.extend(found.into_iter().filter(|node| known.insert(node.id())));
+    }
+    Ok(selected)
+}
 
 /// A point in time, in milliseconds since 1970: a date such as `2024-05-31`, with a time of day
 /// `T08:15` or `T08:15:30` if you like (UTC, or with an offset behind it, `+02:00`), or so long ago:

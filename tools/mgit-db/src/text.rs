@@ -73,6 +73,21 @@ pub fn quoted(path: &Path) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
+/// The narrowest column of text that is cut.
+const NARROWEST: usize = 12;
+
+/// Text of at most `width` characters: what is longer keeps its beginning and its end.
+pub fn cut_in_the_middle(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let kept = width.saturating_sub(1);
+    let end = kept / 2;
+    let begin: String = text.chars().take(kept - end).collect();
+    begin + "\u{2026}" + &text.chars().skip(length - end).collect::<String>()
+}
+
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -106,6 +121,11 @@ impl Table {
         self.rows.push(cells.map(|cell| shown(&cell)).into());
     }
 
+    /// Adds a row of a table whose columns are chosen while it runs.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        self.rows.push(cells.iter().map(|cell| shown(cell)).collect());
+    }
+
     /// Makes the columns as wide as a row that is printed by [`line`](Self::line): of a table that
     /// is too long to be kept.
     pub fn fit<const N: usize>(&mut self, cells: &[String; N]) {
@@ -135,13 +155,38 @@ impl Table {
 
     /// The lines, each with `indent` before it and without spaces at its end.
     pub fn lines(&self, indent: &str) -> String {
+        let widths = self.widths_of_all();
+        self.rows.iter().map(|row| self.format(row, &widths, indent)).collect()
+    }
+
+    /// As [`lines`](Self::lines), each at most `width` long where there is one: the widest columns of
+    /// text become narrower, and their cells are cut in the middle.
+    pub fn lines_within(&self, indent: &str, width: Option<usize>) -> String {
+        let Some(width) = width else { return self.lines(indent) };
+        let mut widths = self.widths_of_all();
+        let gaps = 2 * self.sides.len().saturating_sub(1) + indent.chars().count();
+        while widths.iter().sum::<usize>() + gaps > width {
+            let texts = self.sides.iter().zip(widths.iter_mut());
+            let texts = texts.filter(|(side, _)| **side == Side::Left).map(|(_, width)| width);
+            match texts.max().filter(|widest| **widest > NARROWEST) {
+                Some(widest) => *widest -= 1,
+                // Then the terminal breaks the lines.
+                None => break,
+            }
+        }
+        let cut = |row: &Vec<String>| -> Vec<String> {
+            row.iter().zip(&widths).map(|(cell, width)| cut_in_the_middle(cell, *width)).collect()
+        };
+        self.rows.iter().map(|row| self.format(&cut(row), &widths, indent)).collect()
+    }
+
+    fn widths_of_all(&self) -> Vec<usize> {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             let fitted = self.widths.get(column).copied().unwrap_or(0);
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(fitted)
         };
-        let widths: Vec<usize> = (0..self.sides.len()).map(width).collect();
-        self.rows.iter().map(|row| self.format(row, &widths, indent)).collect()
+        (0..self.sides.len()).map(width).collect()
     }
 }
 
@@ -187,6 +232,38 @@ mod tests {
     fn paths_can_be_pasted_into_a_shell() {
         assert_eq!(quoted(Path::new("a/b-c.mgit")), "a/b-c.mgit");
         assert_eq!(quoted(Path::new("it's here")), "'it'\\''s here'");
+    }
+
+    #[test]
+    fn long_names_are_cut_in_the_middle() {
+        assert_eq!(cut_in_the_middle("task/sst2/run", 13), "task/sst2/run");
+        assert_eq!(cut_in_the_middle("task/sst2/run", 9), "task…/run");
+        assert_eq!(cut_in_the_middle("äöüßé", 4), "äö…é");
+        assert_eq!(cut_in_the_middle("abc", 0), "…");
+    }
+
+    #[test]
+    fn a_table_becomes_as_narrow_as_the_terminal() {
+        let mut table =
+            Table::new(&[("NAME", Side::Left), ("SIZE", Side::Right), ("BY", Side::Left)]);
+        table.row([
+            "a-name-of-twenty-two-c".into(),
+            "10 B".into(),
+            "parent-of-twenty-two-c".into(),
+        ]);
+        table.row(["short".into(), "1 B".into(), "-".into()]);
+        assert_eq!(table.lines_within("", None), table.lines(""));
+        assert_eq!(table.lines_within("", Some(52)), table.lines(""));
+        let narrow = table.lines_within("", Some(40));
+        assert_eq!(
+            narrow,
+            "NAME              SIZE  BY\n\
+             a-name-o…o-two-c  10 B  parent-o…o-two-c\n\
+             short              1 B  -\n"
+        );
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40));
+        // Numbers are never cut, nor is text below a width.
+        assert!(table.lines_within("", Some(3)).contains("10 B"));
     }
 
     #[test]

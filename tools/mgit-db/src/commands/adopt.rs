@@ -1,6 +1,5 @@
 //! `adopt`: models of any form, arranged as families.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +13,7 @@ use crate::failure::Failure;
 use crate::globs::{check_globs, unused_globs_json, unused_globs_text};
 use crate::opening;
 use crate::output::Output;
+use crate::question::{ask, can_ask};
 use crate::text::count;
 
 /// Take models in any order, and find out who descends from whom.
@@ -90,7 +90,7 @@ pub fn run_infer(mut arguments: Arguments, output: &Output) -> Result<ExitCode, 
 /// when the others are imported.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     let must_ask = !arguments.yes && !arguments.dry_run;
-    if must_ask && (output.is_json() || !io::stdin().is_terminal()) {
+    if must_ask && !can_ask(output) {
         let message = "nobody can be asked whether to import what is found: add --yes to import \
                        it, or --dry-run to see it";
         return Err(Failure::usage(message));
@@ -111,7 +111,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> 
     output.text(&describe(&plan, &failed, arguments.why, output))?;
     output.text(&unused_globs_text(&options, ""))?;
     let is_new = plan.new_count() > 0;
-    let approved = is_new && !arguments.dry_run && (arguments.yes || ask(output)?);
+    let approved =
+        is_new && !arguments.dry_run && (arguments.yes || ask("import them so?", output)?);
     let mut brought = Brought::default();
     if approved {
         let store = opening::open_shared(&arguments.store)?;
@@ -199,14 +200,4 @@ fn not_all(failed: &[(PathBuf, Failure)], is_said: bool) -> Option<Failure> {
         message += &format!("; and {more} more");
     }
     Some(Failure::failed(code, message))
-}
-
-/// Asks for approval.
-fn ask(output: &Output) -> Result<bool, Failure> {
-    output.text("import them so? [y/N] ")?;
-    io::stdout().flush().map_err(|error| Failure::stdout(&error))?;
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::io("read the answer", &error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

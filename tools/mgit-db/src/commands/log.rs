@@ -14,7 +14,7 @@ use crate::family::{Family, Origin, TestState};
 use crate::lanes::{Beside, LaneEdge, Stroke, draw};
 use crate::opening;
 use crate::output::{Ink, Output};
-use crate::select::{glob_matches, parse_time};
+use crate::select::{fits, glob_matches, parse_time};
 use crate::text::{count, shown, size, time};
 
 /// Draw the lineage graph, newest first.
@@ -107,9 +107,7 @@ impl Filter {
     fn fits(&self, node: &Node, tags: &[String]) -> bool {
         let row = &node;
         self.kind.as_ref().is_none_or(|glob| glob_matches(glob, row.kind()))
-            && self.name.as_ref().is_none_or(|glob| {
-                glob_matches(glob, row.name()) || glob_matches(glob, &node.full_name())
-            })
+            && self.name.as_ref().is_none_or(|glob| fits(glob, node))
             && self.since_ms.is_none_or(|since| row.created_ms() >= since)
             && self.until_ms.is_none_or(|until| row.created_ms() <= until)
             && (!self.tagged || !tags.is_empty())

@@ -3,61 +3,76 @@
 use std::path::PathBuf;
 
 use mgit::Profile;
+use mgit::lineage::Node;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::partial::bring;
+use crate::select::{is_glob, select};
 use crate::text::{count, size};
 
-/// Keep a model raw, so that it is read without a copy.
+/// Keep models raw, so that they are read without a copy.
 ///
-/// It stays raw until `unpin`; recoding does not change it.
+/// They stay raw until `unpin`; recoding does not change them. Several are pinned in one
+/// transaction.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db pin family.mgit served@3
+  mgit-db pin family.mgit 'served/*' base
   mgit-db unpin family.mgit served@3")]
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The model: name (its highest version), name@version, tag or node id
-    model: ModelArgument,
+    /// The models: name (its highest version), name@version, tag, node id, or a name with * and ?
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<String>,
 }
 
-/// Pins or unpins a model.
+/// Pins or unpins models.
 ///
 /// # Errors
 ///
-/// The model is not there; a tensor is damaged.
+/// A model is not there; a tensor is damaged. Then nothing is changed.
 pub fn run(arguments: &Arguments, pins: bool, output: &Output) -> Result<(), Failure> {
     let store = opening::open_shared(&arguments.store)?;
-    let model = arguments.model.to_string();
+    let nodes = select(&store.snapshot()?, &arguments.models)?;
     if pins {
-        let id = store.snapshot()?.graph().find(&arguments.model)?.id();
-        bring(&store, &arguments.store, [id])?;
+        bring(&store, &arguments.store, nodes.iter().map(Node::id))?;
     }
     let mut transaction = store.begin_write()?;
-    let name = transaction.find(&model)?.full_name();
-    let report = match pins {
-        true => transaction.pin(&model)?,
-        false => transaction.unpin(&model, Profile::default())?,
-    };
+    let (mut text, mut documents) = (String::new(), Vec::new());
+    for node in &nodes {
+        let report = match pins {
+            true => transaction.pin(node.id())?,
+            false => transaction.unpin(node.id(), Profile::default())?,
+        };
+        documents.push(json!({
+            "model": node.full_name(),
+            "pinned": pins,
+            "changed": report.changed,
+            "before_bytes": report.before_bytes,
+            "after_bytes": report.after_bytes,
+        }));
+        text += &format!(
+            "{} {}: {} stored again, {} -> {}\n",
+            node.full_name(),
+            if pins { "pinned" } else { "unpinned" },
+            count(report.changed, "tensor"),
+            size(report.before_bytes),
+            size(report.after_bytes)
+        );
+    }
     transaction.commit()?;
-    let document = json!({
-        "model": name,
-        "pinned": pins,
-        "changed": report.changed,
-        "before_bytes": report.before_bytes,
-        "after_bytes": report.after_bytes,
-    });
-    let text = format!(
-        "{name} {}: {} stored again, {} -> {}\n",
-        if pins { "pinned" } else { "unpinned" },
-        count(report.changed, "tensor"),
-        size(report.before_bytes),
-        size(report.after_bytes)
-    );
+    // One that is named by itself has a document of its own.
+    let is_one = matches!(arguments.models.as_slice(), [model] if !is_glob(model));
+    let document = match documents.pop() {
+        Some(one) if is_one => one,
+        last => {
+            documents.extend(last);
+            json!({ "models": documents })
+        }
+    };
     output.print(document, &text)
 }

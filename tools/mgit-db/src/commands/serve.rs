@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
 use crate::serve::{Credentials, Limits, Mount, Site, mounts, serve};
+use crate::store_search;
 use crate::text::shown;
 
 /// Serve stores to every client of the Hugging Face Hub, and to browsers.
@@ -32,8 +33,9 @@ use crate::text::shown;
 
 INT or TERM ends it: downloads that are running get ten seconds to finish.")]
 pub struct Arguments {
-    /// The stores: PATH, or NAME=PATH to be served under address/NAME
-    #[arg(required = true, value_name = "STORE")]
+    /// The stores: PATH, or NAME=PATH to be served under address/NAME [default: the one that is
+    /// found]
+    #[arg(value_name = "STORE")]
     stores: Vec<String>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8420")]
@@ -71,7 +73,10 @@ const POSTS_MAX: usize = 16;
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let credentials = credentials(arguments.token_env.as_deref())?;
     let base_url = arguments.base_url.as_deref().map(checked_base).transpose()?;
-    let mounts = mounts(&arguments.stores)?;
+    let mounts = match arguments.stores.as_slice() {
+        [] => mounts(&[found()?])?,
+        stores => mounts(stores)?,
+    };
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runtime = Builder::new_multi_thread()
         .worker_threads(threads.min(8))
@@ -110,6 +115,14 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     runtime.shutdown_background();
     interrupt::has_ended();
     served
+}
+
+/// The store that is served where none is named, after its own name.
+fn found() -> Result<String, Failure> {
+    let path = store_search::search()?.path().ok_or_else(|| store_search::nowhere(None))?;
+    path.into_os_string().into_string().map_err(|path| {
+        Failure::usage(format!("{}: its name is no UTF-8: name it", path.display()))
+    })
 }
 
 fn credentials(variable: Option<&str>) -> Result<Credentials, Failure> {

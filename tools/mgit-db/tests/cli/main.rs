@@ -11,6 +11,7 @@ mod demo;
 mod edges;
 mod families;
 mod faults;
+mod found_store;
 mod graph;
 mod history;
 #[cfg(feature = "remote")]
@@ -24,6 +25,7 @@ mod interruptions;
 mod locked;
 mod log;
 mod lossy;
+mod many_models;
 mod merge;
 mod outputs;
 mod partial;

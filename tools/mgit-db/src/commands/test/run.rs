@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use mgit::Snapshot;
 use mgit::container::Destination;
-use mgit::lineage::{ModelRef, Node, NodeId, glob_matches};
+use mgit::lineage::NodeId;
 use mgit::model_tests::{
     Builtin, CommandTrust, RunOptions, RunReport, Runner, Status, Test, TestResult, What,
 };
@@ -19,6 +19,7 @@ use crate::opening;
 use crate::output::{Ink, Output, json_float};
 use crate::partial::open_to_read;
 use crate::progress::Progress;
+use crate::select::select;
 use crate::text::{Side, Table, count, size};
 
 /// Lines of the end of a test's output that are shown where it did not pass.
@@ -94,38 +95,6 @@ impl WhichArguments {
             false => Ok(tests),
         }
     }
-}
-
-/// The models that are meant: all of them where none is named.
-///
-/// # Errors
-///
-/// One is not there, or a pattern fits none.
-pub fn select(snapshot: &Snapshot, models: &[String]) -> Result<Vec<Node>, Failure> {
-    let nodes = snapshot.nodes()?;
-    if models.is_empty() {
-        return Ok(nodes);
-    }
-    let mut selected: Vec<Node> = Vec::new();
-    for model in models {
-        let found: Vec<Node> = if model.contains(['*', '?']) {
-            let fits = |node: &&Node| {
-                glob_matches(model, node.name()) || glob_matches(model, &node.full_name())
-            };
-            nodes.iter().filter(fits).cloned().collect()
-        } else {
-            let reference: ModelRef = model.parse()?;
-            vec![snapshot.graph().find(&reference)?]
-        };
-        if found.is_empty() {
-            let message = format!("no model's name fits {model:?}");
-            return Err(Failure::failed("no-such-model", message));
-        }
-        let known = |node: &Node| selected.iter().any(|known| known.id() == node.id());
-        let new: Vec<Node> = found.into_iter().filter(|node| !known(node)).collect();
-        selected.extend(new);
-    }
-    Ok(selected)
 }
 
 /// The models that tests of these read: also what they are held against.

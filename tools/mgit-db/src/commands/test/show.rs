@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use mgit::model_tests::{CommandTrust, RunOptions, Runner};
 use serde_json::{Value, json};
 
-use super::run::{WhichArguments, json_of, lines, select};
+use super::run::{WhichArguments, json_of, lines};
 use crate::failure::Failure;
 use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
+use crate::select::select;
 use crate::side_by_side::{Compared, side_by_side, table};
 
 /// Show what is known, without running anything.

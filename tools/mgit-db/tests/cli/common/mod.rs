@@ -61,6 +61,8 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mgit-db"));
         // Commands are trusted in this folder, and not in the home of whoever tests.
         command.current_dir(self.0.path()).env("XDG_CONFIG_HOME", self.path("config"));
+        // A store that happens to lie above the temporary folder is not found.
+        command.env_remove("MGIT_STORE").env("MGIT_CEILING", above(self.0.path()));
         command.args(arguments);
         command
     }
@@ -142,6 +144,11 @@ impl Sandbox {
         let name = |model: &Value| model["model"].as_str().unwrap().to_owned();
         models.as_array().unwrap().iter().map(name).collect()
     }
+}
+
+/// The folder that holds this one, by its true name, as the tool sees where it is.
+fn above(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap().parent().unwrap().to_owned()
 }
 
 fn answer(output: Output) -> Answer {
