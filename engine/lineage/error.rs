@@ -27,7 +27,8 @@ pub enum LineageError {
     NoSuchModel {
         /// What was asked for.
         asked: String,
-        /// Up to three models, `name@version`, whose names contain it or are contained in it.
+        /// Up to three models, `name@version`, and tags whose names are two slips away from it,
+        /// contain it or are contained in it.
         similar: Vec<String>,
     },
     /// The model has provenance children.

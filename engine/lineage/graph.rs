@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use serde_json::{Map, Value};
 
 use super::reference::ParsedRef;
+use super::similar::Similar;
 use super::{How, LineageError, ModelName, ModelRef, Node, NodeId};
 use crate::catalog::{EdgeKind, NodeRow, ParentRow, ReadTables, Table, keys};
 use crate::format::FormatError;
@@ -154,7 +155,7 @@ impl Graph<'_> {
     ///
     /// # Errors
     ///
-    /// [`LineageError::NoSuchModel`], with up to three names that contain it or that it contains;
+    /// [`LineageError::NoSuchModel`], with up to three names and tags that may have been meant;
     /// [`LineageError::InvalidName`]; those of the catalogue.
     pub fn find(&self, model: impl Into<ModelRef>) -> Result<Node, LineageError> {
         self.find_ref(&model.into())
@@ -184,18 +185,28 @@ impl Graph<'_> {
 
     pub(super) fn no_such_model(&self, model: &ModelRef) -> Result<LineageError, LineageError> {
         let asked = model.to_string();
-        let bare = asked.split('@').next().unwrap_or_default().to_lowercase();
-        let mut similar = Vec::new();
+        let mut similar = Similar::to(asked.split('@').next().unwrap_or_default());
+        // The versions of a name come one after the other: the last of them is told.
+        let mut last: Option<(String, u32)> = None;
         self.0.scan(Table::Versions, &[], &mut |key, _| {
             let (name, version) = key.split_at(key.len().saturating_sub(5));
             let version = version.iter().skip(1).fold(0u32, |n, byte| n << 8 | u32::from(*byte));
             let name = String::from_utf8_lossy(name);
-            let lower = name.to_lowercase();
-            if lower.contains(&bare) || bare.contains(&lower) {
-                similar.push(format!("{name}@{version}"));
+            if let Some((before, version)) = last.take_if(|(before, _)| *before != name) {
+                similar.look_at(&before, || format!("{before}@{version}"));
             }
-            Ok(if similar.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            last = Some((name.into_owned(), version));
+            Ok(ControlFlow::Continue(()))
         })?;
+        if let Some((name, version)) = last {
+            similar.look_at(&name, || format!("{name}@{version}"));
+        }
+        self.0.scan(Table::Tags, &[], &mut |tag, _| {
+            let tag = String::from_utf8_lossy(tag);
+            similar.look_at(&tag, || format!("the tag {tag}"));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let similar = similar.into_names();
         Ok(LineageError::NoSuchModel { asked, similar })
     }
 

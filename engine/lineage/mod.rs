@@ -48,6 +48,7 @@ mod node;
 mod pattern;
 mod random_id;
 mod reference;
+mod similar;
 mod walk;
 
 pub use crate::catalog::EdgeKind;

@@ -110,6 +110,18 @@ impl Dtype {
             .map_or_else(|| Dtype::Unknown(name.into()), |(dtype, ..)| dtype.clone())
     }
 
+    /// The float type that a person means: as [`from_name`](Self::from_name), but in letters of
+    /// either case, and by the names that NumPy and PyTorch use, such as `fp16`, `float16`, `half`.
+    pub(crate) fn from_spoken(name: &str) -> Self {
+        match name.to_lowercase().as_str() {
+            "fp16" | "float16" | "half" => Dtype::F16,
+            "bfloat16" => Dtype::Bf16,
+            "fp32" | "float32" | "float" => Dtype::F32,
+            "fp64" | "float64" | "double" => Dtype::F64,
+            _ => Dtype::from_name(&name.to_uppercase()),
+        }
+    }
+
     /// The known type of this format code; `None` for 0 (unknown) and for codes not yet given.
     pub fn from_code(code: u8) -> Option<Self> {
         KNOWN.iter().find(|(_, known, ..)| *known == code).map(|(dtype, ..)| dtype.clone())
@@ -204,6 +216,22 @@ impl Serialize for Dtype {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
     use super::*;
+
+    #[test]
+    fn floats_are_known_by_every_usual_name() {
+        for (name, dtype) in [
+            ("fp16", Dtype::F16),
+            ("f16", Dtype::F16),
+            ("float16", Dtype::F16),
+            ("bf16", Dtype::Bf16),
+            ("bfloat16", Dtype::Bf16),
+            ("FP32", Dtype::F32),
+            ("F8_E4M3", Dtype::F8E4M3),
+            ("f17", Dtype::Unknown("F17".into())),
+        ] {
+            assert_eq!(Dtype::from_spoken(name), dtype, "{name}");
+        }
+    }
 
     #[test]
     fn names_and_codes_are_one_to_one() {

@@ -50,7 +50,7 @@ impl FromStr for Lossy {
     type Err = UnknownLossy;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "fp16" {
+        if ["fp16", "f16"].contains(&text) {
             return Ok(Lossy::Fp16);
         }
         let eps = text.strip_prefix("quantised:").and_then(|eps| eps.parse().ok());
@@ -237,6 +237,7 @@ mod tests {
 
     #[test]
     fn methods_are_read_as_they_are_written() {
+        assert_eq!("f16".parse(), Ok(Lossy::Fp16));
         for text in ["fp16", "quantised:0.0001", "quantised:1e-9"] {
             let lossy: Lossy = text.parse().unwrap();
             assert_eq!(lossy.to_string().parse(), Ok(lossy), "{text}");

@@ -72,5 +72,5 @@ pub(in crate::store) fn unpin(
     transaction.check_whole()?;
     let id = transaction.find(model)?.id;
     transaction.change(|this| mark_pinned(this, id, None))?;
-    recode(transaction, Some(&id.into()), profile, &|_| ())
+    recode(transaction, Some(&[id.into()]), profile, &|_| ())
 }

@@ -52,13 +52,15 @@ impl TensorSource for Stored<'_> {
 /// See [`Transaction::recode`].
 pub(in crate::store) fn recode(
     transaction: &mut Transaction,
-    model: Option<&ModelRef>,
+    models: Option<&[ModelRef]>,
     profile: Profile,
     progress: &dyn Fn(u64),
 ) -> Result<RecodeReport> {
     transaction.check_whole()?;
-    let nodes: Vec<Node> = match model {
-        Some(model) => vec![transaction.find(model)?],
+    let nodes: Vec<Node> = match models {
+        Some(models) => {
+            models.iter().map(|model| transaction.find(model)).collect::<Result<_>>()?
+        }
         None => transaction.graph()?.nodes()?,
     };
     let policy = EncodePolicy::of(profile);

@@ -277,7 +277,21 @@ impl Transaction {
         profile: Profile,
         progress: &dyn Fn(u64),
     ) -> Result<RecodeReport> {
-        recode::recode(self, Some(&model.into()), profile, progress)
+        self.recode_several(&[model.into()], profile, progress)
+    }
+
+    /// As [`recode`](Self::recode), of several models. A tensor that several have counts once.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn recode_several(
+        &mut self,
+        models: &[ModelRef],
+        profile: Profile,
+        progress: &dyn Fn(u64),
+    ) -> Result<RecodeReport> {
+        recode::recode(self, Some(models), profile, progress)
     }
 
     /// As [`recode`](Self::recode), of all models.

@@ -120,7 +120,7 @@ fn scales(tensor: &Tensor, columns: u64, largest: f32) -> Result<Option<Vec<f32>
 pub(super) fn dequantise(inputs: &Inputs) -> Result<Draft, UpdateError> {
     inputs.only_parameters(&["dtype"])?;
     let name = inputs.parameters.get("dtype").map_or(Some("f32"), |value| value.as_str());
-    let to = Dtype::from_name(&name.unwrap_or_default().to_uppercase());
+    let to = Dtype::from_spoken(name.unwrap_or_default());
     if !is_number(&to) {
         let reason = "say f16, bf16, f32 or f64";
         return Err(UpdateError::parameter("dtype", reason));

@@ -19,7 +19,7 @@ pub(super) fn cast(inputs: &Inputs) -> Result<Draft, UpdateError> {
     let Some(name) = inputs.parameters.get("dtype").and_then(|value| value.as_str()) else {
         return Err(UpdateError::parameter("dtype", "say f16, bf16, f32 or f64"));
     };
-    let to = Dtype::from_name(&name.to_uppercase());
+    let to = Dtype::from_spoken(name);
     if !is_number(&to) {
         let reason = format!("{name:?} is none of f16, bf16, f32 and f64");
         return Err(UpdateError::parameter("dtype", reason));

@@ -365,6 +365,7 @@ mod tests {
         "no-such-model",
         "no-tests",
         "not-a-store",
+        "not-done",
         "not-identical",
         "not-mapped",
         "not-trusted",

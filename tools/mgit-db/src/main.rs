@@ -88,7 +88,7 @@ fn main() -> ExitCode {
 /// Reads the command line; where that cannot be done, says why and returns the exit code.
 fn arguments() -> Result<Arguments, ExitCode> {
     let mut command = store_argument::command();
-    let typed = std::env::args_os().collect();
+    let typed = store_argument::with_ls(&command, std::env::args_os().collect());
     let told = |failure: Failure| {
         Output::new(asks_for_json()).print_failure(&failure);
         failure.exit_code()

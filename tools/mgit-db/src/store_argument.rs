@@ -3,13 +3,13 @@
 //! before it is parsed:
 //!
 //! - `--store PATH` names the store; no positional argument is taken for one then;
-//! - a first positional argument that is called `*.mgit`, is an address (`s3://...`) or leads to a
-//!   file that is a store is the store;
+//! - a first positional argument that is called `*.mgit`, or leads to a file that is a store, is the
+//!   store;
 //! - one positional argument more than the command takes: the first is the store;
 //! - else the store is searched for ([`search`]); where none is found, the first
 //!   positional argument is it, as long as the command has all that it needs besides.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory};
@@ -51,9 +51,9 @@ pub fn command() -> Command {
 /// It is there: for other commands it was moved behind the name.
 pub fn check_early(matches: &ArgMatches) -> Result<(), Failure> {
     match (matches.try_contains_id(STORE), matches.subcommand_name()) {
-        (Ok(true), Some(command)) => Err(Failure::usage(format!(
-            "--store does not go with {command}, which is told its stores behind its name"
-        ))),
+        (Ok(true), Some(command)) => {
+            Err(Failure::usage(format!("--store does not go with {command}")))
+        }
         _ => Ok(()),
     }
 }
@@ -95,6 +95,28 @@ fn usage(built: &Command) -> String {
         Some((before, after)) => format!("{before} [OPTIONS] [STORE]{after}"),
         None => usage.to_owned(),
     }
+}
+
+/// What was typed, with `ls` behind a command that is named without what it is to do (`remote`,
+/// `test family.mgit`), and can list: as git does.
+pub fn with_ls(command: &Command, mut typed: Vec<OsString>) -> Vec<OsString> {
+    let is_named = |words: &[OsString]| match words {
+        [before, word] => before != "--store" && command.find_subcommand(word).is_some(),
+        _ => false,
+    };
+    let Some(at) = typed.windows(2).position(is_named).map(|at| at + 1) else { return typed };
+    let inner = typed.get(at).and_then(|name| command.find_subcommand(name));
+    if inner.is_none_or(|inner| inner.find_subcommand("ls").is_none()) {
+        return typed;
+    }
+    let is_alone = match typed.get(at + 1) {
+        None => true,
+        Some(word) => word == "--json" || word == "--store" || is_store(word),
+    };
+    if is_alone {
+        typed.insert(at + 1, "ls".into());
+    }
+    typed
 }
 
 /// What was typed, with the store as an option; unchanged where the command takes none, is not
@@ -276,9 +298,5 @@ fn values(option: &Arg) -> usize {
 /// Whether a word names a store by its looks, or leads to one.
 fn is_store(word: &OsString) -> bool {
     let path = Path::new(word);
-    is_called_store(path) || is_address(word) || mgit::container::is_store_at(path)
-}
-
-fn is_address(word: &OsStr) -> bool {
-    word.to_str().is_some_and(|text| text.contains("://"))
+    is_called_store(path) || mgit::container::is_store_at(path)
 }

@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(
             narrow,
             "NAME              SIZE  BY\n\
-             a-name-o…o-two-c  10 B  parent-o…o-two-c\n\
+             a-name-o…y-two-c  10 B  parent-o…y-two-c\n\
              short              1 B  -\n"
         );
         assert!(narrow.lines().all(|line| line.chars().count() <= 40));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use mgit::adoption::{Descent, ModelInput, add, find_parent};
 use mgit::interchange::SourceOptions;
 use mgit::lineage::{ModelName, PINNED_KEY};
@@ -126,9 +126,22 @@ fn parse_parent(text: &str) -> Result<Parent, mgit::lineage::LineageError> {
     if text == "auto" { Ok(Parent::Auto) } else { text.parse().map(Parent::Model) }
 }
 
-/// Reads a way of derivation.
+/// Reads a way of derivation: by its name, or as others write it (`fine-tune`, `lora_merge`).
 pub fn how_parser() -> impl TypedValueParser<Value = How> {
-    PossibleValuesParser::new(How::ALL.map(How::name)).try_map(|how| how.parse::<How>())
+    let value = |how: How| {
+        let others: &[&str] = match how {
+            How::FineTune => &["fine-tune", "fine_tune"],
+            How::LoraMerge => &["lora_merge"],
+            How::Quantise => &["quantize"],
+            How::Distil => &["distill"],
+            _ => &[],
+        };
+        PossibleValue::new(how.name()).aliases(others)
+    };
+    PossibleValuesParser::new(How::ALL.map(value)).try_map(move |typed| {
+        let meant = How::ALL.into_iter().find(|how| value(*how).matches(&typed, false));
+        meant.map_or_else(|| typed.parse::<How>(), Ok)
+    })
 }
 
 /// Reads `K=V`: JSON where V reads as JSON, else text.

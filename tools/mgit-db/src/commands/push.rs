@@ -21,7 +21,8 @@ use crate::text::quoted;
 #[command(after_help = "Examples:
   mgit-db push family.mgit
   mgit-db push family.mgit origin --name 'bert/*'
-  mgit-db push family.mgit /mnt/share/family")]
+  mgit-db push family.mgit /mnt/share/family
+  mgit-db push --store family.mgit /mnt/share/team.mgit")]
 pub struct Arguments {
     /// The store
     store: PathBuf,

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use mgit::codec::Lossy;
+use mgit::lineage::Node;
 use mgit::store::LossyDraft;
-use mgit::{Profile, Store};
+use mgit::{ModelRef, Profile, Store};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -15,6 +16,7 @@ use crate::model_argument::ModelArgument;
 use crate::opening;
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::select::select;
 use crate::text::{count, size};
 
 /// Encode stored tensors again, for speed or for size; or make a model lossy.
@@ -24,7 +26,7 @@ use crate::text::{count, size};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   mgit-db recode family.mgit --profile dense
-  mgit-db recode family.mgit tuned@1 --profile fast
+  mgit-db recode family.mgit tuned@1 'served/*' --profile fast
   mgit-db recode family.mgit tuned@1 --lossy quantised:1e-4
 
 fast      encoded and decoded fast
@@ -34,8 +36,10 @@ dense     smaller still (fine-tuned 16-bit matrices: 5 to 25 %), models without 
 pub struct Arguments {
     /// The store
     store: PathBuf,
-    /// The model: name (its highest version), name@version or node id [default: all models]
-    model: Option<ModelArgument>,
+    /// The models: name (its highest version), name@version, tag, node id, or a name with * and ?
+    /// [default: all]
+    #[arg(value_name = "MODEL")]
+    models: Vec<String>,
     /// What to encode for
     #[arg(long, value_parser = profile_parser(), required_unless_present = "lossy")]
     profile: Option<Profile>,
@@ -61,14 +65,16 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let profile = arguments.profile.unwrap_or_default();
     let before = Before::of(&arguments.store);
     let store = opening::open(&arguments.store)?;
-    let model = arguments.model.as_ref().map(ToString::to_string);
-    let bytes = bytes_to_do(&store, model.as_deref())?;
+    let nodes = select(&store.snapshot()?, &arguments.models)?;
+    let bytes = bytes_to_do(&store, Some(&nodes))?;
     let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
     let mut transaction = store.begin_write()?;
     let progress = |bytes| bar.advance(bytes);
-    let report = match &arguments.model {
-        Some(model) => transaction.recode(model, profile, &progress)?,
-        None => transaction.recode_all(profile, &progress)?,
+    let report = if arguments.models.is_empty() {
+        transaction.recode_all(profile, &progress)?
+    } else {
+        let models: Vec<ModelRef> = nodes.iter().map(|node| node.id().into()).collect();
+        transaction.recode_several(&models, profile, &progress)?
     };
     transaction.commit()?;
     let shorter = before.give_back(&store)?;
@@ -95,8 +101,8 @@ pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
 
 /// Makes one model lossy.
 fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<(), Failure> {
-    let Some(model) = arguments.model.as_ref().map(ToString::to_string) else {
-        return Err(Failure::usage("--lossy changes a model permanently: name the model"));
+    let [model] = arguments.models.as_slice() else {
+        return Err(Failure::usage("--lossy changes a model permanently: name the one model"));
     };
     if arguments.profile.is_some() {
         return Err(Failure::usage("--lossy and --profile do not go together: recode twice"));
@@ -104,9 +110,10 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     let mut gate = Gate::new(&arguments.lossy)?;
     let before = Before::of(&arguments.store);
     let store = opening::open_shared(&arguments.store)?;
-    let bytes = bytes_to_do(&store, Some(&model))?;
+    let node = store.snapshot()?.find(&model.parse::<ModelArgument>()?)?;
+    let bytes = bytes_to_do(&store, Some(std::slice::from_ref(&node)))?;
     // By its id: others may add versions while the gate runs.
-    let model = store.snapshot()?.model(&model)?.node().id().to_string();
+    let model = node.id().to_string();
     let (name, report) = Gate::settle(&mut gate, |mut gate| {
         let bar = Progress::new(format!("recode {}", arguments.store.display()), bytes);
         let mut transaction = store.begin_write()?;
@@ -140,20 +147,16 @@ fn make_lossy(arguments: &Arguments, lossy: Lossy, output: &Output) -> Result<()
     output.print(document, &text)
 }
 
-/// Bytes of the distinct tensors of a model, or of all.
+/// Bytes of the distinct tensors of these models, or of all.
 ///
 /// # Errors
 ///
-/// The model is not there.
-pub fn bytes_to_do(store: &Store, model: Option<&str>) -> Result<u64, Failure> {
+/// Those of the store.
+pub fn bytes_to_do(store: &Store, nodes: Option<&[Node]>) -> Result<u64, Failure> {
     let snapshot = store.snapshot()?;
-    let models = match model {
-        Some(model) => vec![snapshot.model(model)?],
-        None => {
-            let nodes = snapshot.nodes()?.into_iter();
-            nodes.map(|node| snapshot.model_of(node)).collect::<mgit::store::Result<_>>()?
-        }
-    };
+    let nodes = nodes.map_or_else(|| snapshot.nodes(), |nodes| Ok(nodes.to_vec()))?;
+    let models = nodes.into_iter().map(|node| snapshot.model_of(node));
+    let models = models.collect::<mgit::store::Result<Vec<_>>>()?;
     let mut seen = std::collections::HashSet::new();
     let tensors = models.iter().flat_map(|model| &model.manifest().tensors);
     let fresh = tensors.filter(|tensor| seen.insert(tensor.content_id));

@@ -445,7 +445,7 @@ fn wrong_usage_is_told_apart_from_failure() {
     let sandbox = Sandbox::new();
     sandbox.refused(&["nosuchcommand"], 2);
     sandbox.refused(&["ls"], 2);
-    sandbox.refused(&["ls", "s", "more"], 2);
+    sandbox.refused(&["stat", "s", "more"], 2);
     sandbox.refused(&["ls", "--nosuchflag", "s"], 2);
     assert_eq!(sandbox.run(&[]).code, Some(2));
     let failure = sandbox.failure(&[], 2);

@@ -111,6 +111,58 @@ fn values_of_options_are_no_stores() {
 }
 
 #[test]
+fn what_can_list_lists_when_it_is_told_nothing_else() {
+    let sandbox = family();
+    for command in ["test", "remote"] {
+        let listed = sandbox.ok(&[command, "ls", "family.mgit"]);
+        assert_eq!(sandbox.ok(&[command]), listed);
+        assert_eq!(sandbox.ok(&[command, "family.mgit"]), listed);
+        assert_eq!(sandbox.ok(&[command, "--store", "family.mgit"]), listed);
+        assert_eq!(sandbox.ok(&["--store", "family.mgit", command]), listed);
+        assert_eq!(sandbox.json(&[command]), sandbox.json(&[command, "ls"]));
+        assert!(sandbox.ok(&[command, "--help"]).contains("Commands:"));
+        sandbox.refused(&[command, "nonsense"], 2);
+    }
+}
+
+#[test]
+fn a_slip_is_understood_and_other_words_are_known() {
+    let sandbox = family();
+    for slip in ["bse", "bsae", "basee"] {
+        assert!(sandbox.refused(&["show", slip], 1).contains("did you mean base@1?"), "{slip}");
+    }
+    sandbox.ok(&["tag", "released", "base"]);
+    let told = sandbox.refused(&["show", "relaesed"], 1);
+    assert!(told.contains("did you mean the tag released?"), "{told}");
+    for (how, name) in [("fine-tune", "a"), ("lora_merge", "b"), ("distill", "c")] {
+        let file = "base.safetensors";
+        sandbox.ok(&["import", file, "--name", name, "--parent", "base", "--how", how]);
+    }
+    let models = sandbox.json(&["ls"])["models"].clone();
+    assert_eq!(models[0]["parents"][0]["how"], "finetune");
+    assert_eq!(models[1]["parents"][0]["how"], "lora-merge");
+    assert_eq!(models[3]["parents"][0]["how"], "distil");
+    sandbox.refused(&["import", "f", "--name", "x", "--parent", "base", "--how", "magic"], 2);
+    let make = ["make", "--with", "cast", "--parent", "base", "--name", "h", "--param"];
+    for dtype in ["dtype=fp16", "dtype=float16", "dtype=F16"] {
+        sandbox.ok(&[&make[..], &[dtype]].concat());
+    }
+    let half = sandbox.json(&["show", "h"]);
+    assert_eq!(half["tensors"][0]["dtype"], "F16", "{half}");
+}
+
+#[test]
+fn addresses_are_remotes() {
+    let sandbox = family();
+    // Not a store: what is pushed is the one that is found.
+    let told = sandbox.refused(&["push", "nowhere://bucket/x"], 1);
+    assert!(!told.contains("no store"), "{told}");
+    fs::create_dir(sandbox.path("remote")).unwrap();
+    assert!(sandbox.ok(&["push", "remote"]).contains("base@1"));
+    assert!(sandbox.ok(&["verify", "remote"]).contains("no damage"));
+}
+
+#[test]
 fn doubt_is_refused() {
     let sandbox = family();
     sandbox.ok(&["init", "other.mgit"]);

@@ -84,6 +84,20 @@ fn several_are_pinned_at_once() {
 }
 
 #[test]
+fn several_are_recoded_at_once() {
+    let sandbox = family();
+    let all = sandbox.json(&["recode", "s", "--profile", "dense"]);
+    let some = sandbox.json(&["recode", "s", "run@1", "run@2", "sweep/*", "--profile", "fast"]);
+    // `embed` is the same in all of them: it counts once.
+    let tensors = |document: &serde_json::Value| document["tensors"].as_u64().unwrap();
+    assert!(tensors(&some) < tensors(&all), "{some}");
+    assert_eq!(tensors(&some), 5 * 2 + 1, "{some}");
+    sandbox.refused(&["recode", "s", "sweep/*", "--lossy", "fp16"], 1);
+    sandbox.refused(&["recode", "s", "run@1", "run@2", "--lossy", "fp16"], 2);
+    assert!(sandbox.ok(&["verify", "s"]).contains("no damage"));
+}
+
+#[test]
 fn a_list_is_chosen_and_sorted() {
     let sandbox = family();
     sandbox.ok(&["meta", "s", "run@2", "--kind", "bert"]);
