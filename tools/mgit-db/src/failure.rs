@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    const CODES: [&str; 22] = [
+    const CODES: [&str; 23] = [
         "already-exists",
         "already-there",
         "bad-parameter",
