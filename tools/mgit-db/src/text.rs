@@ -73,8 +73,8 @@ pub fn quoted(path: &Path) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// The narrowest column of text that is cut.
-const NARROWEST: usize = 12;
+/// The narrowest column of text that is cut: as wide as a time, which is never cut.
+const NARROWEST: usize = 16;
 
 /// Text of at most `width` characters: what is longer keeps its beginning and its end.
 pub fn cut_in_the_middle(text: &str, width: usize) -> String {
