@@ -94,7 +94,11 @@ fn arguments() -> Result<Arguments, ExitCode> {
         failure.exit_code()
     };
     let typed = store_argument::with_store(&command, typed).map_err(told)?;
-    let matches = command.try_get_matches_from_mut(typed).map_err(|error| refuse(&error))?;
+    let matches = command.try_get_matches_from_mut(&typed).or_else(|_| {
+        // Read again by the definition that tells where the store may stand.
+        let told = store_argument::command_told().try_get_matches_from(&typed);
+        told.map_err(|error| refuse(&error))
+    })?;
     store_argument::check_early(&matches).map_err(told)?;
     let arguments = Arguments::from_arg_matches(&matches);
     arguments.map_err(|error| refuse(&error.format(&mut command)))

@@ -28,11 +28,9 @@ fn takes_store(command: &Command) -> bool {
     first.is_some_and(|argument| argument.get_id() == STORE) && command.get_name() != "init"
 }
 
-/// The definition of the command line, with the store as an option.
+/// The definition of the command line, with the store as an option, to be parsed by. What is told of
+/// it is by [`command_told`].
 pub fn command() -> Command {
-    let plain = Arguments::command();
-    let mut built = with_option(plain.clone());
-    built.build();
     let option = Arg::new(STORE)
         .long(STORE)
         .value_name("PATH")
@@ -41,7 +39,16 @@ pub fn command() -> Command {
             "The store [default: {STORE_VARIABLE}, or the only *.mgit of this folder or of the \
              nearest folder above it that has any]"
         ));
-    with_usage(with_option(plain), &built).arg(option)
+    with_option(Arguments::command()).arg(option)
+}
+
+/// As [`command`], with `[STORE]` in each usage. Cost: builds the definitions of all commands, which
+/// is only worth it where one of them is shown.
+pub fn command_told() -> Command {
+    let command = command();
+    let mut built = command.clone();
+    built.build();
+    with_usage(command, &built)
 }
 
 /// Refuses a `--store` before the name of a command that takes none.
@@ -106,14 +113,15 @@ pub fn with_ls(command: &Command, mut typed: Vec<OsString>) -> Vec<OsString> {
     };
     let Some(at) = typed.windows(2).position(is_named).map(|at| at + 1) else { return typed };
     let inner = typed.get(at).and_then(|name| command.find_subcommand(name));
-    if inner.is_none_or(|inner| inner.find_subcommand("ls").is_none()) {
+    let Some(inner) = inner.filter(|inner| inner.find_subcommand("ls").is_some()) else {
         return typed;
-    }
-    let is_alone = match typed.get(at + 1) {
+    };
+    let (_, behind) = typed.split_at(at + 1);
+    let may_list = match behind.first() {
         None => true,
         Some(word) => word == "--json" || word == "--store" || is_store(word),
     };
-    if is_alone {
+    if may_list && !behind.iter().any(|word| inner.find_subcommand(word).is_some()) {
         typed.insert(at + 1, "ls".into());
     }
     typed
@@ -239,11 +247,13 @@ impl<'c> Typed<'c> {
         let named = self.positionals.first().copied().filter(|at| {
             self.positionals.len() > self.positionals_max() || typed.get(*at).is_some_and(is_store)
         });
-        if let Some(at) = named {
-            name(&mut typed, at, self.begin);
-            return Ok(typed);
-        }
-        let Some(store) = search()?.path() else { return self.with_first(typed) };
+        let store = match named {
+            Some(at) => typed.remove(at),
+            None => match search()?.path() {
+                Some(path) => path.into_os_string(),
+                None => self.take_first(&mut typed)?,
+            },
+        };
         let mut option = OsString::from("--store=");
         option.push(store);
         typed.insert(self.begin + 1, option);
@@ -251,14 +261,13 @@ impl<'c> Typed<'c> {
     }
 
     /// Takes the first positional argument for the store, since there is no other.
-    fn with_first(&self, mut typed: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+    fn take_first(&self, typed: &mut Vec<OsString>) -> Result<OsString, Failure> {
         let Some(at) = self.positionals.first() else { return Err(nowhere(None)) };
-        let word = typed.get(*at).cloned().unwrap_or_default();
+        let word = typed.remove(*at);
         if self.positionals.len() <= self.positionals_min() && !Path::new(&word).exists() {
             return Err(nowhere(Some(&word.to_string_lossy())));
         }
-        name(&mut typed, *at, self.begin);
-        Ok(typed)
+        Ok(word)
     }
 
     /// How many positional arguments the command takes at most, besides the store.
@@ -274,13 +283,6 @@ impl<'c> Typed<'c> {
     fn positionals_min(&self) -> usize {
         self.command.get_positionals().filter(|argument| argument.is_required_set()).count()
     }
-}
-
-/// Makes the word at `at` the option's value.
-fn name(typed: &mut Vec<OsString>, at: usize, begin: usize) {
-    let mut option = OsString::from("--store=");
-    option.push(typed.remove(at));
-    typed.insert(begin + 1, option);
 }
 
 fn is_long(argument: &Arg, name: &[u8]) -> bool {

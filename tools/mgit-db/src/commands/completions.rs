@@ -21,7 +21,7 @@ pub struct Arguments {
 /// Standard output cannot be written.
 pub fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     output.refuse_json("a completion script")?;
-    let mut command = crate::store_argument::command();
+    let mut command = crate::store_argument::command_told();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "mgit-db", &mut script);
     write_stdout(&script)

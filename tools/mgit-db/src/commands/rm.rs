@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mgit::lineage::{Node, NodeId};
 use mgit::store::RemoveReport;
-use mgit::{OnChildren, Snapshot, Transaction};
+use mgit::{OnChildren, Snapshot};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -225,7 +225,11 @@ fn remove(arguments: &Arguments, chosen: Option<Chosen>, output: &Output) -> Res
     for node in &chosen.nodes {
         reports.push(transaction.remove_model(node.id(), arguments.on_children())?);
     }
-    commit(transaction, &reports)?;
+    match reports.is_empty() {
+        // What follows writes again.
+        true => drop(transaction),
+        false => transaction.commit().map(drop)?,
+    }
     let shorter = before.give_back_growth(&store)?;
     let snapshot = store.snapshot()?;
     let name = |id: &_| Ok(snapshot.graph().expect(*id)?.full_name());
@@ -234,13 +238,6 @@ fn remove(arguments: &Arguments, chosen: Option<Chosen>, output: &Output) -> Res
     };
     let changed = reports.iter().map(changed).collect::<Result<Vec<_>, Failure>>()?;
     print(arguments, (&reports, &changed, &chosen.kept), &shorter, output)
-}
-
-fn commit(transaction: Transaction, reports: &[RemoveReport]) -> Result<(), Failure> {
-    if !reports.is_empty() {
-        transaction.commit()?;
-    }
-    Ok(())
 }
 
 fn print(

@@ -120,6 +120,9 @@ fn what_can_list_lists_when_it_is_told_nothing_else() {
         assert_eq!(sandbox.ok(&[command, "--store", "family.mgit"]), listed);
         assert_eq!(sandbox.ok(&["--store", "family.mgit", command]), listed);
         assert_eq!(sandbox.json(&[command]), sandbox.json(&[command, "ls"]));
+        // An option may stand before what it is to do.
+        let between = sandbox.run(&[command, "--json", "ls", "family.mgit"]);
+        assert_eq!(between.json(), sandbox.json(&[command]));
         assert!(sandbox.ok(&[command, "--help"]).contains("Commands:"));
         sandbox.refused(&[command, "nonsense"], 2);
     }
